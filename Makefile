@@ -1,0 +1,50 @@
+# Everything here is one command on a machine that has Python 3.11 or newer and make.
+#
+#   make demo       the program at work, on a sample tenant and directory
+#   make test       the quick suite: minutes, every law and every directory
+#   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
+#   make lint       ruff, mypy, import-linter
+#   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
+#
+# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
+
+.PHONY: demo test test-all lint lock
+.DEFAULT_GOAL := demo
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+PYTEST_FLAGS ?=
+LOCK ?=
+BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-header --no-annotate $(LOCK)
+
+demo:
+	@scripts/setup run
+	@$(BIN)/cec-connector demo
+
+test:
+	@scripts/setup dev
+	@scripts/ensure-slapd
+	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
+
+test-all: lint
+	@scripts/ensure-slapd
+	$(PYTEST) $(PYTEST_FLAGS)
+	@scripts/test-other-pythons -m "not slow" $(PYTEST_FLAGS)
+
+lint:
+	@scripts/setup dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+lock:
+	@scripts/setup run
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	$(COMPILE) pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) requirements/lock.in -o requirements/lock.txt

@@ -1,0 +1,92 @@
+"""Every error that can reach a user, as what to do about it and an exit code. The only place that knows either."""
+
+from __future__ import annotations
+
+import traceback
+from enum import IntEnum
+
+import click
+
+from connector import errors
+
+
+class Exit(IntEnum):
+    """The exit codes; every command uses them alike."""
+
+    DONE = 0
+    FAILED = 1
+    PENDING = 2
+    REFUSED = 3
+    IN_PART = 4
+    USAGE = 64
+    BUSY = 75
+    FILE = 78
+
+
+_ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
+    errors.FileError: (Exit.FILE, "Mend the file and run the command again; nothing was read or written."),
+    errors.UsageError: (Exit.USAGE, "See --help of the command."),
+    errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
+    errors.BusyError: (Exit.BUSY, "Wait for the other run to end, then run the command again."),
+    errors.StateError: (
+        Exit.FAILED,
+        (
+            "Nothing is written without a state to journal to: check the file's permissions, the space on its disk, "
+            "and that it is this program's own."
+        ),
+    ),
+    errors.OutputError: (Exit.FAILED, "Check the folder's permissions and the free space of its disk."),
+    errors.UnreachableError: (
+        Exit.FAILED,
+        (
+            "Nothing is planned from an incomplete read. Check that the address is right and answers from this "
+            "machine, and that no firewall or proxy stands between; a longer `timeout` in the job helps a slow server."
+        ),
+    ),
+    errors.UntrustedError: (
+        Exit.FAILED,
+        (
+            "Name the authority that signed the server's certificate as `ca_file`, and use the host name that "
+            "the certificate carries. Verification cannot be switched off."
+        ),
+    ),
+    errors.DeniedError: (
+        Exit.FAILED,
+        "Check the account or key that the job names, its secret, and its rights on what was asked for.",
+    ),
+    errors.MalformedError: (
+        Exit.FAILED,
+        (
+            "Nothing is planned from an answer that is not understood. Check the address and path, and that "
+            "no proxy or login page answers in the server's place."
+        ),
+    ),
+    errors.TruncatedError: (
+        Exit.FAILED,
+        (
+            "What was not read is unknown, not absent: nothing is planned. Raise the limit that is named, or let the "
+            "job ask for less."
+        ),
+    ),
+    errors.IncompleteRead: (Exit.FAILED, "Nothing is planned from an incomplete read."),
+}
+
+
+def tell(fault: BaseException) -> int:
+    """Say on standard error what was wrong, where, and what to do; return the exit code."""
+    if isinstance(fault, click.exceptions.Exit):
+        return fault.exit_code
+    if isinstance(fault, click.Abort):
+        click.echo("interrupted", err=True)
+        return Exit.FAILED
+    if isinstance(fault, click.ClickException):
+        fault.show()
+        return Exit.USAGE
+    if isinstance(fault, errors.ConnectorError):
+        code, advice = next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
+        click.echo(f"cec-connector: {fault}\n{advice}", err=True)
+        return code
+    # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
+    frames = "".join(traceback.format_tb(fault.__traceback__))
+    click.echo(f"cec-connector: an unexpected {type(fault).__name__}; please report it with this:\n{frames}", err=True)
+    return Exit.FAILED

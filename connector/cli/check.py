@@ -1,0 +1,40 @@
+"""`check`: everything that can be found out about a job without planning or writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from connector.cli.running import job_argument
+from connector.cli.watchers import watchers
+from connector.reports.values import visible
+
+
+@click.command
+@job_argument
+@click.pass_obj
+def command(log_level: str | None, job: Path) -> int:
+    """Read JOB and what it names, its source and its directory, and say what is there."""
+    from connector.reconcile.differences import Differ
+    from connector.wiring import dry
+
+    with dry(job, lambda name: watchers(name, log_level)) as parts:
+        click.echo(f"job        {visible(parts.job)}: its files are in order")
+        tenant = parts.source.read()
+        unassigned = sum(agent.account_code is None for agent in tenant.agents)
+        invalid = f", {len(tenant.invalid)} records that cannot be read" if tenant.invalid else ""
+        click.echo(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
+        description = parts.reader.describe()
+        size = parts.reader.size()
+        users = "" if size is None else f", about {size} users"
+        click.echo(f"directory  {visible(description.kind)}{users} ({visible(description.identity)})")
+        for problem in Differ(tenant, parts.mapping, description).problems:
+            click.echo(f"  note: {visible(problem.why)}")
+        for info in description.attributes.values():
+            kind = "one value" if info.single else "several values"
+            known = f"{info.syntax}, {kind}, compared as {info.equality}" if info.known else "not in its schema"
+            click.echo(f"  {visible(info.name)}: {known}")
+        for caution in description.cautions:
+            click.echo(f"  note: {visible(caution)}")
+    return 0

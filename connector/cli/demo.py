@@ -1,0 +1,72 @@
+"""`demo`: the whole story on sample data, through the program's own commands."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shlex
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from connector.cli.advice import Exit
+
+
+@click.command
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to put the files. Default: a new folder.")
+def command(folder: Path | None) -> int:
+    """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
+    from connector.demo import sample
+    from connector.demo.simulator import Simulator
+
+    folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with Simulator(sample.last_month()) as tenant:
+        files = {
+            "job.yaml": sample.JOB.format(url=tenant.url),
+            "mapping.yaml": sample.MAPPING,
+            "people.ldif": "".join(sample.people()),
+            "pins.csv": sample.PINS,
+            "never.csv": sample.NEVER,
+            "app-key": "demo-key\n",
+            "app-secret": "demo-secret\n",
+        }
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        job = folder / "job.yaml"
+        click.echo(f"The demo's files are in {folder}; the simulated tenant answers at {tenant.url}.")
+        click.echo("A month ago the tenant was applied for the first time:\n")
+        code = _run("apply", job, shown=_last_line)
+        tenant.document = sample.today()
+        click.echo("Today the tenant has changed. A dry run shows what would be done about it, and writes nothing:\n")
+        code = code or _run("plan", job)
+        click.echo("The reviewer agrees, so it is applied:\n")
+        code = code or _run("apply", job, shown=_last_line)
+        click.echo("And a second plan has nothing left to do:\n")
+        code = code or _run("plan", job, "--fail-on-changes", shown=_counts)
+    if code == Exit.DONE:
+        click.echo("Nothing left to do. What the report lists as problems is for people to look at.")
+    return code
+
+
+def _counts(report: str) -> str:
+    return report.partition("\nProblems:")[0]
+
+
+def _last_line(report: str) -> str:
+    return report.rstrip().rpartition("\n")[2]
+
+
+def _run(name: str, job: Path, *options: str, shown: Callable[[str], str] = str) -> int:
+    """Run one command of the program, as typed; of what has been seen before only a part is shown."""
+    from connector.cli.main import cli
+
+    arguments = [name, str(job), *options]
+    click.echo(f"$ cec-connector {shlex.join(arguments)}")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = cli.main(["--log-level", "error", *arguments], standalone_mode=False)
+    click.echo(shown(output.getvalue()).rstrip() + "\n")
+    return int(code)

@@ -1,0 +1,69 @@
+"""The command line. Commands are imported when they are called for, so that `--help` costs click alone."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from connector import __version__
+
+COMMANDS = {
+    "demo": "Show the whole story on sample data: plan, apply, and a second plan that is empty.",
+    "check": "Read a job's files, its source and its directory, and say what is wrong; write nothing.",
+    "plan": "Show what apply would do (a dry run).",
+    "apply": "Plan, and write what was planned to the directory.",
+    "runs": "List the applies of a job, newest first.",
+    "schema": "Print the JSON Schema of the job or the mapping file.",
+}
+
+
+class Commands(click.Group):
+    """A group whose help needs no command's module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"connector.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Commands, epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
+               "64 usage · 75 another run · 78 a file is wrong.")  # fmt: skip
+@click.version_option(__version__, message="%(version)s")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much to log on standard error. Default: warning on a terminal, info elsewhere.",
+)
+@click.pass_context
+def cli(ctx: click.Context, log_level: str | None) -> None:
+    """Bring the agents of a CEC tenant into a corporate directory, by plans that a reviewer can sign."""
+    ctx.obj = log_level
+
+
+def main() -> None:
+    """Run the command line, and end the process with one of the documented exit codes."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
+        from connector.cli.advice import tell
+
+        code = tell(fault)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,37 @@
+"""`plan`: the dry run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from connector.cli.running import Shower, exit_code, job_argument, only_option, report_option
+from connector.cli.watchers import watchers
+from connector.sync import dry_run
+from connector.wiring import dry
+
+
+@click.command
+@job_argument
+@only_option
+@report_option
+@click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
+@click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there is anything to change.")
+@click.pass_obj
+def command(
+    log_level: str | None,
+    job: Path,
+    only: tuple[str, ...],
+    reports: tuple[Path, ...],
+    save: Path | None,
+    *,
+    fail_on_changes: bool,
+) -> int:
+    """Show what apply would do to the directory of JOB, and write nothing to it."""
+    show = Shower(job, reports, save)
+    with dry(job, lambda name: watchers(name, log_level)) as parts:
+        run = dry_run(parts, show, only)
+        code = exit_code(run, fail_on_changes=fail_on_changes)
+        parts.watch.finished(run.plan, code)
+    return code

@@ -1,0 +1,68 @@
+"""What plan and apply have in common: their options, how a plan is shown, and what a run's end is called."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from connector.cli.advice import Exit
+from connector.model import Outcome, Plan
+from connector.sync import Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+job_argument = click.argument("job", type=click.Path(path_type=Path))
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="AGENT",
+    help="Keep these agents' changes alone (accountCode or workNo); repeatable.",
+)
+report_option = click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the report there; the suffix is the format: .json .csv .md .html .ldif; repeatable.",
+)
+
+
+class Shower:
+    """Shows a plan on standard output and writes the reports; again with outcomes, once there are some."""
+
+    def __init__(self, job: Path, reports: Sequence[Path], save: Path | None = None) -> None:
+        from connector.reports import renderer
+
+        self._command = f"cec-connector apply {shlex.quote(str(job))}"
+        self._reports = [(path, renderer(path.suffix)) for path in reports]
+        self._save = save
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        from connector.planfile import save, write_out
+        from connector.reports import text
+
+        for path, render in self._reports:
+            write_out(path, render(plan, outcomes))
+        if self._save is not None and outcomes is None:
+            save(self._save, plan)
+        lines = text.render(plan, command=self._command) if outcomes is None else text.ending(plan, outcomes)
+        for line in lines:
+            sys.stdout.write(line)
+        sys.stdout.flush()
+
+
+def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:
+    """What a run came to, for whoever called us."""
+    if run.refused:
+        return Exit.REFUSED
+    if run.in_part:
+        return Exit.IN_PART
+    if fail_on_changes and run.outcomes is None and run.plan.changes:
+        return Exit.PENDING
+    return Exit.DONE

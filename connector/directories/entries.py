@@ -1,0 +1,122 @@
+"""Reading entries that stream by: what a file and the memory have in common as directories."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Iterable, Iterator
+
+from msgspec.structs import replace
+
+from connector.directories.changing import OBJECT_CLASS, value_of
+from connector.directories.schema import Schema
+from connector.directories.scope import Entry
+from connector.model import ID, NAME, AttributeInfo, Held, Holds, Key, Question, Secret, User, UserRef, View
+from connector.reconcile.equality import Rdn, key, plain, rdns
+
+
+class EntryReader(ABC):
+    """The reading half of the port, over one pass of entries.
+
+    `hidden`: attributes, by `Schema.key`, that exist and are not shown; `compares` says whether they can be compared.
+    """
+
+    def __init__(
+        self, view: View, schema: Schema, *, hidden: frozenset[str] = frozenset(), compares: bool = False
+    ) -> None:
+        self.schema = schema
+        self.view = view
+        self._hidden = hidden
+        self._compares = compares
+        names = [*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])]
+        self._asked = [(name, schema.key(name), self.info(name)) for name in dict.fromkeys(names)]
+        self.keys = frozenset(attribute for _, attribute, _ in self._asked)
+
+    @abstractmethod
+    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:
+        """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`)."""
+
+    def info(self, name: str) -> AttributeInfo:
+        """What the schema and the rights of this reader say of an attribute."""
+        info = self.schema.info(name)
+        if self.schema.key(name) not in self._hidden:
+            return info
+        return replace(info, readable=None)
+
+    def size(self) -> int | None:
+        """Nobody knows without reading."""
+        return None
+
+    def scan(self) -> Iterator[User]:
+        """Every user, once."""
+        return map(self._user, self.entries())
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        """One pass, with the wanted values in sets by attribute."""
+        ids: set[str] = set()
+        names: set[tuple[Rdn, ...]] = set()
+        wanted: dict[str, set[Hashable]] = {}
+        for attribute, value in keys:
+            if attribute == ID:
+                ids.add(value.lower())
+            elif attribute == NAME:
+                names |= _names(value)
+            else:
+                rule = self.schema.info(attribute).equality
+                wanted.setdefault(self.schema.key(attribute), set()).add(key(rule, value))
+        if not (ids or names or wanted):
+            return
+        tests = [(name, self.schema.info(name).equality, some) for name, some in wanted.items()]
+        tests = [test for test in tests if test[0] not in self._hidden]
+        for entry in self.entries(wanted):
+            if (
+                entry.id.lower() in ids
+                or entry.rdns in names
+                or any(key(rule, value) in some for name, rule, some in tests for value in entry.values.get(name, ()))
+            ):
+                yield self._user(entry)
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        """By id, whatever the entry's name is now."""
+        ids = {user.id for user in users}
+        return (self._user(entry) for entry in self.entries() if entry.id in ids) if ids else iter(())
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        """One pass for all of them."""
+        asked = list(questions)
+        attributes = {self.schema.key(question.attribute) for question in asked}
+        ids = {question.user.id for question in asked}
+        held: dict[str, dict[str, list[bytes]]] = {}
+        if ids:
+            held = {entry.id: entry.values for entry in self.entries(attributes) if entry.id in ids}
+        return (self._answer(question, held.get(question.user.id)) for question in asked)
+
+    def close(self) -> None:  # noqa: B027  # part of the port, and there is nothing to let go of
+        """Nothing is kept open between calls."""
+
+    def _answer(self, question: Question, values: dict[str, list[bytes]] | None) -> Holds:
+        attribute = self.schema.key(question.attribute)
+        if values is None or (attribute in self._hidden and not self._compares):
+            return Holds.UNKNOWN
+        rule = self.schema.info(question.attribute).equality
+        held = {key(rule, value) for value in values.get(attribute, ())}
+        if not held:
+            return Holds.ABSENT
+        return Holds.SAME if key(rule, plain(question.value)) in held else Holds.OTHER
+
+    def _user(self, entry: Entry) -> User:
+        values: dict[str, tuple[Held, ...]] = {}
+        for name, attribute, info in self._asked:
+            stored = entry.values.get(attribute)
+            if stored and attribute not in self._hidden:
+                plain_values = [value_of(info, value) for value in stored]
+                secret = name in self.view.secrets
+                values[name] = tuple(Secret(value) if secret else value for value in plain_values)
+        return User(entry.id, entry.name, values)
+
+
+def _names(value: str) -> set[tuple[Rdn, ...]]:
+    """The name looked for; a text that is no DN names nobody."""
+    try:
+        return {rdns(value)}
+    except ValueError:
+        return set()

@@ -1,0 +1,237 @@
+"""Search filters (RFC 4515) as values: `parse` reads one; all other filters of this program are built from the classes.
+
+Nobody joins strings into a filter here, so nothing is ever escaped, and a hostile value is a value like any other.
+`(&)` and `(|)` are the filters that are always true and always false (RFC 4526). White space between filters, as in a
+filter written on several lines of a job file, is no part of them; inside a value it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+MAX_DEPTH: Final = 64
+"""How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
+
+
+class And(Struct, frozen=True):
+    """True where every part is."""
+
+    parts: tuple[Filter, ...]
+
+
+class Or(Struct, frozen=True):
+    """True where any part is."""
+
+    parts: tuple[Filter, ...]
+
+
+class Not(Struct, frozen=True):
+    """True where the part is false; undefined where the part is undefined."""
+
+    part: Filter
+
+
+class Equal(Struct, frozen=True):
+    """`(attribute=value)`: the attribute holds this value, by its equality rule."""
+
+    attribute: str
+    value: bytes
+
+
+class Present(Struct, frozen=True):
+    """`(attribute=*)`: the attribute holds a value."""
+
+    attribute: str
+
+
+class Substrings(Struct, frozen=True):
+    """`(attribute=initial*middle*final)`: a value has these pieces, in this order and apart from each other."""
+
+    attribute: str
+    initial: bytes | None
+    middle: tuple[bytes, ...]
+    final: bytes | None
+
+
+class GreaterOrEqual(Struct, frozen=True):
+    """`(attribute>=value)`, by the attribute's ordering rule."""
+
+    attribute: str
+    value: bytes
+
+
+class LessOrEqual(Struct, frozen=True):
+    """`(attribute<=value)`, by the attribute's ordering rule."""
+
+    attribute: str
+    value: bytes
+
+
+class Approx(Struct, frozen=True):
+    """`(attribute~=value)`: whatever the server takes for nearly equal."""
+
+    attribute: str
+    value: bytes
+
+
+class Extensible(Struct, frozen=True):
+    """`(attribute:dn:rule:=value)`: by a named rule, also in the entry's name where `dn`; one of the two is there."""
+
+    rule: str | None
+    attribute: str | None
+    value: bytes
+    dn: bool
+
+
+Filter = And | Or | Not | Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx | Extensible
+
+
+def parse(text: str) -> Filter:
+    """Read a filter. Raises ValueError that says what is wrong and at which character (from 1)."""
+    parser = _Parser(text)
+    parser.skip_space()
+    found = parser.filter(1)
+    parser.skip_space()
+    if parser.place < len(text):
+        raise parser.error("there is more after the end of the filter")
+    return found
+
+
+def attributes_of(wanted: Filter) -> frozenset[str]:
+    """The attribute descriptions that a filter names, as they are written."""
+    match wanted:
+        case And(parts) | Or(parts):
+            return frozenset[str]().union(*map(attributes_of, parts))
+        case Not(part):
+            return attributes_of(part)
+        case Extensible(attribute=None):
+            return frozenset()
+        case _:
+            return frozenset({str(wanted.attribute)})
+
+
+_NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
+_ATTRIBUTE: Final = re.compile(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
+_RULE: Final = re.compile(_NAME)
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
+_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
+
+
+class _Parser:
+    """Recursive descent; `place` is the next character to be read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+
+    def error(self, why: str) -> ValueError:
+        return ValueError(f"{why}, at character {self.place + 1} of the filter")
+
+    def skip_space(self) -> None:
+        match = _SPACE.match(self.text, self.place)
+        if match:
+            self.place = match.end()
+
+    def take(self, token: str) -> bool:
+        if self.text.startswith(token, self.place):
+            self.place += len(token)
+            return True
+        return False
+
+    def expect(self, token: str) -> None:
+        if not self.take(token):
+            raise self.error(f"{token!r} is missing")
+
+    def filter(self, depth: int) -> Filter:
+        """One filter in its parentheses."""
+        if depth > MAX_DEPTH:
+            raise self.error(f"filters are nested more than {MAX_DEPTH} deep")
+        self.expect("(")
+        self.skip_space()
+        found: Filter
+        if self.take("&"):
+            found = And(self.filters(depth + 1))
+        elif self.take("|"):
+            found = Or(self.filters(depth + 1))
+        elif self.take("!"):
+            self.skip_space()
+            found = Not(self.filter(depth + 1))
+            self.skip_space()
+        else:
+            found = self.item()
+        self.expect(")")
+        return found
+
+    def filters(self, depth: int) -> tuple[Filter, ...]:
+        found = []
+        self.skip_space()
+        while self.text.startswith("(", self.place):
+            found.append(self.filter(depth))
+            self.skip_space()
+        return tuple(found)
+
+    def item(self) -> Filter:
+        """What stands between parentheses and is no list: an attribute, a sign, a value."""
+        attribute = self.name(_ATTRIBUTE)
+        if self.text.startswith(":", self.place):
+            return self.extensible(attribute)
+        if attribute is None:
+            raise self.error("an attribute name is missing")
+        if self.take("="):
+            return self.equality(attribute)
+        for sign, kind in ((">=", GreaterOrEqual), ("<=", LessOrEqual), ("~=", Approx)):
+            if self.take(sign):
+                return kind(attribute, self.value())
+        raise self.error("one of = >= <= ~= := is missing")
+
+    def name(self, pattern: re.Pattern[str]) -> str | None:
+        match = pattern.match(self.text, self.place)
+        if match is None:
+            return None
+        self.place = match.end()
+        return match.group()
+
+    def value(self) -> bytes:
+        """A value up to the next character that cannot be in one (RFC 4515 §3, valueencoding)."""
+        match = _VALUE.match(self.text, self.place)
+        raw = match.group() if match else ""
+        self.place += len(raw)
+        if self.text.startswith("\\", self.place):
+            raise self.error("a backslash takes two hexadecimal digits")
+        try:
+            octets = raw.encode()
+        except UnicodeEncodeError:
+            raise self.error("a value that is no Unicode text") from None
+        return _ESCAPE.sub(lambda found: bytes.fromhex(found.group(1).decode()), octets)
+
+    def equality(self, attribute: str) -> Filter:
+        """After `=`: a value, a lone asterisk, or pieces between asterisks."""
+        pieces = [self.value()]
+        while self.take("*"):
+            pieces.append(self.value())
+        if len(pieces) == 1:
+            return Equal(attribute, pieces[0])
+        if not any(pieces):
+            return Present(attribute)
+        middle = tuple(piece for piece in pieces[1:-1] if piece)
+        return Substrings(attribute, pieces[0] or None, middle, pieces[-1] or None)
+
+    def extensible(self, attribute: str | None) -> Filter:
+        """After the attribute, if any: `[:dn][:rule]:=value`."""
+        dn, rule = False, None
+        while not self.take(":="):
+            self.expect(":")
+            word = self.name(_RULE)
+            if word is None or rule is not None:
+                raise self.error("':=' is missing")
+            if word.lower() == "dn" and not dn:
+                dn = True
+            else:
+                rule = word
+        if attribute is None and rule is None:
+            raise self.error("an attribute or a matching rule is missing before ':='")
+        return Extensible(rule, attribute, self.value(), dn)

@@ -1,0 +1,217 @@
+"""From a job's settings to a bound connection: ldap3 connects, secures and binds, and errors are translated here.
+
+The first URL whose server can be reached serves the run. Only faults of the connection go on to the next one: a server
+that we do not trust, or that refuses our credentials, ends the search. Going on would let whoever stands in the
+way choose our server, and would try a wrong password on every server, until the account is locked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import ldap3
+from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
+from msgspec import Struct
+
+from connector.directories.ldap import results
+from connector.directories.ldap.responses import Response
+from connector.directories.ldap.wire import Wire
+from connector.errors import (
+    ConnectorError,
+    DeniedError,
+    FileError,
+    MalformedError,
+    UnreachableError,
+    UntrustedError,
+)
+from connector.model import Secret
+from connector.settings.job import LdapDirectory
+
+_PORTS: Final = {"ldap": 389, "ldaps": 636}
+
+
+class Endpoint(Struct, frozen=True):
+    """A URL of a job, read. `host` is the path of the socket for `ldapi`, and a bare address for IPv6."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Endpoint:
+        """`ldaps://host[:port]`, `ldap://host[:port]` or `ldapi://%2Fpath`, as the job's settings let them through."""
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        host = unquote(parts.netloc) if scheme == "ldapi" else parts.hostname or ""
+        port = None if scheme == "ldapi" else parts.port
+        return cls(url, scheme, host, port or _PORTS.get(scheme, 0))
+
+
+def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
+    """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
+    context = _context(settings)
+    faults: list[UnreachableError] = []
+    for endpoint in map(Endpoint.of, settings.urls):
+        try:
+            return _connect(endpoint, settings, password, context)
+        except UnreachableError as fault:
+            faults.append(fault)
+    if len(faults) == 1:
+        raise faults[0]
+    raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
+
+
+def _context(settings: LdapDirectory) -> ssl.SSLContext:
+    """Whom we trust, and the certificate that we show. Raises FileError."""
+    where = str(settings.ca_file or "")
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file is not None:
+            where = f"{settings.cert_file}, {settings.key_file}" if settings.key_file else str(settings.cert_file)
+            # an encrypted key would be asked for on the terminal, where a scheduled run would wait for ever
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: "")
+    except OSError as fault:  # ssl.SSLError is one
+        reason = fault.reason if isinstance(fault, ssl.SSLError) else fault.strerror
+        raise FileError(f"not usable for TLS: {reason}", where=where) from None
+    return context
+
+
+class _Tls(ldap3.Tls):
+    """TLS by a context of our own: ldap3's host name check passes over the IP addresses of a certificate.
+
+    ldap3 turns every fault into text, so the fault itself is kept here.
+    """
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        super().__init__()
+        self._context = context
+        self._host = host
+        self.fault: OSError | None = None
+
+    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
+        """What ldap3 calls, for ldaps and for StartTLS."""
+        try:
+            connection.socket = self._context.wrap_socket(
+                connection.socket, server_hostname=self._host, do_handshake_on_connect=do_handshake
+            )
+        except OSError as fault:
+            self.fault = fault
+            raise
+
+
+def _connect(endpoint: Endpoint, settings: LdapDirectory, password: Secret | None, context: ssl.SSLContext) -> Wire:
+    """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
+    fault = UnreachableError("the name has no address", where=endpoint.url)
+    for address in _addresses(endpoint):
+        tls = _Tls(context, endpoint.host)
+        connection = _connection(endpoint, address, settings, password, tls)
+        try:
+            with _translated(endpoint, tls):
+                connection.open(read_server_info=False)
+        except UnreachableError as found:
+            fault = found
+            _discard(connection)
+            continue
+        except ConnectorError:
+            _discard(connection)
+            raise
+        try:
+            return _secure_and_bind(connection, endpoint, settings, tls)
+        except BaseException:
+            _discard(connection)
+            raise
+    raise fault
+
+
+def _addresses(endpoint: Endpoint) -> list[str]:
+    """The host's addresses, in the order in which the system prefers them. Raises UnreachableError."""
+    if endpoint.scheme == "ldapi":
+        return [endpoint.url]
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as fault:
+        why = getattr(fault, "strerror", None) or "not a host name"
+        raise UnreachableError(f"the name has no address: {why}", where=endpoint.url) from None
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _connection(
+    endpoint: Endpoint, address: str, settings: LdapDirectory, password: Secret | None, tls: _Tls
+) -> ldap3.Connection:
+    server = ldap3.Server(
+        address,
+        port=endpoint.port or None,
+        use_ssl=endpoint.scheme == "ldaps",
+        tls=tls,
+        get_info=ldap3.NONE,
+        connect_timeout=settings.timeout,
+    )
+    # whole seconds are all that ldap3 takes here
+    options: dict[str, Any] = {"receive_timeout": math.ceil(settings.timeout), "auto_referrals": False}
+    if settings.sasl == "external":
+        options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+    elif settings.bind_dn is not None and password is not None:
+        value = password.reveal()
+        # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does
+        octets = value if isinstance(value, bytes) else value.encode()
+        options |= {"authentication": ldap3.SIMPLE, "user": settings.bind_dn, "password": octets}
+    else:
+        options |= {"authentication": ldap3.ANONYMOUS}
+    return ldap3.Connection(server, **options)
+
+
+def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirectory, tls: _Tls) -> Wire:
+    if settings.start_tls and endpoint.scheme == "ldap":
+        with _translated(endpoint, tls):
+            connection.start_tls(read_server_info=False)
+    with _translated(endpoint, tls):
+        connection.bind(read_server_info=False)
+    end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
+    if end.code != results.SUCCESS:
+        who = settings.bind_dn or ("SASL EXTERNAL" if settings.sasl else "nobody (anonymous)")
+        said = f"the bind as {who} failed: {results.name(end.code)}{results.diagnostic(end)}"
+        kind = UnreachableError if end.code in results.AWAY else DeniedError
+        raise kind(said, where=endpoint.url)
+    return Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
+
+
+def _discard(connection: Any) -> None:
+    if connection.socket is not None:
+        connection.socket.close()
+
+
+@contextlib.contextmanager
+def _translated(endpoint: Endpoint, tls: _Tls) -> Iterator[None]:
+    """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
+    try:
+        yield
+    except (LDAPExceptionError, OSError) as fault:
+        raise _error(fault, tls.fault, endpoint) from None
+    except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
+        raise MalformedError(f"what came is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
+
+
+def _error(fault: Exception, handshake: OSError | None, endpoint: Endpoint) -> ConnectorError:
+    """What failed: the handshake (then its own fault is known), StartTLS, or the connection."""
+    url, host = endpoint.url, endpoint.host
+    if isinstance(handshake, ssl.SSLCertVerificationError):
+        why = handshake.verify_message.rstrip(".")
+        return UntrustedError(f"the certificate of {host} is not trusted: {why}", where=url)
+    if isinstance(handshake, ssl.SSLError) and not isinstance(handshake, ssl.SSLEOFError):
+        return UntrustedError(f"no TLS with {host}: {handshake.reason}", where=url)
+    if handshake is not None:
+        return UnreachableError(f"the connection was cut in the TLS handshake: {handshake}", where=url)
+    if isinstance(fault, LDAPStartTLSError):
+        return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
+    if isinstance(fault, ssl.SSLError) and "ALERT" in str(fault):
+        # in TLS 1.3 a client learns only with the first answer that its certificate was refused
+        return DeniedError(f"the server refused us in TLS: {fault}", where=url)
+    return UnreachableError(f"no connection: {fault}", where=url)

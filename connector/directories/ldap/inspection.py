@@ -1,0 +1,148 @@
+"""What a server says of itself: root DSE, schema, and the identity of the tree that holds the job's base."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.directories.changing import OBJECT_CLASS
+from connector.directories.definitions import Index
+from connector.directories.filters import Present
+from connector.directories.known_schema import known_schema
+from connector.directories.ldap import dialect
+from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.wire import Wire
+from connector.directories.schema import Schema
+from connector.errors import DeniedError, IncompleteRead, UnreachableError
+from connector.model import AttributeInfo, Description, Equality
+from connector.reconcile.equality import below
+
+_ANY = Present(OBJECT_CLASS)
+_ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
+_SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
+
+
+class Rules(Struct, frozen=True):
+    """What can be asked of an attribute's values: whether one is equal, whether one has a piece."""
+
+    equality: bool = True
+    substrings: bool = False
+
+
+class Inspection:
+    """A server, looked at once. Raises one of the kinds of IncompleteRead, at first use."""
+
+    def __init__(self, wire: Wire, base: str) -> None:
+        self._wire = wire
+        self._base = base
+
+    @cached_property
+    def root(self) -> dict[str, list[str]]:
+        """The root DSE (RFC 4512 §5.1), by attribute names in lower case."""
+        return self._read("", _ROOT)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """How this kind of server is spoken to."""
+        return dialect.of(self.root)
+
+    @cached_property
+    def _definitions(self) -> dict[str, list[str]]:
+        """The schema as it is published (RFC 4512 §4.2); empty where we may not see it."""
+        found: dict[str, list[str]] = {}
+        for name in self.root.get("subschemasubentry", ())[:1]:
+            try:
+                found = self._read(name, _SCHEMA)
+            except UnreachableError:
+                raise
+            except IncompleteRead:
+                found = {}
+        return found
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The server's schema, or where it shows none what this program knows of common attributes."""
+        types, classes, rules = (self._definitions.get(name.lower(), ()) for name in _SCHEMA)
+        return Schema(types, classes, rules) if types else known_schema()
+
+    @cached_property
+    def _types(self) -> Index:
+        return Index(self._definitions.get("attributetypes", ()))
+
+    def rules(self, name: str) -> Rules:
+        """What can be asked of the values of an attribute."""
+        schema = self.schema
+        lineage = self._types.lineage(schema.canonical(name).partition(";")[0])
+        known = schema.info(name).known
+        return Rules(
+            equality=schema.has_equality(name) if known else schema is known_schema(),
+            substrings=any(definition.first("SUBSTR") for definition in lineage),
+        )
+
+    def info(self, name: str) -> AttributeInfo:
+        """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
+        info = self.schema.info(name)
+        if not info.known and not self._definitions:
+            return AttributeInfo(name, readable=None)
+        return replace(info, name=name, readable=None)
+
+    def describe(self, attributes: tuple[str, ...]) -> Description:
+        """All of it, for these attributes and objectClass."""
+        identity, cautions = self._identity()
+        if not self._definitions:
+            cautions.append(
+                "the server shows no schema: what its attributes may hold, and how their values compare, is assumed"
+            )
+        if not self.dialect.assertions:
+            cautions.append(
+                "the server has no assertion control (RFC 4528): entries are read again just before they are written, "
+                "and a change made by somebody else in between may go unnoticed"
+            )
+        return Description(
+            kind=self.dialect.kind,
+            identity=identity,
+            attributes={name: self.info(name) for name in (*attributes, OBJECT_CLASS)},
+            names=Equality.DN,
+            atomic=self.dialect.assertions,
+            compares=True,
+            cautions=tuple(cautions),
+        )
+
+    def _identity(self) -> tuple[str, list[str]]:
+        """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
+        context = self._context()
+        attribute = self.dialect.id_attribute
+        try:
+            found = self._wire.search(Search(context, Scope.BASE, _ANY, (attribute,)))
+            values = [value for entry in found for _, some in entry.attributes for value in some]
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            values = []
+        if values:
+            return f"ldap:{self.dialect.show_id(values[0])}", []
+        return f"ldap:{self.dialect.kind}:{context.lower()}", [
+            f"{context} does not show its {attribute}, so that two servers with a tree of this name are taken for one"
+        ]
+
+    def _context(self) -> str:
+        """The longest naming context that base is in; base itself where the root DSE names none."""
+        contexts = []
+        for name in filter(None, self.root.get("namingcontexts", ())):
+            with contextlib.suppress(ValueError):  # what is no DN is above nothing
+                contexts += [name] if below(self._base, name) else []
+        return max(contexts, key=len, default=self._base)
+
+    def _read(self, name: str, attributes: tuple[str, ...]) -> dict[str, list[str]]:
+        """One entry's attributes as text, by their names in lower case."""
+        entries = self._wire.search(Search(name, Scope.BASE, _ANY, attributes))
+        if not entries:
+            raise DeniedError(f"the entry {name!r} is hidden from us", where=self._wire.where)
+        return {
+            attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
+            for attribute, values in entries[0].attributes
+        }

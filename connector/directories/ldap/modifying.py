@@ -1,0 +1,155 @@
+"""A planned change as a modify request that asserts what the plan believes, and a result as an outcome."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+
+from connector.directories.changing import OBJECT_CLASS, octets
+from connector.directories.filters import And, Equal, Filter, Not, Present, Substrings
+from connector.directories.ldap import requests, results
+from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap.inspection import Rules
+from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.responses import Response
+from connector.model import AttributeChange, AttributeInfo, Change, Held, Outcome, Result, Secret, User
+from connector.reconcile.equality import minus, owns, plain, same_set
+
+ALL = "*"
+
+
+class ForbiddenError(Exception):
+    """A change that cannot be written here without touching what is not ours; the message says why."""
+
+
+class Modifier(Struct, frozen=True):
+    """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
+
+    dialect: Dialect
+    filter: Filter
+    info: Callable[[str], AttributeInfo]
+    rules: Callable[[str], Rules]
+
+    def request(self, change: Change) -> bytes | None:
+        """The modify request; None where there is nothing to do. Raises ForbiddenError."""
+        edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
+        return requests.modify(change.user.name, edits) if edits else None
+
+    def controls(self, change: Change) -> tuple[bytes, ...]:
+        """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw."""
+        if not self.dialect.assertions:
+            return ()
+        return (requests.assertion(And((self.is_user(change.user.id), self.filter, *self._beliefs(change)))),)
+
+    def is_user(self, id_: str) -> Filter:
+        """Whether an entry is this user."""
+        return Equal(self.dialect.id_attribute, self.dialect.wire_id(id_))
+
+    def _edits(self, change: AttributeChange) -> list[Modification]:
+        """Values by value, so that a wrong old one fails (result 16) and no other is touched.
+
+        Where that cannot be, since the old value is unseen or the attribute's values cannot be compared, the attribute
+        is replaced; and that only where all of its values are ours.
+        """
+        name = change.name
+        if change.seen and self.rules(name).equality:
+            rule = self.info(name).equality
+            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
+            pairs = ((Edit.DELETE, removed), (Edit.ADD, added))
+            return [Modification(edit, name, tuple(map(octets, values))) for edit, values in pairs if values]
+        if change.pattern not in (None, ALL):
+            why = "has no equality rule" if change.seen else "cannot be read"
+            raise ForbiddenError(
+                f"{name} {why}, so single values of it cannot be changed: the mapping must own all of them"
+            )
+        return [Modification(Edit.REPLACE, name, tuple(map(octets, change.new)))]
+
+    def _beliefs(self, change: Change) -> Iterable[Filter]:
+        """What the plan saw of each attribute that the server can judge.
+
+        Old secrets are left to the deletion of their values, since a filter may end up in the server's log. Object
+        classes are added to whatever others there are.
+        """
+        for attribute in change.attributes:
+            name, rules = attribute.name, self.rules(attribute.name)
+            if not attribute.seen or name.lower() == OBJECT_CLASS.lower():
+                continue
+            if not attribute.old:
+                yield from self._absence(attribute, rules)
+            elif rules.equality and not attribute.secret:
+                yield from (Equal(name, octets(value)) for value in attribute.old)
+
+    def _absence(self, change: AttributeChange, rules: Rules) -> Iterable[Filter]:
+        """That there is no value, or none of ours among several."""
+        pattern, name = change.pattern, change.name
+        if pattern in (None, ALL) or self.info(name).single:
+            yield Not(Present(name))
+        elif pattern is not None and ALL not in pattern:
+            if rules.equality:
+                yield Not(Equal(name, pattern.encode()))
+        elif pattern is not None and rules.substrings:
+            first, *middle, last = pattern.encode().split(ALL.encode())
+            yield Not(Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None))
+
+    # ------------------------------------------------------------ before and after
+
+    def differs(self, change: Change, now: User | None) -> str | None:
+        """Why an entry, read again, is not the one that the plan saw; None where it is."""
+        if now is None:
+            return "the entry is gone, has another name, or is no longer in base and filter"
+        for attribute in change.attributes:
+            if not attribute.seen or attribute.name.lower() == OBJECT_CLASS.lower():
+                continue
+            held = now.values.get(attribute.name, ())
+            ours = held if attribute.pattern is None else tuple(filter(_within(attribute.pattern), held))
+            if not same_set(self.info(attribute.name).equality, ours, attribute.old):
+                return f"{attribute.name} is no longer what the plan saw"
+        return None
+
+    def outcome(self, change: Change, response: Response) -> Outcome:
+        """What the server's answer means for the user."""
+        code = response.code
+        if code == results.SUCCESS:
+            return Outcome(change.user, Result.WRITTEN)
+        if code in _CONFLICTS:
+            return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code])
+        if code in self.dialect.occupied and not self.dialect.assertions and self._fills_an_empty_place(change):
+            return Outcome(change.user, Result.CONFLICT, "a value is there where the plan saw none")
+        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{_said(change, response)}")
+
+    def _fills_an_empty_place(self, change: Change) -> bool:
+        return any(
+            item.seen and item.new and not item.old and self.info(item.name).single for item in change.attributes
+        )
+
+
+_CONFLICTS = {
+    results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
+    results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
+    results.ATTRIBUTE_OR_VALUE_EXISTS: "the entry is no longer as planned: a value to be added is already there",
+    results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
+}
+
+
+def _within(pattern: str) -> Callable[[Held], bool]:
+    ours = owns(pattern)
+    return lambda value: ours(plain(value))
+
+
+def _said(change: Change, response: Response) -> str:
+    """The server's own words, unless they repeat a secret of this change, as they are or in base64 as LDIF has it."""
+    words = response.diagnostic.lower()
+    secrets = {
+        octets(value)
+        for attribute in change.attributes
+        for value in (*attribute.old, *attribute.new)
+        if attribute.secret or isinstance(value, Secret)
+    }
+    for secret in secrets - {b""}:
+        shown = secret.decode("utf-8", "replace").lower()
+        coded = base64.b64encode(secret).decode().rstrip("=").lower()
+        if shown in words or coded in words:
+            return ""
+    return results.diagnostic(response)

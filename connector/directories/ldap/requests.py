@@ -1,0 +1,185 @@
+"""LDAP requests as octets (RFC 4511 §4.5 to §4.11), and the controls that go with them. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+from connector.directories import filters
+from connector.directories.filters import Filter
+from connector.directories.ldap import ber
+
+ASSERTION: Final = "1.3.6.1.1.12"
+"""Assertion control, RFC 4528."""
+PAGED: Final = "1.2.840.113556.1.4.319"
+"""Simple paged results, RFC 2696."""
+
+
+class Scope(IntEnum):
+    """How much below a base a search covers."""
+
+    BASE = 0
+    ONELEVEL = 1
+    SUBTREE = 2
+
+
+class Edit(IntEnum):
+    """What a modification does with its values."""
+
+    ADD = 0
+    DELETE = 1
+    REPLACE = 2
+
+
+class Modification(Struct, frozen=True, gc=False):
+    """One attribute of a modify request."""
+
+    edit: Edit
+    attribute: str
+    values: tuple[bytes, ...]
+
+
+class Search(Struct, frozen=True):
+    """A search request. Aliases are never followed: an entry has one name here."""
+
+    base: str
+    scope: Scope
+    filter: Filter
+    attributes: tuple[str, ...]
+
+
+_SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
+_UNBIND: Final = b"\x42\x00"
+
+
+def message(number: int, operation: bytes, controls: Iterable[bytes] = ()) -> bytes:
+    """The envelope: message id, operation, controls."""
+    body = ber.integer(number) + operation
+    held = b"".join(controls)
+    return ber.tlv(ber.SEQUENCE, body + ber.tlv(0xA0, held) if held else body)
+
+
+def unbind(number: int) -> bytes:
+    """The message that ends a session; nothing answers it."""
+    return message(number, _UNBIND)
+
+
+def abandon(number: int, other: int) -> bytes:
+    """The message that asks to give up operation `other`; nothing answers it."""
+    return message(number, ber.integer(other, _ABANDON))
+
+
+def search(request: Search) -> bytes:
+    """A search without limits of our own: a limit of the server's is an incomplete read, which must be seen."""
+    return ber.sequence(
+        (
+            _text(request.base),
+            ber.integer(request.scope, ber.ENUMERATED),
+            ber.integer(0, ber.ENUMERATED),  # never dereference aliases
+            ber.integer(0),
+            ber.integer(0),
+            ber.boolean(value=False),
+            encode_filter(request.filter),
+            ber.sequence(map(_text, request.attributes)),
+        ),
+        _SEARCH,
+    )
+
+
+def modify(name: str, changes: Sequence[Modification]) -> bytes:
+    """A modify request: all of its changes, or none."""
+    items = (
+        ber.integer(change.edit, ber.ENUMERATED)
+        + ber.sequence((_text(change.attribute), ber.sequence(map(_octets, change.values), ber.SET)))
+        for change in changes
+    )
+    return ber.sequence((_text(name), ber.sequence(ber.tlv(ber.SEQUENCE, item) for item in items)), _MODIFY)
+
+
+def compare(name: str, attribute: str, value: bytes) -> bytes:
+    """A compare request."""
+    return ber.sequence((_text(name), ber.sequence((_text(attribute), _octets(value)))), _COMPARE)
+
+
+# ---------------------------------------------------------------- controls, always critical
+
+
+def assertion(wanted: Filter) -> bytes:
+    """Carry the operation out only where the filter is true for its entry (RFC 4528).
+
+    Critical, since a server that does not know the control would otherwise carry it out all the same.
+    """
+    return _control(ASSERTION, encode_filter(wanted))
+
+
+def paged(size: int, cookie: bytes = b"") -> bytes:
+    """The next so many entries (RFC 2696); size 0 gives the rest up."""
+    return _control(PAGED, ber.sequence((ber.integer(size), _octets(cookie))))
+
+
+def _control(oid: str, value: bytes) -> bytes:
+    return ber.sequence((_text(oid), ber.boolean(value=True), _octets(value)))
+
+
+# ---------------------------------------------------------------- filters
+
+
+def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # ten kinds of filter, a line each
+    """A filter (RFC 4511 §4.5.1.7)."""
+    match wanted:
+        case filters.And(parts):
+            return ber.sequence(map(encode_filter, parts), 0xA0)
+        case filters.Or(parts):
+            return ber.sequence(map(encode_filter, parts), 0xA1)
+        case filters.Not(part):
+            return ber.tlv(0xA2, encode_filter(part))
+        case filters.Equal(attribute, value):
+            return _assert_value(0xA3, attribute, value)
+        case filters.Substrings():
+            return _substrings(wanted)
+        case filters.GreaterOrEqual(attribute, value):
+            return _assert_value(0xA5, attribute, value)
+        case filters.LessOrEqual(attribute, value):
+            return _assert_value(0xA6, attribute, value)
+        case filters.Present(attribute):
+            return ber.tlv(0x87, attribute.encode())
+        case filters.Approx(attribute, value):
+            return _assert_value(0xA8, attribute, value)
+        case filters.Extensible():
+            return _extensible(wanted)
+
+
+def _assert_value(tag: int, attribute: str, value: bytes) -> bytes:
+    return ber.sequence((_text(attribute), _octets(value)), tag)
+
+
+def _substrings(wanted: filters.Substrings) -> bytes:
+    pieces = [ber.tlv(0x81, piece) for piece in wanted.middle]
+    if wanted.initial is not None:
+        pieces.insert(0, ber.tlv(0x80, wanted.initial))
+    if wanted.final is not None:
+        pieces.append(ber.tlv(0x82, wanted.final))
+    return ber.sequence((_text(wanted.attribute), ber.sequence(pieces)), 0xA4)
+
+
+def _extensible(wanted: filters.Extensible) -> bytes:
+    parts = []
+    if wanted.rule is not None:
+        parts.append(ber.tlv(0x81, wanted.rule.encode()))
+    if wanted.attribute is not None:
+        parts.append(ber.tlv(0x82, wanted.attribute.encode()))
+    parts.append(ber.tlv(0x83, wanted.value))
+    if wanted.dn:
+        parts.append(ber.boolean(value=True, tag=0x84))
+    return ber.sequence(parts, 0xA9)
+
+
+def _octets(value: bytes) -> bytes:
+    return ber.tlv(ber.OCTETS, value)
+
+
+def _text(value: str) -> bytes:
+    return ber.tlv(ber.OCTETS, value.encode())

@@ -1,0 +1,258 @@
+"""LDAP responses out of octets (RFC 4511 §4), for servers that may be broken or hostile.
+
+Any octets give messages, "more is needed", or MalformedError: no other exception, and work that is linear in their
+number. Framing is apart from decoding, so that a whole page can be received, and the next one asked for, before its
+entries are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from connector.directories.ldap import ber
+from connector.errors import MalformedError
+
+MAX_MESSAGE: Final = 32 << 20
+"""Octets of one message; servers bound what they send to a few MiB."""
+MAX_VALUES: Final = 100_000
+"""Values of one entry. Users have dozens; without a bound a message's octets could become as many objects."""
+MAX_CONTROLS: Final = 100
+MAX_URIS: Final = 1000
+
+ENTRY: Final = 0x64
+DONE: Final = 0x65
+MODIFIED: Final = 0x67
+COMPARED: Final = 0x6F
+REFERENCE: Final = 0x73
+EXTENDED: Final = 0x78
+_RESPONSES: Final = frozenset({DONE, MODIFIED, COMPARED, EXTENDED})
+_LONG: Final = 0x80
+_LEAST: Final = 8
+"""Octets that an attribute with one value has at least: four tags, four lengths."""
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end."""
+
+    id: int
+    tag: int
+    data: bytes
+    start: int
+    stop: int
+    end: int
+
+
+class Entry(Struct, frozen=True):
+    """A search result entry: its DN, and the attributes with their values, as octets and as the server spells them."""
+
+    name: bytes
+    attributes: list[tuple[bytes, list[bytes]]]
+
+
+class Reference(Struct, frozen=True):
+    """A search result reference: other servers that hold a part of what was asked for."""
+
+    uris: tuple[str, ...]
+
+
+class Response(Struct, frozen=True):
+    """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID."""
+
+    code: int
+    matched: str = ""
+    diagnostic: str = ""
+    referrals: tuple[str, ...] = ()
+    name: str = ""
+    controls: Mapping[str, bytes] = {}
+
+
+# ---------------------------------------------------------------- framing
+
+
+def extent(data: bytes, at: int) -> int | None:
+    """Where the message at `at` ends, which may be behind the data; None where its header is not whole yet."""
+    try:
+        if data[at] != ber.SEQUENCE:
+            raise MalformedError("what came is no LDAP message")
+        size, start = ber.length(data, at + 1)
+    except IndexError:
+        return None
+    if size > MAX_MESSAGE:
+        raise MalformedError(f"an LDAP message of {size} octets; {MAX_MESSAGE} is the most that is taken")
+    return start + size
+
+
+def frame(data: bytes, at: int, end: int) -> Frame:
+    """The message between `at` and `end`."""
+    at += 2 if data[at + 1] < _LONG else 2 + (data[at + 1] & 0x7F)
+    start, stop = ber.element(data, at, end, ber.INTEGER)
+    number = ber.number(data, start, stop)
+    if not 0 <= number < 1 << 31:
+        raise MalformedError(f"an LDAP message with the id {number}")
+    if stop >= end:
+        raise MalformedError("an LDAP message without an operation")
+    tag = data[stop]
+    start, stop = ber.element(data, stop, end, tag)
+    return Frame(number, tag, data, start, stop, end)
+
+
+class Framer:
+    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._needed = 0
+
+    def feed(self, piece: bytes) -> list[Frame]:
+        """The messages that are whole now."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held < self._needed:
+            return []
+        data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
+        frames, at, size = [], 0, len(data)
+        while (end := extent(data, at)) is not None and end <= size:
+            frames.append(frame(data, at, end))
+            at = end
+        rest = data[at:]
+        self._pieces, self._held = [rest] if rest else [], len(rest)
+        self._needed = 0 if end is None else end - at
+        return frames
+
+
+# ---------------------------------------------------------------- decoding
+
+
+def decode(message: Frame) -> Entry | Reference | Response:
+    """What a message says."""
+    if message.tag == ENTRY:
+        return entry(message)
+    if message.tag == REFERENCE:
+        return reference(message)
+    if message.tag in _RESPONSES:
+        return response(message)
+    raise MalformedError(f"an LDAP message of kind {message.tag:#04x}, which answers nothing that was asked")
+
+
+def entry(message: Frame) -> Entry:
+    """A search result entry. Every user comes through here, so the common attribute is read in place."""
+    data, end = message.data, message.stop
+    start, at = ber.element(data, message.start, end, ber.OCTETS)
+    name = data[start:at]
+    at, stop = ber.element(data, at, end, ber.SEQUENCE)
+    attributes: list[tuple[bytes, list[bytes]]] = []
+    count = 0
+    while at < stop:
+        after = at + 2 + data[at + 1] if at + 1 < stop else stop
+        if after - at < _LONG and _LEAST <= after - at and after <= stop:
+            kind_end = at + 4 + data[at + 3]
+            if (
+                kind_end + 4 <= after  # one value, whose last octet is the attribute's
+                and data[kind_end + 3] == after - kind_end - 4
+                and data[kind_end + 1] == after - kind_end - 2
+                and data[at] == ber.SEQUENCE
+                and data[at + 2] == ber.OCTETS == data[kind_end + 2]
+                and data[kind_end] == ber.SET
+            ):
+                attributes.append((data[at + 4 : kind_end], [data[kind_end + 4 : after]]))
+                at = after
+                count += 1
+                continue
+        description, values, at = _attribute(data, at, stop)
+        attributes.append((description, values))
+        count += len(values) + 1
+        if count > MAX_VALUES:
+            break
+    if count > MAX_VALUES:
+        raise MalformedError(f"an entry of more than {MAX_VALUES} values")
+    return Entry(name, attributes)
+
+
+def _attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
+    """The attribute at `at`, of any form: description, values, and the place behind it."""
+    at, after = ber.element(data, at, end, ber.SEQUENCE)
+    start, at = ber.element(data, at, after, ber.OCTETS)
+    description = data[start:at]
+    at, stop = ber.element(data, at, after, ber.SET)
+    values: list[bytes] = []
+    while at < stop:
+        start, at = ber.element(data, at, stop, ber.OCTETS)
+        values.append(data[start:at])
+        if len(values) > MAX_VALUES:
+            raise MalformedError(f"an attribute of more than {MAX_VALUES} values")
+    return description, values, after
+
+
+def reference(message: Frame) -> Reference:
+    """A search result reference."""
+    return Reference(_uris(message.data, message.start, message.stop))
+
+
+def response(message: Frame) -> Response:
+    """An LDAPResult (RFC 4511 §4.1.9) with the controls beside it; components that we do not know are passed over."""
+    data, end = message.data, message.stop
+    start, at = ber.element(data, message.start, end, ber.ENUMERATED)
+    code = ber.number(data, start, at)
+    start, at = ber.element(data, at, end, ber.OCTETS)
+    matched = _text(data, start, at)
+    start, at = ber.element(data, at, end, ber.OCTETS)
+    diagnostic = _text(data, start, at)
+    referrals: tuple[str, ...] = ()
+    name = ""
+    for _ in range(_OPTIONAL):
+        if at >= end:
+            break
+        tag = data[at]
+        start, at = ber.element(data, at, end, tag)
+        if tag == _REFERRAL:
+            referrals = _uris(data, start, at)
+        elif tag == _NAME:
+            name = _text(data, start, at)
+    return Response(code, matched, diagnostic, referrals, name, _controls(message))
+
+
+_REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
+
+
+def _controls(message: Frame) -> dict[str, bytes]:
+    data, end = message.data, message.end
+    if message.stop >= end:
+        return {}
+    at, stop = ber.element(data, message.stop, end, 0xA0)
+    found: dict[str, bytes] = {}
+    while at < stop:
+        if len(found) == MAX_CONTROLS:
+            raise MalformedError(f"more than {MAX_CONTROLS} controls")
+        start, after = ber.element(data, at, stop, ber.SEQUENCE)
+        name_at, name_end = ber.element(data, start, after, ber.OCTETS)
+        at = name_end
+        if at < after and data[at] == ber.BOOLEAN:
+            _, at = ber.element(data, at, after, ber.BOOLEAN)
+        value_at, value_end = ber.element(data, at, after, ber.OCTETS) if at < after else (at, at)
+        found[_text(data, name_at, name_end)] = data[value_at:value_end]
+        at = after
+    return found
+
+
+def page(value: bytes) -> tuple[int, bytes]:
+    """The value of a paged results control (RFC 2696): the server's estimate of the whole, and the cookie."""
+    start, end = ber.element(value, 0, len(value), ber.SEQUENCE)
+    size_at, at = ber.element(value, start, end, ber.INTEGER)
+    cookie_at, cookie_end = ber.element(value, at, end, ber.OCTETS)
+    return ber.number(value, size_at, at), value[cookie_at:cookie_end]
+
+
+def _uris(data: bytes, at: int, end: int) -> tuple[str, ...]:
+    found: list[str] = []
+    while at < end and len(found) < MAX_URIS:
+        start, at = ber.element(data, at, end, ber.OCTETS)
+        found.append(_text(data, start, at))
+    return tuple(found)
+
+
+def _text(data: bytes, start: int, stop: int) -> str:
+    return data[start:stop].decode("utf-8", "replace")

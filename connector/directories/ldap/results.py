@@ -1,0 +1,79 @@
+"""LDAP result codes (RFC 4511 appendix A.1 and its registry) by name, and which of them end a read with which error."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from connector.directories.ldap.responses import Response
+from connector.errors import (
+    DeniedError,
+    IncompleteRead,
+    TruncatedError,
+    UnreachableError,
+)
+
+SUCCESS: Final = 0
+COMPARE_FALSE: Final = 5
+COMPARE_TRUE: Final = 6
+REFERRAL: Final = 10
+NO_SUCH_ATTRIBUTE: Final = 16
+ATTRIBUTE_OR_VALUE_EXISTS: Final = 20
+NO_SUCH_OBJECT: Final = 32
+INVALID_DN_SYNTAX: Final = 34
+INVALID_CREDENTIALS: Final = 49
+ASSERTION_FAILED: Final = 122
+
+NAMES: Final = {
+    0: "success", 1: "operationsError", 2: "protocolError", 3: "timeLimitExceeded", 4: "sizeLimitExceeded",
+    5: "compareFalse", 6: "compareTrue", 7: "authMethodNotSupported", 8: "strongerAuthRequired", 10: "referral",
+    11: "adminLimitExceeded", 12: "unavailableCriticalExtension", 13: "confidentialityRequired",
+    14: "saslBindInProgress", 16: "noSuchAttribute", 17: "undefinedAttributeType", 18: "inappropriateMatching",
+    19: "constraintViolation", 20: "attributeOrValueExists", 21: "invalidAttributeSyntax", 32: "noSuchObject",
+    33: "aliasProblem", 34: "invalidDNSyntax", 36: "aliasDereferencingProblem", 48: "inappropriateAuthentication",
+    49: "invalidCredentials", 50: "insufficientAccessRights", 51: "busy", 52: "unavailable",
+    53: "unwillingToPerform", 54: "loopDetect", 64: "namingViolation", 65: "objectClassViolation",
+    66: "notAllowedOnNonLeaf", 67: "notAllowedOnRDN", 68: "entryAlreadyExists", 69: "objectClassModsProhibited",
+    71: "affectsMultipleDSAs", 80: "other", 118: "canceled", 122: "assertionFailed",
+}  # fmt: skip
+
+_LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
+_DENIED: Final = frozenset({8, 13, 48, 49, 50})
+AWAY: Final = frozenset({51, 52})
+_LONGEST: Final = 300
+
+
+def name(code: int) -> str:
+    """`sizeLimitExceeded (4)`."""
+    return f"{NAMES.get(code, 'result')} ({code})"
+
+
+def diagnostic(response: Response) -> str:
+    """The server's own words, on one line and of bounded length; with a colon before them where there are any."""
+    words = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+", " ", response.diagnostic).strip()[:_LONGEST]
+    return f": {words}" if words else ""
+
+
+def failure(response: Response, base: str, where: str) -> IncompleteRead | None:
+    """What a search that ended so has failed with; None for success. A read that stopped early is never a success."""
+    code = response.code
+    if code == SUCCESS:
+        return None
+    said = f"{name(code)}{diagnostic(response)}"
+    if code in _LIMITS:
+        return TruncatedError(f"the server's {_LIMITS[code]} cut the search below {base!r} short: {said}", where=where)
+    if code == REFERRAL:
+        return referral(response.referrals, base, where)
+    if code == NO_SUCH_OBJECT:
+        return IncompleteRead(f"there is no entry {base!r}, or we may not see it: {said}", where=where)
+    if code in _DENIED:
+        return DeniedError(f"the search below {base!r} was denied: {said}", where=where)
+    if code in AWAY:
+        return UnreachableError(f"the server cannot answer now: {said}", where=where)
+    return IncompleteRead(f"the search below {base!r} failed: {said}", where=where)
+
+
+def referral(uris: tuple[str, ...], base: str, where: str) -> TruncatedError:
+    """A part of what was asked for is on other servers, so what was read is not the whole."""
+    others = ", ".join(uris[:3]) or "another server"
+    return TruncatedError(f"a part of {base!r} is elsewhere: referral to {others}", where=where)

@@ -1,0 +1,86 @@
+"""What a job may ask an LDAP server for: searches that never leave its base, scope and filter. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from connector.directories.filters import And, Equal, Filter, Or, parse
+from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap.requests import Scope, Search
+from connector.errors import FileError
+from connector.model import ID, NAME, Key
+from connector.reconcile.equality import Rdn, rdns
+from connector.settings.job import LdapDirectory
+
+_SCOPES = {"subtree": Scope.SUBTREE, "onelevel": Scope.ONELEVEL}
+
+
+class Realm(Struct, frozen=True):
+    """Base, scope and filter of a job: whoever is outside does not exist."""
+
+    base: str
+    rdns: tuple[Rdn, ...]
+    scope: Scope
+    filter: Filter
+
+    @classmethod
+    def of(cls, settings: LdapDirectory) -> Realm:
+        """Raises FileError where the base or the filter is none."""
+        try:
+            base = rdns(settings.base)
+        except ValueError as fault:
+            raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
+        try:
+            return cls(settings.base, base, _SCOPES[settings.scope], parse(settings.filter))
+        except ValueError as fault:
+            raise FileError(str(fault), where="directory.filter") from None
+
+    def covers(self, name: str) -> bool:
+        """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
+        try:
+            found = rdns(name)
+        except ValueError:
+            return False
+        depth = len(found) - len(self.rdns)
+        below = depth >= 0 and found[depth:] == self.rdns
+        return below and (self.scope is Scope.SUBTREE or depth == 1)
+
+    def all(self, attributes: tuple[str, ...]) -> Search:
+        """Everybody."""
+        return Search(self.base, self.scope, self.filter, attributes)
+
+    def named(self, name: str, attributes: tuple[str, ...]) -> Search:
+        """The user of this DN, which has to be covered."""
+        return Search(name, Scope.BASE, self.filter, attributes)
+
+    def holding(self, terms: list[Equal], attributes: tuple[str, ...]) -> Search:
+        """Everybody for whom any of these terms is true."""
+        any_of: Filter = Or(tuple(terms)) if len(terms) > 1 else terms[0]
+        return Search(self.base, self.scope, And((self.filter, any_of)), attributes)
+
+
+def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]) -> Iterator[Search]:
+    """Searches that find whoever holds any of the keys: `Dialect.terms` of one attribute at a time, names one by one.
+
+    Terms of several attributes are not put together, for one that has no index would spoil the search for all.
+    """
+    waiting: dict[str, list[Equal]] = {}
+    for attribute, value in keys:
+        if attribute == NAME:
+            if realm.covers(value):
+                yield realm.named(value, attributes)
+            continue
+        terms = waiting.setdefault(attribute.lower(), [])
+        terms.append(_term(attribute, value, dialect))
+        if len(terms) == dialect.terms:
+            yield realm.holding(terms, attributes)
+            waiting[attribute.lower()] = []
+    yield from (realm.holding(terms, attributes) for terms in waiting.values() if terms)
+
+
+def _term(attribute: str, value: str, dialect: Dialect) -> Equal:
+    if attribute == ID:
+        return Equal(dialect.id_attribute, dialect.wire_id(value))
+    return Equal(attribute, value.encode("utf-8", "surrogateescape"))

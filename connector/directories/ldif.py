@@ -1,0 +1,184 @@
+"""An LDIF file (RFC 2849) as a directory: read in a stream, pass by pass, and rewritten whole or not at all.
+
+A user's `id` is its entryUUID (RFC 4530), else its DN in a normal form; its `name` is the DN as it is written. A file
+has no schema: the common attributes are known (`known_schema`), and any other one compares exactly, to the letter, and
+counts as single-valued, so that a mapping of it never finds or removes more than what it says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from connector.directories.changing import ConflictError, ForbiddenError, edits
+from connector.directories.entries import EntryReader
+from connector.directories.known_schema import known_schema
+from connector.directories.ldif_format import edited
+from connector.directories.ldif_passage import ENTRY_UUID, Passage, Passed
+from connector.directories.replacement import ChangedError, Replacement
+from connector.directories.scope import Entry, Scope, name_of
+from connector.errors import ConnectorError, DeniedError, IncompleteRead, UnreachableError
+from connector.model import Change, Description, Outcome, Result, View
+from connector.reconcile.equality import Rdn
+from connector.settings.job import LdifDirectory as LdifSettings
+
+ATTEMPTS: Final = 3
+"""How often a file that is edited while it is being rewritten is read again."""
+
+
+class LdifReader(EntryReader):
+    """The file, to be read. Raises FileError where base or filter are wrong."""
+
+    def __init__(self, settings: LdifSettings, view: View) -> None:
+        super().__init__(view, known_schema())
+        self.path = Path(os.path.realpath(settings.path))
+        self.scope = Scope(settings.base, settings.filter, self.schema)
+        self._recognised: frozenset[str] | None = None
+
+    def describe(self) -> Description:
+        """What is known of the attributes without a schema; cautions name those that nothing is known of."""
+        self.recognise()
+        infos = {name: self.schema.info(name) for name in self.view.attributes}
+        unknown = [name for name, info in infos.items() if not info.known]
+        cautions = [
+            f"{name} is not a known attribute: it compares to the letter, and has one value" for name in unknown
+        ]
+        cautions += [
+            f"the filter names {name}, which is no known attribute and stands in no entry: it matches nobody"
+            for name in sorted(self.scope.unknown)
+            if self.schema.key(name) not in (self._recognised or ())
+        ]
+        return Description("LDIF file", str(self.path), infos, atomic=True, compares=True, cautions=tuple(cautions))
+
+    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:
+        """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
+        self.recognise()
+        with self._open() as file:
+            before = os.fstat(file.fileno())
+            for passed in self.passage(file, attributes):
+                if passed.entry is not None and self.scope.holds(passed.entry):
+                    yield passed.entry
+            after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise IncompleteRead("the file was changed while it was read", where=str(self.path))
+
+    def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
+        """A pass over the open file that brings the view's attributes, those of the filter, and these."""
+        wanted = self.keys | set(attributes) | {ENTRY_UUID}
+
+        def key_of(name: str) -> str | None:
+            key = self.schema.key(name)
+            return key if key in wanted or self.scope.needs(name) else None
+
+        return Passage(self.path, file, key_of)
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as fault:
+            kind = DeniedError if isinstance(fault, PermissionError) else UnreachableError
+            raise kind(f"the file cannot be read: {fault.strerror}", where=str(self.path)) from fault
+
+    def recognise(self) -> None:
+        """Where the filter names attributes that are not known, those count that stand in the file at all."""
+        if self._recognised is not None:
+            return
+        self._recognised = frozenset()
+        if self.scope.unknown:
+            with self._open() as file:
+                passage = self.passage(file)
+                for _ in passage:
+                    pass
+            self._recognised = frozenset(self.schema.key(name.decode()) for name in passage.format.names)
+            self.scope.recognise(self._recognised)
+
+
+class LdifDirectory(LdifReader):
+    """The file, to be read and written. A batch of changes is one rewriting of the file, or none."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        """Every change of the batch at once: should the file not be replaced, all of them have failed."""
+        batch = list(changes)
+        if not batch:
+            return
+        try:
+            self.recognise()
+            outcomes = self._written(batch)
+        except ConnectorError as fault:
+            outcomes = _failed(batch, str(fault))
+        except BlockingIOError:
+            outcomes = _failed(batch, "another program has locked the file")
+        except OSError as fault:
+            outcomes = _failed(batch, f"the file is as it was, for it could not be rewritten: {fault.strerror}")
+        yield from outcomes
+
+    def _written(self, batch: list[Change]) -> list[Outcome]:
+        for _ in range(ATTEMPTS):
+            try:
+                return self._rewritten(batch)
+            except ChangedError:
+                continue
+        return _failed(batch, f"the file is as it was, for others changed it {ATTEMPTS} times while it was rewritten")
+
+    def _rewritten(self, batch: list[Change]) -> list[Outcome]:
+        """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
+        waiting: dict[str, list[Change]] = {}
+        for change in batch:
+            waiting.setdefault(change.user.id, []).append(change)
+        attributes = {self.schema.key(each.name) for change in batch for each in change.attributes}
+        outcomes: list[Outcome] = []
+        with Replacement(self.path) as files:
+            passage = self.passage(files.old, attributes)
+            for passed in passage:
+                now = passed
+                if passed.entry is not None and passed.entry.id in waiting and self.scope.holds(passed.entry):
+                    for change in waiting.pop(passed.entry.id):
+                        now, outcome = self._apply(passage, now, change)
+                        outcomes.append(outcome)
+                files.new.writelines(now.block.lines)
+            outcomes += [
+                Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
+                for changes in waiting.values()
+                for change in changes
+            ]
+            if any(outcome.result is Result.WRITTEN for outcome in outcomes):
+                try:
+                    files.commit()
+                except OSError as fault:
+                    if not files.done:
+                        raise
+                    return _failed(batch, f"the file was rewritten, but may not outlive a power cut: {fault.strerror}")
+        return outcomes
+
+    def _apply(self, passage: Passage, passed: Passed, change: Change) -> tuple[Passed, Outcome]:
+        """The block as the change makes it, and what became of the change."""
+        record, entry = passed.record, passed.entry
+        if record is None or entry is None or entry.rdns != _rdns(change.user.name):
+            return passed, Outcome(change.user, Result.CONFLICT, "the entry has another name now")
+        try:
+            wanted = edits(entry.values, change, self.schema)
+        except ConflictError as fault:
+            return passed, Outcome(change.user, Result.CONFLICT, str(fault))
+        except ForbiddenError as fault:
+            return passed, Outcome(change.user, Result.FAILED, str(fault))
+        if not wanted:
+            return passed, Outcome(change.user, Result.UNCHANGED, "the entry says all of it already")
+        placed = [(edit, passage.places(record, self.schema.key(edit.name))) for edit in wanted]
+        now = passage.again(passed.block.number, edited(record, placed, passage.format))
+        return now, Outcome(change.user, Result.WRITTEN)
+
+
+def _failed(batch: list[Change], why: str) -> list[Outcome]:
+    return [Outcome(change.user, Result.FAILED, why) for change in batch]
+
+
+def _rdns(name: str) -> tuple[Rdn, ...] | None:
+    try:
+        return name_of(name)
+    except ValueError:
+        return None

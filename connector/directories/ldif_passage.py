@@ -1,0 +1,112 @@
+"""One pass over an LDIF file: every block with the entry that it holds, and the proof that no entry is there twice."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Hashable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from msgspec import Struct
+
+from connector.directories.ldif_format import Block, Format, Record
+from connector.directories.scope import Entry, name_of, normalised
+
+ENTRY_UUID: Final = "entryuuid"
+
+Mark = tuple[str, Hashable]
+KeyOf = Callable[[str], str | None]
+"""The key (`Schema.key`) under which an attribute is kept; None: nobody needs it."""
+
+
+class Passed(Struct, frozen=True):
+    """A block of the file; `record` and `entry` are None for comments and blank lines."""
+
+    block: Block
+    record: Record | None = None
+    entry: Entry | None = None
+
+
+class Passage:
+    """Iterate it once. Raises MalformedError, which names the file and the line.
+
+    Memory: two machine words an entry. They are hashes of the names and ids seen; only where two are equal is the file
+    read a second time, to compare what they stand for and to name both lines.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, key_of: KeyOf) -> None:
+        self._path = str(path)
+        self.format = Format(self._path)
+        self._file = file
+        self._key_of = key_of
+        self._keys: dict[bytes, str | None] = {}
+        self._hashes = array("q")
+
+    def __iter__(self) -> Iterator[Passed]:
+        for block in self.format.blocks(self._file):
+            passed = self._passed(block)
+            if passed.entry is not None:
+                self._hashes.extend(map(hash, _marks(passed.entry)))
+            yield passed
+        self._refuse_doubles()
+
+    def places(self, record: Record, key: str) -> list[int]:
+        """Where, among a record's attributes, those of this key stand."""
+        return [place for place, attribute in enumerate(record.attributes) if self._key(attribute.name) == key]
+
+    def again(self, number: int, lines: list[bytes]) -> Passed:
+        """The same block, with other lines."""
+        return self._passed(Block(number, lines))
+
+    def _passed(self, block: Block) -> Passed:
+        record = self.format.record(block)
+        return Passed(block) if record is None else Passed(block, record, self._entry(record))
+
+    def _key(self, name: bytes) -> str | None:
+        if name not in self._keys:
+            self._keys[name] = self._key_of(name.decode())
+        return self._keys[name]
+
+    def _entry(self, record: Record) -> Entry:
+        values: dict[str, list[bytes]] = {}
+        for attribute in record.attributes:
+            key = self._key(attribute.name)
+            if key is not None:
+                values.setdefault(key, []).append(self.format.value(record.block, attribute))
+        try:
+            name = name_of(record.dn)
+        except ValueError as fault:
+            raise self.format.error(record.line, f"not a distinguished name: {fault}") from None
+        uuid = values.get(ENTRY_UUID)
+        identity = uuid[0].decode("utf-8", "replace").strip().lower() if uuid else normalised(name)
+        return Entry(identity, record.dn, name, values)
+
+    def _refuse_doubles(self) -> None:
+        doubtful = _doubles(self._hashes)
+        if not doubtful:
+            return
+        self._file.seek(0)
+        self.format = Format(self._path)
+        seen: dict[Mark, int] = {}
+        for block in self.format.blocks(self._file):
+            passed = self._passed(block)
+            if passed.record is None or passed.entry is None:
+                continue
+            for mark in _marks(passed.entry):
+                if mark in seen:
+                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
+                    raise self.format.error(passed.record.line, f"{what}: {passed.entry.name}")
+                if hash(mark) in doubtful:
+                    seen[mark] = passed.record.line
+
+
+def _marks(entry: Entry) -> tuple[Mark, Mark]:
+    """What no other entry may have."""
+    return ("DN", entry.rdns), ("entryUUID", entry.id)
+
+
+def _doubles(hashes: array[int]) -> set[int]:
+    """Those that are there more than once."""
+    ordered = sorted(hashes)
+    return {one for one, other in pairwise(ordered) if one == other}

@@ -1,0 +1,55 @@
+"""What a directory is to the rest of the program: one contract, `tests/contract`, holds every adapter to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, Protocol
+
+from connector.model import Change, Description, Holds, Key, Outcome, Question, User, UserRef
+
+Read = Literal["auto", "find", "scan"]
+"""How users are got at: looked up by key, read whole, or whichever is cheaper."""
+
+
+class Reader(Protocol):
+    """A directory that can only be read; a dry run is handed no more than this.
+
+    Users outside the job's base and filter do not exist for a reader. An iterator that ends was complete; one that
+    cannot be completed raises `IncompleteRead` (or one of its kinds).
+    """
+
+    def describe(self) -> Description:
+        """What the directory is, what it can do, and what it says of every attribute of the view."""
+
+    def size(self) -> int | None:
+        """About how many users there are, cheaply; None where the directory cannot tell."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        """The users that hold any of the keys, each at least once; `ID` and `NAME` are attributes here.
+
+        The caller compares again: a directory may return more than was asked for.
+        """
+
+    def scan(self) -> Iterator[User]:
+        """Every user, once."""
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        """These users as they are now; one that is gone, or has become another entry, is left out."""
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        """One answer a question, in their order."""
+
+    def close(self) -> None:
+        """Let go of connections. Never raises."""
+
+
+class Directory(Reader, Protocol):
+    """A directory that can be written."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        """Write changes, many in flight, one at a time for each user; one outcome for every change, in any order.
+
+        A user whose values are not the ones that its change believes is a conflict and stays as it is. A server that
+        goes away is no exception: what was in flight has *failed* (it may have been written: the outcome says so),
+        what was not sent is *skipped*.
+        """

@@ -1,0 +1,84 @@
+"""Entries, and which of them are users: below the job's base, and in its filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import cached_property, lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from connector.directories.filters import Filter, attributes_of, parse
+from connector.directories.matching import Matcher, matcher
+from connector.directories.schema import Schema
+from connector.errors import FileError
+from connector.model import UserRef
+from connector.reconcile.equality import Rdn, rdns
+
+
+class Entry(Struct, frozen=True):
+    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`."""
+
+    id: str
+    name: str
+    rdns: tuple[Rdn, ...]
+    values: dict[str, list[bytes]]
+
+    @property
+    def ref(self) -> UserRef:
+        """The entry's user."""
+        return UserRef(self.id, self.name)
+
+
+_PLAIN_DN: Final = re.compile(r'([A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*),(.*)', re.DOTALL)
+_above = lru_cache(maxsize=4096)(rdns)
+
+
+def name_of(dn: str) -> tuple[Rdn, ...]:
+    """`equality.rdns`, remembering what stands above an entry, for most entries share it. Raises ValueError."""
+    match = _PLAIN_DN.fullmatch(dn)
+    return rdns(dn) if match is None else rdns(match.group(1)) + _above(match.group(2))
+
+
+def normalised(name: tuple[Rdn, ...]) -> str:
+    """A DN as text that is equal for equal DNs."""
+    return ",".join("+".join(sorted(f"{kind}={_escaped(str(value))}" for kind, value in rdn)) for rdn in name)
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
+
+
+class Scope:
+    """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
+
+    def __init__(self, base: str, filter_text: str, schema: Schema) -> None:
+        self._schema = schema
+        try:
+            self.base = rdns(base)
+        except ValueError as fault:
+            raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
+        try:
+            self.filter: Filter = parse(filter_text)
+            self._matches: Matcher = matcher(self.filter, schema)
+        except ValueError as fault:
+            raise FileError(str(fault), where="directory.filter") from None
+
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """The attributes that the filter names and the schema does not know."""
+        return frozenset(name for name in attributes_of(self.filter) if not self._schema.info(name).known)
+
+    def recognise(self, attributes: Collection[str]) -> None:
+        """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
+        self._matches = matcher(self.filter, self._schema, attributes)
+
+    def needs(self, name: str) -> bool:
+        """Whether the filter looks at this attribute."""
+        return any(self._schema.falls_under(name, wanted) for wanted in attributes_of(self.filter))
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether an entry is below the base and matches the filter."""
+        base = self.base
+        return (not base or entry.rdns[-len(base) :] == base) and self._matches(entry.values) is True

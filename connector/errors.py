@@ -1,0 +1,80 @@
+"""What can go wrong, as a tree; `cli/advice.py` turns each into a sentence of advice and an exit code.
+
+::
+
+    ConnectorError
+    ├── FileError             a file that people write is wrong: job, mapping, pins, plan      exit 78
+    ├── UsageError            the command line asks for something that cannot be               exit 64
+    ├── RefusedError          a plan may not be applied: spent, tampered with, foreign         exit  3
+    ├── BusyError             another run holds this directory                                 exit 75
+    ├── StateError            the state cannot be opened, read or written                      exit  1
+    ├── OutputError           a report or a plan could not be written out                      exit  1
+    └── IncompleteRead        the source or the directory was not read whole                   exit  1
+        ├── UnreachableError  no connection, a time-out, a connection cut
+        ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
+        ├── DeniedError       credentials or rights refused
+        ├── MalformedError    an answer that is not what its protocol or page says
+        └── TruncatedError    a size, time or administrative limit, a referral, a pager that stands still
+
+Nothing here ever holds a secret: messages are made of names, numbers and places.
+"""
+
+
+class ConnectorError(Exception):
+    """Something a user can meet. `what` was wrong, `where` (a file and line, an address, an entry, a record)."""
+
+    def __init__(self, what: str, *, where: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class FileError(ConnectorError):
+    """A file that people write is wrong; `where` is `path:line` as far as the line is known."""
+
+
+class UsageError(ConnectorError):
+    """The command line asks for something that cannot be done."""
+
+
+class RefusedError(ConnectorError):
+    """A saved plan may not be applied: spent, tampered with, or drawn for something else."""
+
+
+class BusyError(ConnectorError):
+    """Another run holds this directory."""
+
+
+class StateError(ConnectorError):
+    """The state cannot be opened, read or written."""
+
+
+class OutputError(ConnectorError):
+    """A report or a plan could not be written out whole."""
+
+
+class IncompleteRead(ConnectorError):  # noqa: N818  # the word that the ports and the design use
+    """The source or the directory was not read whole, so nothing may be concluded from what is missing."""
+
+
+class UnreachableError(IncompleteRead):
+    """No connection, a time-out, or a connection that was cut."""
+
+
+class UntrustedError(IncompleteRead):
+    """TLS could not establish whom we talk to."""
+
+
+class DeniedError(IncompleteRead):
+    """Credentials or rights were refused."""
+
+
+class MalformedError(IncompleteRead):
+    """An answer is not what its protocol, or the vendor's page, says."""
+
+
+class TruncatedError(IncompleteRead):
+    """The other side stopped early: a limit, a referral left open, or a pager that stands still."""

@@ -1,0 +1,95 @@
+"""The plan document on disk: saved, read back strictly, and every report written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from connector.errors import FileError, OutputError, RefusedError
+from connector.model import Outcome, Plan
+from connector.reports import document, document_reader
+
+_OWN_STREAM: Final = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
+
+
+def load(path: Path) -> Plan:
+    """The plan of a document.
+
+    A secret comes back without values: its `fingerprint` says that it is set, and what it is. Raises FileError where
+    the file cannot be read or is no plan document, RefusedError where it was edited after it was written.
+    """
+    try:
+        octets = path.read_bytes()
+    except OSError as fault:
+        raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
+    try:
+        return document_reader.parse(octets)
+    except document_reader.DocumentError as fault:
+        where = str(path) if fault.line is None else f"{path}:{fault.line}"
+        raise FileError(f"not a plan document: {fault}", where=where) from None
+    except document_reader.TamperedError as fault:
+        raise RefusedError(f"the plan was changed after it was written: {fault}", where=str(path)) from None
+
+
+def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> None:
+    """Write the plan document. Raises OutputError."""
+    write_out(path, document.render(plan, outcomes))
+
+
+def write_out(path: Path, chunks: Iterable[str]) -> None:
+    """Write a text, in UTF-8, as a file that appears whole or not at all, and that only its owner reads (mode 0600).
+
+    A file that is there is replaced; of a symbolic link, what it points to. A pipe, a device, `/dev/stdout` and the
+    like are written into as they are, for there is nothing to replace. Raises OutputError.
+    """
+    try:
+        own = _OWN_STREAM.fullmatch(os.path.normpath(path))
+        if own:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            number = 1 if own[1] else 2 if own[2] else int(own[3] or own[4])
+            with os.fdopen(os.dup(number), "wb") as stream:
+                _pour(chunks, stream)
+        elif path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                _pour(chunks, stream)
+        else:
+            _replace(Path(os.path.realpath(path)), chunks)
+    except OSError as fault:
+        raise OutputError(f"it cannot be written: {fault.strerror or fault}", where=str(path)) from fault
+
+
+def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
+    # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a finished run ends with
+    stream.writelines(chunk.encode("utf-8", "backslashreplace") for chunk in chunks)
+    stream.flush()
+
+
+def _replace(target: Path, chunks: Iterable[str]) -> None:
+    """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            _pour(chunks, stream)
+            os.fsync(stream.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _settle(target.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Make the new name survive a power cut. Some network file systems cannot; the file is whole there all the same."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,182 @@
+"""What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from connector.errors import FileError
+from connector.model import (
+    Agent,
+    AgentRef,
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    Held,
+    Problem,
+    Secret,
+    Tenant,
+    User,
+)
+from connector.reconcile import equality
+from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.reconcile.templates import Render
+from connector.reconcile.values import UnfitError, fit
+
+OBJECT_CLASS = "objectClass"
+
+
+class Difference(Struct, frozen=True, gc=False):
+    """What would change, what cannot be done, and the user's object classes, which decide what must be added."""
+
+    changes: tuple[AttributeChange, ...] = ()
+    faults: tuple[Problem, ...] = ()
+    classes: frozenset[str] = frozenset()
+
+
+NO_DIFFERENCE = Difference()
+
+
+class _Wanted(Struct, frozen=True):
+    """One attribute rule, bound to the tenant and to what the directory says of the attribute."""
+
+    rule: AttributeRule
+    info: AttributeInfo
+    render: Render
+
+
+class Differ:
+    """The mapping's attribute rules against one user and its agent.
+
+    `problems` are those of the tenant itself: a field of its own that it lacks keeps everything made of it.
+    Raises FileError where the directory's schema forbids the mapping.
+    """
+
+    def __init__(self, tenant: Tenant, mapping: Mapping, description: Description) -> None:
+        self._mapping = mapping
+        self._infos = description.attributes
+        self.problems = [Problem("tenant", note) for note in tenant.notes]
+        self._wanted = []
+        faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, self._infos[rule.name]))]
+        if faults:
+            raise FileError("\n".join(faults))
+        missing: dict[str, list[str]] = {}
+        for rule in mapping.attributes:
+            for field in rule.value.missing(tenant):
+                missing.setdefault(field, []).append(rule.name)
+            if not rule.value.missing(tenant):
+                self._wanted.append(_Wanted(rule, self._infos[rule.name], rule.value.bind(tenant)))
+        self.problems += [
+            Problem("tenant", f"the tenant has no {field}, so nothing is planned for {', '.join(names)}")
+            for field, names in sorted(missing.items())
+        ]
+
+    def difference(self, agent: Agent, user: User) -> Difference:
+        """Compare; an entry that already says everything costs no object."""
+        changes: list[AttributeChange] = []
+        faults: list[Problem] = []
+        for wanted in self._wanted:
+            value = wanted.render(agent)
+            held = user.values.get(wanted.rule.name, ())
+            if value is not None and len(held) == 1 and held[0] == value:
+                continue
+            if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
+                continue
+            try:
+                change = _change(wanted, value, held, user)
+            except UnfitError as fault:
+                faults.append(_fault(wanted.rule, agent, user, str(fault)))
+                continue
+            if change is not None:
+                changes.append(change)
+        if not changes and not faults:
+            return NO_DIFFERENCE
+        return Difference(tuple(changes), tuple(faults), self._classes(user))
+
+    def clearing(self, user: User, attributes: Iterable[str]) -> Difference:
+        """Take our values out of these attributes of a user that no agent claims any more."""
+        wanted = [each for each in self._wanted if each.rule.name in set(attributes)]
+        changes = []
+        for each in wanted:
+            held = user.values.get(each.rule.name, ())
+            owned = _owned(each.rule, held)
+            unseen = each.rule.secret and not held and each.info.readable is not True
+            if owned or unseen:
+                changes.append(_attribute_change(each, owned, (), seen=not unseen))
+        return Difference(tuple(changes), (), self._classes(user))
+
+    def _classes(self, user: User) -> frozenset[str]:
+        return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
+
+    def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
+        """The changes, led by the object classes that the attributes to be set need and the entry lacks."""
+        needed = [name for name in self._mapping.object_classes if self._needs(name, difference)]
+        if not needed:
+            return difference.changes
+        return (AttributeChange(OBJECT_CLASS, (), tuple(needed)), *difference.changes)
+
+    def _needs(self, name: str, difference: Difference) -> bool:
+        if name.lower() in difference.classes:
+            return False
+        for change in difference.changes:
+            allowed_by = self._infos[change.name].classes
+            # without a schema nobody can say which class an attribute needs: then each of the mapping's is added
+            needs = not allowed_by or (name.lower() in allowed_by and not allowed_by & difference.classes)
+            if change.new and needs:
+                return True
+        return False
+
+
+def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: User) -> AttributeChange | None:
+    """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
+    rule, info = wanted.rule, wanted.info
+    if rule.name.lower() in equality.naming(user.name):
+        raise UnfitError("it names the entry, and a naming attribute is never written")
+    new = () if value is None else (_fitted(rule, info, value),)
+    if rule.secret and not held and info.readable is not True:
+        return _attribute_change(wanted, (), new, seen=False)
+    owned = _owned(rule, held)
+    if rule.owns is None and len(held) > 1:
+        raise UnfitError(f"it holds {len(held)} values, and the mapping does not say which of them are ours (owns)")
+    if info.single and new and len(owned) < len(held):
+        raise UnfitError("it holds one value only, and the one that it has is not ours (owns)")
+    if equality.same_set(info.equality, owned, new):
+        return None
+    return _attribute_change(wanted, owned, new, seen=True)
+
+
+def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:
+    rule = wanted.rule
+    return AttributeChange(rule.name, old, new, secret=rule.secret, seen=seen, pattern=rule.owns, unique=rule.unique)
+
+
+def _owned(rule: AttributeRule, held: tuple[Held, ...]) -> tuple[Held, ...]:
+    if rule.owns is None:
+        return held
+    ours = equality.owns(rule.owns)
+    return tuple(value for value in held if ours(equality.plain(value)))
+
+
+def _fitted(rule: AttributeRule, info: AttributeInfo, value: Held) -> Held:
+    text = equality.plain(value)
+    fitted = fit(info, text) if isinstance(text, str) else text
+    if rule.owns is not None and not equality.owns(rule.owns)(fitted):
+        raise UnfitError(f"the value is not one that the mapping says is ours (owns: {rule.owns})")
+    return Secret(fitted) if rule.secret else fitted
+
+
+def _fault(rule: AttributeRule, agent: Agent, user: User, why: str) -> Problem:
+    ref = AgentRef(agent.work_no, agent.account_code)
+    return Problem("value", why, agent=ref, users=(user.name,), attribute=rule.name)
+
+
+def _forbidden(mapping: Mapping, rule: AttributeRule, info: AttributeInfo) -> str | None:
+    """Why the directory's schema forbids this rule, with the mapping's line."""
+    if not info.single and rule.owns is None:
+        why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
+    elif not info.writable:
+        why = f"{rule.name} cannot be written: the directory keeps it itself"
+    else:
+        return None
+    return f"{mapping.where}:{rule.line}: {why}"

@@ -1,0 +1,242 @@
+"""Drawing the plan: from claims, and what had to be asked about them, to a plan as a value.
+
+A draft first collects what is still to be asked of the directory: secrets that were not shown, attributes that may be
+hidden from us, and who holds single-holder values. Its answers settle it, and then the plan is drawn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Description,
+    Fingerprint,
+    Holds,
+    Memory,
+    Plan,
+    Problem,
+    Question,
+    Secret,
+    Summary,
+    Tenant,
+    User,
+    UserRef,
+)
+from connector.reconcile.claims import Verdicts
+from connector.reconcile.differences import Differ, Difference
+from connector.reconcile.digests import digest_of_change, digest_of_plan
+from connector.reconcile.limits import Limits, Whole, refusals
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.moves import Moves
+from connector.reconcile.people import Never
+
+PROBES = 10
+"""How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
+
+
+class Wish(Struct, frozen=True):
+    """One user's change before it is drawn; `agent` None: nobody claims the user any more."""
+
+    user: UserRef
+    agent: AgentRef | None
+    rule: int | None
+    difference: Difference
+
+
+class Draft:
+    """Claims on their way to a plan."""
+
+    def __init__(self, tenant: Tenant, mapping: Mapping, description: Description, differ: Differ) -> None:
+        self._tenant = tenant
+        self._mapping = mapping
+        self._description = description
+        self._differ = differ
+        self.problems = list(differ.problems)
+        self.wishes: list[Wish] = []
+        self.stale: list[tuple[UserRef, frozenset[str]]] = []
+        self._matched = 0
+        self._summary = Summary()
+
+    def claims(self, verdicts: Verdicts, never: Never, only: Collection[str] = ()) -> None:
+        """Take in what became of the agents: wishes for the matched, a problem line for every other."""
+        for invalid in self._tenant.invalid:
+            ref = AgentRef(invalid.work_no, invalid.account_code)
+            self.problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
+        self.problems += [*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested]
+        spared = never.spares()
+        for claim in verdicts.matched:
+            difference = claim.difference
+            if not difference.changes and not difference.faults:
+                continue
+            agent = self._tenant.agents[claim.agent]
+            ref = AgentRef(agent.work_no, agent.account_code)
+            if spared(ref, claim.user):
+                why = "the never-list says hands off; otherwise it would be changed"
+                self.problems.append(Problem("never", why, agent=ref, users=(claim.user.name,), rule=claim.rule))
+                continue
+            self.problems += difference.faults
+            if difference.changes and (not only or {agent.account_code, str(agent.work_no)} & set(only)):
+                self.wishes.append(Wish(claim.user, ref, claim.rule, difference))
+        self._summary = Summary(
+            agents=self._tenant.size,
+            matched=len(verdicts.matched),
+            unmatched=len(verdicts.unmatched),
+            ambiguous=len(verdicts.ambiguous),
+            contested=len(verdicts.contested),
+            unassigned=verdicts.unassigned,
+            invalid=len(self._tenant.invalid),
+        )
+
+    def forgotten(
+        self, memory: Memory, claimed: Collection[str], never: Never, only: Collection[str] = ()
+    ) -> list[UserRef]:
+        """Users that hold something we wrote and that no agent claims; those of them whose values are to be cleared."""
+        self.stale = sorted((ref, names) for ref, names in memory.owned() if ref.id not in claimed)
+        clearing = self._mapping.stale == "clear" and not (self._tenant.invalid or only or self._tenant.size == 0)
+        if self._mapping.stale == "clear" and self._tenant.invalid and self.stale:
+            why = "nothing stale is cleared in this run, for a record that cannot be read may be anybody's"
+            self.problems.append(Problem("stale", why))
+        for ref, names in self.stale:
+            why = f"we wrote {', '.join(sorted(names))}, and no agent claims the user any more"
+            self.problems.append(Problem("stale", why, users=(ref.name,)))
+        spared = never.spares()
+        return [ref for ref, _ in self.stale if not spared(None, ref)] if clearing else []
+
+    def clear(self, users: Iterable[User]) -> None:
+        """Wish our values away from these users."""
+        written = {ref.id: names for ref, names in self.stale}
+        for user in users:
+            difference = self._differ.clearing(user, written[user.id])
+            if difference.changes:
+                self.wishes.append(Wish(user.ref, None, None, difference))
+
+    # ------------------------------------------------------------ what is to be asked
+
+    def questions(self, shown: Collection[str]) -> list[Question]:
+        """Secrets that were not shown, and a sample of attributes of which no user `shown` anything."""
+        asked = []
+        probes: Counter[str] = Counter()
+        for wish in self.wishes:
+            for change in wish.difference.changes:
+                if change.secret and not change.seen:
+                    asked.append(Question(wish.user, change.name, change.new[0] if change.new else Secret("-")))
+                elif self._may_be_hidden(change, shown) and probes[change.name] < PROBES:
+                    probes[change.name] += 1
+                    asked.append(Question(wish.user, change.name, change.new[0]))
+        return asked
+
+    def _may_be_hidden(self, change: AttributeChange, shown: Collection[str]) -> bool:
+        info = self._description.attributes[change.name]
+        return bool(change.new) and not change.old and info.readable is None and change.name not in shown
+
+    def answers(self, given: Iterable[tuple[Question, Holds]], memory: Memory, fingerprint: Fingerprint) -> None:
+        """Leave out what is there already, and what may not be read; give every secret its fingerprint."""
+        secrets, hidden = {}, set()
+        for question, answer in given:
+            if isinstance(question.value, Secret):
+                secrets[question.user.id, question.attribute] = answer
+            elif answer is not Holds.ABSENT:
+                hidden.add(question.attribute)
+        for name in sorted(hidden):
+            why = f"{name} may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+            self.problems.append(Problem("unreadable", why, attribute=name))
+
+        def keep(user: UserRef, change: AttributeChange) -> AttributeChange | None:
+            if not change.secret:
+                return None if change.name in hidden else change
+            print_ = fingerprint(user, change.name, change.new[0]) if change.new else ""
+            answer = secrets.get((user.id, change.name), Holds.OTHER)
+            there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+            if answer is Holds.UNKNOWN:
+                there = (memory.fingerprint_of(user.id, change.name) or "") == print_
+            return None if there else replace(change, fingerprint=print_)
+
+        self.wishes = _filtered(self.wishes, keep)
+
+    # ------------------------------------------------------------ the plan
+
+    def moves(self) -> Moves:
+        """The changes so far, ready to be held to single-holder values."""
+        changes = [
+            Change(wish.user, wish.agent, wish.rule, wish.difference.changes)
+            for wish in sorted(self.wishes, key=lambda wish: (wish.user.name, wish.user.id))
+        ]
+        return Moves(changes, self._mapping, self._description)
+
+    def plan(
+        self,
+        settled: tuple[list[Change], list[Problem]],
+        memory: Memory,
+        limits: Limits,
+        *,
+        job: str,
+        plan_id: str,
+        created: str,
+    ) -> Plan:
+        """The plan, its refusals included, from what `Moves.settle` gave."""
+        changes, problems = settled
+        differences = {wish.user.id: wish.difference for wish in self.wishes}
+        drawn = []
+        for change in changes:
+            difference = replace(differences[change.user.id], changes=change.attributes)
+            whole = replace(change, attributes=self._differ.with_classes(difference))
+            drawn.append(replace(whole, digest=digest_of_change(whole)))
+        summary = replace(self._summary, stale=len(self.stale), **_counts(drawn, self._summary.matched))
+        owned = sum(1 for _ in memory.owned()) if summary.clear else 0
+        of = Whole(summary.matched, owned, memory.last_agents())
+        plan = Plan(
+            id=plan_id,
+            digest="",
+            job=job,
+            created=created,
+            summary=summary,
+            changes=tuple(drawn),
+            problems=tuple(sorted([*self.problems, *problems], key=_order)),
+            refusals=refusals(limits, summary, of),
+            cautions=self._description.cautions,
+        )
+        return replace(plan, digest=digest_of_plan(plan))
+
+
+def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> list[Wish]:
+    kept = []
+    for wish in wishes:
+        changes = [keep(wish.user, change) for change in wish.difference.changes]
+        left = tuple(change for change in changes if change is not None)
+        if left:
+            kept.append(replace(wish, difference=replace(wish.difference, changes=left)))
+    return kept
+
+
+def _counts(changes: Collection[Change], matched: int) -> dict[str, int]:
+    """How many users each kind of change touches; a user may count in several."""
+    return {
+        "unchanged": matched - sum(1 for change in changes if change.agent is not None),
+        "update": sum(1 for change in changes if any(each.new for each in change.attributes)),
+        "clear": sum(1 for change in changes if any(_empties(each) for each in change.attributes)),
+        "secret": sum(1 for change in changes if any(each.secret and each.new for each in change.attributes)),
+    }
+
+
+def _empties(change: AttributeChange) -> bool:
+    return not change.new and bool(change.old or change.secret)
+
+
+_KINDS = (
+    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "value", "never", "tenant", "unreadable",
+    "stale", "unmatched",
+)  # fmt: skip
+
+
+def _order(problem: Problem) -> tuple[int, int, int, str, str]:
+    """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
+    agent = problem.agent or AgentRef()
+    kind = _KINDS.index(problem.kind) if problem.kind in _KINDS else len(_KINDS)
+    return (kind, problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)

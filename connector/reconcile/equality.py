@@ -1,0 +1,227 @@
+"""Whether two values of an attribute are the same: the only place that compares values of a directory.
+
+Each rule of RFC 4517 §4.2 is a key: two values are equal when their keys are. Where a server's rule and ours could
+differ, ours is the stricter one, so that "equal" here is equal there. Text is prepared after RFC 4518: Unicode's
+compatibility form, case folded one character at a time, outer white space off and inner runs as one space.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from connector.model import Equality, Held, Secret, Value
+
+
+def key(rule: Equality, value: Value) -> Hashable:
+    """What equal values have in common. A value that does not fit its rule is equal to itself alone."""
+    return _KEYS[rule](value)
+
+
+def same(rule: Equality, one: Held, other: Held) -> bool:
+    """Whether two values, secret or not, are equal."""
+    return key(rule, plain(one)) == key(rule, plain(other))
+
+
+def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
+    """Whether two collections hold the same values, in whatever order."""
+    return {key(rule, plain(value)) for value in some} == {key(rule, plain(value)) for value in others}
+
+
+def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple[Held, ...]:
+    """Those of `some` that are not among `others`."""
+    without = {key(rule, plain(value)) for value in others}
+    return tuple(value for value in some if key(rule, plain(value)) not in without)
+
+
+def plain(value: Held) -> Value:
+    """The value, out of its `Secret` where it is in one; for comparing only."""
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+@lru_cache(maxsize=256)
+def owns(pattern: str) -> Callable[[Value], bool]:
+    """Whether a value is one of ours: `pattern` is a glob in which `*` alone is special; it ignores case."""
+    if pattern == "*":
+        return lambda value: True
+    parts = [".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)]
+    expression = re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+    return lambda value: expression.fullmatch(_text(value)) is not None
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def _octets(value: Value) -> Hashable:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+
+
+_SPACES = re.compile(r"\s+")
+# RFC 4518 §2.2: soft hyphen, joiners, variation selectors, zero-width and other invisible letters map to nothing.
+_NOTHING = re.compile(
+    "[\u00ad\u034f\u1806\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\ufffc]"
+)
+
+
+def _case_exact(value: Value) -> Hashable:
+    text = _text(value)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _NOTHING.sub("", text))
+    # the common value has no space at all, and then there is nothing to squeeze
+    return _SPACES.sub(" ", text.strip()) if not text.isalnum() else text
+
+
+def _case_ignore(value: Value) -> Hashable:
+    text = _case_exact(value)
+    assert isinstance(text, str)
+    text = text.lower()
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _numeric(value: Value) -> Hashable:
+    return _text(value).replace(" ", "")
+
+
+_TELEPHONE_NOISE = re.compile(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
+
+
+def _telephone(value: Value) -> Hashable:
+    return _TELEPHONE_NOISE.sub("", _text(value)).lower()
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+
+
+def _integer(value: Value) -> Hashable:
+    text = _text(value).strip()
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def _boolean(value: Value) -> Hashable:
+    return _text(value).strip().upper()
+
+
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)?)?(?:[.,](\d+))?(Z|[+-]\d\d(?:\d\d)?)")
+
+
+def _time(value: Value) -> Hashable:
+    """GeneralizedTime (RFC 4517 §3.3.13) as an instant in UTC where it is well-formed and in UTC, else as it is."""
+    text = _text(value).strip()
+    match = _TIME.fullmatch(text)
+    if match is None or match.group(8) != "Z":
+        return text
+    year, month, day, hour, minute, second, fraction, _ = match.groups()
+    return (year, month, day, hour, minute or "00", second or "00", (fraction or "").rstrip("0"))
+
+
+def _uuid(value: Value) -> Hashable:
+    return _text(value).strip().lower()
+
+
+# ---------------------------------------------------------------- names of entries
+
+
+def _dn(value: Value) -> Hashable:
+    """A DN (RFC 4514) as its RDNs, each a set of (type, value); a value that is no DN is equal to itself alone."""
+    text = _text(value)
+    try:
+        return rdns(text)
+    except ValueError:
+        return ("no DN", text)
+
+
+Rdn = frozenset[tuple[str, Hashable]]
+
+
+def rdns(name: str) -> tuple[Rdn, ...]:
+    """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
+    if not name.strip():
+        return ()
+    return tuple(frozenset(_attribute(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))
+
+
+def below(name: str, base: str) -> bool:
+    """Whether an entry's DN is that of the base or of something under it. Raises ValueError for no DN."""
+    upper = rdns(base)
+    return not upper or rdns(name)[-len(upper) :] == upper
+
+
+def naming(name: str) -> frozenset[str]:
+    """The attribute types, in lower case, that name this entry; none for a name that is no DN."""
+    try:
+        return frozenset(kind for kind, _ in rdns(name)[0])
+    except (ValueError, IndexError):
+        return frozenset()
+
+
+def _split(text: str, separators: str) -> list[str]:
+    parts, start, place, quoted = [], 0, 0, False
+    while place < len(text):
+        letter = text[place]
+        if letter == "\\":
+            place += 1
+        elif letter == '"':
+            quoted = not quoted
+        elif letter in separators and not quoted:
+            parts.append(text[start:place])
+            start = place + 1
+        place += 1
+    return [*parts, text[start:]]
+
+
+_ESCAPED = re.compile(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
+_TYPES: Final = {
+    "2.5.4.3": "cn", "commonname": "cn", "2.5.4.11": "ou", "organizationalunitname": "ou", "2.5.4.10": "o",
+    "organizationname": "o", "2.5.4.6": "c", "countryname": "c", "2.5.4.7": "l", "localityname": "l", "2.5.4.8": "st",
+    "stateorprovincename": "st", "2.5.4.9": "street", "streetaddress": "street",
+    "0.9.2342.19200300.100.1.25": "dc", "domaincomponent": "dc", "0.9.2342.19200300.100.1.1": "uid", "userid": "uid",
+}  # fmt: skip
+
+
+def _attribute(text: str) -> tuple[str, Hashable]:
+    kind, equals, raw = text.partition("=")
+    kind = kind.strip().lower().removeprefix("oid.")
+    if not equals or not re.fullmatch(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+", kind):
+        raise ValueError(f"{text!r} is no attribute=value")
+    kind = _TYPES.get(kind, kind)
+    raw = raw.lstrip(" ")
+    if raw.startswith("#"):
+        return kind, raw.strip().lower()
+    return kind, _case_ignore(_unescape(raw))
+
+
+def _unescape(raw: str) -> str:
+    """RFC 4514 §2.4; white space that is not escaped is no part of the value's ends."""
+    body = raw.rstrip(" ")
+    if body.endswith("\\") and body != raw:
+        body += " "
+    if len(body) > 1 and body[0] == body[-1] == '"':
+        body = body[1:-1]
+    if "\\" not in body:
+        return body
+
+    def octet(match: re.Match[str]) -> str:
+        code = match.group(1)
+        return chr(int(code, 16)) if len(code) == 2 else code
+
+    # hex pairs are octets of UTF-8, so they must be put beside the octets of the rest before decoding
+    octets = _ESCAPED.sub(octet, body.encode("utf-8", "surrogateescape").decode("latin-1"))
+    return octets.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+_KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
+    Equality.CASE_IGNORE: _case_ignore,
+    Equality.CASE_EXACT: _case_exact,
+    Equality.NUMERIC: _numeric,
+    Equality.TELEPHONE: _telephone,
+    Equality.INTEGER: _integer,
+    Equality.BOOLEAN: _boolean,
+    Equality.TIME: _time,
+    Equality.DN: _dn,
+    Equality.UUID: _uuid,
+    Equality.OCTETS: _octets,
+}

@@ -1,0 +1,76 @@
+"""Limits: how many users a plan may change before somebody has to say yes to that very plan."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from connector.model import Refusal, Summary
+
+
+class Limit(Struct, frozen=True):
+    """A number of users, or a percentage of a whole, rounded down."""
+
+    number: int
+    percent: bool = False
+
+    @classmethod
+    def parse(cls, value: str | int | Limit) -> Limit:
+        """`10`, `"10"` or `"20%"`. Raises ValueError for anything else."""
+        if isinstance(value, Limit):
+            return value
+        if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}%?", str(value)):
+            raise ValueError("a limit is a whole number (10) or a percentage (20%)")
+        text = str(value)
+        percent = text.endswith("%")
+        return cls(int(text.rstrip("%")), percent)
+
+    def of(self, whole: int) -> int:
+        """How many users that allows, of so many."""
+        return whole * self.number // 100 if self.percent else self.number
+
+    def __str__(self) -> str:
+        return f"{self.number}%" if self.percent else str(self.number)
+
+
+class Limits(Struct, frozen=True):
+    """The limits of one job. `secret` None: as `update`."""
+
+    update: Limit = Limit(20, percent=True)
+    clear: Limit = Limit(10)
+    secret: Limit | None = None
+    agents_drop: Limit = Limit(10, percent=True)
+
+
+class Whole(Struct, frozen=True):
+    """What percentages are of: matched users, users that hold something we wrote, agents of the last good run."""
+
+    matched: int
+    owned: int
+    last_agents: int | None
+
+
+def refusals(limits: Limits, summary: Summary, whole: Whole) -> tuple[Refusal, ...]:
+    """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left"."""
+    found = []
+    if summary.agents == 0:
+        why = "the source has no agents at all; that is never taken to mean that everybody left"
+        found.append(Refusal("agents", 1, 0, why))
+    elif whole.last_agents is not None:
+        allowed = limits.agents_drop.of(whole.last_agents)
+        drop = whole.last_agents - summary.agents
+        if drop > allowed:
+            why = f"the source has {summary.agents} agents, and the last good run read {whole.last_agents}"
+            found.append(Refusal("agents_drop", allowed, drop, why))
+    for name, limit, planned, of, what in (
+        ("update", limits.update, summary.update, whole.matched, "set an attribute"),
+        ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),
+        ("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret"),
+    ):
+        allowed = limit.of(of)
+        if planned > allowed:
+            share = f" ({limit} of {of})" if limit.percent else ""
+            why = f"it would {what} of {planned} user(s), and {allowed} are allowed{share}"
+            found.append(Refusal(name, allowed, planned, why))
+    return tuple(found)

@@ -1,0 +1,130 @@
+"""Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
+
+A value still held by another user is a problem `reassigned`, unless the plan itself frees it: then the change that
+sets it waits for the one that frees it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
+
+from connector.model import Change, Description, Key, Problem, User
+from connector.reconcile import equality
+from connector.reconcile.mapping import Mapping as AttributeMapping
+
+Slot = tuple[str, Hashable]
+"""An attribute, and a value's key under its equality rule."""
+
+
+class Moves:
+    """The unique values that a plan's changes would set, and what stands against each."""
+
+    def __init__(self, changes: Iterable[Change], mapping: AttributeMapping, description: Description) -> None:
+        self._rules = {
+            rule.name: description.attributes[rule.name].equality
+            for rule in mapping.attributes
+            if rule.unique and not rule.secret
+        }
+        self._changes = {change.user.id: change for change in changes}
+        self._wanted: dict[Slot, list[str]] = defaultdict(list)
+        for change in self._changes.values():
+            for slot, _ in self._sets(change):
+                self._wanted[slot].append(change.user.id)
+
+    def _sets(self, change: Change) -> Iterator[tuple[Slot, str]]:
+        """The unique values that a change brings to a user that does not hold them now."""
+        for each in change.attributes:
+            rule = self._rules.get(each.name)
+            if rule is None:
+                continue
+            for value in equality.minus(rule, each.new, each.old):
+                plain = equality.plain(value)
+                yield (each.name, equality.key(rule, plain)), plain if isinstance(plain, str) else plain.decode()
+
+    def keys(self) -> Iterator[Key]:
+        """What to look for in the directory: who holds these values now."""
+        for change in self._changes.values():
+            for (name, _), value in self._sets(change):
+                yield name, value
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def settle(self, holders: Iterable[User]) -> tuple[list[Change], list[Problem]]:
+        """The changes in an order in which each value is free before it is given, and what has to be left out."""
+        held = self._held(holders)
+        problems = [self._leave_out_shared(slot, users) for slot, users in self._wanted.items() if len(users) > 1]
+        problems += self._leave_out_reassigned(held)
+        waiting = {
+            user: frozenset(holder for slot, _ in self._sets(change) for holder in held.get(slot, {}) if holder != user)
+            for user, change in self._changes.items()
+        }
+        changes = [
+            replace(change, after=waiting[user]) if waiting[user] else change for user, change in self._changes.items()
+        ]
+        return [change for change in changes if change.attributes], problems
+
+    def _held(self, holders: Iterable[User]) -> Mapping[Slot, dict[str, str]]:
+        """For each wanted value the users that hold it now: their ids, with their names."""
+        held: dict[Slot, dict[str, str]] = defaultdict(dict)
+        for user in holders:
+            for name, rule in self._rules.items():
+                for value in user.values.get(name, ()):
+                    slot = (name, equality.key(rule, equality.plain(value)))
+                    if slot in self._wanted:
+                        held[slot][user.id] = user.name
+        return held
+
+    def _leave_out_shared(self, slot: Slot, users: list[str]) -> Problem:
+        names = tuple(sorted(self._changes[user].user.name for user in users))
+        for user in users:
+            self._leave_out(user, slot[0])
+        return Problem(
+            "shared",
+            "one user at a time may hold this value, and several users are to get it",
+            users=names,
+            attribute=slot[0],
+        )
+
+    def _leave_out_reassigned(self, held: Mapping[Slot, dict[str, str]]) -> list[Problem]:
+        """Leaving one out may keep a value where it is that another waits for: go on until nothing falls any more."""
+        problems = []
+        queue = list(self._changes)
+        waiters: dict[str, set[str]] = defaultdict(set)
+        while queue:
+            user = queue.pop()
+            change = self._changes[user]
+            for slot, _ in list(self._sets(change)):
+                stuck = {
+                    holder: name for holder, name in held.get(slot, {}).items() if not self._frees(holder, slot, user)
+                }
+                if stuck:
+                    why = "the value is still held by another user, and nothing here takes it from there"
+                    names = (change.user.name, *sorted(stuck.values()))
+                    problems.append(Problem("reassigned", why, change.agent, names, change.rule, slot[0]))
+                    self._leave_out(user, slot[0])
+                    queue.extend(waiters.pop(user, ()))
+                else:
+                    for holder in held.get(slot, {}):
+                        waiters[holder].add(user)
+        return problems
+
+    def _frees(self, holder: str, slot: Slot, user: str) -> bool:
+        """Whether the holder is the user itself, or its own change takes the value away."""
+        if holder == user:
+            return True
+        name, key = slot
+        change = self._changes.get(holder)
+        each = next((each for each in change.attributes if each.name == name), None) if change else None
+        if each is None:
+            return False
+        rule = self._rules[name]
+        return any(equality.key(rule, equality.plain(v)) == key for v in equality.minus(rule, each.old, each.new))
+
+    def _leave_out(self, user: str, attribute: str) -> None:
+        change = self._changes[user]
+        kept = tuple(each for each in change.attributes if each.name != attribute)
+        self._changes[user] = replace(change, attributes=kept)

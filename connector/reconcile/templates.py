@@ -1,0 +1,284 @@
+"""Templates: field names in braces, each with transforms from a closed table. Nothing is ever evaluated.
+
+    "{accountCode|lower}@example.org"      "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
+
+A transform's arguments follow it after colons; one that holds a colon, a bar or a brace is put in single quotes:
+`{workNo|pad:6}`, `{accountCode|replace:'_':'.'}`. `{{` and `}}` are braces. A template of which a field is absent, or
+that comes out empty, has no value.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model import Agent, Held, Secret, Tenant
+
+AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
+TENANT_FIELDS: Final = ("sipServiceIp", "sipServicePort")
+SECRET_FIELDS: Final = frozenset({"sipPwd"})
+
+Step = Callable[[str], str]
+Render = Callable[[Agent], Held | None]
+
+
+class TemplateError(ValueError):
+    """A template that cannot be: the message says what and where in it."""
+
+
+class Transform(Struct, frozen=True):
+    """One line of the table: how many arguments, what it does in a sentence, and the maker of its step."""
+
+    arguments: int
+    does: str
+    make: Callable[..., Step]
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
+        raise TemplateError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise TemplateError("an empty argument")
+    return text
+
+
+def _before(separator: str) -> Step:
+    _some(separator)
+    return lambda value: value.partition(separator)[0]
+
+
+def _after(separator: str) -> Step:
+    _some(separator)
+    return lambda value: value.partition(separator)[2]
+
+
+def _replace(old: str, new: str) -> Step:
+    _some(old)
+    return lambda value: value.replace(old, new)
+
+
+def _pad(width: str) -> Step:
+    size = _count(width)
+    return lambda value: value.rjust(size, "0")
+
+
+def _first(size: str) -> Step:
+    count = _count(size)
+    return lambda value: value[:count]
+
+
+def _last(size: str) -> Step:
+    count = _count(size)
+    return lambda value: value[-count:]
+
+
+def _digits(value: str) -> str:
+    return "".join(letter for letter in value if letter in "0123456789")
+
+
+TRANSFORMS: Final[dict[str, Transform]] = {
+    "lower": Transform(0, "to lower case", lambda: str.lower),
+    "upper": Transform(0, "to upper case", lambda: str.upper),
+    "strip": Transform(0, "without white space at either end", lambda: str.strip),
+    "digits": Transform(0, "only its digits 0-9", lambda: _digits),
+    "nfc": Transform(0, "in Unicode's composed form", lambda: lambda value: unicodedata.normalize("NFC", value)),
+    "pad": Transform(1, "with zeros before it up to that many characters", _pad),
+    "first": Transform(1, "its first so many characters", _first),
+    "last": Transform(1, "its last so many characters", _last),
+    "replace": Transform(2, "with every first argument replaced by the second", _replace),
+    "before": Transform(1, "what stands before the separator; all of it where there is none", _before),
+    "after": Transform(1, "what stands after the separator; nothing where there is none", _after),
+    "default": Transform(1, "the argument where the field is absent", lambda text: lambda value: value or text),
+}
+
+
+class Piece(Struct, frozen=True):
+    """A field with its transforms; `default` stands in for an absent field before the transforms that follow it."""
+
+    field: str
+    steps: tuple[tuple[str, Step], ...]
+
+    def apply(self, value: str | None) -> str | None:
+        """The field's value through every step; None: absent."""
+        for name, step in self.steps:
+            if value is None:
+                if name != "default":
+                    continue
+                value = ""
+            value = step(value)
+        return value
+
+
+class Template(Struct, frozen=True):
+    """A parsed template; `bind` it to a tenant, then render it for each agent."""
+
+    text: str
+    pieces: tuple[str | Piece, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Raises TemplateError."""
+        pieces = tuple(_pieces(text))
+        if not pieces:
+            raise TemplateError("an empty template")
+        return cls(text, pieces)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields it names."""
+        return frozenset(piece.field for piece in self.pieces if isinstance(piece, Piece))
+
+    @property
+    def secret(self) -> bool:
+        """Whether it names a secret field, so that whatever it renders is a secret."""
+        return bool(self.fields & SECRET_FIELDS)
+
+    def missing(self, tenant: Tenant) -> frozenset[str]:
+        """The tenant's own fields that it needs and that this tenant lacks."""
+        return frozenset(
+            piece.field
+            for piece in self.pieces
+            if isinstance(piece, Piece)
+            and piece.field in TENANT_FIELDS
+            and not piece.apply(_tenant_field(tenant, piece.field))
+        )
+
+    def bind(self, tenant: Tenant) -> Render:
+        """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
+        parts = [
+            piece.apply(_tenant_field(tenant, piece.field))
+            if isinstance(piece, Piece) and piece.field in TENANT_FIELDS
+            else piece
+            for piece in self.pieces
+        ]
+        if not all(parts):
+            return lambda agent: None
+        if len(parts) == 1 and isinstance(parts[0], Piece):
+            return _lone(parts[0])
+        return _joined([part for part in parts if part is not None], secret=self.secret)
+
+
+def _lone(piece: Piece) -> Render:
+    """The commonest template, one field: no list, no join, and no call at all where there are no transforms."""
+    if piece.field == "sipPwd":
+        if not piece.steps:
+            return lambda agent: agent.sip_pwd
+        return _joined([piece], secret=True)
+    get = _GETTERS[piece.field]
+    if not piece.steps:
+        return get
+    return lambda agent: piece.apply(get(agent)) or None
+
+
+def _joined(parts: list[str | Piece], *, secret: bool) -> Render:
+    def render(agent: Agent) -> Held | None:
+        words = [part if isinstance(part, str) else part.apply(_GETTERS[part.field](agent)) for part in parts]
+        if not all(words):
+            return None
+        text = "".join(word for word in words if word)
+        return Secret(text) if secret else text
+
+    return render
+
+
+def _sip_pwd(agent: Agent) -> str | None:
+    if agent.sip_pwd is None:
+        return None
+    value = agent.sip_pwd.reveal()
+    return value if isinstance(value, str) else value.decode()
+
+
+_GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {
+    "workNo": lambda agent: str(agent.work_no),
+    "accountCode": lambda agent: agent.account_code,
+    "sipAccount": lambda agent: agent.sip_account,
+    "sipPwd": _sip_pwd,
+}
+
+
+def _tenant_field(tenant: Tenant, field: str) -> str | None:
+    return tenant.sip_service_ip if field == "sipServiceIp" else tenant.sip_service_port
+
+
+# ---------------------------------------------------------------- parsing
+
+
+def _pieces(text: str) -> list[str | Piece]:
+    pieces: list[str | Piece] = []
+    literal: list[str] = []
+    place = 0
+    while place < len(text):
+        pair, letter = text[place : place + 2], text[place]
+        if pair in ("{{", "}}"):
+            literal.append(letter)
+            place += 2
+        elif letter == "}":
+            raise TemplateError(
+                f"a closing brace without an opening one, at character {place + 1} (write }}}} for one)"
+            )
+        elif letter == "{":
+            if literal:
+                pieces.append("".join(literal))
+                literal.clear()
+            words, place = _expression(text, place + 1)
+            pieces.append(_piece(words))
+        else:
+            literal.append(letter)
+            place += 1
+    if literal:
+        pieces.append("".join(literal))
+    return pieces
+
+
+def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
+    """The words between braces, by bars and then by colons, and the place behind the closing brace."""
+    words: list[list[str]] = [[""]]
+    place = start
+    while place < len(text):
+        letter = text[place]
+        if letter == "'":
+            end = text.find("'", place + 1)
+            if end < 0:
+                raise TemplateError(f"a quotation mark that is not closed, at character {place + 1}")
+            words[-1][-1] += text[place + 1 : end]
+            place = end
+        elif letter == "}":
+            return words, place + 1
+        elif letter == "{":
+            break
+        elif letter == "|":
+            words.append([""])
+        elif letter == ":":
+            words[-1].append("")
+        else:
+            words[-1][-1] += letter
+        place += 1
+    raise TemplateError(f"a brace that is not closed, at character {start}")
+
+
+def _piece(words: list[list[str]]) -> Piece:
+    (field, *rest), *transforms = words
+    field = field.strip()
+    known = AGENT_FIELDS + TENANT_FIELDS
+    if rest or field not in known:
+        raise TemplateError(f"no field {':'.join([field, *rest])!r}; there are {', '.join(known)}")
+    return Piece(field, tuple((name.strip(), _step(name.strip(), arguments)) for name, *arguments in transforms))
+
+
+def _step(name: str, arguments: list[str]) -> Step:
+    transform = TRANSFORMS.get(name)
+    if transform is None:
+        raise TemplateError(f"no transform {name!r}; there are {', '.join(TRANSFORMS)}")
+    if len(arguments) != transform.arguments:
+        raise TemplateError(f"{name} takes {transform.arguments} argument(s), not {len(arguments)}")
+    try:
+        return transform.make(*arguments)
+    except TemplateError as fault:
+        raise TemplateError(f"{name}: {fault}") from None

@@ -1,0 +1,33 @@
+"""Reports: a plan, and what became of it, for a reader. Pure: text out, and nothing in but the plan.
+
+A report never holds a secret, and is made piece by piece, never as one string. `renderer` finds the format that the
+suffix of a file's name asks for; the terminal's own is `connector.reports.text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from connector.errors import UsageError
+from connector.model import Outcome, Plan
+
+SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html": "html", ".ldif": "ldif"}
+"""The formats of report files: suffix, and the module here that renders it."""
+
+
+class Renderer(Protocol):
+    """A report's format: the plan in, its text out, piece by piece."""
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+        """`outcomes` None: the plan has not been applied."""
+
+
+def renderer(suffix: str) -> Renderer:
+    """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one."""
+    name = SUFFIXES.get(suffix.lower())
+    if name is None:
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"no report format has the suffix {suffix!r}: name the file with one of {known}")
+    return cast(Renderer, import_module(f"connector.reports.{name}").render)

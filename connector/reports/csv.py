@@ -1,0 +1,104 @@
+"""The report for a spreadsheet (RFC 4180, UTF-8): a row for every changed attribute, problem, refusal and caution.
+
+No cell becomes a formula: one that a spreadsheet could take for one is led by an apostrophe, which Excel, LibreOffice
+and Google Sheets take as "this is text" (OWASP, "CSV Injection"). Several values of one attribute are joined by ` | `.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from connector.model import AgentRef, Change, Outcome, Plan, Problem
+from connector.reports import kinds
+from connector.reports.values import by_user, outcome_text, sides, visible
+
+COLUMNS: Final = (
+    "kind",
+    "user",
+    "id",
+    "agent_account_code",
+    "agent_work_no",
+    "rule",
+    "attribute",
+    "old",
+    "new",
+    "why",
+    "outcome",
+)
+_SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
+"""Spaces and quotation marks, plain, typographic and full-width."""
+Row = dict[str, str]
+
+
+class _Line:
+    """A file of which each write is handed back, so that rows come out one at a time."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+    """Row by row, each with its CRLF; refusals first."""
+    writer = csv.writer(_Line(), lineterminator="\r\n")
+    yield writer.writerow(COLUMNS)
+    for row in _rows(plan, outcomes):
+        yield writer.writerow([inert(row.get(column, "")) for column in COLUMNS])
+
+
+def inert(text: str) -> str:
+    """The text as a cell that no spreadsheet evaluates, without control characters.
+
+    Full-width signs count too: a spreadsheet set to an East Asian language takes them for the plain ones. So does a
+    sign behind spaces or quotation marks, which some importers strip.
+    """
+    text = visible(text)
+    start = unicodedata.normalize("NFKC", text.lstrip(_SKIPPED)[:1])
+    return "'" + text if start[:1] in {"=", "+", "-", "@", "\N{MINUS SIGN}"} else text
+
+
+def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
+    for refusal in plan.refusals:
+        yield {"kind": f"refused: {refusal.limit}", "why": refusal.why}
+    for caution in plan.cautions:
+        yield {"kind": "note", "why": caution}
+    results = by_user(outcomes)
+    for change in plan.changes:
+        yield from _change(change, results.pop(change.user.id, None))
+    for outcome in results.values():
+        about = {"user": outcome.user.name, "id": outcome.user.id}
+        yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
+    for kind, problems in kinds.grouped(plan.problems).items():
+        for problem in problems:
+            yield {"kind": f"problem: {kind}"} | _problem(problem)
+
+
+def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
+    about = {"kind": "change", "user": change.user.name, "id": change.user.id} | _agent(change.agent, change.rule)
+    for each in change.attributes:
+        values = sides(each)
+        yield about | {
+            "attribute": each.name,
+            "old": " | ".join(values.old),
+            "new": " | ".join(values.new),
+            "outcome": outcome_text(outcome),
+        }
+
+
+def _agent(agent: AgentRef | None, rule: int | None) -> Row:
+    said = {} if rule is None else {"rule": str(rule) if rule else "pin"}
+    if agent is not None:
+        said["agent_account_code"] = agent.account_code or ""
+        said["agent_work_no"] = "" if agent.work_no is None else str(agent.work_no)
+    return said
+
+
+def _problem(problem: Problem) -> Row:
+    record = "" if problem.record is None else f"record {problem.record}: "
+    return _agent(problem.agent, problem.rule) | {
+        "user": " | ".join(problem.users),
+        "attribute": problem.attribute or "",
+        "why": record + problem.why,
+    }

@@ -1,0 +1,118 @@
+"""The plan document: the `.json` report and the saved plan, one shape. docs/plan-document.md says it field by field.
+
+One change, problem, refusal or outcome a line, so that two documents can be compared line by line. Characters that
+would not show as themselves are written as JSON escapes, so that the file can be looked at in a terminal.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
+from connector.reconcile.digests import UNKEYED, is_secret, lossless, readable, secret_fingerprint
+from connector.reports.values import is_visible
+
+SCHEMA: Final = "cec-connector/plan/1"
+Object = dict[str, Any]
+
+
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+    """The document, a line at a time."""
+    head = {"schema": SCHEMA, "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
+    yield "{" + ",\n ".join(f"{_json(key)}: {_json(value)}" for key, value in head.items())
+    counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
+    yield f',\n "summary": {_json(counts)}'
+    yield from _list("changes", map(_change, plan.changes))
+    yield from _list("problems", map(_problem, plan.problems))
+    yield from _list("refusals", map(_refusal, plan.refusals))
+    if plan.cautions:
+        yield from _list("cautions", map(readable, plan.cautions))
+    if outcomes is not None:
+        yield from _list("outcomes", map(_outcome, outcomes))
+    yield "}\n"
+
+
+def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
+    yield f',\n "{name}": ['
+    separator = "\n  "
+    for item in items:
+        yield separator + _json(item)
+        separator = ",\n  "
+    yield "]"
+
+
+def _json(value: Object | str) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isascii() and text.isprintable():
+        return text
+    # outside of strings a JSON text is made of visible characters alone, so that this touches strings only
+    return "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _agent(agent: AgentRef | None) -> Object | None:
+    if agent is None:
+        return None
+    account = None if agent.account_code is None else readable(agent.account_code)
+    return {"workNo": agent.work_no, "accountCode": account}
+
+
+def _change(change: Change) -> Object:
+    return {
+        "user": {"id": readable(change.user.id), "name": readable(change.user.name)},
+        "agent": _agent(change.agent),
+        "rule": change.rule,
+        "digest": change.digest,
+        "attributes": [_attribute(each) for each in change.attributes],
+    }
+
+
+def _attribute(each: AttributeChange) -> Object:
+    if not is_secret(each):
+        return {"name": each.name, "old": _values(each.old), "new": _values(each.new)}
+    fingerprint = secret_fingerprint(each)
+    said: Object = {"name": each.name, "secret": "set" if fingerprint else "clear"}
+    if fingerprint not in ("", UNKEYED):
+        said["fingerprint"] = readable(fingerprint)
+    return said
+
+
+def _values(values: tuple[Held, ...]) -> list[str | Object]:
+    """Octets are always told from text, so that a digest can be computed from the document alone."""
+    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
+
+
+def _problem(problem: Problem) -> Object:
+    said: Object = {
+        "kind": problem.kind,
+        "agent": _agent(problem.agent),
+        "users": [readable(user) for user in problem.users],
+        "rule": problem.rule,
+        "why": readable(problem.why),
+    }
+    if problem.attribute is not None:
+        said["attribute"] = problem.attribute
+    if problem.record is not None:
+        said["record"] = problem.record
+    return said
+
+
+def _refusal(refusal: Refusal) -> Object:
+    return {
+        "limit": refusal.limit,
+        "allowed": refusal.allowed,
+        "planned": refusal.planned,
+        "why": readable(refusal.why),
+    }
+
+
+def _outcome(outcome: Outcome) -> Object:
+    said = {
+        "user": readable(outcome.user.name),
+        "id": readable(outcome.user.id),
+        "outcome": outcome.result.value,
+    }
+    return said | {"why": readable(outcome.why)} if outcome.why else said

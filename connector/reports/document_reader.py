@@ -1,0 +1,209 @@
+"""The plan document read back: strictly, since what it says is going to be held against a directory.
+
+The digests are computed again from what was read: a document that somebody has edited is no longer the one that a
+reviewer saw. They guard against accidents and edits, not against somebody who computes them anew; that a plan was
+drawn here, and not applied yet, is what the state knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Refusal, Result, Summary, UserRef
+from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
+from connector.reports.document import SCHEMA
+from connector.reports.values import visible
+
+
+class DocumentError(ValueError):
+    """The document is not one, or not of the shape; `line` where it is known."""
+
+    def __init__(self, what: str, line: int | None = None) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+class TamperedError(ValueError):
+    """The document is of the shape, and not what its digests say."""
+
+
+def parse(octets: bytes) -> Plan:
+    """The plan of a document. Its outcomes, if any, are checked and left out.
+
+    A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
+    """
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as fault:
+        raise DocumentError("it is not UTF-8", octets.count(b"\n", 0, fault.start) + 1) from None
+    try:
+        schema = msgspec.json.decode(text, type=_Named).schema
+        if schema != SCHEMA:
+            raise DocumentError(f"its schema is {visible(schema)!r}, and this program reads {SCHEMA!r}")
+        plan = msgspec.json.decode(text, type=_Document).value()
+    except msgspec.ValidationError as fault:
+        raise DocumentError(visible(str(fault))) from None
+    except msgspec.DecodeError as fault:
+        raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
+    _verify(plan)
+    return plan
+
+
+def _line(octets: bytes, message: str) -> int:
+    """The decoder says `(byte 123)` where it stumbled, and nothing where the text ended too early."""
+    place = re.search(r"\(byte (\d+)\)$", message)
+    return octets.count(b"\n", 0, int(place[1]) if place else len(octets)) + 1
+
+
+def _verify(plan: Plan) -> None:
+    for change in plan.changes:
+        if digest_of_change(change) != change.digest:
+            raise TamperedError(f"the change of {visible(change.user.name)} is not the one that its digest stands for")
+    if digest_of_plan(plan) != plan.digest:
+        raise TamperedError("the plan is not the one that its digest stands for")
+
+
+# ---------------------------------------------------------------- the shape
+
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """An unknown key is a fault: what this program does not understand it must not apply."""
+
+
+class _Octets(_Strict, frozen=True):
+    base64: bytes
+
+
+class _User(_Strict, frozen=True):
+    id: str
+    name: str
+
+
+class _Agent(_Strict, frozen=True):
+    work_no: int | None
+    account_code: str | None
+
+    def value(self) -> AgentRef:
+        return AgentRef(self.work_no, self.account_code)
+
+
+class _Attribute(_Strict, frozen=True):
+    name: str
+    old: list[str | _Octets] | UnsetType = UNSET
+    new: list[str | _Octets] | UnsetType = UNSET
+    secret: Literal["set", "clear"] | UnsetType = UNSET
+    fingerprint: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+    def value(self) -> AttributeChange:
+        """Raises DocumentError where it is neither a plain attribute nor a secret one."""
+        name = visible(self.name)
+        if self.secret is UNSET:
+            if self.old is UNSET or self.new is UNSET or self.fingerprint is not UNSET:
+                raise DocumentError(f"attribute {name}: it needs either old and new, or secret")
+            return AttributeChange(self.name, _values(self.old), _values(self.new))
+        sets = self.secret == "set"  # noqa: S105  # a word of the document, not a password
+        if self.old is not UNSET or self.new is not UNSET or (self.fingerprint is not UNSET and not sets):
+            raise DocumentError(f"attribute {name}: a secret has a fingerprint where it is set, and no values")
+        keyed = UNKEYED if self.fingerprint is UNSET else self.fingerprint
+        return AttributeChange(self.name, (), (), secret=True, fingerprint=keyed if sets else "")
+
+
+class _Change(_Strict, frozen=True):
+    user: _User
+    agent: _Agent | None
+    rule: Count | None
+    digest: Digest
+    attributes: Annotated[list[_Attribute], Meta(min_length=1)]
+
+    def value(self) -> Change:
+        agent = self.agent.value() if self.agent else None
+        attributes = tuple(each.value() for each in self.attributes)
+        return Change(UserRef(self.user.id, self.user.name), agent, self.rule, attributes, self.digest)
+
+
+class _Problem(_Strict, frozen=True):
+    kind: str
+    agent: _Agent | None
+    users: list[str]
+    rule: Count | None
+    why: str
+    attribute: str | None = None
+    record: int | None = None
+
+    def value(self) -> Problem:
+        agent = self.agent.value() if self.agent else None
+        return Problem(self.kind, self.why, agent, tuple(self.users), self.rule, self.attribute, self.record)
+
+
+class _Outcome(_Strict, frozen=True):
+    user: str
+    id: str
+    outcome: Result
+    why: str = ""
+
+
+class _Refusal(_Strict, frozen=True):
+    limit: str
+    allowed: Count
+    planned: Count
+    why: str
+
+
+class _Summary(_Strict, frozen=True):
+    agents: Count
+    matched: Count
+    unmatched: Count
+    ambiguous: Count
+    contested: Count
+    unassigned: Count
+    invalid: Count
+    stale: Count
+    unchanged: Count
+    update: Count
+    clear: Count
+    secret: Count
+
+
+class _Document(_Strict, frozen=True):
+    schema: Literal["cec-connector/plan/1"]
+    id: str
+    digest: Digest
+    job: str
+    created: str
+    summary: _Summary
+    changes: list[_Change]
+    problems: list[_Problem]
+    refusals: list[_Refusal]
+    cautions: list[str] = []
+    outcomes: list[_Outcome] = []
+
+    def value(self) -> Plan:
+        return Plan(
+            self.id,
+            self.digest,
+            self.job,
+            self.created,
+            Summary(**msgspec.structs.asdict(self.summary)),
+            tuple(change.value() for change in self.changes),
+            tuple(problem.value() for problem in self.problems),
+            tuple(Refusal(**msgspec.structs.asdict(refusal)) for refusal in self.refusals),
+            tuple(self.cautions),
+        )
+
+
+class _Named(Struct, frozen=True):
+    """Enough of any JSON object to say whether it is a plan document."""
+
+    schema: str = ""
+
+
+def _values(values: Iterable[str | _Octets]) -> tuple[str | bytes, ...]:
+    return tuple(value if isinstance(value, str) else value.base64 for value in values)

@@ -1,0 +1,154 @@
+"""The report as one self-contained page: no script, no address but its own, nothing that a browser would fetch.
+
+Everything is escaped, and a Content-Security-Policy (W3C CSP3) allows the page its one style sheet, by its hash, and
+nothing else, so that even markup that slipped through could not run or call out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import Final
+
+from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Refusal, Result
+from connector.reports import kinds
+from connector.reports.style import STYLE
+from connector.reports.values import (
+    AGENT_COUNTS,
+    COUNTS,
+    NONE,
+    USER_COUNTS,
+    by_rule,
+    by_user,
+    figures,
+    headline,
+    outcome_text,
+    sides,
+    subject,
+    visible,
+    who,
+)
+
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
+
+
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+    """The page, piece by piece."""
+    what = "What apply would do" if outcomes is None else "What apply has done"
+    yield (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{what}: {text(plan.job)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    )
+    yield from _header(plan, outcomes, what)
+    yield "<main>\n"
+    yield from _refusals(plan.refusals, outcomes)
+    yield from (f'<p class="note">{text(caution)}</p>\n' for caution in plan.cautions)
+    yield from _summary(plan)
+    yield from _problems(plan)
+    yield from _changes(plan, outcomes)
+    yield "</main>\n</body>\n</html>\n"
+
+
+def text(value: str) -> str:
+    """The text as text, in an element as well as in an attribute."""
+    return escape(visible(value), quote=True)
+
+
+def value(shown: str) -> str:
+    """A value in a fixed pitch; `bdi` keeps one that is written right to left from reordering what surrounds it."""
+    return f"<bdi><code>{text(shown)}</code></bdi>"
+
+
+def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterator[str]:
+    bad = (
+        bool(plan.refusals) if outcomes is None else any(o.result in (Result.CONFLICT, Result.FAILED) for o in outcomes)
+    )
+    yield f"<header>\n<h1>{what}</h1>\n"
+    yield f'<p class="headline{" bad" if bad else ""}">{text(headline(plan, outcomes))}</p>\n'
+    facts = {"Job": plan.job, "Plan": plan.id, "Drawn": plan.created, "Digest": plan.digest}
+    yield (
+        "<dl>"
+        + "".join(f"<div><dt>{name}</dt><dd>{value(fact)}</dd></div>" for name, fact in facts.items())
+        + "</dl>\n"
+    )
+    yield "</header>\n"
+
+
+def _refusals(refusals: Sequence[Refusal], outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    if not refusals:
+        return
+    yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", and acknowledged"}</h2>\n'
+    rows = ([text(r.limit), figures(r), text(r.why)] for r in refusals)
+    yield from _table(("Limit", "Users", "Why"), rows)
+    yield "</section>\n"
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    for title, names in (("Agents", ("agents", *AGENT_COUNTS)), ("Users", USER_COUNTS)):
+        yield f'<section>\n<h2>{title}</h2>\n<ul class="cards">\n'
+        for name in names:
+            number = getattr(plan.summary, name)
+            kind = "" if number else ' class="zero"'
+            yield f"<li{kind}><b>{number:,}</b><span>{name}</span><small>{COUNTS[name]}</small></li>\n"
+        yield "</ul>\n</section>\n"
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    if not plan.problems:
+        return
+    yield f"<section>\n<h2>Problems ({len(plan.problems):,})</h2>\n"
+    for kind, problems in kinds.grouped(plan.problems).items():
+        yield f"<h3>{text(kind)} ({len(problems):,})</h3>\n<p>{text(kinds.explain(kind))}</p>\n"
+        yield from _table(("About", "Users", "Why"), map(_problem, problems))
+    yield "</section>\n"
+
+
+def _problem(problem: Problem) -> list[str]:
+    return [text(subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why)]
+
+
+def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    if not plan.changes:
+        return
+    yield f"<section>\n<h2>Changes ({len(plan.changes):,})</h2>\n"
+    results = by_user(outcomes)
+    for change in plan.changes:
+        yield from _change(change, results.get(change.user.id))
+    yield "</section>\n"
+
+
+def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
+    """One user: a small table of its own, so that a browser can lay out thousands of them one at a time."""
+    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
+    yield f"<article>\n<h3>{value(change.user.name)}</h3>\n<p>{text(reason)}</p>\n"
+    if outcome is not None:
+        yield f'<p class="{outcome.result.value}">{text(outcome_text(outcome))}</p>\n'
+    yield from _table(("Attribute", "Old", "New"), map(_attribute, change.attributes))
+    yield "</article>\n"
+
+
+def _attribute(each: AttributeChange) -> list[str]:
+    change = sides(each)
+    old, new = ("<br>".join(map(value, values)) for values in (change.old, change.new))
+    return [
+        text(each.name),
+        f"<del>{old}</del>" if old else "" if each.secret else NONE,
+        f"<ins>{new}</ins>" if new else NONE,
+    ]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield (
+        "<table>\n<thead><tr>"
+        + "".join(f'<th scope="col">{column}</th>' for column in columns)
+        + "</tr></thead>\n<tbody>\n"
+    )
+    for row in rows:
+        yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n"
+    yield "</tbody>\n</table>\n"

@@ -1,0 +1,38 @@
+"""The kinds of problems, each with what it means in plain words, in the order in which a reader should see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from connector.model import Problem
+
+KINDS: Final[dict[str, str]] = {
+    "contested": "Several agents claim the same user. None of them is written; somebody has to say whose it is.",
+    "ambiguous": "A match rule finds several users for one agent. None of them is touched; a pin decides.",
+    "reassigned": "A value that one user at a time may hold is still held by another user, and nothing frees it.",
+    "shared": "One value that one user at a time may hold is wanted for several users. None of them gets it.",
+    "pin": "A line of the pins file cannot be followed.",
+    "never": "An agent or a user is on the list of those that are never touched.",
+    "invalid": "A record of the source cannot be read. It claims nobody, and it takes nothing from anybody.",
+    "tenant": "A field of the tenant itself is missing or faulty. What is made of it stays as it is.",
+    "value": "A value that the attribute cannot hold. The attribute stays as it is.",
+    "several": "An attribute that should hold one value holds several. It stays as it is.",
+    "naming": "The attribute is part of the entry's own name, and is never written.",
+    "unreadable": "An attribute that we may not read: whether it is right is not known, and nothing is planned for it.",
+    "stale": "A user holds something we wrote, and no agent claims it any more.",
+    "unmatched": "No match rule finds a user for the agent.",
+}
+
+
+def explain(kind: str) -> str:
+    """What the kind means; a kind that is not in the table speaks through the reasons of its lines alone."""
+    return KINDS.get(kind, "Each line says why.")
+
+
+def grouped(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+    """Problems by kind: first the kinds of the table, in its order, then all others."""
+    groups: dict[str, list[Problem]] = {kind: [] for kind in KINDS}
+    for problem in problems:
+        groups.setdefault(problem.kind, []).append(problem)
+    return {kind: group for kind, group in groups.items() if group}

@@ -1,0 +1,115 @@
+"""The report as LDIF change records (RFC 2849) that `ldapmodify` applies as they are, but for secrets.
+
+Values are taken out and put in one by one, so that a record fails where an entry no longer is what the plan saw, and
+values that are not ours stay. A secret is never in the file: a comment stands for it, and only apply sets it.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
+from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
+from connector.reports.ldif_lines import fold, line
+from connector.reports.values import by_rule, by_user, outcome_text, visible, who
+
+OBJECT_CLASS: Final = "objectclass"
+_DESCRIPTION: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
+"""An attribute description (RFC 4512 §2.5); SCIM's paths are none."""
+
+
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+    """Header comments, `version: 1`, then a record for every user of whom anything but a secret changes."""
+    yield f"# A preview by cec-connector of job {visible(plan.job)}\n"
+    yield f"# Plan {visible(plan.id)}, drawn {visible(plan.created)}\n"
+    yield f"# Digest {visible(plan.digest)}\n"
+    yield "# Secrets are not in this file; only `cec-connector apply` sets them, and only it verifies what it writes.\n"
+    for refusal in plan.refusals:
+        yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
+    for caution in plan.cautions:
+        yield f"# Note: {visible(caution)}\n"
+    yield "version: 1\n"
+    results = by_user(outcomes)
+    for change in in_order(plan.changes):
+        yield from _record(change, results.get(change.user.id))
+
+
+def in_order(changes: Sequence[Change]) -> Iterator[Change]:
+    """The changes as they stand, but each after those that free a value which it sets.
+
+    Where changes wait for each other in a ring, the ring is cut where it was met first.
+    """
+    by_id = {change.user.id: change for change in changes}
+    begun: set[str] = set()
+    done: set[str] = set()
+    for first in changes:
+        stack = [first]
+        while stack:
+            change = stack[-1]
+            begun.add(change.user.id)
+            waits_for = [by_id[user] for user in sorted(change.after) if user in by_id and user not in begun]
+            if waits_for:
+                stack.append(waits_for[0])
+                continue
+            stack.pop()
+            if change.user.id not in done:
+                done.add(change.user.id)
+                yield change
+
+
+def _record(change: Change, outcome: Outcome | None) -> Iterator[str]:
+    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
+    yield f"\n# {visible(change.user.name)}: {reason}\n"
+    if outcome is not None:
+        yield f"# {outcome_text(outcome)}\n"
+    for each in change.attributes:
+        if is_secret(each):
+            done = "set" if secret_fingerprint(each) else "cleared"
+            yield f"# {visible(each.name)}: secret, {done} by apply, not in this file\n"
+        elif not _DESCRIPTION.fullmatch(each.name):
+            yield f"# {visible(each.name)}: not an LDAP attribute, not in this file\n"
+    modifications = [text for each in _classes_outside(change.attributes) for text in each]
+    if not modifications:
+        return
+    if "=" not in change.user.name:
+        yield "# not an entry of an LDAP directory, not in this file\n"
+        return
+    yield _line("dn", lossless(change.user.name))
+    yield "changetype: modify\n"
+    yield from modifications
+
+
+def _classes_outside(attributes: Sequence[AttributeChange]) -> Iterator[Iterator[str]]:
+    """Object classes come before the attributes that need them, and go after them."""
+    plain = [each for each in attributes if not is_secret(each) and _DESCRIPTION.fullmatch(each.name)]
+    classes = [each for each in plain if each.name.lower() == OBJECT_CLASS]
+    others = [each for each in plain if each.name.lower() != OBJECT_CLASS]
+    yield from (_modification("add", each.name, _minus(each.new, each.old)) for each in classes)
+    for each in others:
+        yield _modification("delete", each.name, _minus(each.old, each.new))
+        yield _modification("add", each.name, _minus(each.new, each.old))
+    yield from (_modification("delete", each.name, _minus(each.old, each.new)) for each in classes)
+
+
+def _modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str]:
+    if not values:
+        return
+    yield line(verb, name)
+    for value in values:
+        yield _line(name, value)
+    yield "-\n"
+
+
+def _line(name: str, value: Value) -> str:
+    """A line, in Base64 also where RFC 2849 would let a control character stand: people look at this in a terminal."""
+    octets = value.encode() if isinstance(value, str) else value
+    if all(octet >= ord(" ") for octet in octets) and 0x7F not in octets:
+        return line(name, value)
+    return fold(f"{name}:: {base64.b64encode(octets).decode()}") + "\n"
+
+
+def _minus(some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]) -> list[Value]:
+    return [lossless(value) for value in some if not isinstance(value, Secret) and value not in others]

@@ -1,0 +1,116 @@
+"""The report for a ticket or a merge request, in GitHub-flavoured Markdown (GFM 0.29).
+
+Data is never markup. A value, a name or any word of more than plain letters is a code span: in one there is no HTML,
+no link, no emphasis, and neither GitHub nor GitLab looks in it for `@somebody`, `#1` or an address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from connector.model import AttributeChange, Change, Outcome, Plan
+from connector.reports import kinds
+from connector.reports.values import (
+    AGENT_COUNTS,
+    COUNTS,
+    NONE,
+    USER_COUNTS,
+    by_rule,
+    by_user,
+    figures,
+    headline,
+    outcome_text,
+    sides,
+    subject,
+    visible,
+    who,
+)
+
+# words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`
+_PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
+
+
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+    """Line by line; every table is whole, so that it can be cut where a ticket is too short for it."""
+    yield f"# CEC to directory: {'what apply would do' if outcomes is None else 'what apply has done'}\n\n"
+    yield f"Job {code(plan.job)}, plan {code(plan.id)}, drawn {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
+    yield f"**{headline(plan, outcomes)}**\n\n"
+    if plan.refusals:
+        yield "## Refused\n\n" if outcomes is None else "## Refused, and acknowledged\n\n"
+        rows = ([code(r.limit), figures(r), prose(r.why)] for r in plan.refusals)
+        yield from _table(("Limit", "Users", "Why"), rows)
+    for caution in plan.cautions:
+        yield f"> {prose(caution)}\n\n"
+    yield from _summary(plan)
+    yield from _changes(plan, outcomes)
+    for kind, problems in kinds.grouped(plan.problems).items():
+        yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{kinds.explain(kind)}\n\n"
+        facts = ([prose(subject(p)), " ".join(map(code, p.users)), prose(p.why)] for p in problems)
+        yield from _table(("About", "Users", "Why"), facts)
+
+
+def code(text: str) -> str:
+    """The text as a code span that also stands in a table cell: its fence is longer than any row of backticks in it.
+
+    A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read in two ways, so there it is
+    named instead.
+    """
+    text = visible(text)
+    if not text:
+        return ""
+    text = text.replace("\\|", "\\<U+007C>").replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    stripped = text[0] == text[-1] == " " and not text.isspace()
+    space = " " if stripped or "`" in (text[0], text[-1]) else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def prose(text: str) -> str:
+    """A sentence in which every word that is not plain is a code span; neighbours share one."""
+    words = visible(text).split(" ")
+    parts = []
+    for plain, group in groupby(words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))):
+        run = " ".join(group)
+        tail = run[-1] if not plain and run[-1] in ",;:" else ""
+        parts.append(run if plain else code(run.removesuffix(tail)) + tail)
+    return " ".join(parts)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
+    for row in rows:
+        yield f"| {' | '.join(row)} |\n"
+    yield "\n"
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    names = ("agents", *AGENT_COUNTS, *USER_COUNTS)
+    yield from _table(
+        ("Count", "", "Meaning"), ([name, str(getattr(plan.summary, name)), COUNTS[name]] for name in names)
+    )
+
+
+def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    if not plan.changes:
+        return
+    yield f"## Changes ({len(plan.changes)})\n\n"
+    columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
+    yield from _table(columns if outcomes is None else [*columns, "Outcome"], _rows(plan.changes, outcomes))
+
+
+def _rows(changes: Iterable[Change], outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
+    results = by_user(outcomes)
+    for change in changes:
+        head = [code(change.user.name), prose(who(change.agent)), by_rule(change.rule)]
+        tail = [] if outcomes is None else [prose(outcome_text(results.get(change.user.id)))]
+        for each in change.attributes:
+            yield [*head, code(each.name), *_sides(each), *tail]
+
+
+def _sides(each: AttributeChange) -> tuple[str, str]:
+    change = sides(each)
+    old, new = (" ".join(map(code, values)) for values in (change.old, change.new))
+    return old or ("" if each.secret else NONE), new or NONE

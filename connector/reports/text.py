@@ -1,0 +1,181 @@
+"""The report that a reviewer reads in a terminal: what would happen, or has happened, in plain text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
+from connector.reports import kinds
+from connector.reports.values import (
+    AGENT_COUNTS,
+    NONE,
+    USER_COUNTS,
+    Sides,
+    by_rule,
+    by_user,
+    count,
+    effects,
+    figures,
+    headline,
+    sides,
+    subject,
+    tally,
+    visible,
+    who,
+)
+
+LONGEST = 400
+"""Characters of one line of a change; what is cut off is in every other format."""
+EXAMPLES = 10
+"""How many of the users concerned are shown under a refusal."""
+
+
+def render(
+    plan: Plan,
+    outcomes: Sequence[Outcome] | None = None,
+    *,
+    most: int | None = 200,
+    command: str = "",
+    acknowledged: bool = False,
+) -> Iterator[str]:
+    """Line by line. `most`: how many changes, and how many problems of a kind, are printed; None: all.
+
+    `command` is the command line that an acknowledgement is appended to; without it, `cec-connector apply` of the
+    plan's job. `acknowledged`: somebody has lifted the refusals of this very plan, so nobody is told how to.
+    """
+    yield from _header(plan, outcomes)
+    yield from _summary(plan)
+    command = command or f"cec-connector apply {shlex.quote(visible(plan.job))}"
+    yield from _refusals(plan, command, acknowledged=acknowledged or outcomes is not None)
+    yield from _cautions(plan)
+    yield from _changes(plan, outcomes, most)
+    yield from _problems(plan, most)
+    if outcomes is None:
+        yield f"Nothing has been written so far.{_attention(plan)}\n"
+    else:
+        yield from ending(plan, outcomes, most=most)
+
+
+def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -> Iterator[str]:
+    """The end of the report alone, for a reader who has seen the plan: what became of its changes."""
+    counts = tally(outcomes)
+    for result, number in counts.items():
+        yield from _outcomes(result, number, outcomes, most)
+    bad = counts.get(Result.CONFLICT, 0) + counts.get(Result.FAILED, 0)
+    written = f"{count(counts.get(Result.WRITTEN, 0), 'user')} written"
+    said = f"Done in part: {written}, {bad:,} not, as listed above." if bad else f"Done: {written}."
+    yield f"{said}{_attention(plan)}\n"
+
+
+def _attention(plan: Plan) -> str:
+    return f" {count(len(plan.problems), 'problem')} for somebody to look at." if plan.problems else ""
+
+
+def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    yield f"{visible(plan.job)}: {'what apply would do' if outcomes is None else 'what apply has done'}\n"
+    yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
+    yield f"  digest  {visible(plan.digest)}\n\n"
+    yield headline(plan, outcomes) + "\n\n"
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    left = [("Agents", f"{plan.summary.agents:,}")]
+    left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in AGENT_COUNTS]
+    right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in USER_COUNTS]
+    right += [("", "")] * (len(left) - len(right))
+    for (name, number), (other, figure) in zip(left, right, strict=True):
+        yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
+    yield "\n"
+
+
+def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
+    if not plan.refusals:
+        return
+    yield "REFUSED, and acknowledged\n" if acknowledged else "REFUSED\n"
+    for refusal in plan.refusals:
+        yield f"  {visible(refusal.limit)}  {figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
+        yield from _concerned(plan, refusal)
+    if not acknowledged:
+        yield "  Nothing is written as long as this stands. If it is right all the same, acknowledge this very plan:\n"
+        yield f"    {command} --accept {visible(plan.digest)}\n"
+    yield "\n"
+
+
+def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
+    names = [change.user.name for change in plan.changes if refusal.limit in effects(change)]
+    for name in names[:EXAMPLES]:
+        yield f"      {_cut(visible(name))}\n"
+    if len(names) > EXAMPLES:
+        yield f"      … and {len(names) - EXAMPLES:,} more\n"
+
+
+def _cautions(plan: Plan) -> Iterator[str]:
+    for caution in plan.cautions:
+        yield f"Note: {visible(caution)}\n"
+    if plan.cautions:
+        yield "\n"
+
+
+def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, most: int | None) -> Iterator[str]:
+    if not plan.changes:
+        return
+    yield f"Changes ({count(len(plan.changes), 'user')})\n"
+    results = by_user(outcomes)
+    for change in plan.changes[:most]:
+        yield from _change(change, results.get(change.user.id))
+    yield from _more(len(plan.changes), most)
+    yield "\n"
+
+
+def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
+    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
+    result = f"  [{outcome.result}]" if outcome else ""
+    yield f"~ {_cut(visible(change.user.name))}  ← {_cut(reason)}{result}\n"
+    for each in change.attributes:
+        yield f"    {visible(each.name)}: {_cut(difference(sides(each)))}\n"
+
+
+def difference(change: Sides) -> str:
+    """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
+    if change.new[:1] and change.new[0].startswith("(secret)"):
+        return change.new[0]
+    if change.kept or len(change.old) > 1 or len(change.new) > 1:
+        return ", ".join([f"- {value}" for value in change.old] + [f"+ {value}" for value in change.new])
+    return f"{(change.old or [NONE])[0]} → {(change.new or [NONE])[0]}"
+
+
+def _problems(plan: Plan, most: int | None) -> Iterator[str]:
+    for kind, problems in kinds.grouped(plan.problems).items():
+        yield f"Problems: {visible(kind)} ({len(problems):,})\n"
+        yield f"  {kinds.explain(kind)}\n"
+        for problem in problems[:most]:
+            yield from _problem(problem)
+        yield from _more(len(problems), most)
+        yield "\n"
+
+
+def _problem(problem: Problem) -> Iterator[str]:
+    about = subject(problem)
+    yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
+    for user in problem.users:
+        yield f"      {_cut(visible(user))}\n"
+
+
+def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
+    """Conflicts and failures are all listed, whatever `most` says: each is somebody's to look at."""
+    yield f"{result}: {number:,}\n"
+    if result is not Result.WRITTEN:
+        limit = None if result in (Result.CONFLICT, Result.FAILED) else most
+        for outcome in [outcome for outcome in outcomes if outcome.result is result][:limit]:
+            yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
+        yield from _more(number, limit)
+
+
+def _more(there_are: int, most: int | None) -> Iterator[str]:
+    if most is not None and there_are > most:
+        yield f"  … and {there_are - most:,} more: use --report FILE for all\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"

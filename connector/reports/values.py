@@ -1,0 +1,170 @@
+"""How a value, an agent, a rule or a count is put before a reader: the same words in every format.
+
+Everything here returns text without a single character that a terminal, a browser or an eye could be deceived by.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Result, Secret
+from connector.reconcile.digests import is_secret, secret_fingerprint
+
+NONE: Final = "(none)"
+HIDDEN_SET: Final = "(secret) set"
+HIDDEN_CLEARED: Final = "(secret) cleared"
+NOT_READABLE: Final = "(not readable)"
+
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+"""Letters and marks that count as printable and show as nothing (Default_Ignorable_Code_Point), and blank Braille."""
+
+
+def is_visible(letter: str) -> bool:
+    """Whether a character shows as itself: no control, escape, bidirectional override, odd space, or blank letter."""
+    variation = "\ufe00" <= letter <= "\ufe0f" or "\U000e0100" <= letter <= "\U000e01ef"
+    return letter.isprintable() and letter not in _BLANK and not variation
+
+
+def visible(text: str) -> str:
+    """The text with `<U+202E>` in place of each character that would not show as itself."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if is_visible(letter) else f"<U+{ord(letter):04X}>" for letter in text)
+
+
+def shown(value: Held) -> str:
+    """One value, in quotation marks where its borders could not be seen. Octets that are no text are in Base64."""
+    if isinstance(value, Secret):
+        return "(secret)"
+    text = visible(value if isinstance(value, str) else _text(value))
+    return f'"{text}"' if text != text.strip() or text[:1] in {"", '"', "("} or "|" in text or "→" in text else text
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return f"{len(octets)} octets, in Base64: {base64.b64encode(octets).decode()}"
+
+
+class Sides(Struct, frozen=True):
+    """An attribute's change for a reader: what goes, what comes, and how many values of ours stay as they are."""
+
+    old: list[str]
+    new: list[str]
+    kept: int = 0
+
+
+def sides(each: AttributeChange) -> Sides:
+    """Of a secret only what happens to it; of other attributes the values that differ, compared exactly."""
+    if is_secret(each):
+        return Sides([], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED])
+    gone = [shown(value) for value in each.old if value not in each.new]
+    come = [shown(value) for value in each.new if value not in each.old]
+    return Sides(gone if each.seen else [NOT_READABLE], come, len(each.old) - len(gone))
+
+
+def effects(change: Change) -> frozenset[str]:
+    """Under which limits a change counts: `clear`, `update`, `secret`."""
+    kinds = set()
+    for each in change.attributes:
+        secret = is_secret(each)
+        if secret_fingerprint(each) if secret else each.new:
+            kinds.update({"update", "secret"} if secret else {"update"})
+        elif each.old or secret:
+            kinds.add("clear")
+    return frozenset(kinds)
+
+
+# ---------------------------------------------------------------- words
+
+
+def who(agent: AgentRef | None) -> str:
+    """The agent by the words that people know it by."""
+    if agent is None:
+        return "no agent any more (stale)"
+    account = NONE if agent.account_code is None else shown(agent.account_code)
+    return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
+
+
+def by_rule(rule: int | None) -> str:
+    """Which rule it was: a number from 1, a pin, or none."""
+    return "" if rule is None else f"rule {rule}" if rule else "pin"
+
+
+def subject(problem: Problem) -> str:
+    """Whom or what a problem is about, but for the users: record, agent, rule, attribute."""
+    parts = [f"record {problem.record}"] if problem.record is not None else []
+    parts += [who(problem.agent)] if problem.agent is not None else []
+    parts += [by_rule(problem.rule)] if problem.rule is not None else []
+    parts += [visible(problem.attribute)] if problem.attribute is not None else []
+    return ", ".join(parts)
+
+
+def figures(refusal: Refusal) -> str:
+    """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
+    return "" if refusal.limit == "agents" else f"{refusal.planned:,} planned, {refusal.allowed:,} allowed"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 user`, `2 users`, `1,234 users`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
+    """How many of each result; those that did not occur are not in it."""
+    counts = dict.fromkeys(Result, 0)
+    for outcome in outcomes:
+        counts[outcome.result] += 1
+    return {result: number for result, number in counts.items() if number}
+
+
+def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+    """In one sentence: what would happen, or what has happened."""
+    if outcomes is not None:
+        counts = tally(outcomes)
+        if not counts:
+            return "Nothing was written: there was nothing to change."
+        said = ", ".join(f"{number:,} {result}" for result, number in counts.items())
+        return f"{count(len(outcomes), 'user')} settled: {said}."
+    if not plan.changes:
+        return "Nothing would be written: no user has to change."
+    changed = count(len(plan.changes), "user")
+    if plan.refusals:
+        return f"Refused as it stands: {changed} would be changed, and nothing is written until that is acknowledged."
+    return f"{changed} would be changed."
+
+
+def by_user(outcomes: Sequence[Outcome] | None) -> dict[str, Outcome]:
+    """Outcomes under the ids of their users."""
+    return {outcome.user.id: outcome for outcome in outcomes or ()}
+
+
+def outcome_text(outcome: Outcome | None) -> str:
+    """The result and its reason, or nothing."""
+    if outcome is None:
+        return ""
+    return f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
+
+
+AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
+COUNTS: Final[dict[str, str]] = {
+    "agents": "records that the source gave",
+    "matched": "agents with exactly one user",
+    "unmatched": "agents for whom no rule finds a user",
+    "ambiguous": "agents for whom a rule finds several users",
+    "contested": "agents that claim a user whom another agent claims too",
+    "unassigned": "seats without an account",
+    "invalid": "records that cannot be read",
+    "unchanged": "matched users that already say what their agents say",
+    "update": "users of whom an attribute is set",
+    "clear": "users of whom an attribute is emptied",
+    "secret": "users of whom a secret is set",
+    "stale": "users that hold something we wrote, and that no agent claims",
+}
+"""What each count of the summary counts."""

@@ -1,0 +1,76 @@
+"""Names of attributes in a mapping: their syntax, and those that are never written, each with its reason.
+
+Names are the directory's own: LDAP attribute descriptions (RFC 4512 §2.5) and SCIM attribute paths (RFC 7644 §3.10).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LDAP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(;[A-Za-z0-9-]+)*")
+_SCIM: Final = re.compile(
+    r"((?i:urn):[A-Za-z0-9][A-Za-z0-9-]*:([A-Za-z0-9._-]+:)+)?"  # the schema, where it is not the core one
+    r"[A-Za-z$][A-Za-z0-9_$-]*"
+    r"""(\[[A-Za-z0-9 ."'@:_()-]+\])?"""  # which of several values
+    r"(\.[A-Za-z$][A-Za-z0-9_$-]*)?"
+)
+_CORE: Final = re.compile(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE)
+
+_NAMING: Final = "it names the entry, and renaming is not this program's work"
+_PASSWORD: Final = "it is how the user proves who they are to the directory itself"  # noqa: S105
+_STATUS: Final = "it says whether and how the account may be used"
+_MEMBERSHIP: Final = "it gives rights: memberships are not this program's work"
+_SERVER: Final = "the directory keeps it itself"
+
+_REFUSED: Final = {
+    "objectClass": "say which classes to add with object_classes",
+    "schemas": _SERVER,
+} | {
+    name: why
+    for why, names in {
+        _NAMING: "cn commonName uid userid ou organizationalUnitName o organizationName c countryName dc"
+        " domainComponent distinguishedName entryDN sAMAccountName userPrincipalName userName id",
+        _PASSWORD: "userPassword unicodePwd authPassword dBCSPwd ntPwdHistory lmPwdHistory supplementalCredentials"
+        " userPKCS12 userCertificate altSecurityIdentities krbPrincipalKey krbPrincipalName krbExtraData ipaNTHash"
+        " sambaNTPassword sambaLMPassword sambaPasswordHistory pwdHistory msDS-KeyCredentialLink sshPublicKey"
+        " password x509Certificates",
+        _STATUS: "userAccountControl accountExpires pwdLastSet lockoutTime pwdAccountLockedTime nsAccountLock"
+        " shadowExpire sambaAcctFlags active",
+        _MEMBERSHIP: "member memberOf uniqueMember memberUid memberURL roleOccupant nsRole nsRoleDN gidNumber"
+        " primaryGroupID groups members roles entitlements",
+        _SERVER: "entryUUID entryCSN entryID nsUniqueId objectGUID objectSid createTimestamp creatorsName"
+        " modifyTimestamp modifiersName structuralObjectClass subschemaSubentry hasSubordinates numSubordinates"
+        " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory contextCSN meta",
+    }.items()
+    for name in names.split()
+}
+_REFUSED_BY_KEY: Final = {name.lower(): why for name, why in _REFUSED.items()}
+_UNMATCHED: Final = frozenset({_PASSWORD})
+
+
+def fault_of_name(name: str) -> str | None:
+    """Why this is no name of an attribute; None where it is one."""
+    if len(name) <= 256 and (_LDAP.fullmatch(name) or _SCIM.fullmatch(name)):
+        return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)+(;.*)?", name):
+        return "write the attribute's name, not its number"
+    return "this is no attribute's name"
+
+
+def why_not_written(name: str) -> str | None:
+    """Why a mapping may not write this attribute; None where it may. Options and sub-attributes change nothing."""
+    return _REFUSED_BY_KEY.get(_bare(name))
+
+
+def why_not_matched(name: str) -> str | None:
+    """Why agents may not be matched by this attribute; None where they may."""
+    why = _REFUSED_BY_KEY.get(_bare(name))
+    return why if why in _UNMATCHED else None
+
+
+def _bare(name: str) -> str:
+    """The attribute itself; one of another SCIM schema than the core keeps that schema, and so is none of ours."""
+    schema = _CORE.match(name)
+    name = name[schema.end() :] if schema else name
+    return name.lower() if name.lower().startswith("urn:") else re.split(r"[;.\[]", name, maxsplit=1)[0].lower()

@@ -1,0 +1,188 @@
+"""The kinds of values that a job's keys hold: files, addresses, places of secrets, the state, header lines.
+
+Each is a validator that says in one sentence what is wrong. Where the file is being read, `info.context` is its path:
+relative paths are resolved against its folder, and files that must be there are looked for. A model that a program
+builds by itself has no context, and its paths stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from connector.settings.shape import Strict, misfit
+from connector.settings.textfile import why_no_file
+
+CLEAR_SECRET: Final = "a secret is never written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
+
+
+def folder_of(info: ValidationInfo) -> Path | None:
+    """The folder that relative paths start from, while a file is being read."""
+    return info.context.absolute().parent if isinstance(info.context, Path) else None
+
+
+def _resolved(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, str) and value and value.isprintable():
+        value = Path(value)
+    if not isinstance(value, Path):
+        raise misfit("must be the path of a file")
+    return (folder_of(info) or Path()) / value
+
+
+def _there(path: Path, info: ValidationInfo) -> Path:
+    if folder_of(info) is None:
+        return path
+    if why := why_no_file(path):
+        raise misfit(why)
+    return path
+
+
+AnyPath = Annotated[Path, BeforeValidator(_resolved)]
+ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name):
+        raise misfit("must be the name of an environment variable: letters, digits and _")
+    return name
+
+
+class SecretRef(Strict):
+    """Where a secret is kept: in an environment variable, or in a file (its last line break is not part of it)."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]})
+    discreet: ClassVar[bool] = True
+
+    env: Annotated[
+        Annotated[str, AfterValidator(_variable)] | None, Field(description="Name of the environment variable.")
+    ] = None
+    file: Annotated[AnyPath | None, Field(description="Path of the file, for instance a mounted secret.")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _never_in_clear(cls, value: Any) -> Any:
+        if not isinstance(value, dict | SecretRef):
+            raise misfit(CLEAR_SECRET)
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise misfit("name exactly one place: {env: NAME} or {file: PATH}")
+        return self
+
+
+def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """The parts of a URL that has an authority and nothing behind it (RFC 3986 §3). Never repeats the URL."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise misfit("holds characters that a URL cannot have (a host name is written in its xn-- form)")
+    if "@" in url:
+        raise misfit("must not hold a user or a password")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise misfit("is no valid URL: see its host and port") from None
+    if parts.scheme not in schemes or f"{parts.scheme}://" != url[: len(parts.scheme) + 3].lower():
+        raise misfit(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    if "?" in url or "#" in url:
+        raise misfit("must not hold a query or a fragment")
+    if port == 0:
+        raise misfit("port 0 is none")
+    return parts
+
+
+def _host(parts: SplitResult) -> None:
+    host = parts.hostname or ""
+    if "[" not in parts.netloc and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?", host):
+        raise misfit("names no host" if not host else "is no valid URL: see its host and port")
+
+
+def _http_url(url: str, info: ValidationInfo) -> str:
+    parts = _split(url, ("https", "http"))
+    _host(parts)
+    if parts.path not in ("", "/"):
+        raise misfit("must end after the host and port; what follows goes into path and token_path")
+    if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
+        raise misfit("http:// sends secrets in clear; use https://, or say allow_plaintext: true")
+    return url.rstrip("/")
+
+
+def _url_path(path: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
+        raise misfit("must begin with / and hold neither spaces nor a query")
+    return path
+
+
+def _ldap_url(url: str, info: ValidationInfo) -> str:
+    parts = _split(url, ("ldaps", "ldap", "ldapi"))
+    if parts.path not in ("", "/"):
+        raise misfit("must end after the host and port; a DN goes into base, a socket is written ldapi://%2Fpath")
+    start_tls = info.data.get("start_tls")
+    if parts.scheme == "ldapi":
+        if not re.fullmatch(r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*", parts.netloc):
+            raise misfit("a socket is written ldapi://%2Fpath, with %2F for each slash")
+    else:
+        _host(parts)
+    if start_tls and parts.scheme != "ldap":
+        raise misfit(f"start_tls goes with ldap://, not with {parts.scheme}://")
+    if parts.scheme == "ldap" and start_tls is False and not info.data.get("allow_plaintext", True):
+        raise misfit("ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or say allow_plaintext: true")
+    return url.rstrip("/") if parts.scheme != "ldapi" else url
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+"""`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
+UrlPath = Annotated[str, AfterValidator(_url_path)]
+"""A path on that host, without a query."""
+LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
+"""`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""
+
+
+def _dn(text: str) -> str:
+    if not re.match(r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s]", text):
+        raise misfit("must be a distinguished name, such as ou=people,dc=example,dc=org")
+    return text
+
+
+Dn = Annotated[str, AfterValidator(_dn)]
+"""Looks like a distinguished name (RFC 4514 §3); the directory is the judge of the rest."""
+DnOrAll = Annotated[str, AfterValidator(lambda text: _dn(text) if text else text)]
+"""The same, or empty."""
+
+
+def _state(url: str, info: ValidationInfo) -> str:
+    scheme, colon, rest = url.partition(":")
+    if not colon or not re.fullmatch(r"[a-z][a-z0-9+.]*", scheme):
+        raise misfit("must be a URL, such as sqlite:///state.db")
+    if scheme != "sqlite":
+        raise misfit(f"{scheme}: is not supported; this version keeps its state in SQLite: sqlite:///state.db")
+    if not re.fullmatch(r"///[^?#]*[^?#/]", rest) or rest[3:] == ":memory:":
+        raise misfit("names no file; write sqlite:///relative.db or sqlite:////absolute/path.db")
+    return f"sqlite:///{(folder_of(info) or Path()) / rest[3:]}"
+
+
+StateUrl = Annotated[str, AfterValidator(_state)]
+
+_OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
+
+
+def _header_name(name: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110 §5.1
+        raise misfit("this is no name of a header")
+    if name.lower() in _OURS:
+        raise misfit("cannot be set here: it is the program's own, or a secret")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise misfit("holds characters that a header cannot have")
+    return value
+
+
+Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]

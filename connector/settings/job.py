@@ -1,0 +1,248 @@
+"""The job file: one source, one directory, one mapping, and the limits of what may happen between them.
+
+These classes are the file's shape, its JSON Schema (`cec-connector schema job`) and its documentation in one. They
+hold references to secrets, never secrets. A key that is judged by others stands behind those, because pydantic hands
+a validator the keys before its own; that way every fault of a file is found at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Struct
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from connector.errors import FileError
+from connector.reconcile.limits import Limit
+from connector.settings.fields import (
+    Dn,
+    DnOrAll,
+    ExistingFile,
+    Headers,
+    HttpUrl,
+    LdapUrl,
+    SecretRef,
+    StateUrl,
+    UrlPath,
+    folder_of,
+)
+from connector.settings.mapping import locate
+from connector.settings.shape import Strict, check, misfit
+from connector.settings.textfile import wrong
+from connector.settings.yamlfile import Document, read
+
+__all__ = [
+    "CecSource",
+    "FileSource",
+    "Job",
+    "LdapDirectory",
+    "LdifDirectory",
+    "Limits",
+    "LoadedJob",
+    "SecretRef",
+    "load",
+]
+
+LIMIT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
+
+
+def as_written(limit: Limit) -> str | int:
+    """A limit as a file says it: `20%` or a number."""
+    return str(limit) if limit.percent else limit.number
+
+
+UserLimit = Annotated[
+    InstanceOf[Limit],
+    BeforeValidator(Limit.parse),
+    PlainSerializer(as_written),
+    WithJsonSchema(LIMIT_SCHEMA),
+]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class CecSource(Strict):
+    """The agent query of a CEC tenant, over HTTPS."""
+
+    type: Annotated[Literal["cec"], Field(description="The agent query of a CEC tenant.")]
+    allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
+    url: Annotated[HttpUrl, Field(description="https://host[:port] of the tenant's API.")]
+    app_key: Annotated[SecretRef, Field(description="Where the app key is kept.")]
+    app_secret: Annotated[SecretRef, Field(description="Where the app secret is kept.")]
+    path: Annotated[UrlPath, Field(description="Path of the agent query.")] = (
+        "/apiaccess/CC-Mangemant/v1/queryAgentInfo"  # spelt as on the vendor's page
+    )
+    token_path: Annotated[UrlPath, Field(description="Path of the token query.")] = (
+        "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
+    )
+    headers: Headers = Field(description="Further headers, such as X-TenantSpaceID.", default_factory=dict, repr=False)
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
+    max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 1 << 30
+    retries: Annotated[int, Field(ge=0, le=20, description="How often a failed call is tried again.")] = 4
+
+
+class FileSource(Strict):
+    """A file of the API's own JSON shape."""
+
+    type: Annotated[Literal["file"], Field(description="A file of the agent query's own shape.")]
+    path: Annotated[ExistingFile, Field(description="Path of the JSON file.")]
+    max_bytes: Annotated[Bytes, Field(description="The largest file to accept, in bytes.")] = 1 << 30
+
+
+class LdapDirectory(Strict):
+    """An LDAP server; the first of `urls` that answers serves the whole run."""
+
+    type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
+    allow_plaintext: Annotated[bool, Field(description="Allow ldap:// without StartTLS.")] = False
+    start_tls: Annotated[bool, Field(description="Begin TLS on an ldap:// connection (RFC 4511 §4.14).")] = False
+    urls: Annotated[list[LdapUrl], Field(min_length=1, description="ldaps://, ldap:// or ldapi:// of its servers.")]
+    sasl: Annotated[
+        Literal["external"] | None, Field(description="Bind by client certificate or local socket (RFC 4422 App. A).")
+    ] = None
+    bind_dn: Annotated[Text | None, Field(description="The name to bind as.")] = None
+    password: Annotated[
+        SecretRef | None, Field(description="Where the password of bind_dn is kept.", validate_default=True)
+    ] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    cert_file: Annotated[
+        ExistingFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
+    ] = None
+    key_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate's key.")] = None
+    base: Annotated[Dn, Field(description="The DN under which users are; nothing outside is read or written.")]
+    filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
+    scope: Annotated[
+        Literal["subtree", "onelevel"], Field(description="All below base, or only its direct children.")
+    ] = "subtree"
+    read: Annotated[
+        Literal["auto", "find", "scan"],
+        Field(description="Look agents' keys up, read all users, or let the program choose."),
+    ] = "auto"
+    page_size: Annotated[int, Field(ge=1, le=100_000, description="Entries a page (RFC 2696).")] = 1000
+    window: Annotated[int, Field(ge=1, le=256, description="Operations in flight.")] = 64
+    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
+
+    @field_validator("bind_dn")
+    @classmethod
+    def _one_identity(cls, bind_dn: str | None, info: ValidationInfo) -> str | None:
+        if bind_dn and info.data.get("sasl"):
+            raise misfit("does not go with sasl: external, where the certificate or the socket says who binds")
+        return bind_dn
+
+    @field_validator("password")
+    @classmethod
+    def _name_and_password(cls, password: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if "bind_dn" in info.data and "sasl" in info.data:
+            if password is None and info.data["bind_dn"]:
+                raise misfit("needs a password as well (RFC 4513 §5.1.2: without one it proves nothing)", at="bind_dn")
+            if password is not None and not info.data["bind_dn"]:
+                other = "sasl: external needs none" if info.data["sasl"] else "needs a bind_dn as well"
+                raise misfit(other)
+        return password
+
+    @field_validator("cert_file")
+    @classmethod
+    def _something_to_show(cls, cert_file: Path | None, info: ValidationInfo) -> Path | None:
+        local = all(url.lower().startswith("ldapi:") for url in info.data.get("urls", ()))
+        if info.data.get("sasl") and cert_file is None and not local:
+            raise misfit("external needs a client certificate (cert_file) or an ldapi:// address", at="sasl")
+        return cert_file
+
+    @field_validator("key_file")
+    @classmethod
+    def _of_a_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        if key_file is not None and info.data.get("cert_file", key_file) is None:
+            raise misfit("needs a cert_file as well")
+        return key_file
+
+
+class LdifDirectory(Strict):
+    """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
+
+    type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
+    path: Annotated[ExistingFile, Field(description="Path of the LDIF file.")]
+    base: Annotated[DnOrAll, Field(description="The DN under which users are; empty: all entries.")] = ""
+    filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
+
+
+class Limits(Strict):
+    """How many users one run may change; beyond it the plan is refused until that very plan is acknowledged.
+
+    A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
+    `secret` is as `update` unless it is said. `agents_drop` is against the last good run.
+    """
+
+    update: Annotated[UserLimit, Field(description="Users that get a value.")] = Limit.parse("20%")
+    clear: Annotated[UserLimit, Field(description="Users of whom an attribute is emptied.")] = Limit.parse("10")
+    secret: Annotated[UserLimit | None, Field(description="Users that get a secret; as update if not said.")] = None
+    agents_drop: Annotated[UserLimit, Field(description="Fewer agents than in the last good run.")] = Limit.parse("10%")
+
+
+def _located(named: str, info: ValidationInfo) -> str:
+    """A ready mapping's name as it is; a path resolved. Both must be there."""
+    folder = folder_of(info)
+    if folder is None:
+        return named
+    try:
+        path, ready = locate(named, folder)
+    except FileError as fault:
+        raise misfit(fault.what) from None
+    return named if ready else str(path)
+
+
+class Job(Strict):
+    """One source, one directory, one mapping."""
+
+    source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
+    directory: Annotated[
+        LdapDirectory | LdifDirectory, Field(discriminator="type", description="Where their users are.")
+    ]
+    mapping: Annotated[Text, AfterValidator(_located), Field(description="A ready mapping's name, or a path.")]
+    limits: Annotated[Limits, Field(description="How much one run may change.")] = Limits()
+    state: Annotated[
+        StateUrl, Field(description="Where runs and what was written are remembered.", validate_default=True)
+    ] = "sqlite:///state.db"
+    key: Annotated[SecretRef | None, Field(description="The key of fingerprints; else one kept in the state.")] = None
+    pins: Annotated[ExistingFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
+    never: Annotated[ExistingFile | None, Field(description="CSV file of agents and users left alone.")] = None
+
+
+class LoadedJob(Struct, frozen=True):
+    """A job as it was read. `name` is its file's name without the suffix; `job`'s paths are absolute."""
+
+    name: str
+    path: Path
+    job: Job
+    document: Document
+
+    def where(self, *keys: str | int) -> str:
+        """`path:line` of a key, for messages: `where("source", "app_key")`."""
+        return self.document.where(*keys)
+
+    @property
+    def state_path(self) -> Path:
+        """The SQLite file that `state` names."""
+        return Path(self.job.state.removeprefix("sqlite:///"))
+
+
+def load(path: Path) -> LoadedJob:
+    """Read a job file. Raises FileError with every fault of the file and the line of each.
+
+    The files that it names are there, but are not read: see `mapping.load`, `people.load_pins`, `secrets.resolve`.
+    """
+    document = read(path)
+    job, faults = check(Job, document)
+    if job is None or faults:
+        raise wrong(path, faults)
+    return LoadedJob(path.stem, path, job, document)

@@ -1,0 +1,169 @@
+"""Holds a file to its shape, a pydantic model, and says in sentences and with lines what does not fit.
+
+pydantic knows where in the data a fault is, the document knows which line that is; here the two are joined. A message
+repeats what the file says only where it is a choice of words (`type: ldpa`); everything else could be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from connector.settings.textfile import Fault, wrong
+from connector.settings.yamlfile import Document, Loc, read
+
+
+class Strict(BaseModel):
+    """An unknown key is an error, and a value is never bent into another type.
+
+    `discreet`: what somebody wrote in its place may be a secret, so that not even its keys are repeated.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    discreet: ClassVar[bool] = False
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def misfit(what: str, *, at: str = "") -> PydanticCustomError:
+    """What a validator raises. `at` names the neighbouring key to point to, where it is not the validated one.
+
+    `what` must not repeat a value that may be a secret.
+    """
+    return PydanticCustomError("misfit", "{what}", {"what": what, "at": at})
+
+
+def validate(model: type[M], path: Path) -> M:
+    """The file as an instance of `model`. Raises FileError, with every fault of the file and the line of each."""
+    document = read(path)
+    instance, faults = check(model, document)
+    if instance is None or faults:
+        raise wrong(path, faults)
+    return instance
+
+
+def check(model: type[M], document: Document) -> tuple[M | None, list[Fault]]:
+    """The document as an instance of `model`, or None, and every fault that was found in it.
+
+    Validators find the file's path in `info.context`.
+    """
+    faults = list(document.faults)
+    try:
+        return model.model_validate(document.data, context=document.path), faults
+    except ValidationError as fault:
+        faults += [_fault(model, document, error) for error in fault.errors(include_url=False)]
+    return None, faults
+
+
+def _fault(model: type[BaseModel], document: Document, error: ErrorDetails) -> Fault:
+    *_, (loc, owners) = _way(model, error["loc"])
+    context = error.get("ctx", {})
+    if error["type"].startswith("union_tag"):
+        *_, (loc, owners) = _way(model, (*error["loc"], "type"))
+        what = _member(error["input"], owners)
+    elif error["type"] == "extra_forbidden":
+        what = _unknown(str(loc[-1]), owners)
+        if _discreet(owners):
+            return Fault(document.line(*loc), 0, f"{_dotted(loc[:-1])}: {what}")
+    else:
+        what = _sentence(error)
+        loc = (*loc[:-1], context["at"]) if context.get("at") else loc
+    name = _dotted(loc)
+    return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
+
+
+def _way(model: type[BaseModel], loc: Loc) -> Iterator[tuple[Loc, list[type[BaseModel]]]]:
+    """The steps from the root, each with the models whose key it is.
+
+    They are those of the file: pydantic's own marks, for the member of a union and for a dict's key, are left out.
+    """
+    models = [model]
+    way: Loc = ()
+    yield way, models
+    for part in loc:
+        if part == "[key]":
+            continue
+        if len(models) > 1 and part != "type":
+            models = [one for one in models if part in get_args(one.model_fields["type"].annotation)]
+            continue
+        way = (*way, part)
+        yield way, models
+        inner = [found for one in models if part in one.model_fields for found in _models(one.model_fields[str(part)])]
+        models = inner or models
+
+
+def _dotted(loc: Loc) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    annotation = getattr(annotation, "annotation", annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models(argument)]
+
+
+def _discreet(owners: list[type[BaseModel]]) -> bool:
+    return any(getattr(owner, "discreet", False) for owner in owners)
+
+
+def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
+    known = [name for owner in owners for name in owner.model_fields]
+    if _discreet(owners):
+        return f"a key that is not known here; there are {', '.join(known)}"
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
+    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; there are {', '.join(known)}"
+
+
+def _member(given: Any, members: list[type[BaseModel]]) -> str:
+    choices = ", ".join(word for member in members for word in get_args(member.model_fields["type"].annotation))
+    return _none_of(given["type"], choices) if given.get("type") is not None else f"is missing; one of {choices}"
+
+
+_SENTENCES: Final = {
+    "missing": "is missing",
+    "string_type": "must be a text (a number, true or false is put in quotes)",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "list_type": "must be a list",
+    "dict_type": "must be keys and values",
+    "model_type": "must be keys and values",
+    "model_attributes_type": "must be keys and values",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "misfit": "{what}",
+    "value_error": "{error}",
+}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "literal_error":
+        return _none_of(given, str(context["expected"]).replace("'", "").replace(" or ", ", "))
+    if given is None and kind.endswith("_type"):
+        return "has no value"
+    return _SENTENCES.get(kind, "is not what belongs here").format(**context)
+
+
+def _none_of(given: Any, choices: str) -> str:
+    return (
+        f"{given!r} is none of {choices}"
+        if isinstance(given, str) and len(given) <= 40
+        else f"must be one of {choices}"
+    )

@@ -1,0 +1,69 @@
+"""Files that people write, as text; and how all that is wrong in one of them becomes one error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from connector.errors import FileError
+
+MAX_BYTES: Final = 1 << 20
+MAX_FAULTS: Final = 50
+
+
+class Fault(Struct, frozen=True, order=True):
+    """One thing that is wrong in a file. Lines and columns count from 1; 0 is unknown."""
+
+    line: int
+    column: int
+    what: str
+
+
+def wrong(path: Path, faults: list[Fault]) -> FileError:
+    """All faults of one file as one error: `where` is the first one's place, each further one has a line with its own.
+
+    Two faults or more read like a compiler's output, so that editors and terminals can jump to each.
+    """
+    ordered = sorted(set(faults))
+    listed = [(_place(path, fault), fault.what) for fault in ordered[:MAX_FAULTS]]
+    (where, what), *rest = listed
+    more = [f"{path}: and {len(ordered) - MAX_FAULTS} more"] if len(ordered) > MAX_FAULTS else []
+    return FileError("\n".join([what, *(f"{place}: {text}" for place, text in rest), *more]), where=where)
+
+
+def _place(path: Path, fault: Fault) -> str:
+    return ":".join(str(part) for part in (path, fault.line, fault.column) if part)
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
+    """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
+
+    Raises FileError.
+    """
+    try:
+        with path.open("rb") as file:
+            octets = file.read(limit + 1)
+    except FileNotFoundError:
+        raise FileError("there is no such file", where=str(path)) from None
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "this is no file name"
+        raise FileError(f"cannot be read: {reason}", where=str(path)) from None
+    if len(octets) > limit:
+        raise FileError(f"is larger than {limit:,} bytes", where=str(path))
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = octets.count(b"\n", 0, fault.start) + 1
+        raise FileError("is not UTF-8 text", where=f"{path}:{line}") from None
+
+
+def why_no_file(path: Path) -> str | None:
+    """Why there is no file to read at that path; None where there is one (or a device, or a pipe)."""
+    try:
+        if path.is_dir():
+            return f"{path} is a folder"
+        return None if path.exists() else f"there is no file {path}"
+    except OSError as fault:
+        return f"{path}: {fault.strerror}"

@@ -1,0 +1,83 @@
+"""The access token: `POST` with the application's key and secret, as the vendor's page of `tokenByAkSk` says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from connector.errors import DeniedError, MalformedError
+from connector.sources.cec.exchange import OK, Answer, Exchange
+from connector.sources.envelopes import envelope_in, looks_like
+
+log = structlog.get_logger(__name__)
+
+ASKED_SECONDS: Final = 3600
+"""What `X-Token-Expire` may ask for at most."""
+ASSUMED_SECONDS: Final = 600
+"""What a token is taken to last if the answer does not say; the page's sample says 600."""
+USED_SHARE: Final = 0.9
+MAX_OCTETS: Final = 1 << 16
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+class _Token(Struct, rename="pascal"):
+    access_token: Any = None
+    expires: Any = None
+
+
+class TokenKeeper:
+    """Holds one token and fetches another when nine tenths of its life are over."""
+
+    def __init__(self, path: str, app_key: str, app_secret: str, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._credentials = msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
+        self._clock = clock
+        self._token = ""
+        self._good_until = clock()
+
+    def value(self, exchange: Exchange) -> str:
+        """A token that should still be good. Raises DeniedError, or another kind of IncompleteRead."""
+        return self._token if self._clock() < self._good_until else self.renew(exchange)
+
+    def renew(self, exchange: Exchange) -> str:
+        """A new token, whatever the old one is good for."""
+        asked = self._clock()
+        headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
+        answer = exchange.send("POST", self._path, headers, content=self._credentials, bound=MAX_OCTETS)
+        if answer.status != OK:
+            raise exchange.failure(answer, "the token call")
+        self._token, seconds = _read(exchange, answer)
+        self._good_until = asked + seconds * USED_SHARE
+        log.info("access token received", seconds=seconds)
+        return self._token
+
+
+def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
+    """The token and its seconds; no text of this answer but an envelope's is ever shown, for it may hold a token."""
+    try:
+        answered = msgspec.json.decode(answer.body, type=_Token)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        hint = looks_like(answer.body) or "something else"
+        fault = MalformedError(f"the token call's answer is not a JSON object but {hint}", where=answer.where)
+    else:
+        if isinstance(answered.access_token, str) and _TOKEN.fullmatch(answered.access_token):
+            return answered.access_token, _seconds(answered.expires)
+        envelope = envelope_in(answer.body)
+        said = envelope.describe(exchange.hide) if envelope else ""
+        if said and not answered.access_token:
+            raise DeniedError(f"the token call was refused: {said}", where=answer.where)
+        fault = MalformedError("no usable AccessToken in the token call's answer", where=answer.where)
+    raise fault
+
+
+def _seconds(expires: object) -> int:
+    """`Expires` is a string of seconds; a number is taken as well."""
+    text = str(expires)
+    return int(text) if _SECONDS.fullmatch(text) else ASSUMED_SECONDS

@@ -1,0 +1,69 @@
+"""TLS as it is wanted, and httpx's errors in our words; no text of httpx's is passed on, for it may quote an answer."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
+
+_CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
+_GONE: Final = ("peer closed connection", "disconnected without sending")
+_WORDS: Final[dict[type[httpx.HTTPError], str]] = {
+    httpx.ConnectTimeout: "no connection within {timeout:g} s",
+    httpx.TimeoutException: "nothing came for {timeout:g} s",
+    httpx.ProxyError: "the proxy that the environment names refused or failed",
+    httpx.ConnectError: "no connection: {why}",
+    httpx.NetworkError: "the connection was cut: {why}",
+}
+"""In this order: a later kind may contain an earlier one."""
+
+
+def tls(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's trust store, or `ca_file` in its place; the host name is checked. Raises FileError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+        raise FileError(f"no CA certificates can be read: {why or 'not PEM'}", where=str(ca_file)) from None
+
+
+def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: float) -> IncompleteRead:
+    """What a failed exchange was: whom we cannot trust, cannot reach, or cannot understand."""
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return UntrustedError(f"the server's certificate is not trusted: {cause.verify_message}", where=where)
+    if isinstance(error, httpx.RemoteProtocolError):
+        return _broken(str(error), where)
+    if isinstance(error, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return MalformedError("no HTTP request can be made of this address and these headers", where=where)
+    said = next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the exchange failed")
+    return UnreachableError(said.format(timeout=timeout, why=_why(cause)), where=where)
+
+
+def _broken(text: str, where: str) -> IncompleteRead:
+    if not any(words in text for words in _GONE):
+        return MalformedError("the answer is not HTTP", where=where)
+    found = _CUT.search(text)
+    amount = f" after {found[1]} of {found[2]} octets" if found else ""
+    return UnreachableError(f"the connection was cut before the answer was complete{amount}", where=where)
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The error at the bottom of the chain: the operating system's or OpenSSL's."""
+    cause: BaseException | None = error
+    while cause is not None and (below := cause.__cause__ or cause.__context__) is not None:
+        cause = below
+        if isinstance(cause, ssl.SSLError):
+            break
+    return cause
+
+
+def _why(cause: BaseException | None) -> str:
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS: {cause.reason or 'no reason given'}"
+    return (isinstance(cause, OSError) and cause.strerror) or "no reason given"

@@ -1,0 +1,29 @@
+"""A file of the API's own JSON shape as a source, such as an answer that was saved before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connector.errors import FileError, TruncatedError
+from connector.model import Tenant
+from connector.sources.records import decode
+
+
+class FileSource:
+    """Reads the agents from a file of at most `max_bytes` octets."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+
+    def read(self) -> Tenant:
+        """The tenant, whole. Raises FileError, TruncatedError or MalformedError."""
+        where = str(self._path)
+        try:
+            with self._path.open("rb") as file:
+                body = file.read(self._max_bytes + 1)
+        except OSError as error:
+            raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None
+        if len(body) > self._max_bytes:
+            raise TruncatedError(f"longer than source.max_bytes ({self._max_bytes})", where=where)
+        return decode(body, where)

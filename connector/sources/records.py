@@ -1,0 +1,228 @@
+"""The body of the agent query as a `Tenant`: every record becomes an `Agent` or an `Invalid`, never an exception.
+
+The field names, and what is tolerated in them, are those of the vendor's page of `queryAgentInfo`.
+
+Nearly every tenant is well-formed, so the whole body is first decoded into strict types in one go, which C does. Only
+if that fails are records decoded one by one, and only one that does not fit is looked at by `faults.py`. JSON strings
+cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a body that has certain
+escapes or octets.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from connector.errors import MalformedError
+from connector.model import Agent, Invalid, Secret, Tenant
+from connector.sources import faults
+from connector.sources.envelopes import Envelope, looks_like, value
+
+T = TypeVar("T")
+
+BATCH: Final = 1000
+DELETE: Final = b"\x7f"
+UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
+"""The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
+ESCAPED: Final = re.compile(rb"\\(?:[bfnrt]|u00[0189]|u007[fF]|u202[89]|u[fF]{3}[eE])")
+"""The same characters and the C0 ones, as escapes."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+PLACE: Final = re.compile(r" \(byte (\d+)\)$")
+SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+Text = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS)]
+Digits = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS, pattern=faults.DIGITS)]
+
+
+class _Record(Struct, gc=False, rename="camel"):
+    work_no: Annotated[int, Meta(gt=0)] | Digits
+    account_code: Text | None = None
+    sip_account: Text | None = None
+    sip_pwd: Text | None = None
+
+    def __repr__(self) -> str:
+        return "<record>"  # it holds a password
+
+
+class _Answer(Envelope, rename="camel"):
+    sip_service_ip: Raw = Raw()
+    sip_service_port: Raw = Raw()
+
+
+class _Whole(_Answer, rename="camel"):
+    agents: list[_Record] | None = None
+
+
+class _OneByOne(_Answer, rename="camel"):
+    agents: list[Raw] | None = None
+
+
+_whole = msgspec.json.Decoder(_Whole)
+_one_by_one = msgspec.json.Decoder(_OneByOne)
+_many = msgspec.json.Decoder(list[_Record])
+
+
+def decode(body: bytes, where: str, hide: Collection[str] = ()) -> Tenant:
+    """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
+
+    Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
+    """
+    text = _utf8(body, where)
+    notes: list[str] = []
+    with _no_collector():
+        answer = _parsed(text, where)
+        _no_error(answer, where, hide)
+        agents, invalid = _all(answer) if isinstance(answer, _Whole) else _sifted(answer)
+        ip = faults.service_ip(value(answer.sip_service_ip), notes)
+        port = faults.service_port(value(answer.sip_service_port), notes)
+    return Tenant(agents, invalid, ip, port, notes)
+
+
+def _all(answer: _Whole) -> tuple[list[Agent], list[Invalid]]:
+    agents: list[Agent] = []
+    for batch in _batches(answer.agents or []):
+        agents += _made(batch)
+    return agents, []
+
+
+def _sifted(answer: _OneByOne) -> tuple[list[Agent], list[Invalid]]:
+    agents: list[Agent] = []
+    invalid: list[Invalid] = []
+    number = 0
+    for batch in _batches(answer.agents or []):
+        text = b"[%b]" % b",".join(batch)
+        if not _suspicious(text):
+            try:
+                agents += _made(_many.decode(text))
+            except msgspec.DecodeError:
+                pass  # one of these does not fit
+            else:
+                number += len(batch)
+                continue
+        for raw in batch:
+            number += 1
+            judged = faults.examine(raw, number)
+            if isinstance(judged, Agent):
+                agents.append(judged)
+            else:
+                invalid.append(judged)
+    return agents, invalid
+
+
+def _made(records: list[_Record]) -> list[Agent]:
+    return [
+        Agent(
+            number if type(number := record.work_no) is int else int(number),
+            record.account_code or None,
+            record.sip_account or None,
+            Secret(password) if (password := record.sip_pwd) else None,
+        )
+        for record in records
+    ]
+
+
+def _suspicious(text: bytes) -> bool:
+    """Whether a string in it may hold a character that is not welcome, escaped or in UTF-8."""
+    if DELETE in text or (not text.isascii() and any(mark in text for mark in UNWELCOME)):
+        return True
+    if b"\\" not in text:
+        return False
+    text = text.replace(rb"\\", b"")  # so that what follows a backslash that is left is what it escapes
+    return ESCAPED.search(text) is not None
+
+
+def _batches(items: list[T]) -> Iterator[list[T]]:
+    """The list in slices, which leave it as they are taken: records and the agents made of them are not held twice."""
+    items.reverse()
+    while items:
+        batch = items[-BATCH:]
+        del items[-BATCH:]
+        batch.reverse()
+        yield batch
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without cyclic garbage collection: a million new objects, none in a cycle, would be walked again and again."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+# ---------------------------------------------------------------- the body as a whole
+
+
+def _utf8(body: bytes, where: str) -> bytes:
+    """The body without a byte order mark, and with a stand-in for every surrogate that lacks its partner.
+
+    Such a surrogate is well-formed JSON (RFC 8259 §8.2) but would make the decoder refuse the whole body.
+    """
+    text = body.removeprefix(BYTE_ORDER_MARK)
+    if not text.isascii():
+        place = _invalid_utf8(text)
+        if place is not None:
+            hint = looks_like(body)
+            place += len(body) - len(text)
+            raise MalformedError(
+                f"not UTF-8 at byte {place}" + (f"; it looks like {hint}" if hint else ""), where=where
+            )
+    if b"\\" in text and SURROGATE.search(text):
+        stand_in = f"\\u{ord(faults.STAND_IN):04x}".encode()
+        text = ESCAPE.sub(lambda found: stand_in if found[1] else found[0], text)
+    return text
+
+
+def _invalid_utf8(text: bytes) -> int | None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error.start  # the error itself holds the whole body and must not travel in an exception chain
+    return None
+
+
+def _parsed(text: bytes, where: str) -> _Whole | _OneByOne:
+    try:
+        if not _suspicious(text):
+            with suppress(msgspec.ValidationError):  # some record does not fit, or the answer itself: see which
+                return _whole.decode(text)
+        return _one_by_one.decode(text)
+    except RecursionError:
+        fault = "not an answer of the agent query: nested too deeply"
+    except msgspec.ValidationError as error:
+        fault = f"not an answer of the agent query: {error}"
+    except msgspec.DecodeError as error:
+        fault = _not_json(text, str(error))
+    raise MalformedError(fault, where=where)
+
+
+def _not_json(text: bytes, reason: str) -> str:
+    hint = looks_like(text)
+    if hint:
+        return f"not JSON but {hint}"
+    found = PLACE.search(reason)
+    if found is None:
+        return f"not JSON: cut off after byte {len(text)}" if "truncated" in reason else f"not JSON: {reason}"
+    place = int(found[1])
+    line = text.count(b"\n", 0, place) + 1
+    return f"not JSON at byte {place} (line {line}): {reason[: found.start()].removeprefix('JSON is malformed: ')}"
+
+
+def _no_error(answer: _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
+    said = answer.describe(hide)
+    if answer.agents is None:
+        raise MalformedError(f"an error in place of agents: {said}" if said else "no `agents` in it", where=where)
+    if not answer.success:
+        raise MalformedError(f"agents, but together with an error, so not whole: {said}", where=where)

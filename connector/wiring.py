@@ -1,0 +1,147 @@
+"""From a job file to the parts that a run is made of; an adapter is imported only when a job names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from connector.directories.port import Directory, Read, Reader
+from connector.errors import StateError
+from connector.model import Fingerprint, Secret, View
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.limits import Limits
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.people import Never, Pin
+from connector.settings import job as jobs
+from connector.settings import mapping as mappings
+from connector.settings import people
+from connector.settings.secrets import resolve
+from connector.sources.port import Source
+from connector.state.store import RunRecord, Store
+from connector.watch import Watch
+
+Watching = Callable[[str], Watch]
+"""Makes the watchers of a job, by its name."""
+
+
+class Dry(Struct, frozen=True):
+    """All that a dry run is made of; nothing in it can write to the directory."""
+
+    job: str
+    source: Source
+    reader: Reader
+    mapping: Mapping
+    pins: tuple[Pin, ...]
+    never: Never
+    limits: Limits
+    read: Read
+    state: Store
+    fingerprint: Fingerprint
+    watch: Watch
+
+
+class Wet(Dry, frozen=True, kw_only=True):
+    """All that an apply is made of."""
+
+    directory: Directory
+
+
+@contextmanager
+def dry(path: Path, watching: Watching) -> Iterator[Dry]:
+    """The parts of a dry run of the job in `path`. Raises FileError, StateError."""
+    with ExitStack() as stack:
+        job = jobs.load(path)
+        mapping = mappings.load(job.job.mapping, path)
+        reader = stack.enter_context(closing(_reader(job, mapping.view())))
+        state = stack.enter_context(closing(_remembered(job)))
+        yield Dry(reader=reader, **_common(job, mapping, state, watching))
+
+
+@contextmanager
+def wet(path: Path, watching: Watching) -> Iterator[Wet]:
+    """The parts of an apply of the job in `path`. Raises FileError, StateError."""
+    with ExitStack() as stack:
+        job = jobs.load(path)
+        mapping = mappings.load(job.job.mapping, path)
+        directory = stack.enter_context(closing(_directory(job, mapping.view())))
+        state = stack.enter_context(closing(Store(job.state_path)))
+        yield Wet(reader=directory, directory=directory, **_common(job, mapping, state, watching))
+
+
+def history(path: Path) -> list[RunRecord]:
+    """The applies of the job in `path`, newest first."""
+    job = jobs.load(path)
+    with closing(Store(job.state_path)) as state:
+        return state.runs(job.name)
+
+
+def _remembered(job: jobs.LoadedJob) -> Store:
+    """The state as a dry run needs it: one that cannot be kept is made for this run alone."""
+    try:
+        return Store(job.state_path)
+    except StateError:
+        if job.state_path.exists():
+            raise
+        return Store(None)
+
+
+def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watching) -> dict[str, Any]:
+    settings = job.job
+    limits = settings.limits
+    key = resolve(settings.key, "the key of fingerprints", job.where("key")) if settings.key else state.key()
+    return {
+        "job": job.name,
+        "source": _source(job),
+        "mapping": mapping,
+        "pins": people.load_pins(settings.pins) if settings.pins else (),
+        "never": people.load_never(settings.never) if settings.never else Never(),
+        "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop),
+        "read": settings.directory.read if settings.directory.type == "ldap" else "auto",
+        "state": state,
+        "fingerprint": fingerprinter(key),
+        "watch": watching(job.name),
+    }
+
+
+def _source(job: jobs.LoadedJob) -> Source:
+    settings = job.job.source
+    if settings.type == "file":
+        from connector.sources.file import FileSource
+
+        return FileSource(settings.path, settings.max_bytes)
+    from connector.sources.cec import CecSource
+
+    app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
+    app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))
+    return CecSource(settings, app_key, app_secret)
+
+
+def _reader(job: jobs.LoadedJob, view: View) -> Reader:
+    settings = job.job.directory
+    if settings.type == "ldif":
+        from connector.directories.ldif import LdifReader
+
+        return LdifReader(settings, view)
+    from connector.directories.ldap.adapter import LdapReader
+
+    return LdapReader(settings, _password(job), view)
+
+
+def _directory(job: jobs.LoadedJob, view: View) -> Directory:
+    settings = job.job.directory
+    if settings.type == "ldif":
+        from connector.directories.ldif import LdifDirectory
+
+        return LdifDirectory(settings, view)
+    from connector.directories.ldap.adapter import LdapDirectory
+
+    return LdapDirectory(settings, _password(job), view)
+
+
+def _password(job: jobs.LoadedJob) -> Secret | None:
+    ref = job.job.directory.password if job.job.directory.type == "ldap" else None
+    return resolve(ref, "the password of bind_dn", job.where("directory", "password")) if ref else None

@@ -1,0 +1,264 @@
+"""The contract of a directory that is read (`directories/port.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from houses import PERSON, House, Values
+
+from connector.model import ID, NAME, Equality, Holds, Question, Secret, Syntax, User, UserRef, View
+
+VIEW = View(("uid", "mail", "employeeNumber", "description"))
+HOSTILE = [
+    "*",
+    "a*b",
+    "(uid=*)",
+    "*)(uid=*",
+    "back\\slash",
+    "\\2a",
+    'quo"te',
+    "co,mma+plus;semi<less>greater=equals",
+    "#hash",
+    "-",
+    "a: b",
+    "< file:///example",
+    ": colon",
+    "tab\tulator",
+    "new\nline",
+    "x" * 300,
+    "äöü ß",
+    "Z\u030cofie",
+    "\u017dofie",
+    "日本語 \U0001f600",
+]
+
+
+def dn(house: House, uid: str) -> str:
+    escaped = "".join(f"\\{octet:02x}" if octet in b',+"\\<>;=# \n\t' else chr(octet) for octet in uid.encode("utf-8"))
+    return f"uid={escaped.encode('latin-1').decode()},{house.base}"
+
+
+def put(house: House, uid: str, values: Values | None = None) -> str:
+    name = dn(house, uid)
+    house.put(name, {**PERSON, "uid": [uid], **(values or {})})
+    return name
+
+
+def only(users: Iterable[User]) -> User:
+    (user,) = users
+    return user
+
+
+def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(house: House) -> None:
+    names = ("employeeNumber", "mail", "SIPIdentityPassword", "cecWorkNo", "manager", "SIPIdentitySIPURI", "entryUUID")
+    attributes = house.open(View(names)).describe().attributes
+    assert tuple(attributes) == names
+    assert attributes["employeeNumber"].single
+    assert attributes["employeeNumber"].equality is Equality.CASE_IGNORE
+    assert not attributes["mail"].single
+    assert attributes["mail"].syntax is Syntax.IA5
+    assert attributes["SIPIdentityPassword"].syntax is Syntax.OCTETS
+    assert attributes["SIPIdentityPassword"].equality is Equality.OCTETS
+    assert attributes["SIPIdentityPassword"].classes >= {"sipidentity"}
+    assert attributes["SIPIdentitySIPURI"].equality is Equality.CASE_EXACT
+    assert attributes["cecWorkNo"].equality is Equality.INTEGER
+    assert attributes["manager"].equality is Equality.DN
+    assert not attributes["entryUUID"].writable
+    assert all(info.known for info in attributes.values())
+
+
+def test_an_attribute_that_nobody_knows_is_said_to_be_unknown(house: House) -> None:
+    assert not house.open(View(("noSuchThing",))).describe().attributes["noSuchThing"].known
+
+
+def test_its_identity_does_not_depend_on_who_opens_it(house: House) -> None:
+    first, second = house.open(VIEW).describe(), house.open(View(("cn",)), where="(cn=x)").describe()
+    assert first.identity == second.identity
+    assert first.kind
+
+
+def test_a_scan_is_complete_and_names_every_user_once(house: House) -> None:
+    for number in range(150):
+        put(house, f"u{number}", {"employeeNumber": [str(number)]})
+    users = list(house.open(VIEW).scan())
+    assert sorted(int(str(user.values["employeeNumber"][0])) for user in users) == list(range(150))
+    assert len({user.id for user in users}) == 150
+    assert {user.id for user in house.open(VIEW).scan()} == {user.id for user in users}
+
+
+def test_a_directory_without_users_has_none(house: House) -> None:
+    assert list(house.open(VIEW).scan()) == []
+    assert list(house.open(VIEW).find([("uid", "nobody")])) == []
+
+
+def test_attributes_come_under_the_names_they_were_asked_by_and_absent_ones_not_at_all(house: House) -> None:
+    name = put(house, "anna", {"mail": ["anna@example.org"], "description": ["one", "two"]})
+    user = only(house.open(View(("UID", "Mail", "employeeNumber", "description"), frozenset(), ("cecAgent",))).scan())
+    assert user.name == name
+    assert dict(user.values) == {
+        "UID": ("anna",),
+        "Mail": ("anna@example.org",),
+        "description": user.values["description"],
+        "objectClass": ("inetOrgPerson",),
+    }
+    assert set(user.values["description"]) == {"one", "two"}
+
+
+def test_octet_strings_are_bytes_whatever_they_hold(house: House) -> None:
+    put(house, "anna", {"objectClass": ["inetOrgPerson", "SIPIdentity"], "SIPIdentityPassword": [b"\xff\x00\n plain"]})
+    put(house, "bert", {"objectClass": ["inetOrgPerson", "SIPIdentity"], "SIPIdentityPassword": [b"text"]})
+    users = list(house.open(View(("SIPIdentityPassword",))).scan())
+    assert {user.values["SIPIdentityPassword"] for user in users} == {(b"\xff\x00\n plain",), (b"text",)}
+
+
+def test_secrets_arrive_wrapped(house: House) -> None:
+    put(house, "anna", {"objectClass": ["inetOrgPerson", "SIPIdentity"], "SIPIdentityPassword": ["canary"]})
+    view = View(("uid", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"}))
+    for user in (only(house.open(view).scan()), only(house.open(view).find([("uid", "anna")]))):
+        (held,) = user.values["SIPIdentityPassword"]
+        assert isinstance(held, Secret)
+        assert held.reveal() == b"canary"
+        assert "canary" not in repr(user)
+
+
+def test_nothing_outside_base_and_filter_exists_whichever_way_it_is_asked_for(house: House) -> None:
+    inside = put(house, "inside", {"employeeNumber": ["1"]})
+    unfiltered = put(house, "unfiltered", {"employeeNumber": ["2"], "description": ["leaver"]})
+    everybody = house.open(VIEW, where="(objectClass=*)")
+    refs = {user.name: user.ref for user in everybody.scan()}
+    narrow = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(description=leaver)))")
+    nowhere = house.open(VIEW, base=inside)
+    for reader, name in ((narrow, unfiltered), (nowhere, unfiltered)):
+        assert [user.name for user in reader.scan()] == [inside]
+        for key in (("employeeNumber", "2"), ("uid", "unfiltered"), (NAME, name), (ID, refs[name].id)):
+            assert list(reader.find([key])) == []
+        assert [user.name for user in reader.read(refs.values())] == [inside]
+        assert list(reader.holds([Question(refs[name], "employeeNumber", "2")])) == [Holds.UNKNOWN]
+
+
+EQUALITIES = [
+    ("description", "Anna  Sample", " anna sample "),
+    ("mail", "Anna@Example.org", "anna@example.ORG"),
+    ("telephoneNumber", "+49 30 1234-5", "+49301234 5"),
+    ("x121Address", "12 34 5", "12345"),
+    ("cecWorkNo", "1001", "1001"),
+    ("cecAccountCode", "anna.sample", "ANNA.SAMPLE"),
+    ("SIPIdentitySIPURI", "sip:Anna@192.0.2.1:5060", "sip:Anna@192.0.2.1:5060"),
+    ("manager", "cn=The Boss,dc=example,dc=org", "CN=the boss, DC=example, dc=ORG"),
+    ("description", "Z\u030cofie", "\u017eOFIE"),
+]
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+
+
+@pytest.mark.parametrize(("attribute", "stored", "asked"), EQUALITIES)
+def test_find_goes_by_the_equality_rule_of_the_attribute(house: House, attribute: str, stored: str, asked: str) -> None:
+    name = put(house, "anna", {"objectClass": CLASSES, attribute: [stored]})
+    put(house, "bert", {"objectClass": CLASSES})
+    user = only(house.open(View((attribute,))).find([(attribute, asked)]))
+    assert user.name == name
+    assert user.values[attribute] == (stored,)
+
+
+def test_find_tells_case_apart_where_the_rule_does(house: House) -> None:
+    put(house, "anna", {"objectClass": CLASSES, "SIPIdentitySIPURI": ["sip:Anna@192.0.2.1"]})
+    reader = house.open(View(("SIPIdentitySIPURI",)))
+    assert list(reader.find([("SIPIdentitySIPURI", "sip:anna@192.0.2.1")])) == []
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_value_finds_its_holder_and_nobody_else(house: House, value: str) -> None:
+    put(house, "anna", {"description": [value]})
+    put(house, "bert", {"description": ["something else", "uid"]})
+    put(house, "carl")
+    user = only(house.open(VIEW).find([("description", value)]))
+    assert user.values["description"] == (value,)
+    assert user.values["uid"] == ("anna",)
+
+
+@pytest.mark.parametrize("uid", [value for value in HOSTILE if "\n" not in value and "\t" not in value])
+def test_a_hostile_name_is_found_by_name_by_id_and_by_its_attribute(house: House, uid: str) -> None:
+    name = put(house, uid)
+    put(house, "bert")
+    reader = house.open(VIEW)
+    user = only(reader.find([("uid", uid)]))
+    assert user.values["uid"] == (uid,)
+    for key in ((NAME, name), (NAME, user.name), (ID, user.id)):
+        assert only(reader.find([key])).ref == user.ref
+    assert only(reader.read([user.ref])) == user
+
+
+def test_outer_spaces_of_what_is_asked_for_do_not_matter(house: House) -> None:
+    put(house, "anna", {"description": ["left behind"]})
+    assert only(house.open(VIEW).find([("description", "  left behind  ")])).values["uid"] == ("anna",)
+
+
+def test_a_name_is_found_however_it_is_spelt(house: House) -> None:
+    put(house, "anna")
+    parts = house.base.split(",")
+    spelt = ", ".join(["UID = ANNA", *(part.upper() for part in parts)])
+    assert only(house.open(VIEW).find([(NAME, spelt)])).values["uid"] == ("anna",)
+
+
+def test_many_keys_of_several_attributes_are_one_question(house: House) -> None:
+    for number in range(120):
+        put(house, f"u{number}", {"employeeNumber": [str(number)], "mail": [f"u{number}@example.org"]})
+    keys = [("employeeNumber", str(number)) for number in range(0, 240, 2)]
+    keys += [("mail", f"u{number}@example.org") for number in range(0, 120, 4)]
+    found = {user.id: user for user in house.open(VIEW).find(iter(keys))}
+    assert {str(user.values["uid"][0]) for user in found.values()} == {f"u{number}" for number in range(0, 120, 2)}
+
+
+@pytest.mark.parametrize("key", [("cecWorkNo", "no number"), (NAME, "no name"), (ID, "no id"), ("manager", "no name")])
+def test_a_key_that_cannot_be_finds_nobody_and_hides_nobody(house: House, key: tuple[str, str]) -> None:
+    put(house, "anna", {"objectClass": CLASSES, "cecWorkNo": ["1001"]})
+    reader = house.open(View(("uid", "cecWorkNo", "manager")))
+    assert list(reader.find([key])) == []
+    assert only(reader.find([key, ("uid", "anna"), key])).values["uid"] == ("anna",)
+
+
+def test_read_brings_users_as_they_are_now(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"]})
+    reader = house.open(VIEW)
+    before = only(reader.scan())
+    house.replace(name, "employeeNumber", ["2"])
+    assert only(reader.read([before.ref])).values["employeeNumber"] == ("2",)
+
+
+def test_read_leaves_out_who_is_gone_and_who_has_become_another_entry(house: House) -> None:
+    gone, replaced, stays = (put(house, uid) for uid in ("gone", "replaced", "stays"))
+    reader = house.open(VIEW)
+    refs = {user.name: user.ref for user in reader.scan()}
+    house.delete(gone)
+    house.delete(replaced)
+    house.put(replaced, {**PERSON, "uid": ["replaced"]})
+    assert [user.name for user in reader.read(refs.values())] == [stays]
+    assert list(reader.read([])) == []
+
+
+def test_holds_answers_every_question_in_its_order(house: House) -> None:
+    held: Values = {"objectClass": CLASSES, "SIPIdentityPassword": [b"\xffone"], "cecAccountCode": ["Anna"]}
+    put(house, "anna", held)
+    put(house, "bert", {"objectClass": CLASSES})
+    reader = house.open(View(("uid", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"})))
+    refs = {str(user.values["uid"][0]): user.ref for user in reader.scan()}
+    questions = [
+        Question(refs["anna"], "SIPIdentityPassword", Secret(b"\xffone")),
+        Question(refs["anna"], "SIPIdentityPassword", Secret(b"\xfftwo")),
+        Question(refs["bert"], "SIPIdentityPassword", Secret(b"\xffone")),
+        Question(refs["anna"], "cecAccountCode", "ANNA"),
+        Question(UserRef("00000000-0000-4000-8000-000000000000", f"uid=nobody,{house.base}"), "uid", "nobody"),
+    ]
+    expected = [Holds.SAME, Holds.OTHER, Holds.ABSENT, Holds.SAME, Holds.UNKNOWN]
+    assert list(reader.holds(questions)) == expected
+    assert list(reader.holds([])) == []
+
+
+def test_reading_changes_nothing(house: House) -> None:
+    name = put(house, "anna", {"mail": ["anna@example.org"]})
+    before = house.stored(name)
+    reader = house.open(VIEW)
+    assert list(reader.scan()) == list(reader.scan())
+    assert house.stored(name) == before
+    reader.close()
+    reader.close()

@@ -1,0 +1,297 @@
+"""The contract of a directory that is written (`directories/port.py`): compare, and only then set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from houses import PERSON, House, Values
+
+from connector.directories.port import Directory
+from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
+
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+VIEW = View(
+    ("uid", "employeeNumber", "description", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName",
+     "SIPIdentityPassword", "SIPIdentitySIPURI"),
+    frozenset({"SIPIdentityPassword"}),
+    ("cecAgent", "SIPIdentity"),
+)  # fmt: skip
+
+
+def put(house: House, uid: str, values: Values | None = None) -> str:
+    name = f"uid={uid},{house.base}"
+    house.put(name, {**PERSON, "objectClass": CLASSES, "uid": [uid], **(values or {})})
+    return name
+
+
+def user(directory: Directory, uid: str) -> User:
+    (found,) = directory.find([("uid", uid)])
+    return found
+
+
+def change(of: User | UserRef, *attributes: AttributeChange) -> Change:
+    return Change(of.ref if isinstance(of, User) else of, None, 1, attributes)
+
+
+def write(directory: Directory, *changes: Change) -> list[Result]:
+    """The results in the order of the changes, of which there is one a user here."""
+    outcomes = list(directory.write(iter(changes)))
+    assert all(outcome.why or outcome.result is Result.WRITTEN for outcome in outcomes)
+    by_user = {outcome.user.id: outcome.result for outcome in outcomes}
+    assert len(outcomes) == len(changes)
+    return [by_user[each.user.id] for each in changes]
+
+
+Stored = dict[str, tuple[bytes, ...]]
+
+
+def but(stored: Stored, **changed: Sequence[str | bytes] | None) -> Stored:
+    """What is stored, sorted, with other values of some attributes; None: without it."""
+    values: dict[str, Sequence[str | bytes] | None] = {**stored, **changed}
+    return {
+        name: tuple(sorted(one if isinstance(one, bytes) else one.encode() for one in some))
+        for name, some in values.items()
+        if some
+    }
+
+
+def test_a_value_is_set_where_there_was_none_and_nothing_else_changes(house: House) -> None:
+    name = put(house, "anna", {"mail": ["anna@example.org"], "description": ["b", "a"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    anna = user(directory, "anna")
+    assert write(directory, change(anna, AttributeChange("employeeNumber", (), ("1001",)))) == [Result.WRITTEN]
+    assert user(directory, "anna").values["employeeNumber"] == ("1001",)
+    assert but(house.stored(name)) == but(before, employeenumber=["1001"])
+
+
+def test_a_value_is_replaced(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"], "cecWorkNo": ["7"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    changes = AttributeChange("employeeNumber", ("1",), ("2",)), AttributeChange("cecWorkNo", ("7",), ("8",))
+    assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, employeenumber=["2"], cecworkno=["8"])
+
+
+def test_a_value_is_cleared(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"], "description": ["one", "two"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    changes = (
+        AttributeChange("employeeNumber", ("1",), ()),
+        AttributeChange("description", ("two", "one"), (), pattern="*"),
+    )
+    assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, employeenumber=None, description=None)
+
+
+def test_only_values_that_are_ours_are_taken_out_or_added(house: House) -> None:
+    name = put(house, "anna", {"description": ["theirs", "cec:old", "cec:kept", "Theirs too"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    ours = AttributeChange("description", ("cec:kept", "cec:old"), ("cec:kept", "cec:new"), pattern="cec:*")
+    assert write(directory, change(user(directory, "anna"), ours)) == [Result.WRITTEN]
+    expected = ["theirs", "Theirs too", "cec:kept", "cec:new"]
+    assert but(house.stored(name)) == but(before, description=expected)
+    gone = AttributeChange("description", ("cec:kept", "cec:new"), (), pattern="cec:*")
+    assert write(directory, change(user(directory, "anna"), gone)) == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, description=["theirs", "Theirs too"])
+
+
+def test_an_object_class_comes_with_the_attribute_that_needs_it(house: House) -> None:
+    name = put(house, "anna", {"objectClass": ["inetOrgPerson"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    changes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("anna",))
+    assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, objectclass=["inetOrgPerson", "cecAgent"], cecaccountcode=["anna"])
+    back = AttributeChange("cecAccountCode", ("anna",), ()), AttributeChange("objectClass", ("cecAgent",), ())
+    assert write(directory, change(user(directory, "anna"), *back)) == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before)
+
+
+@pytest.mark.parametrize("value", [b"plain", b"\xff\xfe\x00 end ", b"a\nb", "gr\u00fcn ".encode(), b" :<"])
+def test_octets_arrive_as_they_are_and_no_outcome_shows_a_secret(house: House, value: bytes) -> None:
+    name = put(house, "anna", {"SIPIdentityPassword": [b"canary-old"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    old = user(directory, "anna").values["SIPIdentityPassword"]
+    secret = AttributeChange("SIPIdentityPassword", old, (Secret(value),), secret=True, pattern="*")
+    outcomes = list(directory.write([change(user(directory, "anna"), secret)]))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, sipidentitypassword=[value])
+    again = list(directory.write([change(user(directory, "anna"), secret)]))
+    assert [outcome.result for outcome in again] == [Result.CONFLICT]
+    assert "canary" not in repr(outcomes + again)
+    assert repr(value) not in repr(outcomes + again)
+
+
+def test_a_secret_whose_old_value_could_not_be_seen_is_set(house: House) -> None:
+    name = put(house, "anna", {"SIPIdentityPassword": [b"one", b"two"]})
+    put(house, "bert")
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    unseen = AttributeChange("SIPIdentityPassword", (), (Secret(b"new"),), secret=True, seen=False, pattern="*")
+    changes = [change(user(directory, uid), unseen) for uid in ("anna", "bert")]
+    assert write(directory, *changes) == [Result.WRITTEN, Result.WRITTEN]
+    assert but(house.stored(name)) == but(before, sipidentitypassword=["new"])
+    assert house.stored(f"uid=bert,{house.base}")["sipidentitypassword"] == (b"new",)
+
+
+HOSTILE = [
+    "*",
+    ")(uid=*)",
+    "back\\slash",
+    'quo"te',
+    ": colon",
+    "< less",
+    "a\nb",
+    "#",
+    "x" * 500,
+    "\u017d\u00e4 \U0001f600",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(house: House, value: str) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"]})
+    directory = house.open(VIEW)
+    assert write(directory, change(user(directory, "anna"), AttributeChange("employeeNumber", ("1",), (value,)))) == [
+        Result.WRITTEN
+    ]
+    assert house.stored(name)["employeenumber"] == (value.encode(),)
+    (found,) = directory.find([("employeeNumber", value)])
+    assert found.values["employeeNumber"] == (value,)
+    assert write(directory, change(found, AttributeChange("employeeNumber", (value,), ("2",)))) == [Result.WRITTEN]
+    assert house.stored(name)["employeenumber"] == (b"2",)
+
+
+CONFLICTS = [
+    ({"employeeNumber": ["3"]}, AttributeChange("employeeNumber", ("1",), ("2",))),
+    ({}, AttributeChange("employeeNumber", ("1",), ("2",))),
+    ({}, AttributeChange("employeeNumber", ("1",), ())),
+    ({"employeeNumber": ["3"]}, AttributeChange("employeeNumber", (), ("2",))),
+    ({"employeeNumber": ["2"]}, AttributeChange("employeeNumber", (), ("2",))),
+    ({"cecWorkNo": ["3"]}, AttributeChange("cecWorkNo", (), ("2",))),
+    ({"SIPIdentitySIPURI": ["sip:A@x"]}, AttributeChange("SIPIdentitySIPURI", ("sip:a@x",), (), pattern="*")),
+    ({"description": ["cec:a", "cec:b"]}, AttributeChange("description", ("cec:a",), ("cec:c",), pattern="cec:*")),
+    ({"description": ["cec:a"]}, AttributeChange("description", ("cec:a", "cec:b"), ("cec:c",), pattern="cec:*")),
+    ({"description": ["cec:a"]}, AttributeChange("description", (), ("cec:c",), pattern="cec:*")),
+    ({"description": ["theirs", "ours"]}, AttributeChange("description", ("ours",), ("new",), pattern="*")),
+    ({"SIPIdentityPassword": [b"x"]}, AttributeChange("SIPIdentityPassword", (Secret(b"y"),), (), True, pattern="*")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("now", "planned"), CONFLICTS)
+def test_a_user_that_is_not_as_planned_is_a_conflict_and_stays_as_it_is(
+    house: House, now: Values, planned: AttributeChange
+) -> None:
+    name = put(house, "anna", now)
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    fine = AttributeChange("SIPIdentityUserName", (), ("anna",), pattern="*")
+    for attributes in ((planned,), (fine, planned), (planned, fine)):
+        assert write(directory, change(user(directory, "anna"), *attributes)) == [Result.CONFLICT]
+        assert house.stored(name) == before
+
+
+def test_one_users_conflict_is_nobody_elses(house: House) -> None:
+    names = [put(house, f"u{number}", {"employeeNumber": [str(number)]}) for number in range(20)]
+    directory = house.open(VIEW)
+    users = [user(directory, f"u{number}") for number in range(20)]
+    house.replace(names[7], "employeeNumber", ["changed"])
+    changes = [
+        change(each, AttributeChange("employeeNumber", each.values["employeeNumber"], ("new",))) for each in users
+    ]
+    results = write(directory, *changes)
+    assert results == [Result.CONFLICT if number == 7 else Result.WRITTEN for number in range(20)]
+    assert [house.stored(name)["employeenumber"] for name in names] == [
+        (b"changed",) if number == 7 else (b"new",) for number in range(20)
+    ]
+
+
+def test_what_others_change_elsewhere_in_the_entry_is_no_conflict(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"], "description": ["theirs", "cec:a"]})
+    directory = house.open(VIEW)
+    planned = change(
+        user(directory, "anna"),
+        AttributeChange("employeeNumber", ("1",), ("2",)),
+        AttributeChange("description", ("cec:a",), ("cec:b",), pattern="cec:*"),
+    )
+    house.replace(name, "description", ["cec:a", "theirs", "another of theirs"])
+    house.replace(name, "mail", ["anna@example.org"])
+    before = house.stored(name)
+    assert write(directory, planned) == [Result.WRITTEN]
+    expected = but(before, employeenumber=["2"], description=["cec:b", "theirs", "another of theirs"])
+    assert but(house.stored(name)) == expected
+
+
+def test_old_values_are_compared_by_the_attributes_rule(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["Anna  Sample"], "cecWorkNo": ["7"]})
+    directory = house.open(VIEW)
+    attributes = AttributeChange("employeeNumber", ("anna sample",), ("2",)), AttributeChange("cecWorkNo", ("7",), ())
+    assert write(directory, change(user(directory, "anna"), *attributes)) == [Result.WRITTEN]
+    assert house.stored(name)["employeenumber"] == (b"2",)
+
+
+def test_a_user_that_is_gone_or_another_by_now_is_a_conflict(house: House) -> None:
+    gone, replaced = put(house, "gone"), put(house, "replaced")
+    directory = house.open(VIEW)
+    changes = [
+        change(user(directory, uid), AttributeChange("employeeNumber", (), ("1",))) for uid in ("gone", "replaced")
+    ]
+    house.delete(gone)
+    house.delete(replaced)
+    put(house, "replaced")
+    before = house.stored(replaced)
+    assert write(directory, *changes) == [Result.CONFLICT, Result.CONFLICT]
+    assert house.stored(replaced) == before
+
+
+def test_a_user_that_left_the_filter_is_a_conflict(house: House) -> None:
+    name = put(house, "anna")
+    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(description=leaver)))")
+    planned = change(user(directory, "anna"), AttributeChange("employeeNumber", (), ("1",)))
+    house.replace(name, "description", ["leaver"])
+    before = house.stored(name)
+    assert write(directory, planned) == [Result.CONFLICT]
+    assert house.stored(name) == before
+
+
+def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(house: House) -> None:
+    anna, bert = put(house, "anna", {"employeeNumber": ["1"]}), put(house, "bert")
+    before = house.stored(anna)
+    directory = house.open(VIEW)
+    two = change(
+        user(directory, "anna"),
+        AttributeChange("description", (), ("new",), pattern="*"),
+        AttributeChange("employeeNumber", ("1",), ("2", "3")),
+    )
+    one = change(user(directory, "bert"), AttributeChange("employeeNumber", (), ("4",)))
+    assert write(directory, two, one) == [Result.FAILED, Result.WRITTEN]
+    assert house.stored(anna) == before
+    assert house.stored(bert)["employeenumber"] == (b"4",)
+
+
+def test_two_changes_of_one_user_are_written_one_after_the_other(house: House) -> None:
+    name = put(house, "anna")
+    directory = house.open(VIEW)
+    anna = user(directory, "anna")
+    first = change(anna, AttributeChange("employeeNumber", (), ("1",)))
+    second = change(anna, AttributeChange("employeeNumber", ("1",), ("2",)))
+    outcomes: list[Outcome] = list(directory.write([first, second]))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.WRITTEN]
+    assert house.stored(name)["employeenumber"] == (b"2",)
+
+
+def test_writing_nothing_changes_nothing(house: House) -> None:
+    name = put(house, "anna", {"employeeNumber": ["1"]})
+    before = house.stored(name)
+    directory = house.open(VIEW)
+    users = list(directory.scan())
+    assert list(directory.write([])) == []
+    assert list(directory.scan()) == users
+    assert house.stored(name) == before
+    directory.close()

@@ -1,0 +1,374 @@
+"""The program's story, its exit codes and its files, on an LDIF directory: as a subprocess, as its users run it."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import program
+
+BASE = "ou=people,dc=example,dc=org"
+MAPPING = """\
+match:
+  - {agent: "{accountCode}", directory: uid}
+  - {agent: "{accountCode|lower}@example.org", directory: mail}
+attributes:
+  cecAccountCode: "{accountCode}"
+  employeeNumber: {value: "{workNo}", unique: true}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+"""
+JOB = """\
+source: {type: file, path: agents.json}
+directory: {type: ldif, path: people.ldif, base: "ou=people,dc=example,dc=org", filter: (objectClass=inetOrgPerson)}
+mapping: mapping.yaml
+limits: {update: 100%}
+"""
+
+
+def agent(number: int, **fields: Any) -> dict[str, Any]:
+    known = {
+        "workNo": 1000 + number,
+        "accountCode": f"user{number}",
+        "sipAccount": str(7000 + number),
+        "sipPwd": f"canary-{number}",
+    }
+    return known | fields
+
+
+def person(number: int) -> str:
+    return (
+        f"dn: uid=user{number},{BASE}\nobjectClass: inetOrgPerson\nuid: user{number}\ncn: User {number}\nsn: User\n"
+        f"mail: mail{number}@example.org\nentryUUID: 00000000-0000-0000-0000-{number:012}\n\n"
+    )
+
+
+class Job:
+    """A job in a folder of its own."""
+
+    def __init__(self, folder: Path, users: int = 5) -> None:
+        self.folder = folder
+        self.agents([agent(number) for number in range(1, users + 1)])
+        self.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, users + 1)))
+        self.write("mapping.yaml", MAPPING)
+        self.write("job.yaml", JOB)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    def agents(self, agents: list[dict[str, Any]]) -> None:
+        document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+        self.write("agents.json", json.dumps(document))
+
+    def run(self, command: str, *options: str, code: int = 0) -> str:
+        ended = program(command, "job.yaml", *options, folder=self.folder)
+        assert ended.code == code, ended.said
+        assert "canary" not in ended.said
+        return ended.out if code in {0, 2, 3, 4} else ended.err
+
+    def plan(self, *options: str, code: int = 0) -> dict[str, Any]:
+        self.run("plan", *options, "--report", "report.json", code=code)
+        document: dict[str, Any] = json.loads(self.read("report.json"))
+        return document
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def test_plan_apply_plan_edit_plan_apply(job: Job) -> None:
+    before = job.read("people.ldif")
+    planned = job.plan("--fail-on-changes", code=2)
+    assert planned["schema"] == "cec-connector/plan/1"
+    assert len(planned["changes"]) == planned["summary"]["update"] == planned["summary"]["secret"] == 5
+    assert job.read("people.ldif") == before
+
+    job.run("apply")
+    after = job.read("people.ldif")
+    assert "employeeNumber: 1001" in after
+    assert "SIPIdentitySIPURI: sip:7001@192.0.2.10:5060" in after
+    assert "canary-1" in after
+    assert job.plan("--fail-on-changes")["changes"] == []
+
+    job.write("people.ldif", after.replace("employeeNumber: 1003", "employeeNumber: 9"))
+    (change,) = job.plan()["changes"]
+    assert change["user"]["name"] == f"uid=user3,{BASE}"
+    assert change["attributes"] == [{"name": "employeeNumber", "old": ["9"], "new": ["1003"]}]
+    job.run("apply")
+    assert job.read("people.ldif") == after
+    assert job.plan("--fail-on-changes")["changes"] == []
+
+
+def test_a_dry_run_leaves_the_directory_untouched_even_by_its_time(job: Job) -> None:
+    before = (job.folder / "people.ldif").stat()
+    job.plan()
+    after = (job.folder / "people.ldif").stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+def test_only_keeps_one_agents_changes_by_account_or_by_seat(job: Job) -> None:
+    assert [change["agent"]["accountCode"] for change in job.plan("--only", "user2")["changes"]] == ["user2"]
+    job.run("apply", "--only", "1002")
+    planned = job.plan()
+    assert planned["summary"]["matched"] == 5
+    assert {change["agent"]["workNo"] for change in planned["changes"]} == {1001, 1003, 1004, 1005}
+
+
+def test_an_agent_that_only_names_and_nobody_has_is_a_usage_error(job: Job) -> None:
+    assert "nobody-here" in job.run("plan", "--only", "nobody-here", code=64)
+
+
+def test_a_limit_refuses_shows_the_plan_and_is_lifted_by_its_digest_alone(job: Job) -> None:
+    job.write("job.yaml", JOB.replace("100%", "20%"))
+    shown = job.run("plan", "--report", "report.json", code=3)
+    planned = json.loads(job.read("report.json"))
+    assert planned["refusals"][0] | {"why": ""} == {"limit": "update", "allowed": 1, "planned": 5, "why": ""}
+    assert f"cec-connector apply job.yaml --accept {planned['digest']}" in shown
+    assert f"uid=user1,{BASE}" in shown
+    before = job.read("people.ldif")
+    job.run("plan", "--fail-on-changes", code=3)
+    job.run("apply", code=3)
+    job.run("apply", "--accept", "sha256:" + 64 * "0", code=3)
+    assert job.read("people.ldif") == before
+    job.run("apply", "--accept", planned["digest"])
+    assert job.plan()["changes"] == []
+
+
+def test_an_empty_tenant_is_refused_and_changes_nothing_even_when_acknowledged(job: Job) -> None:
+    job.run("apply")
+    before = job.read("people.ldif")
+    job.agents([])
+    planned = job.plan(code=3)
+    assert [refusal["limit"] for refusal in planned["refusals"]] == ["agents"]
+    assert planned["changes"] == []
+    job.run("apply", "--accept", planned["digest"])
+    assert job.read("people.ldif") == before
+
+
+def test_a_tenant_that_shrank_since_the_last_good_run_is_refused(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(number) for number in (1, 2)])
+    refused = job.plan(code=3)["refusals"][0]
+    assert (refused["limit"], refused["allowed"], refused["planned"]) == ("agents_drop", 0, 3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "<html>please log in</html>",
+        "[]",
+        "{}",
+        '{"agents": null}',
+        '{"resultCode": "0101", "resultMessage": "no rights"}',
+        '{"errorCode": "0", "exceptionInfo": "auth fail!"}',
+        '{"agents": {}}',
+        '{"agents": [{"workNo": 1, "accountCode": "user1"}',
+    ],
+)
+def test_a_source_that_is_no_whole_tenant_is_an_error_that_nothing_lifts(job: Job, body: str) -> None:
+    job.run("apply")
+    before = job.read("people.ldif")
+    job.write("agents.json", body)
+    said = job.run("apply", code=1)
+    assert "agents.json" in said
+    assert job.read("people.ldif") == before
+
+
+def test_bad_records_are_a_line_each_and_the_others_go_on(job: Job) -> None:
+    bad = [{"workNo": None}, {"workNo": "x"}, 7, {"workNo": 1, "accountCode": 3}, {"workNo": 2, "accountCode": "a\nb"}]
+    bad += [{"workNo": 2000, "accountCode": "user2", "sipPwd": ["canary"]}]
+    job.agents([agent(1), *bad, agent(3)])
+    planned = job.plan()
+    assert planned["summary"]["invalid"] == 6
+    assert [problem["record"] for problem in planned["problems"] if problem["kind"] == "invalid"] == [2, 3, 4, 5, 6, 7]
+    assert {change["agent"]["accountCode"] for change in planned["changes"]} == {"user1", "user3"}
+
+
+def test_doubles_and_contested_users_are_left_alone_and_named(job: Job) -> None:
+    job.agents([agent(1), agent(9, accountCode="mail1"), agent(2), agent(3, workNo=1002), agent(4), agent(4, workNo=7)])
+    planned = job.plan()
+    assert planned["changes"] == []
+    assert planned["summary"]["contested"] == 6
+    assert all(problem["users"] for problem in planned["problems"] if problem["kind"] == "contested")
+
+
+def test_hostile_values_reach_the_directory_as_they_are(job: Job) -> None:
+    hostile = ['*)(uid=*', "a,b+c=d\\", '"quoted"', " spaced ", "#hash", "j\u00fcrgen", "ju\u0308rgen", "=cmd|' /C calc'!A0"]
+    job.write("mapping.yaml", MAPPING.replace("directory: uid", "directory: employeeType"))
+    people = "".join(
+        person(number).replace("mail:", f"employeeType:: {_base64(code)}\nmail:") for number, code in enumerate(hostile, 1)
+    )
+    job.write("people.ldif", people)
+    job.agents([agent(number, accountCode=code) for number, code in enumerate(hostile, 1)])
+    planned = job.plan()
+    # composed and decomposed forms are one value to a directory, so these two agents each find both users
+    assert planned["summary"]["ambiguous"] == 2
+    assert planned["summary"]["matched"] == 6
+    job.run("apply", "--report", "out.csv", "--report", "out.md", "--report", "out.html", "--report", "out.ldif")
+    assert job.plan()["changes"] == []
+    with (job.folder / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert not [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "-", "@", "\t"))]
+
+
+def _base64(text: str) -> str:
+    from base64 import b64encode
+
+    return b64encode(text.encode()).decode()
+
+
+def test_pins_and_the_never_list(job: Job) -> None:
+    job.write("pins.csv", f'accountCode,user\nexternal,"UID=user2, {BASE}"\nlost,"uid=nobody,{BASE}"\n')
+    job.write("never.csv", f'accountCode,user\nuser3,\n,"uid=user4, {BASE}"\n')
+    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.agents([agent(1), agent(2, accountCode="external"), agent(3), agent(4), agent(5, accountCode="lost")])
+    planned = job.plan()
+    assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [("user1", 1), ("external", 0)]
+    assert [problem["kind"] for problem in planned["problems"]] == ["pin", "never", "never"]
+
+
+def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
+    job.run("apply")
+    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.agents([agent(number) for number in (1, 2, 3)])
+    planned = job.plan()
+    assert planned["changes"] == []
+    assert planned["summary"]["stale"] == 2
+    assert [problem["users"] for problem in planned["problems"] if problem["kind"] == "stale"] == [
+        [f"uid=user4,{BASE}"],
+        [f"uid=user5,{BASE}"],
+    ]
+
+
+def test_stale_clear_takes_away_what_we_wrote_and_nothing_else(job: Job) -> None:
+    before = job.read("people.ldif")
+    job.run("apply")
+    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.write("mapping.yaml", MAPPING + "stale: clear\n")
+    job.agents([agent(number) for number in (1, 2, 3, 4)] + [{"workNo": "broken"}])
+    assert job.plan()["changes"] == []
+    job.agents([agent(number) for number in (1, 2, 3, 4)])
+    (change,) = job.plan()["changes"]
+    assert change["agent"] is None
+    job.run("apply")
+    untouched = before[before.index("dn: uid=user5") :].strip()
+    cleared = job.read("people.ldif")[job.read("people.ldif").index("dn: uid=user5") :].strip()
+    left = [line for line in cleared.splitlines() if line not in {"objectClass: cecAgent", "objectClass: SIPIdentity"}]
+    assert left == untouched.splitlines()
+    assert job.plan()["summary"]["stale"] == 0
+
+
+def test_when_absent_keeps_or_clears_and_a_tenant_field_always_keeps(job: Job) -> None:
+    job.run("apply")
+    bare = {"workNo": 1001, "accountCode": "user1"}
+    job.agents([bare] + [agent(number) for number in range(2, 6)])
+    assert job.plan()["changes"] == []
+    job.write("mapping.yaml", MAPPING + "when_absent: clear\n")
+    (change,) = job.plan()["changes"]
+    assert [(each["name"], each.get("new", each.get("secret"))) for each in change["attributes"]] == [
+        ("SIPIdentitySIPURI", []),
+        ("SIPIdentityPassword", "clear"),
+    ]
+    job.write("agents.json", json.dumps({"agents": [agent(number) for number in range(1, 6)]}))
+    planned = job.plan()
+    assert planned["changes"] == []
+    assert [problem["kind"] for problem in planned["problems"]] == ["tenant", "tenant"]
+
+
+def test_a_second_run_on_one_directory_waits_outside(job: Job) -> None:
+    job.run("apply")
+    (lock,) = job.folder.glob("state.db.*.lock")
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another run" in job.run("apply", code=75)
+        job.run("plan")
+    job.run("apply")
+
+
+def test_runs_lists_what_was_applied_newest_first(job: Job) -> None:
+    assert json.loads(job.run("runs", "--json")) == []
+    job.run("apply")
+    job.run("apply")
+    runs = json.loads(job.run("runs", "--json"))
+    assert [run["outcomes"] for run in runs] == [{}, {"written": 5}]
+    assert all(run["id"] and run["result"] == "done" for run in runs)
+
+
+def test_the_state_holds_no_secret_and_is_for_its_owner_alone(job: Job) -> None:
+    job.run("apply")
+    assert b"canary" not in (job.folder / "state.db").read_bytes()
+    assert (job.folder / "state.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_state_of_a_newer_version_is_an_error_and_stays_as_it_is(job: Job) -> None:
+    with sqlite3.connect(job.folder / "state.db") as db:
+        db.execute("pragma user_version = 99")
+    db.close()
+    before = job.read("people.ldif")
+    assert "newer version" in job.run("apply", code=1)
+    assert job.read("people.ldif") == before
+
+
+def test_a_state_that_is_no_database_is_an_error(job: Job) -> None:
+    job.write("state.db", "not a database, and not empty either" * 50)
+    assert "state.db" in job.run("apply", code=1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_report_that_cannot_be_written_is_an_error_before_anything_is(job: Job) -> None:
+    before = job.read("people.ldif")
+    assert "no-such-folder" in job.run("apply", "--report", "no-such-folder/report.json", code=1)
+    assert job.read("people.ldif") == before
+
+
+def test_an_unknown_report_suffix_is_a_usage_error(job: Job) -> None:
+    assert ".xls" in job.run("plan", "--report", "report.xls", code=64)
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["plan", "job.yaml", "--what"], ["frobnicate"], ["plan", "a", "b"]])
+def test_a_wrong_command_line_is_64(job: Job, arguments: list[str]) -> None:
+    assert program(*arguments, folder=job.folder).code == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("job.yaml", "limits:", "limit:", "job.yaml:4"),
+        ("job.yaml", "agents.json", "missing.json", "job.yaml:1"),
+        ("job.yaml", "mapping.yaml", "missing.yaml", "job.yaml:3"),
+        ("job.yaml", "(objectClass=inetOrgPerson)", '"(objectClass="', "filter"),
+        ("mapping.yaml", "{accountCode|lower}", "{accountCode|shout}", "mapping.yaml:3"),
+        ("mapping.yaml", '"{accountCode}"\n  employee', '"{account}"\n  employee', "mapping.yaml:5"),
+        ("mapping.yaml", '"{accountCode}"\n  employee', "{accountCode}\n  employee", "mapping.yaml:5"),
+        ("mapping.yaml", "cecAccountCode:", "userPassword:", "mapping.yaml:5"),
+        ("mapping.yaml", "cecAccountCode:", "uid:", "mapping.yaml:5"),
+        ("mapping.yaml", 'owns: "sip:*"', 'own: "sip:*"', "mapping.yaml:7"),
+        ("mapping.yaml", ', owns: "sip:*"', "", "mapping.yaml:7"),
+        ("mapping.yaml", ", secret: true", "", "mapping.yaml:8"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_line(job: Job, name: str, old: str, new: str, said: str) -> None:
+    text = job.read(name)
+    assert old in text
+    job.write(name, text.replace(old, new))
+    before = job.read("people.ldif")
+    assert said in job.run("apply", code=78)
+    assert job.read("people.ldif") == before
+
+
+def test_a_job_that_is_not_there_is_a_file_error(job: Job) -> None:
+    ended = program("plan", "nowhere.yaml", folder=job.folder)
+    assert ended.code == 78
+    assert "nowhere.yaml" in ended.err

@@ -1,0 +1,319 @@
+"""The whole job as it is meant to be: a tenant over HTTPS, a real OpenLDAP over TLS, the program as a subprocess."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Ended, program
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
+
+from connector.demo.simulator import Simulator
+
+pytestmark = pytest.mark.slapd
+
+JOB = """\
+source:
+  type: cec
+  url: {cec}
+  app_key: {{env: CEC_APP_KEY}}
+  app_secret: {{file: app-secret}}
+  ca_file: {ca}
+directory:
+  type: ldap
+  urls: [{ldap}]
+  bind_dn: {sync}
+  password: {{env: LDAP_PASSWORD}}
+  ca_file: {ca}
+  base: {people}
+  filter: (objectClass=inetOrgPerson)
+mapping: openldap-h350
+limits: {{update: 100%}}
+"""
+SECRETS = {"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD}
+READ_ALL = "(objectClass=*) * +"
+
+
+def agent(number: int, **fields: Any) -> dict[str, Any]:
+    known = {"workNo": 1000 + number, "accountCode": f"agent{number:03}", "sipAccount": str(7000 + number)}
+    return known | {"sipPwd": f"canary-{number}"} | fields
+
+
+def tenant(agents: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+
+
+class World:
+    """A tenant, a server, and a job between them."""
+
+    def __init__(self, folder: Path, server: Slapd, cec: Simulator) -> None:
+        self.folder, self.server, self.cec = folder, server, cec
+        (folder / "app-secret").write_text("demo-secret\n")
+        self.job()
+
+    def job(self, *changes: tuple[str, str], ldap: str = "", tail: str = "") -> None:
+        text = JOB.format(
+            cec=self.cec.url, ca=self.server.ca, ldap=ldap or self.server.ldaps_url, sync=SYNC, people=PEOPLE
+        )
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (self.folder / "job.yaml").write_text(text + tail)
+
+    def try_(self, command: str, *options: str, **env: str) -> Ended:
+        ended = program(command, "job.yaml", *options, folder=self.folder, env=SECRETS | env)
+        assert "canary" not in ended.said
+        assert SYNC_PASSWORD not in ended.said
+        assert "demo-secret" not in ended.said
+        return ended
+
+    def run(self, command: str, *options: str, code: int = 0) -> Ended:
+        ended = self.try_(command, *options)
+        assert ended.code == code, ended.said
+        return ended
+
+    def plan(self, *options: str, code: int = 0) -> dict[str, Any]:
+        self.run("plan", "--report", "report.json", *options, code=code)
+        document: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
+        return document
+
+    def everything(self) -> bytes:
+        return self.server.search(*READ_ALL.split())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}", f"mail: agent{number:03}@example.org") for number in range(1, 31)]
+    with Slapd.start(tmp_path / "slapd", people, accesslog=False) as server:
+        agents = [agent(number) for number in range(1, 21)]
+        with Simulator(tenant(agents), ssl_context=server_context()) as cec:
+            yield World(tmp_path / "job", server, cec)
+
+
+def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
+    before = world.everything()
+    planned = world.plan("--fail-on-changes", code=2)
+    assert planned["summary"]["matched"] == planned["summary"]["update"] == 20
+    assert world.everything() == before, "a dry run wrote to the directory"
+
+    world.run("apply")
+    entry = world.server.search("(uid=agent007)", "*").decode()
+    assert "cecAccountCode: agent007\ncecWorkNo: 1007\n" in entry
+    assert "SIPIdentitySIPURI: sip:7007@192.0.2.10:5060" in entry
+    assert "Y2FuYXJ5LTc=" in entry or "canary-7" in entry
+    after = world.everything()
+    assert world.plan("--fail-on-changes")["changes"] == []
+    world.run("apply")
+    assert world.everything() == after, "an apply with nothing to do touched the directory"
+
+    world.server.modify(f"dn: uid=agent007,{PEOPLE}\nchangetype: modify\nreplace: cecWorkNo\ncecWorkNo: 9\n")
+    (change,) = world.plan()["changes"]
+    assert change["user"]["name"] == f"uid=agent007,{PEOPLE}"
+    assert change["attributes"] == [{"name": "cecWorkNo", "old": ["9"], "new": ["1007"]}]
+    world.run("apply")
+    assert sorted(world.server.search("(uid=agent007)", "*").decode().splitlines()) == sorted(entry.splitlines())
+    assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_users_without_an_agent_and_attributes_outside_the_mapping_stay_as_they_are(world: World) -> None:
+    strangers = "(&(uid=agent02*)(!(uid=agent020)))"
+    before = world.server.search(strangers, "*", "+")
+    world.run("apply")
+    assert world.server.search(strangers, "*", "+") == before
+
+
+def test_check_says_what_is_there(world: World) -> None:
+    out = world.run("check").out
+    assert "20 agents" in out
+    assert "OpenLDAP" in out
+    assert "SIPIdentityPassword" in out
+
+
+def test_the_token_is_fetched_once_and_the_tenant_read_once(world: World) -> None:
+    world.plan()
+    assert [method for method, _ in world.cec.requests] == ["POST", "GET"]
+
+
+def test_start_tls_and_several_addresses_of_which_the_first_is_down(world: World) -> None:
+    nowhere = "ldap://127.0.0.1:1"
+    plain = world.server.url.replace("127.0.0.1", "localhost")
+    world.job(("  base:", "  start_tls: true\n  base:"), ldap=f"{nowhere}, {plain}")
+    assert len(world.plan()["changes"]) == 20
+
+
+def test_the_ldif_report_is_applied_by_ldapmodify_as_it_is(world: World) -> None:
+    world.run("plan", "--report", "plan.ldif")
+    ldif = (world.folder / "plan.ldif").read_text()
+    assert "canary" not in ldif
+    world.server.modify(ldif)
+    left = world.plan()["changes"]
+    assert {each["name"] for change in left for each in change["attributes"]} == {"SIPIdentityPassword"}
+    assert len(left) == 20
+
+
+def test_seats_that_were_swapped_end_swapped_and_a_held_one_is_named(world: World) -> None:
+    world.run("apply")
+    agents = [agent(number) for number in range(1, 21)]
+    agents[0]["workNo"], agents[1]["workNo"] = agents[1]["workNo"], agents[0]["workNo"]
+    world.server.modify(
+        f"dn: uid=agent025,{PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: cecAgent\n"
+        "-\nadd: cecWorkNo\ncecWorkNo: 1500\n"
+    )
+    agents[2]["workNo"] = 1500
+    world.cec.document = tenant(agents)
+    planned = world.plan()
+    assert len(planned["changes"]) == 2
+    (problem,) = planned["problems"]
+    assert problem["kind"] == "reassigned"
+    assert problem["users"] == [f"uid=agent003,{PEOPLE}", f"uid=agent025,{PEOPLE}"]
+    world.run("apply")
+    assert b"cecWorkNo: 1002" in world.server.search("(uid=agent001)")
+    assert b"cecWorkNo: 1001" in world.server.search("(uid=agent002)")
+    assert world.plan()["changes"] == []
+
+
+COMPARED = f"""
+access to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =wc by * none
+access to * by dn.exact="{SYNC}" write by users read by anonymous auth
+"""
+HIDDEN = f"""
+access to attrs=cecWorkNo by dn.exact="{SYNC}" =wc by * none
+access to * by dn.exact="{SYNC}" write by users read by anonymous auth
+"""
+UNSEEN = f"""
+access to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =w by * none
+access to * by dn.exact="{SYNC}" write by users read by anonymous auth
+"""
+
+
+@pytest.mark.parametrize("acl", [COMPARED, UNSEEN], ids=["compared", "fingerprinted"])
+def test_secrets_that_may_not_be_read_converge_and_their_drift_is_found(tmp_path: Path, acl: str) -> None:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}") for number in range(1, 6)]
+    with (
+        Slapd.start(tmp_path / "slapd", people, acl=acl) as server,
+        Simulator(tenant([agent(number) for number in range(1, 6)]), ssl_context=server_context()) as cec,
+    ):
+        world = World(tmp_path / "job", server, cec)
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
+        world.cec.document = tenant([agent(number, sipPwd=f"canary-new-{number}" if number == 2 else f"canary-{number}") for number in range(1, 6)])
+        (change,) = world.plan()["changes"]
+        assert change["user"]["name"] == f"uid=agent002,{PEOPLE}"
+        assert [(each["name"], each["secret"]) for each in change["attributes"]] == [("SIPIdentityPassword", "set")]
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_an_attribute_that_may_not_be_read_is_unknown_and_named_once(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{n:03}", f"cecWorkNo: {n}", classes=["cecAgent"]) for n in range(1, 6)]
+    with (
+        Slapd.start(tmp_path / "slapd", people, acl=HIDDEN) as server,
+        Simulator(tenant([agent(number) for number in range(1, 6)]), ssl_context=server_context()) as cec,
+    ):
+        world = World(tmp_path / "job", server, cec)
+        planned = world.plan()
+        assert [problem["attribute"] for problem in planned["problems"] if problem["kind"] == "unreadable"] == ["cecWorkNo"]
+        assert all(each["name"] != "cecWorkNo" for change in planned["changes"] for each in change["attributes"])
+        world.run("apply")
+        assert world.plan()["changes"] == []
+        assert b"cecWorkNo: 3" in server.search("(uid=agent003)")
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        ("wrong password", 1, "credentials"),
+        ("unknown authority", 1, "ca_file"),
+        ("host name mismatch", 1, "host name"),
+        ("nobody there", 1, "127.0.0.1:1"),
+        ("wrong app secret", 1, "app"),
+        ("plain http", 78, "allow_plaintext"),
+        ("plain ldap", 78, "allow_plaintext"),
+        ("secret in clear", 78, "{env: NAME}"),
+        ("missing variable", 78, "CEC_APP_KEY"),
+        ("no such base", 1, "ou=nowhere"),
+        ("bad filter", 78, "filter"),
+        ("unknown attribute", 78, "mapping.yaml:5"),
+    ],
+)
+def test_each_fault_is_told_with_its_place_and_nothing_is_written(
+    world: World, what: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env: dict[str, str] = {}
+    if what == "wrong password":
+        env["LDAP_PASSWORD"] = "not-the-password"
+    elif what == "unknown authority":
+        other = another_authority(world.folder / "other.pem")
+        world.job((f"ca_file: {world.server.ca}\n  base", f"ca_file: {other}\n  base"))
+    elif what == "host name mismatch":
+        world.job(ldap=world.server.ldaps_url.replace("localhost", "127.0.0.2"))
+        world.server.stop()
+        world.server.restart()
+    elif what == "nobody there":
+        world.job(ldap="ldaps://127.0.0.1:1")
+    elif what == "wrong app secret":
+        (world.folder / "app-secret").write_text("not-the-secret")
+    elif what == "plain http":
+        world.job((world.cec.url, "http://cec.example.org"))
+    elif what == "plain ldap":
+        world.job(ldap=world.server.url)
+    elif what == "secret in clear":
+        world.job(("{env: LDAP_PASSWORD}", "hunter2-canary"))
+    elif what == "missing variable":
+        world.job(("CEC_APP_KEY", "CEC_APP_KEY_2"))
+    elif what == "no such base":
+        world.job((f"base: {PEOPLE}", "base: ou=nowhere,dc=example,dc=org"))
+    elif what == "bad filter":
+        world.job(("(objectClass=inetOrgPerson)", '"(objectClass=inetOrgPerson"'))
+    elif what == "unknown attribute":
+        (world.folder / "mapping.yaml").write_text(
+            'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
+            '  cecAccountCode: "{accountCode}"\n  noSuchAttribute: "{workNo}"\nobject_classes: [cecAgent]\n'
+        )
+        world.job(("openldap-h350", "mapping.yaml"))
+    before = world.everything()
+    ended = world.try_("apply", **env)
+    assert ended.code == code, ended.said
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert "unexpected" not in ended.err
+    assert world.everything() == before
+
+
+def test_a_size_limit_is_an_incomplete_read_and_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}") for number in range(1, 31)]
+    with (
+        Slapd.start(tmp_path / "slapd", people, limits="size.soft=10 size.hard=10 size.prtotal=10") as server,
+        Simulator(tenant([agent(number) for number in range(1, 21)]), ssl_context=server_context()) as cec,
+    ):
+        world = World(tmp_path / "job", server, cec)
+        for read in ("scan", "find"):
+            world.job(("  base:", f"  read: {read}\n  base:"))
+            before = world.everything()
+            ended = world.run("apply", code=1)
+            assert "limit" in ended.err
+            assert world.everything() == before
+
+
+def test_a_server_that_goes_away_leaves_a_run_in_part_that_the_next_one_finishes(world: World) -> None:
+    """The server is stopped before the apply and started late: the run fails whole; then it converges."""
+    world.server.kill()
+    assert "localhost" in world.run("apply", code=1).err
+    world.server.restart()
+    world.run("apply")
+    assert world.plan()["changes"] == []
+
+
+def test_the_process_list_never_shows_a_secret(world: World) -> None:
+    """Secrets come by environment and file, so that no argument could carry one."""
+    ended = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True)
+    world.run("apply")
+    assert "canary" not in ended.stdout

@@ -1,0 +1,248 @@
+"""The laws of the design, over random tenants, directories and mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from worlds import BASE, CANARY, World, later, worlds
+
+from connector.directories.memory import MemoryDirectory, MemoryStore
+from connector.errors import IncompleteRead, TruncatedError, UnreachableError
+from connector.model import Agent, Invalid, Outcome, Plan, Result, Tenant, User
+from connector.reconcile import equality
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.reports import csv, document, html, ldif, markdown, text
+from connector.sync import Run, draw, dry_run, wet_run
+
+law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def show(world: World) -> object:
+    def shown(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        for renderer in (text, document, csv, markdown, html, ldif):
+            world.shown.append("".join(renderer.render(plan, outcomes)))
+
+    return shown
+
+
+def apply(world: World) -> Run:
+    with world.parts() as parts:
+        return wet_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
+
+
+def plan(world: World) -> Plan:
+    with world.parts() as parts:
+        return draw(parts)
+
+
+@law
+@given(worlds(), st.data())
+def test_1_convergence_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
+    world: World, data: st.DataObject
+) -> None:
+    for _ in range(3):
+        run = apply(world)
+        assert run.outcomes is not None
+        assert [outcome for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
+        assert plan(world).changes == ()
+        world.tenant = data.draw(later(world.tenant))
+
+
+@law
+@given(worlds(), st.data())
+def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: World, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        apply(world)
+        world.tenant = data.draw(later(world.tenant))
+    before = world.store.snapshot()
+    run = apply(world)
+    after = world.store.snapshot()
+    owns = {rule.name: rule.owns for rule in world.mapping.attributes}
+    allowed = {name.lower() for name in world.mapping.object_classes}
+    changed = {change.user.id for change in run.plan.changes}
+    assert before.keys() == after.keys()
+    for id_, (name, old) in before.items():
+        new = after[id_][1]
+        if id_ not in changed or not equality.below(name, BASE) or "inetOrgPerson" not in old["objectClass"]:
+            assert new == old
+            continue
+        for attribute in old.keys() | new.keys():
+            was, now = old.get(attribute, ()), new.get(attribute, ())
+            if attribute == "objectClass":
+                assert now[: len(was)] == was
+                assert {str(value).lower() for value in now[len(was) :]} <= allowed
+            elif attribute not in owns:
+                assert now == was
+            elif (pattern := owns[attribute]) is not None:
+                ours = equality.owns(pattern)
+                assert [v for v in now if not ours(v)] == [v for v in was if not ours(v)]
+
+
+@law
+@given(worlds())
+def test_2_each_user_that_is_written_is_claimed_by_one_agent_and_each_agent_has_one_user(world: World) -> None:
+    drawn = plan(world)
+    users = [change.user.id for change in drawn.changes if change.agent]
+    agents = [change.agent for change in drawn.changes if change.agent]
+    assert len(set(users)) == len(users)
+    assert len(set(agents)) == len(agents)
+    spared = {agent.account_code for agent in agents} & world.never.account_codes
+    assert not spared
+
+
+@law
+@given(worlds())
+def test_the_counts_add_up(world: World) -> None:
+    counts = plan(world).summary
+    parts = counts.matched + counts.unmatched + counts.ambiguous + counts.contested + counts.unassigned + counts.invalid
+    assert counts.agents == parts == world.tenant.size
+    assert 0 <= counts.unchanged <= counts.matched
+
+
+@law
+@given(worlds(), st.data())
+def test_a_unique_value_is_never_given_to_a_second_user(world: World, data: st.DataObject) -> None:
+    def holders(attribute: str) -> dict[object, int]:
+        held: dict[object, int] = {}
+        for _, values in world.store.snapshot().values():
+            for value in values.get(attribute, ()):
+                key = equality.key(world.store.schema.info(attribute).equality, value)
+                held[key] = held.get(key, 0) + 1
+        return held
+
+    unique = [rule.name for rule in world.mapping.attributes if rule.unique]
+    for _ in range(2):
+        before = {name: holders(name) for name in unique}
+        apply(world)
+        for name in unique:
+            for value, count in holders(name).items():
+                assert count <= max(1, before[name].get(value, 0))
+        world.tenant = data.draw(later(world.tenant))
+
+
+class Cut(MemoryDirectory):
+    """A directory that stops before it has given everything."""
+
+    after = 0
+
+    def _cut(self, users: Iterator[User]) -> Iterator[User]:
+        for number, user in enumerate(users):
+            if number >= self.after:
+                break
+            yield user
+        raise TruncatedError("the server stopped at its size limit")
+
+    def scan(self) -> Iterator[User]:
+        return self._cut(super().scan())
+
+    def find(self, keys: object) -> Iterator[User]:
+        return self._cut(super().find(keys))  # type: ignore[arg-type]  # handed on as it is
+
+
+@law
+@given(worlds(), st.integers(0, 4))
+def test_3_a_read_that_is_cut_off_is_an_error_and_changes_nothing(world: World, after: int) -> None:
+    apply(world)
+    before = world.store.snapshot()
+    with world.parts() as parts:
+        directory = Cut(world.store, world.mapping.view(), base=BASE)
+        directory.after = after
+        assume(any(agent.account_code for agent in world.tenant.agents))
+        with pytest.raises(IncompleteRead):
+            wet_run(replace(parts, reader=directory, directory=directory), show(world))  # type: ignore[arg-type]
+    assert world.store.snapshot() == before
+
+
+@law
+@given(worlds(), st.booleans())
+def test_3_an_empty_or_failed_source_changes_nothing(world: World, empty: bool) -> None:
+    apply(world)
+    before = world.store.snapshot()
+
+    def gone() -> Tenant:
+        if empty:
+            return Tenant([])
+        raise UnreachableError("no route to the tenant")
+
+    world.source = gone
+    if empty:
+        run = apply(world)
+        assert run.refused
+        assert run.plan.changes == ()
+        with world.parts() as parts:
+            wet_run(parts, show(world), accept=run.plan.digest)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(UnreachableError):
+            apply(world)
+    assert world.store.snapshot() == before
+
+
+@law
+@given(worlds())
+def test_6_silence_no_password_is_in_any_report_plan_state_or_repr(world: World) -> None:
+    run = apply(world)
+    dump = "".join(str(row) for row in world.state._db.iterdump())
+    everything = "".join([*world.shown, dump, repr(run), repr(world.tenant), f"{world.tenant}"])
+    assert CANARY not in everything
+    assert CANARY.encode().hex() not in everything
+
+
+@law
+@given(worlds(), st.integers(1, 99))
+def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, record: int) -> None:
+    assume(world.mapping.stale == "report")
+    before = plan(world)
+    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, Invalid(record, "workNo is a list")])
+    after = plan(world)
+    assert after.changes == before.changes
+    assert after.summary.invalid == before.summary.invalid + 1
+    assert len(after.problems) == len(before.problems) + 1
+
+
+@law
+@given(worlds())
+def test_a_dry_run_writes_nothing_and_says_the_same_twice(world: World) -> None:
+    before = world.store.snapshot()
+    with world.parts() as parts:
+        first = dry_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
+        second = dry_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
+    assert first.plan.digest == second.plan.digest
+    assert first.plan.id != second.plan.id
+    assert world.store.snapshot() == before
+    assert world.store.writes == 0
+
+
+@law
+@given(st.permutations(range(7)), st.sets(st.integers(0, 6)), st.sets(st.integers(0, 6)))
+def test_seats_that_change_hands_end_where_they_belong_and_nobody_ever_shares_one(
+    seats: list[int], leavers: set[int], newcomers: set[int]
+) -> None:
+    """User n holds seat n (newcomers none); afterwards agent n sits on seats[n]; leavers have no agent any more."""
+    entries = {
+        f"id-{n}": (
+            f"uid=u{n},{BASE}",
+            {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"], "employeeNumber": [] if n in newcomers else [str(n)]},
+        )
+        for n in range(7)
+    }
+    seat = AttributeRule("employeeNumber", Template.parse("{workNo}"), unique=True)
+    mapping = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (seat,))
+    agents = [Agent(seats[n], f"u{n}") for n in range(7) if n not in leavers and seats[n] > 0]
+    assume(agents)
+    world = World(Tenant(agents), MemoryStore(entries), mapping)
+    run = apply(world)
+    held = {id_: values.get("employeeNumber", ()) for id_, (_, values) in world.store.snapshot().items()}
+    problems = {name for problem in run.plan.problems if problem.kind == "reassigned" for name in problem.users[:1]}
+    for agent in agents:
+        user = f"id-{str(agent.account_code)[1:]}"
+        assert held[user] == (str(agent.work_no),) or f"uid={agent.account_code},{BASE}" in problems
+    seats_held = [values for values in held.values() if values]
+    assert len(set(seats_held)) == len(seats_held)
+    if not leavers and 0 not in seats:
+        assert not problems
+    assert plan(world).changes == ()

@@ -1,0 +1,172 @@
+"""Random worlds for the laws: a tenant, a directory with people within and beyond the job's reach, and a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from connector.directories.memory import MemoryDirectory, MemoryStore
+from connector.model import Agent, Invalid, Secret, Tenant
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
+from connector.reconcile.people import Never, Pin
+from connector.reconcile.templates import Template
+from connector.state.store import Store
+from connector.watch import Watchers
+from connector.wiring import Wet
+
+BASE = "ou=people,dc=example,dc=org"
+FILTER = "(objectClass=inetOrgPerson)"
+CANARY = "canary-7f3a"
+NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))
+
+NAMES = ["ann", "Ann", "bob", "cid", "dan", "eve", "fay", "g\u00fcn", "a*b", "x,y", "(z)", "  ivy "]
+names = st.sampled_from(NAMES)
+numbers = st.integers(1, 12)
+texts = st.sampled_from(["1", "2", "3", "sip:1@192.0.2.1:5060", "sip:old@192.0.2.9:1", "tel:1", "Other", "other"])
+
+
+def _passwords(number: int) -> Secret:
+    return Secret(f"{CANARY}-{number}")
+
+
+agents = st.builds(
+    Agent,
+    numbers,
+    names | names | st.none(),
+    numbers.map(str) | st.none(),
+    st.none() | numbers.map(_passwords),
+)
+invalids = st.builds(Invalid, st.integers(1, 99), st.just("workNo is null"))
+
+
+orderly = st.lists(agents, min_size=1, max_size=9, unique_by=(lambda a: a.work_no, lambda a: a.account_code))
+tenants = st.builds(
+    Tenant,
+    orderly | orderly | st.lists(agents, min_size=1, max_size=8),
+    st.just([]) | st.lists(invalids, max_size=2),
+    st.just("192.0.2.1") | st.none(),
+    st.just("5060") | st.none(),
+)
+
+
+@st.composite
+def later(draw: st.DrawFn, tenant: Tenant) -> Tenant:
+    """The same tenant some time after: some agents have left, and seats and SIP numbers have changed hands."""
+    stay = [agent for agent in tenant.agents if draw(st.integers(0, 4))] or tenant.agents[:1]
+    seats = draw(st.permutations([agent.work_no for agent in stay]))
+    lines = draw(st.permutations([agent.sip_account for agent in stay]))
+    moved = [
+        replace(agent, work_no=seat, sip_account=line) for agent, seat, line in zip(stay, seats, lines, strict=True)
+    ]
+    return replace(tenant, agents=moved)
+
+
+RULES = {
+    "cecAccountCode": "{accountCode}",
+    "cecWorkNo": "{workNo|pad:4}",
+    "employeeNumber": "{workNo}",
+    "telephoneNumber": "{sipAccount}",
+    "SIPIdentityUserName": "{sipAccount}",
+    "SIPIdentityRegistrarAddress": "{sipServiceIp}",
+    "SIPIdentitySIPURI": "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}",
+    "SIPIdentityPassword": "{sipPwd}",
+}
+MULTIPLE = {"telephoneNumber": ("*",), "SIPIdentityUserName": ("*", "1*"), "SIPIdentityRegistrarAddress": ("*",),
+            "SIPIdentitySIPURI": ("*", "sip:*"), "SIPIdentityPassword": ("*",)}  # fmt: skip
+UNIQUE = {"employeeNumber", "cecWorkNo", "SIPIdentityUserName"}
+
+
+@st.composite
+def mappings(draw: st.DrawFn) -> Mapping:
+    chosen = draw(st.lists(st.sampled_from(sorted(RULES)), min_size=1, unique=True))
+    rules = [
+        AttributeRule(
+            name,
+            Template.parse(RULES[name]),
+            owns=draw(st.sampled_from(MULTIPLE[name])) if name in MULTIPLE else None,
+            unique=name in UNIQUE and draw(st.booleans()),
+            secret=name == "SIPIdentityPassword",
+            when_absent=draw(st.sampled_from(["keep", "clear"])),
+        )
+        for name in chosen
+    ]
+    match = [
+        MatchRule(Template.parse("{accountCode}"), "uid"),
+        MatchRule(Template.parse("{accountCode|lower|strip}@example.org"), "mail"),
+    ]
+    stale: Stale = draw(st.sampled_from(["report", "clear"]))
+    return Mapping(tuple(match), tuple(rules), ("cecAgent", "SIPIdentity"), stale)
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> dict[str, tuple[str, dict[str, list[Any]]]]:
+    """People within reach, and some that are not: outside the base, or of another class."""
+    found = {}
+    own = draw(st.permutations(NAMES))
+    mostly = st.sampled_from([True, True, True, True, False])
+    for number in range(draw(st.integers(2, 9))):
+        outside = draw(st.sampled_from(["", "", "", "base", "class"]))
+        base = "ou=elsewhere,dc=example,dc=org" if outside == "base" else BASE
+        person = "account" if outside == "class" else "inetOrgPerson"
+        values: dict[str, list[Any]] = {
+            "objectClass": ["top", person, *draw(st.sampled_from([[], ["cecAgent"], ["cecAgent", "SIPIdentity"]]))],
+            "entryUUID": [f"00000000-0000-0000-0000-{number:012}"],
+            "cn": [f"Entry {number}"],
+            "uid": [own[number]] if draw(mostly) else draw(st.lists(names, max_size=2, unique_by=str.lower)),
+            "description": ["hands off"],
+        }
+        if person == "inetOrgPerson":
+            box = own[number] if draw(mostly) else draw(names)
+            values["mail"] = [f"{box.strip().lower()}@example.org"] if draw(mostly) else []
+            values["employeeNumber"] = draw(st.lists(numbers.map(str), max_size=1))
+            values["telephoneNumber"] = draw(st.lists(texts, max_size=2, unique_by=str.lower))
+        if "SIPIdentity" in values["objectClass"]:
+            for name in ("SIPIdentitySIPURI", "SIPIdentityUserName"):
+                values[name] = draw(st.lists(texts, max_size=2, unique_by=str.lower))
+            values["SIPIdentityPassword"] = draw(st.lists(st.sampled_from([b"\xff\x00", b"old"]), max_size=1))
+        found[f"id-{number}"] = (f"cn=Entry {number},{base}", values)
+    return found
+
+
+@dataclass
+class World:
+    """A tenant, a directory and a job between them; `run` is an apply, as `sync` does it."""
+
+    tenant: Tenant
+    store: MemoryStore
+    mapping: Mapping
+    pins: tuple[Pin, ...] = ()
+    never: Never = field(default_factory=Never)
+    limits: Limits = NO_LIMITS
+    state: Store = field(default_factory=lambda: Store(None))
+    shown: list[str] = field(default_factory=list)
+    source: Callable[[], Tenant] | None = None
+
+    def read(self) -> Tenant:
+        return self.source() if self.source else self.tenant
+
+    @contextmanager
+    def parts(self) -> Iterator[Wet]:
+        directory = MemoryDirectory(self.store, self.mapping.view(), base=BASE, filter=FILTER)
+        yield Wet(
+            "law", self, directory, self.mapping, self.pins, self.never, self.limits, "auto", self.state,
+            fingerprinter(self.state.key()), Watchers(), directory=directory,
+        )  # fmt: skip
+
+
+@st.composite
+def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
+    secret = ["SIPIdentityPassword"] if hidden and draw(st.booleans()) else []
+    store = MemoryStore(draw(entries()), hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
+    never = Never(account_codes=draw(st.frozensets(names, max_size=1)))
+    pins = draw(
+        st.lists(st.builds(Pin, names, st.none(), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])), max_size=1)
+    )
+    return World(draw(tenants), store, draw(mappings()), tuple(pins), never)

@@ -1,0 +1,177 @@
+"""Plans for the tests of reports: one with some of everything, and Hypothesis strategies for any plan at all."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Secret,
+    Summary,
+    UserRef,
+)
+from connector.reconcile.digests import digest_of_change, digest_of_plan
+
+CANARY = "c4n4ry-Pa55word"
+
+HOSTILE = (
+    "\x1b[2J\x1b]0;owned\x07",
+    "line one\r\nuid: injected",
+    "user\u202egpj.exe",
+    "a\u2066b\u2069c\u200bd",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)',
+    '=HYPERLINK("http://example.test")',
+    "\uff1dcmd|' /C calc'!A0",
+    "| a | b |",
+    "`code` ``more``",
+    "a\\|b\\",
+    "[text](javascript:alert(1))",
+    "@everyone #1 GH-1 !1 https://www.example.test",
+    "# heading\n\n* list",
+    "\x7f\x85\u2028\u2029\ufeff",
+    "",
+    " ",
+    "(secret) set",
+)
+
+
+def drawn(plan: Plan) -> Plan:
+    """The plan with its digests, as drawing leaves it."""
+    changes = tuple(replace(change, digest=digest_of_change(change)) for change in plan.changes)
+    whole = replace(plan, changes=changes)
+    return replace(whole, digest=digest_of_plan(whole))
+
+
+def user(number: int, name: str = "") -> UserRef:
+    return UserRef(f"00000000-0000-4000-8000-{number:012}", name or f"uid=agent{number},ou=people,dc=example,dc=org")
+
+
+def sample() -> Plan:
+    """Three changes (a secret among them, a moved value, a clearing), problems, a refusal, a caution."""
+    changes = (
+        Change(
+            user(1),
+            AgentRef(1001, "agent1"),
+            1,
+            (
+                AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")),
+                AttributeChange("employeeNumber", ("1001",), ("1002",)),
+                AttributeChange(
+                    "SIPIdentityPassword", (), (Secret(CANARY),), secret=True, seen=False, fingerprint="f1"
+                ),
+            ),
+            after=frozenset({user(2).id}),
+        ),
+        Change(user(2), AgentRef(1002, "agent2"), 0, (AttributeChange("employeeNumber", ("1002",), ("1003",)),)),
+        Change(
+            user(3),
+            None,
+            None,
+            (
+                AttributeChange("SIPIdentitySIPURI", ("sip:1@192.0.2.1", "sip:2@192.0.2.1"), (), pattern="sip:*"),
+                AttributeChange("SIPIdentityPassword", (Secret(CANARY),), (), secret=True),
+            ),
+        ),
+    )
+    problems = (
+        Problem("unmatched", "no user holds mail nobody@example.org", AgentRef(1004, "nobody"), rule=2),
+        Problem("ambiguous", "2 users hold it", AgentRef(1005, "twice"), (user(8).name, user(9).name), 1),
+        Problem("invalid", "workNo is a text", AgentRef(None, "broken"), record=7),
+        Problem("tenant", "the tenant has no sipServiceIp"),
+        Problem("brand-new-kind", "something that a later version says", attribute="mail"),
+    )
+    summary = Summary(agents=5, matched=2, unmatched=1, ambiguous=1, invalid=1, stale=1, update=2, clear=1, secret=1)
+    refusal = Refusal("clear", 0, 1, "1 user would lose a value, and 0 may")
+    caution = "compare-and-set is not atomic on this directory"
+    return drawn(
+        Plan(
+            "run-1", "", "jobs/people.yaml", "2030-01-31T12:00:00Z", summary, changes, problems, (refusal,), (caution,)
+        )
+    )
+
+
+def outcomes() -> list[Outcome]:
+    return [
+        Outcome(user(2), Result.WRITTEN),
+        Outcome(user(1), Result.CONFLICT, "employeeNumber is 1009 now"),
+        Outcome(user(3), Result.SKIPPED, "the server went away"),
+    ]
+
+
+def hostile() -> Plan:
+    """A plan in which everything that can come from outside is hostile."""
+    changes = tuple(
+        Change(
+            user(number, f"cn={text}"),
+            AgentRef(number, text),
+            1,
+            (
+                AttributeChange("description", (text, "old"), (text + "!", text.encode(), b"\xff\xfe")),
+                AttributeChange("SIPIdentityPassword", (), (Secret(CANARY + text),), secret=True),
+            ),
+        )
+        for number, text in enumerate(HOSTILE)
+    )
+    problems = tuple(Problem("value", text, AgentRef(1, text), (text, text), 1, text) for text in HOSTILE)
+    problems += tuple(Problem(text, text) for text in HOSTILE)
+    refusals = tuple(Refusal(text, 0, 1, text) for text in HOSTILE)
+    return drawn(Plan(*(HOSTILE[4],) * 4, Summary(), changes, problems, refusals, HOSTILE))
+
+
+# ---------------------------------------------------------------- any plan
+
+text = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+values = st.lists(st.one_of(text, st.binary(max_size=6)), max_size=3, unique=True).map(tuple)
+number = st.integers(0, 2**53)
+agents = st.builds(AgentRef, st.none() | st.integers(-(2**53), 2**53), st.none() | text)
+plain = st.builds(AttributeChange, text, values, values)
+secret = st.builds(
+    lambda name, sets, fingerprint: AttributeChange(
+        name, (), (Secret(CANARY),) if sets else (), secret=True, fingerprint=fingerprint if sets else ""
+    ),
+    text,
+    st.booleans(),
+    text,
+)
+changes = st.builds(
+    Change,
+    st.builds(UserRef, text, text),
+    st.none() | agents,
+    st.none() | number,
+    st.lists(plain | secret, min_size=1, max_size=3).map(tuple),
+)
+problems = st.builds(
+    Problem,
+    text,
+    text,
+    st.none() | agents,
+    st.lists(text, max_size=2).map(tuple),
+    st.none() | number,
+    st.none() | text,
+    st.none() | number,
+)
+plans = st.builds(
+    Plan,
+    text,
+    st.just(""),
+    text,
+    text,
+    st.builds(Summary, *[number] * len(Summary.__struct_fields__)),
+    st.lists(changes, max_size=3).map(tuple),
+    st.lists(problems, max_size=3).map(tuple),
+    st.lists(st.builds(Refusal, text, number, number, text), max_size=2).map(tuple),
+    st.lists(text, max_size=2).map(tuple),
+).map(drawn)
+outcome_lists = st.none() | st.lists(
+    st.builds(Outcome, st.builds(UserRef, text, text), st.sampled_from(Result), text), max_size=3
+)

@@ -1,0 +1,125 @@
+"""Who is who: the matching rules of the design, each with the case it is there for."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from connector.model import Agent, AttributeInfo, Description, Equality, Tenant, User
+from connector.reconcile.claims import Claims, Verdicts
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.people import Pin
+from connector.reconcile.roster import Roster
+from connector.reconcile.templates import Template
+
+MAPPING = Mapping(
+    match=(
+        MatchRule(Template.parse("{accountCode}"), "uid"),
+        MatchRule(Template.parse("{accountCode|lower}@example.org"), "mail"),
+        MatchRule(Template.parse("{sipAccount}"), "telephoneNumber"),
+    ),
+    attributes=(AttributeRule("employeeNumber", Template.parse("{workNo}")),),
+)
+INFOS = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
+INFOS["telephoneNumber"] = AttributeInfo("telephoneNumber", equality=Equality.TELEPHONE, single=False)
+DESCRIPTION = Description("test", "test", INFOS)
+
+
+def user(name: str, **values: str | tuple[str, ...]) -> User:
+    held = {key: (value,) if isinstance(value, str) else value for key, value in values.items()}
+    return User(f"id-{name}", f"uid={name},dc=example", {"uid": (name,), **held})
+
+
+class Case(Struct):
+    agents: list[Agent]
+    users: list[User]
+    pins: list[Pin] = []
+
+    def settle(self) -> Verdicts:
+        tenant = Tenant(self.agents)
+        claims = Claims(Roster(tenant, MAPPING, self.pins, DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION))
+        for each in self.users:
+            claims.add(each)
+        return claims.settle(tenant)
+
+
+def pairs(verdicts: Verdicts) -> set[tuple[int, int, str]]:
+    return {(claim.agent, claim.rule, claim.user.id) for claim in verdicts.matched}
+
+
+def test_the_first_rule_that_finds_anybody_decides_in_whatever_order_users_come() -> None:
+    users = [user("ann"), user("other", mail="ann@example.org")]
+    for order in (users, users[::-1]):
+        assert pairs(Case([Agent(1, "ann")], order).settle()) == {(0, 1, "id-ann")}
+
+
+def test_a_later_rule_is_tried_when_the_earlier_ones_find_nobody() -> None:
+    case = Case([Agent(1, "ann", "7-00")], [user("x", mail="ANN@example.org"), user("y", telephoneNumber="700")])
+    assert pairs(case.settle()) == {(0, 2, "id-x")}
+
+
+def test_a_rule_that_finds_several_makes_the_agent_ambiguous_and_later_rules_are_not_tried() -> None:
+    users = [user("x", mail="ann@example.org"), user("y", mail="ann@example.org"), user("z", telephoneNumber="7")]
+    verdicts = Case([Agent(1, "ann", "7")], users).settle()
+    assert pairs(verdicts) == set()
+    assert [(problem.rule, len(problem.users)) for problem in verdicts.ambiguous] == [(2, 2)]
+
+
+def test_two_agents_that_claim_one_user_are_both_contested_whatever_the_rules() -> None:
+    verdicts = Case([Agent(1, "ann"), Agent(2, "bob")], [user("ann", mail="bob@example.org")]).settle()
+    assert pairs(verdicts) == set()
+    assert [problem.agent.work_no for problem in verdicts.contested if problem.agent] == [1, 2]
+    assert "bob (workNo 2)" in verdicts.contested[0].why
+
+
+def test_the_candidates_of_an_ambiguous_agent_count_as_claimed() -> None:
+    users = [user("x", mail="ann@example.org"), user("y", mail="ann@example.org")]
+    verdicts = Case([Agent(1, "ann"), Agent(2, "x")], users).settle()
+    assert len(verdicts.ambiguous) == 1
+    assert [problem.agent.account_code for problem in verdicts.contested if problem.agent] == ["x"]
+    assert verdicts.claimed == {"id-x", "id-y"}
+
+
+def test_records_that_share_a_seat_or_an_account_are_all_contested() -> None:
+    agents = [Agent(1, "ann"), Agent(1, "bob"), Agent(3, "cid"), Agent(4, "cid"), Agent(5, "dan"), Agent(5)]
+    verdicts = Case(agents, [user("ann"), user("bob"), user("cid"), user("dan")]).settle()
+    assert pairs(verdicts) == set()
+    assert len(verdicts.contested) == 6
+    assert verdicts.claimed == {"id-ann", "id-bob", "id-cid", "id-dan"}
+
+
+def test_seats_without_an_account_match_nobody_and_are_counted() -> None:
+    verdicts = Case([Agent(1, sip_account="7")], [user("y", telephoneNumber="7")]).settle()
+    assert (verdicts.unassigned, verdicts.matched, verdicts.claimed) == (1, [], frozenset())
+
+
+def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
+    pinned = Pin(account_code="ann", user="UID=bob, DC=example")
+    users = [user("ann"), user("bob")]
+    assert pairs(Case([Agent(1, "ann")], users, [pinned]).settle()) == {(0, 0, "id-bob")}
+    both = Case([Agent(1, "ann"), Agent(2, "bob")], users, [pinned]).settle()
+    assert pairs(both) == set()
+    assert len(both.contested) == 2
+
+
+def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
+    verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
+    assert pairs(verdicts) == set()
+    assert [problem.kind for problem in verdicts.unmatched] == ["pin"]
+
+
+def test_an_unmatched_agent_is_told_what_was_looked_for() -> None:
+    problem = Case([Agent(1, "ann")], []).settle().unmatched[0]
+    assert "uid 'ann' or mail 'ann@example.org'" in problem.why
+
+
+def test_a_user_that_comes_twice_is_one_user() -> None:
+    assert pairs(Case([Agent(1, "ann")], [user("ann"), user("ann")]).settle()) == {(0, 1, "id-ann")}
+
+
+def test_a_thousand_agents_on_one_user_are_a_thousand_short_lines() -> None:
+    agents = [Agent(number, f"a{number}") for number in range(1, 1001)]
+    crowded = user("x", mail=tuple(f"a{number}@example.org" for number in range(1, 1001)))
+    verdicts = Case(agents, [crowded]).settle()
+    assert len(verdicts.contested) == 1000
+    assert all("and 989 more" in problem.why for problem in verdicts.contested)

@@ -1,0 +1,93 @@
+"""The only place that compares values of a directory."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.model import Equality, Secret
+from connector.reconcile import equality
+
+
+@pytest.mark.parametrize(
+    ("rule", "one", "other"),
+    [
+        (Equality.CASE_IGNORE, "  Anna   SAMPLE ", "anna sample"),
+        (Equality.CASE_IGNORE, "B\u00e4r", "BA\u0308R"),
+        (Equality.CASE_EXACT, "A  b", "A b"),
+        (Equality.CASE_EXACT, "\u00e9", "e\u0301"),
+        (Equality.INTEGER, "007", "7"),
+        (Equality.INTEGER, "+7", "7"),
+        (Equality.BOOLEAN, "true", "TRUE"),
+        (Equality.NUMERIC, "12 34", "1234"),
+        (Equality.TELEPHONE, "+49 30-12", "+493012"),
+        (Equality.TIME, "20260131120000Z", "202601311200Z"),
+        (Equality.TIME, "2026013112Z", "20260131120000.0Z"),
+        (Equality.UUID, "5D1D31B4-5E0A-5E0C-9D0B-9D6F1F6D2A11", "5d1d31b4-5e0a-5e0c-9d0b-9d6f1f6d2a11"),
+        (Equality.DN, "UID=a,OU = People,DC=example", "uid=A, ou=people ,dc=EXAMPLE"),
+        (Equality.DN, r"cn=B\c3\a4r\2c X,dc=example", r"CN=bär\, x,DC=example"),
+        (Equality.DN, "cn=a+uid=b,dc=x", "UID=b+CN=a,DC=x"),
+        (Equality.DN, r"2.5.4.3=a,dc=x", "commonName=a,dc=x"),
+        (Equality.OCTETS, b"x", "x"),
+    ],
+)
+def test_these_are_the_same(rule: Equality, one: str | bytes, other: str | bytes) -> None:
+    assert equality.same(rule, one, other)
+    assert equality.same(rule, Secret(one), other)
+
+
+@pytest.mark.parametrize(
+    ("rule", "one", "other"),
+    [
+        (Equality.CASE_EXACT, "a", "A"),
+        (Equality.CASE_IGNORE, "ab", "a b"),
+        (Equality.CASE_IGNORE, "stra\u00dfe", "strasse"),
+        (Equality.INTEGER, "7x", "7"),
+        (Equality.DN, "uid=a,dc=x", "uid=a,dc=y"),
+        (Equality.DN, r"uid=a\,dc=x", "uid=a,dc=x"),
+        (Equality.OCTETS, "x", "X"),
+        (Equality.TIME, "20260131120000Z", "20260131120000+0100"),
+    ],
+)
+def test_these_are_not(rule: Equality, one: str, other: str) -> None:
+    assert not equality.same(rule, one, other)
+
+
+@given(st.sampled_from(Equality), st.one_of(st.text(), st.binary()))
+def test_every_value_has_a_key_under_every_rule_and_equals_itself(rule: Equality, value: str | bytes) -> None:
+    assert equality.same(rule, value, value)
+
+
+@given(st.text(), st.text())
+def test_a_stricter_rule_never_says_same_where_a_laxer_one_says_other(one: str, other: str) -> None:
+    if equality.same(Equality.CASE_EXACT, one, other):
+        assert equality.same(Equality.CASE_IGNORE, one, other)
+
+
+@given(st.text())
+def test_preparing_text_twice_changes_nothing_more(text: str) -> None:
+    once = equality.key(Equality.CASE_IGNORE, text)
+    assert isinstance(once, str)
+    assert equality.key(Equality.CASE_IGNORE, once) == once
+
+
+def test_an_entry_is_below_its_base_and_no_other() -> None:
+    assert equality.below("uid=a,ou=People,dc=example", "OU=people, dc=EXAMPLE")
+    assert equality.below("ou=people,dc=example", "ou=people,dc=example")
+    assert not equality.below("uid=a,ou=other,dc=example", "ou=people,dc=example")
+    assert not equality.below(r"uid=a\,ou=people,dc=example", "ou=people,dc=example")
+    assert equality.below("uid=a", "")
+
+
+def test_the_attributes_that_name_an_entry() -> None:
+    assert equality.naming("UID=a+cn=b,dc=x") == {"uid", "cn"}
+    assert equality.naming("no DN at all") == frozenset()
+
+
+def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
+    assert equality.owns("sip:*")("SIP:1@x")
+    assert not equality.owns("sip:*")("tel:1")
+    assert equality.owns("*")(b"\xff")
+    assert not equality.owns("a.c*")("abc")
+    assert equality.owns("*@example.org")("a\nb@example.org")

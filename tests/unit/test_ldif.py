@@ -1,0 +1,418 @@
+"""LDIF files as directories: what is read, what is refused, and that a rewriting is whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import resource
+import stat
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.directories.ldif import LdifDirectory
+from connector.directories.replacement import ChangedError, Replacement
+from connector.errors import ConnectorError, FileError, IncompleteRead, MalformedError, UnreachableError
+from connector.model import AttributeChange, Change, Equality, Outcome, Result, Secret, UserRef, View
+from connector.reports.ldif_lines import WIDTH, line
+from connector.settings.job import LdifDirectory as Settings
+
+VIEW = View(("uid", "description", "employeeNumber", "userPassword"), frozenset({"userPassword"}))
+ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")
+
+
+def directory(path: Path, view: View = VIEW, *, base: str = "", where: str = "(uid=*)") -> LdifDirectory:
+    return LdifDirectory(Settings(type="ldif", path=path, base=base, filter=where), view)
+
+
+def number(new: str, *, old: tuple[str, ...] = (), user: UserRef = ANNA) -> Change:
+    return Change(user, None, 1, (AttributeChange("employeeNumber", old, (new,)),))
+
+
+def results(outcomes: Iterator[Outcome]) -> list[Result]:
+    return [outcome.result for outcome in outcomes]
+
+
+# ---------------------------------------------------------------- lines
+
+
+def unfolded(text: str) -> tuple[str, bytes]:
+    """What a line says, by the letter of RFC 2849."""
+    assert text.endswith("\n")
+    name, _, rest = text.replace("\n ", "")[:-1].partition(":")
+    return name, base64.b64decode(rest[1:]) if rest.startswith(":") else rest.removeprefix(" ").encode("ascii")
+
+
+@given(st.binary(max_size=300))
+def test_any_value_survives_its_line(value: bytes) -> None:
+    text = line("description", value)
+    assert unfolded(text) == ("description", value)
+    assert text.isascii()
+    assert all(len(part) <= WIDTH for part in text.splitlines())
+    assert len(text.splitlines()) == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "a:b", "", "with space inside", "x" * 200, "<", " a", "a ", "\u00fc", "a\r"]
+)
+def test_only_what_needs_it_is_encoded(value: str) -> None:
+    needs = value in {"<", " a", "a ", "\u00fc", "a\r"}
+    assert line("cn", value).startswith("cn::") is needs
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_a_file_is_read_as_the_field_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(
+        b"\xef\xbb\xbf# exported\r\n#  today\r\n  and this goes on\r\n\r\nversion: 1\r\n"
+        b"DN: uid=anna,\r\n dc=example\r\n# within\r\nuid:anna\r\nDESCRIPTION:   spaced  \r\n"
+        b"description: fol\r\n ded\r\ndescription:: w7xtbA\r\n ==\r\nuserid: second\r\n\r\n\r\n\r\n"
+        b"dn:: dWlkPWLDpHIsZGM9ZXhhbXBsZQ==\r\nuid: b\xc3\xa4r\r\nemployeeNumber:\r\ndescription: \xff raw"
+    )
+    anna, bert = directory(path).scan()
+    assert anna.name == "uid=anna,dc=example"
+    assert anna.values == {"uid": ("anna", "second"), "description": ("spaced  ", "folded", "\u00fcml")}
+    assert bert.name == "uid=b\u00e4r,dc=example"
+    assert bert.values == {"uid": ("b\u00e4r",), "employeeNumber": ("",), "description": (b"\xff raw",)}
+
+
+def test_an_id_is_the_entry_uuid_or_else_the_name_in_a_normal_form(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text(
+        "dn: UID = Anna+CN=X , DC=Example\nuid: anna\n\n"
+        "dn: uid=bert,dc=example\nuid: bert\nentryUUID: 5D1D31B4-5E0A-4E0C-9D0B-9D6F1F6D2A11\n"
+    )
+    ids = [user.id for user in directory(path).scan()]
+    assert ids == ["cn=x+uid=anna,dc=example", "5d1d31b4-5e0a-4e0c-9d0b-9d6f1f6d2a11"]
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "why"),
+    [
+        ("uid: anna\n", 1, "begins with its 'dn:'"),
+        ("dn: uid=a,dc=x\nuid: a\njunk\n", 3, "no line of LDIF"),
+        ("dn: uid=a,dc=x\nuid: a\nuid\n", 3, "without a colon"),
+        ("dn: uid=a,dc=x\n\nuid: a\n", 3, "begins with its 'dn:'"),
+        ("dn: uid=a,dc=x\nuid: a\ndn: uid=b,dc=x\n", 3, "blank line is missing"),
+        ("dn: uid=a,dc=x\nuid: a\ndescription:< file:///etc/passwd\n", 3, "another file"),
+        ("dn: uid=a,dc=x\nchangetype: modify\nreplace: uid\nuid: b\n-\n", 2, "change record"),
+        ("dn: uid=a,dc=x\ncontrol: 1.2.3 true\nchangetype: delete\n", 2, "change record"),
+        ("dn: uid=a,dc=x\nuid:: no base64!\n", 2, "no Base64"),
+        ("dn:: /w==\nuid: a\n", 1, "not UTF-8"),
+        ("dn: nobody\nuid: a\n", 1, "not a distinguished name"),
+        ("version: 2\n\ndn: uid=a,dc=x\nuid: a\n", 1, "version 1"),
+        (" folded: from nowhere\n", 1, "no line of LDIF"),
+        ("dn: uid=a,dc=x\nuid: a\n\nsearch: 2\nresult: 0 Success\n", 4, "-LLL"),
+        ("dn: uid=a,dc=x\nuid: a\n\ndn: uid=b,dc=x\nuid: b\n\n# c\ndn: UID=A, DC=X\nuid: c\n", 8, "lines 1 and 8"),
+        ("dn: uid=a,dc=x\nuid: a\nentryUUID: A-1\n\ndn: uid=b,dc=x\nuid: b\nentryUUID: a-1\n", 5, "lines 1 and 5"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_file_and_line(tmp_path: Path, text: str, at: int, why: str) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text(text)
+    for read in (lambda: list(directory(path).scan()), lambda: list(directory(path).find([("uid", "nobody")]))):
+        with pytest.raises(MalformedError, match=why) as caught:
+            read()
+        assert caught.value.where == f"{path}:{at}"
+
+
+def test_a_file_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="No such file"):
+        list(directory(tmp_path / "none.ldif").scan())
+    with pytest.raises(UnreachableError, match="directory"):
+        list(directory(tmp_path).scan())
+    assert results(directory(tmp_path / "none.ldif").write([number("1")])) == [Result.FAILED]
+
+
+@pytest.mark.parametrize(("base", "where"), [("nobody", "(uid=*)"), ("", "uid=*"), ("", "(ou:dn:=x)")])
+def test_a_wrong_base_or_filter_is_a_wrong_file(tmp_path: Path, base: str, where: str) -> None:
+    with pytest.raises(FileError, match=r"^directory\."):
+        directory(tmp_path / "people.ldif", base=base, where=where)
+
+
+def test_a_file_that_changes_while_it_is_read_was_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("".join(f"dn: uid=u{n},dc=example\nuid: u{n}\n\n" for n in range(9)))
+    users = directory(path).scan()
+    next(users)
+    with path.open("a") as file:
+        file.write("dn: uid=late,dc=example\nuid: late\n")
+    with pytest.raises(IncompleteRead, match="changed while"):
+        list(users)
+
+
+def test_what_nobody_knows_compares_to_the_letter_and_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text(
+        "dn: uid=anna,dc=example\nuid: anna\nbadge: Ab\n\n"
+        "dn: uid=bert,dc=example\nuid: bert\nbadge: AB\ndeparted: yes\n"
+    )
+    reader = directory(path, View(("uid", "badge")), where="(&(uid=*)(!(departed=yes)))")
+    info = reader.describe().attributes["badge"]
+    assert (info.known, info.single, info.equality) == (False, True, Equality.CASE_EXACT)
+    assert any("badge" in caution for caution in reader.describe().cautions)
+    assert [user.values["uid"] for user in reader.scan()] == [("anna",)]
+    assert list(reader.find([("badge", "ab")])) == []
+    assert [user.values["uid"] for user in reader.find([("badge", "Ab")])] == [("anna",)]
+
+
+def test_a_misspelt_filter_matches_nobody_and_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\n")
+    reader = directory(path, where="(!(departd=yes))")
+    assert list(reader.scan()) == []
+    assert any("departd" in caution for caution in reader.describe().cautions)
+
+
+def test_a_large_file_streams(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    photo = line("jpegPhoto", bytes(range(256)) * 40)
+    with path.open("w") as file:
+        for n in range(1500):
+            file.write(f"dn: uid=u{n},dc=example\nuid: u{n}\n{photo}\n")
+    assert path.stat().st_size > 20_000_000
+    reader = directory(path)
+    tracemalloc.start()
+    assert sum(1 for _ in reader.scan()) == 1500
+    user = UserRef("uid=u700,dc=example", "uid=u700,dc=example")
+    assert results(reader.write([number("1", user=user)])) == [Result.WRITTEN]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_the_identity_is_the_file_whatever_path_leads_to_it(tmp_path: Path) -> None:
+    path, link = tmp_path / "people.ldif", tmp_path / "link.ldif"
+    path.write_text("")
+    link.symlink_to(path)
+    assert directory(path).describe().identity == directory(link).describe().identity == str(path)
+
+
+# ---------------------------------------------------------------- writing
+
+FILE = b"""# the example company
+version: 1
+
+dn: uid=before,dc=example
+uid: before
+
+# Anna
+dn: uid=anna,
+ dc=example
+uid: anna
+# her number
+EMPLOYEENUMBER:: MQ=
+ =
+jpegPhoto:: AAEC
+Description: one
+description:: dHdv
+description: thr
+ ee
+# the end
+
+# between
+
+dn: uid=after,dc=example
+uid: after"""
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+def test_all_other_lines_are_as_they_were(tmp_path: Path, eol: bytes) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(FILE.replace(b"\n", eol))
+    attributes = (
+        AttributeChange("employeeNumber", ("1",), ("2",)),
+        AttributeChange("description", ("two", "three"), ("t\u00fc",), pattern="t*"),
+        AttributeChange("userPassword", (), (Secret(b"pw"),), secret=True, pattern="*"),
+        AttributeChange("objectClass", (), ("cecAgent",)),
+    )
+    assert results(directory(path).write([Change(ANNA, None, 1, attributes)])) == [Result.WRITTEN]
+    expected = (
+        FILE.replace(b"EMPLOYEENUMBER:: MQ=\n =\n", b"EMPLOYEENUMBER: 2\n")
+        .replace(
+            b"description:: dHdv\ndescription: thr\n ee\n",
+            b"description:: dMO8\nuserPassword: pw\nobjectClass: cecAgent\n",
+        )
+        .replace(b"\n", eol)
+    )
+    assert path.read_bytes() == expected
+
+
+def test_a_line_added_behind_an_unfinished_last_line_stands_on_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(b"dn: uid=anna,dc=example")
+    everyone = directory(path, where="(&)")
+    assert results(everyone.write([number("1")])) == [Result.WRITTEN]
+    assert path.read_bytes() == b"dn: uid=anna,dc=example\nemployeeNumber: 1\n"
+
+
+NAMES = st.sampled_from(["description", "Description", "employeeNumber", "cn", "jpegPhoto", "cn;lang-de", "x-other"])
+ENTRY = st.lists(st.tuples(NAMES, st.binary(max_size=90)), max_size=8)
+
+
+@given(entry=ENTRY, neighbour=ENTRY, new=st.binary(min_size=1, max_size=90), eol=st.sampled_from(["\n", "\r\n"]))
+def test_any_entry_keeps_all_but_what_is_changed(
+    tmp_path_factory: pytest.TempPathFactory,
+    entry: list[tuple[str, bytes]],
+    neighbour: list[tuple[str, bytes]],
+    new: bytes,
+    eol: str,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "people.ldif"
+    others = [line(name, value) for name, value in neighbour]
+    lines = [line(name, value) for name, value in entry if name != "employeeNumber"]
+    ours = [line("userPassword", b"old 1"), line("userPassword", b"old 2")]
+    text = ["dn: uid=bert,dc=example\n", *others, "\n", "dn: uid=anna,dc=example\n", *ours, *lines, "\n"]
+    path.write_bytes("".join(text).replace("\n", eol).encode())
+    old = (Secret(b"old 2"), Secret(b"old 1"))
+    change = AttributeChange("userPassword", old, (Secret(new),), secret=True, pattern="*")
+    assert results(directory(path, where="(&)").write([Change(ANNA, None, 1, (change,))])) == [Result.WRITTEN]
+    kept = [line("userPassword", new)] if new not in (b"old 1", b"old 2") else [line("userPassword", new)]
+    text = ["dn: uid=bert,dc=example\n", *others, "\n", "dn: uid=anna,dc=example\n", *kept, *lines, "\n"]
+    assert path.read_bytes() == "".join(text).replace("\n", eol).encode()
+
+
+DNS = st.lists(
+    st.tuples(st.sampled_from(["uid", "CN", "ou"]), st.text(min_size=1, max_size=12)), min_size=1, max_size=3
+)
+
+
+@given(parts=DNS, value=st.binary(min_size=1, max_size=60))
+def test_any_name_and_any_octets_are_read_found_and_written(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, str]], value: bytes
+) -> None:
+    escaped = ["".join(f"\\{octet:02x}" for octet in text.encode("utf-8", "replace")) for _, text in parts]
+    dn = ",".join(f"{kind}={text}" for (kind, _), text in zip(parts, escaped, strict=True))
+    path = tmp_path_factory.mktemp("any") / "people.ldif"
+    path.write_text(line("dn", dn) + line("userPassword", value))
+    reader = directory(path, where="(userPassword=*)")
+    (user,) = reader.scan()
+    (held,) = user.values["userPassword"]
+    assert user.name == dn
+    assert held == Secret(value)
+    assert [found.id for found in reader.find([("@name", dn)])] == [user.id]
+    assert [found.id for found in reader.find([("@id", user.id)])] == [user.id]
+    assert results(reader.write([number("7", user=user.ref)])) == [Result.WRITTEN]
+    (now,) = reader.read([user.ref])
+    assert now.values == {**user.values, "employeeNumber": ("7",)}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file may become larger than that: the nearest thing to a full disk that needs no disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "people.ldif"
+    path.write_text("".join(f"dn: uid=u{n},dc=example\nuid: u{n}\n\n" for n in range(3000)))
+    return path
+
+
+def user(n: int) -> UserRef:
+    return UserRef(f"uid=u{n},dc=example", f"uid=u{n},dc=example")
+
+
+def test_a_full_disk_half_way_leaves_the_file_as_it_was(many: Path) -> None:
+    before = many.read_bytes()
+    with largest_file(len(before) // 2):
+        outcomes = list(directory(many).write(number("1", user=user(n)) for n in range(100)))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED] * 100
+    assert "as it was" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert os.listdir(many.parent) == [many.name]
+
+
+def test_a_file_that_is_broken_half_way_stays_as_it_was(many: Path) -> None:
+    with many.open("a") as file:
+        file.write("no line of LDIF\n")
+    before = many.read_bytes()
+    outcomes = list(directory(many).write([number("1", user=user(0))]))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert f"{many}:9001" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert os.listdir(many.parent) == [many.name]
+
+
+def test_a_file_that_another_program_has_locked_is_not_written(many: Path) -> None:
+    before = many.read_bytes()
+    with many.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        outcomes = list(directory(many).write([number("1", user=user(0))]))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert "locked" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+
+
+def test_conflicts_alone_do_not_touch_the_file(many: Path) -> None:
+    before = many.stat()
+    outcomes = directory(many).write([number("2", old=("1",), user=user(5)), number("2", user=UserRef("x", "uid=x"))])
+    assert results(outcomes) == [Result.CONFLICT, Result.CONFLICT]
+    assert many.stat() == before or many.stat().st_ino == before.st_ino
+    assert os.listdir(many.parent) == [many.name]
+
+
+def test_what_a_killed_run_left_behind_is_cleared_away(many: Path) -> None:
+    (many.parent / f".{many.name}.new").write_text("half a file with a canary")
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    assert os.listdir(many.parent) == [many.name]
+    assert b"canary" not in many.read_bytes()
+
+
+def test_a_link_is_written_through_and_mode_and_owner_stay(many: Path) -> None:
+    link = many.parent / "link.ldif"
+    link.symlink_to(many.name)
+    many.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(many, 1234, 4321)
+    before = many.stat()
+    assert results(directory(link).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    after = many.stat()
+    assert link.is_symlink()
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    assert b"employeeNumber: 1\n" in many.read_bytes()
+
+
+def append(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("dn: uid=late,dc=example\n")
+
+
+def swap(path: Path) -> None:
+    path.with_suffix(".other").write_text("another file")
+    path.with_suffix(".other").replace(path)
+
+
+@pytest.mark.parametrize("meddle", [append, swap])
+def test_a_file_that_changes_while_it_is_replaced_is_not_replaced(many: Path, meddle: Callable[[Path], None]) -> None:
+    with pytest.raises(ChangedError), Replacement(many) as files:  # noqa: PT012  # the meddling stands between
+        files.new.write(b"what it was to become")
+        meddle(many)
+        expected = many.read_bytes()
+        files.commit()
+    assert many.read_bytes() == expected
+    assert os.listdir(many.parent) == [many.name]
+
+
+def test_no_error_shows_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\nuserPassword:: canary!canary\n")
+    with pytest.raises(ConnectorError) as caught:
+        list(directory(path).scan())
+    assert "canary" not in f"{caught.value!s}{caught.value!r}{caught.value.__cause__!r}"

@@ -1,0 +1,122 @@
+"""The report in a terminal."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from report_samples import outcomes, sample, user
+
+from connector.model import AttributeChange, Outcome, Problem, Refusal, Result, Summary
+from connector.reports import text
+
+
+def test_a_reader_sees_who_gets_what_for_whom_and_by_which_rule() -> None:
+    lines = "".join(text.render(sample())).splitlines()
+    start = lines.index("~ uid=agent1,ou=people,dc=example,dc=org  ← accountCode agent1, workNo 1001, rule 1")
+    assert lines[start + 1 : start + 4] == [
+        "    objectClass: + cecAgent, + SIPIdentity",
+        "    employeeNumber: 1001 → 1002",
+        "    SIPIdentityPassword: (secret) set",
+    ]
+    assert "~ uid=agent2,ou=people,dc=example,dc=org  ← accountCode agent2, workNo 1002, pin" in lines
+    start = lines.index("~ uid=agent3,ou=people,dc=example,dc=org  ← no agent any more (stale)")
+    assert lines[start + 1] == "    SIPIdentitySIPURI: - sip:1@192.0.2.1, - sip:2@192.0.2.1"
+    assert lines[start + 2] == "    SIPIdentityPassword: (secret) cleared"
+
+
+def test_a_value_that_comes_or_goes_is_shown_against_none() -> None:
+    change = replace(
+        sample().changes[0],
+        attributes=(
+            AttributeChange("a", (), ("1",)),
+            AttributeChange("b", ("2",), ()),
+            AttributeChange("c", (), ("",)),
+        ),
+    )
+    shown = "".join(text.render(replace(sample(), changes=(change,))))
+    assert '    a: (none) → 1\n    b: 2 → (none)\n    c: (none) → ""\n' in shown
+
+
+def test_values_that_stay_are_not_shown_as_changes() -> None:
+    change = replace(sample().changes[0], attributes=(AttributeChange("a", ("1", "2"), ("2", "3")),))
+    assert "    a: - 1, + 3\n" in "".join(text.render(replace(sample(), changes=(change,))))
+
+
+def test_a_refused_plan_says_why_whom_and_the_command_that_acknowledges_it() -> None:
+    shown = "".join(text.render(sample()))
+    refused, changes = shown.split("Changes (")[0], shown.split("Changes (")[1]
+    assert "REFUSED\n  clear  1 planned, 0 allowed\n    1 user would lose a value, and 0 may\n" in refused
+    assert "      uid=agent3,ou=people,dc=example,dc=org\n" in refused
+    assert "uid=agent1" not in refused
+    assert f"    cec-connector apply jobs/people.yaml --accept {sample().digest}\n" in refused
+    assert "--accept" not in changes
+
+
+def test_the_command_is_one_that_a_shell_takes_as_it_is_and_another_may_be_named() -> None:
+    assert "apply 'my job.yaml' --accept" in "".join(text.render(replace(sample(), job="my job.yaml")))
+    shown = "".join(text.render(sample(), command="cec-connector undo j.yaml run-1 --apply"))
+    assert "    cec-connector undo j.yaml run-1 --apply --accept sha256:" in shown
+
+
+def test_an_acknowledged_plan_does_not_ask_again() -> None:
+    shown = "".join(text.render(sample(), acknowledged=True))
+    assert "REFUSED, and acknowledged" in shown
+    assert "--accept" not in shown
+
+
+def test_ten_of_many_users_concerned_are_named() -> None:
+    change = sample().changes[1]
+    many = tuple(replace(change, user=user(100 + number)) for number in range(25))
+    plan = replace(sample(), changes=many, refusals=(Refusal("update", 5, 25, "too many"),))
+    refused = "".join(text.render(plan)).split("Changes (")[0]
+    assert "uid=agent109," in refused
+    assert "uid=agent110," not in refused
+    assert "      … and 15 more\n" in refused
+
+
+def test_what_is_not_printed_is_counted() -> None:
+    change, problem = sample().changes[1], Problem("unmatched", "no user")
+    plan = replace(sample(), refusals=(), changes=(change,) * 7, problems=(problem,) * 4)
+    shown = "".join(text.render(plan, most=3))
+    assert shown.count("~ uid=agent2") == 3
+    assert "  … and 4 more: use --report FILE for all\n" in shown
+    assert shown.count("- no user") == 3
+    assert "  … and 1 more: use --report FILE for all\n" in shown
+    assert "more: use" not in "".join(text.render(plan, most=None))
+
+
+def test_a_plan_without_changes_says_that_nothing_would_be_written() -> None:
+    plan = replace(sample(), changes=(), problems=(), refusals=(), cautions=(), summary=Summary(agents=1, matched=1))
+    shown = "".join(text.render(plan))
+    assert "Nothing would be written" in shown
+    assert "Changes" not in shown
+    assert "REFUSED" not in shown
+
+
+def test_the_counts_stand_in_columns() -> None:
+    lines = "".join(text.render(replace(sample(), summary=Summary(agents=123456, matched=7, update=5)))).splitlines()
+    agents, matched = (next(line for line in lines if line.startswith(word)) for word in ("Agents ", "  unmatched "))
+    assert agents.index("123,456") + len("123,456") == matched.index("0") + 1
+    assert agents.endswith("Users")
+    assert matched.split()[2:] == ["update", "5"]
+
+
+def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reason() -> None:
+    shown = "".join(text.ending(sample(), outcomes()))
+    assert "conflict: 1\n  uid=agent1,ou=people,dc=example,dc=org: employeeNumber is 1009 now\n" in shown
+    assert "skipped: 1\n  uid=agent3,ou=people,dc=example,dc=org: the server went away\n" in shown
+    assert "Done in part: 1 user written, 1 not" in shown
+    assert shown in "".join(text.render(sample(), outcomes()))
+
+
+def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:
+    many = [Outcome(user(number), Result.FAILED, "no") for number in range(30)]
+    many += [Outcome(user(number), Result.SKIPPED, "gone") for number in range(30, 60)]
+    shown = "".join(text.ending(sample(), many, most=5))
+    assert shown.count(": no\n") == 30
+    assert shown.count(": gone\n") == 5
+    assert "  … and 25 more" in shown
+
+
+def test_a_huge_value_does_not_flood_the_terminal() -> None:
+    change = replace(sample().changes[0], attributes=(AttributeChange("a", (), ("x" * 100_000,)),))
+    assert len("".join(text.render(replace(sample(), changes=(change,))))) < 5_000

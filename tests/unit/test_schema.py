@@ -1,0 +1,180 @@
+"""What is read out of the schema that a directory publishes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.directories.definitions import read
+from connector.directories.known_schema import known_schema
+from connector.directories.schema import Schema
+from connector.model import Equality, Syntax
+
+SYNTAX = "1.3.6.1.4.1.1466.115.121.1"
+ONE, SYSTEM = "SINGLE-VALUE", "NO-USER-MODIFICATION USAGE directoryOperation"
+TYPES = [
+    f"( 2.5.4.41 NAME 'name' DESC 'its\\27 (own) $ name' EQUALITY caseIgnoreMatch SYNTAX {SYNTAX}.15{{64}} )",
+    "( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )",
+    "( 1.1 NAME 'badge' SUP cn SINGLE-VALUE X-ORIGIN ( 'a' 'b' ) )",
+    f"( 1.2 NAME 'photo' SYNTAX {SYNTAX}.28 )",
+    f"(1.3 NAME 'tight' EQUALITY 2.5.13.5 SYNTAX {SYNTAX}.15)",
+    f"( 1.4 NAME 'stamp' EQUALITY generalizedTimeMatch SYNTAX {SYNTAX}.24 {ONE} {SYSTEM} )",
+    f"( 1.5 NAME 'strange' EQUALITY someNewMatch SYNTAX {SYNTAX}.15 )",
+    f"( 1.6 NAME 'active' SYNTAX '{SYNTAX}.7' SINGLE-VALUE )",
+    "( 1.7 NAME 'big' SYNTAX '1.2.840.113556.1.4.906' )",
+    f"( 1.8 NAME 'exact5' SYNTAX {SYNTAX}.26 )",
+    "( 1.9 NAME 'circle' SUP circle )",
+    f"( 1.10 NAME 'shared' SYNTAX {SYNTAX}.15 COLLECTIVE )",
+    f"( odd-oid NAME 'odd' EQUALITY uuidMatch SYNTAX {SYNTAX}.15 )",
+]
+CLASSES = [
+    "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
+    "( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( cn $ name ) )",
+    "( 3.1 NAME ( 'employee' 'worker' ) SUP person MAY ( 1.1$photo ) )",
+    "( 3.2 NAME 'badged' SUP top AUXILIARY MAY badge )",
+    "( 3.3 NAME 'ring' SUP ring )",
+    "( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )",
+]
+
+
+@pytest.fixture
+def schema() -> Schema:
+    return Schema(TYPES, [text.encode() for text in CLASSES])
+
+
+def test_an_attribute_is_known_by_any_name_number_case_and_option(schema: Schema) -> None:
+    names = ("cn", "CN", "commonName", "2.5.4.3", "cn;lang-de;x-a")
+    assert all(schema.info(name).known for name in names)
+    assert schema.canonical("COMMONNAME;lang-de") == "cn;lang-de"
+    assert schema.canonical("noSuchThing") == "noSuchThing"
+    assert schema.key("commonName;x-b;x-A") == schema.key("2.5.4.3;x-a;X-B") != schema.key("cn")
+
+
+def test_what_a_definition_does_not_say_it_inherits(schema: Schema) -> None:
+    info = schema.info("badge")
+    assert (info.syntax, info.equality, info.max_length) == (Syntax.TEXT, Equality.CASE_IGNORE, 64)
+    assert info.single
+    assert not schema.info("cn").single
+    assert schema.has_equality("badge")
+
+
+@pytest.mark.parametrize(
+    ("name", "syntax", "equality", "has"),
+    [
+        ("photo", Syntax.OCTETS, Equality.OCTETS, False),
+        ("tight", Syntax.TEXT, Equality.CASE_EXACT, True),
+        ("stamp", Syntax.TIME, Equality.TIME, True),
+        ("strange", Syntax.TEXT, Equality.CASE_EXACT, True),
+        ("active", Syntax.BOOLEAN, Equality.BOOLEAN, False),
+        ("big", Syntax.INTEGER, Equality.INTEGER, False),
+        ("exact5", Syntax.IA5, Equality.CASE_EXACT, False),
+        ("circle", Syntax.TEXT, Equality.CASE_IGNORE, False),
+        ("odd", Syntax.TEXT, Equality.UUID, True),
+        ("noSuchThing", Syntax.TEXT, Equality.CASE_EXACT, False),
+    ],
+)
+def test_syntax_and_equality_are_read(schema: Schema, name: str, syntax: Syntax, equality: Equality, has: bool) -> None:
+    info = schema.info(name)
+    assert (info.syntax, info.equality, schema.has_equality(name)) == (syntax, equality, has)
+
+
+def test_what_the_directory_keeps_itself_cannot_be_written(schema: Schema) -> None:
+    assert [name for name in ("stamp", "shared", "cn") if schema.info(name).writable] == ["cn"]
+
+
+def test_classes_allow_what_they_and_their_superclasses_list(schema: Schema) -> None:
+    assert schema.info("cn").classes == {"person", "employee", "worker", "extensibleobject"}
+    assert schema.info("badge").classes == {"employee", "worker", "badged", "extensibleobject"}
+    assert schema.allows(["top", "Person"], "badge") is False
+    assert schema.allows(["WORKER"], "badge") is True
+    assert schema.allows(["person", "BADGED"], "badge") is True
+    assert schema.allows(["person"], "stamp") is True
+    assert schema.allows(["person", "unheardOf"], "badge") is None
+    assert schema.allows(["person"], "noSuchThing") is None
+    assert schema.superclasses("worker") >= {"employee", "person", "top"}
+    assert schema.superclasses("ring") == {"ring", "3.3"}
+
+
+def test_a_content_rule_adds_to_its_class_alone() -> None:
+    rule = "( 2.5.6.6 NAME 'personRule' AUX badged MAY ( photo ) )"
+    schema = Schema(TYPES, CLASSES, [rule])
+    assert schema.allows(["person"], "photo") is True
+    assert schema.allows(["person"], "badge") is False
+
+
+def test_a_class_says_its_kind(schema: Schema) -> None:
+    kinds = [schema.kind(name) for name in ("top", "person", "3.1", "BADGED", "unheardOf")]
+    assert kinds == ["abstract", "structural", "structural", "auxiliary", None]
+
+
+def test_subtypes_fall_under_their_supertype(schema: Schema) -> None:
+    assert schema.falls_under("commonName;lang-de", "name")
+    assert schema.falls_under("cn;lang-de", "CN;lang-DE")
+    assert not schema.falls_under("name", "cn")
+    assert not schema.falls_under("cn", "cn;lang-de")
+    assert schema.falls_under("noSuchThing;x-a", "NOSUCHTHING")
+
+
+@pytest.mark.parametrize("junk", ["", "(", "()", "( )", "( 1.2", "1.2 NAME 'x'", "( 1.2 NAME 'x", "( ( 1.2 ) )"])
+def test_what_cannot_be_read_is_skipped_and_counted(junk: str) -> None:
+    schema = Schema([junk, *TYPES], [junk.encode(), *CLASSES])
+    assert not schema.info("x").known
+    assert schema.info("cn").classes
+    assert schema.skipped >= 1
+
+
+@given(st.text(alphabet="()$' \nNAMESUP12.x\u20ac", max_size=40))
+def test_reading_is_total(junk: str) -> None:
+    read(junk)
+    schema = Schema([junk, f"( 9.9 NAME 'x' {junk} )", *TYPES], [junk, f"( 8.8 NAME 'y' {junk} )", *CLASSES])
+    for name in ("x", "cn", "9.9", junk):
+        schema.info(name)
+        schema.allows(["y", "person"], name)
+    schema.kind("y")
+    assert schema.skipped <= 4
+
+
+def test_thousands_of_definitions_are_read_only_when_asked_for() -> None:
+    types = [f"( 1.2.{number} NAME 'a{number}' SUP cn ( broken )" for number in range(2000)]
+    schema = Schema([*types, *TYPES])
+    assert schema.info("cn").known
+    assert schema.skipped == 0
+    assert not schema.info("a7").known
+    assert schema.skipped == 1
+
+
+DEPLOYED = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
+
+
+@pytest.mark.parametrize("name", ["h350", "cec-agent"])
+def test_the_built_in_schema_agrees_with_the_one_that_is_deployed(name: str) -> None:
+    text = (DEPLOYED / f"{name}.ldif").read_text().replace("\n ", "")
+    pattern = r"^olc{}: (?:\{{\d+\}})?(.*)$"
+    types = re.findall(pattern.format("AttributeTypes"), text, re.MULTILINE)
+    classes = re.findall(pattern.format("ObjectClasses"), text, re.MULTILINE)
+    deployed, known = Schema(types, classes), known_schema()
+    names = re.findall(r"NAME '(\w+)'", " ".join(types))
+    assert len(names) == len(types) > 1
+    for attribute in names:
+        ours, theirs = known.info(attribute), deployed.info(attribute)
+        assert ours.known, attribute
+        assert known.canonical(attribute) == attribute
+        assert (ours.syntax, ours.equality, ours.single, ours.max_length) == (
+            theirs.syntax,
+            theirs.equality,
+            theirs.single,
+            theirs.max_length,
+        ), attribute
+        assert ours.classes >= theirs.classes, attribute
+
+
+def test_every_built_in_definition_is_sound() -> None:
+    schema = known_schema()
+    listed = [name for definition in schema._classes for name in schema._allowed(definition) if name != "*"]
+    assert [name for name in listed if not schema.info(name).known] == []
+    assert all(schema.info(definition.oid).known for definition in schema._types)
+    assert schema.skipped == 0

@@ -1,0 +1,98 @@
+"""The JSON Schemas say all that the files may say, and what the documentation shows is what the loader takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from connector.settings import job as jobs
+from connector.settings import mapping as mappings
+from connector.settings.schemas import schema
+
+ROOT = Path(__file__).parents[2]
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a schema."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from parts(inner)
+
+
+@pytest.mark.parametrize("kind", ["job", "mapping"])
+def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal["job", "mapping"]) -> None:
+    whole = json.loads(json.dumps(schema(kind)))
+    assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert whole["title"] == f"cec-connector {kind}"
+    shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict)]
+    assert len(shapes) >= 3
+    for shape in shapes:
+        assert shape["additionalProperties"] is False
+        assert shape["description"]
+        assert all(one.get("description") for one in shape["properties"].values()), shape["title"]
+
+
+def test_the_schema_of_a_job_names_every_key() -> None:
+    shapes = schema("job")["$defs"]
+    for model in (jobs.CecSource, jobs.FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, jobs.SecretRef):
+        assert set(shapes[model.__name__]["properties"]) == set(model.model_fields)
+    assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
+    assert shapes["SecretRef"]["oneOf"] == [{"required": ["env"]}, {"required": ["file"]}]
+
+
+def test_defaults_are_written_as_a_file_would() -> None:
+    whole = schema("job")
+    limits = whole["$defs"]["Limits"]["properties"]
+    assert [limits[name]["default"] for name in ("update", "clear", "secret", "agents_drop")] == [
+        "20%",
+        10,
+        None,
+        "10%",
+    ]
+    assert whole["properties"]["limits"]["default"] == {
+        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%",
+    }  # fmt: skip
+    assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
+
+
+def test_the_schema_of_a_mapping_takes_both_forms_of_an_attribute() -> None:
+    attributes = schema("mapping")["properties"]["attributes"]
+    forms = attributes["additionalProperties"]["anyOf"]
+    assert forms == [{"type": "string"}, {"$ref": "#/$defs/AttributeShape"}]
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_every_whole_job_of_the_documentation_is_read(tmp_path: Path) -> None:
+    for name in ("agents.json", "people.ldif", "ldap-ca.pem", "pins.csv", "never.csv"):
+        (tmp_path / name).touch()
+    whole = [text for text in examples("job-file.md") if re.search(r"^source:", text, re.MULTILINE)]
+    assert len(whole) >= 2
+    for text in whole:
+        (tmp_path / "job.yaml").write_text(text)
+        jobs.load(tmp_path / "job.yaml")
+
+
+def test_every_whole_mapping_of_the_documentation_is_read(tmp_path: Path) -> None:
+    whole = [text for text in examples("mapping-file.md") if text.startswith("match:")]
+    assert whole
+    for text in whole:
+        (tmp_path / "own.yaml").write_text(text)
+        mappings.load("own.yaml", tmp_path / "job.yaml")
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"), [("job-file.md", "job"), ("mapping-file.md", "mapping")], ids=["job", "mapping"]
+)
+def test_the_documentation_names_every_key(page: str, kind: Literal["job", "mapping"]) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    keys = {key for part in parts(schema(kind)) for key in part.get("properties", {}) if key != "type"}
+    assert {key for key in keys if f"`{key}`" not in text} == set()

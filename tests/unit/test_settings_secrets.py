@@ -1,0 +1,82 @@
+"""Secrets are fetched from where the job says, whole, or the job's line is named; they are never shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connector.errors import FileError
+from connector.settings.job import SecretRef
+from connector.settings.secrets import MAX_BYTES, resolve
+
+WHERE = "job.yaml:4"
+
+
+def fault(ref: SecretRef) -> str:
+    with pytest.raises(FileError) as caught:
+        resolve(ref, "the app key", WHERE)
+    assert caught.value.where == WHERE
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def test_a_variable_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CEC_KEY", " s3cret\n")
+    secret = resolve(SecretRef(env="CEC_KEY"), "the app key", WHERE)
+    assert secret.reveal() == " s3cret\n"
+    assert "s3cret" not in repr(secret)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"s3cret", "s3cret"),
+        (b"s3cret\n", "s3cret"),
+        (b"s3cret\r\n", "s3cret"),
+        (b"s3cret\n\n", "s3cret\n"),
+        (b" s3cret ", " s3cret "),
+        ("\ufeffsécret\n".encode(), "sécret"),
+        (b"x" * MAX_BYTES, "x" * MAX_BYTES),
+    ],
+)
+def test_a_file_is_taken_without_its_last_line_break(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    assert resolve(SecretRef(file=tmp_path / "secret"), "the app key", WHERE).reveal() == expected
+
+
+def test_a_variable_that_is_missing_or_empty_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CEC_KEY", raising=False)
+    assert fault(SecretRef(env="CEC_KEY")) == "job.yaml:4: the app key: environment variable CEC_KEY is not set"
+    monkeypatch.setenv("CEC_KEY", "")
+    assert fault(SecretRef(env="CEC_KEY")) == "job.yaml:4: the app key: environment variable CEC_KEY is empty"
+    monkeypatch.setitem(os.environb, b"CEC_KEY", b"s3cret\xff")
+    assert fault(SecretRef(env="CEC_KEY")) == (
+        "job.yaml:4: the app key: environment variable CEC_KEY is not UTF-8 text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "there is no such file"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"s3cret\xff", "1: is not UTF-8 text"),
+        (b"s3cret" * MAX_BYTES, "is larger than 65,536 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    said = fault(SecretRef(file=path))
+    assert said.startswith(f"job.yaml:4: the app key: {path}")
+    assert said.endswith(expected)
+    assert "s3cret" not in said
+
+
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    assert fault(SecretRef(file=tmp_path)).endswith("cannot be read: Is a directory")

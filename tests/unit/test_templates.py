@@ -1,0 +1,110 @@
+"""Templates: fields, transforms from a closed table, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.model import Agent, Secret, Tenant
+from connector.reconcile.templates import TRANSFORMS, Template, TemplateError
+
+TENANT = Tenant([], sip_service_ip="192.0.2.1", sip_service_port="5060")
+AGENT = Agent(1001, "Ann_Sample", "7001", Secret("canary"))
+
+
+def rendered(text: str, agent: Agent = AGENT, tenant: Tenant = TENANT) -> object:
+    return Template.parse(text).bind(tenant)(agent)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{accountCode}", "Ann_Sample"),
+        ("{workNo}", "1001"),
+        ("{accountCode|lower}@example.org", "ann_sample@example.org"),
+        ("{accountCode|upper}", "ANN_SAMPLE"),
+        ("sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", "sip:7001@192.0.2.1:5060"),
+        ("{workNo|pad:6}", "001001"),
+        ("{workNo|pad:2}", "1001"),
+        ("{accountCode|replace:'_':'.'|lower}", "ann.sample"),
+        ("{accountCode|before:_}", "Ann"),
+        ("{accountCode|before:@}", "Ann_Sample"),
+        ("{accountCode|after:_}", "Sample"),
+        ("{accountCode|first:3}", "Ann"),
+        ("{workNo|last:2}", "01"),
+        ("{accountCode|digits}", None),
+        ("{accountCode|after:@}", None),
+        ("{{{workNo}}}", "{1001}"),
+        ("{accountCode|replace:'n':'{'}", "A{{_Sample"),
+        ("{accountCode|replace:'a':':'}", "Ann_S:mple"),
+    ],
+)
+def test_a_template_renders(text: str, value: str | None) -> None:
+    assert rendered(text) == value
+
+
+def test_an_absent_field_leaves_no_value_unless_a_default_stands_in() -> None:
+    bare = Agent(1001, "x")
+    assert rendered("{sipAccount}", bare) is None
+    assert rendered("sip:{sipAccount}@x", bare) is None
+    assert rendered("sip:{sipAccount|default:none}@x", bare) == "sip:none@x"
+    assert rendered("{sipServiceIp}", tenant=Tenant([])) is None
+    assert rendered("{sipServiceIp|default:192.0.2.9}", tenant=Tenant([])) == "192.0.2.9"
+
+
+def test_missing_tenant_fields_are_named() -> None:
+    template = Template.parse("sip:{sipAccount}@{sipServiceIp}:{sipServicePort|default:5060}")
+    assert template.missing(Tenant([])) == {"sipServiceIp"}
+    assert template.missing(TENANT) == frozenset()
+
+
+def test_whatever_names_the_password_is_a_secret() -> None:
+    for text in ("{sipPwd}", "x{sipPwd}", "{sipPwd|upper}"):
+        value = rendered(text)
+        assert isinstance(value, Secret)
+        assert "canary" not in f"{value} {value!r}".lower()
+    assert rendered("{sipPwd|upper}") == Secret("CANARY")
+    assert rendered("{sipPwd}", Agent(1, "x")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty template"),
+        ("{", "not closed"),
+        ("}", "closing brace"),
+        ("{workno}", "no field 'workno'"),
+        ("{workNo:3}", "no field"),
+        ("{workNo|shell}", "no transform 'shell'"),
+        ("{workNo|pad}", "takes 1 argument"),
+        ("{workNo|pad:0}", "from 1 to 64"),
+        ("{workNo|pad:99999999999}", "from 1 to 64"),
+        ("{workNo|replace:'a}", "not closed"),
+        ("{workNo|before:}", "empty argument"),
+        ("{workNo{x}}", "not closed"),
+    ],
+)
+def test_a_faulty_template_says_what_is_wrong(text: str, why: str) -> None:
+    with pytest.raises(TemplateError, match=why):
+        Template.parse(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_parses_or_is_a_template_error(text: str) -> None:
+    try:
+        Template.parse(text).bind(TENANT)(AGENT)
+    except TemplateError:
+        return
+
+
+@given(st.text(alphabet="{}|:'abc", max_size=30))
+def test_the_syntax_alone_is_total_too(text: str) -> None:
+    try:
+        Template.parse(text)
+    except TemplateError:
+        return
+
+
+def test_every_transform_is_documented() -> None:
+    assert all(transform.does for transform in TRANSFORMS.values())
