@@ -181,7 +181,8 @@ class Description(Struct, frozen=True):
 
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
-    (RFC 4511 §4.10). `names`: how user names compare. `cautions`: sentences for the report.
+    (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written. `names`: how user names compare.
+    `cautions`: sentences for the report.
     """
 
     kind: str
@@ -190,6 +191,7 @@ class Description(Struct, frozen=True):
     names: Equality = Equality.DN
     atomic: bool = False
     compares: bool = False
+    closed: bool = False
     cautions: tuple[str, ...] = ()
 
     def equality(self, attribute: str) -> Equality:

@@ -22,7 +22,7 @@ def command(
     log_level: str | None, job: Path, only: tuple[str, ...], reports: tuple[Path, ...], accept: str | None
 ) -> int:
     """Draw the plan of JOB, and write it to the directory unless a limit refuses it."""
-    show = Shower(job, reports)
+    show = Shower(job, reports, accept=accept)
     with wet(job, lambda name: watchers(name, log_level)) as parts:
         run = wet_run(parts, show, only, accept)
         code = exit_code(run)

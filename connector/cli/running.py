@@ -36,12 +36,15 @@ report_option = click.option(
 class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some."""
 
-    def __init__(self, job: Path, reports: Sequence[Path], save: Path | None = None) -> None:
+    def __init__(
+        self, job: Path, reports: Sequence[Path], *, save: Path | None = None, accept: str | None = None
+    ) -> None:
         from connector.reports import renderer
 
         self._command = f"cec-connector apply {shlex.quote(str(job))}"
         self._reports = [(path, renderer(path.suffix)) for path in reports]
         self._save = save
+        self._accept = accept
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
@@ -51,7 +54,10 @@ class Shower:
             write_out(path, render(plan, outcomes))
         if self._save is not None and outcomes is None:
             save(self._save, plan)
-        lines = text.render(plan, command=self._command) if outcomes is None else text.ending(plan, outcomes)
+        if outcomes is None:
+            lines = text.render(plan, command=self._command, acknowledged=self._accept == plan.digest)
+        else:
+            lines = text.ending(plan, outcomes)
         for line in lines:
             sys.stdout.write(line)
         sys.stdout.flush()

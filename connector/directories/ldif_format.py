@@ -21,6 +21,7 @@ from connector.reports.ldif_lines import line
 
 _DESCRIPTION: Final = re.compile(rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*")
 _DN_NAMES: Final = frozenset({b"dn", b"DN", b"Dn", b"dN"})
+_CHANGE_NAMES: Final = frozenset({b"changetype", b"control"})
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = 0x20
 _COMMENT: Final = 0x23
@@ -91,8 +92,6 @@ class Format:
         first = attributes.pop(0)
         if first.name not in _DN_NAMES:
             raise self.error(block.number + first.start, _no_dn(first.name))
-        if attributes and attributes[0].name.lower() in (b"changetype", b"control"):
-            raise self.error(block.number + attributes[0].start, "a change record; this file has to hold entries")
         for attribute in attributes:
             if attribute.name in _DN_NAMES:
                 raise self.error(
@@ -134,7 +133,10 @@ class Format:
             if block.number == 1 and start == 0:
                 logical = logical.removeprefix(_BOM)
             if logical and logical[0] != _COMMENT:
-                found.append(self._split(block, logical, start, place))
+                attribute = self._split(block, logical, start, place)
+                if found and found[-1].name in _DN_NAMES and attribute.name.lower() in _CHANGE_NAMES:
+                    raise self.error(block.number + start, "a change record; this file has to hold entries")
+                found.append(attribute)
         return found
 
     def _split(self, block: Block, logical: bytes, start: int, stop: int) -> Attribute:

@@ -19,7 +19,7 @@ class Reader(Protocol):
     """
 
     def describe(self) -> Description:
-        """What the directory is, what it can do, and what it says of every attribute of the view."""
+        """What the directory is, what it can do, and what it says of every attribute of the view; asked for once."""
 
     def size(self) -> int | None:
         """About how many users there are, cheaply; None where the directory cannot tell."""

@@ -58,7 +58,11 @@ class Differ:
         self._infos = description.attributes
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted = []
-        faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, self._infos[rule.name]))]
+        faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
+        for number, rule in enumerate(mapping.match, start=1):
+            if not description.attributes[rule.directory].known and description.closed:
+                why = f"match rule {number}: the directory's schema has no attribute {rule.directory}"
+                faults.append(f"{mapping.where}: {why}")
         if faults:
             raise FileError("\n".join(faults))
         missing: dict[str, list[str]] = {}
@@ -171,9 +175,12 @@ def _fault(rule: AttributeRule, agent: Agent, user: User, why: str) -> Problem:
     return Problem("value", why, agent=ref, users=(user.name,), attribute=rule.name)
 
 
-def _forbidden(mapping: Mapping, rule: AttributeRule, info: AttributeInfo) -> str | None:
+def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
     """Why the directory's schema forbids this rule, with the mapping's line."""
-    if not info.single and rule.owns is None:
+    info = description.attributes[rule.name]
+    if not info.known and description.closed:
+        why = f"the directory's schema has no attribute {rule.name}: load its schema, or take the line out"
+    elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
     elif not info.writable:
         why = f"{rule.name} cannot be written: the directory keeps it itself"

@@ -9,14 +9,14 @@ from typing import Final
 WIDTH: Final = 76
 """Columns of a line, the one of a continuation's leading space included (RFC 2849, note 2)."""
 
-_SAFE: Final = re.compile(rb"(?![ :<])[\x01-\x09\x0b\x0c\x0e-\x7f]*(?<! )", re.DOTALL)
+_SAFE: Final = re.compile(rb"(?![ :<])[\x20-\x7e]*(?<! )")
 
 
 def line(attribute: str, value: str | bytes) -> str:
     r"""`attribute: value` with its line break, in Base64 (`::`) where the value is no SAFE-STRING (RFC 2849).
 
-    So is a value that ends with a space (note 8), or that is not ASCII, however readable it would be: every reader
-    takes it, and no editor, diff or mail gateway alters it on the way.
+    So is a value that ends with a space (note 8), is not ASCII, or has control characters, though some would be
+    allowed: every reader takes it, no editor or mail gateway alters it on the way, and no terminal obeys it.
     """
     octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if _SAFE.fullmatch(octets):

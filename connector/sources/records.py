@@ -134,10 +134,10 @@ def _suspicious(text: bytes) -> bool:
     """Whether a string in it may hold a character that is not welcome, escaped or in UTF-8."""
     if DELETE in text or (not text.isascii() and any(mark in text for mark in UNWELCOME)):
         return True
-    if b"\\" not in text:
+    if ESCAPED.search(text) is None:
         return False
-    text = text.replace(rb"\\", b"")  # so that what follows a backslash that is left is what it escapes
-    return ESCAPED.search(text) is not None
+    # An escaped backslash may stand before such a letter: without those, a backslash that is left escapes what follows.
+    return ESCAPED.search(text.replace(rb"\\", b"")) is not None
 
 
 def _batches(items: list[T]) -> Iterator[list[T]]:

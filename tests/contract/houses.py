@@ -6,13 +6,19 @@ import base64
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif import LdifDirectory
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
-from connector.model import View
+from connector.model import Secret, View
+from connector.settings.job import LdapDirectory as LdapSettings
 from connector.settings.job import LdifDirectory as LdifSettings
+from connector.settings.job import SecretRef
+
+if TYPE_CHECKING:
+    from slapd import Slapd
 
 Values = Mapping[str, Sequence[str | bytes]]
 PEOPLE = "(objectClass=inetOrgPerson)"
@@ -131,3 +137,50 @@ class LdifHouse:
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         values = records(self.path.read_bytes())[dn]
         return {name: some for name, some in values.items() if name != "entryuuid"}
+
+
+class LdapHouse:
+    """Entries of a real OpenLDAP, below a unit of their own; the program has an ordinary account there."""
+
+    SYNC = "uid=sync,ou=services,dc=example,dc=org"
+    PASSWORD = "sync-pass"
+
+    def __init__(self, server: Slapd, number: int) -> None:
+        self.server = server
+        self.base = f"ou=house{number},ou=people,dc=example,dc=org"
+        self._opened: list[Directory] = []
+        server.add(record(self.base, {"objectClass": ["organizationalUnit"], "ou": [f"house{number}"]}))
+
+    def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
+        settings = LdapSettings(
+            type="ldap",
+            urls=[self.server.ldaps_url],
+            bind_dn=self.SYNC,
+            password=SecretRef(env="LDAP_PASSWORD"),
+            ca_file=self.server.ca,
+            base=self.base if base is None else base,
+            filter=where,
+        )
+        self._opened.append(LdapDirectory(settings, Secret(self.PASSWORD), view))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for directory in self._opened:
+            directory.close()
+
+    def put(self, dn: str, values: Values) -> None:
+        self.server.add(record(dn, values))
+
+    def _modify(self, dn: str, *lines: str) -> None:
+        self.server.modify("\n".join([record(dn, {}).rstrip("\n"), *lines]) + "\n")
+
+    def replace(self, dn: str, attribute: str, values: Sequence[str | bytes]) -> None:
+        lines = [f"{attribute}:: {base64.b64encode(octets(value)).decode()}" for value in values]
+        self._modify(dn, "changetype: modify", f"replace: {attribute}", *lines, "-")
+
+    def delete(self, dn: str) -> None:
+        self._modify(dn, "changetype: delete")
+
+    def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
+        (entry,) = records(self.server.search("-s", "base", "(objectClass=*)", "*", base=dn)).values()
+        return entry

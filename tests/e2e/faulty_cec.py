@@ -72,11 +72,11 @@ def deflated(body: bytes) -> Fault:
     return status(200, zlib.compress(body), Content_Encoding="deflate")
 
 
-def cut(body: bytes, announced: int, **headers: str) -> Fault:
-    """The connection ends after `body`, of which there should have been more."""
+def cut(body: bytes, announced: int) -> Fault:
+    """The connection ends after `body`, of which there should have been more: `announced` octets."""
 
     def fault(request: Request) -> None:
-        status(200, body, Content_Length=str(announced), **headers)(request)
+        status(200, body, Content_Length=str(announced))(request)
         request.close_connection = True
 
     return fault

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import sqlite3
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,20 @@ def test_doubles_and_contested_users_are_left_alone_and_named(job: Job) -> None:
 
 
 def test_hostile_values_reach_the_directory_as_they_are(job: Job) -> None:
-    hostile = ['*)(uid=*', "a,b+c=d\\", '"quoted"', " spaced ", "#hash", "j\u00fcrgen", "ju\u0308rgen", "=cmd|' /C calc'!A0"]
+    hostile = [
+        "*)(uid=*",
+        "a,b+c=d\\",
+        '"quoted"',
+        " spaced ",
+        "#hash",
+        "j\u00fcrgen",
+        "ju\u0308rgen",
+        "=cmd|' /C calc'!A0",
+    ]
     job.write("mapping.yaml", MAPPING.replace("directory: uid", "directory: employeeType"))
     people = "".join(
-        person(number).replace("mail:", f"employeeType:: {_base64(code)}\nmail:") for number, code in enumerate(hostile, 1)
+        person(number).replace("mail:", f"employeeType:: {_base64(code)}\nmail:")
+        for number, code in enumerate(hostile, 1)
     )
     job.write("people.ldif", people)
     job.agents([agent(number, accountCode=code) for number, code in enumerate(hostile, 1)])
@@ -224,8 +235,6 @@ def test_hostile_values_reach_the_directory_as_they_are(job: Job) -> None:
 
 
 def _base64(text: str) -> str:
-    from base64 import b64encode
-
     return b64encode(text.encode()).decode()
 
 
@@ -235,7 +244,10 @@ def test_pins_and_the_never_list(job: Job) -> None:
     job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
     job.agents([agent(1), agent(2, accountCode="external"), agent(3), agent(4), agent(5, accountCode="lost")])
     planned = job.plan()
-    assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [("user1", 1), ("external", 0)]
+    assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [
+        ("user1", 1),
+        ("external", 0),
+    ]
     assert [problem["kind"] for problem in planned["problems"]] == ["pin", "never", "never"]
 
 

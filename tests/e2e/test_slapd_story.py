@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from program import Ended, program
@@ -202,7 +207,12 @@ def test_secrets_that_may_not_be_read_converge_and_their_drift_is_found(tmp_path
         world = World(tmp_path / "job", server, cec)
         world.run("apply")
         assert world.plan("--fail-on-changes")["changes"] == []
-        world.cec.document = tenant([agent(number, sipPwd=f"canary-new-{number}" if number == 2 else f"canary-{number}") for number in range(1, 6)])
+        world.cec.document = tenant(
+            [
+                agent(number, sipPwd=f"canary-new-{number}" if number == 2 else f"canary-{number}")
+                for number in range(1, 6)
+            ]
+        )
         (change,) = world.plan()["changes"]
         assert change["user"]["name"] == f"uid=agent002,{PEOPLE}"
         assert [(each["name"], each["secret"]) for each in change["attributes"]] == [("SIPIdentityPassword", "set")]
@@ -219,71 +229,140 @@ def test_an_attribute_that_may_not_be_read_is_unknown_and_named_once(tmp_path: P
     ):
         world = World(tmp_path / "job", server, cec)
         planned = world.plan()
-        assert [problem["attribute"] for problem in planned["problems"] if problem["kind"] == "unreadable"] == ["cecWorkNo"]
+        assert [problem["attribute"] for problem in planned["problems"] if problem["kind"] == "unreadable"] == [
+            "cecWorkNo"
+        ]
         assert all(each["name"] != "cecWorkNo" for change in planned["changes"] for each in change["attributes"])
         world.run("apply")
         assert world.plan()["changes"] == []
         assert b"cecWorkNo: 3" in server.search("(uid=agent003)")
 
 
+class Proxy:
+    """Hands connections on to a server, under another address; cuts each after so many octets of answers."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1", octets: int = 1 << 40) -> None:
+        self.passed = 0
+        self._target, self._octets = port, octets
+        self._listening = socket.create_server((host, 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listening.accept()
+                there = socket.create_connection(("127.0.0.1", self._target))
+                threading.Thread(target=self._copy, args=(here, there), daemon=True).start()
+                threading.Thread(target=self._answers, args=(there, here), daemon=True).start()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def _answers(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(min(65536, self._octets - self.passed)):
+                target.sendall(data)
+                self.passed += len(data)
+            target.shutdown(socket.SHUT_RDWR)
+            source.shutdown(socket.SHUT_RDWR)
+
+
+def job(old: str, new: str) -> Callable[[World], dict[str, str]]:
+    """A fault in the job file."""
+
+    def prepare(world: World) -> dict[str, str]:
+        world.job((old, new))
+        return {}
+
+    return prepare
+
+
+def _wrong_password(world: World) -> dict[str, str]:
+    assert world.folder.exists()
+    return {"LDAP_PASSWORD": "not-the-password"}
+
+
+def _unknown_authority(world: World) -> dict[str, str]:
+    other = another_authority(world.folder / "other.pem")
+    world.job((f"ca_file: {world.server.ca}\n  base", f"ca_file: {other}\n  base"))
+    return {}
+
+
+def _wrong_app_secret(world: World) -> dict[str, str]:
+    (world.folder / "app-secret").write_text("not-the-secret")
+    return {}
+
+
+def _nobody_there(world: World) -> dict[str, str]:
+    world.job(ldap="ldaps://127.0.0.1:1")
+    return {}
+
+
+def _plain_ldap(world: World) -> dict[str, str]:
+    world.job(ldap=world.server.url)
+    return {}
+
+
+def _plain_http(world: World) -> dict[str, str]:
+    world.job((world.cec.url, "http://cec.example.org"))
+    return {}
+
+
+def _unknown_attribute(world: World) -> dict[str, str]:
+    (world.folder / "mapping.yaml").write_text(
+        'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
+        '  cecAccountCode: "{accountCode}"\n  noSuchAttribute: "{workNo}"\nobject_classes: [cecAgent]\n'
+    )
+    world.job(("openldap-h350", "mapping.yaml"))
+    return {}
+
+
 @pytest.mark.parametrize(
-    ("what", "code", "said"),
+    ("prepare", "code", "said"),
     [
-        ("wrong password", 1, "credentials"),
-        ("unknown authority", 1, "ca_file"),
-        ("host name mismatch", 1, "host name"),
-        ("nobody there", 1, "127.0.0.1:1"),
-        ("wrong app secret", 1, "app"),
-        ("plain http", 78, "allow_plaintext"),
-        ("plain ldap", 78, "allow_plaintext"),
-        ("secret in clear", 78, "{env: NAME}"),
-        ("missing variable", 78, "CEC_APP_KEY"),
-        ("no such base", 1, "ou=nowhere"),
-        ("bad filter", 78, "filter"),
-        ("unknown attribute", 78, "mapping.yaml:5"),
+        (_wrong_password, 1, "invalidCredentials"),
+        (_unknown_authority, 1, "ca_file"),
+        (_nobody_there, 1, "127.0.0.1:1"),
+        (_wrong_app_secret, 1, "app"),
+        (_plain_http, 78, "allow_plaintext"),
+        (_plain_ldap, 78, "allow_plaintext"),
+        (job("{env: LDAP_PASSWORD}", "hunter2-canary"), 78, "{env: NAME}"),
+        (job("CEC_APP_KEY", "CEC_APP_KEY_2"), 78, "CEC_APP_KEY_2"),
+        (job(f"base: {PEOPLE}", "base: ou=nowhere,dc=example,dc=org"), 1, "ou=nowhere"),
+        (job("(objectClass=inetOrgPerson)", '"(objectClass=inetOrgPerson"'), 78, "filter"),
+        (_unknown_attribute, 78, "mapping.yaml:5"),
     ],
 )
 def test_each_fault_is_told_with_its_place_and_nothing_is_written(
-    world: World, what: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+    world: World, prepare: Callable[[World], dict[str, str]], code: int, said: str
 ) -> None:
-    env: dict[str, str] = {}
-    if what == "wrong password":
-        env["LDAP_PASSWORD"] = "not-the-password"
-    elif what == "unknown authority":
-        other = another_authority(world.folder / "other.pem")
-        world.job((f"ca_file: {world.server.ca}\n  base", f"ca_file: {other}\n  base"))
-    elif what == "host name mismatch":
-        world.job(ldap=world.server.ldaps_url.replace("localhost", "127.0.0.2"))
-        world.server.stop()
-        world.server.restart()
-    elif what == "nobody there":
-        world.job(ldap="ldaps://127.0.0.1:1")
-    elif what == "wrong app secret":
-        (world.folder / "app-secret").write_text("not-the-secret")
-    elif what == "plain http":
-        world.job((world.cec.url, "http://cec.example.org"))
-    elif what == "plain ldap":
-        world.job(ldap=world.server.url)
-    elif what == "secret in clear":
-        world.job(("{env: LDAP_PASSWORD}", "hunter2-canary"))
-    elif what == "missing variable":
-        world.job(("CEC_APP_KEY", "CEC_APP_KEY_2"))
-    elif what == "no such base":
-        world.job((f"base: {PEOPLE}", "base: ou=nowhere,dc=example,dc=org"))
-    elif what == "bad filter":
-        world.job(("(objectClass=inetOrgPerson)", '"(objectClass=inetOrgPerson"'))
-    elif what == "unknown attribute":
-        (world.folder / "mapping.yaml").write_text(
-            'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
-            '  cecAccountCode: "{accountCode}"\n  noSuchAttribute: "{workNo}"\nobject_classes: [cecAgent]\n'
-        )
-        world.job(("openldap-h350", "mapping.yaml"))
+    env = prepare(world)
     before = world.everything()
     ended = world.try_("apply", **env)
     assert ended.code == code, ended.said
     assert said in ended.err
-    assert "Traceback" not in ended.err
     assert "unexpected" not in ended.err
+    assert world.everything() == before
+
+
+def test_a_certificate_for_another_host_name_is_not_trusted(world: World) -> None:
+    with Proxy(world.server.tls_port, "127.0.0.2") as proxy:
+        world.job(ldap=f"ldaps://127.0.0.2:{proxy.port}")
+        before = world.everything()
+        ended = world.run("apply", code=1)
+    assert "127.0.0.2" in ended.err
+    assert "host name" in ended.err
     assert world.everything() == before
 
 
@@ -312,8 +391,43 @@ def test_a_server_that_goes_away_leaves_a_run_in_part_that_the_next_one_finishes
     assert world.plan()["changes"] == []
 
 
-def test_the_process_list_never_shows_a_secret(world: World) -> None:
-    """Secrets come by environment and file, so that no argument could carry one."""
-    ended = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True)
+def through(world: World, octets: int, command: str, *options: str) -> tuple[Ended, int]:
+    """One command through a proxy that cuts its connection after so many octets; how many passed."""
+    with Proxy(world.server.port, octets=octets) as proxy:
+        world.job(("  base:", "  allow_plaintext: true\n  base:"), ldap=f"ldap://127.0.0.1:{proxy.port}")
+        ended = world.try_(command, *options)
+    world.job()
+    return ended, proxy.passed
+
+
+@pytest.mark.parametrize("cut", [-300, -30, 30, 100, 300, 400, 3000, 6000])
+def test_a_connection_cut_at_any_moment_is_told_and_the_next_run_finishes(world: World, cut: int) -> None:
+    """The server's answers are cut off around the end of planning: before it, while writing, while reading back."""
+    whole, planning = through(world, 1 << 40, "plan")
+    assert whole.code == 0
+    ended, _ = through(world, planning + cut, "apply", "--report", "cut.json")
+    assert ended.code == (1 if cut < 0 else 4), ended.said
+    assert "unexpected" not in ended.err
+    if cut > 0:
+        outcomes = json.loads((world.folder / "cut.json").read_text())["outcomes"]
+        assert len(outcomes) == 20
+        assert all(outcome["why"] for outcome in outcomes if outcome["outcome"] != "written")
     world.run("apply")
-    assert "canary" not in ended.stdout
+    assert world.plan()["changes"] == []
+    assert world.plan()["summary"]["matched"] == 20
+
+
+def test_the_process_list_never_shows_a_secret(world: World) -> None:
+    arguments = [sys.executable, "-m", "connector", "apply", "job.yaml"]
+    seen = set()
+    with subprocess.Popen(
+        arguments, cwd=world.folder, env={**os.environ, **SECRETS}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as running:
+        while running.poll() is None:
+            with contextlib.suppress(OSError):
+                seen.add(Path(f"/proc/{running.pid}/cmdline").read_bytes())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(0.02)
+    assert running.returncode == 0
+    assert any(b"apply" in line for line in seen)
+    assert not [line for line in seen if b"canary" in line or b"demo-" in line or SYNC_PASSWORD.encode() in line]

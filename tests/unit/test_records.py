@@ -242,7 +242,9 @@ texts = st.one_of(
     st.text('ab"\\/\u0000\n\u007f\u0085é\u2028\ufffe\ufffd😀', max_size=6),
     st.sampled_from(["a" * 1024, "a" * 1025]),
 )
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 10**20), st.floats(allow_nan=False), texts)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 10**20), st.floats(allow_nan=False, allow_infinity=False), texts
+)
 anything = st.one_of(scalars, st.lists(scalars, max_size=2), st.dictionaries(texts, scalars, max_size=2))
 fields = st.fixed_dictionaries(
     {"workNo": st.one_of(st.integers(1, 10**6), st.from_regex(r"[0-9]{1,4}", fullmatch=True), anything)},

@@ -12,8 +12,9 @@ from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.searches import Realm, lookups
+from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.users import Users
-from connector.directories.ldap.wire import Flight, Operation, Wire
+from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Holds, Key, Outcome, Question, Result, Secret, User, UserRef, View
 from connector.settings.job import LdapDirectory as Settings
@@ -60,6 +61,10 @@ class LdapReader:
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. No attribute is known to be readable: a hidden one looks absent."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> Description:
         return self._inspection.describe(self._view.attributes)
 
     def size(self) -> int | None:

@@ -16,8 +16,8 @@ class Dialect(Struct, frozen=True):
 
     `id_attribute`: the attribute whose value never changes in an entry's life; `show_id` and `wire_id` turn that value
     into text and back. `assertions`: whether it knows RFC 4528. `occupied`: the result of adding a second value to a
-    single-valued attribute, which is how "there is no value yet" fails where there are no assertions. `terms`, `batches`:
-    how many equality terms go into one search, and how many such searches are in flight.
+    single-valued attribute, which is how "there is no value yet" fails where there are no assertions. `terms` equality
+    terms go into one search, and `batches` such searches are in flight.
     """
 
     kind: str

@@ -88,7 +88,8 @@ class Inspection:
         info = self.schema.info(name)
         if not info.known and not self._definitions:
             return AttributeInfo(name, readable=None)
-        return replace(info, name=name, readable=None)
+        # RFC 4512 §4.1.2: the length beside a syntax is a least that servers must take, and these do take more
+        return replace(info, name=name, readable=None, max_length=None)
 
     def describe(self, attributes: tuple[str, ...]) -> Description:
         """All of it, for these attributes and objectClass."""
@@ -109,6 +110,7 @@ class Inspection:
             names=Equality.DN,
             atomic=self.dialect.assertions,
             compares=True,
+            closed=bool(self._definitions),
             cautions=tuple(cautions),
         )
 

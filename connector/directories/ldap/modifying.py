@@ -84,12 +84,12 @@ class Modifier(Struct, frozen=True):
     def _absence(self, change: AttributeChange, rules: Rules) -> Iterable[Filter]:
         """That there is no value, or none of ours among several."""
         pattern, name = change.pattern, change.name
-        if pattern in (None, ALL) or self.info(name).single:
+        if pattern is None or pattern == ALL or self.info(name).single:
             yield Not(Present(name))
-        elif pattern is not None and ALL not in pattern:
+        elif ALL not in pattern:
             if rules.equality:
                 yield Not(Equal(name, pattern.encode()))
-        elif pattern is not None and rules.substrings:
+        elif rules.substrings:
             first, *middle, last = pattern.encode().split(ALL.encode())
             yield Not(Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None))
 

@@ -127,7 +127,7 @@ def _control(oid: str, value: bytes) -> bytes:
 # ---------------------------------------------------------------- filters
 
 
-def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # ten kinds of filter, a line each
+def encode_filter(wanted: Filter) -> bytes:  # noqa: C901, PLR0911  # ten kinds of filter, a line each
     """A filter (RFC 4511 §4.5.1.7)."""
     match wanted:
         case filters.And(parts):

@@ -1,8 +1,6 @@
 """LDAP responses out of octets (RFC 4511 §4), for servers that may be broken or hostile.
 
-Any octets give messages, "more is needed", or MalformedError: no other exception, and work that is linear in their
-number. Framing is apart from decoding, so that a whole page can be received, and the next one asked for, before its
-entries are decoded.
+Any octets give what they say, or MalformedError: no other exception, and work that is linear in their number.
 """
 
 from __future__ import annotations
@@ -13,10 +11,9 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.ldap import ber
+from connector.directories.ldap.framing import Frame
 from connector.errors import MalformedError
 
-MAX_MESSAGE: Final = 32 << 20
-"""Octets of one message; servers bound what they send to a few MiB."""
 MAX_VALUES: Final = 100_000
 """Values of one entry. Users have dozens; without a bound a message's octets could become as many objects."""
 MAX_CONTROLS: Final = 100
@@ -32,17 +29,6 @@ _RESPONSES: Final = frozenset({DONE, MODIFIED, COMPARED, EXTENDED})
 _LONG: Final = 0x80
 _LEAST: Final = 8
 """Octets that an attribute with one value has at least: four tags, four lengths."""
-
-
-class Frame(Struct, frozen=True, gc=False):
-    """One message, not yet decoded: its id and kind, and in which octets its operation and the whole of it end."""
-
-    id: int
-    tag: int
-    data: bytes
-    start: int
-    stop: int
-    end: int
 
 
 class Entry(Struct, frozen=True):
@@ -69,64 +55,6 @@ class Response(Struct, frozen=True):
     controls: Mapping[str, bytes] = {}
 
 
-# ---------------------------------------------------------------- framing
-
-
-def extent(data: bytes, at: int) -> int | None:
-    """Where the message at `at` ends, which may be behind the data; None where its header is not whole yet."""
-    try:
-        if data[at] != ber.SEQUENCE:
-            raise MalformedError("what came is no LDAP message")
-        size, start = ber.length(data, at + 1)
-    except IndexError:
-        return None
-    if size > MAX_MESSAGE:
-        raise MalformedError(f"an LDAP message of {size} octets; {MAX_MESSAGE} is the most that is taken")
-    return start + size
-
-
-def frame(data: bytes, at: int, end: int) -> Frame:
-    """The message between `at` and `end`."""
-    at += 2 if data[at + 1] < _LONG else 2 + (data[at + 1] & 0x7F)
-    start, stop = ber.element(data, at, end, ber.INTEGER)
-    number = ber.number(data, start, stop)
-    if not 0 <= number < 1 << 31:
-        raise MalformedError(f"an LDAP message with the id {number}")
-    if stop >= end:
-        raise MalformedError("an LDAP message without an operation")
-    tag = data[stop]
-    start, stop = ber.element(data, stop, end, tag)
-    return Frame(number, tag, data, start, stop, end)
-
-
-class Framer:
-    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._held = 0
-        self._needed = 0
-
-    def feed(self, piece: bytes) -> list[Frame]:
-        """The messages that are whole now."""
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held < self._needed:
-            return []
-        data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
-        frames, at, size = [], 0, len(data)
-        while (end := extent(data, at)) is not None and end <= size:
-            frames.append(frame(data, at, end))
-            at = end
-        rest = data[at:]
-        self._pieces, self._held = [rest] if rest else [], len(rest)
-        self._needed = 0 if end is None else end - at
-        return frames
-
-
-# ---------------------------------------------------------------- decoding
-
-
 def decode(message: Frame) -> Entry | Reference | Response:
     """What a message says."""
     if message.tag == ENTRY:
@@ -148,7 +76,7 @@ def entry(message: Frame) -> Entry:
     count = 0
     while at < stop:
         after = at + 2 + data[at + 1] if at + 1 < stop else stop
-        if after - at < _LONG and _LEAST <= after - at and after <= stop:
+        if _LEAST <= after - at < _LONG and after <= stop:
             kind_end = at + 4 + data[at + 3]
             if (
                 kind_end + 4 <= after  # one value, whose last octet is the attribute's

@@ -59,18 +59,18 @@ def failure(response: Response, base: str, where: str) -> IncompleteRead | None:
     code = response.code
     if code == SUCCESS:
         return None
-    said = f"{name(code)}{diagnostic(response)}"
-    if code in _LIMITS:
-        return TruncatedError(f"the server's {_LIMITS[code]} cut the search below {base!r} short: {said}", where=where)
     if code == REFERRAL:
         return referral(response.referrals, base, where)
-    if code == NO_SUCH_OBJECT:
-        return IncompleteRead(f"there is no entry {base!r}, or we may not see it: {said}", where=where)
-    if code in _DENIED:
-        return DeniedError(f"the search below {base!r} was denied: {said}", where=where)
-    if code in AWAY:
-        return UnreachableError(f"the server cannot answer now: {said}", where=where)
-    return IncompleteRead(f"the search below {base!r} failed: {said}", where=where)
+    kind, what = IncompleteRead, f"the search below {base!r} failed"
+    if code in _LIMITS:
+        kind, what = TruncatedError, f"the server's {_LIMITS[code]} cut the search below {base!r} short"
+    elif code == NO_SUCH_OBJECT:
+        what = f"there is no entry {base!r}, or we may not see it"
+    elif code in _DENIED:
+        kind, what = DeniedError, f"the search below {base!r} was denied"
+    elif code in AWAY:
+        kind, what = UnreachableError, "the server cannot answer now"
+    return kind(f"{what}: {name(code)}{diagnostic(response)}", where=where)
 
 
 def referral(uris: tuple[str, ...], base: str, where: str) -> TruncatedError:

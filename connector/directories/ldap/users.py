@@ -60,8 +60,8 @@ class Users:
         self._columns: dict[str, _Column] = {}
         id_key = self._key(self._dialect.id_attribute)
         for name in names:
-            decode: Decode = _octets if inspection.info(name).syntax is Syntax.OCTETS else text
-            shown = (name, _secret(decode) if name in view.secrets else decode)
+            decode = _octets if inspection.info(name).syntax is Syntax.OCTETS else text
+            shown: tuple[str, Decode] = (name, _secret(decode) if name in view.secrets else decode)
             key = self._key(name)
             before = self._columns.get(key, _Column()).names
             plain = name if not before and shown[1] is text and key != id_key else None

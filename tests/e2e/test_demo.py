@@ -1,0 +1,41 @@
+"""The demo: what a newcomer sees first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from program import program
+
+KINDS = {
+    "contested", "ambiguous", "reassigned", "shared", "pin", "never", "invalid", "value", "stale", "unmatched",
+}  # fmt: skip
+
+
+def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> None:
+    ended = program("demo", "--folder", tmp_path / "demo", folder=tmp_path)
+    assert ended.code == 0, ended.said
+    assert "51 users would be changed." in ended.out
+    assert "Done: 51 users written." in ended.out
+    assert "Nothing left to do." in ended.out
+    assert {kind for kind in KINDS if f"Problems: {kind} (" in ended.out} == KINDS
+    assert "sample-password" not in ended.said
+    # the folder is a job like any other, as long as there is a tenant at its address
+    again = program("plan", tmp_path / "demo" / "job.yaml", folder=tmp_path)
+    assert again.code == 1
+    assert "127.0.0.1" in again.err
+
+
+def test_the_seats_of_the_demo_end_where_they_belong(tmp_path: Path) -> None:
+    program("demo", "--folder", tmp_path / "demo", folder=tmp_path)
+    people = (tmp_path / "demo" / "people.ldif").read_text(encoding="utf-8")
+    seats = {}
+    for entry in people.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in entry.splitlines() if line.startswith(("uid:", "employeeNumber:")))
+        if "uid" in lines:
+            seats[lines["uid"]] = lines.get("employeeNumber")
+    swapped = {name: seats[name] for name in ("user121", "user122", "user123", "user124", "user150")}
+    assert json.dumps(swapped) == json.dumps(
+        {"user121": "1190", "user122": "1121", "user123": "1124", "user124": "1123", "user150": "1300"}
+    )
+    assert len({seat for seat in seats.values() if seat}) == len([seat for seat in seats.values() if seat])

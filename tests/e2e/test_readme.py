@@ -1,0 +1,112 @@
+"""The README, word by word: every file and command in it works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import program
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person, server_context
+
+from connector.demo.simulator import Simulator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(name: str) -> str:
+    match = re.search(rf"<!-- test: {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert match is not None, f"README.md has no block {name}"
+    return match.group(1)
+
+
+def tenant() -> dict[str, Any]:
+    agents = [
+        {"workNo": 1000 + n, "accountCode": f"agent{n:03}", "sipAccount": str(7000 + n), "sipPwd": f"canary-{n}"}
+        for n in range(1, 11)
+    ]
+    return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+
+
+@pytest.mark.slapd
+def test_the_first_real_job(tmp_path: Path) -> None:
+    people = [person(f"agent{n:03}") for n in range(1, 11)]
+    with (
+        Slapd.start(tmp_path / "slapd", people) as server,
+        Simulator(tenant(), ssl_context=server_context()) as cec,
+    ):
+        text = block("job.yaml")
+        for old, new in (
+            ("url: https://cec.example.org", f"url: {cec.url}\n  ca_file: ldap-ca.pem"),
+            ("ldaps://ldap.example.org", server.ldaps_url),
+            ("cn=cec-connector,ou=services,dc=example,dc=org", SYNC),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        assert f"base: {PEOPLE}" in text
+        (tmp_path / "job.yaml").write_text(text)
+        (tmp_path / "cec-app-secret").write_text("demo-secret\n")
+        shutil.copy(server.ca, tmp_path / "ldap-ca.pem")
+        for line in block("story").splitlines():
+            name, *arguments = shlex.split(line)
+            assert name == "cec-connector"
+            env = {"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD}
+            ended = program(*arguments, folder=tmp_path, env=env)
+            assert ended.code == 0, f"{line}: {ended.said}"
+            assert "canary" not in ended.said
+        for report in ("plan.md", "plan.ldif", "applied.json"):
+            assert (tmp_path / report).stat().st_size > 100
+
+
+def test_every_file_that_it_links_to_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def copied(folder: Path) -> Path:
+    """The project as a clone would have it."""
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in names.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.mark.slow
+def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
+    clone = copied(tmp_path / "a clone")
+    done = subprocess.run(["make", "demo"], cwd=clone, capture_output=True, text=True, check=False, env=clean())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nothing left to do." in done.stdout
+
+
+@pytest.mark.slow
+def test_the_installation(tmp_path: Path) -> None:
+    clone = copied(tmp_path / "clone")
+    for line in block("install").splitlines():
+        command = line.replace("python3 -m venv", f"{shlex.quote(sys.executable)} -m venv")
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=clone, capture_output=True, text=True, check=False, env=clean()
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    where = (
+        "from connector.settings.mapping import locate; from pathlib import Path; "
+        "print(locate('openldap-h350', Path()))"
+    )
+    check = [clone / "venv/bin/python", "-c", where]
+    found = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False, env=clean())
+    assert "site-packages" in found.stdout, found.stdout + found.stderr
+
+
+def clean() -> dict[str, str]:
+    """This environment without what would lead a new one astray."""
+    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS"}}

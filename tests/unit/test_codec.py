@@ -1,0 +1,353 @@
+"""Our codec against ldap3's own, both ways, and against octets that no honest server sends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from ldap3.protocol import rfc4511
+from ldap3.protocol.rfc2696 import RealSearchControlValue
+from pyasn1.codec.ber import decoder, encoder
+
+from connector.directories import filters
+from connector.directories.filters import And, Approx, Equal, Extensible, Filter, Not, Or, Present, Substrings
+from connector.directories.ldap import ber, framing, requests, responses
+from connector.directories.ldap.framing import Framer
+from connector.directories.ldap.requests import Edit, Modification, Scope, Search
+from connector.directories.ldap.responses import Entry, Reference, Response
+from connector.errors import MalformedError
+
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}(;[a-z]{1,4})?", fullmatch=True)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+OCTETS = st.binary(max_size=300)
+IDS = st.integers(0, (1 << 31) - 1)
+
+LEAVES: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(Equal, NAMES, OCTETS),
+    st.builds(Present, NAMES),
+    st.builds(filters.GreaterOrEqual, NAMES, OCTETS),
+    st.builds(filters.LessOrEqual, NAMES, OCTETS),
+    st.builds(Approx, NAMES, OCTETS),
+    st.builds(Extensible, NAMES, st.none() | NAMES, OCTETS, st.booleans()),
+    st.builds(Extensible, st.none(), NAMES, OCTETS, st.booleans()),
+    st.builds(
+        Substrings,
+        NAMES,
+        st.none() | OCTETS,
+        st.lists(OCTETS, min_size=1, max_size=3).map(tuple),
+        st.none() | OCTETS,
+    ),
+)
+FILTERS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=4).map(tuple).map(And),
+        st.lists(inner, min_size=1, max_size=4).map(tuple).map(Or),
+        inner.map(Not),
+    ),
+    max_leaves=8,
+)
+
+
+def by_ldap3(octets: bytes) -> tuple[int, str, Any, list[tuple[str, bool, bytes]]]:
+    """What ldap3 reads in a message: id, kind, operation, controls."""
+    found, rest = decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())
+    assert rest == b""
+    controls = [
+        (str(one["controlType"]), bool(one["criticality"]), bytes(one["controlValue"])) for one in found["controls"]
+    ]
+    operation = found["protocolOp"]
+    return int(found["messageID"]), operation.getName(), operation.getComponent(), controls
+
+
+def as_filter(found: Any) -> Filter:
+    """A filter of ldap3's as one of ours."""
+    kind, body = found.getName(), found.getComponent()
+    plain: dict[str, Callable[[str, bytes], Filter]] = {
+        "equalityMatch": Equal,
+        "greaterOrEqual": filters.GreaterOrEqual,
+        "lessOrEqual": filters.LessOrEqual,
+        "approxMatch": Approx,
+    }
+    if kind in ("and", "or"):
+        parts = tuple(as_filter(part) for part in body)
+        # BER leaves the order of a SET to the sender, and pyasn1 keeps it
+        return And(parts) if kind == "and" else Or(parts)
+    if kind == "notFilter":
+        return Not(as_filter(body.getComponent()))
+    if kind == "present":
+        return Present(str(body))
+    if kind == "substringFilter":
+        pieces = [(piece.getName(), bytes(piece.getComponent())) for piece in body["substrings"]]
+        first = [piece for name, piece in pieces if name == "initial"]
+        last = [piece for name, piece in pieces if name == "final"]
+        middle = tuple(piece for name, piece in pieces if name == "any")
+        return Substrings(str(body["type"]), first[0] if first else None, middle, last[0] if last else None)
+    if kind == "extensibleMatch":
+        rule, attribute = body["matchingRule"], body["type"]
+        return Extensible(
+            str(rule) if rule.hasValue() else None,
+            str(attribute) if attribute.hasValue() else None,
+            bytes(body["matchValue"]),
+            bool(body["dnAttributes"]),
+        )
+    return plain[kind](str(body["attributeDesc"]), bytes(body["assertionValue"]))
+
+
+SEARCHES = st.builds(Search, TEXT, st.sampled_from(Scope), FILTERS, st.lists(NAMES, max_size=4).map(tuple))
+
+
+@given(IDS, SEARCHES, st.binary(max_size=20))
+def test_ldap3_reads_our_searches(number: int, search: Search, cookie: bytes) -> None:
+    request = requests.search(search)
+    octets = requests.message(number, request, [requests.paged(500, cookie)])
+    found_id, kind, found, controls = by_ldap3(octets)
+    assert (found_id, kind, str(found["baseObject"])) == (number, "searchRequest", search.base)
+    assert (int(found["scope"]), int(found["derefAliases"]), bool(found["typesOnly"])) == (search.scope, 0, False)
+    assert (int(found["sizeLimit"]), int(found["timeLimit"])) == (0, 0)
+    assert as_filter(found["filter"]) == search.filter
+    assert tuple(str(name) for name in found["attributes"]) == search.attributes
+    ((oid, critical, value),) = controls
+    page, _ = decoder.decode(value, asn1Spec=RealSearchControlValue())
+    assert (oid, critical, int(page["size"]), bytes(page["cookie"])) == (requests.PAGED, True, 500, cookie)
+
+
+CHANGES = st.lists(st.builds(Modification, st.sampled_from(Edit), NAMES, st.lists(OCTETS, max_size=3).map(tuple)))
+
+
+@given(IDS, TEXT, CHANGES, FILTERS)
+def test_ldap3_reads_our_modifications_and_their_assertions(
+    number: int, name: str, changes: list[Modification], belief: Filter
+) -> None:
+    octets = requests.message(number, requests.modify(name, changes), [requests.assertion(belief)])
+    found_id, kind, found, ((oid, critical, value),) = by_ldap3(octets)
+    assert (found_id, kind, str(found["object"])) == (number, "modifyRequest", name)
+    assert [
+        Modification(
+            Edit(int(one["operation"])),
+            str(one["modification"]["type"]),
+            tuple(bytes(each) for each in one["modification"]["vals"]),
+        )
+        for one in found["changes"]
+    ] == changes
+    assert (oid, critical) == (requests.ASSERTION, True)
+    assert as_filter(decoder.decode(value, asn1Spec=rfc4511.Filter())[0]) == belief
+
+
+@given(IDS, TEXT, NAMES, OCTETS)
+def test_ldap3_reads_our_compares(number: int, name: str, attribute: str, value: bytes) -> None:
+    found_id, kind, found, _ = by_ldap3(requests.message(number, requests.compare(name, attribute, value)))
+    assert (found_id, kind, str(found["entry"])) == (number, "compareRequest", name)
+    assert (str(found["ava"]["attributeDesc"]), bytes(found["ava"]["assertionValue"])) == (attribute, value)
+
+
+@given(IDS, IDS)
+def test_ldap3_reads_our_farewells(number: int, other: int) -> None:
+    assert by_ldap3(requests.unbind(number))[:2] == (number, "unbindRequest")
+    found_id, kind, found, _ = by_ldap3(requests.abandon(number, other))
+    assert (found_id, kind, int(found)) == (number, "abandonRequest", other)
+
+
+# ---------------------------------------------------------------- the other way
+
+
+def from_ldap3(number: int, kind: str, operation: Any, controls: dict[str, bytes] | None = None) -> bytes:
+    message = rfc4511.LDAPMessage()
+    message["messageID"] = number
+    message["protocolOp"] = rfc4511.ProtocolOp().setComponentByName(kind, operation)
+    for place, (oid, value) in enumerate((controls or {}).items()):
+        control = rfc4511.Control()
+        control["controlType"], control["criticality"], control["controlValue"] = oid, place % 2 == 0, value
+        message["controls"].setComponentByPosition(place, control)
+    return bytes(encoder.encode(message))
+
+
+def decoded(octets: bytes) -> tuple[int, Entry | Reference | Response]:
+    (frame,) = Framer().feed(octets)
+    assert frame.end == len(octets)
+    return frame.id, responses.decode(frame)
+
+
+@given(IDS, TEXT, st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4))))
+@example(5, "cn=x", [("cn", [b"x" * 117]), ("cn", [b"x" * 118]), ("cn", [b"x" * 127]), ("cn", [b"x" * 128])])
+@example(5, "cn=x", [("cn", [b"x" * 255]), ("cn", [b"x" * 256]), ("c" * 127, [b""]), ("c" * 128, [b""])])
+@example(5, "cn=x", [("cn", [b"", b""]), ("cn", [])])
+def test_we_read_ldap3s_entries(number: int, name: str, attributes: list[tuple[str, list[bytes]]]) -> None:
+    operation = rfc4511.SearchResultEntry()
+    operation["object"] = name
+    operation["attributes"] = rfc4511.PartialAttributeList()
+    for place, (description, values) in enumerate(attributes):
+        one = rfc4511.PartialAttribute()
+        one["type"], one["vals"] = description, rfc4511.Vals()
+        for at, value in enumerate(values):
+            one["vals"].setComponentByPosition(at, value)
+        operation["attributes"].setComponentByPosition(place, one)
+    found = decoded(from_ldap3(number, "searchResEntry", operation))
+    assert found == (number, Entry(name.encode(), [(kind.encode(), values) for kind, values in attributes]))
+
+
+KINDS = {
+    "searchResDone": rfc4511.SearchResultDone,
+    "modifyResponse": rfc4511.ModifyResponse,
+    "compareResponse": rfc4511.CompareResponse,
+}
+
+
+RESULTS = st.builds(
+    Response,
+    st.sampled_from([0, 1, 2, 3, 4, 5, 6, 10, 11, 16, 20, 32, 49, 50, 51, 52, 53, 80]),
+    TEXT,
+    TEXT,
+    st.lists(TEXT, max_size=3).map(tuple),
+    st.just(""),
+    st.dictionaries(st.sampled_from([requests.PAGED, "1.2.3"]), OCTETS),
+)
+
+
+@given(st.sampled_from(sorted(KINDS)), RESULTS)
+def test_we_read_ldap3s_results(kind: str, result: Response) -> None:
+    operation = KINDS[kind]()
+    operation["resultCode"] = rfc4511.ResultCode(result.code)
+    operation["matchedDN"], operation["diagnosticMessage"] = result.matched, result.diagnostic
+    if result.referrals:
+        operation["referral"] = rfc4511.Referral()
+        for place, uri in enumerate(result.referrals):
+            operation["referral"].setComponentByPosition(place, uri)
+    assert decoded(from_ldap3(9, kind, operation, dict(result.controls))) == (9, result)
+
+
+def test_we_read_ldap3s_references_and_notices() -> None:
+    operation = rfc4511.SearchResultReference()
+    operation.setComponentByPosition(0, "ldap://192.0.2.7/dc=example")
+    assert decoded(from_ldap3(3, "searchResRef", operation)) == (3, Reference(("ldap://192.0.2.7/dc=example",)))
+    notice = rfc4511.ExtendedResponse()
+    notice["resultCode"], notice["matchedDN"], notice["diagnosticMessage"] = 52, "", "going down"
+    notice["responseName"] = "1.3.6.1.4.1.1466.20036"
+    expected = Response(52, "", "going down", (), "1.3.6.1.4.1.1466.20036", {})
+    assert decoded(from_ldap3(0, "extendedResp", notice)) == (0, expected)
+
+
+@given(st.integers(0, (1 << 31) - 1), OCTETS)
+def test_we_read_ldap3s_page_control(size: int, cookie: bytes) -> None:
+    value = RealSearchControlValue()
+    value["size"], value["cookie"] = size, cookie
+    assert responses.page(bytes(encoder.encode(value))) == (size, cookie)
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_integers_come_back(value: int) -> None:
+    octets = ber.integer(value)
+    assert ber.number(octets, *ber.element(octets, 0, len(octets), ber.INTEGER)) == value
+
+
+# ---------------------------------------------------------------- hostile octets
+
+
+def entry_message(*attributes: tuple[bytes, list[bytes]]) -> bytes:
+    listed = (
+        ber.sequence((ber.tlv(4, kind), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
+        for kind, values in attributes
+    )
+    return requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence(listed)), 0x64))
+
+
+PLAIN = entry_message((b"cn", [b"one"]), (b"mail", [b"two", b"three"]), (b"jpegPhoto", [b"x" * 200]))
+DONE = requests.message(
+    7,
+    ber.sequence((ber.integer(4, 10), ber.tlv(4, b""), ber.tlv(4, b"limit"), ber.tlv(0xA3, ber.tlv(4, b"u"))), 0x65),
+    [requests.paged(1, b"cookie")],
+)
+
+
+def total(octets: bytes) -> None:
+    """Messages, a wait for more, or MalformedError; never anything else."""
+    with contextlib.suppress(MalformedError):
+        for frame in Framer().feed(octets):
+            responses.decode(frame)
+    with contextlib.suppress(MalformedError):
+        responses.page(octets)
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_are_messages_or_a_wait_or_one_clear_error(octets: bytes) -> None:
+    total(octets)
+    total(ber.tlv(ber.SEQUENCE, octets))
+    for tag in (0x64, 0x65, 0x67, 0x6F, 0x73, 0x78):
+        total(requests.message(7, ber.tlv(tag, octets)))
+        total(requests.message(7, ber.tlv(tag, ber.tlv(4, b"cn=x") + ber.tlv(ber.SEQUENCE, octets))))
+
+
+@given(st.sampled_from([PLAIN, DONE]), st.data())
+def test_a_message_with_a_few_octets_changed_is_no_surprise(octets: bytes, data: st.DataObject) -> None:
+    changed = bytearray(octets)
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    total(bytes(changed))
+    total(bytes(changed) + PLAIN)
+
+
+@pytest.mark.parametrize("octets", [PLAIN, DONE])
+def test_a_message_that_is_cut_is_waited_for_and_one_cut_inside_is_malformed(octets: bytes) -> None:
+    for size in range(len(octets)):
+        assert Framer().feed(octets[:size]) == []
+    (frame,) = Framer().feed(octets)
+    _, start = ber.length(octets, 1)
+    for stop in range(start, len(octets)):
+        if stop != frame.stop:  # there, an operation ends whose controls are optional
+            with pytest.raises(MalformedError):
+                decoded(ber.tlv(ber.SEQUENCE, octets[start:stop]))
+
+
+@given(st.lists(st.sampled_from([PLAIN, DONE, entry_message((b"cn", [b"y" * 5000]))]), max_size=5), st.data())
+def test_a_stream_cut_anywhere_gives_the_same_messages(messages: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(messages)
+    whole = [responses.decode(frame) for frame in Framer().feed(stream)]
+    assert len(whole) == len(messages)
+    places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    framer, found = Framer(), []
+    for start, stop in zip([0, *places], [*places, len(stream)], strict=True):
+        found += [responses.decode(frame) for frame in framer.feed(stream[start:stop])]
+    assert found == whole
+
+
+def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() -> None:
+    with pytest.raises(MalformedError, match="33554433 octets"):
+        Framer().feed(b"\x30\x84" + (framing.MAX_MESSAGE + 1).to_bytes(4, "big"))
+    for form in (b"\x30\x80", b"\x30\x85\x00\x00\x00\x00\x01", b"\x30\xff"):
+        with pytest.raises(MalformedError, match="length"):
+            Framer().feed(form + b"\x02\x01\x07")
+
+
+def test_an_entry_of_more_values_than_any_user_has_is_refused() -> None:
+    many = responses.MAX_VALUES + 1
+    for octets in (entry_message((b"cn", [b""] * many)), entry_message(*[(b"c", [b""])] * many)):
+        (frame,) = Framer().feed(octets)
+        with pytest.raises(MalformedError, match="values"):
+            responses.decode(frame)
+
+
+def test_lengths_in_four_octets_as_active_directory_writes_them_are_read() -> None:
+    def long(tag: int, content: bytes) -> bytes:
+        return bytes((tag, 0x84)) + len(content).to_bytes(4, "big") + content
+
+    attribute = long(0x30, long(4, b"cn") + long(0x31, long(4, b"one")))
+    octets = long(0x30, b"\x02\x01\x07" + long(0x64, long(4, b"cn=x") + long(0x30, attribute)))
+    assert decoded(octets) == (7, Entry(b"cn=x", [(b"cn", [b"one"])]))
+
+
+def test_a_large_message_in_small_pieces_is_put_together_once() -> None:
+    octets = entry_message((b"jpegPhoto", [bytes(4 << 20)]))
+    framer = Framer()
+    found = [frame for at in range(0, len(octets), 1024) for frame in framer.feed(octets[at : at + 1024])]
+    assert [frame.stop for frame in found] == [len(octets)]
+
+
+def test_answers_to_nothing_that_was_asked_are_refused() -> None:
+    for tag in (0x61, 0x79, 0x04, 0x60):
+        (frame,) = Framer().feed(requests.message(7, ber.tlv(tag, b"")))
+        with pytest.raises(MalformedError):
+            responses.decode(frame)
