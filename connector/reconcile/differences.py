@@ -59,9 +59,9 @@ class Differ:
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted = []
         faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
-        for number, rule in enumerate(mapping.match, start=1):
-            if not description.attributes[rule.directory].known and description.closed:
-                why = f"match rule {number}: the directory's schema has no attribute {rule.directory}"
+        for number, match in enumerate(mapping.match, start=1):
+            if not description.attributes[match.directory].known and description.closed:
+                why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
                 faults.append(f"{mapping.where}: {why}")
         if faults:
             raise FileError("\n".join(faults))

@@ -1,7 +1,7 @@
 """Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
 
 A value still held by another user is a problem `reassigned`, unless the plan itself frees it: then the change that
-sets it waits for the one that frees it.
+sets it waits for the one that frees it. Users outside of base and filter are not looked at.
 """
 
 from __future__ import annotations

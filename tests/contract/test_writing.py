@@ -169,6 +169,7 @@ def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(house: Hou
 
 
 CONFLICTS = [
+    ({"objectClass": ["inetOrgPerson", "SIPIdentity"]}, AttributeChange("objectClass", ("cecAgent",), ())),
     ({"employeeNumber": ["3"]}, AttributeChange("employeeNumber", ("1",), ("2",))),
     ({}, AttributeChange("employeeNumber", ("1",), ("2",))),
     ({}, AttributeChange("employeeNumber", ("1",), ())),

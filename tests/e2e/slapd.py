@@ -48,10 +48,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb.la
 moduleload accesslog.la
 loglevel none
-TLSCACertificateFile {folder}/ca.pem
-TLSCertificateFile {folder}/server.pem
-TLSCertificateKeyFile {folder}/server.key
-TLSVerifyClient {verify_client}
+{tls}
 authz-regexp "gidNumber=.*,cn=peercred,cn=external,cn=auth" "{sync}"
 authz-regexp "cn=[^,]*" "{sync}"
 sockbuf_max_incoming_auth 4194303
@@ -69,6 +66,12 @@ limits dn.exact="{sync}" {limits}
 index objectClass,uid,mail,employeeNumber,entryUUID,cecAccountCode eq
 {acl}
 {overlay}
+"""
+_TLS = """
+TLSCACertificateFile {folder}/ca.pem
+TLSCertificateFile {folder}/server.pem
+TLSCertificateKeyFile {folder}/server.key
+TLSVerifyClient {verify_client}
 """
 _ACCESSLOG = """
 database mdb
@@ -128,6 +131,7 @@ class Slapd:
         limits: str = LIMITS,
         acl: str = ACL,
         rules: str = "",
+        tls: bool = True,
         tls_only: bool = False,
         verify_client: str = "never",
         accesslog: bool = False,
@@ -136,15 +140,20 @@ class Slapd:
         self.port, self.tls_port = free_port(), free_port()
         self.url = f"ldap://127.0.0.1:{self.port}"
         self.ldaps_url = f"ldaps://localhost:{self.tls_port}"
+        self.strange_url = f"ldaps://127.0.0.2:{self.tls_port}"  # an address that its certificate does not name
         self.ldapi_url = "ldapi://" + quote(str(folder / "ldapi"), safe="")
         self.ca, self.client_cert, self.client_key = folder / "ca.pem", folder / "client.pem", folder / "client.key"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir(parents=True)
         (folder / "log").mkdir()
         self._certificates()
+        self._listen = [self.url, self.ldapi_url]
+        if tls:
+            self._listen += [f"ldaps://127.0.0.1:{self.tls_port}", self.strange_url]
+        certificates = _TLS.format(folder=folder, verify_client=verify_client) if tls else ""
         (folder / "slapd.conf").write_text(
             _CONFIG.format(
-                schema=SCHEMA, folder=folder, verify_client=verify_client, sync=SYNC, limits=limits, rules=rules,
+                schema=SCHEMA, folder=folder, tls=certificates, sync=SYNC, limits=limits, rules=rules,
                 security="security tls=1 simple_bind=128\nlocalSSF 256" if tls_only else "",
                 accesslog=_ACCESSLOG.format(folder=folder, admin=ADMIN) if accesslog else "",
                 suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, acl=acl, overlay=_OVERLAY if accesslog else "",
@@ -174,8 +183,7 @@ class Slapd:
 
     def restart(self) -> None:
         """Start it on its ports, and wait until it answers."""
-        listen = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} {self.ldapi_url}"
-        command = [str(SLAPD), "-d", "0", "-f", "slapd.conf", "-h", listen]
+        command = [str(SLAPD), "-d", "0", "-f", "slapd.conf", "-h", " ".join(self._listen)]
         with (self.folder / "slapd.log").open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
@@ -186,7 +194,7 @@ class Slapd:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.tls_port), timeout=1):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return True
         except OSError:
             return False

@@ -189,7 +189,13 @@ def test_a_source_that_is_no_whole_tenant_is_an_error_that_nothing_lifts(job: Jo
 
 
 def test_bad_records_are_a_line_each_and_the_others_go_on(job: Job) -> None:
-    bad = [{"workNo": None}, {"workNo": "x"}, 7, {"workNo": 1, "accountCode": 3}, {"workNo": 2, "accountCode": "a\nb"}]
+    bad: list[Any] = [
+        {"workNo": None},
+        {"workNo": "x"},
+        7,
+        {"workNo": 1, "accountCode": 3},
+        {"workNo": 2, "accountCode": "a\nb"},
+    ]
     bad += [{"workNo": 2000, "accountCode": "user2", "sipPwd": ["canary"]}]
     job.agents([agent(1), *bad, agent(3)])
     planned = job.plan()

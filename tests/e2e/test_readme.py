@@ -102,7 +102,7 @@ def test_the_installation(tmp_path: Path) -> None:
         "from connector.settings.mapping import locate; from pathlib import Path; "
         "print(locate('openldap-h350', Path()))"
     )
-    check = [clone / "venv/bin/python", "-c", where]
+    check = [str(clone / "venv/bin/python"), "-c", where]
     found = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False, env=clean())
     assert "site-packages" in found.stdout, found.stdout + found.stderr
 

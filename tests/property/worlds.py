@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
-from connector.model import Agent, Invalid, Secret, Tenant
+from connector.directories.port import Directory
+from connector.model import Agent, Invalid, Secret, Tenant, View
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
@@ -30,6 +32,7 @@ NAMES = ["ann", "Ann", "bob", "cid", "dan", "eve", "fay", "g\u00fcn", "a*b", "x,
 names = st.sampled_from(NAMES)
 numbers = st.integers(1, 12)
 texts = st.sampled_from(["1", "2", "3", "sip:1@192.0.2.1:5060", "sip:old@192.0.2.9:1", "tel:1", "Other", "other"])
+phones = st.sampled_from(["1", "+1 555 0100", "3-4", "77"])
 
 
 def _passwords(number: int) -> Secret:
@@ -126,7 +129,7 @@ def entries(draw: st.DrawFn) -> dict[str, tuple[str, dict[str, list[Any]]]]:
             box = own[number] if draw(mostly) else draw(names)
             values["mail"] = [f"{box.strip().lower()}@example.org"] if draw(mostly) else []
             values["employeeNumber"] = draw(st.lists(numbers.map(str), max_size=1))
-            values["telephoneNumber"] = draw(st.lists(texts, max_size=2, unique_by=str.lower))
+            values["telephoneNumber"] = draw(st.lists(phones, max_size=2, unique=True))
         if "SIPIdentity" in values["objectClass"]:
             for name in ("SIPIdentitySIPURI", "SIPIdentityUserName"):
                 values[name] = draw(st.lists(texts, max_size=2, unique_by=str.lower))
@@ -148,13 +151,20 @@ class World:
     state: Store = field(default_factory=lambda: Store(None))
     shown: list[str] = field(default_factory=list)
     source: Callable[[], Tenant] | None = None
+    connect: Callable[[View], Directory] | None = None
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.state.close)
 
     def read(self) -> Tenant:
         return self.source() if self.source else self.tenant
 
     @contextmanager
     def parts(self) -> Iterator[Wet]:
-        directory = MemoryDirectory(self.store, self.mapping.view(), base=BASE, filter=FILTER)
+        view = self.mapping.view()
+        directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
+        if self.connect is not None:
+            directory = self.connect(view)
         yield Wet(
             "law", self, directory, self.mapping, self.pins, self.never, self.limits, "auto", self.state,
             fingerprinter(self.state.key()), Watchers(), directory=directory,

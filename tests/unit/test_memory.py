@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
+from connector.directories.memory import Entries, MemoryDirectory, MemoryStore
 from connector.errors import FileError
 from connector.model import AttributeChange, Change, Holds, Question, Result, Secret, UserRef, View
 
@@ -14,8 +14,10 @@ VIEW = View(("uid", "cecAccountCode", "SIPIdentityPassword"), frozenset({"SIPIde
 
 def store(*, compares: bool = True) -> MemoryStore:
     classes = ["inetOrgPerson", "SIPIdentity"]
-    values = {"objectClass": classes, "uid": ["anna"], "SIPIdentityPassword": [b"pw"]}
-    entries = {"1": (ANNA.name, values), "2": ("uid=bert,dc=example", {"objectClass": classes})}
+    entries: Entries = {
+        "1": (ANNA.name, {"objectClass": classes, "uid": ["anna"], "SIPIdentityPassword": [b"pw"]}),
+        "2": ("uid=bert,dc=example", {"objectClass": classes}),
+    }
     return MemoryStore(entries, hidden=["SIPIdentityPassword"], compares=compares)
 
 

@@ -41,7 +41,7 @@ def sequence(parts: Iterable[bytes], tag: int = SEQUENCE) -> bytes:
 
 
 def integer(value: int, tag: int = INTEGER) -> bytes:
-    """An INTEGER, or with another tag an ENUMERATED, in as few octets as it needs."""
+    """A positive INTEGER, or with another tag an ENUMERATED, in as few octets as it needs."""
     return tlv(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 

@@ -24,6 +24,8 @@ from connector.errors import TruncatedError
 
 T = TypeVar("T")
 
+_MORE: Final = (ENTRY, REFERENCE)
+"""Messages that are not the last of an operation."""
 _EMPTY_PAGES: Final = 1000
 """So many pages without an entry, one after the other, are a pager that stands still."""
 
@@ -57,7 +59,7 @@ class Wire(Session):
             while flight:
                 frames = self._page(flight, size)
                 following = b""
-                if frames[-1].tag == DONE:
+                if frames[-1].tag not in _MORE:
                     _, following = self._cookie(self._finish(search, frames.pop()))
                 empty = 0 if frames else empty + 1
                 if following and ((not frames and following == cookie) or empty == _EMPTY_PAGES):
@@ -77,7 +79,7 @@ class Wire(Session):
     def _page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
         inbox = flight.inbox
-        while not inbox or (inbox[-1].tag != DONE and len(inbox) <= size):
+        while not inbox or (inbox[-1].tag in _MORE and len(inbox) <= size):
             self.pump()
         return flight.frames()
 
@@ -87,7 +89,7 @@ class Wire(Session):
         ends = [
             self._finish(search, frame)
             for _, frame in self.exchange([Operation(None, request, (requests.paged(1),))], 1)
-            if frame.tag not in (ENTRY, REFERENCE)
+            if frame.tag not in _MORE
         ]
         count, cookie = self._cookie(ends[0])
         if cookie:

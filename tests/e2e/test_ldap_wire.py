@@ -1,0 +1,283 @@
+"""LDAP operations against a server that does what no honest one does, at the other end of a socket pair."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from connector.directories.filters import Present
+from connector.directories.ldap import ber, requests
+from connector.directories.ldap.adapter import LdapReader
+from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.requests import Edit, Modification, Scope, Search
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED, REFERENCE
+from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION, Flight, Operation
+from connector.directories.ldap.wire import Wire
+from connector.errors import DeniedError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
+from connector.model import Secret, View
+from connector.settings.job import LdapDirectory as Settings
+from connector.settings.job import SecretRef
+
+SEARCH = Search("ou=people,dc=example,dc=org", Scope.SUBTREE, Present("objectClass"), ("cn",))
+Answer = Callable[[Frame], bytes]
+
+
+def entry(number: int, name: str = "cn=a", *values: bytes) -> bytes:
+    attribute = ber.sequence((ber.tlv(4, b"cn"), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
+    return requests.message(number, ber.sequence((ber.tlv(4, name.encode()), ber.sequence([attribute])), ENTRY))
+
+
+def result(
+    number: int, tag: int = DONE, code: int = 0, *more: bytes, said: str = "", controls: tuple[bytes, ...] = ()
+) -> bytes:
+    parts = (ber.integer(code, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, said.encode()), *more)
+    return requests.message(number, ber.sequence(parts, tag), controls)
+
+
+def reference(number: int, uri: bytes) -> bytes:
+    return requests.message(number, ber.tlv(REFERENCE, ber.tlv(4, uri)))
+
+
+def page_end(number: int, cookie: bytes, estimate: int = 0) -> bytes:
+    return result(number, controls=(requests.paged(estimate, cookie),))
+
+
+NOTICE = result(0, EXTENDED, 52, ber.tlv(0x8A, NOTICE_OF_DISCONNECTION.encode()), said="going down")
+
+
+@contextmanager
+def served(answer: Answer, timeout: float = 10) -> Iterator[Wire]:
+    """A wire to a server that answers each message so; it ends when the client hangs up."""
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        framer = Framer()
+        with theirs:
+            while octets := theirs.recv(1 << 16):
+                for frame in framer.feed(octets):
+                    theirs.sendall(answer(frame))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    wire = Wire(ours, "ldap://server.example.org", timeout)
+    try:
+        yield wire
+    finally:
+        ours.close()
+        thread.join(10)
+
+
+def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
+    asked = threading.Semaphore(0)
+    cookies = iter([b"1", b"2", b""])
+
+    def answer(frame: Frame) -> bytes:
+        asked.release()
+        return entry(frame.id) * 3 + page_end(frame.id, next(cookies))
+
+    with served(answer) as wire:
+        found = wire.paged(SEARCH, 3)
+        next(found)
+        assert [asked.acquire(timeout=10) for _ in range(2)] == [True, True]
+        assert len(list(found)) == 8
+
+
+def test_a_pager_that_stands_still_is_no_end() -> None:
+    with served(lambda frame: page_end(frame.id, b"same")) as wire, pytest.raises(TruncatedError, match="stands still"):
+        list(wire.paged(SEARCH, 10))
+
+
+def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
+    numbers = iter(range(10_000))
+    with (
+        served(lambda frame: page_end(frame.id, str(next(numbers)).encode())) as wire,
+        pytest.raises(TruncatedError, match="stands still"),
+    ):
+        list(wire.paged(SEARCH, 10))
+
+
+def test_a_cookie_that_stays_the_same_while_entries_come_is_fine() -> None:
+    """As 389-DS has it."""
+    left = iter([b"0", b"0", b"0", b""])
+    with served(lambda frame: entry(frame.id) + page_end(frame.id, next(left))) as wire:
+        assert len(list(wire.paged(SEARCH, 1))) == 4
+
+
+def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:
+    with served(lambda frame: entry(frame.id) * 5000 + page_end(frame.id, b"")) as wire:
+        assert len(list(wire.paged(SEARCH, 10))) == 5000
+
+
+def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
+    seen: list[bytes] = []
+
+    def answer(frame: Frame) -> bytes:
+        seen.append(frame.data[frame.stop : frame.end])
+        if len(seen) == 1:
+            return entry(frame.id) + page_end(frame.id, b"c", 1234)
+        return result(frame.id)
+
+    with served(answer) as wire:
+        assert wire.estimate(SEARCH) == 1234
+    assert seen == [ber.tlv(0xA0, requests.paged(1)), ber.tlv(0xA0, requests.paged(0, b"c"))]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        (lambda frame: NOTICE, UnreachableError, r"ended the connection: unavailable \(52\): going down"),
+        (lambda frame: entry(frame.id + 1), MalformedError, "asked nothing"),
+        (lambda frame: b"HTTP/1.1 400 Bad Request\r\n\r\n", MalformedError, "no LDAP message"),
+        (lambda frame: result(frame.id, MODIFIED), MalformedError, "kind 0x67"),
+        (lambda frame: requests.message(frame.id, ber.tlv(DONE, b"")), MalformedError, "BER"),
+        (
+            lambda frame: requests.message(frame.id, ber.tlv(ENTRY, b"\x04\x01a\x30\x05")) + result(frame.id),
+            MalformedError,
+            "BER",
+        ),
+        (lambda frame: result(frame.id, controls=(requests.assertion(Present("cn")),)), None, ""),
+        (lambda frame: result(frame.id, DONE, 3), TruncatedError, "time limit"),
+        (lambda frame: result(frame.id, DONE, 4), TruncatedError, "size limit"),
+        (lambda frame: result(frame.id, DONE, 11), TruncatedError, "administrative limit"),
+        (
+            lambda frame: result(frame.id, DONE, 10, ber.tlv(0xA3, ber.tlv(4, b"ldap://192.0.2.7/"))),
+            TruncatedError,
+            "referral to ldap://192.0.2.7/",
+        ),
+        (
+            lambda frame: reference(frame.id, b"ldap://192.0.2.8/") + result(frame.id),
+            TruncatedError,
+            "referral to ldap://192.0.2.8/",
+        ),
+        (lambda frame: result(frame.id, DONE, 32), IncompleteRead, "no entry 'ou=people,dc=example,dc=org'"),
+        (lambda frame: result(frame.id, DONE, 50), DeniedError, r"insufficientAccessRights \(50\)"),
+        (lambda frame: result(frame.id, DONE, 51), UnreachableError, r"busy \(51\)"),
+        (lambda frame: result(frame.id, DONE, 53, said="a\x1b[31m\r\nb"), IncompleteRead, r"\(53\): a \[31m b$"),
+        (lambda frame: result(frame.id, DONE, 4711), IncompleteRead, r"result \(4711\)"),
+    ],
+)
+def test_an_answer_that_is_no_success_is_an_error_of_its_kind(
+    reply: Answer, kind: type[IncompleteRead] | None, words: str
+) -> None:
+    for in_pages in (True, False):
+        with served(reply) as wire:
+            found = wire.paged(SEARCH, 5) if in_pages else wire.searches([SEARCH], 2)
+            if kind is None:
+                assert list(found) == []
+                continue
+            with pytest.raises(kind, match=words) as caught:
+                list(found)
+            assert type(caught.value) is kind
+            assert caught.value.where == "ldap://server.example.org"
+
+
+def test_a_notice_that_we_do_not_know_is_passed_over() -> None:
+    notice = result(0, EXTENDED, 0, ber.tlv(0x8A, b"1.2.3.4"))
+    with served(lambda frame: notice + entry(frame.id) + result(frame.id)) as wire:
+        assert len(wire.search(SEARCH)) == 1
+
+
+def test_answers_that_came_before_the_farewell_count() -> None:
+    with served(lambda frame: result(frame.id, MODIFIED) + NOTICE if frame.id == 2 else b"") as wire:
+        flight: Flight[str] = Flight(wire)
+        for name in ("first", "second", "third"):
+            flight.send(Operation(name, requests.modify("cn=a", [])))
+        assert [about for about, _ in flight.responses()] == ["second"]
+        with pytest.raises(UnreachableError, match="going down"):
+            flight.responses()
+        assert flight.flying == ["first", "third"]
+
+
+def test_a_server_that_is_silent_is_given_up() -> None:
+    with served(lambda frame: b"", 0.05) as wire, pytest.raises(UnreachableError, match=r"no answer for 0\.05 seconds"):
+        wire.search(SEARCH)
+
+
+def test_a_wire_that_has_failed_stays_failed() -> None:
+    with served(lambda frame: b"nonsense") as wire:
+        with pytest.raises(MalformedError):
+            wire.search(SEARCH)
+        with pytest.raises(UnreachableError):
+            wire.search(SEARCH)
+        wire.close()
+        wire.close()
+
+
+def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
+    """The server writes 16 MiB before it reads on, while as much is on its way to it."""
+    large = Modification(Edit.REPLACE, "jpegPhoto", (bytes(1 << 20),))
+
+    def answer(frame: Frame) -> bytes:
+        return (
+            entry(frame.id, "cn=a", bytes(1 << 20)) * 16 + result(frame.id)
+            if frame.tag == 0x63
+            else result(frame.id, MODIFIED)
+        )
+
+    with served(answer) as wire:
+        entries = wire.searches([SEARCH], 1)
+        flight: Flight[int] = Flight(wire)
+        for number in range(16):
+            flight.send(Operation(number, requests.modify("cn=a", [large])))
+        assert len(list(entries)) == 16
+        found: list[int] = []
+        while flight:
+            found += [about for about, _ in flight.responses()]
+        assert found == list(range(16))
+
+
+def test_a_search_that_is_left_early_is_abandoned_and_the_wire_goes_on() -> None:
+    tags: list[int] = []
+
+    def answer(frame: Frame) -> bytes:
+        tags.append(frame.tag)
+        if frame.tag == 0x50:
+            return b""
+        return entry(frame.id) * 2 + (
+            page_end(frame.id, b"more") if frame.id == 1 else b"" if frame.id == 2 else result(frame.id)
+        )
+
+    with served(answer) as wire:
+        found = wire.paged(SEARCH, 2)
+        next(found)
+        found.close()  # type: ignore[attr-defined]  # an iterator that is a generator
+        assert len(wire.search(SEARCH)) == 2
+    assert tags == [0x63, 0x63, 0x50, 0x63]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"SSH-2.0-example\r\n", b"\x30\x84\xff\xff\xff\xff", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00", bytes(64)],
+)
+def test_nonsense_in_answer_to_a_bind_is_an_error_that_keeps_the_password(octets: bytes, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(octets)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        settings = Settings(
+            type="ldap",
+            urls=[f"ldap://127.0.0.1:{listener.getsockname()[1]}"],
+            allow_plaintext=True,
+            bind_dn="cn=a",
+            password=SecretRef(env="PASSWORD"),
+            base="dc=example,dc=org",
+            timeout=1,
+        )
+        reader = LdapReader(settings, Secret("canary-7261"), View(("cn",)))
+        with pytest.raises(IncompleteRead) as caught:
+            reader.describe()
+        thread.join(10)
+    assert caught.value.where == settings.urls[0]
+    assert caught.value.__cause__ is None
+    assert "canary-7261" not in repr(caught.value)

@@ -1,0 +1,115 @@
+"""Changes as modify requests: what is asserted, what is left out, and what is said of an answer."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.filters import Present, parse
+from connector.directories.known_schema import known_schema
+from connector.directories.ldap import dialect, requests
+from connector.directories.ldap.inspection import Rules
+from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.responses import Response
+from connector.model import AttributeChange, Change, Outcome, Result, Secret, UserRef
+
+USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
+SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
+RULES: Mapping[str, Rules] = {"commPrivate": Rules(equality=False), "SIPIdentitySIPURI": Rules(substrings=True)}
+
+
+def modifier(*, assertions: bool = True) -> Modifier:
+    server = replace(SERVER, assertions=assertions)
+    return Modifier(server, Present("uid"), known_schema().info, lambda name: RULES.get(name, Rules()))
+
+
+def change(*attributes: AttributeChange) -> Change:
+    return Change(USER, None, 1, attributes)
+
+
+def edits(attribute: AttributeChange) -> bytes | None:
+    return modifier().request(change(attribute))
+
+
+def modify(*changes: Modification) -> bytes:
+    return requests.modify(USER.name, changes)
+
+
+def secret(name: str, old: str, new: str) -> AttributeChange:
+    return AttributeChange(name, (Secret(old),), (Secret(new),), secret=True)
+
+
+def test_values_that_stay_are_not_sent() -> None:
+    found = edits(AttributeChange("description", ("one", "Two"), ("TWO", "three"), pattern="*"))
+    assert found == modify(
+        Modification(Edit.DELETE, "description", (b"one",)), Modification(Edit.ADD, "description", (b"three",))
+    )
+    assert edits(AttributeChange("description", ("one",), ("ONE",))) is None
+
+
+def test_an_attribute_whose_values_cannot_be_compared_is_replaced_if_all_of_it_is_ours() -> None:
+    replaced = modify(Modification(Edit.REPLACE, "commPrivate", (b"true",)))
+    assert edits(AttributeChange("commPrivate", ("false",), ("true",))) == replaced
+    assert edits(AttributeChange("commPrivate", ("false",), ("true",), pattern="*")) == replaced
+    with pytest.raises(ForbiddenError, match="commPrivate has no equality rule"):
+        edits(AttributeChange("commPrivate", ("false",), ("true",), pattern="t*"))
+
+
+def test_no_secret_is_ever_part_of_an_assertion() -> None:
+    octets = b"".join(modifier().controls(change(secret("SIPIdentityPassword", "canary-old", "canary-new"))))
+    assert USER.id.encode() in octets
+    assert b"canary" not in octets
+
+
+def test_the_assertion_is_critical_and_holds_user_filter_and_old_values() -> None:
+    (octets,) = modifier().controls(
+        change(
+            AttributeChange("employeeNumber", ("7",), ("8",)),
+            AttributeChange("mail", (), ("a@example.org",)),
+            AttributeChange("SIPIdentitySIPURI", (), ("sip:1",), pattern="sip:*@x*"),
+            AttributeChange("objectClass", (), ("SIPIdentity",)),
+            AttributeChange("commPrivate", ("false",), ("true",)),
+        )
+    )
+    expected = requests.assertion(
+        parse(f"(&(entryUUID={USER.id})(uid=*)(employeeNumber=7)(!(mail=*))(!(SIPIdentitySIPURI=sip:*@x*)))")
+    )
+    assert octets == expected
+    assert modifier(assertions=False).controls(change()) == ()
+
+
+@pytest.mark.parametrize("shown", ["canary-1", "CANARY-1", base64.b64encode(b"canary-1").decode(), "canary-0"])
+def test_a_diagnostic_that_repeats_a_secret_is_not_passed_on(shown: str) -> None:
+    answer = Response(19, diagnostic=f"value '{shown}' is too short")
+    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
+    assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19)")
+
+
+def test_any_other_diagnostic_is_passed_on_in_one_line() -> None:
+    answer = Response(19, diagnostic="too\r\nshort\x1b[2J")
+    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
+    assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19): too short [2J")
+
+
+def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted() -> None:
+    first = change(AttributeChange("employeeNumber", (), ("8",)))
+    later = change(AttributeChange("employeeNumber", ("7",), ("8",)))
+    answer = Response(dialect.CONSTRAINT_VIOLATION)
+    assert modifier(assertions=False).outcome(first, answer).result is Result.CONFLICT
+    assert modifier(assertions=False).outcome(later, answer).result is Result.FAILED
+    assert modifier().outcome(first, answer).result is Result.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [(0, Result.WRITTEN), (122, Result.CONFLICT), (16, Result.CONFLICT), (20, Result.CONFLICT), (32, Result.CONFLICT)]
+    + [(code, Result.FAILED) for code in (1, 10, 12, 50, 51, 52, 53, 65, 80, 4711)],
+)
+def test_every_result_has_its_outcome(code: int, result: Result) -> None:
+    outcome = modifier().outcome(change(), Response(code))
+    assert (outcome.user, outcome.result) == (USER, result)
+    assert bool(outcome.why) is (result is not Result.WRITTEN)

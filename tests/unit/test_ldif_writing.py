@@ -1,0 +1,266 @@
+"""An LDIF file is rewritten whole or not at all, and all that is not changed stays as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.directories.ldif import LdifDirectory
+from connector.directories.replacement import ChangedError, Replacement
+from connector.errors import ConnectorError
+from connector.model import AttributeChange, Change, Outcome, Result, Secret, UserRef, View
+from connector.reports.ldif_lines import line
+from connector.settings.job import LdifDirectory as Settings
+
+VIEW = View(("uid", "description", "employeeNumber", "userPassword"), frozenset({"userPassword"}))
+ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")
+
+
+def directory(path: Path, view: View = VIEW, *, base: str = "", where: str = "(uid=*)") -> LdifDirectory:
+    return LdifDirectory(Settings(type="ldif", path=path, base=base, filter=where), view)
+
+
+def number(new: str, *, old: tuple[str, ...] = (), user: UserRef = ANNA) -> Change:
+    return Change(user, None, 1, (AttributeChange("employeeNumber", old, (new,)),))
+
+
+def results(outcomes: Iterator[Outcome]) -> list[Result]:
+    return [outcome.result for outcome in outcomes]
+
+
+FILE = b"""# the example company
+version: 1
+
+dn: uid=before,dc=example
+uid: before
+
+# Anna
+dn: uid=anna,
+ dc=example
+uid: anna
+# her number
+EMPLOYEENUMBER:: MQ=
+ =
+jpegPhoto:: AAEC
+Description: one
+description:: dHdv
+description: thr
+ ee
+# the end
+
+# between
+
+dn: uid=after,dc=example
+uid: after"""
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+def test_all_other_lines_are_as_they_were(tmp_path: Path, eol: bytes) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(FILE.replace(b"\n", eol))
+    attributes = (
+        AttributeChange("employeeNumber", ("1",), ("2",)),
+        AttributeChange("description", ("two", "three"), ("t\u00fc",), pattern="t*"),
+        AttributeChange("userPassword", (), (Secret(b"pw"),), secret=True, pattern="*"),
+        AttributeChange("objectClass", (), ("cecAgent",)),
+    )
+    assert results(directory(path).write([Change(ANNA, None, 1, attributes)])) == [Result.WRITTEN]
+    expected = (
+        FILE.replace(b"EMPLOYEENUMBER:: MQ=\n =\n", b"EMPLOYEENUMBER: 2\n")
+        .replace(
+            b"description:: dHdv\ndescription: thr\n ee\n",
+            b"description:: dMO8\nuserPassword: pw\nobjectClass: cecAgent\n",
+        )
+        .replace(b"\n", eol)
+    )
+    assert path.read_bytes() == expected
+
+
+def test_a_line_added_behind_an_unfinished_last_line_stands_on_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(b"dn: uid=anna,dc=example")
+    everyone = directory(path, where="(&)")
+    assert results(everyone.write([number("1")])) == [Result.WRITTEN]
+    assert path.read_bytes() == b"dn: uid=anna,dc=example\nemployeeNumber: 1\n"
+
+
+NAMES = st.sampled_from(["description", "Description", "employeeNumber", "cn", "jpegPhoto", "cn;lang-de", "x-other"])
+ENTRY = st.lists(st.tuples(NAMES, st.binary(max_size=90)), max_size=8)
+
+
+@given(entry=ENTRY, neighbour=ENTRY, new=st.binary(min_size=1, max_size=90), eol=st.sampled_from(["\n", "\r\n"]))
+def test_any_entry_keeps_all_but_what_is_changed(
+    tmp_path_factory: pytest.TempPathFactory,
+    entry: list[tuple[str, bytes]],
+    neighbour: list[tuple[str, bytes]],
+    new: bytes,
+    eol: str,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "people.ldif"
+    others = [line(name, value) for name, value in neighbour]
+    lines = [line(name, value) for name, value in entry if name != "employeeNumber"]
+    ours = [line("userPassword", b"old 1"), line("userPassword", b"old 2")]
+    text = ["dn: uid=bert,dc=example\n", *others, "\n", "dn: uid=anna,dc=example\n", *ours, *lines, "\n"]
+    path.write_bytes("".join(text).replace("\n", eol).encode())
+    old = (Secret(b"old 2"), Secret(b"old 1"))
+    change = AttributeChange("userPassword", old, (Secret(new),), secret=True, pattern="*")
+    assert results(directory(path, where="(&)").write([Change(ANNA, None, 1, (change,))])) == [Result.WRITTEN]
+    text[text.index("dn: uid=anna,dc=example\n") + 1 :] = [line("userPassword", new), *lines, "\n"]
+    assert path.read_bytes() == "".join(text).replace("\n", eol).encode()
+
+
+DNS = st.lists(
+    st.tuples(st.sampled_from(["uid", "CN", "ou"]), st.text(min_size=1, max_size=12)), min_size=1, max_size=3
+)
+
+
+@given(parts=DNS, value=st.binary(min_size=1, max_size=60))
+def test_any_name_and_any_octets_are_read_found_and_written(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, str]], value: bytes
+) -> None:
+    escaped = ["".join(f"\\{octet:02x}" for octet in text.encode("utf-8", "replace")) for _, text in parts]
+    dn = ",".join(f"{kind}={text}" for (kind, _), text in zip(parts, escaped, strict=True))
+    path = tmp_path_factory.mktemp("any") / "people.ldif"
+    path.write_text(line("dn", dn) + line("userPassword", value))
+    reader = directory(path, where="(userPassword=*)")
+    (user,) = reader.scan()
+    (held,) = user.values["userPassword"]
+    assert user.name == dn
+    assert held == Secret(value)
+    assert [found.id for found in reader.find([("@name", dn)])] == [user.id]
+    assert [found.id for found in reader.find([("@id", user.id)])] == [user.id]
+    assert results(reader.write([number("7", user=user.ref)])) == [Result.WRITTEN]
+    (now,) = reader.read([user.ref])
+    assert now.values == {**user.values, "employeeNumber": ("7",)}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file may become larger than that: the nearest thing to a full disk that needs no disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "people.ldif"
+    path.write_text("".join(f"dn: uid=u{n},dc=example\nuid: u{n}\n\n" for n in range(3000)))
+    return path
+
+
+def user(n: int) -> UserRef:
+    return UserRef(f"uid=u{n},dc=example", f"uid=u{n},dc=example")
+
+
+def test_a_full_disk_half_way_leaves_the_file_as_it_was(many: Path) -> None:
+    before = many.read_bytes()
+    with largest_file(len(before) // 2):
+        outcomes = list(directory(many).write(number("1", user=user(n)) for n in range(100)))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED] * 100
+    assert "as it was" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert list(many.parent.iterdir()) == [many]
+
+
+def test_a_file_that_is_broken_half_way_stays_as_it_was(many: Path) -> None:
+    with many.open("a") as file:
+        file.write("no line of LDIF\n")
+    before = many.read_bytes()
+    outcomes = list(directory(many).write([number("1", user=user(0))]))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert f"{many}:9001" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert list(many.parent.iterdir()) == [many]
+
+
+def test_a_file_that_another_program_has_locked_is_not_written(many: Path) -> None:
+    before = many.read_bytes()
+    with many.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        outcomes = list(directory(many).write([number("1", user=user(0))]))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert "locked" in outcomes[0].why
+    assert many.read_bytes() == before
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+
+
+def test_conflicts_alone_do_not_touch_the_file(many: Path) -> None:
+    before = many.stat()
+    outcomes = directory(many).write([number("2", old=("1",), user=user(5)), number("2", user=UserRef("x", "uid=x"))])
+    assert results(outcomes) == [Result.CONFLICT, Result.CONFLICT]
+    assert (many.stat().st_ino, many.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert list(many.parent.iterdir()) == [many]
+
+
+def test_a_user_that_has_another_name_by_now_is_a_conflict(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\nentryUUID: 5d1d31b4-5e0a-4e0c-9d0b-9d6f1f6d2a11\n")
+    (planned,) = directory(path).scan()
+    path.write_text(path.read_text().replace("dn: uid=anna", "dn: uid=anna2"))
+    outcomes = list(directory(path).write([number("1", user=planned.ref)]))
+    assert [outcome.result for outcome in outcomes] == [Result.CONFLICT]
+    assert "another name" in outcomes[0].why
+
+
+def test_what_a_killed_run_left_behind_is_cleared_away(many: Path) -> None:
+    (many.parent / f".{many.name}.new").write_text("half a file with a canary")
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    assert list(many.parent.iterdir()) == [many]
+    assert b"canary" not in many.read_bytes()
+
+
+def test_a_link_is_written_through_and_mode_and_owner_stay(many: Path) -> None:
+    link = many.parent / "link.ldif"
+    link.symlink_to(many.name)
+    many.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(many, 1234, 4321)
+    before = many.stat()
+    assert results(directory(link).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    after = many.stat()
+    assert link.is_symlink()
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    assert b"employeeNumber: 1\n" in many.read_bytes()
+
+
+def append(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("dn: uid=late,dc=example\n")
+
+
+def swap(path: Path) -> None:
+    path.with_suffix(".other").write_text("another file")
+    path.with_suffix(".other").replace(path)
+
+
+@pytest.mark.parametrize("meddle", [append, swap])
+def test_a_file_that_changes_while_it_is_replaced_is_not_replaced(many: Path, meddle: Callable[[Path], None]) -> None:
+    with pytest.raises(ChangedError), Replacement(many) as files:  # noqa: PT012  # the meddling stands between
+        files.new.write(b"what it was to become")
+        meddle(many)
+        expected = many.read_bytes()
+        files.commit()
+    assert many.read_bytes() == expected
+    assert list(many.parent.iterdir()) == [many]
+
+
+def test_no_error_shows_a_secret(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\nuserPassword:: canary!canary\n")
+    with pytest.raises(ConnectorError) as caught:
+        list(directory(path).scan())
+    assert "canary" not in f"{caught.value!s}{caught.value!r}{caught.value.__cause__!r}"
