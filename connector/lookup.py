@@ -10,29 +10,44 @@ from connector.watch import Watch
 
 SCAN_SHARE = 0.4
 """Measured: reading everything wins only where more than about this share of the users is wanted."""
-FEW = 20_000
-"""So many keys are looked up one by one where the directory cannot tell how large it is."""
+FEW = 2_000
+"""So few keys are looked up at once where the directory cannot tell how large it is."""
 
 
 def users(reader: Reader, keys: Iterable[Key], count: int, read: Read, watch: Watch) -> Iterator[User]:
-    """Every user that may hold one of `count` keys; more than those where the directory is read whole."""
-    how, why = _choose(reader, count, read)
-    watch.stage("look-up", how=how, why=why, keys=count)
-    if how == "none":
+    """Every user that may hold one of `count` keys, at least once; others too where the directory is read whole."""
+    if count == 0:
         return iter(())
+    if read != "auto":
+        return _read(reader, keys, count, read, "the job says so", watch)
+    size = reader.size()
+    if size is not None:
+        how: Read = "find" if count <= size * SCAN_SHARE else "scan"
+        return _read(reader, keys, count, how, f"a directory of about {size} users", watch)
+    if count <= FEW:
+        return _read(reader, keys, count, "find", "few keys, in a directory that does not tell its size", watch)
+    return _either(reader, keys, count, watch)
+
+
+def _read(reader: Reader, keys: Iterable[Key], count: int, how: Read, why: str, watch: Watch) -> Iterator[User]:
+    watch.stage("look-up", how=how, why=why, keys=count)
     return reader.scan() if how == "scan" else reader.find(keys)
 
 
-def _choose(reader: Reader, count: int, read: Read) -> tuple[str, str]:
-    if count == 0:
-        return "none", "there is nothing to look for"
-    if read != "auto":
-        return read, "the job says so"
-    size = reader.size()
-    if size is None:
-        how = "find" if count <= FEW else "scan"
-        return how, f"{count} keys, in a directory that does not tell its size"
-    return "find" if count <= size * SCAN_SHARE else "scan", f"{count} keys, in a directory of about {size} users"
+def _either(reader: Reader, keys: Iterable[Key], count: int, watch: Watch) -> Iterator[User]:
+    """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
+
+    That is at most twice the cheaper of the two, whatever the size turns out to be.
+    """
+    most = int(count / SCAN_SHARE)
+    why = f"{count} keys, in a directory that does not tell its size"
+    for number, user in enumerate(_read(reader, keys, count, "scan", why, watch)):
+        yield user
+        if number == most:
+            break  # which lets go of the scan, and so gives it up
+    else:
+        return
+    yield from _read(reader, keys, count, "find", f"there are more than {most} users", watch)
 
 
 def answers(reader: Reader, questions: list[Question], watch: Watch) -> Iterator[tuple[Question, Holds]]:

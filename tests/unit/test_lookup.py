@@ -1,0 +1,72 @@
+"""Find or scan: the cheaper one, by counts, and never both unless the size was not to be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from connector import lookup
+from connector.directories.port import Read
+from connector.model import Key, Outcome, Plan, User
+
+
+class Counted:
+    """A directory that only counts how it is asked."""
+
+    def __init__(self, users: int, size: int | None) -> None:
+        self._users, self._size = users, size
+        self.scanned = self.found = 0
+
+    def size(self) -> int | None:
+        return self._size
+
+    def scan(self) -> Iterator[User]:
+        for number in range(self._users):
+            self.scanned += 1
+            yield User(str(number), f"uid={number}", {})
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        for name, _ in keys:
+            self.found += 1
+            yield User(name, name, {})
+
+
+class Told:
+    """A watcher that remembers how it was."""
+
+    def __init__(self) -> None:
+        self.how: list[object] = []
+
+    def stage(self, name: str, **facts: object) -> None:
+        self.how.append(facts["how"])
+
+    def outcome(self, outcome: Outcome) -> None:
+        raise AssertionError
+
+    def finished(self, plan: Plan | None, exit_code: int) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("keys", "users", "size", "read", "how", "scanned", "found"),
+    [
+        (100, 1000, 1000, "auto", ["find"], 0, 100),
+        (500, 1000, 1000, "auto", ["scan"], 1000, 0),
+        (500, 1000, 1000, "find", ["find"], 0, 500),
+        (1, 1000, 1000, "scan", ["scan"], 1000, 0),
+        (100, 100_000, None, "auto", ["find"], 0, 100),
+        (4000, 9_000, None, "auto", ["scan"], 9_000, 0),
+        (4000, 100_000, None, "auto", ["scan", "find"], 10_001, 4000),
+        (0, 100, None, "auto", [], 0, 0),
+    ],
+)
+def test_the_cheaper_way_is_taken(
+    keys: int, users: int, size: int | None, read: Read, how: list[str], scanned: int, found: int
+) -> None:
+    directory, told = Counted(users, size), Told()
+    wanted = (("uid", str(number)) for number in range(keys))
+    seen = list(lookup.users(directory, wanted, keys, read, told))  # type: ignore[arg-type]  # what a look-up needs of it
+    assert told.how == how
+    assert (directory.scanned, directory.found) == (scanned, found)
+    assert len(seen) == scanned + found
