@@ -19,17 +19,18 @@ def users(reader: Reader, keys: Iterable[Key], count: int, read: Read, watch: Wa
     if count == 0:
         return iter(())
     if read != "auto":
-        return _read(reader, keys, count, read, "the job says so", watch)
+        return _read(reader, keys, count, read, why="the job says so", watch=watch)
     size = reader.size()
     if size is not None:
         how: Read = "find" if count <= size * SCAN_SHARE else "scan"
-        return _read(reader, keys, count, how, f"a directory of about {size} users", watch)
+        return _read(reader, keys, count, how, why=f"a directory of about {size} users", watch=watch)
     if count <= FEW:
-        return _read(reader, keys, count, "find", "few keys, in a directory that does not tell its size", watch)
+        why = "few keys, in a directory that does not tell its size"
+        return _read(reader, keys, count, "find", why=why, watch=watch)
     return _either(reader, keys, count, watch)
 
 
-def _read(reader: Reader, keys: Iterable[Key], count: int, how: Read, why: str, watch: Watch) -> Iterator[User]:
+def _read(reader: Reader, keys: Iterable[Key], count: int, how: Read, *, why: str, watch: Watch) -> Iterator[User]:
     watch.stage("look-up", how=how, why=why, keys=count)
     return reader.scan() if how == "scan" else reader.find(keys)
 
@@ -41,13 +42,13 @@ def _either(reader: Reader, keys: Iterable[Key], count: int, watch: Watch) -> It
     """
     most = int(count / SCAN_SHARE)
     why = f"{count} keys, in a directory that does not tell its size"
-    for number, user in enumerate(_read(reader, keys, count, "scan", why, watch)):
+    for number, user in enumerate(_read(reader, keys, count, "scan", why=why, watch=watch)):
         yield user
         if number == most:
             break  # which lets go of the scan, and so gives it up
     else:
         return
-    yield from _read(reader, keys, count, "find", f"there are more than {most} users", watch)
+    yield from _read(reader, keys, count, "find", why=f"there are more than {most} users", watch=watch)
 
 
 def answers(reader: Reader, questions: list[Question], watch: Watch) -> Iterator[tuple[Question, Holds]]:
