@@ -3,18 +3,20 @@
 #   make demo       the program at work, on a sample tenant and directory
 #   make test       the quick suite: minutes, every law and every directory
 #   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
+#   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
 
-.PHONY: demo test test-all lint lock
+.PHONY: demo test test-all lint lock fuzz
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
 PYTEST_FLAGS ?=
 LOCK ?=
+FUZZ_SECONDS ?= 300
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -41,6 +43,13 @@ lint:
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+fuzz:
+	@scripts/setup dev
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@mkdir -p .fuzz/corpus
+	$(BIN)/python tests/fuzz/ldap_codec.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
+	    .fuzz/corpus tests/fuzz/seeds
+
 lock:
 	@scripts/setup run
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/lock.txt
@@ -48,3 +57,4 @@ lock:
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
+	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

@@ -6,7 +6,7 @@ agent's search and never rank agents: two agents that claim one user are both co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -110,7 +110,7 @@ class Claims:
         if pin is not None:
             why = f"it is pinned to {pin[1]!r}, and no such user is within base and filter"
             return Problem("pin", why, agent=_ref(agent), rule=PIN)
-        tried = [f"{attribute} {value!r}" for _, (attribute, value) in self._roster.tried(agent)]
+        tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule has a value for it"
         return Problem("unmatched", why, agent=_ref(agent))
 
@@ -123,9 +123,12 @@ def _among(user: User, claims: Claim | list[Claim]) -> bool:
     return any(claim.user.id == user.id for claim in (claims if isinstance(claims, list) else (claims,)))
 
 
-def _doubles(agents: Iterable[Agent]) -> Mapping[int, str]:
+def _doubles(agents: Collection[Agent]) -> Mapping[int, str]:
     """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
     doubles: dict[int, str] = {}
+    accounts = [agent.account_code for agent in agents if agent.account_code is not None]
+    if len({agent.work_no for agent in agents}) == len(agents) and len(set(accounts)) == len(accounts):
+        return doubles
     for field in ("workNo", "accountCode"):
         first: dict[int | str, int] = {}
         for number, agent in enumerate(agents):

@@ -57,7 +57,7 @@ class Differ:
         self._mapping = mapping
         self._infos = description.attributes
         self.problems = [Problem("tenant", note) for note in tenant.notes]
-        self._wanted = []
+        self._wanted: list[_Wanted] = []
         faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
         for number, match in enumerate(mapping.match, start=1):
             if not description.attributes[match.directory].known and description.closed:

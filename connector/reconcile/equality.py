@@ -21,6 +21,11 @@ def key(rule: Equality, value: Value) -> Hashable:
     return _KEYS[rule](value)
 
 
+def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
+    """The `key` of one rule, for whoever compares many values by it."""
+    return _KEYS[rule]
+
+
 def same(rule: Equality, one: Held, other: Held) -> bool:
     """Whether two values, secret or not, are equal."""
     return key(rule, plain(one)) == key(rule, plain(other))
@@ -68,14 +73,18 @@ _NOTHING = re.compile(
 
 
 def _case_exact(value: Value) -> Hashable:
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        return value
     text = _text(value)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _NOTHING.sub("", text))
-    # the common value has no space at all, and then there is nothing to squeeze
-    return _SPACES.sub(" ", text.strip()) if not text.isalnum() else text
+    return _SPACES.sub(" ", text.strip())
 
 
 def _case_ignore(value: Value) -> Hashable:
+    # nearly every value is one word of ASCII, of which nothing has to be prepared but its case
+    if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
+        return value.lower()
     text = _case_exact(value)
     assert isinstance(text, str)
     text = text.lower()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import chain
 
-from connector.model import ID, NAME, Agent, Description, Equality, Key, Tenant, User
+from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User, Value
 from connector.reconcile import equality
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Pin
@@ -25,72 +24,85 @@ class Roster:
         self._stride = len(self._renders) + 1
         self.pinned = _pinned(tenant.agents, pins, description)
         names = dict.fromkeys([key[0] for key in self.pinned.values()] + self._attributes)
-        self._indexes = {name: (_rule(description, name), _Index()) for name in names}
-        for agent, rule, (attribute, value) in self._entries():
-            compare, index = self._indexes[attribute]
-            index.put(equality.key(compare, value), agent * self._stride + rule)
+        self._indexes = [(name, _Index(_rule(description, name))) for name in names]
+        by_name = dict(self._indexes)
+        for agent, (attribute, value) in self.pinned.items():
+            by_name[attribute].put(value, agent * self._stride + PIN)
+        for rule, (attribute, render) in enumerate(zip(self._attributes, self._renders, strict=True), start=1):
+            index = by_name[attribute]
+            for number, agent in self._searching():
+                value = render(agent)
+                if value is not None:
+                    index.put(equality.plain(value), number * self._stride + rule)
 
-    def _entries(self) -> Iterator[tuple[int, int, Key]]:
-        for number, agent in enumerate(self.agents):
-            if agent.account_code is None:
-                continue
-            pin = self.pinned.get(number)
-            if pin is not None:
-                yield number, PIN, pin
-                continue
-            for rule, (attribute, value) in self.tried(agent):
-                yield number, rule, (attribute, value)
+    def _searching(self) -> Iterator[tuple[int, Agent]]:
+        """The agents that the rules are for."""
+        pinned = self.pinned
+        return (
+            (number, agent)
+            for number, agent in enumerate(self.agents)
+            if agent.account_code is not None and number not in pinned
+        )
 
-    def tried(self, agent: Agent) -> Iterator[tuple[int, Key]]:
+    def tried(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
-        for rule, (render, attribute) in enumerate(zip(self._renders, self._attributes, strict=True), start=1):
+        for render, attribute in zip(self._renders, self._attributes, strict=True):
             value = render(agent)
             if isinstance(value, str):
-                yield rule, (attribute, value)
+                yield attribute, value
 
     def keys(self) -> Iterator[Key]:
         """Everything that users are to be looked up by, each key once for each agent."""
-        return (key for _, _, key in self._entries())
+        yield from self.pinned.values()
+        for _, agent in self._searching():
+            yield from self.tried(agent)
 
     def __len__(self) -> int:
         """How many different keys there are."""
-        return sum(len(index) for _, index in self._indexes.values())
+        return sum(len(index) for _, index in self._indexes)
 
-    def finds(self, user: User) -> Iterator[tuple[int, int]]:
+    def finds(self, user: User) -> list[tuple[int, int]]:
         """The (agent, rule) pairs whose key this user holds, compared by the attribute's own equality rule."""
-        for attribute, (compare, index) in self._indexes.items():
-            for value in _held(user, attribute):
-                for code in index.get(equality.key(compare, value)):
-                    yield divmod(code, self._stride)
+        found = []
+        for attribute, index in self._indexes:
+            if attribute in user.values:
+                held: Iterable[Held] = user.values[attribute]
+            elif attribute in _REFERENCES:
+                held = (user.id if attribute == ID else user.name,)
+            else:
+                continue
+            for value in held:
+                code = index.first(value)
+                if code is not None:
+                    found.append(divmod(code, self._stride))
+                    found += [divmod(other, self._stride) for other in index.others(value)]
+        return found
+
+
+_REFERENCES = frozenset({ID, NAME})
 
 
 class _Index:
-    """Numbers under keys; nearly every key has one number, which then needs no list."""
+    """Numbers under values, by an equality rule; nearly every value has one number, which then needs no list."""
 
-    def __init__(self) -> None:
-        self._one: dict[Hashable, int] = {}
-        self._more: dict[Hashable, list[int]] = {}
+    def __init__(self, rule: Equality) -> None:
+        self._key = equality.keys_of(rule)
+        self._first: dict[Hashable, int] = {}
+        self._others: dict[Hashable, list[int]] = {}
 
-    def put(self, key: Hashable, code: int) -> None:
-        if self._one.setdefault(key, code) != code:
-            self._more.setdefault(key, []).append(code)
+    def put(self, value: Value, code: int) -> None:
+        key = self._key(value)
+        if self._first.setdefault(key, code) != code:
+            self._others.setdefault(key, []).append(code)
 
-    def get(self, key: Hashable) -> Iterable[int]:
-        first = self._one.get(key)
-        if first is None:
-            return ()
-        return chain((first,), self._more[key]) if key in self._more else (first,)
+    def first(self, value: Held) -> int | None:
+        return self._first.get(self._key(value.reveal() if isinstance(value, Secret) else value))
+
+    def others(self, value: Held) -> Iterable[int]:
+        return self._others.get(self._key(equality.plain(value)), ()) if self._others else ()
 
     def __len__(self) -> int:
-        return len(self._one)
-
-
-def _held(user: User, attribute: str) -> Iterable[str | bytes]:
-    if attribute == ID:
-        return (user.id,)
-    if attribute == NAME:
-        return (user.name,)
-    return map(equality.plain, user.values.get(attribute, ()))
+        return len(self._first)
 
 
 def _rule(description: Description, attribute: str) -> Equality:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
@@ -160,9 +161,17 @@ class Template(Struct, frozen=True):
         ]
         if not all(parts):
             return lambda agent: None
-        if len(parts) == 1 and isinstance(parts[0], Piece):
-            return _lone(parts[0])
-        return _joined([part for part in parts if part is not None], secret=self.secret)
+        there = [part for part in parts if part is not None]
+        varying = [number for number, part in enumerate(there) if isinstance(part, Piece)]
+        if not varying:
+            constant = "".join(map(str, there))
+            return lambda agent: constant
+        if len(there) == 1 and isinstance(there[0], Piece):
+            return _lone(there[0])
+        if len(varying) == 1 and not self.secret:
+            (place,) = varying
+            return _framed("".join(map(str, there[:place])), there[place], "".join(map(str, there[place + 1 :])))
+        return _joined(there, secret=self.secret)
 
 
 def _lone(piece: Piece) -> Render:
@@ -175,6 +184,18 @@ def _lone(piece: Piece) -> Render:
     if not piece.steps:
         return get
     return lambda agent: piece.apply(get(agent)) or None
+
+
+def _framed(before: str, piece: str | Piece, behind: str) -> Render:
+    """One field between two constants, as in an address: the next common template."""
+    assert isinstance(piece, Piece)
+    lone = _lone(piece)
+
+    def render(agent: Agent) -> Held | None:
+        value = lone(agent)
+        return f"{before}{value}{behind}" if value else None
+
+    return render
 
 
 def _joined(parts: list[str | Piece], *, secret: bool) -> Render:
@@ -197,8 +218,8 @@ def _sip_pwd(agent: Agent) -> str | None:
 
 _GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {
     "workNo": lambda agent: str(agent.work_no),
-    "accountCode": lambda agent: agent.account_code,
-    "sipAccount": lambda agent: agent.sip_account,
+    "accountCode": attrgetter("account_code"),
+    "sipAccount": attrgetter("sip_account"),
     "sipPwd": _sip_pwd,
 }
 

@@ -61,7 +61,7 @@ class Contest:
             for entrant in entrants:
                 if entrant.rounds is None or number < entrant.rounds:
                     print(f"    round {number + 1} of {rounds}: {entrant.name:<40}", end="\r", file=sys.stderr)
-                    self.samples[entrant.name].append(_run(entrant, folder, spent))
+                    self.samples[entrant.name].append(run(entrant, folder, spent))
         print(" " * 70, end="\r", file=sys.stderr)
 
     def ratio(self, one: str, other: str) -> Ratio:
@@ -81,7 +81,8 @@ class Contest:
         )
 
 
-def _run(entrant: Entrant, folder: Path, spent: Callable[[], float]) -> Sample:
+def run(entrant: Entrant, folder: Path, spent: Callable[[], float] = lambda: 0.0) -> Sample:
+    """Run it once. Raises RuntimeError where it fails, or where its check does."""
     entrant.prepare()
     out, err = folder / "out", folder / "err"
     command = [sys.executable, "-I", "-S", LAUNCH, out if entrant.keep else os.devnull, err, *entrant.command]

@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -82,9 +84,15 @@ class Server(Slapd):
         return counted
 
 
-def digest_of(lines: object) -> tuple[int, str]:
-    """The number of LDIF records, and a digest that knows no order of records or of their lines."""
-    total, count, record = 0, 0, list[bytes]()
-    for line in [*[], *()] or lines:  # type: ignore[attr-defined]
-        record.append(line)
-    return count, hashlib.sha256(str(total).encode()).hexdigest()
+def digest_of(lines: Iterable[bytes]) -> tuple[int, str]:
+    """The number of LDIF records, and a digest that knows no order of records nor of the lines in one."""
+    count, total = 0, 0
+    record: list[bytes] = []
+    for line in chain(lines, (b"\n",)):
+        if line != b"\n":
+            record.append(line)
+        elif record:
+            count += 1
+            total += int.from_bytes(hashlib.sha256(b"".join(sorted(record))).digest(), "big")
+            record.clear()
+    return count, f"{total % (1 << 256):064x}"

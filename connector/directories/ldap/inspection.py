@@ -39,6 +39,8 @@ class Inspection:
     def __init__(self, wire: Wire, base: str) -> None:
         self._wire = wire
         self._base = base
+        self._rules: dict[str, Rules] = {}
+        self._infos: dict[str, AttributeInfo] = {}
 
     @cached_property
     def root(self) -> dict[str, list[str]]:
@@ -75,6 +77,11 @@ class Inspection:
 
     def rules(self, name: str) -> Rules:
         """What can be asked of the values of an attribute."""
+        if name not in self._rules:
+            self._rules[name] = self._rules_of(name)
+        return self._rules[name]
+
+    def _rules_of(self, name: str) -> Rules:
         schema = self.schema
         lineage = self._types.lineage(schema.canonical(name).partition(";")[0])
         known = schema.info(name).known

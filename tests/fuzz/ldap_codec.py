@@ -1,0 +1,90 @@
+"""The LDAP decoder against any octets: it gives messages, waits for more, or raises MalformedError; nothing else.
+
+    make fuzz                          coverage-guided, with atheris, for a while (FUZZ_SECONDS)
+    python tests/fuzz/ldap_codec.py --seeds tests/fuzz/seeds    writes the seeds anew from the encoder
+
+`tests/unit/test_codec_fuzz.py` is the short form: every seed, and mutations of it that are the same in every run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+from connector.directories.ldap import ber, requests, responses
+from connector.directories.ldap.framing import Frame, Framer
+from connector.errors import MalformedError
+
+SEEDS = Path(__file__).parent / "seeds"
+
+
+def one(octets: bytes) -> None:
+    """Whole and in halves: messages must not depend on how the stream was cut."""
+    whole = messages([octets])
+    half = len(octets) // 2
+    if whole is not None:
+        assert messages([octets[:half], octets[half:]]) == whole
+    with contextlib.suppress(MalformedError):
+        responses.page(octets)
+
+
+def messages(pieces: list[bytes]) -> list[object] | None:
+    """What the octets say, a malformed message as its error's type; None where no message can be told from the next."""
+    framer = Framer()
+    try:
+        return [_decoded(frame) for piece in pieces for frame in framer.feed(piece)]
+    except MalformedError:
+        return None
+
+
+def _decoded(frame: Frame) -> object:
+    try:
+        return responses.decode(frame)
+    except MalformedError:
+        return MalformedError
+
+
+def seeds() -> dict[str, bytes]:
+    """A message of every kind that a server sends, as a server would encode it."""
+
+    def message(tag: int, *parts: bytes, controls: bytes = b"") -> bytes:
+        return ber.sequence((ber.integer(7), ber.sequence(parts, tag), controls))
+
+    result = (ber.integer(0, 10), ber.tlv(4, b""), ber.tlv(4, b""))
+    values = ber.sequence((ber.tlv(4, b"one"), ber.tlv(4, b"x" * 200)), ber.SET)
+    attributes = ber.sequence((ber.sequence((ber.tlv(4, b"cn"), values)),))
+    cookie = ber.sequence((ber.integer(1000), ber.tlv(4, b"cookie")))
+    control = ber.tlv(0xA0, ber.sequence((ber.tlv(4, b"1.2.840.113556.1.4.319"), ber.tlv(4, cookie))))
+    return {
+        "entry": message(0x64, ber.tlv(4, b"uid=a,dc=example,dc=org"), attributes),
+        "entry-empty": message(0x64, ber.tlv(4, b"dc=example"), ber.sequence(())),
+        "reference": message(0x73, ber.tlv(4, b"ldap://other.example.org/")),
+        "done": message(0x65, *result),
+        "done-paged": message(0x65, *result, controls=control),
+        "done-referral": message(0x65, ber.integer(10, 10), *result[1:], ber.tlv(0xA3, ber.tlv(4, b"ldap://x/"))),
+        "modified": message(0x67, ber.integer(122, 10), *result[1:]),
+        "compared": message(0x6F, ber.integer(6, 10), *result[1:]),
+        "notice": ber.sequence(
+            (ber.integer(0), ber.sequence((*result, ber.tlv(0x8A, b"1.3.6.1.4.1.1466.20036")), 0x78))
+        ),
+        "two": message(0x65, *result) * 2,
+        "request": requests.message(3, ber.sequence((ber.tlv(4, b"x"),), 0x6E)),
+    }
+
+
+def main() -> None:
+    """Run the campaign, or write the seeds."""
+    if sys.argv[1:2] == ["--seeds"]:
+        for name, octets in seeds().items():
+            (Path(sys.argv[2]) / name).write_bytes(octets)
+        return
+    import atheris  # noqa: PLC0415  # only the campaign needs it
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
