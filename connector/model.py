@@ -181,7 +181,8 @@ class Description(Struct, frozen=True):
 
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
-    (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written. `names`: how user names compare.
+    (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written; nor can
+    `unknown_classes`, those of the view's that its schema lacks. `names`: how user names compare.
     `cautions`: sentences for the report.
     """
 
@@ -192,6 +193,7 @@ class Description(Struct, frozen=True):
     atomic: bool = False
     compares: bool = False
     closed: bool = False
+    unknown_classes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
 
     def equality(self, attribute: str) -> Equality:
@@ -297,7 +299,8 @@ class Refusal(Struct, frozen=True):
 class Summary(Struct, frozen=True):
     """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid.
 
-    `unchanged`: matched users without a change. `update`, `clear`, `secret` count users; one may be in several.
+    `unchanged`: matched users that already say what their agents say; matched users that differ and are not changed are
+    held back, each with a problem or a caution. `update`, `clear`, `secret` count users; one may be in several.
     """
 
     agents: int = 0
@@ -315,7 +318,11 @@ class Summary(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What would be done, whole, as a value. `digest` covers everything but `id` and `created` (RFC 3339, UTC)."""
+    """What would be done, whole, as a value.
+
+    `about` says between what it was drawn: the source, the directory, the mapping. `digest` covers everything but `id`,
+    `created` (RFC 3339, UTC) and `about`, in which one server of several may be named.
+    """
 
     id: str
     digest: str
@@ -326,6 +333,7 @@ class Plan(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     cautions: tuple[str, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
 
 
 class Result(StrEnum):

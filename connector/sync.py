@@ -15,6 +15,7 @@ from connector.model import Outcome, Plan, Result, Tenant
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Draft
+from connector.reconcile.people import strangers
 from connector.reconcile.roster import Roster
 from connector.wiring import Dry, Wet
 
@@ -75,13 +76,22 @@ def draw(parts: Dry, only: Collection[str] = ()) -> Plan:
 
     draft = Draft(tenant, parts.mapping, description, differ)
     draft.claims(verdicts, parts.never, only)
+    draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
     draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, only)))
     asked = lookup.answers(parts.reader, draft.questions(claims.shown), parts.watch)
     draft.answers(asked, memory, parts.fingerprint)
     moves = draft.moves()
     settled = moves.settle(lookup.users(parts.reader, moves.keys(), len(moves), "auto", parts.watch))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return draft.plan(settled, memory, parts.limits, job=parts.job, plan_id=str(uuid4()), created=created)
+    return draft.plan(
+        settled,
+        memory,
+        parts.limits,
+        job=parts.job,
+        plan_id=str(uuid4()),
+        created=created,
+        about=parts.about(description),
+    )
 
 
 def _known(only: Collection[str], tenant: Tenant) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from connector.directories.port import Directory, Read, Reader
-from connector.errors import StateError
-from connector.model import Fingerprint, Secret, View
+from connector.errors import FileError, StateError
+from connector.model import Description, Fingerprint, Secret, View
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limits
 from connector.reconcile.mapping import Mapping
@@ -24,6 +24,7 @@ from connector.sources.port import Source
 from connector.state.store import RunRecord, Store
 from connector.watch import Watch
 
+Adapter = TypeVar("Adapter")
 Watching = Callable[[str], Watch]
 """Makes the watchers of a job, by its name."""
 
@@ -42,6 +43,11 @@ class Dry(Struct, frozen=True):
     state: Store
     fingerprint: Fingerprint
     watch: Watch
+    places: tuple[tuple[str, str], ...] = ()
+
+    def about(self, description: Description) -> tuple[tuple[str, str], ...]:
+        """Between what a plan is drawn, for the one who has to sign it."""
+        return (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
 
 
 class Wet(Dry, frozen=True, kw_only=True):
@@ -51,13 +57,16 @@ class Wet(Dry, frozen=True, kw_only=True):
 
 
 @contextmanager
-def dry(path: Path, watching: Watching) -> Iterator[Dry]:
-    """The parts of a dry run of the job in `path`. Raises FileError, StateError."""
+def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dry]:
+    """The parts of a dry run of the job in `path`; without `remember` its state is left alone.
+
+    Raises FileError, StateError.
+    """
     with ExitStack() as stack:
         job = jobs.load(path)
         mapping = mappings.load(job.job.mapping, path)
-        reader = stack.enter_context(closing(_reader(job, mapping.view())))
-        state = stack.enter_context(closing(_remembered(job)))
+        reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
+        state = stack.enter_context(closing(_remembered(job) if remember else Store(None)))
         yield Dry(reader=reader, **_common(job, mapping, state, watching))
 
 
@@ -67,7 +76,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     with ExitStack() as stack:
         job = jobs.load(path)
         mapping = mappings.load(job.job.mapping, path)
-        directory = stack.enter_context(closing(_directory(job, mapping.view())))
+        directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
         state = stack.enter_context(closing(Store(job.state_path)))
         yield Wet(reader=directory, directory=directory, **_common(job, mapping, state, watching))
 
@@ -75,6 +84,8 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
 def history(path: Path) -> list[RunRecord]:
     """The applies of the job in `path`, newest first."""
     job = jobs.load(path)
+    if not job.state_path.exists():
+        return []
     with closing(Store(job.state_path)) as state:
         return state.runs(job.name)
 
@@ -104,7 +115,16 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watch
         "state": state,
         "fingerprint": fingerprinter(key),
         "watch": watching(job.name),
+        "places": _places(settings),
     }
+
+
+def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
+    """Where a job reads and writes, in the words of its file."""
+    source = settings.source.url if settings.source.type == "cec" else str(settings.source.path)
+    directory = settings.directory
+    where = ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
+    return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
 
 
 def _source(job: jobs.LoadedJob) -> Source:
@@ -118,6 +138,17 @@ def _source(job: jobs.LoadedJob) -> Source:
     app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
     app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))
     return CecSource(settings, app_key, app_secret)
+
+
+def _located(job: jobs.LoadedJob, make: Callable[[jobs.LoadedJob, View], Adapter], view: View) -> Adapter:
+    """An adapter; what it finds wrong in the job's values is told with the job's line."""
+    try:
+        return make(job, view)
+    except FileError as fault:
+        keys = fault.where.split(".")
+        if keys[0] != "directory":
+            raise
+        raise FileError(fault.what, where=job.where(*keys)) from None
 
 
 def _reader(job: jobs.LoadedJob, view: View) -> Reader:

@@ -24,8 +24,8 @@ class Exit(IntEnum):
 
 
 _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
-    errors.FileError: (Exit.FILE, "Mend the file and run the command again; nothing was read or written."),
-    errors.UsageError: (Exit.USAGE, "See --help of the command."),
+    errors.FileError: (Exit.FILE, "Mend what is named and run the command again; nothing was written."),
+    errors.UsageError: (Exit.USAGE, "Nothing was written."),
     errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
     errors.BusyError: (Exit.BUSY, "Wait for the other run to end, then run the command again."),
     errors.StateError: (
@@ -35,7 +35,10 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
             "and that it is this program's own."
         ),
     ),
-    errors.OutputError: (Exit.FAILED, "Check the folder's permissions and the free space of its disk."),
+    errors.OutputError: (
+        Exit.FAILED,
+        "Check that the folder is there, its permissions, and the free space of its disk.",
+    ),
     errors.UnreachableError: (
         Exit.FAILED,
         (
@@ -57,7 +60,7 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     errors.MalformedError: (
         Exit.FAILED,
         (
-            "Nothing is planned from an answer that is not understood. Check the address and path, and that "
+            "Nothing is planned from an answer that is not understood. Check the address or the file, and that "
             "no proxy or login page answers in the server's place."
         ),
     ),
@@ -68,7 +71,10 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
             "job ask for less."
         ),
     ),
-    errors.IncompleteRead: (Exit.FAILED, "Nothing is planned from an incomplete read."),
+    errors.IncompleteRead: (
+        Exit.FAILED,
+        "Nothing is planned from an incomplete read, and nothing was written. Check what is named here.",
+    ),
 }
 
 

@@ -19,17 +19,19 @@ def command(log_level: str | None, job: Path) -> int:
     from connector.reconcile.differences import Differ
     from connector.wiring import dry
 
-    with dry(job, lambda name: watchers(name, log_level)) as parts:
-        click.echo(f"job        {visible(parts.job)}: its files are in order")
+    with dry(job, lambda name: watchers(name, log_level), remember=False) as parts:
+        click.echo(f"job        {visible(parts.job)}: the job and mapping files are in order")
         tenant = parts.source.read()
         unassigned = sum(agent.account_code is None for agent in tenant.agents)
         invalid = f", {len(tenant.invalid)} records that cannot be read" if tenant.invalid else ""
         click.echo(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
         description = parts.reader.describe()
-        size = parts.reader.size()
-        users = "" if size is None else f", about {size} users"
-        click.echo(f"directory  {visible(description.kind)}{users} ({visible(description.identity)})")
-        for problem in Differ(tenant, parts.mapping, description).problems:
+        differ = Differ(tenant, parts.mapping, description)
+        for place, what in parts.about(description):
+            click.echo(f"  {place}: {visible(what)}")
+        users = sum(1 for _ in parts.reader.scan())
+        click.echo(f"directory  {users} users within base and filter, read whole ({visible(description.identity)})")
+        for problem in differ.problems:
             click.echo(f"  note: {visible(problem.why)}")
         for info in description.attributes.values():
             kind = "one value" if info.single else "several values"
@@ -37,4 +39,5 @@ def command(log_level: str | None, job: Path) -> int:
             click.echo(f"  {visible(info.name)}: {known}")
         for caution in description.cautions:
             click.echo(f"  note: {visible(caution)}")
+        click.echo("Not tried: the rights to write. A dry run (`plan`) shows what would be written.")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from connector.cli.advice import Exit
+from connector.errors import UsageError
 
 
 @click.command
@@ -21,6 +22,8 @@ def command(folder: Path | None) -> int:
     from connector.demo import sample
     from connector.demo.simulator import Simulator
 
+    if folder is not None and folder.exists() and any(folder.iterdir()):
+        raise UsageError("the demo wants an empty folder, or one that is not there yet", where=str(folder))
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     with Simulator(sample.last_month()) as tenant:

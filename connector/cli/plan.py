@@ -29,7 +29,7 @@ def command(
     fail_on_changes: bool,
 ) -> int:
     """Show what apply would do to the directory of JOB, and write nothing to it."""
-    show = Shower(job, reports, save=save)
+    show = Shower(job, reports, only=only, save=save)
     with dry(job, lambda name: watchers(name, log_level)) as parts:
         run = dry_run(parts, show, only)
         code = exit_code(run, fail_on_changes=fail_on_changes)

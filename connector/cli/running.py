@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -33,15 +34,35 @@ report_option = click.option(
 )
 
 
+def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", value) is None:
+        raise click.BadParameter("a digest is `sha256:` and 64 hexadecimal digits, as the refused plan shows it")
+    return value
+
+
+accept_option = click.option(
+    "--accept",
+    metavar="DIGEST",
+    callback=_digest,
+    help="Acknowledge the refused plan that has this digest, and no other.",
+)
+
+
 class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some."""
 
     def __init__(
-        self, job: Path, reports: Sequence[Path], *, save: Path | None = None, accept: str | None = None
+        self,
+        job: Path,
+        reports: Sequence[Path],
+        *,
+        only: Sequence[str] = (),
+        save: Path | None = None,
+        accept: str | None = None,
     ) -> None:
         from connector.reports import renderer
 
-        self._command = f"cec-connector apply {shlex.quote(str(job))}"
+        self._command = shlex.join(["cec-connector", "apply", str(job), *(f"--only={name}" for name in only)])
         self._reports = [(path, renderer(path.suffix)) for path in reports]
         self._save = save
         self._accept = accept
@@ -60,6 +81,8 @@ class Shower:
             lines = text.ending(plan, outcomes)
         for line in lines:
             sys.stdout.write(line)
+        if outcomes is None and self._accept not in (None, plan.digest):
+            sys.stdout.write(f"What was acknowledged is {self._accept}, which is not this plan.\n")
         sys.stdout.flush()
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from connector.model import Agent, AgentRef, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import NO_DIFFERENCE, Differ, Difference
-from connector.reconcile.roster import PIN, Roster
+from connector.reconcile.roster import NOBODY, PIN, Roster
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -109,6 +109,8 @@ class Claims:
         pin = self._roster.pinned.get(number)
         if pin is not None:
             why = f"it is pinned to {pin[1]!r}, and no such user is within base and filter"
+            if pin[1] == NOBODY:
+                why = "its pin names its account together with another workNo than it has"
             return Problem("pin", why, agent=_ref(agent), rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule has a value for it"
@@ -144,7 +146,7 @@ def _doubles(agents: Collection[Agent]) -> Mapping[int, str]:
 
 
 def _ambiguous(agent: Agent, claims: list[Claim]) -> Problem:
-    why = f"rule {claims[0].rule} finds {len(claims)} users" if claims[0].rule else f"its pin fits {len(claims)} users"
+    why = f"{len(claims)} users fit"
     names = tuple(sorted(claim.user.name for claim in claims))
     return Problem("ambiguous", why, agent=_ref(agent), users=names, rule=claims[0].rule)
 

@@ -63,6 +63,11 @@ class Differ:
             if not description.attributes[match.directory].known and description.closed:
                 why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
                 faults.append(f"{mapping.where}: {why}")
+        if description.closed:
+            faults += [
+                f"{mapping.where}: object_classes: the directory's schema has no class {name}"
+                for name in description.unknown_classes
+            ]
         if faults:
             raise FileError("\n".join(faults))
         missing: dict[str, list[str]] = {}

@@ -61,7 +61,8 @@ class Draft:
         self.problems = list(differ.problems)
         self.wishes: list[Wish] = []
         self.stale: list[tuple[UserRef, frozenset[str]]] = []
-        self._matched = 0
+        self._held: set[str] = set()
+        self.cautions = list(description.cautions)
         self._summary = Summary()
 
     def claims(self, verdicts: Verdicts, never: Never, only: Collection[str] = ()) -> None:
@@ -71,6 +72,7 @@ class Draft:
             self.problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
         self.problems += [*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested]
         spared = never.spares()
+        left_out = 0
         for claim in verdicts.matched:
             difference = claim.difference
             if not difference.changes and not difference.faults:
@@ -80,10 +82,22 @@ class Draft:
             if spared(ref, claim.user):
                 why = "the never-list says hands off; otherwise it would be changed"
                 self.problems.append(Problem("never", why, agent=ref, users=(claim.user.name,), rule=claim.rule))
+                self._held.add(claim.user.id)
                 continue
             self.problems += difference.faults
-            if difference.changes and (not only or {agent.account_code, str(agent.work_no)} & set(only)):
-                self.wishes.append(Wish(claim.user, ref, claim.rule, difference))
+            if not difference.changes:
+                self._held.add(claim.user.id)
+                continue
+            if only and not {agent.account_code, str(agent.work_no)} & set(only):
+                self._held.add(claim.user.id)
+                left_out += 1
+                continue
+            self.wishes.append(Wish(claim.user, ref, claim.rule, difference))
+        if only:
+            names = ", ".join(sorted(set(only)))
+            self.cautions.append(
+                f"restricted to the agents {names} (--only): {left_out} other users that differ are left out"
+            )
         self._summary = Summary(
             agents=self._tenant.size,
             matched=len(verdicts.matched),
@@ -99,10 +113,13 @@ class Draft:
     ) -> list[UserRef]:
         """Users that hold something we wrote and that no agent claims; those of them whose values are to be cleared."""
         self.stale = sorted((ref, names) for ref, names in memory.owned() if ref.id not in claimed)
-        clearing = self._mapping.stale == "clear" and not (self._tenant.invalid or only or self._tenant.size == 0)
-        if self._mapping.stale == "clear" and self._tenant.invalid and self.stale:
-            why = "nothing stale is cleared in this run, for a record that cannot be read may be anybody's"
-            self.problems.append(Problem("stale", why))
+        unsure = self._tenant.invalid or any(problem.kind == "pin" for problem in self.problems)
+        clearing = self._mapping.stale == "clear" and not (unsure or only or self._tenant.size == 0)
+        if self._mapping.stale == "clear" and unsure and self.stale:
+            self.cautions.append(
+                "nothing stale is cleared in this run: a record that cannot be read, or a pin that cannot be followed, "
+                "may be anybody's"
+            )
         for ref, names in self.stale:
             why = f"we wrote {', '.join(sorted(names))}, and no agent claims the user any more"
             self.problems.append(Problem("stale", why, users=(ref.name,)))
@@ -150,7 +167,10 @@ class Draft:
 
         def keep(user: UserRef, change: AttributeChange) -> AttributeChange | None:
             if not change.secret:
-                return None if change.name in hidden else change
+                if change.name not in hidden:
+                    return change
+                self._held.add(user.id)
+                return None
             print_ = fingerprint(user, change.name, change.new[0]) if change.new else ""
             answer = secrets.get((user.id, change.name), Holds.OTHER)
             there = answer is (Holds.SAME if change.new else Holds.ABSENT)
@@ -179,6 +199,7 @@ class Draft:
         job: str,
         plan_id: str,
         created: str,
+        about: tuple[tuple[str, str], ...] = (),
     ) -> Plan:
         """The plan, its refusals included, from what `Moves.settle` gave."""
         changes, problems = settled
@@ -188,7 +209,10 @@ class Draft:
             difference = replace(differences[change.user.id], changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
             drawn.append(replace(whole, digest=digest_of_change(whole)))
-        summary = replace(self._summary, stale=len(self.stale), **_counts(drawn, self._summary.matched))
+        # a wish that comes to no change was held back by a value that is not free
+        touched = self._held | {wish.user.id for wish in self.wishes if wish.agent}
+        unchanged = self._summary.matched - len(touched)
+        summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **_counts(drawn))
         owned = sum(1 for _ in memory.owned()) if summary.clear else 0
         of = Whole(summary.matched, owned, memory.last_agents())
         plan = Plan(
@@ -200,7 +224,8 @@ class Draft:
             changes=tuple(drawn),
             problems=tuple(sorted([*self.problems, *problems], key=_order)),
             refusals=refusals(limits, summary, of),
-            cautions=self._description.cautions,
+            cautions=tuple(self.cautions),
+            about=about,
         )
         return replace(plan, digest=digest_of_plan(plan))
 
@@ -215,10 +240,9 @@ def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange],
     return kept
 
 
-def _counts(changes: Collection[Change], matched: int) -> dict[str, int]:
+def _counts(changes: Collection[Change]) -> dict[str, int]:
     """How many users each kind of change touches; a user may count in several."""
     return {
-        "unchanged": matched - sum(1 for change in changes if change.agent is not None),
         "update": sum(1 for change in changes if any(each.new for each in change.attributes)),
         "clear": sum(1 for change in changes if any(_empties(each) for each in change.attributes)),
         "secret": sum(1 for change in changes if any(each.secret and each.new for each in change.attributes)),

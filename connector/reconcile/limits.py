@@ -24,6 +24,8 @@ class Limit(Struct, frozen=True):
             raise ValueError("a limit is a whole number (10) or a percentage (20%)")
         text = str(value)
         percent = text.endswith("%")
+        if percent and int(text[:-1]) > 100:
+            raise ValueError("a percentage of users is at most 100%")
         return cls(int(text.rstrip("%")), percent)
 
     def of(self, whole: int) -> int:
@@ -71,6 +73,8 @@ def refusals(limits: Limits, summary: Summary, whole: Whole) -> tuple[Refusal, .
         allowed = limit.of(of)
         if planned > allowed:
             share = f" ({limit} of {of})" if limit.percent else ""
-            why = f"it would {what} of {planned} user(s), and {allowed} are allowed{share}"
+            why = (
+                f"it would {what} of {planned} {'user' if planned == 1 else 'users'}, and {allowed} are allowed{share}"
+            )
             found.append(Refusal(name, allowed, planned, why))
     return tuple(found)

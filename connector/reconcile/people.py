@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import Struct
 
-from connector.model import AgentRef, Equality, UserRef
+from connector.model import ID, NAME, AgentRef, Equality, Key, Problem, Tenant, User, UserRef
 from connector.reconcile import equality
 
 
@@ -33,6 +33,10 @@ class Never(Struct, frozen=True):
     work_nos: frozenset[int] = frozenset()
     users: frozenset[str] = frozenset()
 
+    def keys(self) -> list[Key]:
+        """The users on the list, to be looked up."""
+        return [(NAME if "=" in user else ID, user) for user in sorted(self.users)]
+
     def spares(self) -> Callable[[AgentRef | None, UserRef], bool]:
         """A test whether an agent or a user is on the list; a DN may be written in any of its spellings."""
         ids = {user.lower() for user in self.users}
@@ -44,3 +48,28 @@ class Never(Struct, frozen=True):
             return bool(ids) and (user.id.lower() in ids or equality.key(Equality.DN, user.name) in names)
 
         return spared
+
+
+def strangers(pins: Iterable[Pin], never: Never, tenant: Tenant, spared: Collection[User]) -> Iterator[Problem]:
+    """Lines of either list that name nobody: most likely typing errors, which would protect or place nobody.
+
+    `spared`: the users that a look-up of the never-list's users has found.
+    """
+    accounts = {agent.account_code for agent in tenant.agents} | {record.account_code for record in tenant.invalid}
+    seats = {agent.work_no for agent in tenant.agents} | {record.work_no for record in tenant.invalid}
+    for pin in pins:
+        agent = AgentRef(pin.work_no, pin.account_code)
+        if pin.account_code not in accounts if pin.account_code else pin.work_no not in seats:
+            yield Problem(
+                "pin", f"line {pin.line} of the pins names an agent that the source does not have", agent=agent
+            )
+    for account in sorted(never.account_codes - accounts):
+        yield Problem("never", "the never-list names an account that the source does not have", AgentRef(None, account))
+    for seat in sorted(never.work_nos - seats):
+        yield Problem("never", "the never-list names a seat that the source does not have", AgentRef(seat))
+    found = {user.id.lower() for user in spared}
+    names = {equality.key(Equality.DN, user.name) for user in spared}
+    for listed in sorted(never.users):
+        if listed.lower() not in found and equality.key(Equality.DN, listed) not in names:
+            why = "the never-list names a user that is not within base and filter"
+            yield Problem("never", why, users=(listed,))

@@ -12,6 +12,8 @@ from connector.reconcile.templates import Render
 
 PIN = 0
 """The number of the rule before the first."""
+NOBODY = ""
+"""The id of no user: where an agent's pin leads that names another seat than the agent has."""
 
 
 class Roster:
@@ -26,8 +28,8 @@ class Roster:
         names = dict.fromkeys([key[0] for key in self.pinned.values()] + self._attributes)
         self._indexes = [(name, _Index(_rule(description, name))) for name in names]
         by_name = dict(self._indexes)
-        for agent, (attribute, value) in self.pinned.items():
-            by_name[attribute].put(value, agent * self._stride + PIN)
+        for number, (attribute, name) in self.pinned.items():
+            by_name[attribute].put(name, number * self._stride + PIN)
         for rule, (attribute, render) in enumerate(zip(self._attributes, self._renders, strict=True), start=1):
             index = by_name[attribute]
             for number, agent in self._searching():
@@ -114,7 +116,8 @@ def _rule(description: Description, attribute: str) -> Equality:
 def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, Key]:
     """Agents by number, each with the user it is pinned to: by name where that looks like one, else by id.
 
-    An account decides where a pin names one, for a seat can be given to somebody else.
+    An account decides where a pin names one, for a seat can be given to somebody else. An agent whose account is pinned
+    together with another seat than it has is pinned to nobody, until somebody has looked at it.
     """
     by_account = {pin.account_code: pin for pin in pins if pin.account_code is not None}
     by_seat = {pin.work_no: pin for pin in pins if pin.account_code is None}
@@ -123,7 +126,11 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Descripti
     pinned = {}
     for number, agent in enumerate(agents):
         pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
-        if pin is not None and agent.account_code is not None:
+        if pin is None or agent.account_code is None:
+            continue
+        if pin.work_no not in (None, agent.work_no):
+            pinned[number] = (ID, NOBODY)
+        else:
             named = description.names is not Equality.DN or "=" in pin.user
             pinned[number] = (NAME if named else ID, pin.user)
     return pinned

@@ -193,7 +193,7 @@ def _framed(before: str, piece: str | Piece, behind: str) -> Render:
 
     def render(agent: Agent) -> Held | None:
         value = lone(agent)
-        return f"{before}{value}{behind}" if value else None
+        return f"{before}{value}{behind}" if isinstance(value, str) and value else None
 
     return render
 

@@ -23,6 +23,8 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     """The document, a line at a time."""
     head = {"schema": SCHEMA, "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
     yield "{" + ",\n ".join(f"{_json(key)}: {_json(value)}" for key, value in head.items())
+    if plan.about:
+        yield f',\n "about": {_json({readable(place): readable(what) for place, what in plan.about})}'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
     yield f',\n "summary": {_json(counts)}'
     yield from _list("changes", map(_change, plan.changes))

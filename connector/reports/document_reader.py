@@ -183,6 +183,7 @@ class _Document(_Strict, frozen=True):
     problems: list[_Problem]
     refusals: list[_Refusal]
     cautions: list[str] = []
+    about: dict[str, str] = {}
     outcomes: list[_Outcome] = []
 
     def value(self) -> Plan:
@@ -196,6 +197,7 @@ class _Document(_Strict, frozen=True):
             tuple(problem.value() for problem in self.problems),
             tuple(Refusal(**msgspec.structs.asdict(refusal)) for refusal in self.refusals),
             tuple(self.cautions),
+            tuple(self.about.items()),
         )
 
 

@@ -71,7 +71,9 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
     )
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if bad else ""}">{text(headline(plan, outcomes))}</p>\n'
-    facts = {"Job": plan.job, "Plan": plan.id, "Drawn": plan.created, "Digest": plan.digest}
+    facts = {"Job": plan.job, "Plan": plan.id, "Drawn": plan.created, "Digest": plan.digest} | {
+        place.capitalize(): what for place, what in plan.about
+    }
     yield (
         "<dl>"
         + "".join(f"<div><dt>{name}</dt><dd>{value(fact)}</dd></div>" for name, fact in facts.items())

@@ -37,6 +37,10 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     """Line by line; every table is whole, so that it can be cut where a ticket is too short for it."""
     yield f"# CEC to directory: {'what apply would do' if outcomes is None else 'what apply has done'}\n\n"
     yield f"Job {code(plan.job)}, plan {code(plan.id)}, drawn {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
+    for place, what in plan.about:
+        yield f"- {place}: {code(what)}\n"
+    if plan.about:
+        yield "\n"
     yield f"**{headline(plan, outcomes)}**\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, and acknowledged\n\n"

@@ -65,6 +65,8 @@ def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -
     bad = counts.get(Result.CONFLICT, 0) + counts.get(Result.FAILED, 0)
     written = f"{count(counts.get(Result.WRITTEN, 0), 'user')} written"
     said = f"Done in part: {written}, {bad:,} not, as listed above." if bad else f"Done: {written}."
+    if not counts:
+        said = "Done: there was nothing to write."
     yield f"{said}{_attention(plan)}\n"
 
 
@@ -75,17 +77,24 @@ def _attention(plan: Plan) -> str:
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield f"{visible(plan.job)}: {'what apply would do' if outcomes is None else 'what apply has done'}\n"
     yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
-    yield f"  digest  {visible(plan.digest)}\n\n"
+    yield f"  digest  {visible(plan.digest)}\n"
+    for place, what in plan.about:
+        yield f"  {visible(place):<9} {visible(what)}\n"
+    yield "\n"
     yield headline(plan, outcomes) + "\n\n"
 
 
 def _summary(plan: Plan) -> Iterator[str]:
+    """Matched users that differ and stay as they are show in no count of their own, so they are said."""
     left = [("Agents", f"{plan.summary.agents:,}")]
     left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in AGENT_COUNTS]
     right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in USER_COUNTS]
     right += [("", "")] * (len(left) - len(right))
     for (name, number), (other, figure) in zip(left, right, strict=True):
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
+    held = plan.summary.matched - plan.summary.unchanged - sum(change.agent is not None for change in plan.changes)
+    if held > 0:
+        yield f"\n{count(held, 'matched user')} held back: a problem or a note below says why.\n"
     yield "\n"
 
 

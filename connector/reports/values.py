@@ -107,7 +107,10 @@ def subject(problem: Problem) -> str:
 
 def figures(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
-    return "" if refusal.limit == "agents" else f"{refusal.planned:,} planned, {refusal.allowed:,} allowed"
+    if refusal.limit == "agents":
+        return ""
+    what = "fewer" if refusal.limit == "agents_drop" else "planned"
+    return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -132,7 +135,8 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
         said = ", ".join(f"{number:,} {result}" for result, number in counts.items())
         return f"{count(len(outcomes), 'user')} settled: {said}."
     if not plan.changes:
-        return "Nothing would be written: no user has to change."
+        refused = "Refused as it stands" if plan.refusals else "Nothing would be written"
+        return f"{refused}: no user would be changed."
     changed = count(len(plan.changes), "user")
     if plan.refusals:
         return f"Refused as it stands: {changed} would be changed, and nothing is written until that is acknowledged."

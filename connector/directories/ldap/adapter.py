@@ -24,6 +24,8 @@ _HOLDS = {
     results.COMPARE_FALSE: Holds.OTHER,
     results.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
 }
+_EARLY = 8
+"""So many changes are sent off while the next are still made into requests: the server need not wait for a window."""
 
 
 class LdapReader:
@@ -65,7 +67,7 @@ class LdapReader:
 
     @cached_property
     def _description(self) -> Description:
-        return self._inspection.describe(self._view.attributes)
+        return self._inspection.describe(self._view.attributes, self._view.object_classes)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3); OpenLDAP gives none."""
@@ -178,6 +180,8 @@ class LdapDirectory(LdapReader):
                 settled.append(Outcome(change.user, Result.UNCHANGED, "there is nothing to change"))
             else:
                 flight.send(Operation(change, request, modifier.controls(change)))
+                if len(flight) % _EARLY == 0:
+                    self._wire.flush()
         return settled
 
     def _differences(self, batch: Sequence[Change]) -> dict[str, str]:

@@ -92,14 +92,19 @@ class Inspection:
 
     def info(self, name: str) -> AttributeInfo:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
+        if name not in self._infos:
+            self._infos[name] = self._info_of(name)
+        return self._infos[name]
+
+    def _info_of(self, name: str) -> AttributeInfo:
         info = self.schema.info(name)
         if not info.known and not self._definitions:
             return AttributeInfo(name, readable=None)
         # RFC 4512 §4.1.2: the length beside a syntax is a least that servers must take, and these do take more
         return replace(info, name=name, readable=None, max_length=None)
 
-    def describe(self, attributes: tuple[str, ...]) -> Description:
-        """All of it, for these attributes and objectClass."""
+    def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
+        """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
         identity, cautions = self._identity()
         if not self._definitions:
             cautions.append(
@@ -118,6 +123,7 @@ class Inspection:
             atomic=self.dialect.assertions,
             compares=True,
             closed=bool(self._definitions),
+            unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
             cautions=tuple(cautions),
         )
 
