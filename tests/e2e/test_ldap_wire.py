@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def served(answer: Answer, timeout: float = 10) -> Iterator[Wire]:
 
     def serve() -> None:
         framer = Framer()
-        with theirs:
+        with theirs, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has hung up
             while octets := theirs.recv(1 << 16):
                 for frame in framer.feed(octets):
                     theirs.sendall(answer(frame))

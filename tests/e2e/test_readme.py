@@ -92,12 +92,9 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_installation(tmp_path: Path) -> None:
     clone = copied(tmp_path / "clone")
-    for line in block("install").splitlines():
-        command = line.replace("python3 -m venv", f"{shlex.quote(sys.executable)} -m venv")
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=clone, capture_output=True, text=True, check=False, env=clean()
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    commands = "set -e\n" + block("install").replace("python3 -m venv", f"{shlex.quote(sys.executable)} -m venv")
+    done = subprocess.run(["sh", "-c", commands], cwd=clone, capture_output=True, text=True, check=False, env=clean())
+    assert done.returncode == 0, done.stdout + done.stderr
     where = (
         "from connector.settings.mapping import locate; from pathlib import Path; "
         "print(locate('openldap-h350', Path()))"
