@@ -57,8 +57,10 @@ def _figures(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         if name in works:
             users = max(size for size in [sizes[0], *sizes] if size <= max(LARGE, sizes[0]))
             _say(f"{name}, {users:,} users")
-            few = min(3, rounds) if name == "durable" else rounds
-            yield from writing.apply(_made(folder / name), users, few, durable=name == "durable")
+            durable = name == "durable"
+            few = min(3, rounds) if durable else rounds
+            count = 1_000 if options.quick and durable else writing.CHANGES
+            yield from writing.apply(_made(folder / name), users, few, durable=durable, count=count)
             shutil.rmtree(folder / name)
     if {"read", "tls", "plan", "growth", "find"}.intersection(works):
         yield from _read(folder, sizes, rounds, works)

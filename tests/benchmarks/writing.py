@@ -19,9 +19,9 @@ from servers import PASSWORD, Server
 CHANGES = 10_000
 
 
-def apply(folder: Path, users: int, rounds: int, *, durable: bool) -> Iterator[Figure]:
+def apply(folder: Path, users: int, rounds: int, *, durable: bool, count: int = CHANGES) -> Iterator[Figure]:
     """Whole applies, and the writing alone, against `ldapmodify`."""
-    count = min(CHANGES, users)
+    count = min(count, users)
     numbers = spread(count, users)
     ldif, agents = folder / "users.ldif", folder / "agents.json"
     write_users(ldif, users, bare=frozenset(numbers))

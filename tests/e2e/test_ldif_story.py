@@ -6,6 +6,7 @@ import csv
 import fcntl
 import json
 import os
+import shlex
 import sqlite3
 from base64 import b64encode
 from pathlib import Path
@@ -390,3 +391,67 @@ def test_a_job_that_is_not_there_is_a_file_error(job: Job) -> None:
     ended = program("plan", "nowhere.yaml", folder=job.folder)
     assert ended.code == 78
     assert "nowhere.yaml" in ended.err
+
+
+def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(job: Job) -> None:
+    job.write("job.yaml", JOB.replace("100%", "0%"))
+    shown = job.run("plan", "--only", "user2", "--report", "report.json", code=3)
+    planned = json.loads(job.read("report.json"))
+    assert any("--only" in caution and "4 other users" in caution for caution in planned["cautions"])
+    assert planned["summary"]["unchanged"] == 0
+    assert "4 matched users held back" in shown
+    command = next(line.strip() for line in shown.splitlines() if "--accept" in line)
+    job.run(*shlex.split(command)[1:2], *shlex.split(command)[3:])
+    assert {change["agent"]["accountCode"] for change in job.plan(code=3)["changes"]} == {
+        "user1",
+        "user3",
+        "user4",
+        "user5",
+    }
+
+
+def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
+    job.write("job.yaml", JOB.replace("100%", "0%"))
+    other = "sha256:" + 64 * "0"
+    assert f"What was acknowledged is {other}, which is not this plan." in job.run("apply", "--accept", other, code=3)
+    job.run("apply", "--accept", "yes", code=64)
+
+
+def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
+    job.run("apply")
+    job.write("mapping.yaml", MAPPING + "stale: clear\n")
+    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.write(
+        "pins.csv",
+        f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',
+    )
+    job.write("never.csv", f'accountCode,user\nsomebody-else,\n,"uid=nobody,{BASE}"\n')
+    planned = job.plan()
+    assert planned["changes"] == []
+    assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
+    kinds = [problem["kind"] for problem in planned["problems"]]
+    assert (kinds.count("pin"), kinds.count("never"), kinds.count("stale")) == (3, 2, planned["summary"]["stale"])
+
+
+def test_a_report_says_between_what_it_was_drawn(job: Job) -> None:
+    planned = job.plan("--report", "out.md", "--report", "out.html")
+    assert planned["about"]["directory"].endswith("people.ldif")
+    assert planned["about"]["base"] == BASE
+    for report in ("out.md", "out.html"):
+        assert "people.ldif" in job.read(report)
+
+
+def test_check_reads_everything_and_leaves_no_trace(job: Job) -> None:
+    before = sorted(job.folder.iterdir())
+    out = job.run("check")
+    assert "5 agents" in out
+    assert "5 users within base and filter" in out
+    assert sorted(job.folder.iterdir()) == before
+    job.write("people.ldif", job.read("people.ldif") + "\nno colon here\n")
+    assert "people.ldif:" in job.run("check", code=1)
+
+
+def test_the_demo_never_writes_into_a_folder_with_something_in_it(job: Job) -> None:
+    before = job.read("job.yaml")
+    assert program("demo", "--folder", job.folder, folder=job.folder).code == 64
+    assert job.read("job.yaml") == before
