@@ -12,13 +12,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.errors import IncompleteRead
+from connector.errors import IncompleteRead, StateError
 from connector.model import Change, Description, Holds, Outcome, Question, Result, User
 from connector.reconcile import equality
 from connector.watch import Watch
-
-BATCH = 500
-"""How many changes are written before they are read back and journalled."""
 
 
 class Journal(Protocol):
@@ -34,29 +31,63 @@ class Journal(Protocol):
 def apply(
     changes: Iterable[Change], directory: Directory, description: Description, journal: Journal, watch: Watch
 ) -> list[Outcome]:
-    """Write the changes; one outcome for each user."""
+    """Write the changes; one outcome for each user. A journal that fails ends the writing, not the account of it."""
     outcomes: dict[str, Outcome] = {}
+    stopped: str | None = None
+
+    def tell(batch: dict[str, Outcome]) -> None:
+        outcomes.update(batch)
+        for outcome in batch.values():
+            watch.outcome(outcome)
+
     for step in steps(changes):
-        ready = []
-        for change in step:
-            first = [outcomes[user] for user in (change.user.id, *change.after) if user in outcomes]
-            if all(outcome.result in (Result.WRITTEN, Result.UNCHANGED) for outcome in first):
-                ready.append(change)
-            elif change.user.id not in outcomes:
-                why = "the write that was to come first, and to free a value for this one, was not confirmed"
-                outcomes[change.user.id] = Outcome(change.user, Result.SKIPPED, why)
-                watch.outcome(outcomes[change.user.id])
-        for start in range(0, len(ready), BATCH):
-            batch = ready[start : start + BATCH]
-            watch.stage("write", changes=len(batch))
-            journal.intend(batch)
-            settled = {outcome.user.id: outcome for outcome in directory.write(batch)}
-            settled |= verified(directory, description, batch, settled)
-            journal.settle((change, settled[change.user.id]) for change in batch)
-            outcomes |= settled
-            for outcome in settled.values():
-                watch.outcome(outcome)
+        ready, waiting = _ready(step, outcomes)
+        tell(waiting)
+        for start in range(0, len(ready), description.batch):
+            batch = ready[start : start + description.batch]
+            if stopped is None:
+                watch.stage("write", changes=len(batch))
+                settled, stopped = _batch(batch, directory, description, journal)
+            else:
+                settled = {change.user.id: Outcome(change.user, Result.SKIPPED, stopped) for change in batch}
+            tell(settled)
     return list(outcomes.values())
+
+
+def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Change], dict[str, Outcome]]:
+    """The changes for which everything that was to come first is confirmed, and the outcomes of the others."""
+    ready = []
+    waiting = {}
+    for change in step:
+        first = [outcomes[user] for user in (change.user.id, *change.after) if user in outcomes]
+        if all(outcome.result in (Result.WRITTEN, Result.UNCHANGED) for outcome in first):
+            ready.append(change)
+        elif change.user.id not in outcomes:
+            why = "the write that was to come first, and to free a value for this one, was not confirmed"
+            waiting[change.user.id] = Outcome(change.user, Result.SKIPPED, why)
+    return ready, waiting
+
+
+def _batch(
+    batch: list[Change], directory: Directory, description: Description, journal: Journal
+) -> tuple[dict[str, Outcome], str | None]:
+    """Note, write, read back, note again; and why to stop, where the journal cannot be written any more."""
+    try:
+        journal.intend(batch)
+    except StateError as fault:
+        why = f"not sent, for nothing is written without a journal: {fault}"
+        return {change.user.id: Outcome(change.user, Result.SKIPPED, why) for change in batch}, why
+    settled = {outcome.user.id: outcome for outcome in directory.write(batch)}
+    settled |= verified(directory, description, batch, settled)
+    try:
+        journal.settle((change, settled[change.user.id]) for change in batch)
+    except StateError as fault:
+        why = f"written, but the journal does not know: {fault}"
+        for change in batch:
+            if settled[change.user.id].result is Result.WRITTEN:
+                settled[change.user.id] = Outcome(change.user, Result.FAILED, why)
+        return settled, f"not sent, for nothing is written without a journal: {fault}"
+    return settled, None
 
 
 # ---------------------------------------------------------------- the order
@@ -134,7 +165,7 @@ def _lost(
 ) -> list[str]:
     """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
     if user is None:
-        return ["the entry"]
+        return ["the entry (it is gone, or no longer within base and filter)"]
     lost = []
     for each in change.attributes:
         answer = answers.get((user.id, each.name))

@@ -162,7 +162,7 @@ class AttributeInfo(Struct, frozen=True):
 
     `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
     `max_length` counts characters (octets for octet strings). `classes`: the object classes that allow it, lower case,
-    empty where the directory has no such notion.
+    empty where the directory has no such notion. `aliases`: every name and number of the attribute, lower case.
     """
 
     name: str
@@ -174,6 +174,15 @@ class AttributeInfo(Struct, frozen=True):
     readable: bool | None = True
     known: bool = True
     classes: frozenset[str] = frozenset()
+    aliases: frozenset[str] = frozenset()
+
+    def is_(self, other: AttributeInfo) -> bool:
+        """Whether the two are one attribute under two names; with other options they are two (RFC 4512 §2.5)."""
+        (mine, _, my_options), (theirs, _, their_options) = (
+            self.name.lower().partition(";"),
+            other.name.lower().partition(";"),
+        )
+        return my_options == their_options and (mine == theirs or mine in other.aliases)
 
 
 class Description(Struct, frozen=True):
@@ -182,7 +191,8 @@ class Description(Struct, frozen=True):
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
     (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written; nor can
-    `unknown_classes`, those of the view's that its schema lacks. `names`: how user names compare.
+    `unknown_classes`, those of the view's that its schema lacks. `batch`: how many changes are written before they are
+    read back and journalled. `names`: how user names compare.
     `cautions`: sentences for the report.
     """
 
@@ -194,6 +204,7 @@ class Description(Struct, frozen=True):
     compares: bool = False
     closed: bool = False
     unknown_classes: tuple[str, ...] = ()
+    batch: int = 500
     cautions: tuple[str, ...] = ()
 
     def equality(self, attribute: str) -> Equality:

@@ -32,7 +32,7 @@ class Run(Struct, frozen=True):
     @property
     def in_part(self) -> bool:
         """Whether something that was to be written was not."""
-        return any(outcome.result in (Result.CONFLICT, Result.FAILED) for outcome in self.outcomes or ())
+        return any(outcome.result not in (Result.WRITTEN, Result.UNCHANGED) for outcome in self.outcomes or ())
 
 
 def dry_run(parts: Dry, show: Show, only: Collection[str] = ()) -> Run:

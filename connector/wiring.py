@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -44,10 +45,13 @@ class Dry(Struct, frozen=True):
     fingerprint: Fingerprint
     watch: Watch
     places: tuple[tuple[str, str], ...] = ()
+    files: frozenset[Path] = frozenset()
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """Between what a plan is drawn, for the one who has to sign it."""
-        return (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
+        about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
+        forgetful = "cannot be kept: what earlier runs wrote is not known to this one"
+        return about if self.state.kept else (*about, ("state", forgetful))
 
 
 class Wet(Dry, frozen=True, kw_only=True):
@@ -95,7 +99,7 @@ def _remembered(job: jobs.LoadedJob) -> Store:
     try:
         return Store(job.state_path)
     except StateError:
-        if job.state_path.exists():
+        if os.path.lexists(job.state_path):
             raise
         return Store(None)
 
@@ -116,7 +120,20 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watch
         "fingerprint": fingerprinter(key),
         "watch": watching(job.name),
         "places": _places(settings),
+        "files": frozenset(map(Path, map(os.path.realpath, _files(job, mapping)))),
     }
+
+
+def _files(job: jobs.LoadedJob, mapping: Mapping) -> Iterator[Path]:
+    """Every file that the job is, names or keeps: nothing else may ever be written over them."""
+    yield from (job.path, Path(mapping.where), job.state_path)
+    waiting: list[object] = [job.job.model_dump()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
 
 
 def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:

@@ -88,6 +88,8 @@ def tell(fault: BaseException) -> int:
     if isinstance(fault, click.ClickException):
         fault.show()
         return Exit.USAGE
+    if isinstance(fault, BrokenPipeError):
+        return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
     if isinstance(fault, errors.ConnectorError):
         code, advice = next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
         click.echo(f"cec-connector: {fault}\n{advice}", err=True)

@@ -24,6 +24,7 @@ def command(
     """Draw the plan of JOB, and write it to the directory unless a limit refuses it."""
     show = Shower(job, reports, only=only, accept=accept)
     with wet(job, lambda name: watchers(name, log_level)) as parts:
+        show.keep_off(parts.files)
         run = wet_run(parts, show, only, accept)
         code = exit_code(run)
         parts.watch.finished(run.plan, code)

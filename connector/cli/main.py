@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -53,12 +54,13 @@ def cli(ctx: click.Context, log_level: str | None) -> None:
 
 def main() -> None:
     """Run the command line, and end the process with one of the documented exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a letter gets its escape, not a failure
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # as long as the process
     try:
         code = cli.main(standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
         from connector.cli.advice import tell
 
@@ -66,4 +68,8 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:  # whoever read it has gone, or its disk is full; what was to be said of that has been said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code if isinstance(code, int) else 0)

@@ -31,6 +31,7 @@ def command(
     """Show what apply would do to the directory of JOB, and write nothing to it."""
     show = Shower(job, reports, only=only, save=save)
     with dry(job, lambda name: watchers(name, log_level)) as parts:
+        show.keep_off(parts.files)
         run = dry_run(parts, show, only)
         code = exit_code(run, fail_on_changes=fail_on_changes)
         parts.watch.finished(run.plan, code)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from connector.cli.advice import Exit
+from connector.errors import OutputError, UsageError
 from connector.model import Outcome, Plan
 from connector.sync import Run
 
@@ -67,23 +69,40 @@ class Shower:
         self._save = save
         self._accept = accept
 
+    def keep_off(self, files: Collection[Path]) -> None:
+        """Refuse to write a report over one of the job's own files. Raises UsageError."""
+        for path in [path for path, _ in self._reports] + ([self._save] if self._save else []):
+            if Path(os.path.realpath(path)) in files:
+                raise UsageError("this is one of the job's own files, and a report would replace it", where=str(path))
+
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
         from connector.reports import text
 
-        for path, render in self._reports:
-            write_out(path, render(plan, outcomes))
-        if self._save is not None and outcomes is None:
-            save(self._save, plan)
         if outcomes is None:
             lines = text.render(plan, command=self._command, acknowledged=self._accept == plan.digest)
         else:
             lines = text.ending(plan, outcomes)
-        for line in lines:
-            sys.stdout.write(line)
+        try:
+            self._say(lines)
+        finally:
+            for path, render in self._reports:
+                write_out(path, render(plan, outcomes))
+            if self._save is not None and outcomes is None:
+                save(self._save, plan)
         if outcomes is None and self._accept not in (None, plan.digest):
-            sys.stdout.write(f"What was acknowledged is {self._accept}, which is not this plan.\n")
-        sys.stdout.flush()
+            self._say([f"What was acknowledged is {self._accept}, which is not this plan.\n"])
+
+    @staticmethod
+    def _say(lines: Iterable[str]) -> None:
+        try:
+            for line in lines:
+                sys.stdout.write(line)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as fault:
+            raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
 
 
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:

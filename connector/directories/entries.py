@@ -38,9 +38,8 @@ class EntryReader(ABC):
     def info(self, name: str) -> AttributeInfo:
         """What the schema and the rights of this reader say of an attribute."""
         info = self.schema.info(name)
-        if self.schema.key(name) not in self._hidden:
-            return info
-        return replace(info, readable=None)
+        hidden = self.schema.key(name) in self._hidden
+        return replace(info, name=name, readable=None if hidden else info.readable)
 
     def size(self) -> int | None:
         """Nobody knows without reading."""

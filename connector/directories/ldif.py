@@ -28,6 +28,8 @@ from connector.settings.job import LdifDirectory as LdifSettings
 ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
+_BATCH: Final = 100_000
+"""Changes in one rewriting of the file: it costs as much for one as for all."""
 _SAMPLE: Final = 64 << 10
 """Octets of a file from which the number of its entries is estimated."""
 
@@ -44,7 +46,7 @@ class LdifReader(EntryReader):
     def describe(self) -> Description:
         """What is known of the attributes without a schema; cautions name those that nothing is known of."""
         self.recognise()
-        infos = {name: self.schema.info(name) for name in self.view.attributes}
+        infos = {name: self.info(name) for name in self.view.attributes}
         unknown = [name for name, info in infos.items() if not info.known]
         cautions = [
             f"{name} is not a known attribute: it compares to the letter, and has one value" for name in unknown
@@ -54,7 +56,9 @@ class LdifReader(EntryReader):
             for name in sorted(self.scope.unknown)
             if self.schema.key(name) not in (self._recognised or ())
         ]
-        return Description("LDIF file", str(self.path), infos, atomic=True, compares=True, cautions=tuple(cautions))
+        return Description(
+            "LDIF file", str(self.path), infos, atomic=True, compares=True, batch=_BATCH, cautions=tuple(cautions)
+        )
 
     def size(self) -> int:
         """About how many entries, from the size of the first ones. Looking up costs one pass as well."""

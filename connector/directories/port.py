@@ -34,7 +34,7 @@ class Reader(Protocol):
         """Every user, once."""
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        """These users as they are now; one that is gone, or has become another entry, is left out."""
+        """These users as they are now, by id, whatever their names have become; one that is gone is left out."""
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """One answer a question, in their order."""

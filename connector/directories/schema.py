@@ -165,6 +165,7 @@ class Schema:
             max_length=int(length.group(1)) if length else None,
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
             classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
+            aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),
         )
 
     def _allowing(self, attribute: Definition) -> frozenset[str]:

@@ -15,6 +15,9 @@ from connector.model import Agent, AgentRef, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import NO_DIFFERENCE, Differ, Difference
 from connector.reconcile.roster import NOBODY, PIN, Roster
 
+MOST_NAMES = 50
+"""How many users a problem names; the number of all of them is in its reason."""
+
 
 class Claim(Struct, frozen=True, gc=False):
     """An agent (by its number in the tenant), the rule that found it a user, the user, and the difference."""
@@ -26,7 +29,10 @@ class Claim(Struct, frozen=True, gc=False):
 
 
 class Verdicts(Struct, frozen=True):
-    """What became of every agent: claims that stand, and a problem for each agent that has none."""
+    """What became of every agent: claims that stand, and a problem for each agent that has none.
+
+    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin.
+    """
 
     matched: list[Claim]
     unmatched: list[Problem]
@@ -34,6 +40,7 @@ class Verdicts(Struct, frozen=True):
     contested: list[Problem]
     unassigned: int
     claimed: frozenset[str]
+    unsure: bool = False
 
 
 class Claims:
@@ -45,7 +52,7 @@ class Claims:
     def __init__(self, roster: Roster, differ: Differ) -> None:
         self._roster = roster
         self._differ = differ
-        self._claims: dict[int, Claim | list[Claim]] = {}
+        self._claims: dict[int, Claim | dict[str, Claim]] = {}
         self.shown: set[str] = set()
 
     def add(self, user: User) -> None:
@@ -57,12 +64,13 @@ class Claims:
             if before is None:
                 self._claims[agent] = self._claim(agent, rule, user)
                 continue
-            best = before[0].rule if isinstance(before, list) else before.rule
-            if rule < best:
+            one = next(iter(before.values())) if isinstance(before, dict) else before
+            if rule < one.rule:
                 self._claims[agent] = self._claim(agent, rule, user)
-            elif rule == best and not _among(user, before):
-                others = before if isinstance(before, list) else [before]
-                self._claims[agent] = [*others, Claim(agent, rule, user.ref)]
+            elif rule == one.rule and isinstance(before, dict):
+                before.setdefault(user.id, Claim(agent, rule, user.ref))
+            elif rule == one.rule and one.user.id != user.id:
+                self._claims[agent] = {one.user.id: one, user.id: Claim(agent, rule, user.ref)}
 
     def _claim(self, agent: int, rule: int, user: User) -> Claim:
         return Claim(agent, rule, user.ref, self._differ.difference(self._roster.agents[agent], user))
@@ -72,16 +80,17 @@ class Claims:
         doubles = _doubles(tenant.agents)
         claimed, rivals = self._claimed()
         verdicts = Verdicts([], [], [], [], 0, claimed)
-        unassigned = 0
+        unassigned, unsure = 0, False
         for number, agent in enumerate(tenant.agents):
             claim = self._claims.get(number)
-            claims = claim if isinstance(claim, list) else [] if claim is None else [claim]
+            claims = list(claim.values()) if isinstance(claim, dict) else [] if claim is None else [claim]
             if number in doubles:
                 verdicts.contested.append(_contested(agent, claims, doubles[number]))
             elif agent.account_code is None:
                 unassigned += 1
             elif not claims:
                 verdicts.unmatched.append(self._unmatched(number, agent))
+                unsure |= not self._roster.looked_for_whole(number)
             elif len(claims) > 1:
                 verdicts.ambiguous.append(_ambiguous(agent, claims))
             elif claims[0].user.id in rivals:
@@ -89,7 +98,7 @@ class Claims:
                 verdicts.contested.append(_contested(agent, claims, why))
             else:
                 verdicts.matched.extend(claims)
-        return replace(verdicts, unassigned=unassigned)
+        return replace(verdicts, unassigned=unassigned, unsure=unsure)
 
     def _claimed(self) -> tuple[frozenset[str], Mapping[str, list[int]]]:
         """The ids of every claimed user, and the agents that claim one together with others.
@@ -99,7 +108,7 @@ class Claims:
         first: dict[str, int] = {}
         several: dict[str, list[int]] = {}
         for each in self._claims.values():
-            for claim in each if isinstance(each, list) else (each,):
+            for claim in each.values() if isinstance(each, dict) else (each,):
                 other = first.setdefault(claim.user.id, claim.agent)
                 if other != claim.agent:
                     several.setdefault(claim.user.id, [other]).append(claim.agent)
@@ -119,10 +128,6 @@ class Claims:
 
 def _ref(agent: Agent) -> AgentRef:
     return AgentRef(agent.work_no, agent.account_code)
-
-
-def _among(user: User, claims: Claim | list[Claim]) -> bool:
-    return any(claim.user.id == user.id for claim in (claims if isinstance(claims, list) else (claims,)))
 
 
 def _doubles(agents: Collection[Agent]) -> Mapping[int, str]:
@@ -147,12 +152,12 @@ def _doubles(agents: Collection[Agent]) -> Mapping[int, str]:
 
 def _ambiguous(agent: Agent, claims: list[Claim]) -> Problem:
     why = f"{len(claims)} users fit"
-    names = tuple(sorted(claim.user.name for claim in claims))
+    names = tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
     return Problem("ambiguous", why, agent=_ref(agent), users=names, rule=claims[0].rule)
 
 
 def _contested(agent: Agent, claims: list[Claim], why: str) -> Problem:
-    names = tuple(sorted(claim.user.name for claim in claims))
+    names = tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
     return Problem("contested", why, agent=_ref(agent), users=names, rule=claims[0].rule if claims else None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from connector.model import (
     AttributeChange,
     AttributeInfo,
     Description,
+    Equality,
     Held,
     Problem,
     Secret,
@@ -59,6 +60,7 @@ class Differ:
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
         faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
+        faults += _clashes(mapping, description)
         for number, match in enumerate(mapping.match, start=1):
             if not description.attributes[match.directory].known and description.closed:
                 why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
@@ -70,6 +72,11 @@ class Differ:
             ]
         if faults:
             raise FileError("\n".join(faults))
+        self.cautions = [
+            f"{rule.name} does not compare octet by octet: a secret that differs in case or spaces alone stays as it is"
+            for rule in mapping.attributes
+            if rule.secret and self._infos[rule.name].equality is not Equality.OCTETS
+        ]
         missing: dict[str, list[str]] = {}
         for rule in mapping.attributes:
             for field in rule.value.missing(tenant):
@@ -140,7 +147,7 @@ class Differ:
 def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: User) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
-    if rule.name.lower() in equality.naming(user.name):
+    if (info.aliases | {rule.name.lower()}) & equality.naming(user.name):
         raise UnfitError("it names the entry, and a naming attribute is never written")
     new = () if value is None else (_fitted(rule, info, value),)
     if rule.secret and not held and info.readable is not True:
@@ -178,6 +185,22 @@ def _fitted(rule: AttributeRule, info: AttributeInfo, value: Held) -> Held:
 def _fault(rule: AttributeRule, agent: Agent, user: User, why: str) -> Problem:
     ref = AgentRef(agent.work_no, agent.account_code)
     return Problem("value", why, agent=ref, users=(user.name,), attribute=rule.name)
+
+
+def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
+    """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
+    infos = description.attributes
+    for place, rule in enumerate(mapping.attributes):
+        for other in mapping.attributes[:place]:
+            if infos[rule.name].is_(infos[other.name]):
+                yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
+        for number, match in enumerate(mapping.match, start=1):
+            if infos[rule.name].is_(infos[match.directory]) and rule.value.text != match.agent.text:
+                why = (
+                    f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
+                    "something else there, so that the next run would match other people"
+                )
+                yield f"{mapping.where}:{rule.line}: {why}"
 
 
 def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:

@@ -62,7 +62,8 @@ class Draft:
         self.wishes: list[Wish] = []
         self.stale: list[tuple[UserRef, frozenset[str]]] = []
         self._held: set[str] = set()
-        self.cautions = list(description.cautions)
+        self.cautions = [*description.cautions, *differ.cautions]
+        self._unsure = bool(tenant.invalid)
         self._summary = Summary()
 
     def claims(self, verdicts: Verdicts, never: Never, only: Collection[str] = ()) -> None:
@@ -71,6 +72,7 @@ class Draft:
             ref = AgentRef(invalid.work_no, invalid.account_code)
             self.problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
         self.problems += [*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested]
+        self._unsure |= verdicts.unsure
         spared = never.spares()
         left_out = 0
         for claim in verdicts.matched:
@@ -113,12 +115,11 @@ class Draft:
     ) -> list[UserRef]:
         """Users that hold something we wrote and that no agent claims; those of them whose values are to be cleared."""
         self.stale = sorted((ref, names) for ref, names in memory.owned() if ref.id not in claimed)
-        unsure = self._tenant.invalid or any(problem.kind == "pin" for problem in self.problems)
-        clearing = self._mapping.stale == "clear" and not (unsure or only or self._tenant.size == 0)
-        if self._mapping.stale == "clear" and unsure and self.stale:
+        clearing = self._mapping.stale == "clear" and not (self._unsure or only or self._tenant.size == 0)
+        if self._mapping.stale == "clear" and self._unsure and self.stale:
             self.cautions.append(
-                "nothing stale is cleared in this run: a record that cannot be read, or a pin that cannot be followed, "
-                "may be anybody's"
+                "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
+                "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
             )
         for ref, names in self.stale:
             why = f"we wrote {', '.join(sorted(names))}, and no agent claims the user any more"
@@ -127,9 +128,19 @@ class Draft:
         return [ref for ref, _ in self.stale if not spared(None, ref)] if clearing else []
 
     def clear(self, users: Iterable[User]) -> None:
-        """Wish our values away from these users."""
+        """Wish our values away from these users.
+
+        One that does not show what a match rule looks at may well be somebody's, and is left as it is.
+        """
         written = {ref.id: names for ref, names in self.stale}
+        infos = self._description.attributes
+        looked_at = [rule.directory for rule in self._mapping.match if infos[rule.directory].readable is not True]
         for user in users:
+            missing = [name for name in looked_at if name not in user.values]
+            if missing:
+                why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
+                self.problems.append(Problem("stale", why, users=(user.name,)))
+                continue
             difference = self._differ.clearing(user, written[user.id])
             if difference.changes:
                 self.wishes.append(Wish(user.ref, None, None, difference))

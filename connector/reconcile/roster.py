@@ -53,6 +53,10 @@ class Roster:
             if isinstance(value, str):
                 yield attribute, value
 
+    def looked_for_whole(self, number: int) -> bool:
+        """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
+        return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._renders)
+
     def keys(self) -> Iterator[Key]:
         """Everything that users are to be looked up by, each key once for each agent."""
         yield from self.pinned.values()

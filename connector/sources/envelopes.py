@@ -7,6 +7,7 @@ so it is shown only without our own secrets, without characters that a terminal 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
@@ -71,6 +72,10 @@ def value(raw: Raw) -> Any:
         return math.inf
 
 
+PASSWORD: Final = re.compile(r"((?:pwd|passw(?:or)?d)[\"']?\s*(?:[=:]|is|was)\s*)[^\s,;]+", re.IGNORECASE)
+"""Where a message of the other side names a password, what follows is not repeated."""
+
+
 def shown(held: object, hide: Collection[str] = ()) -> str:
     """A string or a number fit for a message; empty for anything else."""
     if isinstance(held, bool) or not isinstance(held, str | int):
@@ -78,7 +83,7 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     text = str(held)
     for secret in sorted(hide, key=len, reverse=True):  # one may be part of another
         text = text.replace(secret, "<secret>")
-    text = text[: SHOWN_CHARACTERS + 1]
+    text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped if len(escaped) <= SHOWN_CHARACTERS else escaped[: SHOWN_CHARACTERS - 1] + "…"
 

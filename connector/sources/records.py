@@ -11,6 +11,7 @@ escapes or octets.
 from __future__ import annotations
 
 import gc
+import json
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = ()) -> Tenant:
     Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
     """
     text = _utf8(body, where)
+    _said_once(text, where)
     notes: list[str] = []
     with _no_collector():
         answer = _parsed(text, where)
@@ -85,6 +87,23 @@ def decode(body: bytes, where: str, hide: Collection[str] = ()) -> Tenant:
         ip = faults.service_ip(value(answer.sip_service_ip), notes)
         port = faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
+
+
+def _said_once(text: bytes, where: str) -> None:
+    """Refuse an answer that says `agents` twice: JSON readers differ in which they take (RFC 8259 §4).
+
+    Nearly every body has the word once, so that it is read again only where it recurs.
+    """
+    if text.count(b'"agents"') < 2:
+        return
+
+    def pairs(found: list[tuple[str, object]]) -> dict[str, object]:
+        if sum(key == "agents" for key, _ in found) > 1:
+            raise MalformedError("the answer says agents twice", where=where)
+        return dict(found)
+
+    with suppress(ValueError, RecursionError):  # what is not JSON is told of by whoever reads it next
+        json.loads(text, object_pairs_hook=pairs)
 
 
 def _all(answer: _Whole) -> tuple[list[Agent], list[Invalid]]:

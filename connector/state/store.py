@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from msgspec import Struct, json, to_builtins
+from msgspec import DecodeError, Struct, json, to_builtins
 
 from connector.errors import BusyError, StateError
 from connector.model import Change, Outcome, Plan, Result, Secret, UserRef
@@ -74,30 +75,46 @@ class Store:
             why = f"the state was written by a newer version (format {version}; this one knows {VERSION})"
             raise StateError(why, where=str(self._path))
         if version == 0:
-            with self._writing():
+            with self.writing():
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
                 self._db.execute(f"pragma user_version = {VERSION}")
 
+    @property
+    def kept(self) -> bool:
+        """Whether it outlives this process."""
+        return self._path is not None
+
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, durable at its end. Raises StateError, and then nothing of it was kept."""
         try:
             self._db.execute("begin immediate")
-            yield
+            yield self._db
             self._db.execute("commit")
         except sqlite3.Error as fault:
             if self._db.in_transaction:
                 self._db.execute("rollback")
             raise StateError(f"the state cannot be written: {fault}", where=str(self._path)) from fault
 
+    def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """What a query finds. Raises StateError for a file that is damaged."""
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as fault:
+            raise StateError(f"the state cannot be read: {fault}", where=str(self._path)) from fault
+
     def key(self) -> Secret:
         """The key of the fingerprints, for jobs that name none."""
-        return Secret(str(self._db.execute("select value from meta where name = 'key'").fetchone()[0]))
+        found = self.rows("select value from meta where name = 'key'")
+        if not found:
+            raise StateError("the state has lost its key", where=str(self._path))
+        return Secret(str(found[0][0]))
 
     def memory(self, directory: str, job: str) -> DirectoryMemory:
         """What earlier runs left behind about one directory."""
-        return DirectoryMemory(self._db, directory, job)
+        return DirectoryMemory(self, directory, job)
 
     @contextmanager
     def lease(self, directory: str) -> Iterator[None]:
@@ -122,31 +139,38 @@ class Store:
     @contextmanager
     def run(self, plan: Plan, directory: str) -> Iterator[RunJournal]:
         """An apply, recorded from its begin to its end."""
-        with self._writing():
+        with self.writing():
             summary = json.encode(to_builtins(plan.summary)).decode()
             row = (plan.id, plan.job, directory, _now(), plan.digest, plan.summary.agents, summary)
             self._db.execute("insert into runs values (?, ?, ?, ?, null, ?, ?, ?, null)", row)
         journal = RunJournal(self, plan.id, directory)
         yield journal
-        with self._writing():
-            result = "part" if journal.in_part else "done"
-            self._db.execute("update runs set ended = ?, result = ? where id = ?", (_now(), result, plan.id))
+        try:
+            with self.writing():
+                result = "part" if journal.in_part else "done"
+                self._db.execute("update runs set ended = ?, result = ? where id = ?", (_now(), result, plan.id))
+        except StateError:
+            if not journal.broken:  # else every outcome says so already, and the run stays "interrupted"
+                raise
 
     def runs(self, job: str) -> list[RunRecord]:
         """The applies of a job, newest first."""
-        found = self._db.execute(
+        found = self.rows(
             "select id, job, started, ended, digest, result, summary from runs where job = ? "
             "order by started desc, rowid desc",
-            (job,),
-        ).fetchall()
-        return [
-            RunRecord(run, name, started, ended, digest, result, json.decode(summary), self._outcomes(run))
-            for run, name, started, ended, digest, result, summary in found
-        ]
+            job,
+        )
+        try:
+            return [
+                RunRecord(run, name, started, ended, digest, result, json.decode(summary), self._outcomes(run))
+                for run, name, started, ended, digest, result, summary in found
+            ]
+        except DecodeError as fault:
+            raise StateError("the state is damaged: a run's summary cannot be read", where=str(self._path)) from fault
 
     def _outcomes(self, run: str) -> dict[str, int]:
         counts = "select coalesce(outcome, 'unknown'), count(*) from journal where run = ? group by 1 order by 1"
-        return dict(self._db.execute(counts, (run,)).fetchall())
+        return dict(self.rows(counts, run))
 
     def close(self) -> None:
         """Close the file."""
@@ -161,21 +185,30 @@ class RunJournal:
         self._run = run
         self._directory = directory
         self.in_part = False
+        self.broken = False
 
     def intend(self, changes: Sequence[Change]) -> None:
         rows = [(self._run, change.user.id, change.user.name, _step(change)) for change in changes]
-        with self._store._writing():  # noqa: SLF001  # the journal is the store's own other half
-            self._store._db.executemany("insert into journal values (?, ?, ?, ?, null, null)", rows)  # noqa: SLF001
+        with self._writing() as db:
+            db.executemany("insert into journal values (?, ?, ?, ?, null, null)", rows)
 
     def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        db = self._store._db  # noqa: SLF001
-        with self._store._writing():  # noqa: SLF001
+        with self._writing() as db:
             for change, outcome in settled:
                 self.in_part |= outcome.result not in (Result.WRITTEN, Result.UNCHANGED)
                 row = (outcome.result.value, outcome.why or None, self._run, change.user.id, _step(change))
                 db.execute("update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?", row)
                 if outcome.result is Result.WRITTEN:
                     self._remember(db, change)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._store.writing() as db:
+                yield db
+        except StateError:
+            self.broken = self.in_part = True
+            raise
 
     def _remember(self, db: sqlite3.Connection, change: Change) -> None:
         user = change.user
@@ -197,15 +230,15 @@ def _step(change: Change) -> str:
 class DirectoryMemory:
     """What earlier runs left behind about one directory (`model.Memory`)."""
 
-    def __init__(self, db: sqlite3.Connection, directory: str, job: str) -> None:
-        self._db = db
+    def __init__(self, store: Store, directory: str, job: str) -> None:
+        self._store = store
         self._directory = directory
         self._job = job
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         query = "select fingerprint from ownership where directory = ? and user_id = ? and attribute = ?"
-        row = self._db.execute(query, (self._directory, user_id, attribute)).fetchone()
-        return row[0] if row else None
+        found = self._store.rows(query, self._directory, user_id, attribute)
+        return found[0][0] if found else None
 
     def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
         # an object class that we added stays when its values go, and makes nobody stale
@@ -213,16 +246,16 @@ class DirectoryMemory:
             "select user_id, user_name, group_concat(attribute, char(10)) from ownership "
             "where directory = ? and attribute <> 'objectClass' group by user_id"
         )
-        for user_id, name, attributes in self._db.execute(query, (self._directory,)):
+        for user_id, name, attributes in self._store.rows(query, self._directory):
             yield UserRef(user_id, name), frozenset(attributes.split("\n"))
 
     def last_agents(self) -> int | None:
         query = (
             "select agents from runs where job = ? and directory = ? and result = 'done' "
-            "order by started desc, rowid desc"
+            "order by started desc, rowid desc limit 1"
         )
-        row = self._db.execute(query, (self._job, self._directory)).fetchone()
-        return row[0] if row else None
+        found = self._store.rows(query, self._job, self._directory)
+        return found[0][0] if found else None
 
 
 def _now() -> str:

@@ -40,7 +40,7 @@ def parse(folder: Path, count: int, rounds: int) -> Iterator[Figure]:
     write_agents(agents, range(1, count + 1))
     entrants = [
         Entrant("json.loads", [sys.executable, HERE / "references.py", "json", agents]),
-        script("ours.py", "parse", json.dumps({"agents": str(agents)}), (count, 0), name="our source"),
+        script("our_source.py", "parse", json.dumps({"agents": str(agents)}), (count, 0), name="our source"),
     ]
     contest = Contest(entrants, rounds, folder, _nothing)
     target = Target(1.0, 500 * MB) if count == 1_000_000 else None
@@ -56,12 +56,12 @@ def ldif(folder: Path, users: int, rounds: int) -> Iterator[Figure]:
     job = folder / "job.yaml"
     job.write_text(LDIF_JOB.format())
 
-    def planned(out: Path) -> None:  # noqa: ARG001  # it is a check
+    def planned(out: Path) -> None:
         said = json.loads(report.read_bytes())["summary"]
         if (said["matched"], said["unchanged"]) != (count, count):
             raise RuntimeError(f"the plan says {said}")
 
-    program = [sys.executable, "-m", "connector", "plan", job, "--report", report]
+    program: list[str | Path] = [sys.executable, "-m", "connector", "plan", job, "--report", report]
     entrants = [
         Entrant("a pass over the lines", [sys.executable, HERE / "references.py", "ldif", directory]),
         Entrant("wc -l", ["wc", "-l", directory]),

@@ -115,5 +115,5 @@ def script(
         if said != expected:
             raise RuntimeError(f"{file} {action} counted {said}, and {expected} is right")
 
-    command = [sys.executable, HERE / file, action, told]
+    command: list[str | Path] = [sys.executable, HERE / file, action, told]
     return Entrant(name or file, command, check=check, env=PASSWORD, rounds=rounds, prepare=prepare)

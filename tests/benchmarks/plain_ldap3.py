@@ -65,10 +65,11 @@ def write(wanted: dict[str, Any]) -> None:
     changes = json.loads(Path(wanted["plan"]).read_bytes())["changes"]
     written = 0
     for change in changes:
-        edits = {
-            each["name"]: [(edit, each[side]) for edit, side in ((MODIFY_DELETE, "old"), (MODIFY_ADD, "new")) if each[side]]
-            for each in change["attributes"]
-        }  # fmt: skip
+        edits: dict[str, list[Any]] = {each["name"]: [] for each in change["attributes"]}
+        for each in change["attributes"]:
+            for edit, side in ((MODIFY_DELETE, "old"), (MODIFY_ADD, "new")):
+                if each[side]:
+                    edits[each["name"]].append((edit, each[side]))
         written += connection.modify(change["user"]["name"], edits)
     print(written, len(changes))
 

@@ -28,7 +28,7 @@ def scan(wanted: dict[str, Any]) -> None:
     connection = _connection(wanted)
     directory = wanted["directory"]
     attributes = [*wanted["attributes"], "entryUUID"]
-    page = controls.SimplePagedResultsControl(True, size=1000, cookie=b"")  # noqa: FBT003  # that is its signature
+    page = controls.SimplePagedResultsControl(True, size=1000, cookie=b"")
     entries = values = 0
     while True:
         number = connection.search_ext(

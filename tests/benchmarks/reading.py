@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from figures import MB, Figure, Target
@@ -49,7 +49,7 @@ def read(field: Field) -> Iterator[Figure]:
     slow = max(1, field.rounds // 2) if users <= 100_000 else 1
     entrants = [
         field.ldapsearch(*SIX),
-        script("ours.py", "scan", told, counted, name="our reader"),
+        script("our_ldap.py", "scan", told, counted, name="our reader"),
         script("plain_ldap3.py", "scan", told, counted, rounds=slow, name="plain ldap3"),
     ]
     if PYTHON_LDAP:
@@ -69,7 +69,7 @@ def tls(field: Field) -> Iterator[Figure]:
     command = [*plain.command[:1], "-ZZ", *plain.command[1:]]
     entrants = [
         Entrant("ldapsearch -ZZ", command, env={"LDAPTLS_CACERT": str(server.ca)}, keep=False),
-        script("ours.py", "scan", wanted(server, SIX, start_tls=True), (users, 6 * users), name="our reader"),
+        script("our_ldap.py", "scan", wanted(server, SIX, start_tls=True), (users, 6 * users), name="our reader"),
     ]
     contest = field.contest(entrants)
     target = Target(1.1) if users == 100_000 else None
@@ -127,7 +127,7 @@ def find(field: Field) -> Iterator[Figure]:
     said = {"agents": count, "matched": count, "update": moved}
     entrants = [
         Entrant("ldapsearch -f", [*command, *attributes, "entryUUID"], keep=False),
-        script("ours.py", "find", told, counted, name="our reader"),
+        script("our_ldap.py", "find", told, counted, name="our reader"),
         one.plan("plan", **said),
         two.plan("plan, two rules", **said),
         script("plain_ldap3.py", "find", told, counted, rounds=1, name="plain ldap3"),
@@ -147,13 +147,13 @@ def _same(field: Field) -> None:
     """Raise unless our reader and ldapsearch, in pages and over TLS, see the same users with the same values."""
     found = set()
     for told in (wanted(field.server, SIX), wanted(field.server, SIX, start_tls=True)):
-        found.add(_digest(script("ours.py", "dump", told, (0, 0)).command))
+        found.add(_digest(script("our_ldap.py", "dump", told, (0, 0)).command))
     found.add(_digest([*field.server.ldapsearch(*PAGES, "-o", "ldif-wrap=no"), *SIX, "entryUUID"]))
     if len(found) != 1 or found.pop()[0] != field.users:
         raise RuntimeError("our reader and ldapsearch do not see the same")
 
 
-def _digest(command: list[str | Path]) -> tuple[int, str]:
+def _digest(command: Sequence[str | Path]) -> tuple[int, str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **PASSWORD}) as process:
         assert process.stdout is not None
         return digest_of(line for line in process.stdout if not line.startswith(b"#"))

@@ -6,13 +6,12 @@ references.py ldif FILE    every line of an LDIF file, split at its colon
 
 from __future__ import annotations
 
+import json
 import sys
 
 
 def held(path: str) -> None:
     """Parse a tenant, and hold it."""
-    import json
-
     with open(path, "rb") as file:  # noqa: PTH123  # pathlib would be a part of what is measured
         answer = json.loads(file.read())
     print(len(answer["agents"]), 0)

@@ -9,13 +9,13 @@ from dataclasses import asdict
 
 from figures import MB, Figure
 
-HEAD = ("work", "users", "what", "against", "ratio", "from – to", "MB", "ours", "server", "target", "")
+HEAD = ("work", "users", "what", "against", "ratio", "from, to", "MB", "client", "server", "target", "")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 440, 70, 210, 30, 50
 COLOURS = ("#1b6ca8", "#c0392b", "#27804a", "#8e44ad", "#b9770e", "#34495e")
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """One figure a line. `ours` and `server`: the processor's share of the wall, of the command and of the server."""
+    """One figure a line. `client` and `server`: the processor's share of the wall, of the command and of the server."""
     rows = [HEAD, *map(_row, figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -35,7 +35,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
         figure.name,
         figure.against,
         f"{ratio.median:.3g}" if ratio.median < 100 else f"{ratio.median:.0f}",
-        f"{ratio.low:.3g} – {ratio.high:.3g}" if ratio.rounds > 1 else "one round",
+        f"{ratio.low:.3g} to {ratio.high:.3g}" if ratio.rounds > 1 else "one round",
         f"{cost.memory / MB:.0f}",
         f"{cost.cpu / cost.wall:.0%}",
         f"{cost.server / cost.wall:.0%}",
@@ -72,7 +72,8 @@ def plot(figures: Sequence[Figure]) -> str:
         return TOP + (high - math.log10(cost)) / max(1, high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
+        '<g font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="18">wall time, in units of what ldapsearch takes for {least:,} users</text>',
     ]
@@ -80,8 +81,10 @@ def plot(figures: Sequence[Figure]) -> str:
         y = down(10.0**power)
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-    for users in sorted({x for x, _ in points}):
-        parts.append(f'<text x="{across(users):.1f}" y="{HEIGHT - 25}" text-anchor="middle">{users:,} users</text>')
+    parts += [
+        f'<text x="{across(users):.1f}" y="{HEIGHT - 25}" text-anchor="middle">{users:,} users</text>'
+        for users in sorted({x for x, _ in points})
+    ]
     for (name, line), colour in zip(lines.items(), COLOURS * 2, strict=False):
         places = [(across(x), down(y)) for x, y in sorted(line)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -89,7 +92,7 @@ def plot(figures: Sequence[Figure]) -> str:
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
         x, y = places[-1]
         parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>')
-    return "\n".join([*parts, "</svg>\n"])
+    return "\n".join([*parts, "</g></svg>\n"])
 
 
 def _lines(figures: Sequence[Figure]) -> dict[str, list[tuple[int, float]]]:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     works = options.works.split(",")
     rounds = 3 if options.quick else options.rounds
     sizes = [10_000] if options.quick else sorted(map(int, options.sizes.split(",")))
-    apart_of = {
+    apart_of: dict[str, Callable[[Path], Iterator[Figure]]] = {
         "start": lambda place: apart.start(place, rounds),
         "parse": lambda place: apart.parse(place, LARGE if options.quick else 10 * LARGE, rounds),
         "ldif": lambda place: apart.ldif(place, min(LARGE, sizes[-1]), min(3, rounds)),

@@ -37,7 +37,7 @@ class Server(Slapd):
     def loaded(cls, folder: Path, ldif: Path, *, durable: bool = False) -> Self:
         """A running server with the entries of a file that begins with the tree."""
         server = cls(folder, durable=durable)
-        command = ["slapadd", "-q", "-f", "slapd.conf", "-b", SUFFIX, "-l", ldif]
+        command: list[str | Path] = ["slapadd", "-q", "-f", "slapd.conf", "-b", SUFFIX, "-l", ldif]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
         server.restart()
         return server

@@ -55,7 +55,7 @@ def _entrants(field: Field, agents: Path, count: int, *, slow: bool) -> list[Ent
         place.forget()
         server.restore()
 
-    def applied(out: Path) -> None:  # noqa: ARG001  # it is a check
+    def applied(out: Path) -> None:
         place.expect(agents=count, matched=count, update=count)
         same("apply")
 
@@ -69,7 +69,7 @@ def _entrants(field: Field, agents: Path, count: int, *, slow: bool) -> list[Ent
     entrants = [
         Entrant("ldapmodify", command, prepare, lambda out: same("ldapmodify")),
         Entrant("apply", place.program("apply"), prepare, applied, env=PASSWORD),
-        writer("ours.py", "our writer"),
+        writer("our_ldap.py", "our writer"),
     ]
     if slow:
         entrants.append(writer("plain_ldap3.py", "plain ldap3", 2))

@@ -8,6 +8,8 @@ import json
 import os
 import shlex
 import sqlite3
+import subprocess
+import sys
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -455,3 +457,95 @@ def test_the_demo_never_writes_into_a_folder_with_something_in_it(job: Job) -> N
     before = job.read("job.yaml")
     assert program("demo", "--folder", job.folder, folder=job.folder).code == 64
     assert job.read("job.yaml") == before
+
+
+# ---------------------------------------------------------------- what an attack has found
+
+
+@pytest.mark.parametrize("name", ["people.ldif", "agents.json", "job.yaml", "mapping.yaml", "state.db"])
+def test_a_report_never_replaces_one_of_the_jobs_own_files(job: Job, name: str) -> None:
+    job.run("plan")
+    (job.folder / "link.ldif").symlink_to(job.folder / "people.ldif")
+    before = {path.name: path.read_bytes() for path in job.folder.iterdir()}
+    job.run("plan", "--save", name, code=64)
+    if name.endswith((".json", ".ldif")):
+        job.run("apply", "--report", name, code=64)
+        job.run("plan", "--report", "link.ldif", code=64)
+    assert {path.name: path.read_bytes() for path in job.folder.iterdir()} == before
+
+
+def test_agents_that_could_not_be_looked_for_clear_nobody(job: Job) -> None:
+    rule = '  - {agent: "{accountCode}@{sipServiceIp}", directory: mail}\n'
+    job.write("mapping.yaml", "match:\n" + rule + MAPPING.split("\n", 3)[3] + "stale: clear\n")
+    job.write(
+        "people.ldif", "".join(person(n).replace(f"mail{n}@example.org", f"user{n}@192.0.2.10") for n in range(1, 6))
+    )
+    job.run("apply")
+    job.write("agents.json", json.dumps({"agents": [agent(number) for number in range(1, 6)]}))
+    planned = job.plan()
+    assert planned["changes"] == []
+    assert planned["summary"]["stale"] == 5
+    assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
+
+
+TWICE = "  fax: {value: '{workNo}', owns: '*'}\n  facsimileTelephoneNumber: {value: '{sipAccount}', owns: '*'}\n"
+REWRITTEN = '"{sipAccount}", directory: employeeNumber'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  employeeNumber:", TWICE + "  employeeNumber:", "two names"),
+        ('"{accountCode|lower}@example.org", directory: mail', REWRITTEN, "match other people"),
+    ],
+)
+def test_a_mapping_that_would_undo_itself_is_refused(job: Job, old: str, new: str, said: str) -> None:
+    job.write("mapping.yaml", MAPPING.replace(old, new))
+    assert said in job.run("plan", code=78)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"agents": [{"workNo": 1}, {"workNo": 2}], "agents": [{"workNo": 1}]}', 1),
+        ('{"resultCode": "1", "resultMessage": "agent 5 sipPwd=canary-5 is wrong"}', 1),
+    ],
+)
+def test_an_answer_that_says_something_twice_or_a_password_aloud(job: Job, body: str, code: int) -> None:
+    job.write("agents.json", body)
+    job.run("plan", code=code)
+
+
+def test_a_damaged_state_is_an_error_without_a_traceback(job: Job) -> None:
+    job.run("apply")
+    with sqlite3.connect(job.folder / "state.db") as db:
+        db.execute("drop table ownership")
+        db.execute("delete from meta")
+    db.close()
+    for command in ("plan", "apply"):
+        said = job.run(command, code=1)
+        assert "state.db" in said
+        assert "unexpected" not in said
+
+
+def test_standard_output_that_cannot_be_written_is_no_traceback(job: Job) -> None:
+    for redirection, code in ((">/dev/full", 1), ("| head -c 10 >/dev/null", 0)):
+        command = f"{shlex.quote(sys.executable)} -m connector plan job.yaml {redirection}"
+        done = subprocess.run(["sh", "-c", command], cwd=job.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "unexpected" not in done.stderr
+
+
+def test_a_crowd_on_one_key_is_told_in_time(job: Job) -> None:
+    """A constant match rule makes every agent a candidate of every user: a thousand times a thousand claims, and not one write."""
+    job.write(
+        "people.ldif", "".join(person(n).replace(f"mail{n}@example.org", "all@example.org") for n in range(1, 1001))
+    )
+    job.agents([agent(number) | {"accountCode": "all" if number == 1 else f"x{number}"} for number in range(1, 1001)])
+    job.write("mapping.yaml", MAPPING.replace("directory: uid", "directory: employeeType"))
+    planned = job.plan()
+    assert planned["changes"] == []
+    (problem,) = [problem for problem in planned["problems"] if problem["kind"] == "ambiguous"]
+    assert problem["why"] == "1000 users fit"
+    assert len(problem["users"]) == 50

@@ -16,7 +16,7 @@ from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Holds, Key, Outcome, Question, Result, Secret, User, UserRef, View
+from connector.model import ID, Change, Description, Holds, Key, Outcome, Question, Result, Secret, User, UserRef, View
 from connector.settings.job import LdapDirectory as Settings
 
 _HOLDS = {
@@ -85,16 +85,17 @@ class LdapReader:
         return map(self._users.user, self._wire.paged(whole, self._settings.page_size))
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        """By name, many in flight; an entry that bears the name and is not that user is left out."""
-        ids: set[str] = set()
-        names: dict[str, None] = {}
-        for ref in users:
-            if self._realm.covers(ref.name):
-                ids.add(ref.id)
-                names[ref.name] = None
+        """By name, many in flight; whoever is not found by name, having been renamed perhaps, by id."""
+        wanted = list(users)
+        names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
         searches = (self._realm.named(name, self._users.attributes) for name in names)
         entries = self._wire.searches(searches, self._settings.window, or_gone=True)
-        return (user for user in map(self._users.user, entries) if user.id in ids)
+        missing = dict.fromkeys(ref.id for ref in wanted)
+        for user in map(self._users.user, entries):
+            if user.id in missing:
+                del missing[user.id]
+                yield user
+        yield from (user for user in self.find((ID, id_) for id_ in missing) if user.id in missing)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """Compare requests (RFC 4511 §4.10), many in flight.
