@@ -477,9 +477,8 @@ def test_a_report_never_replaces_one_of_the_jobs_own_files(job: Job, name: str) 
 def test_agents_that_could_not_be_looked_for_clear_nobody(job: Job) -> None:
     rule = '  - {agent: "{accountCode}@{sipServiceIp}", directory: mail}\n'
     job.write("mapping.yaml", "match:\n" + rule + MAPPING.split("\n", 3)[3] + "stale: clear\n")
-    job.write(
-        "people.ldif", "".join(person(n).replace(f"mail{n}@example.org", f"user{n}@192.0.2.10") for n in range(1, 6))
-    )
+    people = [person(n).replace(f"mail{n}@example.org", f"user{n}@192.0.2.10") for n in range(1, 6)]
+    job.write("people.ldif", "".join(people))
     job.run("apply")
     job.write("agents.json", json.dumps({"agents": [agent(number) for number in range(1, 6)]}))
     planned = job.plan()
@@ -538,10 +537,9 @@ def test_standard_output_that_cannot_be_written_is_no_traceback(job: Job) -> Non
 
 
 def test_a_crowd_on_one_key_is_told_in_time(job: Job) -> None:
-    """A constant match rule makes every agent a candidate of every user: a thousand times a thousand claims, and not one write."""
-    job.write(
-        "people.ldif", "".join(person(n).replace(f"mail{n}@example.org", "all@example.org") for n in range(1, 1001))
-    )
+    """A constant match rule makes every agent a candidate of every user, a thousand times a thousand, and writes none."""
+    crowd = [person(n).replace(f"mail{n}@example.org", "all@example.org") for n in range(1, 1001)]
+    job.write("people.ldif", "".join(crowd))
     job.agents([agent(number) | {"accountCode": "all" if number == 1 else f"x{number}"} for number in range(1, 1001)])
     job.write("mapping.yaml", MAPPING.replace("directory: uid", "directory: employeeType"))
     planned = job.plan()

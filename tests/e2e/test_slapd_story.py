@@ -278,6 +278,56 @@ class Proxy:
             source.shutdown(socket.SHUT_RDWR)
 
 
+STALE = """
+match:
+  - {agent: "{accountCode}@example.org", directory: mail}
+attributes:
+  cecAccountCode: "{accountCode}"
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+stale: clear
+"""
+
+
+def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{n:03}", f"mail: agent{n:03}@example.org") for n in range(1, 6)]
+    agents = tenant([agent(number) for number in range(1, 6)])
+    with Slapd.start(tmp_path / "slapd", people) as server, Simulator(agents, ssl_context=server_context()) as cec:
+        world = World(tmp_path / "job", server, cec)
+        (world.folder / "stale.yaml").write_text(STALE)
+        world.job(("openldap-h350", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100"))
+        world.run("apply")
+        before = world.everything()
+        config = server.folder / "slapd.conf"
+        text = config.read_text()
+        rule = "access to attrs=userPassword"
+        assert rule in text
+        config.write_text(text.replace(rule, f"access to attrs=mail by * none\n{rule}", 1))
+        server.stop()
+        server.restart()
+        planned = world.plan()
+        assert planned["summary"]["matched"] == 0
+        assert planned["changes"] == []
+        world.run("apply")
+        assert world.everything() == before
+
+
+def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> None:
+    (world.folder / "stale.yaml").write_text(STALE)
+    world.job(("openldap-h350", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100, agents_drop: 100%"))
+    world.run("apply")
+    world.server.modify(f"dn: uid=agent003,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n")
+    world.cec.document = tenant([agent(number) for number in range(1, 21) if number != 3])
+    (change,) = world.plan()["changes"]
+    assert change["user"]["name"] == f"uid=renamed,{PEOPLE}"
+    world.run("apply")
+    entry = world.server.search("(uid=renamed)")
+    assert b"SIPIdentityPassword" not in entry
+    assert b"cecAccountCode" not in entry
+    assert world.plan()["summary"]["stale"] == 0
+
+
 def job(old: str, new: str) -> Callable[[World], dict[str, str]]:
     """A fault in the job file."""
 
