@@ -537,7 +537,7 @@ def test_standard_output_that_cannot_be_written_is_no_traceback(job: Job) -> Non
 
 
 def test_a_crowd_on_one_key_is_told_in_time(job: Job) -> None:
-    """A constant match rule makes every agent a candidate of every user, a thousand times a thousand, and writes none."""
+    """A constant match rule makes every agent a candidate of every user: a thousand squared, and nobody is written."""
     crowd = [person(n).replace(f"mail{n}@example.org", "all@example.org") for n in range(1, 1001)]
     job.write("people.ldif", "".join(crowd))
     job.agents([agent(number) | {"accountCode": "all" if number == 1 else f"x{number}"} for number in range(1, 1001)])
