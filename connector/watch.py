@@ -17,8 +17,8 @@ class Watch(Protocol):
     def outcome(self, outcome: Outcome) -> None:
         """One user's change has been settled."""
 
-    def finished(self, plan: Plan | None, exit_code: int) -> None:
-        """The run has ended."""
+    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
+        """The run has ended; without an exit code: by an error, which is told elsewhere."""
 
 
 class Watchers:
@@ -35,6 +35,6 @@ class Watchers:
         for watcher in self._watchers:
             watcher.outcome(outcome)
 
-    def finished(self, plan: Plan | None, exit_code: int) -> None:
+    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
         for watcher in self._watchers:
             watcher.finished(plan, exit_code)

@@ -26,6 +26,7 @@ from connector.state.store import RunRecord, Store
 from connector.watch import Watch
 
 Adapter = TypeVar("Adapter")
+Parts = TypeVar("Parts", bound="Dry")
 Watching = Callable[[str], Watch]
 """Makes the watchers of a job, by its name."""
 
@@ -71,7 +72,8 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
         mapping = mappings.load(job.job.mapping, path)
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
         state = stack.enter_context(closing(_remembered(job) if remember else Store(None)))
-        yield Dry(reader=reader, **_common(job, mapping, state, watching))
+        with _watched(Dry(reader=reader, **_common(job, mapping, state, watching))) as parts:
+            yield parts
 
 
 @contextmanager
@@ -82,7 +84,18 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
         mapping = mappings.load(job.job.mapping, path)
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
         state = stack.enter_context(closing(Store(job.state_path)))
-        yield Wet(reader=directory, directory=directory, **_common(job, mapping, state, watching))
+        with _watched(Wet(reader=directory, directory=directory, **_common(job, mapping, state, watching))) as parts:
+            yield parts
+
+
+@contextmanager
+def _watched(parts: Parts) -> Iterator[Parts]:
+    """Let the watchers know of an end by an error too."""
+    try:
+        yield parts
+    except BaseException:
+        parts.watch.finished(None, None)
+        raise
 
 
 def history(path: Path) -> list[RunRecord]:

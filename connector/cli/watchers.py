@@ -37,7 +37,7 @@ class LogWatch:
         log = self._log.debug if outcome.result is Result.WRITTEN else self._log.warning
         log("outcome", user=outcome.user.name, result=outcome.result.value, why=outcome.why or None)
 
-    def finished(self, plan: Plan | None, exit_code: int) -> None:
+    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
         facts = {"plan": plan.id, "digest": plan.digest} if plan else {}
         self._log.info("finished", exit_code=exit_code, **facts)
 
@@ -52,21 +52,21 @@ class ProgressWatch:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task("", total=None)
-        self._progress.start()
 
     def stage(self, name: str, **facts: object) -> None:
+        if name == "show":
+            self._progress.stop()
+            return
         if name == "apply":
             self._progress.reset(self._task, total=float(str(facts["changes"])))
         self._progress.update(self._task, description=name)
-        if name == "show":
-            self._progress.stop()
-        elif not self._progress.live.is_started:
-            self._progress.start()
+        self._progress.start()
+        self._progress.refresh()
 
     def outcome(self, outcome: Outcome) -> None:
         self._progress.advance(self._task)
 
-    def finished(self, plan: Plan | None, exit_code: int) -> None:
+    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
         self._progress.stop()
 
 

@@ -44,7 +44,7 @@ class Told:
     def outcome(self, outcome: Outcome) -> None:
         raise AssertionError
 
-    def finished(self, plan: Plan | None, exit_code: int) -> None:
+    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
         raise AssertionError
 
 

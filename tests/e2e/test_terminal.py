@@ -1,0 +1,53 @@
+"""What somebody at a terminal sees: progress that goes away, and a report that stays."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sys
+from pathlib import Path
+
+from program import WARNINGS
+from test_ldif_story import Job
+
+
+def at_a_terminal(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run the program with a terminal for both of its outputs; its exit code, and all that came to the terminal."""
+    os.environ["TERM"] = "xterm"
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execv(sys.executable, [sys.executable, *WARNINGS, "-m", "connector", *arguments])
+    seen = []
+    try:
+        while octets := os.read(terminal, 65536):
+            seen.append(octets)
+    except OSError:
+        pass  # Linux tells the end of a terminal so
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), b"".join(seen).decode()
+
+
+def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=300)
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    assert code == 0, seen
+    assert "Done: 300 users written." in seen
+    assert re.search(r"read source|write", seen), "no stage was shown"
+    assert "canary" not in seen
+    assert '"event"' not in seen, "logs for machines came to a terminal"
+    code, seen = at_a_terminal(tmp_path, "plan", "job.yaml", "--fail-on-changes")
+    assert code == 0, seen
+    assert job.plan()["changes"] == []
+
+
+def test_an_error_at_a_terminal_leaves_no_bar_behind(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.write("agents.json", "{")
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    assert code == 1
+    assert "agents.json" in seen
+    assert "Traceback" not in seen
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h"), "the cursor stays hidden"
