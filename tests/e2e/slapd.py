@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -137,19 +138,13 @@ class Slapd:
         accesslog: bool = False,
     ) -> None:
         self.folder = folder
-        self.port, self.tls_port = free_port(), free_port()
-        self.url = f"ldap://127.0.0.1:{self.port}"
-        self.ldaps_url = f"ldaps://localhost:{self.tls_port}"
-        self.strange_url = f"ldaps://127.0.0.2:{self.tls_port}"  # an address that its certificate does not name
-        self.ldapi_url = "ldapi://" + quote(str(folder / "ldapi"), safe="")
+        self._tls = tls
+        self._addresses()
         self.ca, self.client_cert, self.client_key = folder / "ca.pem", folder / "client.pem", folder / "client.key"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir(parents=True)
         (folder / "log").mkdir()
         self._certificates()
-        self._listen = [self.url, self.ldapi_url]
-        if tls:
-            self._listen += [f"ldaps://127.0.0.1:{self.tls_port}", self.strange_url]
         certificates = _TLS.format(folder=folder, verify_client=verify_client) if tls else ""
         (folder / "slapd.conf").write_text(
             _CONFIG.format(
@@ -165,8 +160,23 @@ class Slapd:
         """Create the tree, with these LDIF records below it, and start."""
         server = cls(folder, **options)  # type: ignore[arg-type]  # the options of __init__, passed on
         server._load("\n".join([_TREE, *entries]))
+        for _ in range(5):
+            with suppress(RuntimeError):
+                server.restart()
+                return server
+            server._addresses()  # somebody else has taken a port between its choice and its use
         server.restart()
         return server
+
+    def _addresses(self) -> None:
+        self.port, self.tls_port = free_port(), free_port()
+        self.url = f"ldap://127.0.0.1:{self.port}"
+        self.ldaps_url = f"ldaps://localhost:{self.tls_port}"
+        self.strange_url = f"ldaps://127.0.0.2:{self.tls_port}"  # an address that its certificate does not name
+        self.ldapi_url = "ldapi://" + quote(str(self.folder / "ldapi"), safe="")
+        self._listen = [self.url, self.ldapi_url]
+        if self._tls:
+            self._listen += [f"ldaps://127.0.0.1:{self.tls_port}", self.strange_url]
 
     def _certificates(self) -> None:
         authority, server, client = _authority()
