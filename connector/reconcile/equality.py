@@ -159,6 +159,7 @@ def below(name: str, base: str) -> bool:
     return not upper or rdns(name)[-len(upper) :] == upper
 
 
+@lru_cache(maxsize=8)  # it is asked for each attribute of one entry after the other
 def naming(name: str) -> frozenset[str]:
     """The attribute types, in lower case, that name this entry; none for a name that is no DN."""
     try:
