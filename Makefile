@@ -4,12 +4,13 @@
 #   make test       the quick suite: minutes, every law and every directory
 #   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
+#   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
 
-.PHONY: demo test test-all lint lock fuzz
+.PHONY: demo test test-all lint lock fuzz bench
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -17,6 +18,7 @@ SHELL := /bin/sh
 PYTEST_FLAGS ?=
 LOCK ?=
 FUZZ_SECONDS ?= 300
+BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -42,6 +44,11 @@ lint:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+bench:
+	@scripts/setup dev
+	@scripts/ensure-slapd
+	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
 
 fuzz:
 	@scripts/setup dev
