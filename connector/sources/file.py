@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from connector.errors import FileError, TruncatedError
@@ -21,7 +22,11 @@ class FileSource:
         where = str(self._path)
         try:
             with self._path.open("rb") as file:
-                body = file.read(self._max_bytes + 1)
+                # a read reserves all that it asks for, so the bound alone would cost a gigabyte for every small file
+                size = os.fstat(file.fileno()).st_size
+                body = file.read(min(size, self._max_bytes) + 1)
+                if len(body) > size and len(body) <= self._max_bytes:  # it grows, or is a pipe, which has no size
+                    body += file.read(self._max_bytes + 1 - len(body))
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None
         if len(body) > self._max_bytes:

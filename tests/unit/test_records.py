@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
+import threading
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.errors import MalformedError
+from connector.errors import MalformedError, TruncatedError
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.sources import faults
+from connector.sources.file import FileSource
 from connector.sources.records import decode
 
 CANARY = "canary-9f2b7c"
@@ -369,3 +374,30 @@ def test_the_collector_is_left_as_it_was_found_after_success_and_failure() -> No
     gc.disable()
     read(GOOD)
     assert not gc.isenabled()
+
+
+def test_a_small_file_is_read_in_small_whatever_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "agents.json"
+    path.write_text('{"agents": [{"workNo": 1}]}')
+    assert FileSource(path, 1 << 60).read().size == 1
+
+
+def test_a_pipe_is_read_to_its_end_and_held_to_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "agents.fifo"
+    for bound, whole in ((1 << 20, True), (10, False)):
+        os.mkfifo(path)
+        body = json.dumps({"agents": [{"workNo": number} for number in range(1, 3000)]})
+        writer = threading.Thread(target=_written, args=(path, body))
+        writer.start()
+        if whole:
+            assert FileSource(path, bound).read().size == 2999
+        else:
+            with pytest.raises(TruncatedError):
+                FileSource(path, bound).read()
+        writer.join(10)
+        path.unlink()
+
+
+def _written(path: Path, body: str) -> None:
+    with contextlib.suppress(BrokenPipeError), path.open("w") as pipe:
+        pipe.write(body)
