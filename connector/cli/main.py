@@ -6,7 +6,7 @@ import gc
 import importlib
 import os
 import sys
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 
 import click
 
@@ -61,7 +61,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a letter gets its escape, not a failure
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # as long as the process
+        sys.stdout = StringIO()  # it was closed by whoever started us, so that nobody will read it
     try:
         code = cli.main(standalone_mode=False)
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there

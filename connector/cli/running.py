@@ -6,9 +6,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -16,8 +15,6 @@ from connector.cli.advice import Exit
 from connector.errors import OutputError, UsageError
 from connector.model import Outcome, Plan
 from connector.sync import Run
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 only_option = click.option(

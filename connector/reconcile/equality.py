@@ -26,11 +26,6 @@ def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
     return _KEYS[rule]
 
 
-def same(rule: Equality, one: Held, other: Held) -> bool:
-    """Whether two values, secret or not, are equal."""
-    return key(rule, plain(one)) == key(rule, plain(other))
-
-
 def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
     """Whether two collections hold the same values, in whatever order."""
     return {key(rule, plain(value)) for value in some} == {key(rule, plain(value)) for value in others}

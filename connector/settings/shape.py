@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from connector.settings.textfile import Fault, wrong
-from connector.settings.yamlfile import Document, Loc, read
+from connector.settings.textfile import Fault
+from connector.settings.yamlfile import Document, Loc
 
 
 class Strict(BaseModel):
@@ -37,15 +36,6 @@ def misfit(what: str, *, at: str = "") -> PydanticCustomError:
     `what` must not repeat a value that may be a secret.
     """
     return PydanticCustomError("misfit", "{what}", {"what": what, "at": at})
-
-
-def validate(model: type[M], path: Path) -> M:
-    """The file as an instance of `model`. Raises FileError, with every fault of the file and the line of each."""
-    document = read(path)
-    instance, faults = check(model, document)
-    if instance is None or faults:
-        raise wrong(path, faults)
-    return instance
 
 
 def check(model: type[M], document: Document) -> tuple[M | None, list[Fault]]:

@@ -246,7 +246,7 @@ def test_a_search_that_is_left_early_is_abandoned_and_the_wire_goes_on() -> None
     with served(answer) as wire:
         found = wire.paged(SEARCH, 2)
         next(found)
-        found.close()  # type: ignore[attr-defined]  # an iterator that is a generator
+        found.close()
         assert len(wire.search(SEARCH)) == 2
     assert tags == [0x63, 0x63, 0x50, 0x63]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,17 +12,17 @@ from worlds import BASE, CANARY, World, later, worlds
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
-from connector.model import Agent, Invalid, Outcome, Plan, Result, Tenant, User
+from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.reports import csv, document, html, ldif, markdown, text
-from connector.sync import Run, draw, dry_run, wet_run
+from connector.sync import Run, Show, draw, dry_run, wet_run
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
-def show(world: World) -> object:
+def show(world: World) -> Show:
     def shown(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         for renderer in (text, document, csv, markdown, html, ldif):
             world.shown.append("".join(renderer.render(plan, outcomes)))
@@ -32,7 +32,7 @@ def show(world: World) -> object:
 
 def apply(world: World) -> Run:
     with world.parts() as parts:
-        return wet_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
+        return wet_run(parts, show(world))
 
 
 def plan(world: World) -> Plan:
@@ -142,8 +142,8 @@ class Cut(MemoryDirectory):
     def scan(self) -> Iterator[User]:
         return self._cut(super().scan())
 
-    def find(self, keys: object) -> Iterator[User]:
-        return self._cut(super().find(keys))  # type: ignore[arg-type]  # handed on as it is
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        return self._cut(super().find(keys))
 
 
 @law
@@ -156,7 +156,7 @@ def test_3_a_read_that_is_cut_off_is_an_error_and_changes_nothing(world: World, 
         directory.after = after
         assume(any(agent.account_code for agent in world.tenant.agents))
         with pytest.raises(IncompleteRead):
-            wet_run(replace(parts, reader=directory, directory=directory), show(world))  # type: ignore[arg-type]
+            wet_run(replace(parts, reader=directory, directory=directory), show(world))
     assert world.store.snapshot() == before
 
 
@@ -177,7 +177,7 @@ def test_3_an_empty_or_failed_source_changes_nothing(world: World, empty: bool) 
         assert run.refused
         assert run.plan.changes == ()
         with world.parts() as parts:
-            wet_run(parts, show(world), accept=run.plan.digest)  # type: ignore[arg-type]
+            wet_run(parts, show(world), accept=run.plan.digest)
     else:
         with pytest.raises(UnreachableError):
             apply(world)
@@ -211,8 +211,8 @@ def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, recor
 def test_a_dry_run_writes_nothing_and_says_the_same_twice(world: World) -> None:
     before = world.store.snapshot()
     with world.parts() as parts:
-        first = dry_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
-        second = dry_run(parts, show(world))  # type: ignore[arg-type]  # a plain function
+        first = dry_run(parts, show(world))
+        second = dry_run(parts, show(world))
     assert first.plan.digest == second.plan.digest
     assert first.plan.id != second.plan.id
     assert world.store.snapshot() == before

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import base64
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ldif_samples import directory, number, results
 
-from connector.directories.ldif import LdifDirectory
 from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError
-from connector.model import AttributeChange, Change, Equality, Outcome, Result, UserRef, View
+from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
-from connector.settings.job import LdifDirectory as Settings
-
-VIEW = View(("uid", "description", "employeeNumber", "userPassword"), frozenset({"userPassword"}))
-ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")
-
-
-def directory(path: Path, view: View = VIEW, *, base: str = "", where: str = "(uid=*)") -> LdifDirectory:
-    return LdifDirectory(Settings(type="ldif", path=path, base=base, filter=where), view)
-
-
-def number(new: str, *, old: tuple[str, ...] = (), user: UserRef = ANNA) -> Change:
-    return Change(user, None, 1, (AttributeChange("employeeNumber", old, (new,)),))
-
-
-def results(outcomes: Iterator[Outcome]) -> list[Result]:
-    return [outcome.result for outcome in outcomes]
-
 
 # ---------------------------------------------------------------- lines
 

@@ -13,29 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ldif_samples import ANNA, directory, number, results
 
-from connector.directories.ldif import LdifDirectory
 from connector.directories.replacement import ChangedError, Replacement
 from connector.errors import ConnectorError
-from connector.model import AttributeChange, Change, Outcome, Result, Secret, UserRef, View
+from connector.model import AttributeChange, Change, Result, Secret, UserRef
 from connector.reports.ldif_lines import line
-from connector.settings.job import LdifDirectory as Settings
-
-VIEW = View(("uid", "description", "employeeNumber", "userPassword"), frozenset({"userPassword"}))
-ANNA = UserRef("uid=anna,dc=example", "uid=anna,dc=example")
-
-
-def directory(path: Path, view: View = VIEW, *, base: str = "", where: str = "(uid=*)") -> LdifDirectory:
-    return LdifDirectory(Settings(type="ldif", path=path, base=base, filter=where), view)
-
-
-def number(new: str, *, old: tuple[str, ...] = (), user: UserRef = ANNA) -> Change:
-    return Change(user, None, 1, (AttributeChange("employeeNumber", old, (new,)),))
-
-
-def results(outcomes: Iterator[Outcome]) -> list[Result]:
-    return [outcome.result for outcome in outcomes]
-
 
 FILE = b"""# the example company
 version: 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, TypeVar
 
 from connector.directories.ldap import requests, results
@@ -49,7 +49,7 @@ class Wire(Session):
             else:
                 self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
 
-    def paged(self, search: Search, size: int) -> Iterator[Entry]:
+    def paged(self, search: Search, size: int) -> Generator[Entry, None, None]:
         """The entries of one search, in pages (RFC 2696). The next page is asked for before one is decoded."""
         request = requests.search(search)
         flight: Flight[None] = Flight(self)
