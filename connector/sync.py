@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from connector import lookup
 from connector.apply import apply
 from connector.errors import UsageError
+from connector.lookup import Lookup
 from connector.model import Outcome, Plan, Result, Tenant
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
@@ -70,7 +70,8 @@ def draw(parts: Dry, only: Collection[str] = ()) -> Plan:
     differ = Differ(tenant, parts.mapping, description)
     roster = Roster(tenant, parts.mapping, parts.pins, description)
     claims = Claims(roster, differ)
-    for user in lookup.users(parts.reader, roster.keys(), len(roster), parts.read, parts.watch):
+    directory = Lookup(parts.reader, parts.read, parts.watch)
+    for user in directory.users(roster.keys(), len(roster)):
         claims.add(user)
     verdicts = claims.settle(tenant)
 
@@ -78,10 +79,9 @@ def draw(parts: Dry, only: Collection[str] = ()) -> Plan:
     draft.claims(verdicts, parts.never, only)
     draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
     draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, only)))
-    asked = lookup.answers(parts.reader, draft.questions(claims.shown), parts.watch)
-    draft.answers(asked, memory, parts.fingerprint)
+    draft.answers(directory.answers(draft.questions(claims.shown)), memory, parts.fingerprint)
     moves = draft.moves()
-    settled = moves.settle(lookup.users(parts.reader, moves.keys(), len(moves), "auto", parts.watch))
+    settled = moves.settle(directory.users(moves.keys(), len(moves)))
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return draft.plan(
         settled,

@@ -82,7 +82,7 @@ class MemoryDirectory(EntryReader):
         identity = f"memory:{id(self.store):x}"
         return Description("memory", identity, infos, atomic=self.store.atomic, compares=self.store.compares)
 
-    def size(self) -> int:
+    def size(self) -> int | None:
         """Exactly how many."""
         return sum(map(self._scope.holds, self.store.entries.values()))
 

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from connector import lookup
+from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Read
-from connector.model import Key, Outcome, Plan, User
+from connector.lookup import Lookup
+from connector.model import Key, Outcome, Plan, User, View
 
 
-class Counted:
+class Counted(MemoryDirectory):
     """A directory that only counts how it is asked."""
 
     def __init__(self, users: int, size: int | None) -> None:
+        super().__init__(MemoryStore({}), View(()))
         self._users, self._size = users, size
         self.scanned = self.found = 0
 
@@ -27,9 +29,9 @@ class Counted:
             yield User(str(number), f"uid={number}", {})
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
-        for name, _ in keys:
+        for name, value in keys:
             self.found += 1
-            yield User(name, name, {})
+            yield User(name, value, {})
 
 
 class Told:
@@ -66,7 +68,17 @@ def test_the_cheaper_way_is_taken(
 ) -> None:
     directory, told = Counted(users, size), Told()
     wanted = (("uid", str(number)) for number in range(keys))
-    seen = list(lookup.users(directory, wanted, keys, read, told))  # type: ignore[arg-type]  # what a look-up needs of it
+    seen = list(Lookup(directory, read, told).users(wanted, keys))
     assert told.how == how
     assert (directory.scanned, directory.found) == (scanned, found)
     assert len(seen) == scanned + found
+
+
+def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
+    directory, told = Counted(100_000, None), Told()
+    asking = Lookup(directory, "auto", told)
+    for count in (20_000, 10_000):
+        list(asking.users([("uid", str(number)) for number in range(count)], count))
+    assert told.how == ["scan", "find", "find"]
+    assert directory.scanned == 50_001
+    assert directory.found == 30_000
