@@ -1,0 +1,63 @@
+"""The words of this program as values: every one frozen, none that knows a file, a clock or a network."""
+
+from connector.model.directory import (
+    ID,
+    NAME,
+    AttributeInfo,
+    Description,
+    Equality,
+    Holds,
+    Key,
+    Question,
+    Syntax,
+    User,
+    UserRef,
+    View,
+)
+from connector.model.plan import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Fingerprint,
+    Memory,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Summary,
+)
+from connector.model.secret import Held, Secret, Value
+from connector.model.source import Agent, Invalid, Tenant
+
+__all__ = [
+    "ID",
+    "NAME",
+    "Agent",
+    "AgentRef",
+    "AttributeChange",
+    "AttributeInfo",
+    "Change",
+    "Description",
+    "Equality",
+    "Fingerprint",
+    "Held",
+    "Holds",
+    "Invalid",
+    "Key",
+    "Memory",
+    "Outcome",
+    "Plan",
+    "Problem",
+    "Question",
+    "Refusal",
+    "Result",
+    "Secret",
+    "Summary",
+    "Syntax",
+    "Tenant",
+    "User",
+    "UserRef",
+    "Value",
+    "View",
+]

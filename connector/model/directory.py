@@ -1,0 +1,155 @@
+"""What a directory is, what its users hold, and what may be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from connector.model.secret import Held
+
+ID = "@id"
+NAME = "@name"
+"""Pseudo-attributes that a key may name, next to the directory's own: the user's stable id, and its name."""
+
+Key = tuple[str, str]
+"""(attribute, value) that a user is looked up by."""
+
+
+class UserRef(Struct, frozen=True, order=True):
+    """A user by `id` (entryUUID, objectGUID, nsUniqueId, SCIM id) and `name` (DN, userName)."""
+
+    id: str
+    name: str
+
+
+class User(Struct, frozen=True):
+    """An entry or resource of the directory.
+
+    `values` holds what the directory returned of the attributes that were asked for, under the names they were asked
+    by; an attribute without a value is not in it.
+    """
+
+    id: str
+    name: str
+    values: Mapping[str, tuple[Held, ...]]
+
+    @property
+    def ref(self) -> UserRef:
+        """The user without its values."""
+        return UserRef(self.id, self.name)
+
+
+class Syntax(StrEnum):
+    """What a value of an attribute may look like (RFC 4517 §3.3, as far as it matters here)."""
+
+    TEXT = "text"
+    IA5 = "ia5"
+    PRINTABLE = "printable"
+    NUMERIC = "numeric"
+    TELEPHONE = "telephone"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TIME = "time"
+    DN = "dn"
+    OCTETS = "octets"
+
+
+class Equality(StrEnum):
+    """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how."""
+
+    CASE_IGNORE = "caseIgnore"
+    CASE_EXACT = "caseExact"
+    NUMERIC = "numericString"
+    TELEPHONE = "telephoneNumber"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TIME = "generalizedTime"
+    DN = "distinguishedName"
+    UUID = "uuid"
+    OCTETS = "octetString"
+
+
+class AttributeInfo(Struct, frozen=True):
+    """What the directory says of one attribute.
+
+    `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
+    `max_length` counts characters (octets for octet strings). `classes`: the object classes that allow it, lower case,
+    empty where the directory has no such notion. `aliases`: every name and number of the attribute, lower case.
+    """
+
+    name: str
+    syntax: Syntax = Syntax.TEXT
+    equality: Equality = Equality.CASE_IGNORE
+    single: bool = True
+    max_length: int | None = None
+    writable: bool = True
+    readable: bool | None = True
+    known: bool = True
+    classes: frozenset[str] = frozenset()
+    aliases: frozenset[str] = frozenset()
+
+    def is_(self, other: AttributeInfo) -> bool:
+        """Whether the two are one attribute under two names; with other options they are two (RFC 4512 §2.5)."""
+        (mine, _, my_options), (theirs, _, their_options) = (
+            self.name.lower().partition(";"),
+            other.name.lower().partition(";"),
+        )
+        return my_options == their_options and (mine == theirs or mine in other.aliases)
+
+
+class Description(Struct, frozen=True):
+    """What a directory is and can do.
+
+    `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
+    `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
+    (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written; nor can
+    `unknown_classes`, those of the view's that its schema lacks. `batch`: how many changes are written before they are
+    read back and journalled. `names`: how user names compare.
+    `cautions`: sentences for the report.
+    """
+
+    kind: str
+    identity: str
+    attributes: Mapping[str, AttributeInfo]
+    names: Equality = Equality.DN
+    atomic: bool = False
+    compares: bool = False
+    closed: bool = False
+    unknown_classes: tuple[str, ...] = ()
+    batch: int = 500
+    cautions: tuple[str, ...] = ()
+
+    def equality(self, attribute: str) -> Equality:
+        """How values of an attribute compare; one that is not of the view, such as objectClass, ignoring case."""
+        info = self.attributes.get(attribute)
+        return info.equality if info else Equality.CASE_IGNORE
+
+
+class View(Struct, frozen=True):
+    """What of each user a reader has to bring: attributes by name, those whose values are secrets, and classes.
+
+    `object_classes`: auxiliary classes that the mapping adds; where there are any, `objectClass` is brought too.
+    """
+
+    attributes: tuple[str, ...]
+    secrets: frozenset[str] = frozenset()
+    object_classes: tuple[str, ...] = ()
+
+
+class Question(Struct, frozen=True):
+    """Does this user hold this value of an attribute that we may not be able to read?"""
+
+    user: UserRef
+    attribute: str
+    value: Held
+
+
+class Holds(StrEnum):
+    """The answer to a question."""
+
+    SAME = "same"
+    OTHER = "other"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"

@@ -1,0 +1,150 @@
+"""What is to be done, what became of it, and what is remembered of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from connector.model.directory import UserRef
+from connector.model.secret import Held
+
+
+class AttributeChange(Struct, frozen=True):
+    """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
+
+    Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
+    value could not be read, so `old` says nothing. `pattern` is the attribute's `owns`, where it has one. A plan read
+    from a file has no secrets: of a secret change it knows the `fingerprint`, which is empty for one that clears.
+    """
+
+    name: str
+    old: tuple[Held, ...]
+    new: tuple[Held, ...]
+    secret: bool = False
+    seen: bool = True
+    pattern: str | None = None
+    fingerprint: str = ""
+    unique: bool = False
+
+
+class AgentRef(Struct, frozen=True, order=True):
+    """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""
+
+    work_no: int | None = None
+    account_code: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
+
+
+class Change(Struct, frozen=True):
+    """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
+
+    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs.
+    """
+
+    user: UserRef
+    agent: AgentRef | None
+    rule: int | None
+    attributes: tuple[AttributeChange, ...]
+    digest: str = ""
+    after: frozenset[str] = frozenset()
+
+
+class Problem(Struct, frozen=True):
+    """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code."""
+
+    kind: str
+    why: str
+    agent: AgentRef | None = None
+    users: tuple[str, ...] = ()
+    rule: int | None = None
+    attribute: str | None = None
+    record: int | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """Why a plan may not be applied: the limit, how many it allows, and how many are planned."""
+
+    limit: str
+    allowed: int
+    planned: int
+    why: str
+
+
+class Summary(Struct, frozen=True):
+    """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid.
+
+    `unchanged`: matched users that already say what their agents say; matched users that differ and are not changed are
+    held back, each with a problem or a caution. `update`, `clear`, `secret` count users; one may be in several.
+    """
+
+    agents: int = 0
+    matched: int = 0
+    unmatched: int = 0
+    ambiguous: int = 0
+    contested: int = 0
+    unassigned: int = 0
+    invalid: int = 0
+    stale: int = 0
+    unchanged: int = 0
+    update: int = 0
+    clear: int = 0
+    secret: int = 0
+
+
+class Plan(Struct, frozen=True):
+    """What would be done, whole, as a value.
+
+    `about` says between what it was drawn: the source, the directory, the mapping. `digest` covers everything but `id`,
+    `created` (RFC 3339, UTC) and `about`, in which one server of several may be named.
+    """
+
+    id: str
+    digest: str
+    job: str
+    created: str
+    summary: Summary
+    changes: tuple[Change, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    cautions: tuple[str, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+
+
+class Result(StrEnum):
+    """What became of a change."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one user's change; `why` for all but *written*."""
+
+    user: UserRef
+    result: Result
+    why: str = ""
+
+
+Fingerprint = Callable[[UserRef, str, Held], str]
+"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
+
+
+class Memory(Protocol):
+    """What earlier runs left behind about one directory, as far as drawing a plan needs it."""
+
+    def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
+        """The fingerprint of the secret that we last wrote there, if any."""
+
+    def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
+        """Every user that holds something we wrote, with the attributes."""
+
+    def last_agents(self) -> int | None:
+        """How many agents the last good apply of this job read."""

@@ -1,0 +1,50 @@
+"""`Secret` is the only way a password travels; everything else may be shown to whoever may see the directory."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+Value = str | bytes
+"""A value of a directory attribute: `str`, or `bytes` where the syntax is an octet string."""
+
+
+class Secret:
+    """A value that no repr, str, format, pickle, JSON, traceback or debugger view shows; `reveal()` alone does."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: Value) -> None:
+        self.__value = value
+
+    def reveal(self) -> Value:
+        """The value itself. Call it only where it goes onto the wire, into the directory, or into a digest."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __format__(self, spec: str) -> str:
+        return "<secret>"
+
+    def __dir__(self) -> list[str]:
+        return ["reveal"]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        mine, theirs = _octets(self.__value), _octets(other.reveal())
+        return hmac.compare_digest(mine, theirs)
+
+    __hash__ = None  # type: ignore[assignment]  # a hash would put a secret into sets, dicts and their views
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is never pickled or copied")
+
+
+def _octets(value: Value) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
+
+
+Held = Value | Secret
+"""A value as a directory hands it out: attributes that the mapping marks `secret` arrive wrapped."""

@@ -1,0 +1,40 @@
+"""What the source knows: agents, as records of it, and the tenant that they make up."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from connector.model.secret import Secret
+
+
+class Agent(Struct, frozen=True, gc=False):
+    """A record of the source. `account_code` None: a seat that no account is tied to (*unassigned*)."""
+
+    work_no: int
+    account_code: str | None = None
+    sip_account: str | None = None
+    sip_pwd: Secret | None = None
+
+
+class Invalid(Struct, frozen=True):
+    """A record that cannot be read: its place in the answer (from 1), what of it could be read, and why not."""
+
+    record: int
+    why: str
+    work_no: int | None = None
+    account_code: str | None = None
+
+
+class Tenant(Struct, frozen=True):
+    """Everything that the source knows, read whole. `notes`: faults of the tenant's own fields, one line each."""
+
+    agents: list[Agent]
+    invalid: list[Invalid] = []
+    sip_service_ip: str | None = None
+    sip_service_port: str | None = None
+    notes: list[str] = []
+
+    @property
+    def size(self) -> int:
+        """How many records the source gave, readable or not."""
+        return len(self.agents) + len(self.invalid)
