@@ -60,8 +60,9 @@ fuzz:
 lock:
 	@scripts/setup run
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/lock.txt
-	$(COMPILE) pyproject.toml requirements/build.in requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra postgresql requirements/build.in requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

@@ -7,15 +7,21 @@ other: then one of them lets go first, in a write of its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead, StateError
 from connector.model import Change, Description, Holds, Outcome, Question, Result, User
 from connector.reconcile import equality
+from connector.reconcile.limits import Pace
+from connector.stopping import Stop
 from connector.watch import Watch
+
+CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
 
 
 class Journal(Protocol):
@@ -27,67 +33,154 @@ class Journal(Protocol):
     def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
         """Keep what became of them."""
 
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        """Keep what became of changes that were never going to be written."""
+
+
+class Applied(Struct, frozen=True):
+    """One outcome for each user, and why there are changes that nobody tried, if there are."""
+
+    outcomes: list[Outcome]
+    stopped: str | None
+
 
 def apply(
-    changes: Iterable[Change], directory: Directory, description: Description, journal: Journal, watch: Watch
-) -> list[Outcome]:
-    """Write the changes; one outcome for each user. A journal that fails ends the writing, not the account of it."""
-    outcomes: dict[str, Outcome] = {}
-    stopped: str | None = None
+    changes: Iterable[Change],
+    directory: Directory,
+    description: Description,
+    journal: Journal,
+    watch: Watch,
+    *,
+    pace: Pace = Pace(),  # noqa: B008  # a frozen value
+    stop: Stop | None = None,
+    left: Iterable[tuple[Change, Outcome]] = (),
+) -> Applied:
+    """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
 
-    def tell(batch: dict[str, Outcome]) -> None:
-        outcomes.update(batch)
-        for outcome in batch.values():
-            watch.outcome(outcome)
-
+    A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
+    account of it.
+    """
+    run = _Applying(directory, description, journal, watch, pace=pace, stop=stop or Stop())
+    run.leave(left)
     for step in steps(changes):
-        ready, waiting = _ready(step, outcomes)
-        tell(waiting)
-        for start in range(0, len(ready), description.batch):
-            batch = ready[start : start + description.batch]
-            if stopped is None:
-                watch.stage("write", changes=len(batch))
-                settled, stopped = _batch(batch, directory, description, journal)
-            else:
-                settled = {change.user.id: Outcome(change.user, Result.SKIPPED, stopped) for change in batch}
-            tell(settled)
-    return list(outcomes.values())
+        run.write(step)
+    return Applied(list(run.outcomes.values()), run.stopped)
 
 
-def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Change], dict[str, Outcome]]:
-    """The changes for which everything that was to come first is confirmed, and the outcomes of the others."""
+class _Applying:
+    """An apply on its way."""
+
+    def __init__(
+        self, directory: Directory, description: Description, journal: Journal, watch: Watch, *, pace: Pace, stop: Stop
+    ) -> None:
+        self._directory = directory
+        self._description = description
+        self._journal = journal
+        self._watch = watch
+        self._pace = pace
+        self._stop = stop
+        self._sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
+        self._failures = 0
+        self._keeps_a_journal = True
+        self.outcomes: dict[str, Outcome] = {}
+        self.stopped: str | None = None
+
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        """Tell and journal outcomes of changes that are not written."""
+        left = [(change, outcome) for change, outcome in left if self.outcomes.get(change.user.id) is not outcome]
+        self._tell({change.user.id: outcome for change, outcome in left})
+        try:
+            if left and self._keeps_a_journal:
+                self._journal.leave(left)
+        except StateError as fault:
+            self._lose_the_journal(fault)
+
+    def write(self, step: list[Change]) -> None:
+        """Write one step, batch by batch."""
+        ready, waiting = _ready(step, self.outcomes)
+        self.leave(waiting)
+        while ready and self._may_go_on():
+            size, ramp = next(self._sizes)
+            batch, ready = ready[:size], ready[size:]
+            self._watch.stage("write", changes=len(batch))
+            settled = self._batch(batch)
+            self._tell(settled)
+            if ramp and ready and not any(outcome.result in CONFIRMED for outcome in settled.values()):
+                first = "first user" if len(batch) == 1 else f"{len(batch)} users of this step"
+                self.stopped = self.stopped or f"nothing could be written for the {first}"
+        self.leave((change, self._not_sent(change)) for change in ready)
+
+    def _not_sent(self, change: Change) -> Outcome:
+        why = f"not sent: {self.stopped}"
+        if change.user.id in self.outcomes:
+            why += " (a value that another user waited for was taken from it already; the next run sets its new one)"
+        return Outcome(change.user, Result.SKIPPED, why)
+
+    def _may_go_on(self) -> bool:
+        if self.stopped is None:
+            self.stopped = self._stop.why
+        if self.stopped is None and self._failures >= self._pace.max_failures:
+            self.stopped = f"{self._failures} writes had failed (max_failures)"
+        return self.stopped is None
+
+    def _tell(self, settled: dict[str, Outcome]) -> None:
+        self.outcomes.update(settled)
+        for outcome in settled.values():
+            self._watch.outcome(outcome)
+
+    def _batch(self, batch: list[Change]) -> dict[str, Outcome]:
+        """Note, write, read back, note again."""
+        try:
+            self._journal.intend(batch)
+        except StateError as fault:
+            self._lose_the_journal(fault)
+            return {change.user.id: self._not_sent(change) for change in batch}
+        settled: dict[str, Outcome] = {}
+        for outcome in self._directory.write(self._feed(batch)):
+            settled[outcome.user.id] = outcome
+            self._failures += outcome.result is Result.FAILED
+            if outcome.result is Result.SKIPPED:
+                self.stopped = self.stopped or outcome.why
+        for change in batch:
+            if change.user.id not in settled:
+                settled[change.user.id] = self._not_sent(change)
+        failures = verified(self._directory, self._description, batch, settled)
+        self._failures += len(failures)
+        settled |= failures
+        try:
+            self._journal.settle((change, settled[change.user.id]) for change in batch)
+        except StateError as fault:
+            self._lose_the_journal(fault)
+            why = f"written, but the journal does not know: {fault}"
+            for change in batch:
+                if settled[change.user.id].result is Result.WRITTEN:
+                    settled[change.user.id] = Outcome(change.user, Result.FAILED, why)
+        return settled
+
+    def _feed(self, batch: list[Change]) -> Iterator[Change]:
+        """The batch as long as nothing ends the writing; what is in flight then is still waited for."""
+        for change in batch:
+            if not self._may_go_on():
+                return
+            yield change
+
+    def _lose_the_journal(self, fault: StateError) -> None:
+        self._keeps_a_journal = False
+        self.stopped = f"nothing is written without a journal: {fault}"
+
+
+def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Change], list[tuple[Change, Outcome]]]:
+    """The changes for which everything that was to come first is confirmed, and the others with their outcomes."""
     ready = []
-    waiting = {}
+    waiting = []
     for change in step:
         first = [outcomes[user] for user in (change.user.id, *change.after) if user in outcomes]
-        if all(outcome.result in (Result.WRITTEN, Result.UNCHANGED) for outcome in first):
+        if all(outcome.result in CONFIRMED for outcome in first):
             ready.append(change)
-        elif change.user.id not in outcomes:
+        else:
             why = "the write that was to come first, and to free a value for this one, was not confirmed"
-            waiting[change.user.id] = Outcome(change.user, Result.SKIPPED, why)
+            waiting.append((change, outcomes.get(change.user.id) or Outcome(change.user, Result.SKIPPED, why)))
     return ready, waiting
-
-
-def _batch(
-    batch: list[Change], directory: Directory, description: Description, journal: Journal
-) -> tuple[dict[str, Outcome], str | None]:
-    """Note, write, read back, note again; and why to stop, where the journal cannot be written any more."""
-    try:
-        journal.intend(batch)
-    except StateError as fault:
-        why = f"not sent, for nothing is written without a journal: {fault}"
-        return {change.user.id: Outcome(change.user, Result.SKIPPED, why) for change in batch}, why
-    settled = {outcome.user.id: outcome for outcome in directory.write(batch)}
-    settled |= verified(directory, description, batch, settled)
-    try:
-        journal.settle((change, settled[change.user.id]) for change in batch)
-    except StateError as fault:
-        why = f"written, but the journal does not know: {fault}"
-        for change in batch:
-            if settled[change.user.id].result is Result.WRITTEN:
-                settled[change.user.id] = Outcome(change.user, Result.FAILED, why)
-        return settled, f"not sent, for nothing is written without a journal: {fault}"
-    return settled, None
 
 
 # ---------------------------------------------------------------- the order

@@ -9,58 +9,186 @@ from uuid import uuid4
 from msgspec import Struct
 
 from connector.apply import apply
-from connector.errors import UsageError
+from connector.errors import RefusedError, UsageError
 from connector.lookup import Lookup
-from connector.model import Outcome, Plan, Result, Tenant
+from connector.model import Change, Outcome, Plan, Result, Tenant
+from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
-from connector.reconcile.drawing import Draft
+from connector.reconcile.drawing import Draft, draw_undo
+from connector.reconcile.moves import Moves
 from connector.reconcile.people import strangers
+from connector.reconcile.review import fresh_refusals, hold_to, open_users
 from connector.reconcile.roster import Roster
-from connector.wiring import Dry, Wet
+from connector.reconcile.undoing import folded, undoing
+from connector.resume import settle, settle_secrets
+from connector.state.journal import Step
+from connector.stopping import Stop
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 
 
 class Run(Struct, frozen=True):
-    """What a run came to: its plan; the outcomes where it was applied; whether it was refused."""
+    """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
+
+    `aside`: users whose change was left out on purpose.
+    """
 
     plan: Plan
     refused: bool
     outcomes: Sequence[Outcome] | None = None
+    aside: frozenset[str] = frozenset()
 
     @property
     def in_part(self) -> bool:
         """Whether something that was to be written was not."""
-        return any(outcome.result not in (Result.WRITTEN, Result.UNCHANGED) for outcome in self.outcomes or ())
+        return any(
+            outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
+            for outcome in self.outcomes or ()
+        )
 
 
-def dry_run(parts: Dry, show: Show, only: Collection[str] = ()) -> Run:
-    """Plan and show; `parts` has nothing that could write to the directory."""
-    plan = draw(parts, only)
+class Drawn(Struct, frozen=True):
+    """A plan that was just drawn, and what was learnt on the way: nobody's users, and secrets found to be there."""
+
+    plan: Plan
+    stale: frozenset[str] | None
+    confirmed: dict[tuple[str, str], str]
+
+
+class Work(Struct, frozen=True):
+    """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not."""
+
+    plan: Plan
+    changes: Sequence[Change]
+    left: Sequence[tuple[Change, Outcome]] = ()
+    aside: frozenset[str] = frozenset()
+    kind: str = "apply"
+    undoes: str | None = None
+
+
+# ---------------------------------------------------------------- two heads
+
+
+def dry_run(parts: Dry, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
+    """Plan and show; `parts` has nothing that could write to the directory. `save`: the plan is for `apply --plan`."""
+    plan = draw(parts, only).plan
+    if save:
+        parts.state.keep(plan, parts.reader.describe().identity)
+    return _shown(parts, plan, show)
+
+
+def wet_run(
+    parts: Wet,
+    show: Show,
+    only: Collection[str] = (),
+    *,
+    accept: str | None = None,
+    reviewed: Plan | None = None,
+    stop: Stop | None = None,
+) -> Run:
+    """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
+
+    `accept` is the digest of a plan acknowledged; `reviewed` a plan that was saved, of which no more than it says is
+    written.
+    """
+    description = parts.directory.describe()
+    with parts.state.lease(description.identity):
+        _permit(parts, description.identity, reviewed)
+        untold = settle(parts, description)
+        drawn = draw(parts, () if reviewed else only, untold)
+        settle_secrets(parts.state, description, untold, drawn.confirmed)
+        if reviewed is None:
+            work = Work(drawn.plan, drawn.plan.changes)
+        elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
+            return _shown(parts, drawn.plan, show)
+        else:
+            work = _held_to(parts, reviewed, drawn.plan, only)
+        run = _carry_out(parts, work, show, accept, stop or Stop())
+        if run.outcomes is not None and drawn.stale is not None:
+            parts.state.memory(description.identity, parts.job).note_stale(drawn.stale, _now())
+        return run
+
+
+def dry_undo(parts: Undo, show: Show) -> Run:
+    """Show what would take a run back."""
+    return _shown(parts, draw_back(parts), show)
+
+
+def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
+    """Take a run back, and put the job on hold, so that the next apply does not write it all again."""
+    description = parts.directory.describe()
+    with parts.state.lease(description.identity):
+        settle(parts, description)
+        plan = draw_back(parts)
+        if not plan.refusals or accept == plan.digest:
+            parts.state.hold(parts.job, f"its run {parts.run} was taken back")
+        work = Work(plan, plan.changes, kind="undo", undoes=parts.run)
+        return _carry_out(parts, work, show, accept, stop or Stop())
+
+
+# ---------------------------------------------------------------- one tail
+
+
+def _shown(parts: Parts, plan: Plan, show: Show) -> Run:
     parts.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
     show(plan, None)
     return Run(plan, refused=bool(plan.refusals))
 
 
-def wet_run(parts: Wet, show: Show, only: Collection[str] = (), accept: str | None = None) -> Run:
-    """Plan, show, permit or refuse, apply, show what became of it; `accept` is the digest of a plan acknowledged."""
-    with parts.state.lease(parts.directory.describe().identity):
-        plan = draw(parts, only)
-        parts.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
-        show(plan, None)
-        if plan.refusals and accept != plan.digest:
-            return Run(plan, refused=True)
-        parts.watch.stage("apply", changes=len(plan.changes))
-        with parts.state.run(plan, parts.directory.describe().identity) as journal:
-            outcomes = apply(plan.changes, parts.directory, parts.directory.describe(), journal, parts.watch)
-        parts.watch.stage("show", outcomes=len(outcomes))
-        show(plan, outcomes)
-        return Run(plan, refused=False, outcomes=outcomes)
+def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
+    """Raises RefusedError for a job on hold, and for a plan that is not to be applied."""
+    held = parts.state.held(parts.job)
+    if held is not None:
+        since, why = held
+        raise RefusedError(f"this job is on hold since {since}: {why}", where=parts.job)
+    if reviewed is not None:
+        parts.state.permit(reviewed, parts.job, directory)
 
 
-def draw(parts: Dry, only: Collection[str] = ()) -> Plan:
-    """Read the tenant whole, look its agents up, let them claim, ask what is still open, and draw the plan."""
+def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
+    """The work that is both reviewed and still to be done."""
+    description = parts.directory.describe()
+    done = parts.state.written(reviewed.id)
+    now = {user.id: user for user in parts.reader.read(open_users(reviewed, fresh, done))}
+    memory = parts.state.memory(description.identity, parts.job)
+    held = hold_to(
+        reviewed, fresh, now,
+        description=description, memory=memory, fingerprint=parts.fingerprint, done=done, only=only,
+    )  # fmt: skip
+    return Work(reviewed, held.changes, held.left, held.aside)
+
+
+def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
+    """Show, permit or refuse, apply, show what became of it."""
+    run = _shown(parts, work.plan, show)
+    if run.refused and accept != work.plan.digest:
+        return run
+    parts.watch.stage("apply", changes=len(work.changes))
+    description = parts.directory.describe()
+    with (
+        stop.patiently(),
+        parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes) as journal,
+    ):
+        applied = apply(
+            work.changes, parts.directory, description, journal, parts.watch,
+            pace=parts.pace, stop=stop, left=work.left,
+        )  # fmt: skip
+        run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
+        journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
+    parts.watch.stage("show", outcomes=len(applied.outcomes))
+    show(work.plan, applied.outcomes)
+    return run
+
+
+# ---------------------------------------------------------------- drawing
+
+
+def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) -> Drawn:
+    """Read the tenant whole, look its agents up, let them claim, ask what is still open, and draw the plan.
+
+    `untold`: writes of an interrupted run of which it is not known whether they happened.
+    """
     parts.watch.stage("read source")
     tenant = parts.source.read()
     _known(only, tenant)
@@ -75,23 +203,57 @@ def draw(parts: Dry, only: Collection[str] = ()) -> Plan:
         claims.add(user)
     verdicts = claims.settle(tenant)
 
-    draft = Draft(tenant, parts.mapping, description, differ)
+    draft = Draft(tenant, parts.mapping, description, differ, datetime.now(UTC))
     draft.claims(verdicts, parts.never, only)
     draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
-    draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, only)))
+    adopted = parts.reader.scan(parts.mapping.adopting) if parts.mapping.adopting else ()
+    draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, adopted, only)))
     draft.answers(directory.answers(draft.questions(claims.shown)), memory, parts.fingerprint)
+    draft.written_again(step.change for step in untold)
     moves = draft.moves()
     settled = moves.settle(directory.users(moves.keys(), len(moves)))
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return draft.plan(
+    plan = draft.plan(
         settled,
         memory,
         parts.limits,
         job=parts.job,
         plan_id=str(uuid4()),
-        created=created,
+        created=_now(),
         about=parts.about(description),
     )
+    sure = not (draft.unsure or only)
+    return Drawn(plan, frozenset(ref.id for ref, _ in draft.stale) if sure else None, draft.confirmed)
+
+
+def draw_back(parts: Undo) -> Plan:
+    """The plan that takes back what a run has written, as far as it still is as that run left it."""
+    description = parts.reader.describe()
+    if description.identity != parts.wrote_to:
+        raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
+    memory = parts.state.memory(description.identity, parts.job)
+    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
+    written = folded(step.change for step in steps if step.outcome is Result.WRITTEN)
+    parts.watch.stage("read directory", users=len(written))
+    now = {user.id: user for user in parts.reader.read([change.user for change in written])}
+    back = undoing(written, now, description, parts.fingerprint)
+    moves = Moves(back.changes, parts.mapping, description)
+    directory = Lookup(parts.reader, parts.read, parts.watch)
+    changes, problems = moves.settle(directory.users(moves.keys(), len(moves)))
+    return draw_undo(
+        changes,
+        [*back.problems, *problems],
+        parts.limits,
+        owned=sum(1 for _ in memory.owned()),
+        job=parts.job,
+        plan_id=str(uuid4()),
+        created=_now(),
+        about=(*parts.about(description), ("takes back", f"run {parts.run}")),
+        cautions=description.cautions,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _known(only: Collection[str], tenant: Tenant) -> None:

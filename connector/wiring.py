@@ -8,57 +8,28 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
-from connector.directories.port import Directory, Read, Reader
+from connector.directories.port import Directory, Reader
 from connector.errors import FileError, StateError
-from connector.model import Description, Fingerprint, Secret, View
+from connector.model import Secret, View
+from connector.parts import Dry, Parts, Undo, Wet, WetUndo
+from connector.reconcile.differences import OBJECT_CLASS
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.limits import Limits
+from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.people import Never, Pin
+from connector.reconcile.people import Never
 from connector.settings import job as jobs
 from connector.settings import mapping as mappings
 from connector.settings import people
 from connector.settings.secrets import resolve
 from connector.sources.port import Source
-from connector.state.store import RunRecord, Store
+from connector.state.sealing import Sealer
+from connector.state.store import RunRecord, Store, open_state
 from connector.watch import Watch
 
 Adapter = TypeVar("Adapter")
-Parts = TypeVar("Parts", bound="Dry")
+AnyParts = TypeVar("AnyParts", bound=Parts)
 Watching = Callable[[str], Watch]
 """Makes the watchers of a job, by its name."""
-
-
-class Dry(Struct, frozen=True):
-    """All that a dry run is made of; nothing in it can write to the directory."""
-
-    job: str
-    source: Source
-    reader: Reader
-    mapping: Mapping
-    pins: tuple[Pin, ...]
-    never: Never
-    limits: Limits
-    read: Read
-    state: Store
-    fingerprint: Fingerprint
-    watch: Watch
-    places: tuple[tuple[str, str], ...] = ()
-    files: frozenset[Path] = frozenset()
-
-    def about(self, description: Description) -> tuple[tuple[str, str], ...]:
-        """Between what a plan is drawn, for the one who has to sign it."""
-        about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
-        forgetful = "cannot be kept: what earlier runs wrote is not known to this one"
-        return about if self.state.kept else (*about, ("state", forgetful))
-
-
-class Wet(Dry, frozen=True, kw_only=True):
-    """All that an apply is made of."""
-
-    directory: Directory
 
 
 @contextmanager
@@ -67,29 +38,80 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
 
     Raises FileError, StateError.
     """
-    with ExitStack() as stack:
-        job = jobs.load(path)
-        mapping = mappings.load(job.job.mapping, path)
+    with _opened(path, remember=remember) as (stack, job, mapping, state):
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
-        state = stack.enter_context(closing(_remembered(job) if remember else Store(None)))
-        with _watched(Dry(reader=reader, **_common(job, mapping, state, watching))) as parts:
+        people = _people(job)
+        with _watched(
+            Dry(reader=reader, source=_source(job), **people, **_common(job, mapping, state, watching))
+        ) as parts:
             yield parts
 
 
 @contextmanager
 def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
-    with ExitStack() as stack:
-        job = jobs.load(path)
-        mapping = mappings.load(job.job.mapping, path)
+    with _opened(path) as (stack, job, mapping, state):
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
-        state = stack.enter_context(closing(Store(job.state_path)))
-        with _watched(Wet(reader=directory, directory=directory, **_common(job, mapping, state, watching))) as parts:
+        common = _people(job) | _common(job, mapping, state, watching)
+        with _watched(Wet(reader=directory, directory=directory, source=_source(job), **common)) as parts:
             yield parts
 
 
 @contextmanager
-def _watched(parts: Parts) -> Iterator[Parts]:
+def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
+    """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
+    with _opened(path) as (stack, job, mapping, state):
+        common = _common(job, mapping, state, watching)
+        wrote_to, view = _written(state, job, run, mapping, common["sealer"])
+        reader = stack.enter_context(closing(_located(job, _reader, view)))
+        with _watched(Undo(reader=reader, run=run, wrote_to=wrote_to, **common)) as parts:
+            yield parts
+
+
+@contextmanager
+def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
+    """The parts that take a run back. Raises FileError, StateError, UsageError."""
+    with _opened(path) as (stack, job, mapping, state):
+        common = _common(job, mapping, state, watching)
+        wrote_to, view = _written(state, job, run, mapping, common["sealer"])
+        directory = stack.enter_context(closing(_located(job, _directory, view)))
+        opened = WetUndo(reader=directory, directory=directory, run=run, wrote_to=wrote_to, **common)
+        with _watched(opened) as parts:
+            yield parts
+
+
+Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Store]
+
+
+@contextmanager
+def _opened(path: Path, *, remember: bool = True) -> Iterator[Opened]:
+    with ExitStack() as stack:
+        job = jobs.load(path)
+        mapping = mappings.load(job.job.mapping, path)
+        state = stack.enter_context(closing(_remembered(job) if remember else open_state(None)))
+        yield stack, job, mapping, state
+
+
+def _written(state: Store, job: jobs.LoadedJob, run: str, mapping: Mapping, sealer: Sealer) -> tuple[str, View]:
+    """Where a run wrote to, and what of its users has to be read to take it back: the mapping may be another by now."""
+    wrote_to, steps = state.steps(run, job.name, sealer)
+    changes = [each for step in steps for each in step.change.attributes]
+    classes = {str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new}
+    names = {rule.name.lower() for rule in mapping.attributes}
+    view = mapping.view()
+    beside = dict.fromkeys(
+        each.name for each in changes if each.name.lower() not in names and each.name != OBJECT_CLASS
+    )
+    return wrote_to, View(
+        attributes=(*view.attributes, *beside),
+        secrets=view.secrets | {each.name for each in changes if each.secret},
+        object_classes=tuple({*view.object_classes, *classes}),
+        all_of=tuple(sorted(classes)),
+    )
+
+
+@contextmanager
+def _watched(parts: AnyParts) -> Iterator[AnyParts]:
     """Let the watchers know of an end by an error too."""
     try:
         yield parts
@@ -101,20 +123,33 @@ def _watched(parts: Parts) -> Iterator[Parts]:
 def history(path: Path) -> list[RunRecord]:
     """The applies of the job in `path`, newest first."""
     job = jobs.load(path)
-    if not job.state_path.exists():
+    if _never_kept(job):
         return []
-    with closing(Store(job.state_path)) as state:
+    with closing(open_state(job.job.state)) as state:
         return state.runs(job.name)
+
+
+def release(path: Path) -> bool:
+    """Let the job in `path` apply again; whether it was on hold."""
+    job = jobs.load(path)
+    if _never_kept(job):
+        return False
+    with closing(open_state(job.job.state)) as state:
+        return state.release(job.name)
+
+
+def _never_kept(job: jobs.LoadedJob) -> bool:
+    return job.state_path is not None and not job.state_path.exists()
 
 
 def _remembered(job: jobs.LoadedJob) -> Store:
     """The state as a dry run needs it: one that cannot be kept is made for this run alone."""
     try:
-        return Store(job.state_path)
+        return open_state(job.job.state)
     except StateError:
-        if os.path.lexists(job.state_path):
+        if job.state_path is None or os.path.lexists(job.state_path):
             raise
-        return Store(None)
+        return open_state(None)
 
 
 def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watching) -> dict[str, Any]:
@@ -123,11 +158,10 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watch
     key = resolve(settings.key, "the key of fingerprints", job.where("key")) if settings.key else state.key()
     return {
         "job": job.name,
-        "source": _source(job),
         "mapping": mapping,
-        "pins": people.load_pins(settings.pins) if settings.pins else (),
-        "never": people.load_never(settings.never) if settings.never else Never(),
-        "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop),
+        "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop, _by_attribute(job, mapping)),
+        "sealer": Sealer(key),
+        "pace": Pace(tuple(settings.ramp), settings.max_failures),
         "read": settings.directory.read if settings.directory.type == "ldap" else "auto",
         "state": state,
         "fingerprint": fingerprinter(key),
@@ -137,9 +171,31 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watch
     }
 
 
+def _people(job: jobs.LoadedJob) -> dict[str, Any]:
+    settings = job.job
+    return {
+        "pins": people.load_pins(settings.pins) if settings.pins else (),
+        "never": people.load_never(settings.never) if settings.never else Never(),
+    }
+
+
+def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
+    """Limits of single attributes, by the mapping's spelling. Raises FileError for one that it does not write."""
+    names = {rule.name.lower(): rule.name for rule in mapping.attributes}
+    limits = {}
+    for name, limit in job.job.limits.attributes.items():
+        if name.lower() not in names:
+            why = f"limits.attributes: the mapping writes no {name}; it writes {', '.join(sorted(names.values()))}"
+            raise FileError(why, where=job.where("limits", "attributes", name))
+        limits[names[name.lower()]] = limit
+    return limits
+
+
 def _files(job: jobs.LoadedJob, mapping: Mapping) -> Iterator[Path]:
     """Every file that the job is, names or keeps: nothing else may ever be written over them."""
-    yield from (job.path, Path(mapping.where), job.state_path)
+    yield from (job.path, Path(mapping.where))
+    if job.state_path is not None:
+        yield job.state_path
     waiting: list[object] = [job.job.model_dump()]
     while waiting:
         value = waiting.pop()

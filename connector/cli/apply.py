@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, only_option, report_option
+from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
+from connector.planfile import load
 from connector.sync import wet_run
 from connector.wiring import wet
 
@@ -17,15 +19,30 @@ from connector.wiring import wet
 @only_option
 @report_option
 @accept_option
+@click.option(
+    "--plan",
+    "saved",
+    type=click.Path(path_type=Path),
+    metavar="PLAN.json",
+    help="Write no more than this plan, which `plan --save` saved and somebody has reviewed.",
+)
 @click.pass_obj
 def command(
-    log_level: str | None, job: Path, only: tuple[str, ...], reports: tuple[Path, ...], accept: str | None
+    log_level: str | None,
+    job: Path,
+    only: tuple[str, ...],
+    reports: tuple[Path, ...],
+    accept: str | None,
+    *,
+    saved: Path | None,
 ) -> int:
     """Draw the plan of JOB, and write it to the directory unless a limit refuses it."""
-    show = Shower(job, reports, only=only, accept=accept)
-    with wet(job, lambda name: watchers(name, log_level)) as parts:
-        show.keep_off(parts.files)
-        run = wet_run(parts, show, only, accept)
+    options = [f"--only={name}" for name in only] + ([f"--plan={saved}"] if saved else [])
+    show = Shower(["apply", str(job), *options], reports, accept=accept)
+    reviewed = load(saved) if saved else None
+    with stopped_by_signals() as stop, wet(job, lambda name: watchers(name, log_level)) as parts:
+        show.keep_off(parts.files | ({saved} if saved else set()))
+        run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
         code = exit_code(run)
         parts.watch.finished(run.plan, code)
     return code

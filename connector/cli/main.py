@@ -16,8 +16,10 @@ COMMANDS = {
     "demo": "Show the whole story on sample data: plan, apply, and a second plan that is empty.",
     "check": "Read a job's files, its source and its directory, and say what is wrong; write nothing.",
     "plan": "Show what apply would do (a dry run).",
-    "apply": "Plan, and write what was planned to the directory.",
-    "runs": "List the applies of a job, newest first.",
+    "apply": "Plan, and write what was planned, or no more than a reviewed plan says, to the directory.",
+    "runs": "List the runs of a job, newest first.",
+    "undo": "Show what would take a run back, or take it back.",
+    "release": "Let a job apply again that is on hold after an undo.",
     "schema": "Print the JSON Schema of the job or the mapping file.",
 }
 

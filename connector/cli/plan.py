@@ -29,10 +29,10 @@ def command(
     fail_on_changes: bool,
 ) -> int:
     """Show what apply would do to the directory of JOB, and write nothing to it."""
-    show = Shower(job, reports, only=only, save=save)
+    show = Shower(["apply", str(job), *(f"--only={name}" for name in only)], reports, save=save)
     with dry(job, lambda name: watchers(name, log_level)) as parts:
         show.keep_off(parts.files)
-        run = dry_run(parts, show, only)
+        run = dry_run(parts, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)
         parts.watch.finished(run.plan, code)
     return code

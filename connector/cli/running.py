@@ -48,20 +48,22 @@ accept_option = click.option(
 
 
 class Shower:
-    """Shows a plan on standard output and writes the reports; again with outcomes, once there are some."""
+    """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
+
+    `arguments` are those of the command that applies this plan, to which an acknowledgement is added.
+    """
 
     def __init__(
         self,
-        job: Path,
+        arguments: Sequence[str],
         reports: Sequence[Path],
         *,
-        only: Sequence[str] = (),
         save: Path | None = None,
         accept: str | None = None,
     ) -> None:
         from connector.reports import renderer
 
-        self._command = shlex.join(["cec-connector", "apply", str(job), *(f"--only={name}" for name in only)])
+        self._command = shlex.join(["cec-connector", *arguments])
         self._reports = [(path, renderer(path.suffix)) for path in reports]
         self._save = save
         self._accept = accept

@@ -24,7 +24,7 @@ class EntryReader(ABC):
         self, view: View, schema: Schema, *, hidden: frozenset[str] = frozenset(), compares: bool = False
     ) -> None:
         self.schema = schema
-        self.view = view
+        self.view = view = schema.widened(view)
         self._hidden = hidden
         self._compares = compares
         names = [*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])]
@@ -45,9 +45,14 @@ class EntryReader(ABC):
         """Nobody knows without reading."""
         return None
 
-    def scan(self) -> Iterator[User]:
-        """Every user, once."""
-        return map(self._user, self.entries())
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        """Every user, once, or every one that shows a value of any of these attributes."""
+        shown = {self.schema.key(name) for name in holding} - self._hidden
+        return (
+            self._user(entry)
+            for entry in self.entries(shown)
+            if not holding or any(entry.values.get(name) for name in shown)
+        )
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """One pass, with the wanted values in sets by attribute."""

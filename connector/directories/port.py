@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, Protocol
 
 from connector.model import Change, Description, Holds, Key, Outcome, Question, User, UserRef
@@ -30,8 +30,8 @@ class Reader(Protocol):
         The caller compares again: a directory may return more than was asked for.
         """
 
-    def scan(self) -> Iterator[User]:
-        """Every user, once."""
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        """Every user, once; where `holding` names attributes, those that show a value of any of them."""
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         """These users as they are now, by id, whatever their names have become; one that is gone is left out."""

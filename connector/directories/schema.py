@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from connector.directories.definitions import Definition, Index
-from connector.model import AttributeInfo, Equality, Syntax
+from connector.model import AttributeInfo, Equality, Syntax, View
 
 ClassKind = Literal["structural", "auxiliary", "abstract"]
 
@@ -71,6 +73,7 @@ _BY_SYNTAX: Final = {
 """How values of a syntax compare where no rule is named: as Active Directory, which names none, compares them."""
 
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
+_TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
 _ANYTHING: Final = "*"
 _LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 
@@ -141,6 +144,25 @@ class Schema:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
         lineage = self._classes.lineage(class_name)
         return frozenset(_names(lineage)) | {item.oid.lower() for item in lineage} | {class_name.lower()}
+
+    def attributes_of(self, class_name: str) -> Iterator[str]:
+        """Every attribute that an object class allows, itself or by inheritance, but for what every entry has."""
+        definition = self._classes.get(class_name)
+        if definition is not None:
+            for item in self._classes.lineage(definition.oid):
+                if item.oid != _TOP:
+                    yield from (*item.fields.get("MUST", ()), *item.fields.get("MAY", ()))
+
+    def widened(self, view: View) -> View:
+        """The view with every attribute of its `all_of`."""
+        known = {self.key(name) for name in view.attributes}
+        beside = dict.fromkeys(
+            self.canonical(name)
+            for class_name in view.all_of
+            for name in self.attributes_of(class_name)
+            if self.key(name) not in known
+        )
+        return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(beside))
 
     def allows(self, class_names: Iterable[str], attribute: str) -> bool | None:
         """Whether an entry of these classes may hold the attribute; None where the schema cannot tell."""

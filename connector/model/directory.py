@@ -131,11 +131,13 @@ class View(Struct, frozen=True):
     """What of each user a reader has to bring: attributes by name, those whose values are secrets, and classes.
 
     `object_classes`: auxiliary classes that the mapping adds; where there are any, `objectClass` is brought too.
+    `all_of`: classes of which every attribute is brought, as far as the schema knows them; they are treated as secrets.
     """
 
     attributes: tuple[str, ...]
     secrets: frozenset[str] = frozenset()
     object_classes: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
 
 
 class Question(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -145,6 +145,12 @@ class Memory(Protocol):
 
     def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
         """Every user that holds something we wrote, with the attributes."""
+
+    def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
+        """What we wrote there more than once running, by user id and attribute: its digest, and how often."""
+
+    def stale(self) -> Mapping[str, tuple[str, int]]:
+        """Users that nobody claimed in the last apply, by id: since when (RFC 3339), and in how many runs."""
 
     def last_agents(self) -> int | None:
         """How many agents the last good apply of this job read."""

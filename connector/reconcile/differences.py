@@ -122,6 +122,14 @@ class Differ:
                 changes.append(_attribute_change(each, owned, (), seen=not unseen))
         return Difference(tuple(changes), (), self._classes(user))
 
+    def adopted(self, user: User) -> frozenset[str]:
+        """The attributes in which the user holds values that are ours whoever wrote them."""
+        return frozenset(
+            each.rule.name
+            for each in self._wanted
+            if each.rule.adopt and _owned(each.rule, user.values.get(each.rule.name, ()))
+        )
+
     def _classes(self, user: User) -> frozenset[str]:
         return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
 

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Problem, Refusal, Secret, Value
 
 UNKEYED: Final = "unkeyed"
@@ -53,6 +55,11 @@ def digest_of_change(change: Change) -> str:
     attributes = sorted((_attribute(each) for each in change.attributes), key=_encoded)
     user = (readable(change.user.id), readable(change.user.name))
     return _digest(("change/1", user, _agent(change.agent), change.rule, attributes))
+
+
+def digest_of_values(each: AttributeChange) -> str:
+    """`sha256:` and 64 hexadecimal digits, over the new values alone: of a secret, over its fingerprint."""
+    return _digest(("values/1", _attribute(replace(each, old=(), seen=True))))
 
 
 def digest_of_plan(plan: Plan) -> str:

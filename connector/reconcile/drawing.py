@@ -7,7 +7,8 @@ hidden from us, and who holds single-holder values. Its answers settle it, and t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,9 +32,9 @@ from connector.model import (
 )
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ, Difference
-from connector.reconcile.digests import digest_of_change, digest_of_plan
-from connector.reconcile.limits import Limits, Whole, refusals
-from connector.reconcile.mapping import Mapping
+from connector.reconcile.digests import digest_of_change, digest_of_plan, digest_of_values
+from connector.reconcile.limits import Limits, Whole, refusals, too_many
+from connector.reconcile.mapping import Grace, Mapping
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
 
@@ -51,10 +52,17 @@ class Wish(Struct, frozen=True):
 
 
 class Draft:
-    """Claims on their way to a plan."""
+    """Claims on their way to a plan; `now` is when it is drawn.
 
-    def __init__(self, tenant: Tenant, mapping: Mapping, description: Description, differ: Differ) -> None:
+    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there.
+    """
+
+    def __init__(
+        self, tenant: Tenant, mapping: Mapping, description: Description, differ: Differ, now: datetime
+    ) -> None:
         self._tenant = tenant
+        self._now = now
+        self.confirmed: dict[tuple[str, str], str] = {}
         self._mapping = mapping
         self._description = description
         self._differ = differ
@@ -110,22 +118,55 @@ class Draft:
             invalid=len(self._tenant.invalid),
         )
 
+    @property
+    def unsure(self) -> bool:
+        """Whether there are agents that could not be looked for, who may be anybody."""
+        return self._unsure
+
     def forgotten(
-        self, memory: Memory, claimed: Collection[str], never: Never, only: Collection[str] = ()
+        self,
+        memory: Memory,
+        claimed: Collection[str],
+        never: Never,
+        adopted: Iterable[User] = (),
+        only: Collection[str] = (),
     ) -> list[UserRef]:
-        """Users that hold something we wrote and that no agent claims; those of them whose values are to be cleared."""
-        self.stale = sorted((ref, names) for ref, names in memory.owned() if ref.id not in claimed)
-        clearing = self._mapping.stale == "clear" and not (self._unsure or only or self._tenant.size == 0)
-        if self._mapping.stale == "clear" and self._unsure and self.stale:
+        """Users that hold something of ours and that no agent claims; those of them whose values are to be cleared.
+
+        `adopted`: users that hold a value of an attribute that is ours whoever wrote it.
+        """
+        found = {ref.id: (ref, names) for ref, names in memory.owned() if ref.id not in claimed}
+        for user in adopted:
+            names = self._differ.adopted(user) if user.id not in claimed else frozenset()
+            if names:
+                found[user.id] = (user.ref, names | found.get(user.id, (user.ref, frozenset()))[1])
+        self.stale = sorted(found.values())
+        clearing = self._mapping.stale != "report" and not (self._unsure or only or self._tenant.size == 0)
+        if self._mapping.stale != "report" and self._unsure and self.stale:
             self.cautions.append(
                 "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
                 "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
             )
+        seen = memory.stale() if isinstance(self._mapping.stale, Grace) and self.stale else {}
+        due = []
         for ref, names in self.stale:
-            why = f"we wrote {', '.join(sorted(names))}, and no agent claims the user any more"
+            left = self._grace(*seen.get(ref.id, ("", 0)))
+            why = f"{', '.join(sorted(names))}: ours, and no agent claims the user any more{left}"
             self.problems.append(Problem("stale", why, users=(ref.name,)))
+            due += [] if left else [ref]
         spared = never.spares()
-        return [ref for ref, _ in self.stale if not spared(None, ref)] if clearing else []
+        return [ref for ref in due if not spared(None, ref)] if clearing else []
+
+    def _grace(self, since: str, runs: int) -> str:
+        """What is left of the time of grace, as the end of a sentence; nothing where it is over, or there is none."""
+        grace = self._mapping.stale
+        if not isinstance(grace, Grace):
+            return ""
+        if grace.unit == "runs":
+            return "" if runs >= grace.number else f" (seen so by {runs} applies; it is cleared after {grace.number})"
+        begun = datetime.fromisoformat(since) if since else self._now
+        due = begun + timedelta(days=grace.number)
+        return "" if self._now >= due else f" (it is cleared {grace} after an apply first sees that)"
 
     def clear(self, users: Iterable[User]) -> None:
         """Wish our values away from these users.
@@ -185,11 +226,25 @@ class Draft:
             print_ = fingerprint(user, change.name, change.new[0]) if change.new else ""
             answer = secrets.get((user.id, change.name), Holds.OTHER)
             there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+            if answer is Holds.SAME and print_:
+                self.confirmed[user.id, change.name] = print_
             if answer is Holds.UNKNOWN:
                 there = (memory.fingerprint_of(user.id, change.name) or "") == print_
             return None if there else replace(change, fingerprint=print_)
 
         self.wishes = _filtered(self.wishes, keep)
+
+    def written_again(self, unsure: Iterable[Change]) -> None:
+        """Say so of the secrets in `unsure`, writes that may have happened, that this plan sets again."""
+        wishes = {wish.user.id: {change.name for change in wish.difference.changes} for wish in self.wishes}
+        again = {change.user.id for change in unsure for each in change.attributes
+                 if each.secret and each.name in wishes.get(change.user.id, ())}  # fmt: skip
+        if again:
+            whose = "one user" if len(again) == 1 else f"{len(again)} users"
+            self.cautions.append(
+                f"a run was interrupted while it wrote secrets of {whose}: they can be neither read nor compared, and "
+                "are written again"
+            )
 
     # ------------------------------------------------------------ the plan
 
@@ -220,11 +275,12 @@ class Draft:
             difference = replace(differences[change.user.id], changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
             drawn.append(replace(whole, digest=digest_of_change(whole)))
+        problems = [*problems, *_tugs_of_war(drawn, memory)]
         # a wish that comes to no change was held back by a value that is not free
         touched = self._held | {wish.user.id for wish in self.wishes if wish.agent}
         unchanged = self._summary.matched - len(touched)
-        summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **_counts(drawn))
-        owned = sum(1 for _ in memory.owned()) if summary.clear else 0
+        summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **counts(drawn))
+        owned = len({ref.id for ref, _ in [*memory.owned(), *self.stale]}) if summary.clear else 0
         of = Whole(summary.matched, owned, memory.last_agents())
         plan = Plan(
             id=plan_id,
@@ -234,11 +290,41 @@ class Draft:
             summary=summary,
             changes=tuple(drawn),
             problems=tuple(sorted([*self.problems, *problems], key=_order)),
-            refusals=refusals(limits, summary, of),
+            refusals=refusals(limits, summary, of, users_by_attribute(drawn)),
             cautions=tuple(self.cautions),
             about=about,
         )
         return replace(plan, digest=digest_of_plan(plan))
+
+
+def draw_undo(
+    changes: Iterable[Change],
+    problems: Iterable[Problem],
+    limits: Limits,
+    *,
+    owned: int,
+    job: str,
+    plan_id: str,
+    created: str,
+    about: tuple[tuple[str, str], ...],
+    cautions: Iterable[str],
+) -> Plan:
+    """The plan of an undo: it has no agents, and its limits are of the users that hold something we wrote."""
+    drawn = [replace(change, digest=digest_of_change(change)) for change in changes]
+    summary = replace(Summary(), **counts(drawn))
+    plan = Plan(
+        id=plan_id,
+        digest="",
+        job=job,
+        created=created,
+        summary=summary,
+        changes=tuple(drawn),
+        problems=tuple(sorted(problems, key=_order)),
+        refusals=tuple(too_many(limits, summary, Whole(owned, owned, None), users_by_attribute(drawn))),
+        cautions=tuple(cautions),
+        about=about,
+    )
+    return replace(plan, digest=digest_of_plan(plan))
 
 
 def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> list[Wish]:
@@ -251,7 +337,23 @@ def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange],
     return kept
 
 
-def _counts(changes: Collection[Change]) -> dict[str, int]:
+def _tugs_of_war(changes: Iterable[Change], memory: Memory) -> Iterator[Problem]:
+    """Values that we wrote more than once running, and that were changed by somebody each time."""
+    rewritten = memory.rewritten()
+    for change in changes if rewritten else ():
+        for each in change.attributes:
+            digest, times = rewritten.get((change.user.id, each.name), ("", 0))
+            if digest and digest == digest_of_values(each):
+                why = f"we have written this very value {times} times running, and somebody changes it each time"
+                yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
+
+
+def users_by_attribute(changes: Iterable[Change]) -> Counter[str]:
+    """Of how many users each attribute is changed."""
+    return Counter(each.name for change in changes for each in change.attributes)
+
+
+def counts(changes: Collection[Change]) -> dict[str, int]:
     """How many users each kind of change touches; a user may count in several."""
     return {
         "update": sum(1 for change in changes if any(each.new for each in change.attributes)),
@@ -265,8 +367,8 @@ def _empties(change: AttributeChange) -> bool:
 
 
 _KINDS = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "value", "never", "tenant", "unreadable",
-    "stale", "unmatched",
+    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "never", "tenant",
+    "unreadable", "stale", "undo", "unmatched",
 )  # fmt: skip
 
 

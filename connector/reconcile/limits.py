@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -37,12 +38,20 @@ class Limit(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """The limits of one job. `secret` None: as `update`."""
+    """The limits of one job. `secret` None: as `update`. `attributes`: how many users may have this one changed."""
 
     update: Limit = Limit(20, percent=True)
     clear: Limit = Limit(10)
     secret: Limit | None = None
     agents_drop: Limit = Limit(10, percent=True)
+    attributes: Mapping[str, Limit] = {}
+
+
+class Pace(Struct, frozen=True):
+    """How an apply goes about it: the sizes of its first steps, and how many failures end it."""
+
+    ramp: tuple[int, ...] = (5, 50)
+    max_failures: int = 8
 
 
 class Whole(Struct, frozen=True):
@@ -53,22 +62,36 @@ class Whole(Struct, frozen=True):
     last_agents: int | None
 
 
-def refusals(limits: Limits, summary: Summary, whole: Whole) -> tuple[Refusal, ...]:
-    """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left"."""
-    found = []
+def refusals(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> tuple[Refusal, ...]:
+    """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left".
+
+    `by_attribute`: of how many users each attribute would be changed.
+    """
+    return (*_of_the_source(limits, summary, whole), *too_many(limits, summary, whole, by_attribute))
+
+
+def _of_the_source(limits: Limits, summary: Summary, whole: Whole) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all; that is never taken to mean that everybody left"
-        found.append(Refusal("agents", 1, 0, why))
+        yield Refusal("agents", 1, 0, why)
     elif whole.last_agents is not None:
         allowed = limits.agents_drop.of(whole.last_agents)
         drop = whole.last_agents - summary.agents
         if drop > allowed:
             why = f"the source has {summary.agents} agents, and the last good run read {whole.last_agents}"
-            found.append(Refusal("agents_drop", allowed, drop, why))
+            yield Refusal("agents_drop", allowed, drop, why)
+
+
+def too_many(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> Iterator[Refusal]:
+    """Every limit of users that the plan exceeds."""
     for name, limit, planned, of, what in (
         ("update", limits.update, summary.update, whole.matched, "set an attribute"),
         ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),
         ("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret"),
+        *(
+            (f"attributes.{name}", limit, by_attribute.get(name, 0), whole.matched, f"change {name}")
+            for name, limit in limits.attributes.items()
+        ),
     ):
         allowed = limit.of(of)
         if planned > allowed:
@@ -76,5 +99,4 @@ def refusals(limits: Limits, summary: Summary, whole: Whole) -> tuple[Refusal, .
             why = (
                 f"it would {what} of {planned} {'user' if planned == 1 else 'users'}, and {allowed} are allowed{share}"
             )
-            found.append(Refusal(name, allowed, planned, why))
-    return tuple(found)
+            yield Refusal(name, allowed, planned, why)

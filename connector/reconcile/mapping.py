@@ -10,7 +10,19 @@ from connector.model import View
 from connector.reconcile.templates import Template
 
 WhenAbsent = Literal["keep", "clear"]
-Stale = Literal["report", "clear"]
+
+
+class Grace(Struct, frozen=True):
+    """How long a user may be nobody's before our values are cleared: so many runs, or so many days."""
+
+    number: int
+    unit: Literal["runs", "days"]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.unit if self.number != 1 else self.unit[:-1]}"
+
+
+Stale = Literal["report", "clear"] | Grace
 
 
 class MatchRule(Struct, frozen=True):
@@ -24,7 +36,8 @@ class AttributeRule(Struct, frozen=True):
     """What is written into one attribute.
 
     `owns`: a glob (`*` alone is a wildcard) that says which values of a multi-valued attribute are ours. `unique`: one
-    user at a time holds a value. `line`: where the mapping file says it, for messages.
+    user at a time holds a value. `adopt`: whatever it holds counts as written by us, so that a user who holds some and
+    whom nobody claims is stale. `line`: where the mapping file says it, for messages.
     """
 
     name: str
@@ -33,6 +46,7 @@ class AttributeRule(Struct, frozen=True):
     unique: bool = False
     secret: bool = False
     when_absent: WhenAbsent = "keep"
+    adopt: bool = False
     line: int = 0
 
 
@@ -44,6 +58,11 @@ class Mapping(Struct, frozen=True):
     object_classes: tuple[str, ...] = ()
     stale: Stale = "report"
     where: str = "mapping"
+
+    @property
+    def adopting(self) -> tuple[str, ...]:
+        """The attributes that are ours whoever wrote them."""
+        return tuple(rule.name for rule in self.attributes if rule.adopt)
 
     def view(self) -> View:
         """What a reader has to bring of each user for this mapping."""

@@ -12,6 +12,8 @@ KINDS: Final[dict[str, str]] = {
     "ambiguous": "A match rule finds several users for one agent. None of them is touched; a pin decides.",
     "reassigned": "A value that one user at a time may hold is still held by another user, and nothing frees it.",
     "shared": "One value that one user at a time may hold is wanted for several users. None of them gets it.",
+    "tug-of-war": "A value that we write and somebody else changes back, again and again. Find out who else writes it.",
+    "undo": "Something that the run wrote cannot be taken back. It stays as it is.",
     "pin": "A line of the pins file cannot be followed.",
     "never": "An agent or a user is on the list of those that are never touched.",
     "invalid": "A record of the source cannot be read. It claims nobody, and it takes nothing from anybody.",

@@ -69,8 +69,8 @@ def sides(each: AttributeChange) -> Sides:
 
 
 def effects(change: Change) -> frozenset[str]:
-    """Under which limits a change counts: `clear`, `update`, `secret`."""
-    kinds = set()
+    """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
+    kinds = {f"attributes.{each.name}" for each in change.attributes}
     for each in change.attributes:
         secret = is_secret(each)
         if secret_fingerprint(each) if secret else each.new:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -159,11 +159,23 @@ def _state(url: str, info: ValidationInfo) -> str:
     scheme, colon, rest = url.partition(":")
     if not colon or not re.fullmatch(r"[a-z][a-z0-9+.]*", scheme):
         raise misfit("must be a URL, such as sqlite:///state.db")
+    if scheme in ("postgresql", "postgres"):
+        return _postgresql(url)
     if scheme != "sqlite":
-        raise misfit(f"{scheme}: is not supported; this version keeps its state in SQLite: sqlite:///state.db")
+        raise misfit(f"{scheme}: is not supported; a state is kept at sqlite:///state.db or postgresql://host/database")
     if not re.fullmatch(r"///[^?#]*[^?#/]", rest) or rest[3:] == ":memory:":
         raise misfit("names no file; write sqlite:///relative.db or sqlite:////absolute/path.db")
     return f"sqlite:///{(folder_of(info) or Path()) / rest[3:]}"
+
+
+def _postgresql(url: str) -> str:
+    """A connection URI of libpq (PostgreSQL manual, 34.1.1.2), which takes a password from elsewhere."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in parse_qs(parts.query):
+        raise misfit("holds a password: leave it to PGPASSWORD, or to a password file (PGPASSFILE, ~/.pgpass)")
+    if not parts.path.strip("/") and "service" not in parse_qs(parts.query):
+        raise misfit("names no database; write postgresql://user@host/database")
+    return url
 
 
 StateUrl = Annotated[str, AfterValidator(_state)]

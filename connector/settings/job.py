@@ -187,6 +187,9 @@ class Limits(Strict):
     clear: Annotated[UserLimit, Field(description="Users of whom an attribute is emptied.")] = Limit.parse("10")
     secret: Annotated[UserLimit | None, Field(description="Users that get a secret; as update if not said.")] = None
     agents_drop: Annotated[UserLimit, Field(description="Fewer agents than in the last good run.")] = Limit.parse("10%")
+    attributes: dict[str, UserLimit] = Field(
+        description="Users of whom this one attribute is set or emptied.", default_factory=dict
+    )
 
 
 def _located(named: str, info: ValidationInfo) -> str:
@@ -214,6 +217,11 @@ class Job(Strict):
         StateUrl, Field(description="Where runs and what was written are remembered.", validate_default=True)
     ] = "sqlite:///state.db"
     key: Annotated[SecretRef | None, Field(description="The key of fingerprints; else one kept in the state.")] = None
+    ramp: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
+        description="Sizes of the first steps of an apply: each is written and read back before the next begins.",
+        default_factory=lambda: [5, 50],
+    )
+    max_failures: Annotated[int, Field(ge=1, description="So many failed writes end an apply.")] = 8
     pins: Annotated[ExistingFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
     never: Annotated[ExistingFile | None, Field(description="CSV file of agents and users left alone.")] = None
 
@@ -231,9 +239,10 @@ class LoadedJob(Struct, frozen=True):
         return self.document.where(*keys)
 
     @property
-    def state_path(self) -> Path:
-        """The SQLite file that `state` names."""
-        return Path(self.job.state.removeprefix("sqlite:///"))
+    def state_path(self) -> Path | None:
+        """The SQLite file that `state` names; None where it is kept in a database server."""
+        named = self.job.state
+        return Path(named.removeprefix("sqlite:///")) if named.startswith("sqlite:///") else None
 
 
 def load(path: Path) -> LoadedJob:

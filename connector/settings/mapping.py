@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 import connector
 from connector.errors import FileError
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
+from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale, WhenAbsent
 from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template, TemplateError
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
 from connector.settings.shape import Strict, check, misfit
@@ -67,6 +76,38 @@ def _writable(name: str) -> str:
     return name
 
 
+def _stale(value: object) -> Stale:
+    if value in ("report", "clear"):
+        return "clear" if value == "clear" else "report"
+    if isinstance(value, dict) and value.keys() == {"clear_after"}:
+        after = value["clear_after"]
+        found = re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after) if isinstance(after, str) else None
+        if found is None:
+            raise misfit("clear_after must be a number of runs or of days, such as 3 runs or 7 days")
+        return Grace(int(found[1]), "runs" if found[2] == "run" else "days")
+    said = f"{value!r} is none of" if isinstance(value, str) and len(value) <= 40 else "must be one of"
+    raise misfit(f"{said} report, clear, {{clear_after: 3 runs}}")
+
+
+_STALE_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string", "enum": ["report", "clear"]},
+        {
+            "type": "object",
+            "properties": {
+                "clear_after": {
+                    "type": "string",
+                    "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
+                    "description": "So many applies that see it so, or days since the first of them.",
+                }
+            },
+            "required": ["clear_after"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
 def _object_class(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", name):  # RFC 4512 §1.4, oid
         raise misfit("this is no object class's name")
@@ -99,6 +140,7 @@ class AttributeShape(Strict):
     when_absent: Annotated[
         WhenAbsent | None, Field(description="What becomes of a value when the agent has none; else the mapping's.")
     ] = None
+    adopt: Annotated[bool, Field(description="Whatever it holds counts as written by us, even if it was not.")] = False
 
     @field_validator("owns")
     @classmethod
@@ -153,7 +195,12 @@ class MappingShape(Strict):
     object_classes: list[ObjectClass] = Field(
         description="Auxiliary classes to add with the attributes.", default_factory=list
     )
-    stale: Annotated[Stale, Field(description="What becomes of values whose agent is gone.")] = "report"
+    stale: Annotated[
+        Stale,
+        PlainValidator(_stale),
+        WithJsonSchema(_STALE_SCHEMA),
+        Field(description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it."),
+    ] = "report"
 
 
 def locate(named: str, folder: Path) -> tuple[Path, bool]:
@@ -198,6 +245,7 @@ def load(named: str, relative_to: Path, line: int = 0) -> Mapping:
                 unique=rule.unique,
                 secret=rule.secret,
                 when_absent=rule.when_absent or shape.when_absent,
+                adopt=rule.adopt,
                 line=document.line("attributes", name),
             )
             for name, rule in shape.attributes.items()

@@ -97,7 +97,7 @@ def test_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
                 run = wet_run(parts, lambda plan, outcomes: None)
                 assert run.outcomes is not None
                 assert [outcome for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
-                assert draw(parts).changes == ()
+                assert draw(parts).plan.changes == ()
             world.tenant = data.draw(later(world.tenant))
     finally:
         for directory in opened:

@@ -14,14 +14,15 @@ from msgspec.structs import replace
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
+from connector.parts import Wet
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.people import Never, Pin
 from connector.reconcile.templates import Template
-from connector.state.store import Store
+from connector.state.sealing import Sealer
+from connector.state.store import Store, open_state
 from connector.watch import Watchers
-from connector.wiring import Wet
 
 BASE = "ou=people,dc=example,dc=org"
 FILTER = "(objectClass=inetOrgPerson)"
@@ -148,7 +149,7 @@ class World:
     pins: tuple[Pin, ...] = ()
     never: Never = field(default_factory=Never)
     limits: Limits = NO_LIMITS
-    state: Store = field(default_factory=lambda: Store(None))
+    state: Store = field(default_factory=lambda: open_state(None))
     shown: list[str] = field(default_factory=list)
     source: Callable[[], Tenant] | None = None
     connect: Callable[[View], Directory] | None = None
@@ -165,9 +166,11 @@ class World:
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
             directory = self.connect(view)
+        key = self.state.key()
         yield Wet(
-            "law", self, directory, self.mapping, self.pins, self.never, self.limits, "auto", self.state,
-            fingerprinter(self.state.key()), Watchers(), directory=directory,
+            job="law", source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
+            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(key),
+            sealer=Sealer(key), pace=Pace(), watch=Watchers(),
         )  # fmt: skip
 
 

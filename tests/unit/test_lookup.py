@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 
@@ -23,7 +23,7 @@ class Counted(MemoryDirectory):
     def size(self) -> int | None:
         return self._size
 
-    def scan(self) -> Iterator[User]:
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         for number in range(self._users):
             self.scanned += 1
             yield User(str(number), f"uid={number}", {})

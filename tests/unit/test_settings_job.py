@@ -131,7 +131,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + MAPPING + "limts: {}\n", ["4: limts: unknown key; did you mean limits?"]),
         (
             SOURCE + DIRECTORY + MAPPING + "limits:\n  clear: 1\n  xxxxxx: 1\n",
-            ["6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop"],
+            ["6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop, attributes"],
         ),
         (
             SOURCE + MAPPING + LDAP + "  page-size: 5\n",
@@ -353,7 +353,10 @@ def test_an_address_of_a_source_is_taken(folder: Path, url: str) -> None:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("postgresql://db.example.org/cec", "this version keeps its state in SQLite"),
+        ("postgresql://cec:hunter2@db.example.org/cec", "holds a password"),
+        ("postgresql://db.example.org/cec?password=hunter2", "holds a password"),
+        ("postgresql://db.example.org", "names no database"),
+        ("mysql://db.example.org/cec", "is not supported"),
         ("state.db", "must be a URL, such as sqlite:///state.db"),
         ("sqlite://state.db", "names no file"),
         ("sqlite:///", "names no file"),

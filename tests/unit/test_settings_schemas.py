@@ -56,7 +56,7 @@ def test_defaults_are_written_as_a_file_would() -> None:
         "10%",
     ]
     assert whole["properties"]["limits"]["default"] == {
-        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%",
+        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "attributes": {},
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
 

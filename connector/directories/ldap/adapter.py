@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 
@@ -54,7 +54,11 @@ class LdapReader:
 
     @cached_property
     def _users(self) -> Users:
-        return Users(self._view, self._inspection, self._wire.where)
+        return Users(self._whole_view, self._inspection, self._wire.where)
+
+    @cached_property
+    def _whole_view(self) -> View:
+        return self._inspection.schema.widened(self._view)
 
     @cached_property
     def _modifier(self) -> Modifier:
@@ -67,7 +71,7 @@ class LdapReader:
 
     @cached_property
     def _description(self) -> Description:
-        return self._inspection.describe(self._view.attributes, self._view.object_classes)
+        return self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3); OpenLDAP gives none."""
@@ -79,9 +83,10 @@ class LdapReader:
         searches = lookups(keys, self._realm, dialect, self._users.attributes)
         return map(self._users.user, self._wire.searches(searches, dialect.batches, or_gone=True))
 
-    def scan(self) -> Iterator[User]:
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """One search, in pages of the job's size."""
-        whole = self._realm.all(self._users.attributes)
+        attributes = self._users.attributes
+        whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
         return map(self._users.user, self._wire.paged(whole, self._settings.page_size))
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:

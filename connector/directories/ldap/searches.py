@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from connector.directories.filters import And, Equal, Filter, Or, parse
+from connector.directories.filters import And, Equal, Filter, Or, Present, parse
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
@@ -50,6 +50,10 @@ class Realm(Struct, frozen=True):
     def all(self, attributes: tuple[str, ...]) -> Search:
         """Everybody."""
         return Search(self.base, self.scope, self.filter, attributes)
+
+    def showing(self, names: Iterable[str], attributes: tuple[str, ...]) -> Search:
+        """Everybody who has a value of any of these attributes."""
+        return Search(self.base, self.scope, And((self.filter, Or(tuple(map(Present, names))))), attributes)
 
     def named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""

@@ -1,0 +1,45 @@
+"""`undo`: taking a run back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option
+from connector.cli.signals import stopped_by_signals
+from connector.cli.watchers import watchers
+from connector.sync import dry_undo, wet_undo
+from connector.wiring import undo
+from connector.wiring import wet_undo as parts_of_wet_undo
+
+
+@click.command
+@job_argument
+@click.argument("run")
+@click.option("--apply", "write", is_flag=True, help="Take it back; without this it is only shown.")
+@report_option
+@accept_option
+@click.pass_obj
+def command(
+    log_level: str | None, job: Path, run: str, reports: tuple[Path, ...], accept: str | None, *, write: bool
+) -> int:
+    """Take back what RUN of JOB has written, where it still is as that run left it.
+
+    The job is on hold afterwards: its next apply would write it all again. `cec-connector release JOB` ends that.
+    """
+    show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
+    with stopped_by_signals() as stop:
+        if write:
+            with parts_of_wet_undo(job, lambda name: watchers(name, log_level), run) as wet:
+                show.keep_off(wet.files)
+                ended = wet_undo(wet, show, accept, stop)
+                code = exit_code(ended)
+                wet.watch.finished(ended.plan, code)
+        else:
+            with undo(job, lambda name: watchers(name, log_level), run) as dry:
+                show.keep_off(dry.files)
+                ended = dry_undo(dry, show)
+                code = exit_code(ended)
+                dry.watch.finished(ended.plan, code)
+    return code

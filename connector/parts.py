@@ -1,0 +1,67 @@
+"""The parts that a run is made of; `wiring.py` makes them from a job file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from connector.directories.port import Directory, Read, Reader
+from connector.model import Description, Fingerprint
+from connector.reconcile.limits import Limits, Pace
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.people import Never, Pin
+from connector.sources.port import Source
+from connector.state.sealing import Sealer
+from connector.state.store import Store
+from connector.watch import Watch
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What planning and taking back are both made of."""
+
+    job: str
+    reader: Reader
+    mapping: Mapping
+    limits: Limits
+    read: Read
+    state: Store
+    fingerprint: Fingerprint
+    sealer: Sealer
+    pace: Pace
+    watch: Watch
+    places: tuple[tuple[str, str], ...] = ()
+    files: frozenset[Path] = frozenset()
+
+    def about(self, description: Description) -> tuple[tuple[str, str], ...]:
+        """Between what a plan is drawn, for the one who has to sign it."""
+        about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
+        forgetful = "cannot be kept: what earlier runs wrote is not known to this one"
+        return about if self.state.kept else (*about, ("state", forgetful))
+
+
+class Dry(Parts, frozen=True, kw_only=True):
+    """All that a dry run is made of; nothing in it can write to the directory."""
+
+    source: Source
+    pins: tuple[Pin, ...]
+    never: Never
+
+
+class Wet(Dry, frozen=True, kw_only=True):
+    """All that an apply is made of."""
+
+    directory: Directory
+
+
+class Undo(Parts, frozen=True, kw_only=True):
+    """All that it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
+
+    run: str
+    wrote_to: str
+
+
+class WetUndo(Undo, frozen=True, kw_only=True):
+    """All that it takes to take a run back."""
+
+    directory: Directory

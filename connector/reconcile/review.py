@@ -1,0 +1,124 @@
+"""Holding a plan that was just drawn to the one that a reviewer has seen.
+
+Planned and still the same: it is written. Planned and now different: a conflict. Already true: unchanged. New and not
+reviewed: left for the next plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from connector.model import (
+    AttributeChange,
+    Change,
+    Description,
+    Fingerprint,
+    Memory,
+    Outcome,
+    Plan,
+    Refusal,
+    Result,
+    User,
+    UserRef,
+)
+from connector.reconcile.standing import secret_stands, stands
+
+_OF_THE_SOURCE = ("agents", "agents_drop")
+
+
+class Held(Struct, frozen=True):
+    """The changes that may be written, and each other change of either plan with its outcome.
+
+    `aside`: users whose change was left out on purpose, which leaves nothing undone that was asked for.
+    """
+
+    changes: tuple[Change, ...]
+    left: tuple[tuple[Change, Outcome], ...]
+    aside: frozenset[str]
+
+
+def open_users(reviewed: Plan, fresh: Plan, done: Collection[str]) -> list[UserRef]:
+    """Users that were to be changed, and no longer would be: how they are now has to be read."""
+    planned = {change.user.id for change in fresh.changes}
+    return [change.user for change in reviewed.changes if change.user.id not in planned and change.user.id not in done]
+
+
+def hold_to(
+    reviewed: Plan,
+    fresh: Plan,
+    now: Mapping[str, User],
+    *,
+    description: Description,
+    memory: Memory,
+    fingerprint: Fingerprint,
+    done: Collection[str] = (),
+    only: Collection[str] = (),
+) -> Held:
+    """Hold `fresh` to `reviewed`. `now`: the users of `open_users`; `done`: those that an interrupted run wrote."""
+    fresh_changes = {change.user.id: change for change in fresh.changes}
+    write: list[Change] = []
+    left: list[tuple[Change, Outcome]] = []
+    aside: set[str] = set()
+    for change in reviewed.changes:
+        user = change.user
+        planned = fresh_changes.pop(user.id, None)
+        if user.id in done:
+            left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
+        elif only and not _is_of(change, only):
+            aside.add(user.id)
+            left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)")))
+        elif planned is not None and planned.digest == change.digest:
+            write.append(planned)
+        elif planned is not None:
+            why = "what is to be done with this user is no longer what was reviewed"
+            left.append((change, Outcome(user, Result.CONFLICT, why)))
+        else:
+            differs = list(_not_true(change, now.get(user.id), description, memory, fingerprint))
+            why = f"it is no longer to be changed, and does not say what was reviewed: {', '.join(differs)}"
+            unchanged = Outcome(user, Result.UNCHANGED, "it says already what was reviewed")
+            left.append((change, Outcome(user, Result.CONFLICT, why) if differs else unchanged))
+    for change in fresh_changes.values():
+        aside.add(change.user.id)
+        left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed")))
+    return Held(tuple(write), tuple(left), frozenset(aside))
+
+
+def _is_of(change: Change, only: Collection[str]) -> bool:
+    agent = change.agent
+    return agent is not None and bool({agent.account_code, str(agent.work_no)} & set(only))
+
+
+def _not_true(
+    change: Change, user: User | None, description: Description, memory: Memory, fingerprint: Fingerprint
+) -> Iterator[str]:
+    if user is None:
+        yield "the user is gone, or no longer within base and filter"
+        return
+    for each in change.attributes:
+        if not _true(each, user, description, memory, fingerprint):
+            yield each.name
+
+
+def _true(
+    each: AttributeChange, user: User, description: Description, memory: Memory, fingerprint: Fingerprint
+) -> bool:
+    held = user.values.get(each.name, ())
+    if not each.secret:
+        return stands(each, held, description)
+    info = description.attributes.get(each.name)
+    if held or (info is not None and info.readable is True):
+        return secret_stands(each, held, user.ref, fingerprint)
+    return (memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
+
+
+def fresh_refusals(reviewed: Plan, fresh: Plan) -> Iterable[Refusal]:
+    """What is wrong with the source now and was not when the plan was reviewed, or not as much.
+
+    What the plan would change was judged with it; how many agents have gone since is another matter.
+    """
+    known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
+    for refusal in fresh.refusals:
+        if refusal.limit in _OF_THE_SOURCE and known.get(refusal.limit, -1) < refusal.planned:
+            yield refusal

@@ -1,0 +1,57 @@
+"""Whether what a change sets out to do to a user has happened, as far as the user's values tell."""
+
+from __future__ import annotations
+
+from connector.model import AttributeChange, Change, Description, Fingerprint, Held, Outcome, Result, User, UserRef
+from connector.reconcile import equality
+from connector.reconcile.differences import OBJECT_CLASS
+
+
+def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
+    """Whether the values that the change sets are there, and those that it takes away are gone."""
+    rule = description.equality(each.name)
+    gone = equality.minus(rule, each.old, each.new)
+    return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
+
+
+def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, fingerprint: Fingerprint) -> bool:
+    """The same of a secret that is known by its fingerprint alone, and was shown; an empty one: it was cleared."""
+    if not each.fingerprint:
+        return not held
+    return any(fingerprint(user, each.name, value) == each.fingerprint for value in held)
+
+
+def aftermath(change: Change, user: User | None, description: Description, fingerprint: Fingerprint) -> Outcome | None:
+    """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
+
+    A directory writes all of a user's change or nothing, so that one attribute speaks for the others.
+    """
+    if user is None:
+        return Outcome(change.user, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter")
+    told = [
+        answer
+        for each in change.attributes
+        if (answer := _told(each, user, description, fingerprint)) is not None
+    ]  # fmt: skip
+    if not told:
+        return None
+    if all(told):
+        return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written")
+    if any(told):
+        return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
+    return Outcome(change.user, Result.SKIPPED, "interrupted; found not to be written")
+
+
+def _told(each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint) -> bool | None:
+    held = user.values.get(each.name, ())
+    info = description.attributes.get(each.name)
+    shows = bool(held) or (info is not None and info.readable is True) or each.name == OBJECT_CLASS
+    if info is None and each.name != OBJECT_CLASS:
+        return None  # the mapping no longer names it, so that it was not asked for
+    if each.name == OBJECT_CLASS and not held:
+        return None
+    if each.secret:
+        return secret_stands(each, held, user.ref, fingerprint) if shows else None
+    if each.new or shows or (each.seen and each.old):
+        return stands(each, held, description)
+    return None

@@ -1,0 +1,153 @@
+"""Taking a run back: its confirmed writes, where the value still is exactly what that run wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.model import (
+    AttributeChange,
+    Change,
+    Description,
+    Fingerprint,
+    Held,
+    Problem,
+    Secret,
+    User,
+    UserRef,
+)
+from connector.reconcile import equality
+from connector.reconcile.differences import OBJECT_CLASS
+from connector.reconcile.standing import secret_stands
+
+
+class Undoing(Struct, frozen=True):
+    """What takes a run back, and what of it cannot, or must not, be taken back."""
+
+    changes: tuple[Change, ...]
+    problems: tuple[Problem, ...]
+
+
+def folded(steps: Iterable[Change]) -> list[Change]:
+    """One change a user: a change that was written in two halves, the letting go first, is whole again."""
+    users: dict[str, Change] = {}
+    for change in sorted(steps, key=lambda change: not change.digest.endswith("/release")):
+        before = users.get(change.user.id)
+        users[change.user.id] = change if before is None else replace(before, attributes=_joined(before, change))
+    return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
+
+
+def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
+    begun = {each.name: each for each in first.attributes}
+    then = {each.name for each in second.attributes}
+    return (
+        *(each for each in first.attributes if each.name not in then),
+        *(replace(each, old=begun[each.name].old) if each.name in begun else each for each in second.attributes),
+    )
+
+
+def undoing(
+    written: Iterable[Change], now: Mapping[str, User], description: Description, fingerprint: Fingerprint
+) -> Undoing:
+    """The changes that take back what `written` did to users that are `now` so."""
+    changes, problems = [], []
+    for change in written:
+        user = now.get(change.user.id)
+        if user is None:
+            why = "the user is gone, or no longer within base and filter: it stays as it is"
+            problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
+            continue
+        back, kept = [], []
+        for each in change.attributes:
+            if each.name == OBJECT_CLASS:
+                continue
+            answer = _back(each, user, description, fingerprint)
+            if isinstance(answer, str):
+                kept.append(each.name)
+                problems.append(
+                    Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
+                )  # fmt: skip
+            elif answer is not None:
+                back.append(answer)
+        back += _classes_back(change, back, kept, user, description)
+        if back:
+            changes.append(Change(user.ref, change.agent, change.rule, tuple(back)))
+    return Undoing(tuple(changes), tuple(problems))
+
+
+def _back(
+    each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint
+) -> AttributeChange | str | None:
+    """The change that takes this one back, None where that was done already, or why it stays."""
+    held = user.values.get(each.name, ())
+    if each.secret:
+        return _secret_back(each, held, user.ref, description, fingerprint)
+    rule = description.equality(each.name)
+    ours = held if each.pattern is None else tuple(filter(_within(each.pattern), held))
+    if equality.same_set(rule, ours, each.old):
+        return None
+    if not equality.same_set(rule, ours, each.new):
+        return "it is no longer what that run wrote, and stays as it is"
+    return replace(each, old=ours, new=each.old)
+
+
+def _secret_back(
+    each: AttributeChange, held: tuple[Held, ...], user: UserRef, description: Description, fingerprint: Fingerprint
+) -> AttributeChange | str | None:
+    info = description.attributes.get(each.name)
+    if not held and not (info is not None and info.readable is True):
+        return "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is"
+    if not secret_stands(each, held, user, fingerprint):
+        return "it is no longer what that run wrote, and stays as it is"
+    if not each.seen:
+        return "what it held before that run could not be read, so it cannot be put back; it stays as it is"
+    new = each.old
+    if len(new) == len(held) and all(fingerprint(user, each.name, value) == each.fingerprint for value in new):
+        return None
+    print_ = fingerprint(user, each.name, new[0]) if new else ""
+    return replace(each, old=tuple(map(_wrapped, held)), new=tuple(map(_wrapped, new)), fingerprint=print_)
+
+
+def _wrapped(value: Held) -> Secret:
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def _within(pattern: str) -> Callable[[Held], bool]:
+    ours = equality.owns(pattern)
+    return lambda value: ours(equality.plain(value))
+
+
+def _classes_back(
+    change: Change, back: Iterable[AttributeChange], kept: Iterable[str], user: User, description: Description
+) -> list[AttributeChange]:
+    """Away with the object classes that the run added and that nothing left on the entry needs."""
+    added = {
+        str(name): str(name).lower()
+        for each in change.attributes
+        if each.name == OBJECT_CLASS
+        for name in each.new
+        if name not in each.old
+    }
+    held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
+    going = {each.name for each in back if not each.new and not _stays(each, user)}
+    left = (set(user.values) | set(kept)) - going - {OBJECT_CLASS}
+    gone: list[str] = []
+    for name, low in added.items():
+        others = held - {low} - {each.lower() for each in gone}
+        needed = any(_needs(description, attribute, low, others) for attribute in left)
+        known = any(low in info.classes for info in description.attributes.values())
+        if low in held and known and not needed:
+            gone.append(name)
+    return [AttributeChange(OBJECT_CLASS, tuple(gone), ())] if gone else []
+
+
+def _stays(each: AttributeChange, user: User) -> bool:
+    """Whether values stay in an attribute out of which ours are taken."""
+    return len(user.values.get(each.name, ())) > len(each.old)
+
+
+def _needs(description: Description, attribute: str, name: str, others: set[str]) -> bool:
+    info = description.attributes.get(attribute)
+    return info is not None and name in info.classes and not info.classes & others

@@ -1,0 +1,215 @@
+"""The journal of one apply: intents are durable before the first write of a batch, outcomes after its last.
+
+A change is kept as it was planned: values in clear, for the directory shows them too; of a secret its fingerprint, and,
+where it could be read, its old value sealed. That is what an interrupted run is settled by, and an undo is drawn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import DecodeError, Struct, ValidationError, json
+
+from connector.errors import StateError
+from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
+from connector.reconcile.digests import digest_of_values, is_secret, lossless
+from connector.state.database import Database, Transaction
+from connector.state.sealing import Sealer
+
+_INTENT = """
+    insert into journal (run, user_id, user_name, digest, agent, rule, attributes, outcome, why)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (run, user_id, digest)
+    do update set outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes
+"""
+_OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?"
+_OWN = """
+    insert into ownership (directory, user_id, user_name, attribute, fingerprint, run, value)
+    values (?, ?, ?, ?, ?, ?, ?)
+    on conflict (directory, user_id, attribute)
+    do update set user_name = excluded.user_name, fingerprint = excluded.fingerprint, run = excluded.run,
+        times = case when ownership.value = excluded.value then ownership.times + 1 else 1 end, value = excluded.value
+"""
+_DISOWN = "delete from ownership where directory = ? and user_id = ? and attribute = ?"
+
+
+class _Octets(Struct, frozen=True):
+    """A value that is no text."""
+
+    base64: bytes
+
+
+class _Noted(Struct, frozen=True, omit_defaults=True):
+    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret."""
+
+    name: str
+    old: tuple[str | _Octets, ...] = ()
+    new: tuple[str | _Octets, ...] = ()
+    secret: str | None = None
+    sealed: str | None = None
+    seen: bool = True
+    pattern: str | None = None
+    unique: bool = False
+
+
+class Step(Struct, frozen=True):
+    """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
+
+    A secret has no new values: its `fingerprint` says what it is. Its old ones are there where they were seen.
+    """
+
+    run: str
+    change: Change
+    outcome: Result | None
+    why: str = ""
+
+
+class RunJournal:
+    """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
+
+    def __init__(self, database: Database, run: str, directory: str, sealer: Sealer) -> None:
+        self._database = database
+        self._ours = Ours(database, directory, run)
+        self._run = run
+        self._directory = directory
+        self._sealer = sealer
+        self.result: str | None = None
+        """What the run came to; the one who runs it says so."""
+        self.broken = False
+
+    def intend(self, changes: Sequence[Change]) -> None:
+        """Note that these changes are about to be written."""
+        with self._writing() as transaction:
+            transaction.executemany(_INTENT, (self._row(change, None, None) for change in changes))
+
+    def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
+        """Note what became of changes that were intended."""
+        settled = list(settled)
+        outcomes = [
+            (outcome.result.value, outcome.why or None, self._run, change.user.id, step_of(change))
+            for change, outcome in settled
+        ]
+        self._ours.take(change for change, outcome in settled if outcome.result is Result.WRITTEN)
+        with self._writing() as transaction:
+            transaction.executemany(_OUTCOME, outcomes)
+            self._ours.keep(transaction)
+
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        """Note what became of changes that were never going to be written."""
+        rows = [self._row(change, outcome.result.value, outcome.why or None) for change, outcome in left]
+        if rows:
+            with self._writing() as transaction:
+                transaction.executemany(_INTENT, rows)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Transaction]:
+        try:
+            with self._database.writing() as transaction:
+                yield transaction
+        except StateError:
+            self.broken = True
+            raise
+
+    def _row(self, change: Change, outcome: str | None, why: str | None) -> tuple[str | int | None, ...]:
+        user, agent = change.user, change.agent
+        ref = None if agent is None else json.encode([agent.work_no, agent.account_code]).decode()
+        noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
+        return (self._run, user.id, user.name, step_of(change), ref, change.rule, noted, outcome, why)
+
+    def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
+        if is_secret(each):
+            sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
+            return _Noted(each.name, (), (), each.fingerprint, sealed, each.seen, each.pattern, each.unique)
+        return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
+
+
+class Ours:
+    """What one run's confirmed writes make ours, and what ours no longer."""
+
+    def __init__(self, database: Database, directory: str, run: str) -> None:
+        self._database = database
+        self._directory = directory
+        self._run = run
+        self._owned: list[tuple[UserRef, AttributeChange]] = []
+        self._gone: list[tuple[UserRef, AttributeChange]] = []
+        kinds = database.rows("select kind from runs where id = ?", run)
+        self._takes_back = bool(kinds) and kinds[0][0] == "undo"
+
+    def take(self, written: Iterable[Change]) -> None:
+        """Values that are set are ours; those that an undo puts back, only if they were ours before."""
+        for change in written:
+            for each in change.attributes:
+                ours = bool(each.new or each.fingerprint)
+                if ours and self._takes_back:
+                    ours = self._were_ours(change.user, each)
+                (self._owned if ours else self._gone).append((change.user, each))
+
+    def keep(self, transaction: Transaction) -> None:
+        """Note all that was taken, and begin anew."""
+        transaction.executemany(
+            _OWN,
+            (
+                (self._directory, user.id, user.name, each.name, each.fingerprint or None, self._run,
+                 digest_of_values(each))
+                for user, each in self._owned
+            ),
+        )  # fmt: skip
+        transaction.executemany(_DISOWN, ((self._directory, user.id, each.name) for user, each in self._gone))
+        self._owned, self._gone = [], []
+
+    def _were_ours(self, user: UserRef, each: AttributeChange) -> bool:
+        """Whether an apply once wrote these very values there."""
+        query = (
+            "select attributes from journal where user_id = ? and outcome = 'written' and run in "
+            "(select id from runs where directory = ? and kind = 'apply')"
+        )
+        now = ((), each.fingerprint) if each.secret else (_kept(each.new), None)
+        return any(
+            noted.name == each.name and (noted.new, noted.secret) == now
+            for (attributes,) in self._database.rows(query, user.id, self._directory)
+            for noted in json.decode(attributes, type=list[_Noted])
+        )
+
+
+def step_of(change: Change) -> str:
+    """The change's digest; the first half of a split one, which lets a value go, is told apart from the second."""
+    let_go = any(each.unique and each.old and not each.new for each in change.attributes)
+    return f"{change.digest}/release" if let_go else change.digest
+
+
+STEPS = "select run, user_id, user_name, digest, agent, rule, attributes, outcome, why from journal"
+"""The rows that `step` reads."""
+
+
+def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
+    """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged, or sealed with another key."""
+    run, user_id, user_name, digest, agent, rule, attributes, outcome, why = row
+    user = UserRef(user_id, user_name)
+    try:
+        noted = json.decode(attributes, type=list[_Noted])
+        ref = AgentRef(*json.decode(agent, type=tuple[int | None, str | None])) if agent else None
+        result = Result(outcome) if outcome else None
+    except (DecodeError, ValidationError, ValueError) as fault:
+        raise StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where) from fault
+    changes = tuple(_read(user, each, sealer) for each in noted)
+    return Step(run, Change(user, ref, rule, changes, digest), result, why or "")
+
+
+def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
+    if each.secret is not None:
+        old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
+        return AttributeChange(each.name, old, (), True, each.seen, each.pattern, each.secret, each.unique)
+    return AttributeChange(
+        each.name, _held(each.old), _held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
+    )
+
+
+def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
+    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    return tuple(_Octets(value) if isinstance(value, bytes) else value for value in plain)
+
+
+def _held(values: tuple[str | _Octets, ...]) -> tuple[Held, ...]:
+    return tuple(value.base64 if isinstance(value, _Octets) else value for value in values)

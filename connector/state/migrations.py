@@ -1,0 +1,78 @@
+"""The tables, as numbered migrations that only go forward. A number that was once released never changes.
+
+runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
+             were never tried; null: it was killed
+journal      what a run set out to write. `outcome` null: it is not known whether it was written
+ownership    what we wrote last, where: a secret by `fingerprint`, any value by `value` (a digest), and how many `times`
+             in a row it was the same
+plans        plans that were saved for a reviewer
+holds        jobs that apply nothing until somebody releases them
+stale        users that nobody claims: since when, and in how many runs
+directories  how many users a directory has been seen to have
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from connector.errors import StateError
+from connector.state.database import Database
+
+MIGRATIONS: Final = (
+    """
+    create table meta (name text primary key, value text not null);
+    create table runs (
+        id text primary key, job text not null, directory text not null, started text not null, ended text,
+        digest text not null, agents integer not null, summary text not null, result text
+    );
+    create table journal (
+        run text not null references runs, user_id text not null, user_name text not null, digest text not null,
+        outcome text, why text, primary key (run, user_id, digest)
+    );
+    create table ownership (
+        directory text not null, user_id text not null, user_name text not null, attribute text not null,
+        fingerprint text, run text not null references runs, primary key (directory, user_id, attribute)
+    )
+    """,
+    """
+    alter table runs add column kind text not null default 'apply';
+    alter table runs add column undoes text;
+    alter table journal add column agent text;
+    alter table journal add column rule integer;
+    alter table journal add column attributes text not null default '[]';
+    create index journal_open on journal (run) where outcome is null;
+    create index journal_users on journal (user_id);
+    alter table ownership add column value text;
+    alter table ownership add column times integer not null default 1;
+    create table plans (
+        id text primary key, job text not null, directory text not null, digest text not null, seal text not null
+    );
+    create table holds (job text primary key, since text not null, why text not null);
+    create table stale (
+        directory text not null, user_id text not null, since text not null, runs integer not null,
+        primary key (directory, user_id)
+    );
+    create table directories (identity text primary key, users integer not null)
+    """,
+)
+
+
+def migrate(database: Database) -> None:
+    """Bring the tables up to date. Raises StateError, also for tables of a newer version of this program."""
+    if database.version() == len(MIGRATIONS):
+        return
+    with database.writing() as transaction:
+        version = database.version()  # again, now that nobody else can be at it
+        if version > len(MIGRATIONS):
+            why = (
+                f"the state was written by a newer version of this program (format {version}; this one knows formats "
+                f"up to {len(MIGRATIONS)})"
+            )
+            raise StateError(why, where=database.where)
+        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+            for statement in statements.split(";"):
+                transaction.execute(statement)
+            if number == 1:
+                transaction.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
+            database.note_version(transaction, number)
