@@ -25,5 +25,6 @@ def command(job: Path, *, as_json: bool) -> int:
         click.echo("Nothing has been applied yet.")
     for run in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in run.outcomes.items()) or "nothing to write"
-        click.echo(f"{run.id}  {run.started}  {run.result or 'interrupted'}: {counts}")
+        what = f"undo of {run.undoes}" if run.undoes else run.kind
+        click.echo(f"{run.id}  {run.started}  {what}, {run.result or 'interrupted'}: {counts}")
     return 0

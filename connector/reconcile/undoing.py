@@ -11,6 +11,7 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
+    Equality,
     Fingerprint,
     Held,
     Problem,
@@ -99,15 +100,19 @@ def _secret_back(
     info = description.attributes.get(each.name)
     if not held and not (info is not None and info.readable is True):
         return "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is"
+    if each.seen and _same(held, each.old):
+        return None
     if not secret_stands(each, held, user, fingerprint):
         return "it is no longer what that run wrote, and stays as it is"
     if not each.seen:
         return "what it held before that run could not be read, so it cannot be put back; it stays as it is"
     new = each.old
-    if len(new) == len(held) and all(fingerprint(user, each.name, value) == each.fingerprint for value in new):
-        return None
     print_ = fingerprint(user, each.name, new[0]) if new else ""
     return replace(each, old=tuple(map(_wrapped, held)), new=tuple(map(_wrapped, new)), fingerprint=print_)
+
+
+def _same(some: tuple[Held, ...], others: tuple[Held, ...]) -> bool:
+    return equality.same_set(Equality.OCTETS, some, others)
 
 
 def _wrapped(value: Held) -> Secret:

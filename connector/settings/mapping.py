@@ -94,6 +94,7 @@ _STALE_SCHEMA: Final = {
         {"type": "string", "enum": ["report", "clear"]},
         {
             "type": "object",
+            "description": "Clear what nobody claims, but not at once.",
             "properties": {
                 "clear_after": {
                     "type": "string",
