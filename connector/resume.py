@@ -41,7 +41,7 @@ def settle_secrets(
     for step in untold:
         user = step.change.user
         there = [confirmed.get((user.id, each.name)) == each.fingerprint for each in step.change.attributes]
-        why = "interrupted; it can be neither read nor compared, so that it is written again"
+        why = "interrupted; nothing that may be read or compared tells whether it was written"
         outcome = Outcome(user, Result.FAILED, why)
         if all(there):
             outcome = Outcome(user, Result.WRITTEN, "interrupted; found to be written")

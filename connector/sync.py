@@ -9,7 +9,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from connector.apply import apply
-from connector.errors import RefusedError, UsageError
+from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
 from connector.model import Change, Outcome, Plan, Result, Tenant
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
@@ -137,11 +137,11 @@ def _shown(parts: Parts, plan: Plan, show: Show) -> Run:
 
 
 def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
-    """Raises RefusedError for a job on hold, and for a plan that is not to be applied."""
+    """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
     held = parts.state.held(parts.job)
     if held is not None:
         since, why = held
-        raise RefusedError(f"this job is on hold since {since}: {why}", where=parts.job)
+        raise OnHoldError(f"this job is on hold since {since}: {why}", where=parts.job)
     if reviewed is not None:
         parts.state.permit(reviewed, parts.job, directory)
 

@@ -27,6 +27,10 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     errors.FileError: (Exit.FILE, "Mend what is named and run the command again; nothing was written."),
     errors.UsageError: (Exit.USAGE, "Nothing was written."),
     errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
+    errors.OnHoldError: (
+        Exit.REFUSED,
+        "Nothing was written. When its next apply may write again, say so: `cec-connector release JOB`.",
+    ),
     errors.BusyError: (Exit.BUSY, "Wait for the other run to end, then run the command again."),
     errors.StateError: (
         Exit.FAILED,

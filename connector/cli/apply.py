@@ -41,7 +41,7 @@ def command(
     show = Shower(["apply", str(job), *options], reports, accept=accept)
     reviewed = load(saved) if saved else None
     with stopped_by_signals() as stop, wet(job, lambda name: watchers(name, log_level)) as parts:
-        show.keep_off(parts.files | ({saved} if saved else set()))
+        show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
         run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
         code = exit_code(run)
         parts.watch.finished(run.plan, code)

@@ -12,20 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
-from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Refusal, Result
+from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
 from connector.reports import kinds
 from connector.reports.style import STYLE
 from connector.reports.values import (
     AGENT_COUNTS,
     COUNTS,
+    EXAMPLES,
     NONE,
     USER_COUNTS,
     by_rule,
     by_user,
+    concerned,
     figures,
     headline,
     outcome_text,
     sides,
+    strays,
     subject,
     visible,
     who,
@@ -47,11 +50,12 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     )
     yield from _header(plan, outcomes, what)
     yield "<main>\n"
-    yield from _refusals(plan.refusals, outcomes)
+    yield from _refusals(plan, outcomes)
     yield from (f'<p class="note">{text(caution)}</p>\n' for caution in plan.cautions)
     yield from _summary(plan)
     yield from _problems(plan)
     yield from _changes(plan, outcomes)
+    yield from _strays(plan, outcomes)
     yield "</main>\n</body>\n</html>\n"
 
 
@@ -82,13 +86,28 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
     yield "</header>\n"
 
 
-def _refusals(refusals: Sequence[Refusal], outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    if not refusals:
+def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    if not plan.refusals:
         return
     yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", and acknowledged"}</h2>\n'
-    rows = ([text(r.limit), figures(r), text(r.why)] for r in refusals)
-    yield from _table(("Limit", "Users", "Why"), rows)
+    rows = ([text(r.limit), figures(r), text(r.why), _first(concerned(plan, r))] for r in plan.refusals)
+    yield from _table(("Limit", "Users", "Why", "Whom"), rows)
+    if outcomes is None:
+        yield f"<p>If it is right all the same, acknowledge this very plan: {value(f'--accept {plan.digest}')}</p>\n"
     yield "</section>\n"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = [f"… and {len(names) - EXAMPLES:,} more"] if len(names) > EXAMPLES else []
+    return "<br>".join([*map(value, names[:EXAMPLES]), *more])
+
+
+def _strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    found = strays(plan, outcomes)
+    if found:
+        yield f"<section>\n<h2>Not in this plan ({len(found):,})</h2>\n"
+        yield from _table(("User", "Outcome"), ([value(each.user.name), text(outcome_text(each))] for each in found))
+        yield "</section>\n"
 
 
 def _summary(plan: Plan) -> Iterator[str]:

@@ -16,14 +16,17 @@ from connector.reports import kinds
 from connector.reports.values import (
     AGENT_COUNTS,
     COUNTS,
+    EXAMPLES,
     NONE,
     USER_COUNTS,
     by_rule,
     by_user,
+    concerned,
     figures,
     headline,
     outcome_text,
     sides,
+    strays,
     subject,
     visible,
     who,
@@ -44,12 +47,18 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield f"**{headline(plan, outcomes)}**\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, and acknowledged\n\n"
-        rows = ([code(r.limit), figures(r), prose(r.why)] for r in plan.refusals)
-        yield from _table(("Limit", "Users", "Why"), rows)
+        rows = ([code(r.limit), figures(r), prose(r.why), _first(concerned(plan, r))] for r in plan.refusals)
+        yield from _table(("Limit", "Users", "Why", "Whom"), rows)
+        if outcomes is None:
+            yield f"If it is right all the same, acknowledge this very plan: {code(f'--accept {plan.digest}')}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)
     yield from _changes(plan, outcomes)
+    found = strays(plan, outcomes)
+    if found:
+        yield f"## Not in this plan ({len(found)})\n\n"
+        yield from _table(("User", "Outcome"), ([code(each.user.name), prose(outcome_text(each))] for each in found))
     for kind, problems in kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{kinds.explain(kind)}\n\n"
         facts = ([prose(subject(p)), " ".join(map(code, p.users)), prose(p.why)] for p in problems)
@@ -88,6 +97,11 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     for row in rows:
         yield f"| {' | '.join(row)} |\n"
     yield "\n"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = [f"… and {len(names) - EXAMPLES} more"] if len(names) > EXAMPLES else []
+    return " ".join([*map(code, names[:EXAMPLES]), *more])
 
 
 def _summary(plan: Plan) -> Iterator[str]:

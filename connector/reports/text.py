@@ -9,13 +9,14 @@ from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
 from connector.reports import kinds
 from connector.reports.values import (
     AGENT_COUNTS,
+    EXAMPLES,
     NONE,
     USER_COUNTS,
     Sides,
     by_rule,
     by_user,
+    concerned,
     count,
-    effects,
     figures,
     headline,
     sides,
@@ -27,8 +28,6 @@ from connector.reports.values import (
 
 LONGEST = 400
 """Characters of one line of a change; what is cut off is in every other format."""
-EXAMPLES = 10
-"""How many of the users concerned are shown under a refusal."""
 
 
 def render(
@@ -113,7 +112,7 @@ def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
 
 
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
-    names = [change.user.name for change in plan.changes if refusal.limit in effects(change)]
+    names = concerned(plan, refusal)
     for name in names[:EXAMPLES]:
         yield f"      {_cut(visible(name))}\n"
     if len(names) > EXAMPLES:

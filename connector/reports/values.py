@@ -80,6 +80,21 @@ def effects(change: Change) -> frozenset[str]:
     return frozenset(kinds)
 
 
+EXAMPLES: Final = 10
+"""How many of the users concerned are named under a refusal."""
+
+
+def concerned(plan: Plan, refusal: Refusal) -> list[str]:
+    """The users that count under a limit, by name."""
+    return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
+
+
+def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
+    """The outcomes of users that are not in the plan: something is to be done with them since it was drawn."""
+    planned = {change.user.id for change in plan.changes} if outcomes else set()
+    return [outcome for outcome in outcomes or () if outcome.user.id not in planned]
+
+
 # ---------------------------------------------------------------- words
 
 

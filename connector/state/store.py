@@ -89,6 +89,8 @@ class Store:
 
     def keep(self, plan: Plan, directory: str) -> None:
         """Note that this plan is saved for a reviewer, so that it is known again."""
+        if not self.kept:
+            raise StateError("a plan that is saved has to be noted, and no state can be kept here", where="--save")
         row = (plan.id, plan.job, directory, plan.digest, _seal(plan))
         with self._database.writing() as transaction:
             transaction.execute("insert into plans (id, job, directory, digest, seal) values (?, ?, ?, ?, ?)", row)

@@ -11,11 +11,12 @@ import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
+from program import Ended, program
 
 BASE = "ou=people,dc=example,dc=org"
 MAPPING = """\
@@ -74,11 +75,20 @@ class Job:
         document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
         self.write("agents.json", json.dumps(document))
 
-    def run(self, command: str, *options: str, code: int = 0) -> str:
-        ended = program(command, "job.yaml", *options, folder=self.folder)
-        assert ended.code == code, ended.said
+    def program(self, *arguments: str) -> Ended:
+        ended = program(*arguments, folder=self.folder)
         assert "canary" not in ended.said
-        return ended.out if code in {0, 2, 3, 4} else ended.err
+        return ended
+
+    def run(self, command: str, *options: str, code: int = 0) -> str:
+        ended = self.program(command, "job.yaml", *options)
+        assert ended.code == code, ended.said
+        return ended.out if code in {0, 2, 4} else ended.said
+
+    def sql(self, statement: str) -> None:
+        """Change what the state remembers, as time would."""
+        with closing(sqlite3.connect(self.folder / "state.db")) as database, database:
+            database.execute(statement)
 
     def plan(self, *options: str, code: int = 0) -> dict[str, Any]:
         self.run("plan", *options, "--report", "report.json", code=code)

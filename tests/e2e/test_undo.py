@@ -1,0 +1,207 @@
+"""Taking a run back: what it takes back, what it leaves, and that nothing is written again by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_ldif_story import JOB, Job, agent
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=4)
+    made.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    return made
+
+
+def last_run(job: Job) -> str:
+    return str(json.loads(job.run("runs", "--json"))[0]["id"])
+
+
+def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_released(job: Job) -> None:
+    before = job.read("people.ldif")
+    job.run("apply")
+    after = job.read("people.ldif")
+    run = last_run(job)
+    shown = job.run("undo", run)
+    assert "job: what undo would do" in shown
+    assert "SIPIdentityPassword: (secret) cleared" in shown
+    assert job.read("people.ldif") == after, "undo without --apply wrote to the directory"
+
+    assert "Done: 4 users written" in job.run("undo", run, "--apply")
+    assert job.read("people.ldif") == before
+    newest = json.loads(job.run("runs", "--json"))[0]
+    assert (newest["kind"], newest["undoes"], newest["result"]) == ("undo", run, "done")
+
+    said = job.run("apply", code=3)
+    assert "on hold" in said
+    assert "cec-connector release JOB" in said
+    assert job.read("people.ldif") == before
+    job.run("plan", "--fail-on-changes", code=2)
+    assert "Released" in job.run("release")
+    assert "not on hold" in job.run("release")
+    job.run("apply")
+    assert job.read("people.ldif") == after
+
+
+def test_secrets_that_were_there_before_come_back_and_are_sealed_until_then(job: Job) -> None:
+    job.run("apply")
+    before = job.read("people.ldif")
+    job.agents([agent(n, sipPwd=f"canary-new-{n}") for n in (1, 2, 3, 4)])
+    job.run("apply")
+    assert "canary-new-1" in job.read("people.ldif")
+    octets = (job.folder / "state.db").read_bytes()
+    assert b"canary" not in octets
+    job.run("undo", last_run(job), "--apply")
+    assert job.read("people.ldif") == before
+
+
+def test_a_seal_of_another_key_stays_shut(job: Job) -> None:
+    job.write("key", "one key\n")
+    job.write("job.yaml", job.read("job.yaml") + "key: {file: key}\n")
+    job.run("apply")
+    job.agents([agent(n, sipPwd=f"canary-new-{n}") for n in (1, 2, 3, 4)])
+    job.run("apply")
+    job.write("key", "another key\n")
+    before = job.read("people.ldif")
+    said = job.run("undo", last_run(job), "--apply", code=1)
+    assert "SIPIdentityPassword cannot be opened" in said
+    assert job.read("people.ldif") == before
+
+
+def test_what_somebody_has_changed_since_stays(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    people = job.read("people.ldif").replace("employeeNumber: 1002", "employeeNumber: 77")
+    job.write("people.ldif", people.replace("canary-3", "canary-by-hand"))
+    said = job.run("undo", run, "--apply")
+    assert "no longer what that run wrote" in said
+    people = job.read("people.ldif")
+    assert "employeeNumber: 77" in people
+    assert "canary-by-hand" in people
+    assert "1001" not in people
+    user3 = people.partition("uid: user3")[2].partition("uid: user4")[0]
+    assert "SIPIdentitySIPURI" not in user3
+
+
+def test_an_object_class_that_something_left_needs_stays(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    beside = "SIPIdentityRegistrarAddress: registrar.example.org\n"
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user2\n", f"uid: user2\n{beside}"))
+    job.run("undo", run, "--apply")
+    people = job.read("people.ldif")
+    entries = {name: people.partition(f"uid: {name}\n")[2].partition("\n\n")[0] for name in ("user1", "user2")}
+    whole = {name: people.partition(f"dn: uid={name},")[2].partition("\n\n")[0] for name in ("user1", "user2")}
+    assert beside in entries["user2"] + "\n"
+    assert "SIPIdentity\n" in whole["user2"]
+    assert "cecAgent" not in whole["user2"]
+    assert "SIPIdentity" not in whole["user1"]
+
+
+def test_an_object_class_that_was_there_before_stays(job: Job) -> None:
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", "uid: user1\nobjectClass: cecAgent\n"))
+    before = job.read("people.ldif")
+    job.run("apply")
+    job.run("undo", last_run(job), "--apply")
+    assert job.read("people.ldif") == before
+
+
+def test_seats_that_changed_hands_change_back(job: Job) -> None:
+    job.run("apply")
+    before = job.read("people.ldif")
+    job.agents([agent(1, workNo=1002), agent(2, workNo=1003), agent(3, workNo=1001), agent(4)])
+    job.run("apply")
+    job.run("undo", last_run(job), "--apply")
+    assert job.read("people.ldif") == before
+
+
+def test_limits_hold_for_an_undo_too(job: Job) -> None:
+    job.run("apply")
+    job.write("job.yaml", JOB.replace("update: 100%", "update: 100%, clear: 2"))
+    run = last_run(job)
+    after = job.read("people.ldif")
+    said = job.run("undo", run, "--apply", code=3)
+    assert "clear  4 planned, 2 allowed" in said
+    assert job.read("people.ldif") == after
+    job.run("apply")  # a refused undo puts nothing on hold
+    command = next(line for line in said.splitlines() if "--accept" in line).split()
+    assert command[:4] == ["cec-connector", "undo", "job.yaml", run]
+    job.run("undo", *command[3:])
+    assert "1001" not in job.read("people.ldif")
+
+
+def test_what_an_undo_puts_back_is_ours_only_if_it_was_before(job: Job) -> None:
+    job.write("mapping.yaml", job.read("mapping.yaml") + "stale: clear\n")
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user4\n", "uid: user4\nemployeeNumber: 55\n"))
+    job.run("apply")
+    job.run("undo", last_run(job), "--apply")
+    assert "employeeNumber: 55" in job.read("people.ldif")
+    job.run("release")
+    job.agents([agent(1)])
+    job.run("apply")
+    assert "employeeNumber: 55" in job.read("people.ldif"), "a value that was never ours was cleared"
+
+    job.agents([agent(1), agent(2)])
+    job.run("apply")
+    job.agents([agent(1), agent(2, workNo=1200)])
+    job.run("apply")
+    job.run("undo", last_run(job), "--apply")
+    assert "employeeNumber: 1002" in job.read("people.ldif")
+    job.run("release")
+    job.agents([agent(1)])
+    job.run("apply")
+    assert "employeeNumber: 1002" not in job.read("people.ldif"), "a value that was ours has been forgotten"
+
+
+def test_an_undo_needs_no_tenant(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    job.write("agents.json", "no JSON")
+    job.run("undo", run, "--apply")
+    assert "1001" not in job.read("people.ldif")
+
+
+def test_an_undo_can_be_taken_back(job: Job) -> None:
+    job.run("apply")
+    after = job.read("people.ldif")
+    job.run("undo", last_run(job), "--apply")
+    job.run("undo", last_run(job), "--apply")
+    people = job.read("people.ldif")
+    assert people.count("employeeNumber: 100") == 4
+    # a password that was cleared had been seen, so that it comes back as well
+    assert sorted(people.splitlines()) == sorted(after.splitlines())
+
+
+def test_attributes_that_the_mapping_has_dropped_since_are_taken_back_too(job: Job) -> None:
+    before = job.read("people.ldif")
+    job.run("apply")
+    mapping = job.read("mapping.yaml")
+    job.write("mapping.yaml", "\n".join(line for line in mapping.splitlines() if "employeeNumber" not in line) + "\n")
+    job.run("undo", last_run(job), "--apply")
+    assert job.read("people.ldif") == before
+
+
+@pytest.mark.parametrize("run", ["", "nonsense", "' or 1=1 --"])
+def test_a_run_that_is_none_is_a_mistake_of_the_command_line(job: Job, run: str) -> None:
+    job.run("apply")
+    assert "has no run" in job.run("undo", run, "--apply", code=64)
+
+
+def test_a_run_of_another_job_or_directory_is_not_taken_back(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    job.write("other.yaml", job.read("job.yaml"))
+    assert job.program("undo", "other.yaml", run, "--apply").code == 64
+    job.write("people2.ldif", job.read("people.ldif"))
+    job.write("job.yaml", job.read("job.yaml").replace("people.ldif", "people2.ldif"))
+    assert "another directory" in job.run("undo", run, "--apply", code=64)
+
+
+def test_a_second_undo_finds_nothing_left(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    job.run("undo", run, "--apply")
+    assert "no user would be changed" in job.run("undo", run)
