@@ -243,7 +243,7 @@ def draw_back(parts: Undo) -> Plan:
         changes,
         [*back.problems, *problems],
         parts.limits,
-        owned=sum(1 for _ in memory.owned()),
+        whole=max(len(written), sum(1 for _ in memory.owned())),
         job=parts.job,
         plan_id=str(uuid4()),
         created=_now(),

@@ -302,14 +302,14 @@ def draw_undo(
     problems: Iterable[Problem],
     limits: Limits,
     *,
-    owned: int,
+    whole: int,
     job: str,
     plan_id: str,
     created: str,
     about: tuple[tuple[str, str], ...],
     cautions: Iterable[str],
 ) -> Plan:
-    """The plan of an undo: it has no agents, and its limits are of the users that hold something we wrote."""
+    """The plan of an undo: it has no agents. `whole`: how many users its limits are of."""
     drawn = [replace(change, digest=digest_of_change(change)) for change in changes]
     summary = replace(Summary(), **counts(drawn))
     plan = Plan(
@@ -320,7 +320,7 @@ def draw_undo(
         summary=summary,
         changes=tuple(drawn),
         problems=tuple(sorted(problems, key=_order)),
-        refusals=tuple(too_many(limits, summary, Whole(owned, owned, None), users_by_attribute(drawn))),
+        refusals=tuple(too_many(limits, summary, Whole(whole, whole, None), users_by_attribute(drawn))),
         cautions=tuple(cautions),
         about=about,
     )

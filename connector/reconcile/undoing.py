@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -125,27 +125,31 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _classes_back(
-    change: Change, back: Iterable[AttributeChange], kept: Iterable[str], user: User, description: Description
+    change: Change, back: Collection[AttributeChange], kept: Iterable[str], user: User, description: Description
 ) -> list[AttributeChange]:
-    """Away with the object classes that the run added and that nothing left on the entry needs."""
-    added = {
-        str(name): str(name).lower()
-        for each in change.attributes
-        if each.name == OBJECT_CLASS
-        for name in each.new
-        if name not in each.old
-    }
+    """Away with the object classes that the run added and nothing left on the entry needs; back with those it took."""
+    classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
     held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
     going = {each.name for each in back if not each.new and not _stays(each, user)}
-    left = (set(user.values) | set(kept)) - going - {OBJECT_CLASS}
+    left = ({*user.values, *kept} | {each.name for each in back if each.new}) - going - {OBJECT_CLASS}
     gone: list[str] = []
-    for name, low in added.items():
+    for name in _only(classes, lambda each: (each.new, each.old)):
+        low = name.lower()
         others = held - {low} - {each.lower() for each in gone}
         needed = any(_needs(description, attribute, low, others) for attribute in left)
         known = any(low in info.classes for info in description.attributes.values())
         if low in held and known and not needed:
             gone.append(name)
-    return [AttributeChange(OBJECT_CLASS, tuple(gone), ())] if gone else []
+    come = [name for name in _only(classes, lambda each: (each.old, each.new)) if name.lower() not in held]
+    return [AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come))] if gone or come else []
+
+
+def _only(
+    classes: Iterable[AttributeChange],
+    sides: Callable[[AttributeChange], tuple[tuple[Held, ...], tuple[Held, ...]]],
+) -> list[str]:
+    """The classes on the first side that are not on the second."""
+    return [str(name) for each in classes for name in sides(each)[0] if name not in sides(each)[1]]
 
 
 def _stays(each: AttributeChange, user: User) -> bool:

@@ -16,6 +16,11 @@ def job(tmp_path: Path) -> Job:
     return made
 
 
+def entries(people: str) -> list[list[str]]:
+    """The entries, whatever the order of their lines."""
+    return [sorted(entry.splitlines()) for entry in people.split("\n\n")]
+
+
 def last_run(job: Job) -> str:
     return str(json.loads(job.run("runs", "--json"))[0]["id"])
 
@@ -114,8 +119,9 @@ def test_seats_that_changed_hands_change_back(job: Job) -> None:
     before = job.read("people.ldif")
     job.agents([agent(1, workNo=1002), agent(2, workNo=1003), agent(3, workNo=1001), agent(4)])
     job.run("apply")
+    assert entries(job.read("people.ldif")) != entries(before)
     job.run("undo", last_run(job), "--apply")
-    assert job.read("people.ldif") == before
+    assert entries(job.read("people.ldif")) == entries(before)
 
 
 def test_limits_hold_for_an_undo_too(job: Job) -> None:
@@ -172,7 +178,7 @@ def test_an_undo_can_be_taken_back(job: Job) -> None:
     people = job.read("people.ldif")
     assert people.count("employeeNumber: 100") == 4
     # a password that was cleared had been seen, so that it comes back as well
-    assert sorted(people.splitlines()) == sorted(after.splitlines())
+    assert entries(people) == entries(after)
 
 
 def test_attributes_that_the_mapping_has_dropped_since_are_taken_back_too(job: Job) -> None:
