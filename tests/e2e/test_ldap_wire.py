@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from connector.directories.filters import Present
-from connector.directories.ldap import ber, requests
+from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
@@ -82,7 +82,7 @@ def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
         return entry(frame.id) * 3 + page_end(frame.id, next(cookies))
 
     with served(answer) as wire:
-        found = wire.paged(SEARCH, 3)
+        found = wire.paged(SEARCH, 3, responses.entry)
         next(found)
         assert [asked.acquire(timeout=10) for _ in range(2)] == [True, True]
         assert len(list(found)) == 8
@@ -90,7 +90,7 @@ def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:
 
 def test_a_pager_that_stands_still_is_no_end() -> None:
     with served(lambda frame: page_end(frame.id, b"same")) as wire, pytest.raises(TruncatedError, match="stands still"):
-        list(wire.paged(SEARCH, 10))
+        list(wire.paged(SEARCH, 10, responses.entry))
 
 
 def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
@@ -99,19 +99,19 @@ def test_a_pager_that_never_has_an_entry_is_no_end() -> None:
         served(lambda frame: page_end(frame.id, str(next(numbers)).encode())) as wire,
         pytest.raises(TruncatedError, match="stands still"),
     ):
-        list(wire.paged(SEARCH, 10))
+        list(wire.paged(SEARCH, 10, responses.entry))
 
 
 def test_a_cookie_that_stays_the_same_while_entries_come_is_fine() -> None:
     """As 389-DS has it."""
     left = iter([b"0", b"0", b"0", b""])
     with served(lambda frame: entry(frame.id) + page_end(frame.id, next(left))) as wire:
-        assert len(list(wire.paged(SEARCH, 1))) == 4
+        assert len(list(wire.paged(SEARCH, 1, responses.entry))) == 4
 
 
 def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:
     with served(lambda frame: entry(frame.id) * 5000 + page_end(frame.id, b"")) as wire:
-        assert len(list(wire.paged(SEARCH, 10))) == 5000
+        assert len(list(wire.paged(SEARCH, 10, responses.entry))) == 5000
 
 
 def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
@@ -167,7 +167,7 @@ def test_an_answer_that_is_no_success_is_an_error_of_its_kind(
 ) -> None:
     for in_pages in (True, False):
         with served(reply) as wire:
-            found = wire.paged(SEARCH, 5) if in_pages else wire.searches([SEARCH], 2)
+            found = wire.paged(SEARCH, 5, responses.entry) if in_pages else wire.searches([SEARCH], 2, responses.entry)
             if kind is None:
                 assert list(found) == []
                 continue
@@ -221,7 +221,7 @@ def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
         )
 
     with served(answer) as wire:
-        entries = wire.searches([SEARCH], 1)
+        entries = wire.searches([SEARCH], 1, responses.entry)
         flight: Flight[int] = Flight(wire)
         for number in range(16):
             flight.send(Operation(number, requests.modify("cn=a", [large])))
@@ -244,7 +244,7 @@ def test_a_search_that_is_left_early_is_abandoned_and_the_wire_goes_on() -> None
         )
 
     with served(answer) as wire:
-        found = wire.paged(SEARCH, 2)
+        found = wire.paged(SEARCH, 2, responses.entry)
         next(found)
         found.close()
         assert len(wire.search(SEARCH)) == 2

@@ -1,5 +1,7 @@
 """The LDAP decoder against any octets: it gives messages, waits for more, or raises MalformedError; nothing else.
 
+And what is made of users, which remembers attributes that it has seen, gives what is made of them without a memory.
+
     make fuzz                          coverage-guided, with atheris, for a while (FUZZ_SECONDS)
     python tests/fuzz/ldap_codec.py --seeds tests/fuzz/seeds    writes the seeds anew from the encoder
 
@@ -10,13 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame, Framer
-from connector.errors import MalformedError
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.users import Users, text
+from connector.directories.ldap.wire import Wire
+from connector.errors import DeniedError, MalformedError
+from connector.model import ID, Held, Secret, User, View
+
+T = TypeVar("T")
 
 SEEDS = Path(__file__).parent / "seeds"
+VIEW = View(("uid", "mail", "jpegPhoto", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"}), ("cecAgent",))
 
 
 def one(octets: bytes) -> None:
@@ -27,6 +38,61 @@ def one(octets: bytes) -> None:
         assert messages([octets[:half], octets[half:]]) == whole
     with contextlib.suppress(MalformedError):
         responses.page(octets)
+    with contextlib.suppress(MalformedError):
+        same_users([*Framer().feed((SEEDS / "users").read_bytes()), *Framer().feed(octets), *Framer().feed(octets)])
+
+
+def same_users(frames: list[Frame]) -> None:
+    """Users one after the other, each of which must not depend on those before."""
+    users = reader()
+    for frame in frames:
+        if frame.tag == responses.ENTRY:
+            assert outcome(users.user, frame) == outcome(generally, frame)
+
+
+def reader() -> Users:
+    """What makes users, for a server that shows no schema."""
+    inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
+    inspection.root = {"vendorname": ["Example"]}
+    return Users(VIEW, inspection, "ldap://server.example.org")
+
+
+def outcome(make: Callable[[T], User], what: T) -> object:
+    """A user, or the kind of its error."""
+    try:
+        return make(what)
+    except (MalformedError, DeniedError) as fault:
+        return type(fault)
+
+
+def generally(frame: Frame) -> User:
+    """The user in a message, by the general decoder."""
+    return plainly(responses.entry(frame))
+
+
+def plainly(entry: responses.Entry) -> User:
+    """The user in an entry, attribute by attribute, with its names in no other spelling than upper or lower case."""
+    shown: dict[str, Callable[[bytes], Held]] = {
+        "uid": text,
+        "mail": text,
+        "jpegPhoto": bytes,
+        "SIPIdentityPassword": lambda value: Secret(text(value)),
+        "objectClass": text,
+        ID: lambda value: value.decode("ascii"),
+    }
+    names = {name.lower(): name for name in shown} | {"entryuuid": ID}
+    values: dict[str, tuple[Held, ...]] = {}
+    try:
+        for description, octets in entry.attributes:
+            name = names.get(description.decode("utf-8", "replace").lower())
+            if name is not None and octets:
+                values[name] = tuple(map(shown[name], octets))
+        dn = entry.name.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("no text") from None
+    if ID not in values:
+        raise DeniedError("no id")
+    return User(str(values.pop(ID)[0]), dn, values)
 
 
 def messages(pieces: list[bytes]) -> list[object] | None:
@@ -51,6 +117,16 @@ def seeds() -> dict[str, bytes]:
     def message(tag: int, *parts: bytes, controls: bytes = b"") -> bytes:
         return ber.sequence((ber.integer(7), ber.sequence(parts, tag), controls))
 
+    def user(*attributes: tuple[str, list[bytes]]) -> bytes:
+        listed = (
+            ber.sequence((ber.tlv(4, name.encode()), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
+            for name, values in attributes
+        )
+        return message(0x64, ber.tlv(4, b"uid=a,dc=example,dc=org"), ber.sequence(listed))
+
+    uuid = ("entryUUID", [b"5eed0000-0000-4000-8000-000000000001"])
+    uid, mail, secret = ("uid", [b"agent001"]), ("mail", [b"a@example.org"]), ("SIPIdentityPassword", [b"made-up"])
+    classes = ("objectClass", [b"inetOrgPerson", b"cecAgent"])
     result = (ber.integer(0, 10), ber.tlv(4, b""), ber.tlv(4, b""))
     values = ber.sequence((ber.tlv(4, b"one"), ber.tlv(4, b"x" * 200)), ber.SET)
     attributes = ber.sequence((ber.sequence((ber.tlv(4, b"cn"), values)),))
@@ -67,6 +143,12 @@ def seeds() -> dict[str, bytes]:
         "compared": message(0x6F, ber.integer(6, 10), *result[1:]),
         "notice": ber.sequence(
             (ber.integer(0), ber.sequence((*result, ber.tlv(0x8A, b"1.3.6.1.4.1.1466.20036")), 0x78))
+        ),
+        "user": user(classes, uid, mail, secret, uuid),
+        "users": user(classes, uid, mail, secret, uuid)
+        + user(uuid, ("mail", [b"a@example.org", b"b@example.org"]), uid),
+        "users-odd": user(
+            uuid, ("MAIL", [b""]), ("jpegPhoto", [b"\xff" * 130]), ("uid", []), ("uid", [b"\xff"]), classes
         ),
         "two": message(0x65, *result) * 2,
         "request": requests.message(3, ber.sequence((ber.tlv(4, b"x"),), 0x6E)),

@@ -81,22 +81,21 @@ class LdapReader:
         """Equality terms, many to a search, and a few searches in flight."""
         dialect = self._inspection.dialect
         searches = lookups(keys, self._realm, dialect, self._users.attributes)
-        return map(self._users.user, self._wire.searches(searches, dialect.batches, or_gone=True))
+        return self._wire.searches(searches, dialect.batches, self._users.user, or_gone=True)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """One search, in pages of the job's size."""
         attributes = self._users.attributes
         whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
-        return map(self._users.user, self._wire.paged(whole, self._settings.page_size))
+        return self._wire.paged(whole, self._settings.page_size, self._users.user)
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         """By name, many in flight; whoever is not found by name, having been renamed perhaps, by id."""
         wanted = list(users)
         names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
         searches = (self._realm.named(name, self._users.attributes) for name in names)
-        entries = self._wire.searches(searches, self._settings.window, or_gone=True)
         missing = dict.fromkeys(ref.id for ref in wanted)
-        for user in map(self._users.user, entries):
+        for user in self._wire.searches(searches, self._settings.window, self._users.user, or_gone=True):
             if user.id in missing:
                 del missing[user.id]
                 yield user

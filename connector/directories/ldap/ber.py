@@ -19,6 +19,7 @@ SET: Final = 0x31
 
 _SHORT: Final = 0x80
 """Lengths from here on take more than one octet."""
+_TWO_OCTETS: Final = 0x82
 _LENGTH_OCTETS: Final = 4
 _INTEGER_OCTETS: Final = 8
 
@@ -62,6 +63,8 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     first = data[at]
     if first < _SHORT:
         return first, at + 1
+    if first == _TWO_OCTETS:  # nearly every message and the attributes of nearly every user
+        return data[at + 1] << 8 | data[at + 2], at + 3
     count = first & 0x7F
     if not 1 <= count <= _LENGTH_OCTETS:
         raise MalformedError("a BER length of a form that LDAP does not use")
@@ -72,17 +75,28 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[start:stop], "big"), stop
 
 
-def element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
-    """Where the content of the element at `at` starts and stops. Raises MalformedError unless it is one of that tag."""
+def content(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where content starts and stops whose length is written at `at`. Raises MalformedError."""
     try:
-        if data[at] != tag:
-            raise MalformedError(f"a BER element has tag {data[at]:#04x} where {tag:#04x} belongs")
-        size, start = length(data, at + 1)
+        size = data[at]
+        start = at + 1
+        if size >= _SHORT:
+            size, start = length(data, at)
     except IndexError:
         raise MalformedError("a BER element is cut short") from None
     if start + size > end:
         raise MalformedError("a BER element is longer than what it is in")
     return start, start + size
+
+
+def element(data: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
+    """Where the content of the element at `at` starts and stops. Raises MalformedError unless it is one of that tag."""
+    try:
+        if data[at] != tag:
+            raise MalformedError(f"a BER element has tag {data[at]:#04x} where {tag:#04x} belongs")
+    except IndexError:
+        raise MalformedError("a BER element is cut short") from None
+    return content(data, at + 1, end)
 
 
 def number(data: bytes, start: int, stop: int) -> int:

@@ -16,7 +16,6 @@ from connector.errors import MalformedError
 
 MAX_MESSAGE: Final = 32 << 20
 """Octets of one message; servers bound what they send to a few MiB."""
-_LONG: Final = 0x80
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -30,40 +29,19 @@ class Frame(Struct, frozen=True, gc=False):
     end: int
 
 
-def extent(data: bytes, at: int) -> int | None:
-    """Where the message at `at` ends, which may be behind the data; None where its header is not whole yet."""
-    try:
-        if data[at] != ber.SEQUENCE:
-            raise MalformedError("what came is no LDAP message")
-        size, start = ber.length(data, at + 1)
-    except IndexError:
-        return None
-    if size > MAX_MESSAGE:
-        raise MalformedError(f"an LDAP message of {size} octets; {MAX_MESSAGE} is the most that is taken")
-    return start + size
-
-
-def frame(data: bytes, at: int, end: int) -> Frame:
-    """The message between `at` and `end`."""
-    at += 2 if data[at + 1] < _LONG else 2 + (data[at + 1] & 0x7F)
-    start, stop = ber.element(data, at, end, ber.INTEGER)
-    number = ber.number(data, start, stop)
-    if not 0 <= number < 1 << 31:
-        raise MalformedError(f"an LDAP message with the id {number}")
-    if stop >= end:
-        raise MalformedError("an LDAP message without an operation")
-    tag = data[stop]
-    start, stop = ber.element(data, stop, end, tag)
-    return Frame(number, tag, data, start, stop, end)
-
-
 class Framer:
-    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once."""
+    """Cuts a stream of octets into messages; a message that comes in many pieces is put together once.
+
+    The entries of a search follow one another with the same id and kind, so the octets that say these are compared with
+    those of the message before, and decoded only where they are others.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._held = 0
         self._needed = 0
+        self._lead = b"\0"  # no message begins so
+        self._id = self._tag = 0
 
     def feed(self, piece: bytes) -> list[Frame]:
         """The messages that are whole now."""
@@ -73,10 +51,39 @@ class Framer:
             return []
         data = piece if len(self._pieces) == 1 else b"".join(self._pieces)
         frames, at, size = [], 0, len(data)
-        while (end := extent(data, at)) is not None and end <= size:
-            frames.append(frame(data, at, end))
+        while (extent := _extent(data, at)) is not None and extent[1] <= size:
+            at, end = extent
+            start = at + len(self._lead)
+            if data[at:start] != self._lead:
+                start = self._learn(data, at, end)
+            start, stop = ber.content(data, start, end)
+            frames.append(Frame(self._id, self._tag, data, start, stop, end))
             at = end
         rest = data[at:]
         self._pieces, self._held = [rest] if rest else [], len(rest)
-        self._needed = 0 if end is None else end - at
+        self._needed = 0 if extent is None else extent[1] - at
         return frames
+
+    def _learn(self, data: bytes, at: int, end: int) -> int:
+        """Decode id and kind, the octets of which begin at `at`, and remember them; the place behind them."""
+        start, stop = ber.element(data, at, end, ber.INTEGER)
+        number = ber.number(data, start, stop)
+        if not 0 <= number < 1 << 31:
+            raise MalformedError(f"an LDAP message with the id {number}")
+        if stop >= end:
+            raise MalformedError("an LDAP message without an operation")
+        self._id, self._tag, self._lead = number, data[stop], data[at : stop + 1]
+        return stop + 1
+
+
+def _extent(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the content of the message at `at` starts and ends, which may be behind the data; None: not yet known."""
+    try:
+        if data[at] != ber.SEQUENCE:
+            raise MalformedError("what came is no LDAP message")
+        size, start = ber.length(data, at + 1)
+    except IndexError:
+        return None
+    if size > MAX_MESSAGE:
+        raise MalformedError(f"an LDAP message of {size} octets; {MAX_MESSAGE} is the most that is taken")
+    return start, start + size

@@ -26,9 +26,6 @@ COMPARED: Final = 0x6F
 REFERENCE: Final = 0x73
 EXTENDED: Final = 0x78
 _RESPONSES: Final = frozenset({DONE, MODIFIED, COMPARED, EXTENDED})
-_LONG: Final = 0x80
-_LEAST: Final = 8
-"""Octets that an attribute with one value has at least: four tags, four lengths."""
 
 
 class Entry(Struct, frozen=True):
@@ -67,7 +64,7 @@ def decode(message: Frame) -> Entry | Reference | Response:
 
 
 def entry(message: Frame) -> Entry:
-    """A search result entry. Every user comes through here, so the common attribute is read in place."""
+    """A search result entry, of any form and with whatever attributes."""
     data, end = message.data, message.stop
     start, at = ber.element(data, message.start, end, ber.OCTETS)
     name = data[start:at]
@@ -75,33 +72,16 @@ def entry(message: Frame) -> Entry:
     attributes: list[tuple[bytes, list[bytes]]] = []
     count = 0
     while at < stop:
-        after = at + 2 + data[at + 1] if at + 1 < stop else stop
-        if _LEAST <= after - at < _LONG and after <= stop:
-            kind_end = at + 4 + data[at + 3]
-            if (
-                kind_end + 4 <= after  # one value, whose last octet is the attribute's
-                and data[kind_end + 3] == after - kind_end - 4
-                and data[kind_end + 1] == after - kind_end - 2
-                and data[at] == ber.SEQUENCE
-                and data[at + 2] == ber.OCTETS == data[kind_end + 2]
-                and data[kind_end] == ber.SET
-            ):
-                attributes.append((data[at + 4 : kind_end], [data[kind_end + 4 : after]]))
-                at = after
-                count += 1
-                continue
-        description, values, at = _attribute(data, at, stop)
+        description, values, at = attribute(data, at, stop)
         attributes.append((description, values))
         count += len(values) + 1
         if count > MAX_VALUES:
-            break
-    if count > MAX_VALUES:
-        raise MalformedError(f"an entry of more than {MAX_VALUES} values")
+            raise MalformedError(f"an entry of more than {MAX_VALUES} values")
     return Entry(name, attributes)
 
 
-def _attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
-    """The attribute at `at`, of any form: description, values, and the place behind it."""
+def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
+    """The attribute at `at`: description, values, and the place behind it."""
     at, after = ber.element(data, at, end, ber.SEQUENCE)
     start, at = ber.element(data, at, after, ber.OCTETS)
     description = data[start:at]

@@ -1,30 +1,53 @@
-"""Entries as they come off the wire into users: the attributes asked for, under the names they were asked by."""
+"""Entries as they come off the wire into users: the attributes asked for, under the names they were asked by.
+
+Nearly every attribute of nearly every user has one short value, and then everything in front of the value is the same
+for all users whose value is as long:
+
+    30 15 04 03 u i d 31 0e 04 0c | a g e n t 0 0 0 0 0 0 7
+    header                        | value
+
+So the general decoder (`responses.attribute`) reads an attribute, and if it is in the shortest form, its header is
+remembered with what it means. From then on these octets are looked up instead of decoded: one slice and one look-up say
+that all tags and lengths are right, which attribute it is and how long its value. The headers do not depend on one
+another, so neither the order of attributes nor a missing one matters. Of attributes with several values, which many
+users share (objectClass), the whole is remembered with what it shows. Whatever is not known goes to the general
+decoder, attribute by attribute; what a server can make us remember is bounded, and is never a secret.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
 from connector.directories.changing import OBJECT_CLASS
+from connector.directories.ldap import ber
+from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.responses import Entry
+from connector.directories.ldap.responses import attribute
 from connector.errors import DeniedError, MalformedError
-from connector.model import Held, Secret, Syntax, User, Value, View
+from connector.model import ID, Held, Secret, Syntax, User, Value, View
 
-_MOST_SPELLINGS = 10_000
+_MOST_SPELLINGS: Final = 1000
+_MOST_HEADERS: Final = 10_000
+_MOST_WHOLES: Final = 1000
+_LONGEST_WHOLE: Final = 1024
+"""Octets of an attribute that is remembered whole."""
+_AROUND: Final = 8
+"""Octets of a header around the description: four tags, four lengths of one octet."""
+
 Decode = Callable[[bytes], Held]
 
 
 class _Column(Struct, frozen=True):
-    """The names that one attribute was asked by, each with how its values are shown; none for what was not asked.
-
-    `plain`: the name, where there is one alone and its values are text that anybody may see.
-    """
+    """The names that one attribute is shown under, each with how its values are shown; none for what was not asked."""
 
     names: tuple[tuple[str, Decode], ...] = ()
-    is_id: bool = False
-    plain: str | None = None
+    secret: bool = False
+
+
+_NOT_ASKED: Final = _Column()
 
 
 def text(value: bytes) -> Value:
@@ -33,10 +56,6 @@ def text(value: bytes) -> Value:
         return value.decode()
     except UnicodeDecodeError:
         return value
-
-
-def _octets(value: bytes) -> Value:
-    return value
 
 
 def _secret(decode: Callable[[bytes], Value]) -> Decode:
@@ -54,51 +73,91 @@ class Users:
         schema = inspection.schema
         self._key = schema.key
         self._where = where
-        self._dialect = inspection.dialect
+        self._id_attribute = inspection.dialect.id_attribute
         names = dict.fromkeys([*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])])
-        self.attributes = (*names, self._dialect.id_attribute)
-        self._columns: dict[str, _Column] = {}
-        id_key = self._key(self._dialect.id_attribute)
+        self.attributes = (*names, self._id_attribute)
+        self._columns = {self._key(self._id_attribute): _Column(((ID, inspection.dialect.show_id),))}
         for name in names:
-            decode = _octets if inspection.info(name).syntax is Syntax.OCTETS else text
-            shown: tuple[str, Decode] = (name, _secret(decode) if name in view.secrets else decode)
+            decode: Callable[[bytes], Value] = bytes if inspection.info(name).syntax is Syntax.OCTETS else text
+            secret = name in view.secrets
             key = self._key(name)
-            before = self._columns.get(key, _Column()).names
-            plain = name if not before and shown[1] is text and key != id_key else None
-            self._columns[key] = _Column((*before, shown), key == id_key, plain)
-        self._columns.setdefault(id_key, _Column(is_id=True))
-        self._by_spelling: dict[bytes, _Column] = {}
+            before = self._columns.get(key, _NOT_ASKED)
+            shown = (name, _secret(decode) if secret else decode)
+            self._columns[key] = _Column((*before.names, shown), secret or before.secret)
+        self._spellings: dict[bytes, _Column] = {}
+        self._headers: dict[bytes, tuple[int, str, Decode]] = {}
+        """The octets before a value: how many the value has, under which name it is shown, and how."""
+        self._wholes: dict[bytes, Mapping[str, tuple[Held, ...]]] = {}
 
-    def user(self, entry: Entry) -> User:
-        """The user. Raises DeniedError for an entry without an id, MalformedError for a name that is no text."""
-        id_ = None
-        values: dict[str, tuple[Held, ...]] = {}
-        spellings = self._by_spelling
-        for spelling, octets in entry.attributes:
-            column = spellings.get(spelling) or self._column(spelling)
-            plain = column.plain
-            if plain is not None and len(octets) == 1:  # nearly every attribute, so without a call
-                try:
-                    values[plain] = (octets[0].decode(),)
-                except UnicodeDecodeError:
-                    values[plain] = (octets[0],)
+    def user(self, message: Frame) -> User:
+        """The user in a search result entry.
+
+        Raises DeniedError for one without an id, MalformedError for what is no entry or whose name is no text.
+        """
+        data, headers = message.data, self._headers
+        start, at = ber.element(data, message.start, message.stop, ber.OCTETS)
+        name = data[start:at]
+        at, stop = ber.element(data, at, message.stop, ber.SEQUENCE)
+        values: dict[str, tuple[Any, ...]] = {}
+        while at + 3 < stop:
+            start = at + _AROUND + data[at + 3]
+            known = headers.get(data[at:start])
+            if known is None:
+                at = self._other(data, at, stop, values)
                 continue
-            if not octets:
-                continue
-            for name, decode in column.names:
-                values[name] = tuple(map(decode, octets))
-            if column.is_id:
-                id_ = self._dialect.show_id(octets[0])
+            size, shown, decode = known
+            at = start + size
+            try:
+                values[shown] = (decode(data[start:at]),)
+            except UnicodeDecodeError:
+                values[shown] = (data[start:at],)
+        if at != stop:
+            raise MalformedError("the attributes of an entry are longer or shorter than they say")
         try:
-            name = entry.name.decode()
+            dn = name.decode()
         except UnicodeDecodeError:
             raise MalformedError("the name of an entry is no text", where=self._where) from None
+        id_ = values.pop(ID, None)
         if id_ is None:
-            raise DeniedError(f"{name} does not show us its {self._dialect.id_attribute}", where=self._where)
-        return User(id_, name, values)
+            raise DeniedError(f"{dn} does not show us its {self._id_attribute}", where=self._where)
+        return User(id_[0], dn, values)
+
+    def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]]) -> int:
+        """Show an attribute whose header is not known, and remember it if it is likely to come again; its end."""
+        _, after = ber.element(data, at, stop, ber.SEQUENCE)
+        raw = data[at:after]
+        known = self._wholes.get(raw)
+        if known is not None:
+            values.update(known)
+            return after
+        description, octets, _ = attribute(data, at, stop)
+        column = self._spellings.get(description) or self._column(description)
+        shown = {name: tuple(map(decode, octets)) for name, decode in column.names} if octets else {}
+        values.update(shown)
+        if len(octets) == 1 == len(column.names) and _shortest(raw, description, octets[0]):
+            _bounded(self._headers, _MOST_HEADERS)
+            name, decode = column.names[0]
+            header = raw[: len(raw) - len(octets[0])]
+            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode)
+        elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
+            _bounded(self._wholes, _MOST_WHOLES)
+            self._wholes[raw] = shown
+        return after
 
     def _column(self, spelling: bytes) -> _Column:
-        column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _Column())
-        if len(self._by_spelling) < _MOST_SPELLINGS:
-            self._by_spelling[spelling] = column
+        column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED)
+        _bounded(self._spellings, _MOST_SPELLINGS)
+        self._spellings[spelling] = column
         return column
+
+
+def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
+    """Whether this is the attribute with all lengths in one octet, and nothing else in it."""
+    rebuilt = (ber.tlv(ber.OCTETS, description), ber.tlv(ber.SET, ber.tlv(ber.OCTETS, value)))
+    return raw[1] < 0x80 and raw == ber.sequence(rebuilt)
+
+
+def _bounded(remembered: dict[bytes, Any], most: int) -> None:
+    """Forget all where there is no more room: what still comes is soon known again."""
+    if len(remembered) >= most:
+        remembered.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final, TypeVar
 
 from connector.directories.ldap import requests, results
@@ -35,22 +35,27 @@ class Wire(Session):
 
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
-        return list(self.searches([request], 1))
+        return list(self.searches([request], 1, entry))
 
-    def searches(self, wanted: Iterable[Search], window: int, *, or_gone: bool = False) -> Iterator[Entry]:
-        """The entries of many searches, so many in flight, in any order.
+    def searches(
+        self, wanted: Iterable[Search], window: int, decode: Callable[[Frame], T], *, or_gone: bool = False
+    ) -> Iterator[T]:
+        """The entries of many searches, so many in flight, in any order, as `decode` has them.
 
         `or_gone`: the one entry that a search of scope base is about may be gone; else that is an error.
         """
         operations = (Operation(search, requests.search(search)) for search in wanted)
         for search, frame in self.exchange(operations, window):
             if frame.tag == ENTRY:
-                yield self.located(entry, frame)
+                yield self.located(decode, frame)
             else:
                 self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
 
-    def paged(self, search: Search, size: int) -> Generator[Entry, None, None]:
-        """The entries of one search, in pages (RFC 2696). The next page is asked for before one is decoded."""
+    def paged(self, search: Search, size: int, decode: Callable[[Frame], T]) -> Generator[T, None, None]:
+        """The entries of one search, in pages (RFC 2696), as `decode` has them.
+
+        The next page is asked for before one is decoded.
+        """
         request = requests.search(search)
         flight: Flight[None] = Flight(self)
         flight.send(Operation(None, request, (requests.paged(size),)))
@@ -70,7 +75,7 @@ class Wire(Session):
                     cookie = following
                 for frame in frames:
                     if frame.tag == ENTRY:
-                        yield self.located(entry, frame)
+                        yield self.located(decode, frame)
                     else:
                         self._finish(search, frame)
         finally:

@@ -1,0 +1,196 @@
+"""Users out of entries: what is remembered of one entry must never show in another."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from ldap3.protocol import rfc4511
+from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
+from ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
+from pyasn1.codec.ber import decoder
+
+from connector.directories.ldap import ber, requests, users
+from connector.directories.ldap.framing import Frame, Framer
+from connector.directories.ldap.responses import Entry
+from connector.errors import DeniedError, MalformedError
+from connector.model import Secret
+
+UUID = b"5eed0000-0000-4000-8000-000000000001"
+NAMES = st.sampled_from([*VIEW.attributes, "objectClass", "entryUUID", "UID", "Mail", "mail;lang-de", "cn", "x" * 130])
+TEXT = st.text("aé7@", max_size=12).map(str.encode)
+VALUES = st.one_of(TEXT, TEXT, st.binary(max_size=8), st.sampled_from([b"x" * 113, b"x" * 114, b"x" * 128, b"x" * 300]))
+ATTRIBUTES = st.lists(
+    st.tuples(NAMES, st.one_of(VALUES.map(lambda one: [one]), st.lists(VALUES, max_size=3))), max_size=8
+)
+ENTRIES = st.tuples(ATTRIBUTES, st.booleans()).map(
+    lambda parts: [*parts[0], ("entryUUID", [UUID])] if parts[1] else parts[0]
+)
+Attributes = list[tuple[str, list[bytes]]]
+
+
+def by_ldap3(attributes: Attributes) -> bytes:
+    """The message of an entry with these attributes, as ldap3 writes it."""
+    operation = rfc4511.SearchResultEntry()
+    operation["object"] = "uid=a,dc=example,dc=org"
+    operation["attributes"] = rfc4511.PartialAttributeList()
+    for place, (description, values) in enumerate(attributes):
+        one = rfc4511.PartialAttribute()
+        one["type"], one["vals"] = description, rfc4511.Vals()
+        for at, value in enumerate(values):
+            one["vals"].setComponentByPosition(at, value)
+        operation["attributes"].setComponentByPosition(place, one)
+    message = rfc4511.LDAPMessage()
+    message["messageID"] = 7
+    message["protocolOp"] = rfc4511.ProtocolOp().setComponentByName("searchResEntry", operation)
+    return bytes(encode(message))
+
+
+def read_by_ldap3(octets: bytes) -> Entry:
+    """The entry in a message, as ldap3 reads it."""
+    found = decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())[0]["protocolOp"].getComponent()
+    attributes = [(bytes(one["type"]), [bytes(value) for value in one["vals"]]) for one in found["attributes"]]
+    return Entry(bytes(found["object"]), attributes)
+
+
+def long(octets: bytes) -> bytes:
+    """The same message with every length in four octets, as Active Directory writes them."""
+
+    def again(at: int, end: int) -> bytes:
+        found = b""
+        while at < end:
+            tag = octets[at]
+            start, stop = ber.element(octets, at, end, tag)
+            inside = again(start, stop) if tag & 0x20 else octets[start:stop]
+            found += bytes((tag, 0x84)) + len(inside).to_bytes(4, "big") + inside
+            at = stop
+        return found
+
+    return again(0, len(octets))
+
+
+def frame(octets: bytes) -> Frame:
+    (found,) = Framer().feed(octets)
+    return found
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=6))
+@example([[("uid", [b"abc"]), ("entryUUID", [UUID])], [("uid", [b"\xff\xfe\xfd"]), ("entryUUID", [UUID])]])
+@example([[("uid", [b"x" * 114]), ("entryUUID", [UUID])], [("uid", [b"x" * 115])], [("entryUUID", [b"\xff" * 36])]])
+def test_users_are_what_ldap3_reads_whatever_came_before_them(entries: list[Attributes]) -> None:
+    made = reader()
+    for octets in map(by_ldap3, entries):
+        for form in (octets, octets, long(octets)):
+            assert outcome(made.user, frame(form)) == outcome(plainly, read_by_ldap3(octets))
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=3), st.data())
+def test_octets_that_are_changed_give_what_the_general_decoder_gives(
+    entries: list[Attributes], data: st.DataObject
+) -> None:
+    whole = [frame(by_ldap3(attributes)) for attributes in entries]
+    changed = []
+    for one in whole:
+        octets = bytearray(one.data)
+        for _ in range(data.draw(st.integers(1, 3))):
+            octets[data.draw(st.integers(one.start, one.stop - 1))] = data.draw(st.integers(0, 255))
+        stop = data.draw(st.integers(one.start, one.stop)) if data.draw(st.booleans()) else one.stop
+        changed.append(Frame(one.id, one.tag, bytes(octets), one.start, stop, one.end))
+    same_users([*whole, *changed, *whole])
+
+
+def test_every_octet_of_an_entry_that_is_known_may_be_any_other() -> None:
+    known = frame(seeds()["user"])
+    assert generally(known).values.keys() == {"objectClass", "uid", "mail", "SIPIdentityPassword"}
+    for place in range(known.start, known.stop):
+        for other in {
+            known.data[place] ^ 1,
+            known.data[place] + 1 & 0xFF,
+            known.data[place] - 1 & 0xFF,
+            0x80,
+            0x84,
+            0xFF,
+        }:
+            octets = known.data[:place] + bytes((other,)) + known.data[place + 1 :]
+            same_users([known, Frame(known.id, known.tag, octets, known.start, known.stop, known.end)])
+
+
+def test_an_entry_that_is_cut_anywhere_is_malformed_though_its_beginning_is_known() -> None:
+    known = frame(seeds()["user"])
+    made = reader()
+    made.user(known)
+    for stop in range(known.start, known.stop):
+        for data in (known.data, known.data[:stop]):
+            with pytest.raises(MalformedError):
+                made.user(Frame(known.id, known.tag, data, known.start, stop, known.end))
+
+
+def test_a_known_attribute_that_ends_behind_the_entry_is_malformed() -> None:
+    """Its octets are there, but they are those of the next message."""
+    octets = by_ldap3([("entryUUID", [UUID]), ("uid", [b"agent001"])])
+    short = bytearray(octets + octets)
+    short[octets.index(UUID) - 14] -= 4
+    made = reader()
+    made.user(frame(octets))
+    assert short[octets.index(UUID) - 14] < octets[octets.index(UUID) - 14]
+    whole = frame(octets)
+    with pytest.raises(MalformedError):
+        made.user(Frame(7, whole.tag, bytes(short), whole.start, whole.stop, whole.end))
+
+
+def test_octets_behind_the_values_of_an_attribute_are_passed_over_and_not_remembered() -> None:
+    value = ber.sequence((ber.tlv(4, b"uid"), ber.sequence((ber.tlv(4, b"one"),), ber.SET), ber.tlv(4, b"one")))
+    uuid = ber.sequence((ber.tlv(4, b"entryUUID"), ber.sequence((ber.tlv(4, UUID),), ber.SET)))
+    odd = requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence((value, uuid))), 0x64))
+    usual = by_ldap3([("uid", [b"two"]), ("entryUUID", [UUID])])
+    made = reader()
+    found = [made.user(frame(octets)).values["uid"] for octets in (odd, odd, usual, odd)]
+    assert found == [("one",), ("one",), ("two",), ("one",)]
+
+
+def test_an_alias_and_a_number_are_the_attribute_and_an_option_is_another() -> None:
+    found = reader().user(
+        frame(
+            by_ldap3(
+                [("userid", [b"a"]), ("0.9.2342.19200300.100.1.3", [b"b"]), ("uid;x-y", [b"c"]), ("entryUUID", [UUID])]
+            )
+        )
+    )
+    assert found.values == {"uid": ("a",), "mail": ("b",)}
+
+
+def test_an_entry_without_an_id_is_hidden_from_us_in_part() -> None:
+    with pytest.raises(DeniedError, match=r"uid=a,dc=example,dc=org does not show us its entryUUID"):
+        reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [])])))
+
+
+def test_no_secret_is_remembered() -> None:
+    made = reader()
+    for values in ([b"canary-7261"], [b"canary-7261", b"canary-7262"]):
+        found = made.user(frame(by_ldap3([("SIPIdentityPassword", values), ("entryUUID", [UUID])])))
+        assert found.values["SIPIdentityPassword"] == tuple(Secret(value.decode()) for value in values)
+    assert b"canary" not in repr(vars(made)).encode()
+    held = [*made._headers, *made._wholes]
+    assert not [octets for octets in held if b"canary" in octets]
+
+
+def test_what_a_server_can_make_us_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_MOST_HEADERS", "_MOST_WHOLES", "_MOST_SPELLINGS"):
+        monkeypatch.setattr(users, name, 10)
+    made = reader()
+    for number in range(100):
+        spelling = "".join(
+            letter.upper() if number >> place & 1 else letter for place, letter in enumerate("jpegphoto")
+        )
+        attributes: Attributes = [
+            (spelling, [b"x" * number]),
+            ("mail", [b"%d" % number, b"b"]),
+            ("objectClass", [b"y" * 600, b"y" * 600]),
+            (f"x-{number}", [b""]),
+            ("entryUUID", [UUID]),
+        ]
+        found = made.user(frame(by_ldap3(attributes)))
+        assert found.values["jpegPhoto"] == (b"x" * number,)
+        assert found.values["mail"] == (str(number), "b")
+        assert max(len(made._headers), len(made._wholes), len(made._spellings)) <= 10
+        assert not [octets for octets in made._wholes if len(octets) > 1024]
