@@ -27,7 +27,9 @@ from connector.model import ID, Held, Secret, User, View
 T = TypeVar("T")
 
 SEEDS = Path(__file__).parent / "seeds"
-VIEW = View(("uid", "mail", "jpegPhoto", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"}), ("cecAgent",))
+VIEW = View(
+    ("uid", "cn", "mail", "jpegPhoto", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"}), ("cecAgent",)
+)
 
 
 def one(octets: bytes) -> None:
@@ -74,6 +76,7 @@ def plainly(entry: responses.Entry) -> User:
     """The user in an entry, attribute by attribute, with its names in no other spelling than upper or lower case."""
     shown: dict[str, Callable[[bytes], Held]] = {
         "uid": text,
+        "cn": text,
         "mail": text,
         "jpegPhoto": bytes,
         "SIPIdentityPassword": lambda value: Secret(text(value)),

@@ -17,7 +17,7 @@ from connector.errors import DeniedError, MalformedError
 from connector.model import Secret
 
 UUID = b"5eed0000-0000-4000-8000-000000000001"
-NAMES = st.sampled_from([*VIEW.attributes, "objectClass", "entryUUID", "UID", "Mail", "mail;lang-de", "cn", "x" * 130])
+NAMES = st.sampled_from([*VIEW.attributes, "objectClass", "entryUUID", "UID", "Mail", "mail;lang-de", "sn", "x" * 130])
 TEXT = st.text("aé7@", max_size=12).map(str.encode)
 VALUES = st.one_of(TEXT, TEXT, st.binary(max_size=8), st.sampled_from([b"x" * 113, b"x" * 114, b"x" * 128, b"x" * 300]))
 ATTRIBUTES = st.lists(
@@ -138,13 +138,18 @@ def test_a_known_attribute_that_ends_behind_the_entry_is_malformed() -> None:
         made.user(Frame(7, whole.tag, bytes(short), whole.start, whole.stop, whole.end))
 
 
-def test_octets_behind_the_values_of_an_attribute_are_passed_over_and_not_remembered() -> None:
-    value = ber.sequence((ber.tlv(4, b"uid"), ber.sequence((ber.tlv(4, b"one"),), ber.SET), ber.tlv(4, b"one")))
+@pytest.mark.parametrize("form", [b"\x30", b"\x30\x81"])
+@pytest.mark.parametrize(("name", "behind"), [("uid", b"\x04\x03one"), ("cn", b"?")])
+def test_octets_behind_the_values_of_an_attribute_are_passed_over_and_not_remembered(
+    form: bytes, name: str, behind: bytes
+) -> None:
+    content = ber.tlv(4, name.encode()) + ber.tlv(ber.SET, ber.tlv(4, b"one")) + behind
     uuid = ber.sequence((ber.tlv(4, b"entryUUID"), ber.sequence((ber.tlv(4, UUID),), ber.SET)))
-    odd = requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence((value, uuid))), 0x64))
-    usual = by_ldap3([("uid", [b"two"]), ("entryUUID", [UUID])])
+    attributes = (form + bytes((len(content),)) + content, uuid)
+    odd = requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence(attributes)), 0x64))
+    usual = by_ldap3([(name, [b"two"]), ("entryUUID", [UUID])])
     made = reader()
-    found = [made.user(frame(octets)).values["uid"] for octets in (odd, odd, usual, odd)]
+    found = [made.user(frame(octets)).values[name] for octets in (odd, odd, usual, odd)]
     assert found == [("one",), ("one",), ("two",), ("one",)]
 
 
