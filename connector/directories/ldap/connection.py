@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from connector.directories.ldap import results
 from connector.directories.ldap.responses import Response
+from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
     ConnectorError,
@@ -85,7 +86,7 @@ def _context(settings: LdapDirectory) -> ssl.SSLContext:
 
 
 class _Tls(ldap3.Tls):
-    """TLS by a context of our own: ldap3's host name check passes over the IP addresses of a certificate.
+    """TLS by a context and a socket of our own: ldap3's host name check passes over a certificate's IP addresses.
 
     ldap3 turns every fault into text, so the fault itself is kept here.
     """
@@ -96,12 +97,10 @@ class _Tls(ldap3.Tls):
         self._host = host
         self.fault: OSError | None = None
 
-    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:
-        """What ldap3 calls, for ldaps and for StartTLS."""
+    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ARG002  # ldap3 hands it over by name
+        """What ldap3 calls, for ldaps and for StartTLS; it always wants the handshake."""
         try:
-            connection.socket = self._context.wrap_socket(
-                connection.socket, server_hostname=self._host, do_handshake_on_connect=do_handshake
-            )
+            connection.socket = TlsSocket(connection.socket, self._context, self._host)
         except OSError as fault:
             self.fault = fault
             raise
