@@ -78,6 +78,7 @@ class Wire(Session):
                         yield self.located(decode, frame)
                     else:
                         self._finish(search, frame)
+                frames.clear()  # not held while the next page comes
         finally:
             flight.close()
 
