@@ -33,15 +33,18 @@ VIEW = View(
 
 
 def one(octets: bytes) -> None:
-    """Whole and in halves: messages must not depend on how the stream was cut."""
+    """Whole and in halves: messages must not depend on how the stream was cut, nor on those before."""
     whole = messages([octets])
     half = len(octets) // 2
+    known = (SEEDS / "users").read_bytes()
+    after = messages([known, octets])
+    assert (after and after[2:]) == whole
     if whole is not None:
         assert messages([octets[:half], octets[half:]]) == whole
     with contextlib.suppress(MalformedError):
         responses.page(octets)
     with contextlib.suppress(MalformedError):
-        same_users([*Framer().feed((SEEDS / "users").read_bytes()), *Framer().feed(octets), *Framer().feed(octets)])
+        same_users([*Framer().feed(known), *Framer().feed(octets), *Framer().feed(octets)])
 
 
 def same_users(frames: list[Frame]) -> None:

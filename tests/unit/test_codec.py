@@ -332,6 +332,32 @@ def test_a_stream_cut_anywhere_gives_the_same_messages(messages: list[bytes], da
     assert found == whole
 
 
+@given(st.lists(st.tuples(st.sampled_from([0, 7, 127, 128, 70_000]), st.sampled_from([0x64, 0x65, 0x73]), OCTETS)))
+def test_messages_have_their_own_id_and_kind_whatever_came_before_them(wanted: list[tuple[int, int, bytes]]) -> None:
+    octets = b"".join(requests.message(number, ber.tlv(tag, content)) for number, tag, content in wanted)
+    found = Framer().feed(octets)
+    assert [(one.id, one.tag, one.data[one.start : one.stop]) for one in found] == wanted
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\x30\x00",
+        b"\x30\x02\x02\x01",
+        b"\x30\x03\x02\x01\x07",  # the octet behind it is that of an entry
+        b"\x30\x04\x02\x01\x07\x64",
+        b"\x30\x05\x02\x01\x07\x64\x01",
+        b"\x30\x06\x02\x01\x07\x64\x82\x00",
+        b"\x30\x08\x02\x01\x07\x64\x82\x00\x02a",
+    ],
+)
+def test_a_message_that_is_too_short_is_malformed_though_it_begins_like_the_one_before(octets: bytes) -> None:
+    behind = b"\x64\x02ab" + PLAIN
+    for before in (b"", PLAIN):
+        with pytest.raises(MalformedError):
+            Framer().feed(before + octets + behind)
+
+
 def test_a_message_that_claims_to_be_endless_is_refused_before_it_is_received() -> None:
     with pytest.raises(MalformedError, match="33554433 octets"):
         Framer().feed(b"\x30\x84" + (framing.MAX_MESSAGE + 1).to_bytes(4, "big"))

@@ -40,8 +40,8 @@ class Framer:
         self._pieces: list[bytes] = []
         self._held = 0
         self._needed = 0
-        self._lead = b"\0"  # no message begins so
-        self._id = self._tag = 0
+        self._lead = b"\x02\x01\x00\x30"  # as if a message with these had come before
+        self._id, self._tag = 0, 0x30
 
     def feed(self, piece: bytes) -> list[Frame]:
         """The messages that are whole now."""

@@ -124,7 +124,7 @@ class Users:
 
     def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]]) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end."""
-        _, after = ber.element(data, at, stop, ber.SEQUENCE)
+        _, after = ber.content(data, at + 1, stop)
         raw = data[at:after]
         known = self._wholes.get(raw)
         if known is not None:
