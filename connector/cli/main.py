@@ -33,7 +33,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        gc.disable()
         command: click.Command = importlib.import_module(f"connector.cli.{cmd_name}").command
+        gc.freeze()  # what has been imported stays: the collector need not walk through it ever again
+        gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -59,6 +62,8 @@ def main() -> None:
     """Run the command line, and end the process with one of the documented exit codes."""
     # a run makes values by the hundred thousand, none of which refers back: looking for cycles every 700 is for nothing
     gc.set_threshold(50_000, 20, 50)
+    # unless told otherwise, pydantic looks through all that is installed for plugins; of those there are none here
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a letter gets its escape, not a failure
             stream.reconfigure(errors="backslashreplace")
@@ -77,4 +82,5 @@ def main() -> None:
         sys.stdout.flush()
     except OSError:  # whoever read it has gone, or its disk is full; what was to be said of that has been said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
     sys.exit(code if isinstance(code, int) else 0)

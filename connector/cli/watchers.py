@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from connector.model import Outcome, Plan, Result
 from connector.watch import Watchers
 
 
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let what is imported in here take a module for not installed, unless it is loaded already.
+
+    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
 class LogWatch:
     """Stages and outcomes as structured events; JSON where standard error is no terminal."""
 
     def __init__(self, job: str, level: str | None) -> None:
-        import structlog
-
         terminal = sys.stderr.isatty()
+        with nullcontext() if terminal else _without("rich"):
+            import structlog
+
         level = level or ("warning" if terminal else "info")
         renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
         structlog.configure(

@@ -124,6 +124,18 @@ def test_plan_apply_plan_edit_plan_apply(job: Job) -> None:
     assert job.plan("--fail-on-changes")["changes"] == []
 
 
+def test_a_run_for_machines_logs_json_and_loads_neither_a_terminals_colours_nor_other_adapters(job: Job) -> None:
+    ended = program("plan", "job.yaml", folder=job.folder, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    lines = ended.err.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    stages = ["read source", "describe directory", "look-up", "look-up", "show", "finished"]
+    assert [event["event"] for event in events] == stages
+    assert all(event["job"] == "job" and event["level"] == "info" and event["timestamp"] for event in events)
+    assert "structlog" in loaded
+    assert loaded.isdisjoint({"rich.console", "ldap3.core", "httpx._client"})
+
+
 def test_a_dry_run_leaves_the_directory_untouched_even_by_its_time(job: Job) -> None:
     before = (job.folder / "people.ldif").stat()
     job.plan()
