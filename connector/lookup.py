@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from connector.directories.port import Read, Reader
 from connector.model import Holds, Key, Question, User
@@ -11,7 +11,9 @@ from connector.watch import Watch
 SCAN_SHARE = 0.4
 """Measured: reading everything wins only where more than about this share of the users is wanted."""
 FEW = 2_000
-"""So few keys are looked up at once where the directory cannot tell how large it is."""
+"""So many are looked up at once where the directory cannot tell how large it is."""
+TRIED = 0.25
+"""After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
 
 
 class Lookup:
@@ -23,38 +25,50 @@ class Lookup:
         self._watch = watch
         self._at_least = 0
 
-    def users(self, keys: Iterable[Key], count: int) -> Iterator[User]:
-        """Every user that may hold one of `count` keys, at least once; others too where the directory is read whole."""
-        if count == 0:
+    def users(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None = None) -> Iterator[User]:
+        """Every user that may hold one of the keys, at least once; others too where the directory is read whole.
+
+        `wanted`: how many are looked for, each by one key or more; `found`: how many of those have been found by now.
+        Keys are drawn as answers come in.
+        """
+        if wanted == 0:
             return iter(())
         if self._read != "auto":
-            return self._ask(self._read, keys, count, "the job says so")
+            return self._ask(self._read, keys, wanted, "the job says so")
         size = self._reader.size()
         if size is not None:
-            how: Read = "find" if count <= size * SCAN_SHARE else "scan"
-            return self._ask(how, keys, count, f"a directory of about {size} users")
-        if count <= max(FEW, self._at_least * SCAN_SHARE):
-            return self._ask("find", keys, count, f"few keys, for a directory of at least {self._at_least} users")
-        return self._either(keys, count)
+            how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
+            return self._ask(how, keys, wanted, f"a directory of about {size} users")
+        if wanted <= max(FEW, self._at_least * SCAN_SHARE):
+            return self._ask("find", keys, wanted, f"few, for a directory of probably {self._at_least} users or more")
+        return self._either(keys, wanted, found)
 
-    def _ask(self, how: Read, keys: Iterable[Key], count: int, why: str) -> Iterator[User]:
-        self._watch.stage("look-up", how=how, why=why, keys=count)
+    def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
+        self._watch.stage("look-up", how=how, why=why, wanted=wanted)
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
-    def _either(self, keys: Iterable[Key], count: int) -> Iterator[User]:
+    def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
-        That is at most twice the cheaper of the two, whatever the size turns out to be.
+        That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
+        are wanted it is given up sooner, which costs more than that only if most of the wanted are not there at all.
         """
-        most = int(count / SCAN_SHARE)
-        for number, user in enumerate(self._ask("scan", keys, count, "a directory that does not tell its size"), 1):
+        most = int(wanted / SCAN_SHARE)
+        tried = int(most * TRIED)
+        why = f"there are more than {most} users"
+        number = 0
+        for number, user in enumerate(self._ask("scan", keys, wanted, "a directory that does not tell its size"), 1):
             yield user
-            self._at_least = max(self._at_least, number)
+            if number == tried and found is not None and found() < number * SCAN_SHARE:
+                why = f"few of the first {number} users are wanted, so there are probably more than {most}"
+                break
             if number > most:
-                break  # which lets go of the scan, and so gives it up
+                break
         else:
+            self._at_least = max(self._at_least, number)
             return
-        yield from self._ask("find", keys, count, f"there are more than {most} users")
+        self._at_least = max(self._at_least, most)  # leaving the loop has let go of the scan
+        yield from self._ask("find", keys, wanted, why)
 
     def answers(self, questions: list[Question]) -> Iterator[tuple[Question, Holds]]:
         """Ask about values that were not shown, many at a time."""

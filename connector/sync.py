@@ -199,7 +199,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     roster = Roster(tenant, parts.mapping, parts.pins, description)
     claims = Claims(roster, differ)
     directory = Lookup(parts.reader, parts.read, parts.watch)
-    for user in directory.users(roster.keys(), len(roster)):
+    for user in directory.users(claims.wanted(), len(roster), claims.found):
         claims.add(user)
     verdicts = claims.settle(tenant)
 

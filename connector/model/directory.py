@@ -17,14 +17,14 @@ Key = tuple[str, str]
 """(attribute, value) that a user is looked up by."""
 
 
-class UserRef(Struct, frozen=True, order=True):
+class UserRef(Struct, frozen=True, order=True, gc=False):
     """A user by `id` (entryUUID, objectGUID, nsUniqueId, SCIM id) and `name` (DN, userName)."""
 
     id: str
     name: str
 
 
-class User(Struct, frozen=True):
+class User(Struct, frozen=True, gc=False):
     """An entry or resource of the directory.
 
     `values` holds what the directory returned of the attributes that were asked for, under the names they were asked

@@ -6,12 +6,14 @@ agent's search and never rank agents: two agents that claim one user are both co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, AgentRef, Problem, Tenant, User, UserRef
+from connector.model import Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import NO_DIFFERENCE, Differ, Difference
 from connector.reconcile.roster import NOBODY, PIN, Roster
 
@@ -28,6 +30,10 @@ class Claim(Struct, frozen=True, gc=False):
     difference: Difference = NO_DIFFERENCE
 
 
+Claimed = Claim | dict[str, Claim]
+"""What an agent has: one claim, or several by the ids of their users."""
+
+
 class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and a problem for each agent that has none.
 
@@ -39,80 +45,90 @@ class Verdicts(Struct, frozen=True):
     ambiguous: list[Problem]
     contested: list[Problem]
     unassigned: int
-    claimed: frozenset[str]
+    claimed: AbstractSet[str]
     unsure: bool = False
 
 
 class Claims:
-    """Collects claims while users stream by; a user may come more than once.
-
-    `shown`: the attributes of which some user has shown a value, so that they are known to be readable.
-    """
+    """Collects claims while users stream by; a user may come more than once."""
 
     def __init__(self, roster: Roster, differ: Differ) -> None:
         self._roster = roster
         self._differ = differ
-        self._claims: dict[int, Claim | dict[str, Claim]] = {}
-        self.shown: set[str] = set()
+        self._claims: list[Claimed | None] = [None] * len(roster.agents)
+        self._unshown = set(differ.attributes)
+
+    def wanted(self) -> Iterator[Key]:
+        """What to look users up by, rule after rule; not for agents for whom an earlier rule has found somebody.
+
+        Whoever takes keys no faster than users are added has to look the fewer up.
+        """
+        return self._roster.keys(self._found)
+
+    def _found(self, agent: int, rule: int) -> bool:
+        claims = self._claims[agent]
+        return claims is not None and _rule(claims) < rule
+
+    def found(self) -> int:
+        """How many agents have a user so far."""
+        return len(self._claims) - self._claims.count(None)
 
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
-        if not self.shown.issuperset(user.values):
-            self.shown.update(user.values)
+        if not self._unshown.isdisjoint(user.values):
+            self._unshown.difference_update(user.values)
+        claims = self._claims
         for agent, rule in self._roster.finds(user):
-            before = self._claims.get(agent)
-            if before is None:
-                self._claims[agent] = self._claim(agent, rule, user)
-                continue
-            one = next(iter(before.values())) if isinstance(before, dict) else before
-            if rule < one.rule:
-                self._claims[agent] = self._claim(agent, rule, user)
-            elif rule == one.rule and isinstance(before, dict):
-                before.setdefault(user.id, Claim(agent, rule, user.ref))
-            elif rule == one.rule and one.user.id != user.id:
-                self._claims[agent] = {one.user.id: one, user.id: Claim(agent, rule, user.ref)}
+            before = claims[agent]
+            if before is None or rule < (decided := _rule(before)):
+                difference = self._differ.difference(self._roster.agents[agent], user)
+                claims[agent] = Claim(agent, rule, user.ref, difference)
+            elif rule == decided:
+                claims[agent] = _together(before, Claim(agent, rule, user.ref))
 
-    def _claim(self, agent: int, rule: int, user: User) -> Claim:
-        return Claim(agent, rule, user.ref, self._differ.difference(self._roster.agents[agent], user))
+    @property
+    def shown(self) -> AbstractSet[str]:
+        """The attributes of the mapping of which some user has shown a value, so that they are known to be readable."""
+        return set(self._differ.attributes) - self._unshown
 
     def settle(self, tenant: Tenant) -> Verdicts:
         """Hold agents and users to one another, one to one."""
-        doubles = _doubles(tenant.agents)
+        doubles = self._roster.doubles
         claimed, rivals = self._claimed()
         verdicts = Verdicts([], [], [], [], 0, claimed)
         unassigned, unsure = 0, False
-        for number, agent in enumerate(tenant.agents):
-            claim = self._claims.get(number)
-            claims = list(claim.values()) if isinstance(claim, dict) else [] if claim is None else [claim]
+        for number, (agent, claim) in enumerate(zip(tenant.agents, self._claims, strict=True)):
             if number in doubles:
-                verdicts.contested.append(_contested(agent, claims, doubles[number]))
+                verdicts.contested.append(_contested(agent, _each(claim), doubles[number]))
             elif agent.account_code is None:
                 unassigned += 1
-            elif not claims:
+            elif claim is None:
                 verdicts.unmatched.append(self._unmatched(number, agent))
                 unsure |= not self._roster.looked_for_whole(number)
-            elif len(claims) > 1:
-                verdicts.ambiguous.append(_ambiguous(agent, claims))
-            elif claims[0].user.id in rivals:
-                why = _rivals(tenant.agents, number, rivals[claims[0].user.id])
-                verdicts.contested.append(_contested(agent, claims, why))
+            elif isinstance(claim, dict):
+                verdicts.ambiguous.append(_ambiguous(agent, claim.values()))
+            elif claim.user.id in rivals:
+                why = _rivals(tenant.agents, number, rivals[claim.user.id])
+                verdicts.contested.append(_contested(agent, (claim,), why))
             else:
-                verdicts.matched.extend(claims)
+                verdicts.matched.append(claim)
         return replace(verdicts, unassigned=unassigned, unsure=unsure)
 
-    def _claimed(self) -> tuple[frozenset[str], Mapping[str, list[int]]]:
+    def _claimed(self) -> tuple[AbstractSet[str], Mapping[str, list[int]]]:
         """The ids of every claimed user, and the agents that claim one together with others.
 
         The candidates of an ambiguous agent count as claimed.
         """
-        first: dict[str, int] = {}
-        several: dict[str, list[int]] = {}
-        for each in self._claims.values():
-            for claim in each.values() if isinstance(each, dict) else (each,):
-                other = first.setdefault(claim.user.id, claim.agent)
-                if other != claim.agent:
-                    several.setdefault(claim.user.id, [other]).append(claim.agent)
-        return frozenset(first), several
+        users = [claim.user.id for held in self._claims for claim in _each(held)]
+        claimed = set(users)
+        rivals: dict[str, list[int]] = {}
+        if len(claimed) < len(users):
+            shared = {user for user, count in Counter(users).items() if count > 1}
+            for held in self._claims:
+                for claim in _each(held):
+                    if claim.user.id in shared:
+                        rivals.setdefault(claim.user.id, []).append(claim.agent)
+        return claimed, rivals
 
     def _unmatched(self, number: int, agent: Agent) -> Problem:
         pin = self._roster.pinned.get(number)
@@ -130,35 +146,37 @@ def _ref(agent: Agent) -> AgentRef:
     return AgentRef(agent.work_no, agent.account_code)
 
 
-def _doubles(agents: Collection[Agent]) -> Mapping[int, str]:
-    """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
-    doubles: dict[int, str] = {}
-    accounts = [agent.account_code for agent in agents if agent.account_code is not None]
-    if len({agent.work_no for agent in agents}) == len(agents) and len(set(accounts)) == len(accounts):
-        return doubles
-    for field in ("workNo", "accountCode"):
-        first: dict[int | str, int] = {}
-        for number, agent in enumerate(agents):
-            value = agent.work_no if field == "workNo" else agent.account_code
-            if value is None:
-                continue
-            other = first.setdefault(value, number)
-            if other != number:
-                why = f"several records of the source have {field} {value!r}"
-                doubles.setdefault(number, why)
-                doubles.setdefault(other, why)
-    return doubles
+def _each(claims: Claimed | None) -> Collection[Claim]:
+    """The claims of one agent: none, one, or one on each of the users that its rule found."""
+    if claims is None:
+        return ()
+    return (claims,) if isinstance(claims, Claim) else claims.values()
 
 
-def _ambiguous(agent: Agent, claims: list[Claim]) -> Problem:
-    why = f"{len(claims)} users fit"
-    names = tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
-    return Problem("ambiguous", why, agent=_ref(agent), users=names, rule=claims[0].rule)
+def _rule(claims: Claimed) -> int:
+    """The rule that decides for an agent."""
+    return claims.rule if isinstance(claims, Claim) else next(iter(claims.values())).rule
 
 
-def _contested(agent: Agent, claims: list[Claim], why: str) -> Problem:
-    names = tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
-    return Problem("contested", why, agent=_ref(agent), users=names, rule=claims[0].rule if claims else None)
+def _together(claims: Claimed, another: Claim) -> Claimed:
+    """Claims of one agent by one rule: several only where they are on several users."""
+    users = {claims.user.id: claims} if isinstance(claims, Claim) else claims
+    users.setdefault(another.user.id, another)
+    return users if len(users) > 1 else claims
+
+
+def _names(claims: Iterable[Claim]) -> tuple[str, ...]:
+    return tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
+
+
+def _ambiguous(agent: Agent, claims: Collection[Claim]) -> Problem:
+    rule = next(iter(claims)).rule
+    return Problem("ambiguous", f"{len(claims)} users fit", agent=_ref(agent), users=_names(claims), rule=rule)
+
+
+def _contested(agent: Agent, claims: Collection[Claim], why: str) -> Problem:
+    rule = next((claim.rule for claim in claims), None)
+    return Problem("contested", why, agent=_ref(agent), users=_names(claims), rule=rule)
 
 
 def _rivals(agents: list[Agent], number: int, rivals: list[int]) -> str:

@@ -83,6 +83,8 @@ class Differ:
                 missing.setdefault(field, []).append(rule.name)
             if not rule.value.missing(tenant):
                 self._wanted.append(_Wanted(rule, self._infos[rule.name], rule.value.bind(tenant)))
+        self.attributes = [rule.name for rule in mapping.attributes]
+        self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self.problems += [
             Problem("tenant", f"the tenant has no {field}, so nothing is planned for {', '.join(names)}")
             for field, names in sorted(missing.items())
@@ -92,10 +94,11 @@ class Differ:
         """Compare; an entry that already says everything costs no object."""
         changes: list[AttributeChange] = []
         faults: list[Problem] = []
-        for wanted in self._wanted:
-            value = wanted.render(agent)
-            held = user.values.get(wanted.rule.name, ())
-            if value is not None and len(held) == 1 and held[0] == value:
+        values = user.values
+        for name, render, wanted in self._columns:
+            value = render(agent)
+            held = values.get(name, ())
+            if held == (value,):
                 continue
             if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
                 continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from operator import attrgetter
 
-from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User, Value
+from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Pin
@@ -16,26 +17,63 @@ NOBODY = ""
 """The id of no user: where an agent's pin leads that names another seat than the agent has."""
 
 
+class _Index:
+    """The numbers of agents under what one rule looks for; nearly every key has one number, which needs no list."""
+
+    __slots__ = ("attribute", "first", "key", "others", "render", "rule")
+
+    def __init__(self, rule: int, attribute: str, compared: Equality, render: Render = lambda agent: None) -> None:
+        self.rule = rule
+        self.attribute = attribute
+        self.render = render
+        self.key = equality.keys_of(compared)
+        self.first: dict[Hashable, int] = {}
+        self.others: dict[Hashable, list[int]] = {}
+
+    def put(self, number: int, held: Held) -> None:
+        """Let this agent be found by a value."""
+        value = equality.plain(held)
+        key = self.key(value)
+        if key == value:
+            key = value  # nearly always a string that the agent has, which need not be there twice
+        if self.first.setdefault(key, number) != number:
+            self.others.setdefault(key, []).append(number)
+
+    def agents(self, held: Held) -> Collection[int]:
+        """Who is looking for this value."""
+        key = self.key(equality.plain(held))
+        number = self.first.get(key)
+        if number is None:
+            return ()
+        return (number, *self.others[key]) if key in self.others else (number,)
+
+
 class Roster:
-    """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin."""
+    """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin.
+
+    `doubles`: agents that share a workNo or an accountCode with another record, by number, each with what it shares.
+    """
 
     def __init__(self, tenant: Tenant, mapping: Mapping, pins: Iterable[Pin], description: Description) -> None:
         self.agents = tenant.agents
-        self._renders: list[Render] = [rule.agent.bind(tenant) for rule in mapping.match]
-        self._attributes = [rule.directory for rule in mapping.match]
-        self._stride = len(self._renders) + 1
+        self.doubles = _doubles(tenant.agents)
         self.pinned = _pinned(tenant.agents, pins, description)
-        names = dict.fromkeys([key[0] for key in self.pinned.values()] + self._attributes)
-        self._indexes = [(name, _Index(_rule(description, name))) for name in names]
-        by_name = dict(self._indexes)
-        for number, (attribute, name) in self.pinned.items():
-            by_name[attribute].put(name, number * self._stride + PIN)
-        for rule, (attribute, render) in enumerate(zip(self._attributes, self._renders, strict=True), start=1):
-            index = by_name[attribute]
-            for number, agent in self._searching():
-                value = render(agent)
+        self._rules = [
+            _Index(number, rule.directory, _equality(description, rule.directory), rule.agent.bind(tenant))
+            for number, rule in enumerate(mapping.match, start=1)
+        ]
+        self._pins = {name: _Index(PIN, name, _equality(description, name)) for name in (ID, NAME)}
+        for number, (name, user) in self.pinned.items():
+            self._pins[name].put(number, user)
+        self._sought = len(self.pinned)
+        for number, agent in self._searching():
+            sought = False
+            for rule in self._rules:
+                value = rule.render(agent)
                 if value is not None:
-                    index.put(equality.plain(value), number * self._stride + rule)
+                    rule.put(number, value)
+                    sought = True
+            self._sought += sought
 
     def _searching(self) -> Iterator[tuple[int, Agent]]:
         """The agents that the rules are for."""
@@ -48,70 +86,50 @@ class Roster:
 
     def tried(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
-        for render, attribute in zip(self._renders, self._attributes, strict=True):
-            value = render(agent)
+        for rule in self._rules:
+            value = rule.render(agent)
             if isinstance(value, str):
-                yield attribute, value
+                yield rule.attribute, value
 
     def looked_for_whole(self, number: int) -> bool:
         """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
-        return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._renders)
+        return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._rules)
 
-    def keys(self) -> Iterator[Key]:
-        """Everything that users are to be looked up by, each key once for each agent."""
+    def keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
+        """What users are to be looked up by: the pins, then for every agent what the first rule looks for, and so on.
+
+        `found(agent, rule)`: whether an earlier rule has found the agent a user by now, so that this one cannot matter.
+        """
         yield from self.pinned.values()
-        for _, agent in self._searching():
-            yield from self.tried(agent)
+        for rule in self._rules:
+            for number, agent in self._searching():
+                if not found(number, rule.rule):
+                    value = rule.render(agent)
+                    if isinstance(value, str):
+                        yield rule.attribute, value
 
     def __len__(self) -> int:
-        """How many different keys there are."""
-        return sum(len(index) for _, index in self._indexes)
+        """How many agents are to be looked up."""
+        return self._sought
 
     def finds(self, user: User) -> list[tuple[int, int]]:
         """The (agent, rule) pairs whose key this user holds, compared by the attribute's own equality rule."""
         found = []
-        for attribute, index in self._indexes:
-            if attribute in user.values:
-                held: Iterable[Held] = user.values[attribute]
-            elif attribute in _REFERENCES:
-                held = (user.id if attribute == ID else user.name,)
-            else:
-                continue
-            for value in held:
-                code = index.first(value)
-                if code is not None:
-                    found.append(divmod(code, self._stride))
-                    found += [divmod(other, self._stride) for other in index.others(value)]
+        for rule in self._rules:
+            for held in user.values.get(rule.attribute, ()):
+                key = rule.key(held.reveal() if isinstance(held, Secret) else held)
+                number = rule.first.get(key)
+                if number is not None:  # nearly every user is asked after twice or more, so without a call
+                    found.append((number, rule.rule))
+                    if rule.others:
+                        found += [(other, rule.rule) for other in rule.others.get(key, ())]
+        if self.pinned:
+            found += [(number, PIN) for number in self._pins[ID].agents(user.id)]
+            found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
         return found
 
 
-_REFERENCES = frozenset({ID, NAME})
-
-
-class _Index:
-    """Numbers under values, by an equality rule; nearly every value has one number, which then needs no list."""
-
-    def __init__(self, rule: Equality) -> None:
-        self._key = equality.keys_of(rule)
-        self._first: dict[Hashable, int] = {}
-        self._others: dict[Hashable, list[int]] = {}
-
-    def put(self, value: Value, code: int) -> None:
-        key = self._key(value)
-        if self._first.setdefault(key, code) != code:
-            self._others.setdefault(key, []).append(code)
-
-    def first(self, value: Held) -> int | None:
-        return self._first.get(self._key(value.reveal() if isinstance(value, Secret) else value))
-
-    def others(self, value: Held) -> Iterable[int]:
-        return self._others.get(self._key(equality.plain(value)), ()) if self._others else ()
-
-    def __len__(self) -> int:
-        return len(self._first)
-
-
-def _rule(description: Description, attribute: str) -> Equality:
+def _equality(description: Description, attribute: str) -> Equality:
     if attribute == ID:
         return Equality.CASE_IGNORE
     return description.names if attribute == NAME else description.attributes[attribute].equality
@@ -138,3 +156,20 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Descripti
             named = description.names is not Equality.DN or "=" in pin.user
             pinned[number] = (NAME if named else ID, pin.user)
     return pinned
+
+
+def _doubles(agents: Collection[Agent]) -> dict[int, str]:
+    """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
+    doubles: dict[int, str] = {}
+    for field, of in (("workNo", attrgetter("work_no")), ("accountCode", attrgetter("account_code"))):
+        values = [value for value in map(of, agents) if value is not None]
+        if len(set(values)) == len(values):
+            continue
+        first: dict[Hashable, int] = {}
+        for number, value in enumerate(map(of, agents)):
+            other = first.setdefault(value, number)
+            if other != number and value is not None:
+                why = f"several records of the source have {field} {value!r}"
+                doubles.setdefault(number, why)
+                doubles.setdefault(other, why)
+    return doubles

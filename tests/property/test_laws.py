@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from worlds import BASE, CANARY, World, later, worlds
+from worlds import BASE, CANARY, FILTER, World, later, worlds
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
@@ -100,6 +100,24 @@ def test_2_each_user_that_is_written_is_claimed_by_one_agent_and_each_agent_has_
     assert len(set(agents)) == len(agents)
     spared = {agent.account_code for agent in agents} & world.never.account_codes
     assert not spared
+
+
+class OneByOne(MemoryDirectory):
+    """Looks one key up after the other, as a server does, so that what has been found decides what else is asked."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        for key in keys:
+            yield from super().find([key])
+
+
+@law
+@given(worlds())
+def test_looking_up_rule_after_rule_finds_out_the_same_as_reading_everybody(world: World) -> None:
+    world.connect = lambda view: OneByOne(world.store, view, base=BASE, filter=FILTER)
+    with world.parts() as parts:
+        read, looked_up = draw(replace(parts, read="scan")), draw(replace(parts, read="find"))
+    assert looked_up.digest == read.digest
+    assert replace(looked_up, id="", created="") == replace(read, id="", created="")
 
 
 @law

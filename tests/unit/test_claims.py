@@ -123,3 +123,24 @@ def test_a_thousand_agents_on_one_user_are_a_thousand_short_lines() -> None:
     verdicts = Case(agents, [crowded]).settle()
     assert len(verdicts.contested) == 1000
     assert all("and 989 more" in problem.why for problem in verdicts.contested)
+
+
+def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> None:
+    agents = [Agent(1, "ann", "7-00"), Agent(2, "bob", "8"), Agent(3), Agent(4, "dan"), Agent(5, "eve", "9")]
+    tenant = Tenant(agents)
+    roster = Roster(tenant, MAPPING, [Pin(account_code="eve", user="id-ann")], DESCRIPTION)
+    claims = Claims(roster, Differ(tenant, MAPPING, DESCRIPTION))
+    assert len(roster) == 4
+    asked = []
+    for attribute, value in claims.wanted():
+        asked.append((attribute, value))
+        if (attribute, value) == ("uid", "ann"):
+            claims.add(user("ann"))
+        if (attribute, value) == ("mail", "bob@example.org"):
+            claims.add(user("x", mail="bob@example.org", telephoneNumber="700"))
+    assert asked == [
+        ("@id", "id-ann"),
+        ("uid", "ann"), ("uid", "bob"), ("uid", "dan"),
+        ("mail", "bob@example.org"), ("mail", "dan@example.org"),
+    ]  # fmt: skip
+    assert claims.found() == 3, "ann, bob, and eve, who is pinned to ann"

@@ -82,3 +82,19 @@ def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
     assert told.how == ["scan", "find", "find"]
     assert directory.scanned == 50_001
     assert directory.found == 30_000
+
+
+@pytest.mark.parametrize(
+    ("share", "how", "scanned"),
+    [(0.0, ["scan", "find"], 2_500), (0.1, ["scan", "find"], 2_500), (0.5, ["scan"], 9_000), (1.0, ["scan"], 9_000)],
+)
+def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
+    share: float, how: list[str], scanned: int
+) -> None:
+    directory, told = Counted(9_000, None), Told()
+    asking = Lookup(directory, "auto", told)
+    list(asking.users([("uid", "x")] * 4_000, 4_000, lambda: int(directory.scanned * share)))
+    assert told.how == how
+    assert directory.scanned == scanned
+    list(asking.users([("uid", "x")] * 3_000, 3_000))
+    assert told.how[-1] == "find", "what was seen of the size serves the next"
