@@ -19,10 +19,10 @@ from connector.directories.known_schema import known_schema
 from connector.directories.ldif_format import edited
 from connector.directories.ldif_passage import ENTRY_UUID, Passage, Passed
 from connector.directories.replacement import ChangedError, Replacement
-from connector.directories.scope import Entry, Scope, name_of
+from connector.directories.scope import Entry, Scope
 from connector.errors import ConnectorError, DeniedError, IncompleteRead, UnreachableError
 from connector.model import Change, Description, Outcome, Result, View
-from connector.reconcile.equality import Rdn
+from connector.reconcile.equality import Rdn, rdns
 from connector.settings.job import LdifDirectory as LdifSettings
 
 ATTEMPTS: Final = 3
@@ -193,6 +193,6 @@ def _failed(batch: list[Change], why: str) -> list[Outcome]:
 
 def _rdns(name: str) -> tuple[Rdn, ...] | None:
     try:
-        return name_of(name)
+        return rdns(name)
     except ValueError:
         return None

@@ -11,7 +11,8 @@ from typing import BinaryIO, Final
 from msgspec import Struct
 
 from connector.directories.ldif_format import Block, Format, Record
-from connector.directories.scope import Entry, name_of, normalised
+from connector.directories.scope import Entry, normalised
+from connector.reconcile.equality import rdns
 
 ENTRY_UUID: Final = "entryuuid"
 
@@ -75,7 +76,7 @@ class Passage:
             if key is not None:
                 values.setdefault(key, []).append(self.format.value(record.block, attribute))
         try:
-            name = name_of(record.dn)
+            name = rdns(record.dn)
         except ValueError as fault:
             raise self.format.error(record.line, f"not a distinguished name: {fault}") from None
         uuid = values.get(ENTRY_UUID)

@@ -12,8 +12,9 @@ from connector.directories.changing import ConflictError, Edit, ForbiddenError, 
 from connector.directories.entries import EntryReader
 from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
-from connector.directories.scope import Entry, Scope, name_of
+from connector.directories.scope import Entry, Scope
 from connector.model import Change, Description, Outcome, Result, Value, View
+from connector.reconcile.equality import rdns
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 """id → (DN, values by attribute)."""
@@ -44,7 +45,7 @@ class MemoryStore:
 
     def _entry(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> Entry:
         stored = {self.schema.key(name): [octets(value) for value in some] for name, some in values.items() if some}
-        return Entry(id_, dn, name_of(dn), stored)
+        return Entry(id_, dn, rdns(dn), stored)
 
     def put(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> None:
         """Set an entry whole, as another program would."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from functools import cached_property, lru_cache
-from typing import Final
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -29,16 +28,6 @@ class Entry(Struct, frozen=True):
     def ref(self) -> UserRef:
         """The entry's user."""
         return UserRef(self.id, self.name)
-
-
-_PLAIN_DN: Final = re.compile(r'([A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*),(.*)', re.DOTALL)
-_above = lru_cache(maxsize=4096)(rdns)
-
-
-def name_of(dn: str) -> tuple[Rdn, ...]:
-    """`equality.rdns`, remembering what stands above an entry, for most entries share it. Raises ValueError."""
-    match = _PLAIN_DN.fullmatch(dn)
-    return rdns(dn) if match is None else rdns(match.group(1)) + _above(match.group(2))
 
 
 def normalised(name: tuple[Rdn, ...]) -> str:

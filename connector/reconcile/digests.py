@@ -8,7 +8,7 @@ is in it by its keyed fingerprint only, so that a digest says nothing about a pa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,8 +17,6 @@ from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Probl
 
 UNKEYED: Final = "unkeyed"
 """Stands for the fingerprint of a secret that is set where no key is known: every such secret looks the same."""
-
-Canonical = str | bytes | int | None | Sequence["Canonical"]
 
 
 def is_secret(each: AttributeChange) -> bool:
@@ -36,7 +34,7 @@ def secret_fingerprint(each: AttributeChange) -> str:
 
 def lossless(value: Value) -> Value:
     """The value as UTF-8 can carry it: a text that was decoded from octets which are no UTF-8 is those octets again."""
-    if isinstance(value, bytes):
+    if isinstance(value, bytes) or value.isascii():
         return value
     try:
         value.encode()
@@ -47,14 +45,14 @@ def lossless(value: Value) -> Value:
 
 def readable(text: str) -> str:
     """A name or a sentence as UTF-8 can carry it, with U+FFFD for what is no character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def digest_of_change(change: Change) -> str:
     """`sha256:` and 64 hexadecimal digits, over user, agent, rule, and every attribute's old and new values."""
-    attributes = sorted((_attribute(each) for each in change.attributes), key=_encoded)
-    user = (readable(change.user.id), readable(change.user.name))
-    return _digest(("change/1", user, _agent(change.agent), change.rule, attributes))
+    user = _list(map(_text, (readable(change.user.id), readable(change.user.name))))
+    attributes = _list(sorted(map(_attribute, change.attributes)))
+    return _digest((_text("change/1"), user, _agent(change.agent), _number(change.rule), attributes))
 
 
 def digest_of_values(each: AttributeChange) -> str:
@@ -67,47 +65,76 @@ def digest_of_plan(plan: Plan) -> str:
 
     Each change is in it by the change's own `digest`, which is taken as it stands.
     """
-    summary = [(name, getattr(plan.summary, name)) for name in sorted(plan.summary.__struct_fields__)]
-    changes = sorted(change.digest for change in plan.changes)
-    problems = sorted((_problem(problem) for problem in plan.problems), key=_encoded)
-    refusals = sorted((_refusal(refusal) for refusal in plan.refusals), key=_encoded)
-    cautions = sorted(readable(caution) for caution in plan.cautions)
-    return _digest(("plan/1", readable(plan.job), summary, changes, problems, refusals, cautions))
+    names = sorted(plan.summary.__struct_fields__)
+    summary = _list(_list((_text(name), _number(getattr(plan.summary, name)))) for name in names)
+    changes = _list(map(_text, sorted(change.digest for change in plan.changes)))
+    problems = _list(sorted(map(_problem, plan.problems)))
+    refusals = _list(sorted(map(_refusal, plan.refusals)))
+    cautions = _list(map(_text, sorted(map(readable, plan.cautions))))
+    return _digest((_text("plan/1"), _text(readable(plan.job)), summary, changes, problems, refusals, cautions))
 
 
-def _attribute(each: AttributeChange) -> Canonical:
+def _attribute(each: AttributeChange) -> bytes:
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
-        return (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))
-    return (each.name, "plain", _values(each.old), _values(each.new))
+        said = (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))
+        return _list(map(_text, said))
+    return _list((_text(each.name), _text("plain"), _values(each.old), _values(each.new)))
 
 
-def _values(values: tuple[Held, ...]) -> Canonical:
+def _values(values: tuple[Held, ...]) -> bytes:
     """Values are a set in a directory, which returns them in any order."""
-    return sorted((lossless(value) for value in values if not isinstance(value, Secret)), key=_encoded)
+    return _list(sorted(_value(lossless(value)) for value in values if not isinstance(value, Secret)))
 
 
-def _agent(agent: AgentRef | None) -> Canonical:
+def _agent(agent: AgentRef | None) -> bytes:
     if agent is None:
-        return None
-    return (agent.work_no, None if agent.account_code is None else readable(agent.account_code))
+        return _NONE
+    account = _NONE if agent.account_code is None else _text(readable(agent.account_code))
+    return _list((_number(agent.work_no), account))
 
 
-def _problem(problem: Problem) -> Canonical:
-    users = sorted(readable(user) for user in problem.users)
-    return (
-        problem.kind,
-        readable(problem.why),
-        _agent(problem.agent),
-        users,
-        problem.rule,
-        problem.attribute,
-        problem.record,
+def _problem(problem: Problem) -> bytes:
+    return _list(
+        (
+            _text(problem.kind),
+            _text(readable(problem.why)),
+            _agent(problem.agent),
+            _list(map(_text, sorted(map(readable, problem.users)))),
+            _number(problem.rule),
+            _NONE if problem.attribute is None else _text(problem.attribute),
+            _number(problem.record),
+        )
     )
 
 
-def _refusal(refusal: Refusal) -> Canonical:
-    return (refusal.limit, refusal.allowed, refusal.planned, readable(refusal.why))
+def _refusal(refusal: Refusal) -> bytes:
+    numbers = map(_number, (refusal.allowed, refusal.planned))
+    return _list((_text(refusal.limit), *numbers, _text(readable(refusal.why))))
+
+
+# ---------------------------------------------------------------- one spelling for one value
+#
+# Every string and every octet string is led by its length, so that no two values run into each other.
+
+_NONE: Final = b"n"
+
+
+def _value(value: Value) -> bytes:
+    return b"b%d:%b" % (len(value), value) if isinstance(value, bytes) else _text(value)
+
+
+def _text(text: str) -> bytes:
+    octets = text.encode() if text.isascii() else _octets(text)
+    return b"t%d:%b" % (len(octets), octets)
+
+
+def _number(number: int | None) -> bytes:
+    return _NONE if number is None else b"i%d;" % number
+
+
+def _list(encoded: Iterable[bytes]) -> bytes:
+    return b"l%b;" % b"".join(encoded)
 
 
 def _octets(text: str) -> bytes:
@@ -117,19 +144,5 @@ def _octets(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _encoded(value: Canonical) -> bytes:
-    """One spelling for one value: every string is led by its length, so that no two values run into each other."""
-    if value is None:
-        return b"n"
-    if isinstance(value, bytes):
-        return b"b%d:%b" % (len(value), value)
-    if isinstance(value, str):
-        octets = _octets(value)
-        return b"t%d:%b" % (len(octets), octets)
-    if isinstance(value, int):
-        return b"i%d;" % value
-    return b"l%b;" % b"".join(_encoded(each) for each in value)
-
-
-def _digest(value: Canonical) -> str:
-    return "sha256:" + hashlib.sha256(_encoded(value)).hexdigest()
+def _digest(parts: Iterable[bytes]) -> str:
+    return "sha256:" + hashlib.sha256(_list(parts)).hexdigest()

@@ -33,6 +33,8 @@ def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bo
 
 def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
+    if some == others:
+        return ()
     without = {key(rule, plain(value)) for value in others}
     return tuple(value for value in some if key(rule, plain(value)) not in without)
 
@@ -141,11 +143,24 @@ def _dn(value: Value) -> Hashable:
 Rdn = frozenset[tuple[str, Hashable]]
 
 
+_PLAIN_RDN = re.compile(r'[^\\",+;]*')
+
+
 def rdns(name: str) -> tuple[Rdn, ...]:
     """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
+    first, comma, above = name.partition(",")
+    if comma and _PLAIN_RDN.fullmatch(first) and above.strip():
+        return (frozenset((_attribute(first),)), *_above(above))
+    return _rdns(name)
+
+
+def _rdns(name: str) -> tuple[Rdn, ...]:
     if not name.strip():
         return ()
     return tuple(frozenset(_attribute(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))
+
+
+_above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
 
 
 def below(name: str, base: str) -> bool:
@@ -179,6 +194,7 @@ def _split(text: str, separators: str) -> list[str]:
 
 
 _ESCAPED = re.compile(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
+_TYPE = re.compile(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+")
 _TYPES: Final = {
     "2.5.4.3": "cn", "commonname": "cn", "2.5.4.11": "ou", "organizationalunitname": "ou", "2.5.4.10": "o",
     "organizationname": "o", "2.5.4.6": "c", "countryname": "c", "2.5.4.7": "l", "localityname": "l", "2.5.4.8": "st",
@@ -190,7 +206,7 @@ _TYPES: Final = {
 def _attribute(text: str) -> tuple[str, Hashable]:
     kind, equals, raw = text.partition("=")
     kind = kind.strip().lower().removeprefix("oid.")
-    if not equals or not re.fullmatch(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+", kind):
+    if not equals or not _TYPE.fullmatch(kind):
         raise ValueError(f"{text!r} is no attribute=value")
     kind = _TYPES.get(kind, kind)
     raw = raw.lstrip(" ")

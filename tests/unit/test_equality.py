@@ -84,6 +84,23 @@ def test_an_entry_is_below_its_base_and_no_other() -> None:
     assert equality.below("uid=a", "")
 
 
+RDNS = ["uid=a", "CN = b ", "x", "ou=P\\,q", 'o="r,s"', "c=d+cn=e", "dc=#04", " ", "="]
+
+
+@given(st.lists(st.sampled_from(RDNS), max_size=4), st.sampled_from([",", ";", " , ", "+"]))
+def test_a_name_is_the_same_whether_its_upper_part_was_met_before_or_not(parts: list[str], separator: str) -> None:
+    name = separator.join(parts)
+    for _ in range(2):
+        assert equality.key(Equality.DN, name) == _whole(name)
+
+
+def _whole(name: str) -> object:
+    try:
+        return equality._rdns(name)
+    except ValueError:
+        return ("no DN", name)
+
+
 def test_the_attributes_that_name_an_entry() -> None:
     assert equality.naming("UID=a+cn=b,dc=x") == {"uid", "cn"}
     assert equality.naming("no DN at all") == frozenset()
