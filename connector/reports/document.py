@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
 from connector.reconcile.digests import UNKEYED, is_secret, lossless, readable, secret_fingerprint
 from connector.reports.values import is_visible
@@ -47,7 +49,7 @@ def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
 
 
 def _json(value: Object | str) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # 0: one line, with spaces in it
     if text.isascii() and text.isprintable():
         return text
     # outside of strings a JSON text is made of visible characters alone, so that this touches strings only
@@ -72,10 +74,11 @@ def _change(change: Change) -> Object:
 
 
 def _attribute(each: AttributeChange) -> Object:
+    name = readable(each.name)
     if not is_secret(each):
-        return {"name": each.name, "old": _values(each.old), "new": _values(each.new)}
+        return {"name": name, "old": _values(each.old), "new": _values(each.new)}
     fingerprint = secret_fingerprint(each)
-    said: Object = {"name": each.name, "secret": "set" if fingerprint else "clear"}
+    said: Object = {"name": name, "secret": "set" if fingerprint else "clear"}
     if fingerprint not in ("", UNKEYED):
         said["fingerprint"] = readable(fingerprint)
     return said
@@ -89,14 +92,14 @@ def _values(values: tuple[Held, ...]) -> list[str | Object]:
 
 def _problem(problem: Problem) -> Object:
     said: Object = {
-        "kind": problem.kind,
+        "kind": readable(problem.kind),
         "agent": _agent(problem.agent),
         "users": [readable(user) for user in problem.users],
         "rule": problem.rule,
         "why": readable(problem.why),
     }
     if problem.attribute is not None:
-        said["attribute"] = problem.attribute
+        said["attribute"] = readable(problem.attribute)
     if problem.record is not None:
         said["record"] = problem.record
     return said
@@ -104,7 +107,7 @@ def _problem(problem: Problem) -> Object:
 
 def _refusal(refusal: Refusal) -> Object:
     return {
-        "limit": refusal.limit,
+        "limit": readable(refusal.limit),
         "allowed": refusal.allowed,
         "planned": refusal.planned,
         "why": readable(refusal.why),

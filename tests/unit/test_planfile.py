@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
-from report_samples import CANARY, outcome_lists, outcomes, plans, sample, user
+from report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.planfile import load, save, write_out
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.reports.document import render
+from connector.reports.document import _json, render
 from connector.reports.document_reader import parse
+from connector.reports.values import is_visible
 
 Document = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,19 @@ def test_any_plan_comes_back_from_its_document(plan: Plan, results: list[Outcome
     document = "".join(render(plan, results))
     assert parse(document.encode()) == without_values(plan)
     assert "".join(render(parse(document.encode()), results)) == document
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(text, anything, max_size=4))
+def test_a_line_of_the_document_is_spelt_as_python_spells_json(item: dict[str, Any]) -> None:
+    spelt = json.dumps(item, ensure_ascii=False)
+    assert _json(item) == "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in spelt)
 
 
 def test_the_document_has_the_shape_that_is_promised() -> None:
