@@ -17,13 +17,16 @@ TRIED = 0.25
 
 
 class Lookup:
-    """One run's questions to a directory; what one of them shows of its size serves the next."""
+    """One run's questions to a directory; what one of them shows of its size serves the next.
 
-    def __init__(self, reader: Reader, read: Read, watch: Watch) -> None:
+    `at_least`: so many users it has, as far as is known; to begin with, from earlier runs.
+    """
+
+    def __init__(self, reader: Reader, read: Read, watch: Watch, at_least: int = 0) -> None:
         self._reader = reader
         self._read = read
         self._watch = watch
-        self._at_least = 0
+        self.at_least = at_least
 
     def users(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None = None) -> Iterator[User]:
         """Every user that may hold one of the keys, at least once; others too where the directory is read whole.
@@ -39,8 +42,8 @@ class Lookup:
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
             return self._ask(how, keys, wanted, f"a directory of about {size} users")
-        if wanted <= max(FEW, self._at_least * SCAN_SHARE):
-            return self._ask("find", keys, wanted, f"few, for a directory of probably {self._at_least} users or more")
+        if wanted <= max(FEW, self.at_least * SCAN_SHARE):
+            return self._ask("find", keys, wanted, f"few, for a directory of probably {self.at_least} users or more")
         return self._either(keys, wanted, found)
 
     def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
@@ -65,9 +68,9 @@ class Lookup:
             if number > most:
                 break
         else:
-            self._at_least = max(self._at_least, number)
+            self.at_least = max(self.at_least, number)
             return
-        self._at_least = max(self._at_least, most)  # leaving the loop has let go of the scan
+        self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
         yield from self._ask("find", keys, wanted, why)
 
     def answers(self, questions: list[Question]) -> Iterator[tuple[Question, Holds]]:

@@ -198,7 +198,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     differ = Differ(tenant, parts.mapping, description)
     roster = Roster(tenant, parts.mapping, parts.pins, description)
     claims = Claims(roster, differ)
-    directory = Lookup(parts.reader, parts.read, parts.watch)
+    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
     for user in directory.users(claims.wanted(), len(roster), claims.found):
         claims.add(user)
     verdicts = claims.settle(tenant)
@@ -222,6 +222,8 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
         about=parts.about(description),
     )
     sure = not (draft.unsure or only)
+    if directory.at_least > memory.users():
+        memory.note_users(directory.at_least)
     return Drawn(plan, frozenset(ref.id for ref, _ in draft.stale) if sure else None, draft.confirmed)
 
 

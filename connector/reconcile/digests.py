@@ -57,7 +57,7 @@ def digest_of_change(change: Change) -> str:
 
 def digest_of_values(each: AttributeChange) -> str:
     """`sha256:` and 64 hexadecimal digits, over the new values alone: of a secret, over its fingerprint."""
-    return _digest(("values/1", _attribute(replace(each, old=(), seen=True))))
+    return _digest((_text("values/1"), _attribute(replace(each, old=(), seen=True))))
 
 
 def digest_of_plan(plan: Plan) -> str:

@@ -55,13 +55,13 @@ class DirectoryMemory:
         found = self._database.rows(query, self._job, self._directory)
         return found[0][0] if found else None
 
-    def users(self) -> int | None:
-        """How many users the directory was seen to have, when it was last read whole or in part."""
+    def users(self) -> int:
+        """So many users the directory has been seen to have at least; 0 where that was never found out."""
         found = self._database.rows("select users from directories where identity = ?", self._directory)
-        return found[0][0] if found else None
+        return int(found[0][0]) if found else 0
 
     def note_users(self, users: int) -> None:
-        """Keep how many users the directory has."""
+        """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
             transaction.execute(
                 "insert into directories (identity, users) values (?, ?) "
