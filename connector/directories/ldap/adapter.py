@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from itertools import chain
 
 from connector.directories.changing import octets
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.searches import Realm, lookups
-from connector.directories.ldap.session import Flight, Operation
+from connector.directories.ldap.session import Operation
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
+from connector.directories.ldap.writing import Queue, Writer, skipped
 from connector.errors import IncompleteRead
-from connector.model import ID, Change, Description, Holds, Key, Outcome, Question, Result, Secret, User, UserRef, View
+from connector.model import ID, Change, Description, Holds, Key, Outcome, Question, Secret, User, UserRef, View
 from connector.settings.job import LdapDirectory as Settings
 
 _HOLDS = {
@@ -24,8 +24,6 @@ _HOLDS = {
     results.COMPARE_FALSE: Holds.OTHER,
     results.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
 }
-_EARLY = 8
-"""So many changes are sent off while the next are still made into requests: the server need not wait for a window."""
 
 
 class LdapReader:
@@ -135,102 +133,11 @@ class LdapDirectory(LdapReader):
     """An LDAP server, for reading and writing."""
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-        """Modifications, as many in flight as the job's window, and never two of one entry.
-
-        Measured: of two modifications of one entry in flight, the later was applied first in one case of ninety.
-        """
-        queue = _Queue(changes)
+        """Modifications, as many in flight as the job's window, and never two of one entry."""
+        queue = Queue(changes)
         try:
-            flight: Flight[Change] = Flight(self._wire)
-            modifier = self._modifier
+            writer = Writer(self._wire, self._modifier, self._settings.window, self._realm.covers, self.read)
         except IncompleteRead as fault:
-            yield from _skipped(queue, fault)
+            yield from skipped(queue, fault)
             return
-        try:
-            while True:
-                unsent = queue.take(self._settings.window - len(flight), flight.flying)
-                if not unsent and not flight:
-                    return
-                settled: list[Outcome] = []
-                try:
-                    settled += self._send(unsent, flight)
-                    unsent = []
-                    if flight:
-                        settled += [modifier.outcome(change, answer) for change, answer in flight.responses()]
-                except IncompleteRead as fault:
-                    yield from (*settled, *_unanswered(flight.flying, fault))
-                    yield from _skipped(chain(unsent, queue), fault)
-                    return
-                yield from settled
-        finally:
-            flight.close()
-
-    def _send(self, batch: Sequence[Change], flight: Flight[Change]) -> list[Outcome]:
-        """Send these changes; the outcomes of those that need not, or must not, be sent."""
-        modifier = self._modifier
-        settled = []
-        differences = {} if modifier.dialect.assertions else self._differences(batch)
-        for change in batch:
-            try:
-                request = modifier.request(change)
-            except ForbiddenError as fault:
-                settled.append(Outcome(change.user, Result.FAILED, str(fault)))
-                continue
-            why = differences.get(change.user.id)
-            if not self._realm.covers(change.user.name):
-                why = "the entry is not below the base"
-            if why is not None:
-                settled.append(Outcome(change.user, Result.CONFLICT, why))
-            elif request is None:
-                settled.append(Outcome(change.user, Result.UNCHANGED, "there is nothing to change"))
-            else:
-                flight.send(Operation(change, request, modifier.controls(change)))
-                if len(flight) % _EARLY == 0:
-                    self._wire.flush()
-        return settled
-
-    def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
-        """Where there are no assertions: what is different, by user, in entries read again just before the write."""
-        now = {user.id: user for user in self.read(change.user for change in batch)}
-        found = ((change.user.id, self._modifier.differs(change, now.get(change.user.id))) for change in batch)
-        return {id_: why for id_, why in found if why is not None}
-
-
-class _Queue:
-    """Changes still to be sent, taken from their iterable no sooner than there is room for them."""
-
-    def __init__(self, changes: Iterable[Change]) -> None:
-        self._changes = iter(changes)
-        self._held: Change | None = None
-
-    def take(self, room: int, flying: Iterable[Change]) -> list[Change]:
-        """The next ones, up to the first whose entry has a change in flight already; that one waits, with the rest."""
-        busy = {key for change in flying for key in _entry(change)}
-        taken: list[Change] = []
-        while len(taken) < room and (change := next(self, None)) is not None:
-            if busy.intersection(_entry(change)):
-                self._held = change
-                break
-            busy.update(_entry(change))
-            taken.append(change)
-        return taken
-
-    def __iter__(self) -> Iterator[Change]:
-        return self
-
-    def __next__(self) -> Change:
-        held, self._held = self._held, None
-        return next(self._changes) if held is None else held
-
-
-def _entry(change: Change) -> tuple[str, str]:
-    return change.user.id, change.user.name.casefold()
-
-
-def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:
-    why = f"no answer: it may have been written ({fault})"
-    return [Outcome(change.user, Result.FAILED, why) for change in changes]
-
-
-def _skipped(changes: Iterable[Change], fault: IncompleteRead) -> Iterator[Outcome]:
-    return (Outcome(change.user, Result.SKIPPED, f"not sent ({fault})") for change in changes)
+        yield from writer.write(queue)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
 
 from msgspec import Struct
 
 from connector.directories.changing import OBJECT_CLASS, octets
-from connector.directories.filters import And, Equal, Filter, Not, Present, Substrings
+from connector.directories.filters import Equal, Filter, Not, Present, Substrings
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
@@ -24,7 +25,7 @@ class ForbiddenError(Exception):
     """A change that cannot be written here without touching what is not ours; the message says why."""
 
 
-class Modifier(Struct, frozen=True):
+class Modifier(Struct, frozen=True, dict=True):
     """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
 
     dialect: Dialect
@@ -41,7 +42,11 @@ class Modifier(Struct, frozen=True):
         """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw."""
         if not self.dialect.assertions:
             return ()
-        return (requests.assertion(And((self.is_user(change.user.id), self.filter, *self._beliefs(change)))),)
+        return (requests.assertion(self.is_user(change.user.id), self._encoded_filter, *self._beliefs(change)),)
+
+    @cached_property
+    def _encoded_filter(self) -> bytes:
+        return requests.encode_filter(self.filter)
 
     def is_user(self, id_: str) -> Filter:
         """Whether an entry is this user."""
@@ -55,8 +60,10 @@ class Modifier(Struct, frozen=True):
         """
         name = change.name
         if change.seen and self.rules(name).equality:
-            rule = self.info(name).equality
-            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
+            removed, added = change.old, change.new
+            if removed and added:
+                rule = self.info(name).equality
+                removed, added = minus(rule, removed, added), minus(rule, added, removed)
             pairs = ((Edit.DELETE, removed), (Edit.ADD, added))
             return [Modification(edit, name, tuple(map(octets, values))) for edit, values in pairs if values]
         if change.pattern not in (None, ALL):
@@ -66,7 +73,7 @@ class Modifier(Struct, frozen=True):
             )
         return [Modification(Edit.REPLACE, name, tuple(map(octets, change.new)))]
 
-    def _beliefs(self, change: Change) -> Iterable[Filter]:
+    def _beliefs(self, change: Change) -> Iterable[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log. Object
@@ -74,24 +81,15 @@ class Modifier(Struct, frozen=True):
         """
         for attribute in change.attributes:
             name, rules = attribute.name, self.rules(attribute.name)
-            if not attribute.seen or name.lower() == OBJECT_CLASS.lower():
+            if not attribute.seen or name.lower() == _CLASSES:
                 continue
             if not attribute.old:
-                yield from self._absence(attribute, rules)
+                pattern = attribute.pattern
+                none = _absence(name, None if pattern is None or self.info(name).single else pattern, rules)
+                if none:
+                    yield none
             elif rules.equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
-
-    def _absence(self, change: AttributeChange, rules: Rules) -> Iterable[Filter]:
-        """That there is no value, or none of ours among several."""
-        pattern, name = change.pattern, change.name
-        if pattern is None or pattern == ALL or self.info(name).single:
-            yield Not(Present(name))
-        elif ALL not in pattern:
-            if rules.equality:
-                yield Not(Equal(name, pattern.encode()))
-        elif rules.substrings:
-            first, *middle, last = pattern.encode().split(ALL.encode())
-            yield Not(Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None))
 
     # ------------------------------------------------------------ before and after
 
@@ -125,12 +123,27 @@ class Modifier(Struct, frozen=True):
         )
 
 
+_CLASSES = OBJECT_CLASS.lower()
 _CONFLICTS = {
     results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
     results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
     results.ATTRIBUTE_OR_VALUE_EXISTS: "the entry is no longer as planned: a value to be added is already there",
     results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
+
+
+@lru_cache(maxsize=1024)
+def _absence(name: str, pattern: str | None, rules: Rules) -> bytes:
+    """That an attribute has no value, or none of ours among several; nothing where no filter says that."""
+    if pattern is None or pattern == ALL:
+        return requests.encode_filter(Not(Present(name)))
+    if ALL not in pattern:
+        return requests.encode_filter(Not(Equal(name, pattern.encode()))) if rules.equality else b""
+    if not rules.substrings:
+        return b""
+    first, *middle, last = pattern.encode().split(ALL.encode())
+    pieces = Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None)
+    return requests.encode_filter(Not(pieces))
 
 
 def _within(pattern: str) -> Callable[[Held], bool]:

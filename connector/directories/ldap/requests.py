@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -91,12 +92,26 @@ def search(request: Search) -> bytes:
 
 def modify(name: str, changes: Sequence[Modification]) -> bytes:
     """A modify request: all of its changes, or none."""
-    items = (
-        ber.integer(change.edit, ber.ENUMERATED)
-        + ber.sequence((_text(change.attribute), ber.sequence(map(_octets, change.values), ber.SET)))
-        for change in changes
-    )
-    return ber.sequence((_text(name), ber.sequence(ber.tlv(ber.SEQUENCE, item) for item in items)), _MODIFY)
+    return ber.sequence((_text(name), ber.sequence(map(_modification, changes))), _MODIFY)
+
+
+def _modification(change: Modification) -> bytes:
+    """One attribute's part. Nearly every one has a single short value, and is made in one piece."""
+    kind = _description(change.attribute)
+    if len(change.values) == 1:
+        value = change.values[0]
+        size, rest = len(value), len(value) + len(kind)
+        if rest < _SHORT_MODIFICATION:
+            return b"\x30%c\x0a\x01%c\x30%c%b\x31%c\x04%c%b" % (
+                *(rest + 9, change.edit, rest + 4, kind),
+                *(size + 2, size, value),
+            )
+    values = ber.sequence(map(_octets, change.values), ber.SET)
+    return ber.sequence((ber.integer(change.edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, kind + values)))
+
+
+_SHORT_MODIFICATION: Final = 0x80 - 9
+"""Octets of an attribute's name and of its value, up to which every length in a modification is a single octet."""
 
 
 def compare(name: str, attribute: str, value: bytes) -> bytes:
@@ -107,12 +122,13 @@ def compare(name: str, attribute: str, value: bytes) -> bytes:
 # ---------------------------------------------------------------- controls, always critical
 
 
-def assertion(wanted: Filter) -> bytes:
-    """Carry the operation out only where the filter is true for its entry (RFC 4528).
+def assertion(*wanted: Filter | bytes) -> bytes:
+    """Carry the operation out only where these filters, of which some may be encoded, are all true (RFC 4528).
 
     Critical, since a server that does not know the control would otherwise carry it out all the same.
     """
-    return _control(ASSERTION, encode_filter(wanted))
+    parts = [part if isinstance(part, bytes) else encode_filter(part) for part in wanted]
+    return _control(ASSERTION, parts[0] if len(parts) == 1 else ber.sequence(parts, 0xA0))
 
 
 def paged(size: int, cookie: bytes = b"") -> bytes:
@@ -183,3 +199,9 @@ def _octets(value: bytes) -> bytes:
 
 def _text(value: str) -> bytes:
     return ber.tlv(ber.OCTETS, value.encode())
+
+
+@lru_cache(maxsize=1024)
+def _description(attribute: str) -> bytes:
+    """The name of an attribute: a job has few, and writes them in every request."""
+    return _text(attribute)

@@ -1,0 +1,163 @@
+"""Changes as modifications in flight: a window of them at once, never two of one entry, an outcome for each.
+
+Measured: of two modifications of one entry in flight, the later was applied first in one case of ninety.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final
+
+from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.session import Flight, Operation
+from connector.directories.ldap.wire import Wire
+from connector.errors import IncompleteRead
+from connector.model import Change, Outcome, Result, User, UserRef
+
+_EARLY: Final = 8
+"""So many changes are sent off while the next are still made into requests: the server need not wait for a window."""
+
+
+class Queue:
+    """Changes still to be sent, taken from their iterable no sooner than there is room for them."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._changes = iter(changes)
+        self._held: Change | None = None
+        self._busy: set[tuple[str, str]] = set()
+
+    def take(self, room: int) -> list[Change]:
+        """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
+        taken: list[Change] = []
+        while len(taken) < room and (change := next(self, None)) is not None:
+            if not self._busy.isdisjoint(_entry(change)):
+                self._held = change
+                break
+            self._busy.update(_entry(change))
+            taken.append(change)
+        return taken
+
+    def done(self, change: Change) -> None:
+        """A change that was taken has its outcome."""
+        self._busy.difference_update(_entry(change))
+
+    def __iter__(self) -> Iterator[Change]:
+        return self
+
+    def __next__(self) -> Change:
+        held, self._held = self._held, None
+        return next(self._changes) if held is None else held
+
+
+def _entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What an entry is known by: whoever shares its id or its name may be the same one."""
+    return ("id", change.user.id), ("name", change.user.name.casefold())
+
+
+class Writer:
+    """Writes the changes of a queue over one connection, `window` of them in flight.
+
+    `covers`: whether a name is in base and scope. `read`: users as they are now, for servers without assertions.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        modifier: Modifier,
+        window: int,
+        covers: Callable[[str], bool],
+        read: Callable[[Iterable[UserRef]], Iterator[User]],
+    ) -> None:
+        self._wire = wire
+        self._modifier = modifier
+        self._window = window
+        self._covers = covers
+        self._side_by_side = lru_cache(maxsize=4096)(covers)
+        self._read = read
+        self._flight: Flight[Change] = Flight(wire)
+
+    def write(self, queue: Queue) -> Iterator[Outcome]:
+        """An outcome for every change, handed on when the window is full again, so that the server is never idle."""
+        flight = self._flight
+        unsent: list[Change] = []
+        settled: list[Outcome] = []
+        try:
+            while (unsent := queue.take(self._room())) or flight or settled:
+                settled += self._send(unsent, queue)
+                unsent = []
+                due, settled = settled, []
+                yield from due
+                settled = self._answers(queue) if flight else []
+        except IncompleteRead as fault:
+            yield from settled
+            yield from _unanswered(flight.flying, fault)
+            yield from skipped(chain(unsent, queue), fault)
+        finally:
+            flight.close()
+
+    def _room(self) -> int:
+        """How many to send now: none before a quarter of the window is free, since every trip to the socket costs."""
+        free = self._window - len(self._flight)
+        return free if free >= self._window // 4 else 0
+
+    def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
+        """Send these changes; the outcomes of those that need not, or must not, be sent."""
+        settled = []
+        differences = {} if self._modifier.dialect.assertions else self._differences(batch)
+        for change in batch:
+            outcome = self._sent(change, differences.get(change.user.id))
+            if outcome is not None:
+                queue.done(change)
+                settled.append(outcome)
+            elif len(self._flight) % _EARLY == 0:
+                self._wire.flush()
+        self._wire.flush()
+        return settled
+
+    def _sent(self, change: Change, why: str | None) -> Outcome | None:
+        """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
+        if not self._below(change.user.name):
+            why = "the entry is not below the base"
+        if why is not None:
+            return Outcome(change.user, Result.CONFLICT, why)
+        try:
+            request = self._modifier.request(change)
+        except ForbiddenError as fault:
+            return Outcome(change.user, Result.FAILED, str(fault))
+        if request is None:
+            return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
+        self._flight.send(Operation(change, request, self._modifier.controls(change)))
+        return None
+
+    def _below(self, name: str) -> bool:
+        """Whether a name is in base and scope. Entries under one parent have one answer, so it is kept by parent."""
+        rdn, _, parent = name.partition(",")
+        if "=" not in rdn or not parent or any(letter in name for letter in '\\";'):  # another way to write a comma
+            return self._covers(name)
+        return self._side_by_side(f"cn=x,{parent}")
+
+    def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
+        """Where there are no assertions: what is different, by user, in entries read again just before the write."""
+        now = {user.id: user for user in self._read(change.user for change in batch)}
+        found = ((change.user.id, self._modifier.differs(change, now.get(change.user.id))) for change in batch)
+        return {id_: why for id_, why in found if why is not None}
+
+    def _answers(self, queue: Queue) -> list[Outcome]:
+        """Wait, and say what the answers that come mean."""
+        settled = []
+        for change, answer in self._flight.responses():
+            queue.done(change)
+            settled.append(self._modifier.outcome(change, answer))
+        return settled
+
+
+def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:
+    why = f"no answer: it may have been written ({fault})"
+    return [Outcome(change.user, Result.FAILED, why) for change in changes]
+
+
+def skipped(changes: Iterable[Change], fault: IncompleteRead) -> Iterator[Outcome]:
+    """The outcomes of changes that will not be sent any more."""
+    return (Outcome(change.user, Result.SKIPPED, f"not sent ({fault})") for change in changes)
