@@ -1,24 +1,20 @@
-"""Applying a plan: in steps, each written, read back and journalled before the next.
-
-A change that sets a single-holder value waits for the one that frees it. Two users that swap values wait for each
-other: then one of them lets go first, in a write of its own.
-"""
+"""Applying a plan: in steps that begin small, each noted, written, read back and noted again before the next."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.errors import IncompleteRead, StateError
-from connector.model import Change, Description, Holds, Outcome, Question, Result, User
-from connector.reconcile import equality
+from connector.errors import StateError
+from connector.model import Change, Description, Outcome, Result
 from connector.reconcile.limits import Pace
+from connector.reconcile.steps import steps
 from connector.stopping import Stop
+from connector.verification import verified
 from connector.watch import Watch
 
 CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
@@ -135,18 +131,10 @@ class _Applying:
         except StateError as fault:
             self._lose_the_journal(fault)
             return {change.user.id: self._not_sent(change) for change in batch}
-        settled: dict[str, Outcome] = {}
-        for outcome in self._directory.write(self._feed(batch)):
-            settled[outcome.user.id] = outcome
-            self._failures += outcome.result is Result.FAILED
-            if outcome.result is Result.SKIPPED:
-                self.stopped = self.stopped or outcome.why
-        for change in batch:
-            if change.user.id not in settled:
-                settled[change.user.id] = self._not_sent(change)
-        failures = verified(self._directory, self._description, batch, settled)
-        self._failures += len(failures)
-        settled |= failures
+        before = self._failures
+        settled = verified(self._directory, self._description, batch, self._counted(self._feed(batch)))
+        self._failures = before + sum(outcome.result is Result.FAILED for outcome in settled.values())
+        settled |= {change.user.id: self._not_sent(change) for change in batch if change.user.id not in settled}
         try:
             self._journal.settle((change, settled[change.user.id]) for change in batch)
         except StateError as fault:
@@ -156,6 +144,14 @@ class _Applying:
                 if settled[change.user.id].result is Result.WRITTEN:
                     settled[change.user.id] = Outcome(change.user, Result.FAILED, why)
         return settled
+
+    def _counted(self, changes: Iterator[Change]) -> Iterator[Outcome]:
+        """Write, and watch out for reasons to stop."""
+        for outcome in self._directory.write(changes):
+            self._failures += outcome.result is Result.FAILED
+            if outcome.result is Result.SKIPPED:
+                self.stopped = self.stopped or outcome.why
+            yield outcome
 
     def _feed(self, batch: list[Change]) -> Iterator[Change]:
         """The batch as long as nothing ends the writing; what is in flight then is still waited for."""
@@ -181,94 +177,3 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
             why = "the write that was to come first, and to free a value for this one, was not confirmed"
             waiting.append((change, outcomes.get(change.user.id) or Outcome(change.user, Result.SKIPPED, why)))
     return ready, waiting
-
-
-# ---------------------------------------------------------------- the order
-
-
-def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    """Changes in steps: everything that a step waits for is in an earlier one."""
-    waiting = {change.user.id: change for change in changes}
-    released: set[str] = set()
-    while waiting:
-        ready = [change for change in waiting.values() if not (change.after & waiting.keys()) - released]
-        if ready:
-            for change in ready:
-                del waiting[change.user.id]
-            yield ready
-            continue
-        user = _in_a_circle(waiting, released)
-        release, waiting[user] = _split(waiting[user])
-        released.add(user)
-        yield [release]
-
-
-def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
-    """A user that waits for itself by way of others: everybody here waits, so following the waits must come round."""
-    seen: set[str] = set()
-    user = min(waiting)
-    while user not in seen:
-        seen.add(user)
-        user = min((waiting[user].after & waiting.keys()) - released)
-    return user
-
-
-def _split(change: Change) -> tuple[Change, Change]:
-    """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
-    first = tuple(replace(each, new=()) for each in change.attributes if each.unique and each.old)
-    rest = tuple(replace(each, old=()) if each.unique else each for each in change.attributes)
-    return replace(change, attributes=first, after=frozenset()), replace(change, attributes=rest)
-
-
-# ---------------------------------------------------------------- reading back
-
-
-def verified(
-    directory: Directory, description: Description, batch: Collection[Change], outcomes: dict[str, Outcome]
-) -> dict[str, Outcome]:
-    """The outcomes that reading back turns into failures: what was written and did not stick."""
-    written = [change for change in batch if outcomes[change.user.id].result is Result.WRITTEN]
-    try:
-        users = {user.id: user for user in directory.read(change.user for change in written)}
-        unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
-        answers = {
-            (question.user.id, question.attribute): answer
-            for question, answer in zip(unseen, directory.holds(unseen), strict=True)
-        }
-    except IncompleteRead as fault:
-        why = f"written, but it could not be read back: {fault}"
-        return {change.user.id: Outcome(change.user, Result.FAILED, why) for change in written}
-    failures = {}
-    for change in written:
-        lost = _lost(change, users.get(change.user.id), description, answers)
-        if lost:
-            why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
-            failures[change.user.id] = Outcome(change.user, Result.FAILED, why)
-    return failures
-
-
-def _questions(change: Change, user: User | None) -> Iterator[Question]:
-    for each in change.attributes:
-        if user is not None and each.secret and each.new and each.name not in user.values:
-            yield Question(change.user, each.name, each.new[0])
-
-
-def _lost(
-    change: Change, user: User | None, description: Description, answers: dict[tuple[str, str], Holds]
-) -> list[str]:
-    """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
-    if user is None:
-        return ["the entry (it is gone, or no longer within base and filter)"]
-    lost = []
-    for each in change.attributes:
-        answer = answers.get((user.id, each.name))
-        if answer is not None:
-            stuck = answer in (Holds.SAME, Holds.UNKNOWN)
-        else:
-            held = user.values.get(each.name, ())
-            rule = description.equality(each.name)
-            gone = equality.minus(rule, each.old, each.new)
-            stuck = not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
-        if not stuck:
-            lost.append(each.name)
-    return lost

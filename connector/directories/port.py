@@ -49,7 +49,9 @@ class Directory(Reader, Protocol):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Write changes, many in flight, one at a time for each user; one outcome for every change, in any order.
 
-        A user whose values are not the ones that its change believes is a conflict and stays as it is. A server that
+        A user whose values are not the ones that its change believes is a conflict and stays as it is. An outcome
+        *written* may show the user as the same operation left it, within base and filter as `read` would show it, with
+        the attributes of its change at least; who is not shown has to be read back. A server that
         goes away is no exception: what was in flight has *failed* (it may have been written: the outcome says so),
         what was not sent is *skipped*.
         """

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from connector.model.directory import UserRef
+from connector.model.directory import User, UserRef
 from connector.model.secret import Held
 
 
@@ -126,11 +126,15 @@ class Result(StrEnum):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one user's change; `why` for all but *written*."""
+    """What became of one user's change; `why` for all but *written*.
+
+    `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
+    """
 
     user: UserRef
     result: Result
     why: str = ""
+    shown: User | None = None
 
 
 Fingerprint = Callable[[UserRef, str, Held], str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.apply import steps
 from connector.model import AttributeChange, Change, UserRef
+from connector.reconcile.steps import steps
 
 
 def change(user: int, old: str, new: str, after: set[int]) -> Change:

@@ -10,6 +10,7 @@ from connector.directories.ldap import requests, results
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.users import Users
@@ -136,7 +137,14 @@ class LdapDirectory(LdapReader):
         """Modifications, as many in flight as the job's window, and never two of one entry."""
         queue = Queue(changes)
         try:
-            writer = Writer(self._wire, self._modifier, self._settings.window, self._realm.covers, self.read)
+            writer = Writer(
+                self._wire,
+                self._modifier,
+                PostRead(self._inspection, self._users, self._realm.filter),
+                window=self._settings.window,
+                covers=self._realm.covers,
+                read=self.read,
+            )
         except IncompleteRead as fault:
             yield from skipped(queue, fault)
             return

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.ldap.requests import ASSERTION
+from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.errors import MalformedError
 
 
@@ -15,9 +15,9 @@ class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
     `id_attribute`: the attribute whose value never changes in an entry's life; `show_id` and `wire_id` turn that value
-    into text and back. `assertions`: whether it knows RFC 4528. `occupied`: the result of adding a second value to a
-    single-valued attribute, which is how "there is no value yet" fails where there are no assertions. `terms` equality
-    terms go into one search, and `batches` such searches are in flight.
+    into text and back. `assertions`, `post_read`: whether it knows RFC 4528, and RFC 4527. `occupied`: the result of
+    adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
+    assertions. `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
     kind: str
@@ -25,6 +25,7 @@ class Dialect(Struct, frozen=True):
     show_id: Callable[[bytes], str]
     wire_id: Callable[[str], bytes]
     assertions: bool
+    post_read: bool
     occupied: frozenset[int]
     terms: int = 64
     batches: int = 4
@@ -55,5 +56,6 @@ def of(root: dict[str, list[str]]) -> Dialect:
         show_id=_text_id,
         wire_id=str.encode,
         assertions=ASSERTION in root.get("supportedcontrol", ()),
+        post_read=POST_READ in root.get("supportedcontrol", ()),
         occupied=frozenset({CONSTRAINT_VIOLATION}),
     )

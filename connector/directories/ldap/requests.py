@@ -15,6 +15,8 @@ from connector.directories.ldap import ber
 
 ASSERTION: Final = "1.3.6.1.1.12"
 """Assertion control, RFC 4528."""
+POST_READ: Final = "1.3.6.1.1.13.2"
+"""Post-read control, RFC 4527."""
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 
@@ -119,7 +121,7 @@ def compare(name: str, attribute: str, value: bytes) -> bytes:
     return ber.sequence((_text(name), ber.sequence((_text(attribute), _octets(value)))), _COMPARE)
 
 
-# ---------------------------------------------------------------- controls, always critical
+# ---------------------------------------------------------------- controls
 
 
 def assertion(*wanted: Filter | bytes) -> bytes:
@@ -132,12 +134,22 @@ def assertion(*wanted: Filter | bytes) -> bytes:
 
 
 def paged(size: int, cookie: bytes = b"") -> bytes:
-    """The next so many entries (RFC 2696); size 0 gives the rest up."""
+    """The next so many entries (RFC 2696); size 0 gives the rest up. Critical: without it the answer has no bound."""
     return _control(PAGED, ber.sequence((ber.integer(size), _octets(cookie))))
 
 
-def _control(oid: str, value: bytes) -> bytes:
-    return ber.sequence((_text(oid), ber.boolean(value=True), _octets(value)))
+@lru_cache(maxsize=1024)
+def post_read(attributes: tuple[str, ...]) -> bytes:
+    """Answer an update with these attributes of the entry as it is then (RFC 4527).
+
+    Not critical: who cannot be shown the entry wants it changed all the same. (Measured: OpenLDAP leaves the entry out
+    of the answer and reports success either way.)
+    """
+    return _control(POST_READ, ber.sequence(map(_text, attributes)), critical=False)
+
+
+def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
+    return ber.sequence((_text(oid), ber.boolean(value=True) if critical else b"", _octets(value)))
 
 
 # ---------------------------------------------------------------- filters

@@ -164,3 +164,9 @@ def _uris(data: bytes, at: int, end: int) -> tuple[str, ...]:
 
 def _text(data: bytes, start: int, stop: int) -> str:
     return data[start:stop].decode("utf-8", "replace")
+
+
+def post_read(value: bytes) -> Frame:
+    """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
+    start, stop = ber.element(value, 0, len(value), ENTRY)
+    return Frame(0, ENTRY, value, start, stop, stop)

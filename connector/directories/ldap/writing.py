@@ -5,12 +5,14 @@ Measured: of two modifications of one entry in flight, the later was applied fir
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
@@ -18,6 +20,9 @@ from connector.model import Change, Outcome, Result, User, UserRef
 
 _EARLY: Final = 8
 """So many changes are sent off while the next are still made into requests: the server need not wait for a window."""
+
+_PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
+"""An RDN without anything that would have to be parsed, with the comma behind it."""
 
 
 class Queue:
@@ -66,12 +71,15 @@ class Writer:
         self,
         wire: Wire,
         modifier: Modifier,
+        post_read: PostRead,
+        *,
         window: int,
         covers: Callable[[str], bool],
         read: Callable[[Iterable[UserRef]], Iterator[User]],
     ) -> None:
         self._wire = wire
         self._modifier = modifier
+        self._post_read = post_read
         self._window = window
         self._covers = covers
         self._side_by_side = lru_cache(maxsize=4096)(covers)
@@ -128,15 +136,14 @@ class Writer:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        self._flight.send(Operation(change, request, self._modifier.controls(change)))
+        controls = (*self._modifier.controls(change), *self._post_read.controls(change))
+        self._flight.send(Operation(change, request, controls))
         return None
 
     def _below(self, name: str) -> bool:
         """Whether a name is in base and scope. Entries under one parent have one answer, so it is kept by parent."""
-        rdn, _, parent = name.partition(",")
-        if "=" not in rdn or not parent or any(letter in name for letter in '\\";'):  # another way to write a comma
-            return self._covers(name)
-        return self._side_by_side(f"cn=x,{parent}")
+        plain = _PLAIN.match(name)
+        return self._side_by_side(f"cn=x,{name[plain.end() :]}") if plain else self._covers(name)
 
     def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
         """Where there are no assertions: what is different, by user, in entries read again just before the write."""
@@ -149,7 +156,12 @@ class Writer:
         settled = []
         for change, answer in self._flight.responses():
             queue.done(change)
-            settled.append(self._modifier.outcome(change, answer))
+            outcome = self._modifier.outcome(change, answer)
+            if outcome.result is Result.WRITTEN:
+                user = self._post_read.user(change, answer)
+                if user is not None and self._below(user.name):
+                    outcome = Outcome(change.user, Result.WRITTEN, shown=user)
+            settled.append(outcome)
         return settled
 
 

@@ -1,0 +1,60 @@
+"""What the answer to a modify shows of the entry (RFC 4527): the same operation that wrote it read it back."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from connector.directories.filters import Filter, attributes_of
+from connector.directories.ldap import requests, responses
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.responses import Entry, Response
+from connector.directories.ldap.users import Users
+from connector.directories.matching import Matcher, matcher
+from connector.errors import DeniedError, MalformedError
+from connector.model import Change, User
+
+
+class PostRead:
+    """Asks for what was written, where the server knows the control, and takes it out of the answers.
+
+    An answer shows a user only where nothing is left to be asked: it is this user by its id, and plainly in the job's
+    filter, whose attributes are asked for too since a change may take its user out of it. In all other cases (an entry
+    that we may not read, a filter that cannot be judged here, a server that knows the control by name only) a search
+    has to show the user.
+    """
+
+    def __init__(self, inspection: Inspection, users: Users, filter_: Filter) -> None:
+        self._users = users
+        self._matches = _matches(inspection, filter_)
+        self._beside = (*sorted(attributes_of(filter_)), inspection.dialect.id_attribute)
+        self._known = inspection.dialect.post_read
+        self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
+
+    def controls(self, change: Change) -> tuple[bytes, ...]:
+        """The control that asks for the attributes of a change, and for what is needed to judge the answer."""
+        if not self._known or self._matches is None:
+            return ()
+        return (requests.post_read((*[each.name for each in change.attributes], *self._beside)),)
+
+    def user(self, change: Change, response: Response) -> User | None:
+        """The user of a change as an answer shows it; None where the answer does not, or not plainly."""
+        value = response.controls.get(requests.POST_READ)
+        if value is None or self._matches is None:
+            return None
+        try:
+            message = responses.post_read(value)
+            user, entry = self._users.user(message), responses.entry(message)
+        except (MalformedError, DeniedError):
+            return None
+        return user if user.id == change.user.id and self._in_filter(self._matches, entry) else None
+
+    def _in_filter(self, matches: Matcher, entry: Entry) -> bool:
+        return matches({self._key(name): values for name, values in entry.attributes}) is True
+
+
+def _matches(inspection: Inspection, filter_: Filter) -> Matcher | None:
+    """The filter as a function, unless it has a rule that only the server can evaluate."""
+    try:
+        return matcher(filter_, inspection.schema)
+    except ValueError:
+        return None

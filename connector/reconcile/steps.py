@@ -1,0 +1,46 @@
+"""The order of a plan's writes: whoever sets a single-holder value waits for the one that frees it.
+
+Two users that swap values wait for each other: then one of them lets go first, in a write of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from connector.model import Change
+
+
+def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    """Changes in steps: everything that a step waits for is in an earlier one."""
+    waiting = {change.user.id: change for change in changes}
+    released: set[str] = set()
+    while waiting:
+        ready = [change for change in waiting.values() if not (change.after & waiting.keys()) - released]
+        if ready:
+            for change in ready:
+                del waiting[change.user.id]
+            yield ready
+            continue
+        user = _in_a_circle(waiting, released)
+        release, waiting[user] = _split(waiting[user])
+        released.add(user)
+        yield [release]
+
+
+def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
+    """A user that waits for itself by way of others: everybody here waits, so following the waits must come round."""
+    seen: set[str] = set()
+    user = min(waiting)
+    while user not in seen:
+        seen.add(user)
+        user = min((waiting[user].after & waiting.keys()) - released)
+    return user
+
+
+def _split(change: Change) -> tuple[Change, Change]:
+    """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
+    first = tuple(replace(each, new=()) for each in change.attributes if each.unique and each.old)
+    rest = tuple(replace(each, old=()) if each.unique else each for each in change.attributes)
+    return replace(change, attributes=first, after=frozenset()), replace(change, attributes=rest)
