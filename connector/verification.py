@@ -89,8 +89,6 @@ def _lost(
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:
             held = user.values.get(each.name, ())
-            if held == each.new:
-                continue
             stuck = stands(each, held, description)
         if not stuck:
             lost.append(each.name)

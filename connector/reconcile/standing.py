@@ -9,9 +9,11 @@ from connector.reconcile.differences import OBJECT_CLASS
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
     """Whether the values that the change sets are there, and those that it takes away are gone."""
+    if held == each.new and not each.old:
+        return True
     rule = description.equality(each.name)
-    gone = equality.minus(rule, each.old, each.new)
-    return not equality.minus(rule, each.new, held) and equality.minus(rule, gone, held) == gone
+    gone = equality.minus(rule, each.old, each.new) if each.old else ()
+    return not equality.minus(rule, each.new, held) and (not gone or equality.minus(rule, gone, held) == gone)
 
 
 def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, fingerprint: Fingerprint) -> bool:

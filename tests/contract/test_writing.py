@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from houses import PERSON, House, Values
+from houses import PERSON, House, LdapHouse, Values
 
 from connector.directories.port import Directory
 from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
@@ -295,6 +295,32 @@ def test_two_changes_of_one_user_are_written_one_after_the_other(house: House) -
     outcomes: list[Outcome] = list(directory.write([first, second]))
     assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.WRITTEN]
     assert house.stored(name)["employeenumber"] == (b"2",)
+
+
+def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
+    """A directory need not show anything; an LDAP server that has the post-read control does."""
+    put(house, "anna", {"objectClass": ["inetOrgPerson"], "description": ["theirs", "cec:a"]})
+    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(cecWorkNo=9)))")
+    password = AttributeChange("SIPIdentityPassword", (), (Secret(b"x\xff"),), secret=True, pattern="*")
+    attributes = (
+        AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")),
+        AttributeChange("employeeNumber", (), ("gr\u00fcn",)),
+        AttributeChange("description", ("cec:a",), ("cec:b",), pattern="cec:*"),
+        password,
+    )
+    before = user(directory, "anna")
+    (outcome,) = directory.write([change(before, *attributes)])
+    after = user(directory, "anna")
+    assert outcome.result is Result.WRITTEN
+    if outcome.shown is not None:
+        assert outcome.shown.ref == after.ref
+        for name in (each.name for each in attributes):
+            assert sorted(map(repr, outcome.shown.values[name])) == sorted(map(repr, after.values[name]))
+        assert outcome.shown.values["SIPIdentityPassword"] == (Secret(b"x\xff"),)
+    assert (outcome.shown is not None) is isinstance(house, LdapHouse)
+    assert "xff" not in repr(outcome)
+    (outcome,) = directory.write([change(before, AttributeChange("cecWorkNo", (), ("9",)))])
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, None), "it has left the filter"
 
 
 def test_writing_nothing_changes_nothing(house: House) -> None:

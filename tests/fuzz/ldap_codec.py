@@ -41,8 +41,9 @@ def one(octets: bytes) -> None:
     assert (after and after[2:]) == whole
     if whole is not None:
         assert messages([octets[:half], octets[half:]]) == whole
-    with contextlib.suppress(MalformedError):
-        responses.page(octets)
+    for control in (responses.page, responses.post_read):
+        with contextlib.suppress(MalformedError):
+            control(octets)
     with contextlib.suppress(MalformedError):
         same_users([*Framer().feed(known), *Framer().feed(octets), *Framer().feed(octets)])
 
@@ -156,6 +157,7 @@ def seeds() -> dict[str, bytes]:
         "users-odd": user(
             uuid, ("MAIL", [b""]), ("jpegPhoto", [b"\xff" * 130]), ("uid", []), ("uid", [b"\xff"]), classes
         ),
+        "post-read": ber.sequence((ber.tlv(4, b"uid=a,dc=example,dc=org"), attributes), 0x64),
         "two": message(0x65, *result) * 2,
         "request": requests.message(3, ber.sequence((ber.tlv(4, b"x"),), 0x6E)),
     }

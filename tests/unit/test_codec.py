@@ -138,6 +138,8 @@ CHANGES = st.lists(st.builds(Modification, st.sampled_from(Edit), NAMES, st.list
 
 
 @given(IDS, TEXT, CHANGES, LEAVES)
+@example(5, "cn=x", [Modification(Edit.ADD, "c", (b"x" * size,)) for size in range(110, 132)], Present("cn"))
+@example(5, "cn=x", [Modification(Edit.DELETE, "c" * size, (b"xyz",)) for size in range(110, 132)], Present("cn"))
 def test_ldap3_reads_our_modifications_and_their_assertions(
     number: int, name: str, changes: list[Modification], belief: Filter
 ) -> None:
@@ -154,6 +156,21 @@ def test_ldap3_reads_our_modifications_and_their_assertions(
     ] == changes
     assert (oid, critical) == (requests.ASSERTION, True)
     assert leaf(decoder.decode(value, asn1Spec=rfc4511.Filter())[0]) == belief
+
+
+@given(FILTERS, FILTERS)
+def test_several_beliefs_are_asserted_together_encoded_or_not(one: Filter, other: Filter) -> None:
+    both = requests.assertion(And((one, other)))
+    assert requests.assertion(one, other) == requests.assertion(one, requests.encode_filter(other)) == both
+
+
+@given(IDS, st.lists(NAMES, max_size=4).map(tuple))
+def test_ldap3_reads_our_request_for_a_post_read(number: int, attributes: tuple[str, ...]) -> None:
+    octets = requests.message(number, requests.modify("cn=x", []), [requests.post_read(attributes)])
+    ((oid, critical, value),) = by_ldap3(octets)[3]
+    assert (oid, critical) == (requests.POST_READ, False)
+    found, rest = decoder.decode(value, asn1Spec=rfc4511.AttributeSelection())
+    assert (tuple(map(str, found)), rest) == (attributes, b"")
 
 
 @given(IDS, TEXT, NAMES, OCTETS)
@@ -256,6 +273,14 @@ def test_we_read_ldap3s_page_control(size: int, cookie: bytes) -> None:
     assert responses.page(bytes(encode(value))) == (size, cookie)
 
 
+@given(TEXT, st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4))))
+def test_we_read_an_entry_in_a_post_read_control(name: str, attributes: list[tuple[str, list[bytes]]]) -> None:
+    listed = [(kind.encode(), values) for kind, values in attributes]
+    (frame,) = Framer().feed(entry_message(*listed, name=name.encode()))
+    value = ber.tlv(responses.ENTRY, frame.data[frame.start : frame.stop])
+    assert responses.entry(responses.post_read(value)) == Entry(name.encode(), listed)
+
+
 @given(st.integers(0, (1 << 63) - 1))
 def test_integers_come_back(value: int) -> None:
     octets = ber.integer(value)
@@ -265,12 +290,12 @@ def test_integers_come_back(value: int) -> None:
 # ---------------------------------------------------------------- hostile octets
 
 
-def entry_message(*attributes: tuple[bytes, list[bytes]]) -> bytes:
+def entry_message(*attributes: tuple[bytes, list[bytes]], name: bytes = b"cn=x") -> bytes:
     listed = (
         ber.sequence((ber.tlv(4, kind), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
         for kind, values in attributes
     )
-    return requests.message(7, ber.sequence((ber.tlv(4, b"cn=x"), ber.sequence(listed)), 0x64))
+    return requests.message(7, ber.sequence((ber.tlv(4, name), ber.sequence(listed)), 0x64))
 
 
 PLAIN = entry_message((b"cn", [b"one"]), (b"mail", [b"two", b"three"]), (b"jpegPhoto", [b"x" * 200]))
@@ -286,14 +311,16 @@ def total(octets: bytes) -> None:
     with contextlib.suppress(MalformedError):
         for frame in Framer().feed(octets):
             responses.decode(frame)
-    with contextlib.suppress(MalformedError):
-        responses.page(octets)
+    for control in (responses.page, responses.post_read):
+        with contextlib.suppress(MalformedError):
+            control(octets)
 
 
 @given(st.binary(max_size=200))
 def test_any_octets_are_messages_or_a_wait_or_one_clear_error(octets: bytes) -> None:
     total(octets)
     total(ber.tlv(ber.SEQUENCE, octets))
+    total(ber.tlv(responses.ENTRY, ber.tlv(4, b"cn=x") + ber.tlv(ber.SEQUENCE, octets)))
     for tag in (0x64, 0x65, 0x67, 0x6F, 0x73, 0x78):
         total(requests.message(7, ber.tlv(tag, octets)))
         total(requests.message(7, ber.tlv(tag, ber.tlv(4, b"cn=x") + ber.tlv(ber.SEQUENCE, octets))))

@@ -92,7 +92,7 @@ class Writer:
         unsent: list[Change] = []
         settled: list[Outcome] = []
         try:
-            while (unsent := queue.take(self._room())) or flight or settled:
+            while (unsent := queue.take(self._window - len(flight))) or flight or settled:
                 settled += self._send(unsent, queue)
                 unsent = []
                 due, settled = settled, []
@@ -104,11 +104,6 @@ class Writer:
             yield from skipped(chain(unsent, queue), fault)
         finally:
             flight.close()
-
-    def _room(self) -> int:
-        """How many to send now: none before a quarter of the window is free, since every trip to the socket costs."""
-        free = self._window - len(self._flight)
-        return free if free >= self._window // 4 else 0
 
     def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""

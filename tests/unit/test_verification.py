@@ -1,0 +1,144 @@
+"""Reading back: what the answer to a write shows is judged at once, and the rest, with a sample, is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.memory import MemoryDirectory, MemoryStore
+from connector.errors import UnreachableError
+from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
+from connector.verification import verified
+
+SECRET = "SIPIdentityPassword"
+VIEW = View(("uid", "employeeNumber", SECRET), frozenset({SECRET}))
+COUNT = 20
+LOST = "written, and the server said yes, but it does not show employeeNumber as written"
+
+
+class Showing(MemoryDirectory):
+    """A directory that shows users in its answers; `alter` says how they differ from what is read."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store, VIEW)
+        self.was_read: list[str] = []
+        self.was_asked: list[Question] = []
+        self.gone = False
+        self.alter: Callable[[User], User | None] = lambda user: user
+        self.readers_see: Callable[[User], User] = lambda user: user
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for outcome in super().write(changes):
+            (shown,) = super().read([outcome.user])
+            yield replace(outcome, shown=self.alter(shown)) if outcome.result is Result.WRITTEN else outcome
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        wanted = list(users)
+        if self.gone and wanted:
+            raise UnreachableError("gone")
+        self.was_read += [user.id for user in wanted]
+        return map(self.readers_see, super().read(wanted))
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        wanted = list(questions)
+        self.was_asked += wanted
+        return super().holds(wanted)
+
+
+def people(*, hidden: tuple[str, ...] = (), compares: bool = True) -> Showing:
+    entries = {
+        f"id{place}": (f"uid=user{place},dc=example", {"uid": [f"user{place}"], "cn": ["x"], "sn": ["x"]})
+        for place in range(COUNT)
+    }
+    return Showing(MemoryStore(entries, hidden=hidden, compares=compares))
+
+
+def without(user: User, attribute: str, *ids: str) -> User:
+    if ids and user.id not in ids:
+        return user
+    return User(user.id, user.name, {name: values for name, values in user.values.items() if name != attribute})
+
+
+def changes(attribute: AttributeChange) -> list[Change]:
+    return [
+        Change(UserRef(f"id{place}", f"uid=user{place},dc=example"), None, 1, (attribute,)) for place in range(COUNT)
+    ]
+
+
+NUMBER = AttributeChange("employeeNumber", (), ("7",))
+
+
+def outcomes(directory: Showing, attribute: AttributeChange = NUMBER) -> dict[str, Outcome]:
+    batch = changes(attribute)
+    found = verified(directory, directory.describe(), batch, directory.write(batch))
+    assert list(found) == [change.user.id for change in batch]
+    assert all(outcome.shown is None for outcome in found.values()), "values of users are kept after their use"
+    return found
+
+
+def failed(found: dict[str, Outcome], why: str = LOST) -> list[str]:
+    bad = [id_ for id_, outcome in found.items() if outcome.result is Result.FAILED]
+    assert all(found[id_].why == why for id_ in bad)
+    assert all(outcome.result is Result.WRITTEN for id_, outcome in found.items() if id_ not in bad)
+    return bad
+
+
+def test_who_is_shown_is_not_read_but_for_the_first_eight() -> None:
+    directory = people()
+    assert failed(outcomes(directory)) == []
+    assert directory.was_read == [f"id{place}" for place in range(8)]
+
+
+def test_who_is_not_shown_is_read_beside_the_sample() -> None:
+    directory = people()
+    directory.alter = lambda user: None if user.id in ("id0", "id15") else user
+    assert failed(outcomes(directory)) == []
+    assert directory.was_read == [*[f"id{place}" for place in range(9)], "id15"]
+
+
+def test_what_an_answer_does_not_show_was_not_written() -> None:
+    directory = people()
+    directory.alter = lambda user: without(user, "employeeNumber", "id3", "id15")
+    assert failed(outcomes(directory)) == ["id15"]  # id3 is of the sample: what is read of it decides
+
+
+def test_what_only_answers_show_and_readers_do_not_see_is_found_in_the_sample() -> None:
+    directory = people()
+    directory.readers_see = lambda user: without(user, "employeeNumber")
+    assert failed(outcomes(directory)) == [f"id{place}" for place in range(8)]
+
+
+def test_a_value_that_was_to_go_and_is_still_shown_was_not_taken_out() -> None:
+    directory = people()
+    outcomes(directory)
+    directory.alter = lambda user: User(user.id, user.name, {**user.values, "employeeNumber": ("7",)})
+    gone = AttributeChange("employeeNumber", ("7",), ())
+    assert failed(outcomes(directory, gone)) == [f"id{place}" for place in range(8, COUNT)]
+
+
+def test_a_directory_that_goes_away_before_it_is_read_leaves_those_confirmed_that_it_had_shown() -> None:
+    directory = people()
+    directory.gone = True
+    bad = failed(outcomes(directory), "written, but it could not be read back: gone")
+    assert bad == [f"id{place}" for place in range(8)]
+
+
+@pytest.mark.parametrize("answer", Holds)
+def test_a_secret_that_is_shown_to_nobody_is_compared_without_a_search(answer: Holds) -> None:
+    directory = people(hidden=(SECRET,), compares=answer is not Holds.UNKNOWN)
+    secret = AttributeChange(SECRET, (), (Secret("canary"),), secret=True, seen=False, pattern="*")
+    batch = changes(secret)
+    written = list(directory.write(batch))
+    if answer is not Holds.SAME:
+        for change in batch[:10]:
+            entry = directory.store.entries[change.user.id]
+            kept = {name: values for name, values in entry.values.items() if name != SECRET.lower()}
+            other = {**kept, SECRET: [b"other"]} if answer is Holds.OTHER else kept
+            directory.store.put(entry.id, entry.name, other)
+    found = verified(directory, directory.describe(), batch, written)
+    lost = answer in (Holds.OTHER, Holds.ABSENT)
+    assert failed(found, LOST.replace("employeeNumber", SECRET)) == [f"id{place}" for place in range(10 if lost else 0)]
+    assert len(directory.was_read) == 8
+    assert len(directory.was_asked) == COUNT
