@@ -28,10 +28,10 @@ pytestmark = pytest.mark.slapd
 VIEW = View(("uid", "employeeNumber"))
 
 
-def here(proxy: LdapProxy, window: int) -> LdapDirectory:
+def here(proxy: LdapProxy, window: int, **other: Any) -> LdapDirectory:
     settings = Settings(
         type="ldap", urls=[proxy.url], allow_plaintext=True, bind_dn=SYNC, password=SecretRef(env="LDAP_PASSWORD"),
-        base=PEOPLE, filter="(objectClass=inetOrgPerson)", window=window,
+        base=PEOPLE, filter="(objectClass=inetOrgPerson)", window=window, **other,
     )  # fmt: skip
     return LdapDirectory(settings, Secret(SYNC_PASSWORD), VIEW)
 
@@ -65,6 +65,17 @@ def test_no_entry_ever_has_two_writes_in_flight_whatever_its_name_is_spelt_like(
         directory.close()
     assert proxy.asked[MODIFY] == 80
     assert (proxy.most, proxy.most_of_one) == (20, 1)
+
+
+@pytest.mark.parametrize("name", [SYNC, PEOPLE, f"uid=a\\,{PEOPLE}", "nobody"])
+def test_nothing_is_sent_for_an_entry_outside_of_the_base(tmp_path: Path, name: str) -> None:
+    """As somebody might write it into a saved plan; the assertion does not know where an entry is."""
+    with Slapd.start(tmp_path / "s") as server, LdapProxy(server.port) as proxy:
+        directory = here(proxy, 1, scope="onelevel")
+        (outcome,) = directory.write([number(UserRef("made-up", name), None, "1")])
+        directory.close()
+    assert (outcome.result, outcome.why) == (Result.CONFLICT, "the entry is not below the base")
+    assert proxy.asked[MODIFY] == 0
 
 
 # ---------------------------------------------------------------- the whole program

@@ -18,9 +18,9 @@ class PostRead:
     """Asks for what was written, where the server knows the control, and takes it out of the answers.
 
     An answer shows a user only where nothing is left to be asked: it is this user by its id, and plainly in the job's
-    filter, whose attributes are asked for too since a change may take its user out of it. In all other cases (an entry
-    that we may not read, a filter that cannot be judged here, a server that knows the control by name only) a search
-    has to show the user.
+    filter, whose attributes are asked for too since a change may take its user out of it. (Out of the base it cannot: a
+    modify renames nobody.) In all other cases (an entry that we may not read, a filter that cannot be judged here, a
+    server that knows the control by name only) a search has to show the user.
     """
 
     def __init__(self, inspection: Inspection, users: Users, filter_: Filter) -> None:

@@ -61,6 +61,17 @@ def _entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("id", change.user.id), ("name", change.user.name.casefold())
 
 
+def by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Whether a name is in base and scope, worked out once for all the entries under one parent."""
+    side_by_side = lru_cache(maxsize=4096)(covers)
+
+    def covered(name: str) -> bool:
+        plain = _PLAIN.match(name)
+        return side_by_side(f"cn=x,{name[plain.end() :]}") if plain else covers(name)
+
+    return covered
+
+
 class Writer:
     """Writes the changes of a queue over one connection, `window` of them in flight.
 
@@ -81,8 +92,7 @@ class Writer:
         self._modifier = modifier
         self._post_read = post_read
         self._window = window
-        self._covers = covers
-        self._side_by_side = lru_cache(maxsize=4096)(covers)
+        self._covers = by_parent(covers)
         self._read = read
         self._flight: Flight[Change] = Flight(wire)
 
@@ -121,7 +131,7 @@ class Writer:
 
     def _sent(self, change: Change, why: str | None) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
-        if not self._below(change.user.name):
+        if not self._covers(change.user.name):
             why = "the entry is not below the base"
         if why is not None:
             return Outcome(change.user, Result.CONFLICT, why)
@@ -134,11 +144,6 @@ class Writer:
         controls = (*self._modifier.controls(change), *self._post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
-
-    def _below(self, name: str) -> bool:
-        """Whether a name is in base and scope. Entries under one parent have one answer, so it is kept by parent."""
-        plain = _PLAIN.match(name)
-        return self._side_by_side(f"cn=x,{name[plain.end() :]}") if plain else self._covers(name)
 
     def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
         """Where there are no assertions: what is different, by user, in entries read again just before the write."""
@@ -153,9 +158,7 @@ class Writer:
             queue.done(change)
             outcome = self._modifier.outcome(change, answer)
             if outcome.result is Result.WRITTEN:
-                user = self._post_read.user(change, answer)
-                if user is not None and self._below(user.name):
-                    outcome = Outcome(change.user, Result.WRITTEN, shown=user)
+                outcome = Outcome(change.user, Result.WRITTEN, shown=self._post_read.user(change, answer))
             settled.append(outcome)
         return settled
 
