@@ -92,6 +92,8 @@ directory:
   filter: {filter}
 mapping: mapping.yaml
 limits: {{update: 100%}}
+ramp: []
+max_failures: 1000
 """
 MAPPING = """\
 match: [{agent: "{accountCode}", directory: uid}]
