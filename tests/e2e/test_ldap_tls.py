@@ -259,10 +259,24 @@ def test_a_handshake_with_what_is_no_tls_server_fails(act: Callable[[socket.sock
         TlsSocket(plain, trusting(), "ldap.example.org")
 
 
-def test_a_handshake_waits_no_longer_than_the_sockets_timeout() -> None:
-    with facing(silent) as plain:
-        plain.settimeout(0.05)
+def dripping(server: socket.socket) -> None:
+    """Begin a long record, and never end it."""
+    server.sendall(b"\x16\x03\x03\x3f\xff")
+    while True:
+        time.sleep(0.02)
+        server.sendall(b"x")
+
+
+@pytest.mark.parametrize("act", [silent, dripping])
+def test_a_handshake_takes_no_longer_than_the_sockets_timeout(act: Callable[[socket.socket], object]) -> None:
+    with facing(act) as plain:
+        plain.settimeout(0.1)
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             TlsSocket(plain, trusting(), "ldap.example.org")
         assert time.monotonic() - started < 5
+
+
+def test_a_socket_keeps_the_timeout_that_it_had() -> None:
+    with secured(silent) as ours:
+        assert ours.gettimeout() == 10

@@ -7,8 +7,10 @@ all of it in memory: three to four times as fast on a directory's entries.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -34,15 +36,19 @@ class TlsSocket(socket.socket):
         self._unsent = b""
         self._taken = 0
         try:
-            self.settimeout(timeout)
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-            self._shake_hands()
+            self._shake_hands(math.inf if timeout is None else time.monotonic() + timeout)
+            self.settimeout(timeout)
         except BaseException:
             self.close()
             raise
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self, deadline: float) -> None:
         while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the handshake takes too long")
+            self.settimeout(None if left == math.inf else left)
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
