@@ -21,7 +21,7 @@ UNKEYED: Final = "unkeyed"
 
 def is_secret(each: AttributeChange) -> bool:
     """Whether nothing of this attribute's values may be shown: it is marked so, or holds a `Secret` all the same."""
-    return each.secret or any(isinstance(value, Secret) for value in each.old + each.new)
+    return each.secret or Secret in map(type, each.old + each.new)
 
 
 def secret_fingerprint(each: AttributeChange) -> str:

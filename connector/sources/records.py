@@ -28,6 +28,8 @@ from connector.sources.envelopes import Envelope, looks_like, value
 T = TypeVar("T")
 
 BATCH: Final = 1000
+MANY: Final = 50_000
+"""So many objects that looking for cycles among them takes time; each is freed as ever when nobody has it any more."""
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
@@ -177,6 +179,8 @@ def _no_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_count()[0] > MANY:
+            gc.freeze()  # nor are they walked once the collector is on again
         if on:
             gc.enable()
 
