@@ -67,8 +67,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a letter gets its escape, not a failure
             stream.reconfigure(errors="backslashreplace")
-    if sys.stdout is None:
-        sys.stdout = StringIO()  # it was closed by whoever started us, so that nobody will read it
+    # either may have been closed by whoever started us, so that nobody will read it
+    sys.stdout = sys.stdout or StringIO()
+    sys.stderr = sys.stderr or StringIO()
     try:
         code = cli.main(standalone_mode=False)
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there

@@ -27,14 +27,15 @@ def _without(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
+with nullcontext() if sys.stderr.isatty() else _without("rich"):  # before an adapter loads it
+    import structlog
+
+
 class LogWatch:
     """Stages and outcomes as structured events; JSON where standard error is no terminal."""
 
     def __init__(self, job: str, level: str | None) -> None:
         terminal = sys.stderr.isatty()
-        with nullcontext() if terminal else _without("rich"):
-            import structlog
-
         level = level or ("warning" if terminal else "info")
         renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
         structlog.configure(

@@ -549,8 +549,8 @@ def test_a_damaged_state_is_an_error_without_a_traceback(job: Job) -> None:
         assert "unexpected" not in said
 
 
-def test_standard_output_that_cannot_be_written_is_no_traceback(job: Job) -> None:
-    for redirection, code in ((">/dev/full", 1), ("| head -c 10 >/dev/null", 0), (">&-", 0)):
+def test_an_output_that_cannot_be_written_is_no_traceback(job: Job) -> None:
+    for redirection, code in ((">/dev/full", 1), ("| head -c 10 >/dev/null", 0), (">&-", 0), ("2>&-", 0)):
         command = f"{shlex.quote(sys.executable)} -m connector plan job.yaml {redirection}"
         done = subprocess.run(["sh", "-c", command], cwd=job.folder, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
