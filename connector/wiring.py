@@ -42,7 +42,7 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
         people = _people(job)
         with _watched(
-            Dry(reader=reader, source=_source(job), **people, **_common(job, mapping, state, watching))
+            Dry(reader=reader, source=_source(job, mapping), **people, **_common(job, mapping, state, watching))
         ) as parts:
             yield parts
 
@@ -53,7 +53,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     with _opened(path) as (stack, job, mapping, state):
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
         common = _people(job) | _common(job, mapping, state, watching)
-        with _watched(Wet(reader=directory, directory=directory, source=_source(job), **common)) as parts:
+        with _watched(Wet(reader=directory, directory=directory, source=_source(job, mapping), **common)) as parts:
             yield parts
 
 
@@ -213,17 +213,18 @@ def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
 
 
-def _source(job: jobs.LoadedJob) -> Source:
+def _source(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     settings = job.job.source
+    passwords = mapping.passwords  # what nothing is to be made of is not kept in memory either
     if settings.type == "file":
         from connector.sources.file import FileSource
 
-        return FileSource(settings.path, settings.max_bytes)
+        return FileSource(settings.path, settings.max_bytes, passwords=passwords)
     from connector.sources.cec import CecSource
 
     app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
     app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))
-    return CecSource(settings, app_key, app_secret)
+    return CecSource(settings, app_key, app_secret, passwords=passwords)
 
 
 def _located(job: jobs.LoadedJob, make: Callable[[jobs.LoadedJob, View], Adapter], view: View) -> Adapter:

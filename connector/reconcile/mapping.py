@@ -64,6 +64,12 @@ class Mapping(Struct, frozen=True):
         """The attributes that are ours whoever wrote them."""
         return tuple(rule.name for rule in self.attributes if rule.adopt)
 
+    @property
+    def passwords(self) -> bool:
+        """Whether anything is made of the agents' passwords."""
+        templates = [rule.agent for rule in self.match] + [rule.value for rule in self.attributes]
+        return any(template.secret for template in templates)
+
     def view(self) -> View:
         """What a reader has to bring of each user for this mapping."""
         names = dict.fromkeys([rule.directory for rule in self.match] + [rule.name for rule in self.attributes])

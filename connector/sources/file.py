@@ -11,11 +11,12 @@ from connector.sources.records import decode
 
 
 class FileSource:
-    """Reads the agents from a file of at most `max_bytes` octets."""
+    """Reads the agents from a file of at most `max_bytes` octets; their passwords only if those are wanted."""
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, *, passwords: bool = True) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._passwords = passwords
 
     def read(self) -> Tenant:
         """The tenant, whole. Raises FileError, TruncatedError or MalformedError."""
@@ -31,4 +32,4 @@ class FileSource:
             raise FileError(f"cannot be read: {error.strerror or type(error).__name__}", where=where) from None
         if len(body) > self._max_bytes:
             raise TruncatedError(f"longer than source.max_bytes ({self._max_bytes})", where=where)
-        return decode(body, where)
+        return decode(body, where, passwords=self._passwords)

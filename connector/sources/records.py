@@ -19,6 +19,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from connector.errors import MalformedError
 from connector.model import Agent, Invalid, Secret, Tenant
@@ -74,8 +75,10 @@ _one_by_one = msgspec.json.Decoder(_OneByOne)
 _many = msgspec.json.Decoder(list[_Record])
 
 
-def decode(body: bytes, where: str, hide: Collection[str] = ()) -> Tenant:
+def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True) -> Tenant:
     """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
+
+    Without `passwords` those of the agents are held to their shape like everything else, and forgotten.
 
     Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
     """
@@ -85,7 +88,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = ()) -> Tenant:
     with _no_collector():
         answer = _parsed(text, where)
         _no_error(answer, where, hide)
-        agents, invalid = _all(answer) if isinstance(answer, _Whole) else _sifted(answer)
+        agents, invalid = _all(answer, passwords) if isinstance(answer, _Whole) else _sifted(answer, passwords)
         ip = faults.service_ip(value(answer.sip_service_ip), notes)
         port = faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
@@ -108,14 +111,14 @@ def _said_once(text: bytes, where: str) -> None:
         json.loads(text, object_pairs_hook=pairs)
 
 
-def _all(answer: _Whole) -> tuple[list[Agent], list[Invalid]]:
+def _all(answer: _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
     for batch in _batches(answer.agents or []):
-        agents += _made(batch)
+        agents += _made(batch, passwords)
     return agents, []
 
 
-def _sifted(answer: _OneByOne) -> tuple[list[Agent], list[Invalid]]:
+def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
     invalid: list[Invalid] = []
     number = 0
@@ -123,7 +126,7 @@ def _sifted(answer: _OneByOne) -> tuple[list[Agent], list[Invalid]]:
         text = b"[%b]" % b",".join(batch)
         if not _suspicious(text):
             try:
-                agents += _made(_many.decode(text))
+                agents += _made(_many.decode(text), passwords)
             except msgspec.DecodeError:
                 pass  # one of these does not fit
             else:
@@ -133,19 +136,19 @@ def _sifted(answer: _OneByOne) -> tuple[list[Agent], list[Invalid]]:
             number += 1
             judged = faults.examine(raw, number)
             if isinstance(judged, Agent):
-                agents.append(judged)
+                agents.append(judged if passwords else replace(judged, sip_pwd=None))
             else:
                 invalid.append(judged)
     return agents, invalid
 
 
-def _made(records: list[_Record]) -> list[Agent]:
+def _made(records: list[_Record], passwords: bool) -> list[Agent]:
     return [
         Agent(
             number if type(number := record.work_no) is int else int(number),
             record.account_code or None,
             record.sip_account or None,
-            Secret(password) if (password := record.sip_pwd) else None,
+            Secret(password) if passwords and (password := record.sip_pwd) else None,
         )
         for record in records
     ]

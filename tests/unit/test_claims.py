@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Tenant, User
 from connector.reconcile.claims import Claims, Verdicts
@@ -144,3 +145,9 @@ def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> No
         ("mail", "bob@example.org"), ("mail", "dan@example.org"),
     ]  # fmt: skip
     assert claims.found() == 3, "ann, bob, and eve, who is pinned to ann"
+
+
+def test_a_mapping_says_whether_anything_is_made_of_passwords() -> None:
+    password = AttributeRule("SIPIdentityPassword", Template.parse("{sipPwd}"), secret=True)
+    assert not MAPPING.passwords
+    assert replace(MAPPING, attributes=(*MAPPING.attributes, password)).passwords

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from connector.errors import MalformedError, TruncatedError
 from connector.model import Agent, Invalid, Secret, Tenant
@@ -401,3 +402,14 @@ def test_a_pipe_is_read_to_its_end_and_held_to_the_bound(tmp_path: Path) -> None
 def _written(path: Path, body: str) -> None:
     with contextlib.suppress(BrokenPipeError), path.open("w") as pipe:
         pipe.write(body)
+
+
+@pytest.mark.parametrize("more", [[], [{"workNo": "x"}], [GOOD | {"workNo": 7, "sipAccount": "\u0001"}]])
+def test_passwords_that_nothing_is_made_of_are_held_to_their_shape_and_forgotten(more: list[Any]) -> None:
+    records = [GOOD, GOOD | {"sipPwd": 7}, GOOD | {"sipPwd": None}, *more]
+    with_them = decode(body(*records), "answer")
+    without = decode(body(*records), "answer", passwords=False)
+    assert any(agent.sip_pwd for agent in with_them.agents)
+    assert without.agents == [replace(agent, sip_pwd=None) for agent in with_them.agents]
+    assert without.invalid == with_them.invalid != []
+    assert decode(body(GOOD), "answer", passwords=False).agents[0].sip_pwd is None

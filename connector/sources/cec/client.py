@@ -31,6 +31,7 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 class CecSource:
     """Reads the whole tenant over HTTP(S); one object may read again and again, with one token while it lasts.
 
+    Without `passwords` those of the agents are not kept.
     `clock` (seconds, monotonic) and `sleep` are there so that time-outs and waits can be tried without waiting.
     """
 
@@ -40,6 +41,7 @@ class CecSource:
         app_key: Secret,
         app_secret: Secret,
         *,
+        passwords: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -51,6 +53,7 @@ class CecSource:
         self._app_key = key
         self._token = TokenKeeper(settings.token_path, key, secret, clock)
         self._hide = [text for text in (key, secret) if text]
+        self._passwords = passwords
         self._clock = clock
         self._sleep = sleep
 
@@ -58,7 +61,7 @@ class CecSource:
         """The tenant, whole. Raises one of the kinds of `IncompleteRead`."""
         with Exchange(self._settings, hide=self._hide, clock=self._clock, sleep=self._sleep) as exchange:
             answer = self._query(exchange)
-        return decode(answer.body, answer.where, self._hide)
+        return decode(answer.body, answer.where, self._hide, passwords=self._passwords)
 
     def _query(self, exchange: Exchange) -> Answer:
         path = self._settings.path
