@@ -22,12 +22,18 @@ MOST_NAMES = 50
 
 
 class Claim(Struct, frozen=True, gc=False):
-    """An agent (by its number in the tenant), the rule that found it a user, the user, and the difference."""
+    """An agent (by its number in the tenant), the rule that found it a user, that user, and the difference."""
 
     agent: int
     rule: int
-    user: UserRef
+    id: str
+    name: str
     difference: Difference = NO_DIFFERENCE
+
+    @property
+    def user(self) -> UserRef:
+        """The user that is claimed."""
+        return UserRef(self.id, self.name)
 
 
 Claimed = Claim | dict[str, Claim]
@@ -82,9 +88,9 @@ class Claims:
             before = claims[agent]
             if before is None or rule < (decided := _rule(before)):
                 difference = self._differ.difference(self._roster.agents[agent], user)
-                claims[agent] = Claim(agent, rule, user.ref, difference)
+                claims[agent] = Claim(agent, rule, user.id, user.name, difference)
             elif rule == decided:
-                claims[agent] = _together(before, Claim(agent, rule, user.ref))
+                claims[agent] = _together(before, Claim(agent, rule, user.id, user.name))
 
     @property
     def shown(self) -> AbstractSet[str]:
@@ -92,7 +98,8 @@ class Claims:
         return set(self._differ.attributes) - self._unshown
 
     def settle(self, tenant: Tenant) -> Verdicts:
-        """Hold agents and users to one another, one to one."""
+        """Hold agents and users to one another, one to one; no user is added after that."""
+        self._roster.close()
         doubles = self._roster.doubles
         claimed, rivals = self._claimed()
         verdicts = Verdicts([], [], [], [], 0, claimed)
@@ -107,8 +114,8 @@ class Claims:
                 unsure |= not self._roster.looked_for_whole(number)
             elif isinstance(claim, dict):
                 verdicts.ambiguous.append(_ambiguous(agent, claim.values()))
-            elif claim.user.id in rivals:
-                why = _rivals(tenant.agents, number, rivals[claim.user.id])
+            elif claim.id in rivals:
+                why = _rivals(tenant.agents, number, rivals[claim.id])
                 verdicts.contested.append(_contested(agent, (claim,), why))
             else:
                 verdicts.matched.append(claim)
@@ -119,15 +126,15 @@ class Claims:
 
         The candidates of an ambiguous agent count as claimed.
         """
-        users = [claim.user.id for held in self._claims for claim in _each(held)]
+        users = [claim.id for held in self._claims for claim in _each(held)]
         claimed = set(users)
         rivals: dict[str, list[int]] = {}
         if len(claimed) < len(users):
             shared = {user for user, count in Counter(users).items() if count > 1}
             for held in self._claims:
                 for claim in _each(held):
-                    if claim.user.id in shared:
-                        rivals.setdefault(claim.user.id, []).append(claim.agent)
+                    if claim.id in shared:
+                        rivals.setdefault(claim.id, []).append(claim.agent)
         return claimed, rivals
 
     def _unmatched(self, number: int, agent: Agent) -> Problem:
@@ -160,13 +167,13 @@ def _rule(claims: Claimed) -> int:
 
 def _together(claims: Claimed, another: Claim) -> Claimed:
     """Claims of one agent by one rule: several only where they are on several users."""
-    users = {claims.user.id: claims} if isinstance(claims, Claim) else claims
-    users.setdefault(another.user.id, another)
+    users = {claims.id: claims} if isinstance(claims, Claim) else claims
+    users.setdefault(another.id, another)
     return users if len(users) > 1 else claims
 
 
 def _names(claims: Iterable[Claim]) -> tuple[str, ...]:
-    return tuple(sorted(claim.user.name for claim in claims)[:MOST_NAMES])
+    return tuple(sorted(claim.name for claim in claims)[:MOST_NAMES])
 
 
 def _ambiguous(agent: Agent, claims: Collection[Claim]) -> Problem:

@@ -128,6 +128,11 @@ class Roster:
             found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
         return found
 
+    def close(self) -> None:
+        """Let go of the keys, once every user has been seen: what comes next can use their memory."""
+        for rule in (*self._rules, *self._pins.values()):
+            rule.first, rule.others = {}, {}
+
 
 def _equality(description: Description, attribute: str) -> Equality:
     if attribute == ID:
