@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import postgres
 import pytest
 from houses import House, LdapHouse, LdifHouse, MemoryHouse
+from postgres import Postgres
 from slapd import Slapd
 
 SBIN = "/usr/sbin"
@@ -18,18 +20,28 @@ _numbers = count()
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A server that cannot be had is a named skip for a newcomer and an error in CI."""
-    if item.get_closest_marker("slapd") is None:
-        return
+    for marker, missing, packages in (
+        ("slapd", _without_slapd, "slapd ldap-utils"),
+        ("postgresql", postgres.missing, "postgresql"),
+    ):
+        lacking = missing() if item.get_closest_marker(marker) else []
+        if lacking:
+            why = f"needs {', '.join(lacking)}: apt-get install {packages}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(why, pytrace=False)
+            pytest.skip(why)
+
+
+def _without_slapd() -> list[str]:
     path = f"{os.environ.get('PATH', '')}:{SBIN}"
-    missing = [
-        name for name in ("slapd", "slapadd", "ldapsearch", "ldapmodify") if shutil.which(name, path=path) is None
-    ]
-    if not missing:
-        return
-    why = f"needs {', '.join(missing)}: apt-get install slapd ldap-utils"
-    if os.environ.get("CI") == "true":
-        pytest.fail(why, pytrace=False)
-    pytest.skip(why)
+    return [name for name in ("slapd", "slapadd", "ldapsearch", "ldapmodify") if shutil.which(name, path=path) is None]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests that do not harm it; each has a database of its own in it."""
+    with Postgres.start() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
