@@ -27,9 +27,19 @@ def block(name: str) -> str:
     return match.group(1)
 
 
-def tenant() -> dict[str, Any]:
+def follow(commands: str, folder: Path) -> None:
+    """Do what it says; all of it succeeds."""
+    for line in commands.splitlines():
+        name, *arguments = shlex.split(line)
+        assert name == "cec-connector"
+        ended = program(*arguments, folder=folder, env={"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD})
+        assert ended.code == 0, f"{line}: {ended.said}"
+        assert "canary" not in ended.said
+
+
+def tenant(seat: int = 1000) -> dict[str, Any]:
     agents = [
-        {"workNo": 1000 + n, "accountCode": f"agent{n:03}", "sipAccount": str(7000 + n), "sipPwd": f"canary-{n}"}
+        {"workNo": seat + n, "accountCode": f"agent{n:03}", "sipAccount": str(7000 + n), "sipPwd": f"canary-{n}"}
         for n in range(1, 11)
     ]
     return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
@@ -54,14 +64,11 @@ def test_the_first_real_job(tmp_path: Path) -> None:
         (tmp_path / "job.yaml").write_text(text)
         (tmp_path / "cec-app-secret").write_text("demo-secret\n")
         shutil.copy(server.ca, tmp_path / "ldap-ca.pem")
-        for line in block("story").splitlines():
-            name, *arguments = shlex.split(line)
-            assert name == "cec-connector"
-            env = {"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD}
-            ended = program(*arguments, folder=tmp_path, env=env)
-            assert ended.code == 0, f"{line}: {ended.said}"
-            assert "canary" not in ended.said
-        for report in ("plan.md", "plan.ldif", "applied.json"):
+        follow(block("story"), tmp_path)
+        cec.document = tenant(seat=1100)
+        follow(block("review"), tmp_path)
+        assert b"employeeNumber: 1101" in server.search("(uid=agent001)", "*")
+        for report in ("plan.md", "plan.ldif", "applied.json", "plan.html", "applied.html"):
             assert (tmp_path / report).stat().st_size > 100
 
 
