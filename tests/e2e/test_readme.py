@@ -67,7 +67,7 @@ def test_the_first_real_job(tmp_path: Path) -> None:
         follow(block("story"), tmp_path)
         cec.document = tenant(seat=1100)
         follow(block("review"), tmp_path)
-        assert b"employeeNumber: 1101" in server.search("(uid=agent001)", "*")
+        assert b"cecWorkNo: 1101" in server.search("(uid=agent001)", "*")
         for report in ("plan.md", "plan.ldif", "applied.json", "plan.html", "applied.html"):
             assert (tmp_path / report).stat().st_size > 100
 
