@@ -43,7 +43,7 @@ def number(user: UserRef, old: str | None, new: str) -> Change:
 @pytest.mark.parametrize("window", [1, 16, 256])
 def test_the_window_is_filled_and_never_exceeded(tmp_path: Path, window: int) -> None:
     people = [person(f"user{place:03}") for place in range(min(3 * window, 600))]
-    with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, quiet=0.2) as proxy:
+    with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, quiet=0.5) as proxy:
         directory = here(proxy, window)
         changes = [number(user.ref, None, "1") for user in directory.scan()]
         assert {outcome.result for outcome in directory.write(changes)} == {Result.WRITTEN}
