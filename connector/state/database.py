@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Row = Sequence[str | int | None]
 
@@ -20,7 +21,10 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """An open database. All of its methods raise StateError; `where` names it in messages, without a password."""
+    """An open database. All of its methods raise StateError; `where` names it in messages, without a password.
+
+    Any text comes back as it was given.
+    """
 
     where: str
     kept: bool
@@ -30,7 +34,10 @@ class Database(Protocol):
         """What a query finds."""
 
     def writing(self) -> AbstractContextManager[Transaction]:
-        """One transaction, durable at its end; nothing of it is kept where it raises. One writer at a time."""
+        """One transaction, durable at its end; nothing of it is kept where it raises."""
+
+    def migrating(self) -> AbstractContextManager[Transaction]:
+        """The same, and no other process has one at the same time."""
 
     def version(self) -> int:
         """The number of the last migration; 0 where there was none."""
@@ -43,3 +50,30 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of it. Never raises."""
+
+
+_ESCAPE: Final = "\ufdd0"
+"""A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
+_UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
+_ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
+
+
+def storable(row: Iterable[str | int | None]) -> list[str | int | None]:
+    """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
+    return [_spelt(value) if isinstance(value, str) else value for value in row]
+
+
+def _spelt(text: str) -> str:
+    if text.isascii() and "\0" not in text:
+        return text  # nearly everything is
+    return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
+
+
+def restored(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row as it was before `storable`."""
+    return tuple(
+        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
+        if isinstance(value, str) and _ESCAPE in value
+        else value
+        for value in row
+    )

@@ -15,7 +15,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
 from connector.reconcile.digests import digest_of_values, is_secret, lossless
-from connector.state.database import Database, Transaction
+from connector.state.database import Database, Transaction, restored, storable
 from connector.state.sealing import Sealer
 
 _INTENT = """
@@ -114,7 +114,7 @@ class RunJournal:
 
     def _row(self, change: Change, outcome: str | None, why: str | None) -> tuple[str | int | None, ...]:
         user, agent = change.user, change.agent
-        ref = None if agent is None else json.encode([agent.work_no, agent.account_code]).decode()
+        ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
         return (self._run, user.id, user.name, step_of(change), ref, change.rule, noted, outcome, why)
 
@@ -189,9 +189,9 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     user = UserRef(user_id, user_name)
     try:
         noted = json.decode(attributes, type=list[_Noted])
-        ref = AgentRef(*json.decode(agent, type=tuple[int | None, str | None])) if agent else None
+        ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
         result = Result(outcome) if outcome else None
-    except (DecodeError, ValidationError, ValueError) as fault:
+    except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
     return Step(run, Change(user, ref, rule, changes, digest), result, why or "")

@@ -60,19 +60,24 @@ MIGRATIONS: Final = (
 
 def migrate(database: Database) -> None:
     """Bring the tables up to date. Raises StateError, also for tables of a newer version of this program."""
-    if database.version() == len(MIGRATIONS):
+    if _version(database) == len(MIGRATIONS):
         return
-    with database.writing() as transaction:
-        version = database.version()  # again, now that nobody else can be at it
-        if version > len(MIGRATIONS):
-            why = (
-                f"the state was written by a newer version of this program (format {version}; this one knows formats "
-                f"up to {len(MIGRATIONS)})"
-            )
-            raise StateError(why, where=database.where)
+    with database.migrating() as transaction:
+        version = _version(database)  # again, now that nobody else can be at it
         for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
             for statement in statements.split(";"):
                 transaction.execute(statement)
             if number == 1:
                 transaction.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
             database.note_version(transaction, number)
+
+
+def _version(database: Database) -> int:
+    version = database.version()
+    if not 0 <= version <= len(MIGRATIONS):
+        why = (
+            f"the state was written by a newer version of this program (format {version}; this one knows formats up to "
+            f"{len(MIGRATIONS)})"
+        )
+        raise StateError(why, where=database.where)
+    return version

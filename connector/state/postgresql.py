@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, Final
 
 from connector.errors import BusyError, FileError, StateError
-from connector.state.database import Row, Transaction
+from connector.state.database import Row, Transaction, restored, storable
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 except ImportError:
     raise FileError(
         "a state in PostgreSQL needs the extra: pip install 'cec-directory-connector[postgresql]'", where="state"
     ) from None
 
-_MIGRATING = 0x6365632D636F6E6E
-"""Whoever migrates the tables holds this lock (PostgreSQL manual, 9.28.10) until its transaction ends."""
+_MIGRATING: Final = 0x6365632D636F6E6E
+"""Whoever migrates the tables holds this lock (PostgreSQL manual, 9.28.10)."""
+_SESSION: Final = """
+    select set_config(wanted.name, wanted.value, false)
+    from (values
+        ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
+        ('idle_session_timeout', '0'), ('synchronous_commit', 'on')
+    ) as wanted (name, value) join pg_settings on pg_settings.name = wanted.name
+    where wanted.name <> 'synchronous_commit' or pg_settings.setting = 'off'
+"""
+"""The lease of a machine that has gone is free after a minute; one that is being held is not ended for being idle; and
+a commit is durable, whatever is usual on that server (PostgreSQL manual, 20.3.2, 20.5.1, 20.11.1)."""
 
 
 class PostgreSQL:
-    """An open connection. Raises StateError.
+    """An open connection. Raises StateError; FileError for an address that is none.
 
     Its lease and its writes go over one connection: if that is lost, so is the lease, and the next write says so.
     """
@@ -31,16 +43,29 @@ class PostgreSQL:
     kept = True
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.where = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+        parameters = _parameters(url)
+        self.where = f"postgresql://{_host(parameters)}/{parameters.get('dbname', '')}"
         try:
-            self._db = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="cec-connector")
+            self._db = psycopg.connect(**parameters, autocommit=True)
         except psycopg.Error as fault:
             raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        encoding = self._db.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            why = f"the encoding of this database is {encoding}: create one with `encoding 'UTF8'`"
+            raise StateError(why, where=self.where)
+        self._db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        self.rows(_SESSION)
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
-            return self._db.execute(_translated(sql), values).fetchall()
+            return [restored(row) for row in self._db.execute(_translated(sql), storable(values))]
         except psycopg.Error as fault:
             raise StateError(f"the state cannot be read: {_said(fault)}", where=self.where) from None
 
@@ -52,10 +77,23 @@ class PostgreSQL:
         except psycopg.Error as fault:
             raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
 
+    @contextmanager
+    def migrating(self) -> Iterator[Transaction]:
+        # before the transaction begins: one that began earlier may not see the tables that the last holder has made
+        self.rows("select pg_advisory_lock(?)", _MIGRATING)
+        try:
+            with self.writing() as transaction:
+                yield transaction
+        finally:
+            self._unlock(_MIGRATING)
+
     def version(self) -> int:
         if self.rows("select to_regclass('meta')")[0][0] is None:
             return 0
-        return int(self.rows("select value from meta where name = 'version'")[0][0])
+        found = self.rows("select value from meta where name = 'version'")
+        if not found or not str(found[0][0]).isdecimal():
+            raise StateError("the table meta of this database is not this program's own", where=self.where)
+        return int(found[0][0])
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         noted = "insert into meta values ('version', ?) on conflict (name) do update set value = excluded.value"
@@ -63,36 +101,71 @@ class PostgreSQL:
 
     @contextmanager
     def lease(self, name: str) -> Iterator[None]:
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        number = int.from_bytes(digest[:8], "big", signed=True)
         if not self.rows("select pg_try_advisory_lock(?)", number)[0][0]:
             raise BusyError("another run holds this directory", where=name)
-        yield
-        # the end of the session frees it too, should this be the end of a failure
-        self.rows("select pg_advisory_unlock(?)", number)
+        try:
+            yield
+        finally:
+            self._unlock(number)
+
+    def _unlock(self, number: int) -> None:
+        with suppress(StateError):  # then the end of the session has freed it
+            self.rows("select pg_advisory_unlock(?)", number)
 
     def close(self) -> None:
-        self._db.close()
+        with suppress(psycopg.Error):
+            self._db.close()
 
 
 class _Statements:
-    """A transaction that takes `?` for values."""
+    """A transaction that takes `?` for values, and any text."""
 
     def __init__(self, db: psycopg.Connection[Any]) -> None:
         self._db = db
 
     def execute(self, sql: str, values: Row = ()) -> object:
-        return self._db.execute(_translated(sql), values)
+        return self._db.execute(_translated(sql), storable(values))
 
     def executemany(self, sql: str, rows: Iterable[Row]) -> object:
         with self._db.cursor() as cursor:
-            cursor.executemany(_translated(sql), rows)
+            cursor.executemany(_translated(sql), map(storable, rows))
             return cursor
 
 
+@cache
 def _translated(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
 
 
+def _parameters(url: str) -> dict[str, Any]:
+    """The parameters of a connection URI (PostgreSQL manual, 34.1.2), and what holds where it does not say."""
+    try:
+        said = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError) as fault:
+        raise FileError(f"this is no address of a database: {' '.join(str(fault).split())}", where="state") from None
+    usual = {
+        "connect_timeout": 10, "application_name": "cec-connector",
+        "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    }  # fmt: skip
+    elsewhere = {"PGSSLMODE", "PGSERVICE"} & os.environ.keys() or "service" in said
+    if not elsewhere and not all(map(_is_here, _host(said).split(","))):
+        usual["sslmode"] = "verify-full"  # the key of fingerprints travels there
+    return usual | said | {"client_encoding": "UTF8"}
+
+
+def _host(parameters: dict[str, Any]) -> str:
+    for name in ("hostaddr", "host"):
+        if named := parameters.get(name) or os.environ.get(f"PG{name.upper()}"):
+            return str(named)
+    return ""
+
+
+def _is_here(host: str) -> bool:
+    return not host or host[0] in "/@" or host in ("localhost", "::1") or host.startswith("127.")
+
+
 def _said(fault: psycopg.Error) -> str:
-    """What the server or the library says, on one line."""
-    return " ".join(str(fault).split())
+    """What the server or the library says, on one line; of what the server says no details, which hold values."""
+    return fault.diag.message_primary or " ".join(str(fault).split())

@@ -6,50 +6,70 @@ import fcntl
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from connector.errors import BusyError, StateError
-from connector.state.database import Transaction
+from connector.state.database import Row, Transaction, restored, storable
+
+_FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""The second where the library's own message quotes a name in a file that is damaged."""
 
 
 class Sqlite:
     """An open file. `path` None: one that ends with this process. Raises StateError."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        # by its own name, so that whoever comes by way of a symbolic link finds the same locks
+        self._path = Path(os.path.realpath(path)) if path is not None else None
         self.where = str(path) if path else "a state in memory"
         self.kept = path is not None
         try:
-            if path is not None:
-                path.touch(mode=0o600)
-            self._db = sqlite3.connect(path or ":memory:", timeout=10, isolation_level=None)
-            self._db.execute("pragma synchronous = full")
+            if self._path is not None:
+                with suppress(FileExistsError):
+                    self._path.touch(mode=0o600, exist_ok=False)
+            self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
         except (OSError, sqlite3.Error) as fault:
-            raise StateError(f"the state cannot be opened: {fault}", where=self.where) from fault
+            raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
+        try:
+            # also the removal of the rollback journal survives a power cut (SQLite, pragma synchronous): with `full`, a
+            # transaction that was said to be durable could be rolled back after one
+            self.rows("pragma synchronous = extra")
+        except BaseException:
+            self.close()
+            raise
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as fault:
-            raise StateError(f"the state cannot be read: {fault}", where=self.where) from fault
+            return [restored(row) for row in self._db.execute(sql, storable(values))]
+        except _FAULTS as fault:
+            raise StateError(f"the state cannot be read: {_said(fault)}", where=self.where) from None
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         try:
             self._db.execute("begin immediate")
-            yield self._db
-            self._db.execute("commit")
-        except sqlite3.Error as fault:
-            raise StateError(f"the state cannot be written: {fault}", where=self.where) from fault
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
+            try:
+                yield _Statements(self._db)
+                self._db.execute("commit")
+            except BaseException:
+                # a failed commit may have been rolled back already; what cannot be rolled back now is so by whoever
+                # opens the file next, from the rollback journal
+                with suppress(sqlite3.Error):
+                    self._db.execute("rollback")
+                raise
+        except _FAULTS as fault:
+            raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+
+    migrating = writing  # there is one writer at a time anyway
 
     def version(self) -> int:
-        return int(self.rows("pragma user_version")[0][0])
+        version = int(self.rows("pragma user_version")[0][0])
+        if version == 0 and self.rows("select 1 from sqlite_master limit 1"):
+            raise StateError("this file is no state of this program, but some other database", where=self.where)
+        return version
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         transaction.execute(f"pragma user_version = {version}")
@@ -59,20 +79,42 @@ class Sqlite:
         if self._path is None:
             yield
             return
-        short = hashlib.sha256(name.encode()).hexdigest()[:16]
+        short = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         path = self._path.with_name(f"{self._path.name}.{short}.lock")
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as fault:
-            raise StateError(f"the lock cannot be opened: {fault}", where=str(path)) from fault
+            raise StateError(f"the lock cannot be opened: {fault.strerror}", where=str(path)) from None
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BusyError("another run holds this directory", where=name) from None
+            except OSError as fault:
+                raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
             yield
         finally:
             os.close(handle)
 
     def close(self) -> None:
-        self._db.close()
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+
+class _Statements:
+    """A transaction that takes any text."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def execute(self, sql: str, values: Row = ()) -> object:
+        return self._db.execute(sql, storable(values))
+
+    def executemany(self, sql: str, rows: Iterable[Row]) -> object:
+        return self._db.executemany(sql, map(storable, rows))
+
+
+def _said(fault: Exception) -> str:
+    if isinstance(fault, UnicodeDecodeError):
+        return "it is damaged"
+    return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)

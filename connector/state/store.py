@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec import DecodeError, Struct, json, to_builtins
+from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 
 from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Outcome, Plan, Result, Secret
+from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, step
 from connector.state.memory import DirectoryMemory
@@ -168,11 +169,20 @@ class Store:
         try:
             return [
                 RunRecord(
-                    run, name, kind, started, ended, digest, result, json.decode(summary), self._counts(run), undoes
+                    run,
+                    name,
+                    kind,
+                    started,
+                    ended,
+                    digest,
+                    result,
+                    json.decode(summary, type=dict[str, int]),
+                    self._counts(run),
+                    undoes,
                 )
                 for run, name, kind, started, ended, digest, result, summary, undoes in found
             ]
-        except DecodeError as fault:
+        except (DecodeError, ValidationError, TypeError) as fault:
             raise StateError(
                 "the state is damaged: a run's summary cannot be read", where=self._database.where
             ) from fault
@@ -225,7 +235,8 @@ class Store:
 
 def _seal(plan: Plan) -> str:
     """Over all that a reviewer reads in a saved plan: the digest, and what is not in it."""
-    body = json.encode([plan.id, plan.digest, plan.job, plan.created, list(plan.about)])
+    about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
+    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about])
     return hashlib.sha256(body).hexdigest()
 
 

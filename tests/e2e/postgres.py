@@ -103,7 +103,7 @@ class Postgres:
         password.write_text(PASSWORD + "\n")
         password.chmod(0o644)  # within a folder that is closed to others
         # fmt: off
-        command = [
+        command: list[str | Path] = [
             self._bin / "initdb", "--pgdata", self.folder / "data", "--username", OWNER, "--pwfile", password,
             "--auth-local", "trust", "--auth-host", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
         ]

@@ -1,0 +1,903 @@
+"""One suite for every kind of database that a state can be kept in."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from postgres import Postgres
+
+from connector.errors import BusyError, RefusedError, StateError, UsageError
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret, Summary, UserRef
+from connector.state.database import restored, storable
+from connector.state.journal import Step
+from connector.state.migrations import MIGRATIONS
+from connector.state.sealing import Sealer
+from connector.state.store import Store, open_state
+
+HERE = "ldap:11111111-1111-1111-1111-111111111111"
+THERE = "ldap:22222222-2222-2222-2222-222222222222"
+KEY = Secret("the-key-of-the-job")
+SEALER = Sealer(KEY)
+NOW = "2026-11-25T12:00:00+00:00"
+_numbers = count()
+
+
+class Place:
+    """Where a state is kept, and how a test looks at it or spoils it behind the program's back."""
+
+    def __init__(self, url: str, execute: Callable[[str], Sequence[tuple[object, ...]]]) -> None:
+        self.url = url
+        self.execute = execute
+
+    def open(self) -> Store:
+        return open_state(self.url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        path = tmp_path / "state.db"
+
+        def execute(sql: str) -> Sequence[tuple[object, ...]]:
+            with closing(sqlite3.connect(path, isolation_level=None)) as db:
+                return db.execute(sql).fetchall()
+
+        return Place(f"sqlite:///{path}", execute)
+    server: Postgres = request.getfixturevalue("postgresql")
+    name = f"state{next(_numbers)}"
+    return Place(server.create(name), lambda sql: server.run(name, sql))
+
+
+@pytest.fixture
+def state(place: Place) -> Iterator[Store]:
+    with closing(place.open()) as opened:
+        yield opened
+
+
+def user(number: int) -> UserRef:
+    return UserRef(f"id-{number:05}", f"uid=user{number},ou=people,dc=example,dc=org")
+
+
+def change(number: int, *attributes: AttributeChange, digest: str = "") -> Change:
+    digest = digest or f"sha256:{number:064}"
+    return Change(user(number), AgentRef(1000 + number, f"user{number}"), 1, attributes, digest)
+
+
+def sets(name: str, *new: str | bytes, old: tuple[str | bytes, ...] = ()) -> AttributeChange:
+    return AttributeChange(name, old, new)
+
+
+def sets_secret(fingerprint: str, old: tuple[Secret, ...] = ()) -> AttributeChange:
+    return AttributeChange("SIPIdentityPassword", old, (Secret("canary"),), secret=True, fingerprint=fingerprint)
+
+
+def plan(*changes: Change, id_: str = "run-1", job: str = "hr", agents: int = 4) -> Plan:
+    return Plan(id_, "sha256:" + 64 * "1", job, NOW, Summary(agents=agents), changes, about=(("base", "dc=example"),))
+
+
+def outcomes(changes: Sequence[Change], result: Result = Result.WRITTEN) -> list[tuple[Change, Outcome]]:
+    return [(each, Outcome(each.user, result, "" if result is Result.WRITTEN else "why")) for each in changes]
+
+
+def apply(
+    state: Store,
+    *changes: Change,
+    id_: str = "run-1",
+    result: Result = Result.WRITTEN,
+    kind: str = "apply",
+    directory: str = HERE,
+    job: str = "hr",
+    ended: str = "done",
+    agents: int = 4,
+) -> None:
+    """A run that wrote all of these changes, or failed to."""
+    undoes = "some-run" if kind == "undo" else None
+    drawn = plan(*changes, id_=id_, job=job, agents=agents)
+    with state.run(drawn, directory, SEALER, kind=kind, undoes=undoes) as journal:
+        journal.intend(changes)
+        journal.settle(outcomes(changes, result))
+        journal.result = ended
+
+
+def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str = HERE) -> None:
+    """A run that was killed after it had noted what it was about to write."""
+    running = state.run(plan(*changes, id_=id_), directory, SEALER)
+    running.__enter__().intend(changes)  # and its end never comes
+
+
+def owned(state: Store, directory: str = HERE) -> dict[str, set[str]]:
+    return {ref.id: set(names) for ref, names in state.memory(directory, "hr").owned()}
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_it_is_the_same_state_whenever_it_is_opened(place: Place) -> None:
+    keys = set()
+    for _ in range(3):
+        with closing(place.open()) as opened:
+            assert opened.kept
+            keys.add(str(opened.key().reveal()))
+    assert len(keys) == 1
+    assert len(keys.pop()) == 64
+
+
+def test_two_states_have_two_keys(place: Place) -> None:
+    with closing(place.open()) as kept, closing(open_state(None)) as passing:
+        assert not passing.kept
+        assert kept.key() != passing.key()
+
+
+_OPENING = """
+import sys
+from connector.state.store import open_state
+print("ready", flush=True)
+sys.stdin.readline()
+state = open_state(sys.argv[1])
+print(state.key().reveal(), flush=True)
+state.close()
+"""
+
+
+@contextmanager
+def other_process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of this program's, which is killed at the end if it still runs."""
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(place: Place) -> None:
+    with (
+        other_process(_OPENING, place.url) as one,
+        other_process(_OPENING, place.url) as two,
+        other_process(_OPENING, place.url) as three,
+    ):
+        processes = [one, two, three]
+        assert [said(process) for process in processes] == ["ready"] * 3
+        for process in processes:
+            tell(process)
+        keys = {said(process) for process in processes}
+    assert len(keys) == 1
+    assert len(keys.pop()) == 64
+
+
+def _as_of_version_1(place: Place) -> None:
+    """What the first version of this program left behind, on either database."""
+    for statement in MIGRATIONS[0].split(";"):
+        place.execute(statement)
+    key = 64 * "a"
+    place.execute(f"insert into meta values ('key', '{key}')")
+    if place.url.startswith("sqlite"):
+        place.execute("pragma user_version = 1")
+    else:
+        place.execute("insert into meta values ('version', '1')")
+    place.execute(
+        "insert into runs values ('old-run', 'hr', "
+        f"'{HERE}', '2026-01-01T00:00:00+00:00', '2026-01-01T00:01:00+00:00', 'sha256:0', 7, "
+        "'{\"agents\": 7}', 'done')"
+    )
+    place.execute("insert into journal values ('old-run', 'id-00001', 'uid=user1', 'sha256:1', 'written', null)")
+    place.execute("insert into journal values ('old-run', 'id-00002', 'uid=user2', 'sha256:2', null, null)")
+    place.execute(f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'mail', null, 'old-run')")
+    place.execute(
+        f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'SIPIdentityPassword', 'print', 'old-run')"
+    )
+
+
+def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(place: Place) -> None:
+    _as_of_version_1(place)
+    for _ in range(2):
+        with closing(place.open()) as state:
+            assert state.key() == Secret(64 * "a")
+            (run,) = state.runs("hr")
+            assert (run.id, run.kind, run.result, run.undoes) == ("old-run", "apply", "done", None)
+            assert run.summary == {"agents": 7}
+            assert run.outcomes == {"unknown": 1, "written": 1}
+            memory = state.memory(HERE, "hr")
+            assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
+            assert memory.fingerprint_of("id-00001", "SIPIdentityPassword") == "print"
+            assert memory.last_agents() == 7
+            assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, None)
+            assert [step.outcome for step in state.steps("old-run", "hr", SEALER)[1]] == [Result.WRITTEN, None]
+            (open_step,) = state.open_steps(HERE, SEALER)
+            assert open_step.change.attributes == ()
+    with closing(place.open()) as state:
+        apply(state, change(1, sets("mail", "new@example.org")), id_="new-run")
+        assert [run.id for run in state.runs("hr")] == ["new-run", "old-run"]
+
+
+def test_every_migration_is_taken_once_and_nothing_is_kept_of_one_that_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(place.open()) as state:
+        apply(state, change(1, sets("mail", "a@example.org")))
+    broken = (*MIGRATIONS, "create table extra (name text); insert into no_such_table values (1)")
+    monkeypatch.setattr("connector.state.migrations.MIGRATIONS", broken)
+    for _ in range(2):
+        with pytest.raises(StateError, match="no_such_table"):
+            place.open()
+    mended = (*MIGRATIONS, "create table extra (name text); insert into extra values ('x')")
+    monkeypatch.setattr("connector.state.migrations.MIGRATIONS", mended)
+    for _ in range(2):
+        with closing(place.open()) as state:
+            assert owned(state) == {"id-00001": {"mail"}}
+    assert place.execute("select count(*) from extra") == [(1,)]
+
+
+def _newer(place: Place) -> None:
+    place.open().close()
+    if place.url.startswith("sqlite"):
+        place.execute("pragma user_version = 99")
+    else:
+        place.execute("update meta set value = '99' where name = 'version'")
+
+
+def test_a_state_of_a_newer_version_is_refused_and_left_as_it_is(place: Place) -> None:
+    _newer(place)
+    with pytest.raises(StateError, match=r"newer version of this program \(format 99"):
+        place.open()
+    with pytest.raises(StateError, match="newer version"):
+        place.open()
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(place: Place) -> None:
+    place.execute("create table meta (what text)")
+    with pytest.raises(StateError):
+        place.open()
+    assert place.execute("select * from meta") == []
+    with pytest.raises(Exception, match="runs"):
+        place.execute("select * from runs")
+
+
+# ---------------------------------------------------------------- runs and their journal
+
+
+def test_a_run_is_recorded_from_its_begin_to_its_end(state: Store) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(1, 6)]
+    with state.run(plan(*changes), HERE, SEALER) as journal:
+        (during,) = state.runs("hr")
+        assert (during.ended, during.result, during.outcomes) == (None, None, {})
+        journal.intend(changes[:3])
+        assert state.runs("hr")[0].outcomes == {"unknown": 3}
+        journal.settle(outcomes(changes[:2]) + outcomes(changes[2:3], Result.CONFLICT))
+        journal.leave(outcomes(changes[3:], Result.SKIPPED))
+        journal.result = "part"
+    (run,) = state.runs("hr")
+    assert (run.id, run.job, run.kind, run.digest, run.result) == ("run-1", "hr", "apply", "sha256:" + 64 * "1", "part")
+    assert run.ended is not None
+    assert run.started <= run.ended
+    assert run.summary["agents"] == 4
+    assert run.outcomes == {"conflict": 1, "skipped": 2, "written": 2}
+
+
+def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
+    for number in range(3):
+        apply(state, change(1, sets("mail", f"{number}@example.org")), id_=f"run-{number}")
+    apply(state, change(2, sets("mail", "x@example.org")), id_="other", job="it")
+    assert [run.id for run in state.runs("hr")] == ["run-2", "run-1", "run-0"]
+    assert [run.id for run in state.runs("it")] == ["other"]
+    assert state.runs("nobody") == []
+
+
+def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Store) -> None:
+    def go_wrong() -> None:
+        with state.run(plan(), HERE, SEALER) as journal:
+            journal.intend([change(1, sets("mail", "a@example.org"))])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_wrong()
+    (run,) = state.runs("hr")
+    assert (run.ended, run.result, run.outcomes) == (None, None, {"unknown": 1})
+
+
+RICH = (
+    sets("mail", "new@example.org", old=("old@example.org", "older@example.org")),
+    AttributeChange("jpegPhoto", (b"\x00\xff",), (b"\xfe\x01", "text")),
+    AttributeChange("SIPIdentitySIPURI", (), ("sip:1@192.0.2.10",), pattern="sip:*"),
+    AttributeChange("employeeNumber", ("1",), ("2",), seen=False, unique=True),
+)
+
+
+def test_the_journal_gives_a_change_back_as_it_was_planned(state: Store) -> None:
+    apply(state, change(1, *RICH))
+    where, (step,) = state.steps("run-1", "hr", SEALER)
+    assert where == HERE
+    assert step == Step("run-1", change(1, *RICH), Result.WRITTEN)
+
+
+def test_a_change_for_no_agent_and_by_no_rule_comes_back_too(state: Store) -> None:
+    cleared = Change(user(1), None, None, (sets("mail", old=("a@example.org",)),), "sha256:1")
+    pinned = Change(user(2), AgentRef(None, "lost"), 0, (sets("mail", "b@example.org"),), "sha256:2")
+    apply(state, cleared, pinned, result=Result.FAILED)
+    assert state.steps("run-1", "hr", SEALER)[1] == [
+        Step("run-1", cleared, Result.FAILED, "why"),
+        Step("run-1", pinned, Result.FAILED, "why"),
+    ]
+
+
+def test_a_secret_comes_back_by_its_fingerprint_and_its_old_value_from_its_seal(state: Store, place: Place) -> None:
+    old = (Secret("canary-old"), Secret(b"\xff\x00canary"), Secret("\udcff-canary"))
+    apply(state, change(1, sets_secret("hmac-sha256:1", old)))
+    (step,) = state.steps("run-1", "hr", SEALER)[1]
+    (each,) = step.change.attributes
+    assert (each.secret, each.new, each.fingerprint) == (True, (), "hmac-sha256:1")
+    assert [value.reveal() for value in each.old if isinstance(value, Secret)] == [value.reveal() for value in old]
+    assert "canary" not in repr(place.execute("select * from journal"))
+    with pytest.raises(StateError, match="another key") as refused:
+        state.steps("run-1", "hr", Sealer(Secret("another-key")))
+    assert "canary" not in repr(refused.value)
+
+
+def test_a_seal_is_bound_to_its_user_and_attribute(state: Store) -> None:
+    sealed = SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
+    assert SEALER.open(user(1), "sipidentitypassword", sealed) == (Secret("canary"),)
+    for wrong in ((user(2), "SIPIdentityPassword", sealed), (user(1), "userPIN", sealed), (user(1), "x", "%")):
+        with pytest.raises(StateError, match="cannot be opened"):
+            SEALER.open(*wrong)
+    assert sealed != SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
+
+
+def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
+    whole = change(1, replace(sets("employeeNumber", "2", old=("1",)), unique=True))
+    (each,) = whole.attributes
+    release, rest = (
+        replace(whole, attributes=(replace(each, new=()),)),
+        replace(whole, attributes=(replace(each, old=()),)),
+    )
+    with state.run(plan(whole), HERE, SEALER) as journal:
+        for half in (release, rest):
+            journal.intend([half])
+            journal.settle(outcomes([half]))
+        journal.result = "done"
+    steps = state.steps("run-1", "hr", SEALER)[1]
+    assert [(step.change.attributes, step.outcome) for step in steps] == [
+        (rest.attributes, Result.WRITTEN),
+        (release.attributes, Result.WRITTEN),
+    ]
+    assert owned(state) == {"id-00001": {"employeeNumber"}}
+
+
+def test_a_first_half_that_was_interrupted_is_settled(state: Store) -> None:
+    release = change(1, replace(sets("employeeNumber", old=("1",)), unique=True))
+    interrupt(state, release)
+    (step,) = state.open_steps(HERE, SEALER)
+    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
+    assert state.open_steps(HERE, SEALER) == []
+
+
+def test_a_run_of_another_job_or_of_nobody_is_not_shown(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")))
+    for run, job in (("run-1", "it"), ("run-2", "hr")):
+        with pytest.raises(UsageError, match=run):
+            state.steps(run, job, SEALER)
+
+
+def test_ten_thousand_changes_come_back_in_the_order_of_their_users(state: Store) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(10_000)]
+    apply(state, *changes)
+    assert state.runs("hr")[0].outcomes == {"written": 10_000}
+    names = [step.change.user.name for step in state.steps("run-1", "hr", SEALER)[1]]
+    assert names == sorted(each.user.name for each in changes)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reads"),
+    [
+        ("update journal set attributes = 'x'", "steps"),
+        ("update journal set attributes = '[{}]'", "steps"),
+        ("update journal set agent = '{'", "steps"),
+        ("update journal set outcome = 'eaten'", "steps"),
+        ("update runs set summary = '{'", "runs"),
+        ("update runs set summary = '[]'", "runs"),
+        ("delete from meta where name = 'key'", "key"),
+        ("drop table stale", "stale"),
+    ],
+)
+def test_what_was_damaged_is_told(state: Store, place: Place, statement: str, reads: str) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")))
+    place.execute(statement)
+    ways: dict[str, Callable[[], object]] = {
+        "steps": lambda: state.steps("run-1", "hr", SEALER),
+        "runs": lambda: state.runs("hr"),
+        "key": state.key,
+        "stale": lambda: state.memory(HERE, "hr").stale(),
+    }
+    with pytest.raises(StateError):
+        ways[reads]()
+
+
+# ---------------------------------------------------------------- what is ours
+
+
+def test_what_was_written_is_ours_and_what_was_not_is_not(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org"), sets("objectClass", "cecAgent"), sets_secret("print-1")))
+    apply(state, change(2, sets("mail", "b@example.org")), id_="run-2", result=Result.FAILED)
+    assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
+    assert owned(state, THERE) == {}
+    memory = state.memory(HERE, "hr")
+    assert memory.fingerprint_of("id-00001", "SIPIdentityPassword") == "print-1"
+    assert memory.fingerprint_of("id-00001", "mail") is None
+    assert memory.fingerprint_of("id-00002", "SIPIdentityPassword") is None
+    assert state.memory(THERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") is None
+
+
+def test_what_was_cleared_is_ours_no_longer(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org"), sets_secret("print-1")))
+    gone = AttributeChange("SIPIdentityPassword", (), (), secret=True)
+    apply(state, change(1, sets("mail", old=("a@example.org",)), gone), id_="run-2")
+    assert owned(state) == {}
+    assert state.memory(HERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") is None
+
+
+def test_a_user_that_was_renamed_is_known_by_its_newest_name(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")))
+    renamed = replace(change(1, sets("cn", "Anna")), user=UserRef(user(1).id, "uid=renamed"))
+    apply(state, renamed, id_="run-2")
+    assert [ref.name for ref, _ in state.memory(HERE, "hr").owned()] == ["uid=renamed"]
+
+
+def test_an_undo_gives_back_what_was_never_ours(state: Store) -> None:
+    apply(state, change(1, sets("mail", "ours@example.org", old=("theirs@example.org",))))
+    back = change(1, sets("mail", "theirs@example.org", old=("ours@example.org",)), digest="sha256:b")
+    apply(state, back, id_="undo-1", kind="undo")
+    assert owned(state) == {}
+
+
+def test_an_undo_leaves_us_what_was_ours_before(state: Store) -> None:
+    first = change(1, sets("mail", "first@example.org"), sets_secret("print-1"), digest="sha256:1")
+    second = change(
+        1, sets("mail", "second@example.org", old=("first@example.org",)), sets_secret("print-2"), digest="sha256:2"
+    )
+    apply(state, first)
+    apply(state, second, id_="run-2")
+    back = change(
+        1, sets("mail", "first@example.org", old=("second@example.org",)), sets_secret("print-1"), digest="sha256:3"
+    )
+    apply(state, back, id_="undo-1", kind="undo")
+    assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
+    assert state.memory(HERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") == "print-1"
+    (newest, *_) = state.runs("hr")
+    assert (newest.kind, newest.undoes) == ("undo", "some-run")
+
+
+def test_what_another_directory_was_given_makes_nothing_ours_here(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")), directory=THERE)
+    apply(state, change(1, sets("mail", "a@example.org")), id_="undo-1", kind="undo")
+    assert owned(state) == {}
+
+
+def test_what_is_written_again_and_again_is_counted_until_it_is_another_value(state: Store) -> None:
+    memory = state.memory(HERE, "hr")
+    for number in range(3):
+        apply(state, change(1, sets("mail", "same@example.org")), id_=f"run-{number}")
+        counted = memory.rewritten()
+        assert [times for _, times in counted.values()] == ([] if number == 0 else [number + 1])
+    assert list(memory.rewritten()) == [("id-00001", "mail")]
+    assert state.memory(THERE, "hr").rewritten() == {}
+    apply(state, change(1, sets("mail", "other@example.org")), id_="run-4")
+    assert memory.rewritten() == {}
+
+
+# ---------------------------------------------------------------- what a directory is like
+
+
+def test_stale_users_are_counted_by_run_and_forgotten_when_they_are_claimed(state: Store) -> None:
+    memory, other = state.memory(HERE, "hr"), state.memory(THERE, "hr")
+    assert memory.stale() == {}
+    memory.note_stale({"id-1", "id-2"}, "2026-11-01")
+    memory.note_stale({"id-2", "id-3"}, "2026-11-02")
+    other.note_stale({"id-1"}, "2026-11-03")
+    assert memory.stale() == {"id-2": ("2026-11-01", 2), "id-3": ("2026-11-02", 1)}
+    memory.note_stale((), "2026-11-04")
+    assert memory.stale() == {}
+    memory.note_stale(["id-2"], "2026-11-05")
+    assert memory.stale() == {"id-2": ("2026-11-05", 1)}
+    assert other.stale() == {"id-1": ("2026-11-03", 1)}
+
+
+def test_the_size_of_a_directory_is_remembered(state: Store) -> None:
+    memory = state.memory(HERE, "hr")
+    assert memory.users() is None
+    for users in (7, 2_000_000):
+        memory.note_users(users)
+        assert memory.users() == users
+    assert state.memory(THERE, "hr").users() is None
+
+
+def test_the_last_good_run_of_this_job_on_this_directory_says_how_many_agents_there_were(state: Store) -> None:
+    memory = state.memory(HERE, "hr")
+    assert memory.last_agents() is None
+    apply(state, id_="1", agents=100)
+    apply(state, id_="2", agents=90, ended="part")
+    assert memory.last_agents() == 90
+    apply(state, id_="3", agents=1, ended="stopped")
+    apply(state, id_="4", agents=2, kind="undo")
+    apply(state, id_="5", agents=3, directory=THERE)
+    apply(state, id_="6", agents=4, job="it")
+    interrupt(state, id_="7")
+    assert memory.last_agents() == 90
+
+
+# ---------------------------------------------------------------- saved plans and holds
+
+
+SAVED = plan(change(1, sets("mail", "a@example.org")))
+
+
+def test_a_saved_plan_may_be_applied_by_its_job_on_its_directory(state: Store) -> None:
+    state.keep(SAVED, HERE)
+    state.permit(SAVED, "hr", HERE)
+    for job, directory in (("it", HERE), ("hr", THERE)):
+        with pytest.raises(RefusedError, match="foreign"):
+            state.permit(SAVED, job, directory)
+    with pytest.raises(RefusedError, match="foreign"):
+        state.permit(replace(SAVED, id="never-saved"), "hr", HERE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(SAVED, digest="sha256:" + 64 * "2"),
+        replace(SAVED, job="it"),
+        replace(SAVED, created="2027-01-01T00:00:00+00:00"),
+        replace(SAVED, about=(("base", "dc=elsewhere"),)),
+        replace(SAVED, about=()),
+    ],
+)
+def test_a_saved_plan_that_was_changed_is_refused(state: Store, changed: Plan) -> None:
+    state.keep(SAVED, HERE)
+    with pytest.raises(RefusedError, match="changed"):
+        state.permit(changed, "hr", HERE)
+
+
+@pytest.mark.parametrize("ended", ["done", "part"])
+def test_a_saved_plan_is_spent_once_it_was_tried_to_its_end(state: Store, ended: str) -> None:
+    state.keep(SAVED, HERE)
+    apply(state, *SAVED.changes, ended=ended)
+    with pytest.raises(RefusedError, match="spent"):
+        state.permit(SAVED, "hr", HERE)
+
+
+def test_an_interrupted_or_stopped_run_goes_on_under_its_plan(state: Store) -> None:
+    first, second = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
+    saved = plan(first, second)
+    state.keep(saved, HERE)
+    interrupt(state, first)
+    assert state.written("run-1") == frozenset()
+    state.permit(saved, "hr", HERE)
+    (step,) = state.open_steps(HERE, SEALER)
+    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
+    assert state.written("run-1") == {first.user.id}
+    apply(state, second, result=Result.SKIPPED, ended="stopped")
+    state.permit(saved, "hr", HERE)
+    assert state.written("run-1") == {first.user.id}
+    apply(state, second)
+    (run,) = state.runs("hr")
+    assert (run.result, run.outcomes) == ("done", {"written": 2})
+    assert state.written("run-1") == {first.user.id, second.user.id}
+    with pytest.raises(RefusedError, match="spent"):
+        state.permit(saved, "hr", HERE)
+
+
+def test_a_job_is_on_hold_until_it_is_released(state: Store) -> None:
+    assert state.held("hr") is None
+    assert not state.release("hr")
+    state.hold("hr", "its run was taken back")
+    state.hold("hr", "another one too")
+    held = state.held("hr")
+    assert held is not None
+    assert held[1] == "another one too"
+    assert state.held("it") is None
+    assert state.release("hr")
+    assert state.held("hr") is None
+
+
+# ---------------------------------------------------------------- what was interrupted
+
+
+def test_open_steps_are_those_of_this_directory_and_are_settled_once(state: Store) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org"), sets_secret(f"p{number}")) for number in (1, 2, 3)]
+    interrupt(state, *changes)
+    interrupt(state, change(9, sets("mail", "x@example.org")), id_="elsewhere", directory=THERE)
+    steps = state.open_steps(HERE, SEALER)
+    assert [(step.change.user, step.outcome) for step in steps] == [(user(number), None) for number in (1, 2, 3)]
+    results = (Result.WRITTEN, Result.SKIPPED, Result.FAILED)
+    found = [(step, Outcome(step.change.user, result, "found")) for step, result in zip(steps, results, strict=True)]
+    state.settle(HERE, found)
+    assert state.open_steps(HERE, SEALER) == []
+    assert len(state.open_steps(THERE, SEALER)) == 1
+    assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
+    assert state.memory(HERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") == "p1"
+    assert [(step.outcome, step.why) for step in state.steps("run-1", "hr", SEALER)[1]] == [
+        (result, "found") for result in results
+    ]
+    state.settle(HERE, [])
+
+
+def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
+    for number in (1, 2):
+        interrupt(state, change(number, sets("mail", f"{number}@example.org")), id_=f"run-{number}")
+    steps = state.open_steps(HERE, SEALER)
+    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found")) for step in steps])
+    assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail"}}
+
+
+# ---------------------------------------------------------------- transactions
+
+
+def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(place: Place) -> None:
+    hold = "insert into holds (job, since, why) values (?, ?, ?)"
+    with closing(place.open()) as state:
+        database = state._database
+
+        def go_wrong(fault: type[BaseException]) -> None:
+            with database.writing() as transaction:
+                transaction.execute(hold, ("hr", NOW, "x"))
+                raise fault
+
+        def write_twice() -> None:
+            with database.writing() as transaction:
+                transaction.execute(hold, ("hr", NOW, "x"))
+                transaction.executemany(hold, [("hr", NOW, "y")])
+
+        for fault in (ZeroDivisionError, KeyboardInterrupt):
+            with pytest.raises(fault):
+                go_wrong(fault)
+            assert state.held("hr") is None
+        with pytest.raises(StateError, match="cannot be written"):
+            write_twice()
+        assert state.held("hr") is None
+        state.hold("hr", "z")
+        assert state.held("hr") is not None
+
+
+def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store, place: Place) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
+    with state.run(plan(*changes), HERE, SEALER) as journal:
+        journal.intend(changes[:1])
+        place.execute("alter table journal rename to gone")
+        with pytest.raises(StateError):
+            journal.settle(outcomes(changes[:1]))
+        assert journal.broken
+    place.execute("alter table gone rename to journal")
+    assert owned(state) == {}
+    assert state.runs("hr")[0].outcomes == {"unknown": 1}
+
+
+# ---------------------------------------------------------------- odd characters
+
+
+ODD = [
+    "\0",
+    "a\0b",
+    "\ud83d\ude00",
+    "\ud800",
+    "\udfff\udc80x",
+    "\ufdd0",
+    "\ufdd00000",
+    "\ufdd0\0",
+    "\U0001f600",
+    "\ufffe",
+    "?%s",
+    "'",
+]
+
+
+@given(st.text(st.characters(exclude_categories=[]) | st.sampled_from("\0\ud800\udfff\ufdd00123456789abcdef")))
+def test_any_text_can_be_spelt_so_that_a_database_stores_it_and_comes_back(text: str) -> None:
+    (stored,) = storable([text])
+    assert isinstance(stored, str)
+    assert "\0" not in stored
+    stored.encode()
+    assert restored((stored,)) == (text,)
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
+    odd = Change(
+        UserRef(f"id{text}", f"uid={text}"), AgentRef(1, text), 1, (sets("mail", text, old=(text + "x",)),), "sha256:1"
+    )
+    directory = f"file:{text}"
+    drawn = replace(plan(odd, id_="run", job=f"job{text}"), about=(("base", text),))
+    state.keep(drawn, directory)
+    state.permit(drawn, drawn.job, directory)
+    interrupt_outcome = Outcome(odd.user, Result.FAILED, f"the server said {text}")
+    with state.run(drawn, directory, SEALER) as journal:
+        journal.intend([odd])
+        journal.settle([(odd, interrupt_outcome)])
+        journal.settle(outcomes([odd]))
+        journal.settle([(odd, interrupt_outcome)])
+        journal.result = "done"
+    where, (step,) = state.steps("run", drawn.job, SEALER)
+    assert where == directory
+    assert step.why == interrupt_outcome.why
+    assert (step.change.user, step.change.agent) == (odd.user, odd.agent)
+    (run,) = state.runs(drawn.job)
+    assert run.job == drawn.job
+    memory = state.memory(directory, drawn.job)
+    assert list(memory.owned()) == [(odd.user, frozenset({"mail"}))]
+    memory.note_stale([odd.user.id], NOW)
+    assert memory.stale() == {odd.user.id: (NOW, 1)}
+    memory.note_users(3)
+    assert memory.users() == 3
+    assert memory.fingerprint_of(odd.user.id, text) is None
+    state.hold(drawn.job, text)
+    assert (state.held(drawn.job) or ("", ""))[1] == text
+    with state.lease(directory):
+        pass
+    with pytest.raises(UsageError):
+        state.steps(text, "hr", SEALER)
+
+
+# ---------------------------------------------------------------- the lease
+
+
+def test_a_directory_is_held_by_one_at_a_time_and_others_are_not_kept_waiting(place: Place) -> None:
+    with closing(place.open()) as one, closing(place.open()) as two:
+        with one.lease(HERE):
+            with pytest.raises(BusyError, match="another run"), two.lease(HERE):
+                raise AssertionError
+            with two.lease(THERE):
+                pass
+            with pytest.raises(BusyError), two.lease(HERE):
+                raise AssertionError
+        with two.lease(HERE):
+            pass
+        with pytest.raises(ZeroDivisionError), two.lease(HERE):
+            raise ZeroDivisionError
+        with one.lease(HERE):
+            pass
+
+
+def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -> None:
+    with closing(place.open()) as one, closing(place.open()) as two, one.lease(HERE), two.lease(THERE):
+        here, there = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
+        with (
+            one.run(plan(here, id_="here"), HERE, SEALER) as first,
+            two.run(plan(there, id_="there", job="it"), THERE, SEALER) as second,
+        ):
+            for journal, each in ((first, here), (second, there), (first, here), (second, there)):
+                journal.intend([each])
+                journal.settle(outcomes([each]))
+            first.result = second.result = "done"
+        assert owned(one) == {"id-00001": {"mail"}}
+        assert owned(one, THERE) == {"id-00002": {"mail"}}
+
+
+_HOLDING = """
+import sys
+from connector.state.store import open_state
+state = open_state(sys.argv[1])
+with state.lease(sys.argv[2]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def held_elsewhere(place: Place, directory: str) -> Iterator[subprocess.Popen[str]]:
+    with other_process(_HOLDING, place.url, directory) as process:
+        assert said(process) == "held"
+        yield process
+
+
+def test_the_lease_of_a_process_that_was_killed_is_gone_with_it(place: Place, state: Store) -> None:
+    with held_elsewhere(place, HERE) as process:
+        with pytest.raises(BusyError), state.lease(HERE):
+            raise AssertionError
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(20)
+        assert soon_free(state)
+
+
+def soon_free(state: Store) -> bool:
+    """Whether the lease can be had: a server may need an instant to see that its holder's connection is closed."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(BusyError), state.lease(HERE):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_lease_is_not_passed_on_to_a_child_that_outlives_its_holder(place: Place, state: Store) -> None:
+    with state.lease(HERE):
+        child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        with closing(place.open()) as other, other.lease(HERE):
+            pass
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_state_in_memory_holds_whatever_it_is_asked_to() -> None:
+    with closing(open_state(None)) as passing, passing.lease(HERE):
+        apply(passing, change(1, sets("mail", "a@example.org")))
+        assert owned(passing) == {"id-00001": {"mail"}}
+
+
+# ---------------------------------------------------------------- SQLite alone
+
+
+def test_a_symbolic_link_leads_to_the_same_state_and_the_same_locks(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "elsewhere" / "state.db")
+    with (
+        closing(open_state(f"sqlite:///{tmp_path}/link.db")) as one,
+        closing(open_state(f"sqlite:///{tmp_path}/elsewhere/state.db")) as two,
+    ):
+        assert one.key() == two.key()
+        with one.lease(HERE), pytest.raises(BusyError), two.lease(HERE):
+            raise AssertionError
+    assert (tmp_path / "elsewhere" / "state.db").stat().st_mode & 0o077 == 0
+
+
+def test_octets_of_a_file_that_were_overwritten_are_an_error_and_never_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(open_state(f"sqlite:///{path}")) as state:
+        apply(state, *[change(number, *RICH, sets_secret("p", (Secret("x"),))) for number in range(40)])
+        state.memory(HERE, "hr").note_stale(["id-1"], NOW)
+        state.hold("hr", "x")
+    whole = path.read_bytes()
+    told = 0
+    for _ in range(200):
+        spoilt = bytearray(whole)
+        for _ in range(4):
+            start = secrets.randbelow(len(spoilt) - 4)
+            spoilt[start : start + 4] = secrets.token_bytes(4)
+        path.write_bytes(spoilt)
+        try:
+            with closing(open_state(f"sqlite:///{path}")) as state:
+                _read_all(state)
+        except StateError:
+            told += 1
+    assert told > 0
+
+
+def _read_all(state: Store) -> None:
+    state.key()
+    state.runs("hr")
+    memory = state.memory(HERE, "hr")
+    list(memory.owned())
+    memory.stale()
+    memory.rewritten()
+    memory.last_agents()
+    memory.users()
+    state.held("hr")
+    state.open_steps(HERE, SEALER)
+    state.written("run-1")
+    with suppress(UsageError):
+        state.steps("run-1", "hr", SEALER)
+    with suppress(RefusedError):
+        state.permit(SAVED, "hr", HERE)
