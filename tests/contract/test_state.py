@@ -226,7 +226,7 @@ def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(plac
             assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
             assert memory.fingerprint_of("id-00001", "SIPIdentityPassword") == "print"
             assert memory.last_agents() == 7
-            assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, None)
+            assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, 0)
             assert [step.outcome for step in state.steps("old-run", "hr", SEALER)[1]] == [Result.WRITTEN, None]
             (open_step,) = state.open_steps(HERE, SEALER)
             assert open_step.change.attributes == ()
@@ -527,7 +527,7 @@ def test_stale_users_are_counted_by_run_and_forgotten_when_they_are_claimed(stat
 
 def test_the_size_of_a_directory_is_remembered(state: Store) -> None:
     memory = state.memory(HERE, "hr")
-    assert memory.users() is None
+    assert memory.users() == 0
     for users in (7, 2_000_000):
         memory.note_users(users)
         assert memory.users() == users

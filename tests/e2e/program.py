@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +29,32 @@ class Ended:
 
 def program(*arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> Ended:
     """Run `cec-connector` in a folder, with no more of this environment than it needs."""
+    with started(*arguments, folder=folder, env=env) as process:
+        return ended(process)
+
+
+@contextmanager
+def started(
+    *arguments: str | Path, folder: Path, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """The same while it runs, `under` another command; it is killed at the end if it still does."""
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG", "HOME"}}
-    done = subprocess.run(
-        [sys.executable, *WARNINGS, "-m", "connector", *map(str, arguments)],
+    with subprocess.Popen(
+        [*under, sys.executable, *WARNINGS, "-m", "connector", *map(str, arguments)],
         cwd=folder,
         env=keep | dict(env or {}),
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    """What it came to, once it has ended."""
+    out, err = process.communicate(timeout=120)
+    return Ended(process.returncode, out, err)

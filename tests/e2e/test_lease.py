@@ -1,0 +1,185 @@
+"""Two runs never write one directory: not of one job, not of two, and not by way of two of its addresses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres import Postgres
+from program import ended, program, started
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
+from test_ldif_story import JOB, Job
+
+from connector.demo.simulator import Request, Simulator
+
+ENV = {"KEY": "demo-key", "SECRET": "demo-secret", "LDAP_PASSWORD": SYNC_PASSWORD}
+SLOW_SOURCE = (
+    "source: {{type: cec, url: {url}, allow_plaintext: true, app_key: {{env: KEY}}, app_secret: {{env: SECRET}}}}\n"
+)
+FILE_SOURCE = "source: {type: file, path: agents.json}\n"
+_numbers = count()
+
+
+class SlowCec(Simulator):
+    """A tenant that answers the query when it is let: until then whoever asks is in the middle of a run."""
+
+    def __init__(self, document: dict[str, Any] | bytes) -> None:
+        super().__init__(document)
+        self._asked = threading.Event()
+        self._let = threading.Event()
+
+    def answer(self, request: Request) -> None:
+        if request.command == "GET":
+            self._asked.set()
+            self._let.wait(60)
+        super().answer(request)
+
+    def wait(self) -> None:
+        """Until somebody asks, and so holds its directory."""
+        assert self._asked.wait(60)
+
+    def let(self) -> None:
+        self._let.set()
+
+    def __exit__(self, *error: object) -> None:
+        self.let()
+        super().__exit__(*error)
+
+
+class Meeting:
+    """A job that is held in the middle of its run (`slow.yaml`), and others that meet it there."""
+
+    def __init__(self, job: Job, cec: SlowCec, state: str) -> None:
+        self.job, self.cec, self.state = job, cec, state
+        self.write("slow", source=SLOW_SOURCE.format(url=cec.url))
+        self.write("same")
+        job.write("elsewhere.ldif", job.read("people.ldif"))
+
+    def write(self, name: str, *changes: tuple[str, str], source: str = FILE_SOURCE) -> None:
+        text = source + JOB.partition("\n")[2] + f"state: {self.state}\n"
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        self.job.write(f"{name}.yaml", text)
+
+    def apply(self, name: str, code: int = 0) -> str:
+        done = program("apply", f"{name}.yaml", folder=self.job.folder, env=ENV)
+        assert done.code == code, done.said
+        return done.said
+
+    def runs(self, name: str) -> list[str | None]:
+        shown = program("runs", f"{name}.yaml", "--json", folder=self.job.folder, env=ENV)
+        return [run["result"] for run in json.loads(shown.out)]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def meeting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Meeting]:
+    url = "sqlite:///state.db"
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgresql")
+        url = server.create(f"lease{next(_numbers)}")
+    job = Job(tmp_path)
+    with SlowCec(job.read("agents.json").encode()) as cec:
+        yield Meeting(job, cec, url)
+
+
+def test_the_second_of_two_applies_at_once_ends_with_75_and_is_no_run(meeting: Meeting) -> None:
+    with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
+        meeting.cec.wait()
+        for name in ("slow", "same"):  # the same job again, and another one on the same directory
+            said = meeting.apply(name, 75)
+            assert "another run holds this directory" in said
+            assert "people.ldif" in said
+        assert (meeting.runs("slow"), meeting.runs("same")) == ([], [])
+        assert "employeeNumber" not in meeting.job.read("people.ldif")
+        planned = program("plan", "same.yaml", "--fail-on-changes", folder=meeting.job.folder, env=ENV)
+        assert planned.code == 2, "a dry run had to wait"
+        meeting.cec.let()
+        done = ended(first)
+    assert done.code == 0, done.said
+    assert "employeeNumber: 1001" in meeting.job.read("people.ldif")
+    assert (meeting.runs("slow"), meeting.runs("same")) == (["done"], [])
+    meeting.apply("same")
+
+
+def test_an_undo_waits_outside_as_well(meeting: Meeting) -> None:
+    meeting.apply("same")
+    (run,) = json.loads(program("runs", "same.yaml", "--json", folder=meeting.job.folder, env=ENV).out)
+    after = meeting.job.read("people.ldif")
+    with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV):
+        meeting.cec.wait()
+        undone = program("undo", "same.yaml", run["id"], "--apply", folder=meeting.job.folder, env=ENV)
+        assert undone.code == 75, undone.said
+    assert meeting.job.read("people.ldif") == after
+    meeting.apply("same")  # it was not put on hold either
+
+
+def test_a_directory_is_itself_by_whatever_path_it_is_named(meeting: Meeting) -> None:
+    (meeting.job.folder / "linked").symlink_to(meeting.job.folder)
+    meeting.write("linked", ("people.ldif", "linked/people.ldif"))
+    with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV):
+        meeting.cec.wait()
+        meeting.apply("linked", 75)
+
+
+def test_two_directories_on_one_state_do_not_hold_each_other_up(meeting: Meeting) -> None:
+    meeting.write("other", ("people.ldif", "elsewhere.ldif"))
+    with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
+        meeting.cec.wait()
+        meeting.apply("other")
+        assert "employeeNumber: 1001" in meeting.job.read("elsewhere.ldif")
+        meeting.cec.let()
+        assert ended(first).code == 0
+
+
+def test_the_lease_of_a_run_that_was_killed_is_gone_at_once(meeting: Meeting) -> None:
+    with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
+        meeting.cec.wait()
+        meeting.apply("same", 75)
+        first.send_signal(signal.SIGKILL)
+        first.wait(20)
+        meeting.apply("same")
+    assert meeting.runs("same") == ["done"]
+
+
+LDAP = """\
+directory:
+  type: ldap
+  urls: [{url}]
+  allow_plaintext: true
+  bind_dn: {sync}
+  password: {{env: LDAP_PASSWORD}}
+  base: {base}
+mapping: openldap-h350
+limits: {{update: 100%}}
+"""
+
+
+@pytest.mark.slapd
+def test_a_server_is_itself_by_whatever_address_it_is_reached(meeting: Meeting, tmp_path: Path) -> None:
+    people = [person(f"user{number}") for number in range(1, 6)]
+    with Slapd.start(tmp_path / "slapd", people, tls=False) as server:
+        by_name = server.url.replace("127.0.0.1", "localhost")
+
+        def ldap(url: str, source: str, base: str = PEOPLE) -> str:
+            return source + LDAP.format(url=url, sync=SYNC, base=base) + f"state: {meeting.state}\n"
+
+        slow = SLOW_SOURCE.format(url=meeting.cec.url)
+        meeting.job.write("slow.yaml", ldap(server.url, slow))
+        meeting.job.write("same.yaml", ldap(by_name, FILE_SOURCE))
+        meeting.job.write("socket.yaml", ldap(server.ldapi_url, FILE_SOURCE))
+        meeting.job.write("part.yaml", ldap(by_name, FILE_SOURCE, f"uid=user1,{PEOPLE}"))
+        with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
+            meeting.cec.wait()
+            for name in ("same", "socket", "part"):
+                assert "another run holds this directory" in meeting.apply(name, 75)
+            meeting.cec.let()
+            done = ended(first)
+        assert done.code == 0, done.said
+        meeting.apply("same")
