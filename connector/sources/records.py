@@ -29,8 +29,6 @@ from connector.sources.envelopes import Envelope, looks_like, value
 T = TypeVar("T")
 
 BATCH: Final = 1000
-MANY: Final = 50_000
-"""So many objects that looking for cycles among them takes time; each is freed as ever when nobody has it any more."""
 DELETE: Final = b"\x7f"
 UNWELCOME: Final = (b"\xc2", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbf\xbe")
 """The octet that every C1 character begins with, U+2028, U+2029, U+FFFE: in UTF-8."""
@@ -79,7 +77,6 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
     """The tenant in a body; `hide`: secrets that an error text of the other side must not repeat.
 
     Without `passwords` those of the agents are held to their shape like everything else, and forgotten.
-
     Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
     """
     text = _utf8(body, where)
@@ -119,9 +116,7 @@ def _all(answer: _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
 
 
 def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
-    agents: list[Agent] = []
-    invalid: list[Invalid] = []
-    number = 0
+    agents, invalid, number = list[Agent](), list[Invalid](), 0
     for batch in _batches(answer.agents or []):
         text = b"[%b]" % b",".join(batch)
         if not _suspicious(text):
@@ -182,8 +177,8 @@ def _no_collector() -> Iterator[None]:
     try:
         yield
     finally:
-        if gc.get_count()[0] > MANY:
-            gc.freeze()  # nor are they walked once the collector is on again
+        if gc.get_count()[0] > 50 * BATCH:  # nor are they walked later; they are freed as ever
+            gc.freeze()
         if on:
             gc.enable()
 
