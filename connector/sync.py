@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.apply import apply
 from connector.errors import OnHoldError, UsageError
@@ -31,13 +32,14 @@ Show = Callable[[Plan, Sequence[Outcome] | None], None]
 class Run(Struct, frozen=True):
     """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
 
-    `aside`: users whose change was left out on purpose.
+    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end.
     """
 
     plan: Plan
     refused: bool
     outcomes: Sequence[Outcome] | None = None
     aside: frozenset[str] = frozenset()
+    remembered: bool = True
 
     @property
     def in_part(self) -> bool:
@@ -105,7 +107,7 @@ def wet_run(
         else:
             work = _held_to(parts, reviewed, drawn.plan, only)
         run = _carry_out(parts, work, show, accept, stop or Stop())
-        if run.outcomes is not None and drawn.stale is not None:
+        if run.outcomes is not None and run.remembered and drawn.stale is not None:
             parts.state.memory(description.identity, parts.job).note_stale(drawn.stale, _now())
         return run
 
@@ -166,19 +168,24 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
         return run
     parts.watch.stage("apply", changes=len(work.changes))
     description = parts.directory.describe()
-    with (
-        stop.patiently(),
-        parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes) as journal,
-    ):
-        applied = apply(
-            work.changes, parts.directory, description, journal, parts.watch,
-            pace=parts.pace, stop=stop, left=work.left,
-        )  # fmt: skip
-        run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
-        journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
-    parts.watch.stage("show", outcomes=len(applied.outcomes))
-    show(work.plan, applied.outcomes)
-    return run
+    try:
+        with (
+            stop.patiently(),
+            parts.state.run(
+                work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes
+            ) as journal,
+        ):
+            applied = apply(
+                work.changes, parts.directory, description, journal, parts.watch,
+                pace=parts.pace, stop=stop, left=work.left,
+            )  # fmt: skip
+            run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
+            journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
+    finally:
+        if run.outcomes is not None:  # also where the end of the run could not be noted
+            parts.watch.stage("show", outcomes=len(run.outcomes))
+            show(work.plan, run.outcomes)
+    return replace(run, remembered=not journal.broken)
 
 
 # ---------------------------------------------------------------- drawing

@@ -38,7 +38,7 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
 
     Raises FileError, StateError.
     """
-    with _opened(path, remember=remember) as (stack, job, mapping, state):
+    with _opened(path, _for_a_plan if remember else lambda _: open_state(None)) as (stack, job, mapping, state):
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
         people = _people(job)
         with _watched(
@@ -50,7 +50,7 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
 @contextmanager
 def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
-    with _opened(path) as (stack, job, mapping, state):
+    with _opened(path, _state) as (stack, job, mapping, state):
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
         common = _people(job) | _common(job, mapping, state, watching)
         with _watched(Wet(reader=directory, directory=directory, source=_source(job, mapping), **common)) as parts:
@@ -60,7 +60,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
 @contextmanager
 def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
     """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
-    with _opened(path) as (stack, job, mapping, state):
+    with _opened(path, _state) as (stack, job, mapping, state):
         common = _common(job, mapping, state, watching)
         wrote_to, view = _written(state, job, run, mapping, common["sealer"])
         reader = stack.enter_context(closing(_located(job, _reader, view)))
@@ -71,7 +71,7 @@ def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
 @contextmanager
 def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
     """The parts that take a run back. Raises FileError, StateError, UsageError."""
-    with _opened(path) as (stack, job, mapping, state):
+    with _opened(path, _state) as (stack, job, mapping, state):
         common = _common(job, mapping, state, watching)
         wrote_to, view = _written(state, job, run, mapping, common["sealer"])
         directory = stack.enter_context(closing(_located(job, _directory, view)))
@@ -84,11 +84,11 @@ Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Store]
 
 
 @contextmanager
-def _opened(path: Path, *, remember: bool = True) -> Iterator[Opened]:
+def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store]) -> Iterator[Opened]:
     with ExitStack() as stack:
         job = jobs.load(path)
         mapping = mappings.load(job.job.mapping, path)
-        state = stack.enter_context(closing(_remembered(job) if remember else open_state(None)))
+        state = stack.enter_context(closing(opening(job)))
         yield stack, job, mapping, state
 
 
@@ -125,7 +125,7 @@ def history(path: Path) -> list[RunRecord]:
     job = jobs.load(path)
     if _never_kept(job):
         return []
-    with closing(open_state(job.job.state)) as state:
+    with closing(_state(job)) as state:
         return state.runs(job.name)
 
 
@@ -134,7 +134,7 @@ def release(path: Path) -> bool:
     job = jobs.load(path)
     if _never_kept(job):
         return False
-    with closing(open_state(job.job.state)) as state:
+    with closing(_state(job)) as state:
         return state.release(job.name)
 
 
@@ -142,10 +142,18 @@ def _never_kept(job: jobs.LoadedJob) -> bool:
     return job.state_path is not None and not job.state_path.exists()
 
 
-def _remembered(job: jobs.LoadedJob) -> Store:
-    """The state as a dry run needs it: one that cannot be kept is made for this run alone."""
+def _state(job: jobs.LoadedJob) -> Store:
+    """The state that the job names. Raises StateError, and FileError with the job's line."""
     try:
         return open_state(job.job.state)
+    except FileError as fault:
+        raise FileError(fault.what, where=job.where("state")) from None
+
+
+def _for_a_plan(job: jobs.LoadedJob) -> Store:
+    """The same for a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
+    try:
+        return _state(job)
     except StateError:
         if job.state_path is None or os.path.lexists(job.state_path):
             raise

@@ -36,7 +36,7 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
         Exit.FAILED,
         (
             "Nothing is written without a state to journal to: check the file's permissions, the space on its disk, "
-            "and that it is this program's own."
+            "and that it is this program's own; of a database server that it is up, and lets this account in and write."
         ),
     ),
     errors.OutputError: (

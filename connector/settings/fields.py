@@ -170,10 +170,21 @@ def _state(url: str, info: ValidationInfo) -> str:
 
 def _postgresql(url: str) -> str:
     """A connection URI of libpq (PostgreSQL manual, 34.1.1.2), which takes a password from elsewhere."""
-    parts = urlsplit(url)
-    if parts.password is not None or "password" in parse_qs(parts.query):
+    if not url.isprintable():
+        raise misfit("holds characters that a URL cannot have")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise misfit("is no valid URL: see its host and port") from None
+    query = parse_qs(parts.query, keep_blank_values=True)
+    if parts.password is not None or "password" in query:
         raise misfit("holds a password: leave it to PGPASSWORD, or to a password file (PGPASSFILE, ~/.pgpass)")
-    if not parts.path.strip("/") and "service" not in parse_qs(parts.query):
+    if secret := {"sslpassword", "oauth_client_secret"} & query.keys():
+        raise misfit(f"holds a secret ({', '.join(secret)}): leave it to a service file (PGSERVICEFILE)")
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        if not re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d{0,5})?", host):
+            raise misfit("is no valid URL: see its host and port")
+    if not parts.path.strip("/") and not {"service", "dbname"} & query.keys():
         raise misfit("names no database; write postgresql://user@host/database")
     return url
 

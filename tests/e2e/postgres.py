@@ -17,9 +17,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import psycopg
+import trustme
 from slapd import free_port
 
 OWNER = "cec"
@@ -31,7 +32,9 @@ port = {port}
 unix_socket_directories = '{folder}'
 max_connections = 30
 fsync = {fsync}
-logging_collector = off
+ssl = on
+ssl_cert_file = '{folder}/server.pem'
+ssl_key_file = '{folder}/server.key'
 """
 
 
@@ -75,8 +78,16 @@ class Postgres:
         self.port = 0
         # not in pytest's folder, which is root's alone; and its path must be short, because a socket is in it
         self.folder = Path(tempfile.mkdtemp(prefix="cec-pg."))
+        self.ca = self.folder / "ca.pem"
+        authority = trustme.CA(organization_name="Example test authority")
+        authority.cert_pem.write_to_path(self.ca)
+        server = authority.issue_cert("localhost", common_name="localhost")
+        server.cert_chain_pems[0].write_to_path(self.folder / "server.pem")
+        server.private_key_pem.write_to_path(self.folder / "server.key")
+        (self.folder / "server.key").chmod(0o600)
         if self._somebody:
-            os.chown(self.folder, self._somebody["user"], self._somebody["group"])
+            for path in (self.folder, self.folder / "server.key"):
+                os.chown(path, self._somebody["user"], self._somebody["group"])
 
     @classmethod
     def start(cls, *, fsync: bool = False) -> Self:
@@ -169,9 +180,10 @@ class Postgres:
         """A database, through the socket, where no password is asked for."""
         return f"postgresql://{OWNER}@/{database}?host={quote(str(self.folder), safe='')}&port={self.port}"
 
-    def tcp_url(self, database: str) -> str:
-        """A database, over TCP, where a password is asked for."""
-        return f"postgresql://{OWNER}@127.0.0.1:{self.port}/{database}"
+    def tcp_url(self, database: str, **parameters: str) -> str:
+        """A database, over TCP, where a password is asked for; its certificate names localhost."""
+        query = urlencode(parameters)
+        return f"postgresql://{OWNER}@localhost:{self.port}/{database}" + (f"?{query}" if query else "")
 
     def connect(self, database: str) -> psycopg.Connection[Any]:
         """A connection of the test's own, in which every statement is a transaction."""
