@@ -1,0 +1,242 @@
+"""A state in a file, through the program: everything that can be wrong with the file, its folder and its disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from copy import copy
+from pathlib import Path
+
+import pytest
+from program import Ended, ended, program, started
+from test_ldif_story import JOB, Job, agent
+
+from connector.state.migrations import MIGRATIONS
+
+ONE_BY_ONE = JOB + "ramp: [1, 1, 1, 1, 1]\n"
+AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+"""Root without the right to pass over a file's mode (util-linux, which Debian always has)."""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def try_(job: Job, command: str, *options: str) -> Ended:
+    """Run it as somebody to whom the modes of files apply."""
+    under = AS_ANYBODY if os.geteuid() == 0 else ()
+    with started(command, "job.yaml", *options, folder=job.folder, under=under) as process:
+        done = ended(process)
+    assert "canary" not in done.said
+    assert "an unexpected" not in done.said
+    return done
+
+
+def numbers(job: Job) -> int:
+    """How many users hold what an apply writes."""
+    return job.read("people.ldif").count("employeeNumber:")
+
+
+def results(job: Job) -> list[str | None]:
+    return [run["result"] for run in json.loads(job.run("runs", "--json"))]
+
+
+# ---------------------------------------------------------------- the file and its folder
+
+
+def test_a_state_that_may_only_be_read_is_planned_from_and_not_applied_with(job: Job) -> None:
+    job.run("apply", "--only", "user1")
+    (job.folder / "state.db").chmod(0o400)
+    assert try_(job, "plan", "--fail-on-changes").code == 2
+    assert try_(job, "runs").code == 0
+    done = try_(job, "apply")
+    assert done.code == 1
+    assert "state.db" in done.err
+    assert "permissions" in done.err
+    assert numbers(job) == 1
+    (job.folder / "state.db").chmod(0o600)
+    job.run("apply")
+    assert numbers(job) == 5
+
+
+def test_a_state_that_may_not_be_read_is_an_error_of_every_command(job: Job) -> None:
+    job.run("apply", "--only", "user1")
+    (job.folder / "state.db").chmod(0)
+    for command in ("plan", "apply", "runs", "release"):
+        done = try_(job, command)
+        assert done.code == 1, done.said
+        assert "state.db" in done.err
+    assert numbers(job) == 1
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["closed", "gone"])
+def test_without_a_folder_to_keep_it_in_nothing_is_applied(job: Job, *, there: bool) -> None:
+    job.write("job.yaml", JOB + "state: sqlite:///kept/state.db\n")
+    if there:
+        (job.folder / "kept").mkdir(mode=0o500)
+    planned = try_(job, "plan", "--fail-on-changes", "--report", "report.json")
+    assert planned.code == 2, planned.said
+    assert "cannot be kept" in json.loads(job.read("report.json"))["about"]["state"]
+    assert json.loads(try_(job, "runs", "--json").out) == []
+    for arguments in (["apply"], ["undo", "some-run", "--apply"]):
+        done = (
+            program(*arguments[:1], "job.yaml", *arguments[1:], folder=job.folder)
+            if not there
+            else try_(job, *arguments)
+        )
+        assert done.code == 1, done.said
+        assert "state.db" in done.err
+        assert "permissions" in done.err
+    assert numbers(job) == 0
+
+
+def test_a_folder_in_which_nothing_can_be_made_any_more_stops_an_apply_before_it_writes(job: Job) -> None:
+    (job.folder / "kept").mkdir()
+    job.write("job.yaml", JOB + "state: sqlite:///kept/state.db\n")
+    job.run("plan")
+    (job.folder / "kept").chmod(0o500)
+    assert try_(job, "plan").code == 0
+    done = try_(job, "apply")
+    (job.folder / "kept").chmod(0o700)
+    assert done.code == 1
+    assert "kept/state.db" in done.err
+    assert numbers(job) == 0
+
+
+def test_a_folder_of_the_states_name_is_an_error(job: Job) -> None:
+    (job.folder / "state.db").mkdir()
+    for command in ("plan", "apply"):
+        assert "state.db" in job.run(command, code=1)
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "runs", "release", "undo"])
+def test_a_newer_state_is_said_to_be_newer_by_every_command_and_stays_as_it_is(job: Job, command: str) -> None:
+    job.run("apply", "--only", "user1")
+    with closing(sqlite3.connect(job.folder / "state.db")) as db:
+        db.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+    (job.folder / "state.db").chmod(0o400)
+    before = (job.folder / "state.db").read_bytes()
+    done = try_(job, command, *(["some-run"] if command == "undo" else []))
+    assert done.code == 1
+    assert "newer version of this program" in done.err
+    assert (job.folder / "state.db").read_bytes() == before
+    assert numbers(job) == 1
+
+
+def test_a_database_of_another_program_is_left_alone(job: Job) -> None:
+    with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
+        db.execute("create table theirs (name text)")
+    before = (job.folder / "state.db").read_bytes()
+    assert "no state of this program" in job.run("apply", code=1)
+    assert (job.folder / "state.db").read_bytes() == before
+    assert numbers(job) == 0
+
+
+def test_a_state_that_was_cut_short_is_an_error_and_nothing_is_written(job: Job) -> None:
+    job.run("apply", "--only", "user1")
+    path = job.folder / "state.db"
+    whole = path.read_bytes()
+    for size in (10, 1000, 4096, len(whole) // 2, len(whole) - 4096):
+        path.write_bytes(whole[:size])
+        done = try_(job, "apply")
+        assert done.code == 1, done.said
+        assert "state.db" in done.err
+    assert numbers(job) == 1
+    path.write_bytes(whole)
+    job.run("apply")
+
+
+def test_an_empty_file_is_a_state_that_has_not_begun(job: Job) -> None:
+    job.write("state.db", "")
+    job.run("apply")
+    assert results(job) == ["done"]
+
+
+def test_a_copy_in_place_of_the_original_converges_and_doubles_nothing(job: Job) -> None:
+    """A backup that is put back knows less than the directory does: it finds everything in step."""
+    job.run("apply", "--only", "user1")
+    shutil.copy(job.folder / "state.db", job.folder / "copy.db")
+    job.run("apply")
+    after = job.read("people.ldif")
+    (job.folder / "copy.db").replace(job.folder / "state.db")
+    assert results(job) == ["done"]
+    job.run("plan", "--fail-on-changes")
+    job.run("apply")
+    assert job.read("people.ldif") == after
+    assert len(results(job)) == 2
+
+
+def test_a_copy_that_was_taken_in_the_middle_of_a_run_settles_what_it_left_open(job: Job) -> None:
+    job.write("job.yaml", ONE_BY_ONE)
+    job.run("plan")
+    with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
+        db.execute(
+            "create trigger fail before insert on journal when (select count(*) from journal) = 2 "
+            "begin select raise(abort, 'no more'); end"
+        )
+    job.run("apply", code=4)
+    with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
+        db.execute("drop trigger fail")
+        db.execute("update journal set outcome = null")  # as a copy that was taken a moment earlier has it
+        db.execute("delete from ownership")
+    job.run("apply")
+    after = job.read("people.ldif")
+    assert after.count("employeeNumber:") == 5
+    job.run("plan", "--fail-on-changes")
+    job.agents([agent(number) for number in (3, 4, 5)])
+    job.write("job.yaml", ONE_BY_ONE.replace("100%", "100%, agents_drop: 100%"))
+    assert job.plan()["summary"]["stale"] == 2, "what was settled is known to be ours"
+
+
+# ---------------------------------------------------------------- the disk
+
+
+PAGE = 4096
+FULL = """
+import os, resource, sys
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@contextmanager
+def full_at(job: Job, size: int, *arguments: str) -> Iterator[Ended]:
+    """The program, to which no file may be longer than `size`: SQLite takes it for a disk that is full."""
+    under = [sys.executable, "-c", FULL, str(size)]
+    with started(*arguments, folder=job.folder, under=under) as process:
+        yield ended(process)
+
+
+def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path) -> None:
+    """Full before the run can be begun, in the middle of it, before its last outcomes, and not at all."""
+    (tmp_path / "made").mkdir()
+    made = Job(tmp_path / "made", users=40)
+    made.write("job.yaml", JOB + f"ramp: {[2] * 10}\n")
+    made.run("plan")
+    size = (made.folder / "state.db").stat().st_size
+    codes = []
+    for most in (PAGE, size // 2, size, size + 8 * PAGE, size + 24 * PAGE, size + 60 * PAGE):
+        folder = tmp_path / str(most)
+        shutil.copytree(made.folder, folder)
+        job = copy(made)
+        job.folder = folder
+        with full_at(job, most, "apply", "job.yaml") as done:
+            assert "an unexpected" not in done.said, done.said
+        codes.append(done.code)
+        if done.code == 1:
+            assert numbers(job) == 0
+            assert "space on its disk" in done.err
+        elif done.code == 4:
+            assert "without a journal" in done.out or "the journal does not know" in done.out
+        job.run("apply")
+        assert numbers(job) == 40
+        assert all("unknown" not in run["outcomes"] for run in json.loads(job.run("runs", "--json")))
+        job.run("plan", "--fail-on-changes")
+    assert codes == [1, 4, 4, 4, 4, 0]
