@@ -35,8 +35,11 @@ def settle(parts: Parts, description: Description) -> list[Step]:
 
 def settle_secrets(
     state: Store, description: Description, untold: Sequence[Step], confirmed: Mapping[tuple[str, str], str]
-) -> None:
-    """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written."""
+) -> frozenset[str]:
+    """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
+
+    The users are returned of whom nothing told: what is written of them now may be written for the second time.
+    """
     found = []
     for step in untold:
         user = step.change.user
@@ -48,3 +51,4 @@ def settle_secrets(
         found.append((step, outcome))
     if found:
         state.settle(description.identity, found)
+    return frozenset(outcome.user.id for _, outcome in found if outcome.result is Result.FAILED)

@@ -59,14 +59,24 @@ class Drawn(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True):
-    """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not."""
+    """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
+
+    `again`: users of whom an interrupted run may have written the same already.
+    """
 
     plan: Plan
     changes: Sequence[Change]
     left: Sequence[tuple[Change, Outcome]] = ()
     aside: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()
     kind: str = "apply"
     undoes: str | None = None
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """The outcome, with a word where it may be the second of its kind."""
+        if outcome.result is not Result.WRITTEN or outcome.user.id not in self.again:
+            return outcome
+        return replace(outcome, why="written again, perhaps: nothing tells what an interrupted run had written")
 
 
 # ---------------------------------------------------------------- two heads
@@ -99,14 +109,14 @@ def wet_run(
         _permit(parts, description.identity, reviewed)
         untold = settle(parts, description)
         drawn = draw(parts, () if reviewed else only, untold)
-        settle_secrets(parts.state, description, untold, drawn.confirmed)
+        again = settle_secrets(parts.state, description, untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
             return _shown(parts, drawn.plan, show)
         else:
             work = _held_to(parts, reviewed, drawn.plan, only)
-        run = _carry_out(parts, work, show, accept, stop or Stop())
+        run = _carry_out(parts, replace(work, again=again), show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered and drawn.stale is not None:
             parts.state.memory(description.identity, parts.job).note_stale(drawn.stale, _now())
         return run
@@ -156,7 +166,8 @@ def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> 
     memory = parts.state.memory(description.identity, parts.job)
     held = hold_to(
         reviewed, fresh, now,
-        description=description, memory=memory, fingerprint=parts.fingerprint, done=done, only=only,
+        description=description, memory=memory, fingerprint=parts.fingerprint, done=done,
+        released=parts.state.released(reviewed.id, parts.sealer), only=only,
     )  # fmt: skip
     return Work(reviewed, held.changes, held.left, held.aside)
 
@@ -179,7 +190,8 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, left=work.left,
             )  # fmt: skip
-            run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
+            outcomes = [work.told(outcome) for outcome in applied.outcomes]
+            run = Run(work.plan, refused=False, outcomes=outcomes, aside=work.aside)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
@@ -244,7 +256,8 @@ def draw_back(parts: Undo) -> Plan:
     written = folded(step.change for step in steps if step.outcome is Result.WRITTEN)
     parts.watch.stage("read directory", users=len(written))
     now = {user.id: user for user in parts.reader.read([change.user for change in written])}
-    back = undoing(written, now, description, parts.fingerprint)
+    begun = parts.state.released(parts.run, parts.sealer)
+    back = undoing(written, now, description, parts.fingerprint, begun)
     moves = Moves(back.changes, parts.mapping, description)
     directory = Lookup(parts.reader, parts.read, parts.watch)
     changes, problems = moves.settle(directory.users(moves.keys(), len(moves)))

@@ -24,6 +24,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.standing import secret_stands, stands
+from connector.reconcile.steps import digest_of_rest
 
 _OF_THE_SOURCE = ("agents", "agents_drop")
 
@@ -54,9 +55,13 @@ def hold_to(
     memory: Memory,
     fingerprint: Fingerprint,
     done: Collection[str] = (),
+    released: Mapping[str, Collection[str]] | None = None,
     only: Collection[str] = (),
 ) -> Held:
-    """Hold `fresh` to `reviewed`. `now`: the users of `open_users`; `done`: those that an interrupted run wrote."""
+    """Hold `fresh` to `reviewed`. `now`: the users of `open_users`; `done`: those that an interrupted run wrote.
+
+    `released`: by user id the attributes whose old values it has taken, without having set the new ones.
+    """
     fresh_changes = {change.user.id: change for change in fresh.changes}
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
@@ -69,7 +74,7 @@ def hold_to(
         elif only and not _is_of(change, only):
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)")))
-        elif planned is not None and planned.digest == change.digest:
+        elif planned is not None and planned.digest in _digests(change, (released or {}).get(user.id, ())):
             write.append(planned)
         elif planned is not None:
             why = "what is to be done with this user is no longer what was reviewed"
@@ -83,6 +88,13 @@ def hold_to(
         aside.add(change.user.id)
         left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed")))
     return Held(tuple(write), tuple(left), frozenset(aside))
+
+
+def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
+    """The change's own digest, and that of what is left of it where it is half written."""
+    yield change.digest
+    if released:
+        yield digest_of_rest(change, released)
 
 
 def _is_of(change: Change, only: Collection[str]) -> bool:

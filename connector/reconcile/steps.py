@@ -5,11 +5,16 @@ Two users that swap values wait for each other: then one of them lets go first, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from connector.model import Change
+from connector.reconcile.digests import digest_of_change
+
+RELEASE: Final = "/release"
+"""The end of the digest of a change that lets go first, by which the journal tells it from the rest."""
 
 
 def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -42,5 +47,16 @@ def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
 def _split(change: Change) -> tuple[Change, Change]:
     """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
     first = tuple(replace(each, new=()) for each in change.attributes if each.unique and each.old)
-    rest = tuple(replace(each, old=()) if each.unique else each for each in change.attributes)
-    return replace(change, attributes=first, after=frozenset()), replace(change, attributes=rest)
+    release = replace(change, attributes=first, after=frozenset(), digest=change.digest + RELEASE)
+    return release, _without(change, {each.name for each in first})
+
+
+def _without(change: Change, released: Collection[str]) -> Change:
+    """The change as far as it is left once the old values of these attributes are gone."""
+    rest = (replace(each, old=()) if each.name in released else each for each in change.attributes)
+    return replace(change, attributes=tuple(each for each in rest if each.new or each.name not in released))
+
+
+def digest_of_rest(change: Change, released: Collection[str]) -> str:
+    """The digest that a plan has for the rest of a change whose values of these attributes were let go already."""
+    return digest_of_change(_without(change, released))

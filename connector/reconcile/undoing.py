@@ -22,6 +22,7 @@ from connector.model import (
 from connector.reconcile import equality
 from connector.reconcile.differences import OBJECT_CLASS
 from connector.reconcile.standing import secret_stands
+from connector.reconcile.steps import RELEASE
 
 
 class Undoing(Struct, frozen=True):
@@ -34,7 +35,7 @@ class Undoing(Struct, frozen=True):
 def folded(steps: Iterable[Change]) -> list[Change]:
     """One change a user: a change that was written in two halves, the letting go first, is whole again."""
     users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: not change.digest.endswith("/release")):
+    for change in sorted(steps, key=lambda change: not change.digest.endswith(RELEASE)):
         before = users.get(change.user.id)
         users[change.user.id] = change if before is None else replace(before, attributes=_joined(before, change))
     return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
@@ -50,9 +51,16 @@ def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
 
 
 def undoing(
-    written: Iterable[Change], now: Mapping[str, User], description: Description, fingerprint: Fingerprint
+    written: Iterable[Change],
+    now: Mapping[str, User],
+    description: Description,
+    fingerprint: Fingerprint,
+    begun: Mapping[str, Collection[str]] | None = None,
 ) -> Undoing:
-    """The changes that take back what `written` did to users that are `now` so."""
+    """The changes that take back what `written` did to users that are `now` so.
+
+    `begun`: by user id the attributes that an interrupted undo has emptied, and not filled again.
+    """
     changes, problems = [], []
     for change in written:
         user = now.get(change.user.id)
@@ -64,7 +72,8 @@ def undoing(
         for each in change.attributes:
             if each.name == OBJECT_CLASS:
                 continue
-            answer = _back(each, user, description, fingerprint)
+            emptied = each.name in (begun or {}).get(user.id, ())
+            answer = _back(each, user, description, fingerprint, emptied=emptied)
             if isinstance(answer, str):
                 kept.append(each.name)
                 problems.append(
@@ -79,7 +88,7 @@ def undoing(
 
 
 def _back(
-    each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint
+    each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint, *, emptied: bool
 ) -> AttributeChange | str | None:
     """The change that takes this one back, None where that was done already, or why it stays."""
     held = user.values.get(each.name, ())
@@ -89,7 +98,7 @@ def _back(
     ours = held if each.pattern is None else tuple(filter(_within(each.pattern), held))
     if equality.same_set(rule, ours, each.old):
         return None
-    if not equality.same_set(rule, ours, each.new):
+    if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
         return "it is no longer what that run wrote, and stays as it is"
     return replace(each, old=ours, new=each.old)
 

@@ -174,11 +174,12 @@ def _problem(problem: Problem) -> Iterator[str]:
 def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
     """Conflicts and failures are all listed, whatever `most` says: each is somebody's to look at."""
     yield f"{result}: {number:,}\n"
-    if result is not Result.WRITTEN:
-        limit = None if result in (Result.CONFLICT, Result.FAILED) else most
-        for outcome in [outcome for outcome in outcomes if outcome.result is result][:limit]:
-            yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
-        yield from _more(number, limit)
+    limit = None if result in (Result.CONFLICT, Result.FAILED) else most
+    # what was written says something only where there is more to say
+    told = [each for each in outcomes if each.result is result and (each.why or result is not Result.WRITTEN)]
+    for outcome in told[:limit]:
+        yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
+    yield from _more(len(told), limit)
 
 
 def _more(there_are: int, most: int | None) -> Iterator[str]:

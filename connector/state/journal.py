@@ -88,7 +88,7 @@ class RunJournal:
         """Note what became of changes that were intended."""
         settled = list(settled)
         outcomes = [
-            (outcome.result.value, outcome.why or None, self._run, change.user.id, step_of(change))
+            (outcome.result.value, outcome.why or None, self._run, change.user.id, change.digest)
             for change, outcome in settled
         ]
         self._ours.take(change for change, outcome in settled if outcome.result is Result.WRITTEN)
@@ -97,8 +97,15 @@ class RunJournal:
             self._ours.keep(transaction)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
-        """Note what became of changes that were never going to be written."""
-        rows = [self._row(change, outcome.result.value, outcome.why or None) for change, outcome in left]
+        """Note what became of changes that were never going to be written.
+
+        What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
+        """
+        rows = [
+            self._row(change, outcome.result.value, outcome.why or None)
+            for change, outcome in left
+            if outcome.result is not Result.WRITTEN
+        ]
         if rows:
             with self._writing() as transaction:
                 transaction.executemany(_INTENT, rows)
@@ -116,7 +123,7 @@ class RunJournal:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
-        return (self._run, user.id, user.name, step_of(change), ref, change.rule, noted, outcome, why)
+        return (self._run, user.id, user.name, change.digest, ref, change.rule, noted, outcome, why)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
         if is_secret(each):
@@ -171,12 +178,6 @@ class Ours:
             for (attributes,) in self._database.rows(query, user.id, self._directory)
             for noted in json.decode(attributes, type=list[_Noted])
         )
-
-
-def step_of(change: Change) -> str:
-    """The change's digest; the first half of a split one, which lets a value go, is told apart from the second."""
-    let_go = any(each.unique and each.old and not each.new for each in change.attributes)
-    return f"{change.digest}/release" if let_go else change.digest
 
 
 STEPS = "select run, user_id, user_name, digest, agent, rule, attributes, outcome, why from journal"

@@ -225,12 +225,25 @@ class Store:
                 ours.keep(transaction)
 
     def written(self, run: str) -> frozenset[str]:
-        """The users of whom every step of this run is confirmed as written."""
+        """The users of whom every step of this run is confirmed as written, and who need no further one."""
         query = (
             "select user_id from journal where run = ? group by user_id "
-            "having count(*) = sum(case when outcome = 'written' then 1 else 0 end)"
+            "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
+            "and sum(case when replace(digest, '/release', '') = digest then 1 else 0 end) > 0"
         )
         return frozenset(user_id for (user_id,) in self._database.rows(query, run))
+
+    def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
+        """By user id the attributes whose values this run, or an undo of it, has let go and not set anew yet."""
+        halves_alone = (
+            " as half where outcome = 'written' and replace(digest, '/release', '') <> digest "
+            "and (run = ? or run in (select id from runs where undoes = ?)) "
+            "and not exists (select 1 from journal as other where other.run = half.run and "
+            "other.user_id = half.user_id and outcome = 'written' and replace(digest, '/release', '') = digest)"
+        )
+        query = STEPS + halves_alone
+        halves = (step(row, sealer, self._database.where).change for row in self._database.rows(query, run, run))
+        return {half.user.id: frozenset(each.name for each in half.attributes) for half in halves}
 
 
 def _seal(plan: Plan) -> str:

@@ -153,6 +153,7 @@ class World:
     shown: list[str] = field(default_factory=list)
     source: Callable[[], Tenant] | None = None
     connect: Callable[[View], Directory] | None = None
+    pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.state.close)
@@ -170,7 +171,7 @@ class World:
         yield Wet(
             job="law", source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(key),
-            sealer=Sealer(key), pace=Pace(), watch=Watchers(),
+            sealer=Sealer(key), pace=self.pace, watch=Watchers(),
         )  # fmt: skip
 
 
@@ -183,3 +184,50 @@ def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
         st.lists(st.builds(Pin, names, st.none(), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])), max_size=1)
     )
     return World(draw(tenants), store, draw(mappings()), tuple(pins), never)
+
+
+SEATS = Mapping(
+    (MatchRule(Template.parse("{accountCode}"), "uid"),),
+    (
+        AttributeRule("cecAccountCode", Template.parse("{accountCode}")),
+        AttributeRule("cecWorkNo", Template.parse("{workNo}"), unique=True),
+        AttributeRule(
+            "SIPIdentityUserName", Template.parse("{sipAccount}"), owns="*", unique=True, when_absent="clear"
+        ),
+        AttributeRule("SIPIdentityPassword", Template.parse("{sipPwd}"), owns="*", secret=True, when_absent="clear"),
+    ),
+    ("cecAgent", "SIPIdentity"),
+    "clear",
+)
+
+
+@st.composite
+def busy_worlds(draw: st.DrawFn, hidden: bool = True) -> World:
+    """Everybody is matched, nearly everybody changes, and seats and lines go round; secrets may be hidden."""
+    count = draw(st.integers(2, 6))
+    entries: dict[str, tuple[str, dict[str, list[Any]]]] = {}
+    for number in range(count):
+        values: dict[str, list[Any]] = {"objectClass": ["inetOrgPerson"], "uid": [f"u{number}"], "cn": ["x"]}
+        if draw(st.booleans()):
+            values["objectClass"] += ["cecAgent", "SIPIdentity"]
+            values["cecWorkNo"] = [str(number)] if draw(st.booleans()) else []
+            values["SIPIdentityUserName"] = [str(number)] if draw(st.booleans()) else []
+            values["SIPIdentityPassword"] = draw(st.sampled_from([[], [b"before"]]))
+        entries[f"id-{number}"] = (f"uid=u{number},{BASE}", values)
+    secret = ["SIPIdentityPassword"] if hidden and draw(st.booleans()) else []
+    store = MemoryStore(entries, hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
+    return World(draw(busy_tenants(count)), store, SEATS)
+
+
+@st.composite
+def busy_tenants(draw: st.DrawFn, count: int) -> Tenant:
+    """Agents for most of so many users, on each other's seats and lines."""
+    seats = draw(st.permutations(range(count)))
+    lines = draw(st.permutations(range(count)))
+    agents = []
+    for number in range(count):
+        if number and not draw(st.integers(0, 4)):
+            continue
+        line = str(lines[number]) if draw(st.integers(0, 3)) else None
+        agents.append(Agent(seats[number], f"u{number}", line, draw(st.none() | numbers.map(_passwords))))
+    return Tenant(agents)

@@ -1,0 +1,124 @@
+"""Law 5: a run that died at any call of its journal or its directory is made good by the one that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mortal import DeathError, Mortal
+from worlds import World, busy_tenants, busy_worlds
+
+from connector.errors import RefusedError
+from connector.model import Value
+from connector.sync import Run
+
+law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+AGAIN = "written again"
+
+
+def until_it_ends(mortal: Mortal, run: Callable[[int | None], Run], deaths: list[int]) -> Run:
+    """Begin a run again and again, as often as it dies."""
+    for last in deaths:
+        try:
+            return run(last)
+        except DeathError:
+            mortal.said.append("died")
+    return run(None)
+
+
+def made_good(mortal: Mortal, undisturbed: Mortal) -> None:
+    """The directory is as if nothing had happened, and the journal knows every write."""
+    assert mortal.world.store.snapshot().keys() == undisturbed.world.store.snapshot().keys()
+    for id_, entry in undisturbed.world.store.snapshot().items():
+        assert _sets(mortal.world.store.snapshot()[id_]) == _sets(entry)
+    assert not mortal.journal(None)
+    written, logged = mortal.journal("written"), list(mortal.log)
+    twice = mortal.journal("failed")
+    for write in logged:
+        if write in written:
+            written.subtract([write])
+        else:
+            twice.subtract([write])
+            assert any(AGAIN in line for line in mortal.said)
+    assert not +written
+    assert not -written or any(AGAIN in line for line in mortal.said)
+    assert not -twice
+    assert mortal.owned() == undisturbed.owned()
+
+
+def _sets(entry: tuple[str, dict[str, tuple[Value, ...]]]) -> tuple[str, dict[str, set[Value]]]:
+    return entry[0], {name: set(values) for name, values in entry[1].items()}
+
+
+deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
+
+
+@law
+@given(busy_worlds(), st.data(), deaths)
+def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.DataObject, deaths: list[int]) -> None:
+    mortal, undisturbed = Mortal(world), Mortal(world)
+    if data.draw(st.booleans()):
+        mortal.apply(), undisturbed.apply()
+        mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+    undisturbed.apply()
+    run = until_it_ends(mortal, lambda last: mortal.apply(last=last), deaths)
+    assert not run.in_part
+    made_good(mortal, undisturbed)
+    assert mortal.apply().plan.changes == ()
+
+
+@law
+@given(busy_worlds(), st.data(), deaths)
+def test_a_reviewed_apply_that_died_goes_on_under_its_plan(
+    world: World, data: st.DataObject, deaths: list[int]
+) -> None:
+    mortal, undisturbed = Mortal(world), Mortal(world)
+    if data.draw(st.booleans()):
+        mortal.apply(), undisturbed.apply()
+        mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+    undisturbed.apply()
+    before = {id_ for (id_,) in mortal.database.rows("select id from runs")}
+    plan = mortal.save()
+
+    def resumed(last: int | None) -> Run:
+        try:
+            return mortal.apply(plan, last)
+        except RefusedError:
+            assert mortal.database.rows("select result from runs where id = ?", plan.id) == [("done",)]
+            return Run(plan, refused=False)
+
+    run = until_it_ends(mortal, resumed, deaths)
+    assert not run.in_part
+    made_good(mortal, undisturbed)
+    assert {id_ for (id_,) in mortal.database.rows("select id from runs")} - before == {plan.id}
+    with pytest.raises(RefusedError, match="spent"):
+        mortal.apply(plan)
+
+
+@law
+@given(busy_worlds(hidden=False), st.data(), deaths, st.lists(st.integers(1, 60), max_size=2))
+def test_an_undo_that_died_is_made_good_by_the_next(
+    world: World, data: st.DataObject, deaths: list[int], before: list[int]
+) -> None:
+    """The run that is taken back may have died itself, and gone on."""
+    mortal, undisturbed = Mortal(world), Mortal(world)
+    if data.draw(st.booleans()):
+        mortal.apply(), undisturbed.apply()
+        mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+    plans = mortal.save(), undisturbed.save()
+
+    def resumed(last: int | None) -> Run:
+        try:
+            return mortal.apply(plans[0], last)
+        except RefusedError:
+            return Run(plans[0], refused=False)
+
+    until_it_ends(mortal, resumed, before)
+    undisturbed.apply(plans[1])
+    undisturbed.undo(plans[1].id)
+    run = until_it_ends(mortal, lambda last: mortal.undo(plans[0].id, last), deaths)
+    assert not run.in_part
+    assert mortal.world.state.held("law") is not None
+    made_good(mortal, undisturbed)
