@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from worlds import BASE, FILTER, World
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
-from connector.model import Change, Outcome, Plan, Result, View
+from connector.model import Change, Outcome, Plan, Result, Value, View
 from connector.parts import WetUndo
 from connector.reconcile.limits import Pace
 from connector.reports import document, document_reader
@@ -23,6 +23,7 @@ from connector.sync import Run, dry_run, wet_run, wet_undo
 
 Write = tuple[str, str]
 """A user's id, and the digest of the change that was written."""
+Snapshot = dict[str, tuple[str, dict[str, tuple[Value, ...]]]]
 
 
 class DeathError(BaseException):
@@ -84,26 +85,35 @@ class MortalDatabase:
 class MortalDirectory(MemoryDirectory):
     """Has a moment before each write and one after, and keeps a log of those that changed something."""
 
-    def __init__(self, store: MemoryStore, view: View, fate: Fate, log: list[Write]) -> None:
-        super().__init__(store, view, base=BASE, filter=FILTER)
-        self._fate, self._log = fate, log
+    def __init__(self, mortal: Mortal, view: View) -> None:
+        super().__init__(mortal.world.store, view, base=BASE, filter=FILTER)
+        self._mortal = mortal
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        mortal = self._mortal
         for change in changes:
-            self._fate.reach()
+            mortal.fate.reach()
+            mortal.meddle()
+            before = self.store.snapshot()
             (outcome,) = super().write([change])
             if outcome.result is Result.WRITTEN:
-                self._log.append((change.user.id, change.digest))
-            self._fate.reach()
+                mortal.log.append((change.user.id, change.digest))
+                mortal.seen.append((before, self.store.snapshot()))
+            mortal.fate.reach()
             yield outcome
 
 
 class Mortal:
-    """A world whose runs can die, with its log of writes."""
+    """A world whose runs can die. `log` are its writes, `seen` the directory before and after each of them.
+
+    `meddle` is called right before each write: another program may do something then.
+    """
 
     def __init__(self, world: World) -> None:
         self.fate = Fate()
         self.log: list[Write] = []
+        self.seen: list[tuple[Snapshot, Snapshot]] = []
+        self.meddle: Callable[[], None] = lambda: None
         self.database = MortalDatabase(self.fate)
         self.said: list[str] = []
         self.world = World(
@@ -113,7 +123,7 @@ class Mortal:
         weakref.finalize(self, self.database.close)
 
     def _connect(self, view: View) -> Directory:
-        return MortalDirectory(self.world.store, view, self.fate, self.log)
+        return MortalDirectory(self, view)
 
     def _show(self, plan: Plan, outcomes: object) -> None:
         self.said += plan.cautions
