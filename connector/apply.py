@@ -108,9 +108,7 @@ class _Applying:
 
     def _not_sent(self, change: Change) -> Outcome:
         why = f"not sent: {self.stopped}"
-        if change.user.id in self.outcomes:
-            why += " (a value that another user waited for was taken from it already; the next run sets its new one)"
-        return Outcome(change.user, Result.SKIPPED, why)
+        return Outcome(change.user, Result.SKIPPED, why + _HALF * (change.user.id in self.outcomes))
 
     def _may_go_on(self) -> bool:
         if self.stopped is None:
@@ -175,5 +173,11 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
             ready.append(change)
         else:
             why = "the write that was to come first, and to free a value for this one, was not confirmed"
-            waiting.append((change, outcomes.get(change.user.id) or Outcome(change.user, Result.SKIPPED, why)))
+            outcome = outcomes.get(change.user.id)
+            if outcome is None or outcome.result in CONFIRMED:
+                outcome = Outcome(change.user, Result.SKIPPED, why + _HALF * (outcome is not None))
+            waiting.append((change, outcome))
     return ready, waiting
+
+
+_HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"

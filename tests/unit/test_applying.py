@@ -1,0 +1,71 @@
+"""What an apply says of each user: of those that had to wait, and of those of whom nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from connector.apply import apply
+from connector.directories.memory import MemoryDirectory, MemoryStore
+from connector.model import AttributeChange, Change, Outcome, Result, UserRef, View
+from connector.watch import Watchers
+
+SEAT = "employeeNumber"
+VIEW = View(("uid", SEAT))
+
+
+class Noting:
+    """A journal that keeps everything in its order."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, Change, Outcome | None]] = []
+
+    def intend(self, changes: Sequence[Change]) -> None:
+        self.notes += [("intend", change, None) for change in changes]
+
+    def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
+        self.notes += [("settle", *each) for each in settled]
+
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        self.notes += [("leave", *each) for each in left]
+
+
+class Raced(MemoryDirectory):
+    """Somebody gives this user another seat before it is written."""
+
+    victim = ""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            if change.user.id == self.victim:
+                name, values = self.store.snapshot()[self.victim]
+                self.store.put(self.victim, name, {**values, SEAT: ["9"]})
+            yield from super().write([change])
+
+
+def people(*seats: str) -> MemoryStore:
+    return MemoryStore(
+        {
+            f"id{n}": (f"uid=u{n},dc=example", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"], SEAT: [seat]})
+            for n, seat in enumerate(seats)
+        }
+    )
+
+
+def moves(n: int, old: str, new: str, after: int) -> Change:
+    seat = AttributeChange(SEAT, (old,), (new,), unique=True)
+    return Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (seat,), f"sha256:{n}", frozenset({f"id{after}"}))
+
+
+def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be_written() -> None:
+    directory = Raced(people("0", "1"), VIEW)
+    directory.victim = "id1"
+    journal = Noting()
+    changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0)]
+    done = apply(changes, directory, directory.describe(), journal, Watchers())
+    first, second = sorted(done.outcomes, key=lambda outcome: outcome.user)
+    assert second.result is Result.CONFLICT
+    assert first.result is Result.SKIPPED
+    assert "was taken from it already" in first.why
+    left = [(change.digest, outcome) for note, change, outcome in journal.notes if note == "leave"]
+    assert left == [("sha256:0", first)]
+    assert SEAT not in directory.store.snapshot()["id0"][1]
