@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec.structs import replace
-
 from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Problem, Refusal, Secret, Value
 
 UNKEYED: Final = "unkeyed"
@@ -56,8 +54,8 @@ def digest_of_change(change: Change) -> str:
 
 
 def digest_of_values(each: AttributeChange) -> str:
-    """`sha256:` and 64 hexadecimal digits, over the new values alone: of a secret, over its fingerprint."""
-    return _digest((_text("values/1"), _attribute(replace(each, old=(), seen=True))))
+    """64 hexadecimal digits over the new values alone; of a secret, its fingerprint."""
+    return each.fingerprint if is_secret(each) else hashlib.sha256(_values(each.new)).hexdigest()
 
 
 def digest_of_plan(plan: Plan) -> str:
