@@ -27,7 +27,7 @@ class Journal(Protocol):
         """Note that these changes are about to be written."""
 
     def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        """Keep what became of them."""
+        """Keep what became of them, as far as that is known."""
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Keep what became of changes that were never going to be written."""
@@ -107,7 +107,8 @@ class _Applying:
         self.leave((change, self._not_sent(change)) for change in ready)
 
     def _not_sent(self, change: Change) -> Outcome:
-        why = f"not sent: {self.stopped}"
+        reason = self.stopped or ""
+        why = reason if reason.startswith("not sent") else f"not sent: {reason}"
         return Outcome(change.user, Result.SKIPPED, why + _HALF * (change.user.id in self.outcomes))
 
     def _may_go_on(self) -> bool:
@@ -132,6 +133,8 @@ class _Applying:
         before = self._failures
         settled = verified(self._directory, self._description, batch, self._counted(self._feed(batch)))
         self._failures = before + sum(outcome.result is Result.FAILED for outcome in settled.values())
+        if any(outcome.unknown for outcome in settled.values()):
+            self.stopped = self.stopped or "it is not known what became of writes before this one"
         settled |= {change.user.id: self._not_sent(change) for change in batch if change.user.id not in settled}
         try:
             self._journal.settle((change, settled[change.user.id]) for change in batch)

@@ -55,7 +55,7 @@ def _read_back(
         }
     except IncompleteRead as fault:
         why = f"written, but it could not be read back: {fault}"
-        return {change.user.id: Outcome(change.user, Result.FAILED, why) for change in written}
+        return {change.user.id: Outcome(change.user, Result.FAILED, why, unknown=True) for change in written}
     return {each.user.id: _confirmed(each, users.get(each.user.id), description, answers) for each in written}
 
 

@@ -52,6 +52,6 @@ class Directory(Reader, Protocol):
         A user whose values are not the ones that its change believes is a conflict and stays as it is. An outcome
         *written* may show the user as the same operation left it, within base and filter as `read` would show it, with
         the attributes of its change at least; who is not shown has to be read back. A server that
-        goes away is no exception: what was in flight has *failed* (it may have been written: the outcome says so),
+        goes away is no exception: what was in flight has *failed* and is `unknown`, for it may have been written;
         what was not sent is *skipped*.
         """

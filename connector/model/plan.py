@@ -129,12 +129,14 @@ class Outcome(Struct, frozen=True):
     """What became of one user's change; `why` for all but *written*.
 
     `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
+    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out.
     """
 
     user: UserRef
     result: Result
     why: str = ""
     shown: User | None = None
+    unknown: bool = False
 
 
 Fingerprint = Callable[[UserRef, str, Held], str]

@@ -85,8 +85,8 @@ class RunJournal:
             transaction.executemany(_INTENT, (self._row(change, None, None) for change in changes))
 
     def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        """Note what became of changes that were intended."""
-        settled = list(settled)
+        """Note what became of changes that were intended; those that may have been written stay open."""
+        settled = [(change, outcome) for change, outcome in settled if not outcome.unknown]
         outcomes = [
             (outcome.result.value, outcome.why or None, self._run, change.user.id, change.digest)
             for change, outcome in settled

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import pytest
+
 from connector.apply import apply
 from connector.directories.memory import MemoryDirectory, MemoryStore
-from connector.model import AttributeChange, Change, Outcome, Result, UserRef, View
+from connector.errors import UnreachableError
+from connector.model import AttributeChange, Change, Outcome, Result, User, UserRef, View
+from connector.reconcile.limits import Pace
 from connector.watch import Watchers
 
 SEAT = "employeeNumber"
@@ -69,3 +73,42 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     left = [(change.digest, outcome) for note, change, outcome in journal.notes if note == "leave"]
     assert left == [("sha256:0", first)]
     assert SEAT not in directory.store.snapshot()["id0"][1]
+
+
+class Cut(MemoryDirectory):
+    """The connection is cut after so many writes: the next one is done, and its answer lost. It cannot be read then."""
+
+    after = 0
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for place, change in enumerate(changes):
+            (outcome,) = super().write([change])
+            if place == self.after:
+                yield Outcome(change.user, Result.FAILED, "no answer", unknown=True)
+                return
+            yield outcome
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        wanted = list(users)
+        if wanted:
+            raise UnreachableError("gone")
+        return iter(())
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writing(after: int) -> None:
+    directory = Cut(people("0", "1", "2", "3"), VIEW)
+    directory.after = after
+    journal = Noting()
+    changes = [
+        Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (AttributeChange(SEAT, (str(n),), (f"1{n}",)),), "d")
+        for n in range(4)
+    ]
+    done = apply(changes, directory, directory.describe(), journal, Watchers(), pace=Pace((3,), 100))
+    unknown = [outcome.user.id for outcome in done.outcomes if outcome.unknown]
+    assert unknown == [f"id{n}" for n in range(after + 1)]
+    assert {outcome.result for outcome in done.outcomes if outcome.unknown} == {Result.FAILED}
+    skipped = [outcome for outcome in done.outcomes if outcome.result is Result.SKIPPED]
+    assert len(skipped) == 4 - len(unknown)
+    assert done.stopped == "it is not known what became of writes before this one"
+    assert all(done.stopped in outcome.why for outcome in skipped)
