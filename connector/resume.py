@@ -16,7 +16,7 @@ def settle(parts: Parts, description: Description) -> list[Step]:
 
     Raises IncompleteRead and StateError: then all of them stay open.
     """
-    steps = parts.state.open_steps(description.identity, parts.sealer)
+    steps = parts.state.open_steps(description.identity, parts.job, parts.sealer)
     if not steps:
         return []
     parts.watch.stage("settle", writes=len(steps))

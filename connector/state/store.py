@@ -107,6 +107,9 @@ class Store:
             raise RefusedError(why, where=plan.id)
         if seal != _seal(plan):
             raise RefusedError("this plan was changed after it was saved", where=plan.id)
+        back = self._database.rows("select id from runs where undoes = ?", plan.id)
+        if back:
+            raise RefusedError(f"this plan is spent: it was applied, and taken back by run {back[0][0]}", where=plan.id)
         ended = self._database.rows("select ended from runs where id = ? and result in ('done', 'part')", plan.id)
         if ended:
             raise RefusedError(f"this plan is spent: it was applied, and that ended {ended[0][0]}", where=plan.id)
@@ -201,11 +204,17 @@ class Store:
 
     # ------------------------------------------------------------ what was interrupted
 
-    def open_steps(self, directory: str, sealer: Sealer) -> list[Step]:
-        """Writes of earlier runs of which nobody knows whether they happened."""
-        open_ = " where outcome is null and run in (select id from runs where directory = ?) order by run, user_id"
+    def open_steps(self, directory: str, job: str, sealer: Sealer) -> list[Step]:
+        """Writes of earlier runs of this job of which nobody knows whether they happened.
+
+        Those of other jobs are theirs to settle: their base, filter and key may be others.
+        """
+        open_ = (
+            " where outcome is null and run in (select id from runs where directory = ? and job = ?) "
+            "order by run, user_id"
+        )
         query = STEPS + open_
-        return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory)]
+        return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory, job)]
 
     def settle(self, directory: str, found: Sequence[tuple[Step, Outcome]]) -> None:
         """Keep what was found out about such writes."""

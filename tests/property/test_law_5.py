@@ -11,7 +11,7 @@ from mortal import DeathError, Mortal
 from worlds import World, busy_tenants, busy_worlds
 
 from connector.errors import RefusedError
-from connector.model import Value
+from connector.model import Agent, Tenant, Value
 from connector.sync import Run
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -122,3 +122,34 @@ def test_an_undo_that_died_is_made_good_by_the_next(
     assert not run.in_part
     assert mortal.world.state.held("law") is not None
     made_good(mortal, undisturbed)
+
+
+@law
+@given(busy_worlds(), st.integers(1, 40))
+def test_what_one_job_left_open_is_not_settled_by_another(world: World, last: int) -> None:
+    """The other one has a key of its own, and may not even see these users."""
+    mortal = Mortal(world)
+    try:
+        mortal.apply(last=last)
+    except DeathError:
+        left = mortal.journal(None)
+        mortal.world.job = "another"
+        mortal.world.tenant = Tenant([Agent(77, "somebody")])
+        mortal.apply()
+        assert mortal.journal(None) == left
+
+
+@law
+@given(busy_worlds(), st.integers(1, 40))
+def test_a_plan_that_was_taken_back_is_not_applied_again(world: World, last: int) -> None:
+    mortal = Mortal(world)
+    plan = mortal.save()
+    try:
+        mortal.apply(plan, last)
+    except DeathError:
+        if not mortal.database.rows("select id from runs"):
+            return
+    mortal.undo(plan.id)
+    mortal.world.state.release("law")
+    with pytest.raises(RefusedError, match="taken back"):
+        mortal.apply(plan)

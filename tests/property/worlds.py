@@ -154,6 +154,7 @@ class World:
     source: Callable[[], Tenant] | None = None
     connect: Callable[[View], Directory] | None = None
     pace: Pace = field(default_factory=Pace)
+    job: str = "law"
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.state.close)
@@ -169,7 +170,7 @@ class World:
             directory = self.connect(view)
         key = self.state.key()
         yield Wet(
-            job="law", source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
+            job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(key),
             sealer=Sealer(key), pace=self.pace, watch=Watchers(),
         )  # fmt: skip
