@@ -22,6 +22,7 @@ from postgres import Postgres
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret, Summary, UserRef
+from connector.reconcile.steps import RELEASE
 from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
@@ -228,7 +229,7 @@ def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(plac
             assert memory.last_agents() == 7
             assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, 0)
             assert [step.outcome for step in state.steps("old-run", "hr", SEALER)[1]] == [Result.WRITTEN, None]
-            (open_step,) = state.open_steps(HERE, SEALER)
+            (open_step,) = state.open_steps(HERE, "hr", SEALER)
             assert open_step.change.attributes == ()
     with closing(place.open()) as state:
         apply(state, change(1, sets("mail", "new@example.org")), id_="new-run")
@@ -371,7 +372,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
     whole = change(1, replace(sets("employeeNumber", "2", old=("1",)), unique=True))
     (each,) = whole.attributes
     release, rest = (
-        replace(whole, attributes=(replace(each, new=()),)),
+        replace(whole, attributes=(replace(each, new=()),), digest=whole.digest + RELEASE),
         replace(whole, attributes=(replace(each, old=()),)),
     )
     with state.run(plan(whole), HERE, SEALER) as journal:
@@ -390,9 +391,9 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
 def test_a_first_half_that_was_interrupted_is_settled(state: Store) -> None:
     release = change(1, replace(sets("employeeNumber", old=("1",)), unique=True))
     interrupt(state, release)
-    (step,) = state.open_steps(HERE, SEALER)
+    (step,) = state.open_steps(HERE, "hr", SEALER)
     state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
-    assert state.open_steps(HERE, SEALER) == []
+    assert state.open_steps(HERE, "hr", SEALER) == []
 
 
 def test_a_run_of_another_job_or_of_nobody_is_not_shown(state: Store) -> None:
@@ -531,7 +532,7 @@ def test_the_size_of_a_directory_is_remembered(state: Store) -> None:
     for users in (7, 2_000_000):
         memory.note_users(users)
         assert memory.users() == users
-    assert state.memory(THERE, "hr").users() is None
+    assert state.memory(THERE, "hr").users() == 0
 
 
 def test_the_last_good_run_of_this_job_on_this_directory_says_how_many_agents_there_were(state: Store) -> None:
@@ -595,7 +596,7 @@ def test_an_interrupted_or_stopped_run_goes_on_under_its_plan(state: Store) -> N
     interrupt(state, first)
     assert state.written("run-1") == frozenset()
     state.permit(saved, "hr", HERE)
-    (step,) = state.open_steps(HERE, SEALER)
+    (step,) = state.open_steps(HERE, "hr", SEALER)
     state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
     assert state.written("run-1") == {first.user.id}
     apply(state, second, result=Result.SKIPPED, ended="stopped")
@@ -629,13 +630,13 @@ def test_open_steps_are_those_of_this_directory_and_are_settled_once(state: Stor
     changes = [change(number, sets("mail", f"{number}@example.org"), sets_secret(f"p{number}")) for number in (1, 2, 3)]
     interrupt(state, *changes)
     interrupt(state, change(9, sets("mail", "x@example.org")), id_="elsewhere", directory=THERE)
-    steps = state.open_steps(HERE, SEALER)
+    steps = state.open_steps(HERE, "hr", SEALER)
     assert [(step.change.user, step.outcome) for step in steps] == [(user(number), None) for number in (1, 2, 3)]
     results = (Result.WRITTEN, Result.SKIPPED, Result.FAILED)
     found = [(step, Outcome(step.change.user, result, "found")) for step, result in zip(steps, results, strict=True)]
     state.settle(HERE, found)
-    assert state.open_steps(HERE, SEALER) == []
-    assert len(state.open_steps(THERE, SEALER)) == 1
+    assert state.open_steps(HERE, "hr", SEALER) == []
+    assert len(state.open_steps(THERE, "hr", SEALER)) == 1
     assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
     assert state.memory(HERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") == "p1"
     assert [(step.outcome, step.why) for step in state.steps("run-1", "hr", SEALER)[1]] == [
@@ -647,7 +648,7 @@ def test_open_steps_are_those_of_this_directory_and_are_settled_once(state: Stor
 def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
     for number in (1, 2):
         interrupt(state, change(number, sets("mail", f"{number}@example.org")), id_=f"run-{number}")
-    steps = state.open_steps(HERE, SEALER)
+    steps = state.open_steps(HERE, "hr", SEALER)
     state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found")) for step in steps])
     assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail"}}
 
@@ -895,7 +896,7 @@ def _read_all(state: Store) -> None:
     memory.last_agents()
     memory.users()
     state.held("hr")
-    state.open_steps(HERE, SEALER)
+    state.open_steps(HERE, "hr", SEALER)
     state.written("run-1")
     with suppress(UsageError):
         state.steps("run-1", "hr", SEALER)
