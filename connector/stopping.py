@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class Stop:
-    """A request to stop, from a signal or from whoever runs us. `str(why)` names who asked."""
+    """A request to stop one run, from a signal or from whoever runs us. `str(why)` names who asked."""
 
     def __init__(self) -> None:
         self.why: str | None = None
-        self._patient = False
+        self._writing = False
 
     def ask(self, why: str) -> None:
         """Ask to stop. Raises KeyboardInterrupt where nothing stands in the way, and for the second who asks."""
-        if not self._patient or self.why is not None:
+        if not self._writing or self.why is not None:
             raise KeyboardInterrupt
         self.why = why
 
-    @contextmanager
-    def patiently(self) -> Iterator[None]:
-        """As long as this lasts, a stop waits for what is in flight."""
-        self._patient = True
-        try:
-            yield
-        finally:
-            self._patient = False
+    def wait_for_the_end(self) -> None:
+        """From now on a stop waits for what is in flight, and for the account of it."""
+        self._writing = True

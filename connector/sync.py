@@ -179,13 +179,10 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
         return run
     parts.watch.stage("apply", changes=len(work.changes))
     description = parts.directory.describe()
+    stop.wait_for_the_end()
+    noted = parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes)
     try:
-        with (
-            stop.patiently(),
-            parts.state.run(
-                work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes
-            ) as journal,
-        ):
+        with noted as journal:
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, left=work.left,
