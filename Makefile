@@ -66,5 +66,6 @@ lock:
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

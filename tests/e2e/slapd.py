@@ -107,11 +107,11 @@ userPassword: {SYNC_PASSWORD}
 
 
 @cache
-def _authority() -> tuple[trustme.CA, trustme.LeafCert, trustme.LeafCert]:
+def authority() -> tuple[trustme.CA, trustme.LeafCert, trustme.LeafCert]:
     """One authority a test run, a server certificate for loopback's names, and a client's."""
-    authority = trustme.CA(organization_name="Example test authority")
-    server = authority.issue_cert("localhost", "127.0.0.1", common_name="localhost")
-    return authority, server, authority.issue_cert("sync.example.org", common_name="sync")
+    trusted = trustme.CA(organization_name="Example test authority")
+    server = trusted.issue_cert("localhost", "127.0.0.1", common_name="localhost")
+    return trusted, server, trusted.issue_cert("sync.example.org", common_name="sync")
 
 
 def free_port() -> int:
@@ -179,8 +179,8 @@ class Slapd:
             self._listen += [f"ldaps://127.0.0.1:{self.tls_port}", self.strange_url]
 
     def _certificates(self) -> None:
-        authority, server, client = _authority()
-        authority.cert_pem.write_to_path(self.ca)
+        trusted, server, client = authority()
+        trusted.cert_pem.write_to_path(self.ca)
         for leaf, name in ((server, "server"), (client, "client")):
             leaf.private_key_pem.write_to_path(self.folder / f"{name}.key")
             leaf.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
@@ -260,7 +260,7 @@ def another_authority(path: Path) -> Path:
 def server_context() -> ssl.SSLContext:
     """A TLS server's context with the certificate of `Slapd`, for servers that misbehave."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _authority()[1].configure_cert(context)
+    authority()[1].configure_cert(context)
     return context
 
 

@@ -1,0 +1,1 @@
+"""django-scim2 with the columns that a site would add for the extension."""
