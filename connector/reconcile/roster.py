@@ -30,14 +30,19 @@ class _Index:
         self.first: dict[Hashable, int] = {}
         self.others: dict[Hashable, list[int]] = {}
 
-    def put(self, number: int, held: Held) -> None:
-        """Let this agent be found by a value."""
-        value = equality.plain(held)
-        key = self.key(value)
-        if key == value:
-            key = value  # nearly always a string that the agent has, which need not be there twice
-        if self.first.setdefault(key, number) != number:
-            self.others.setdefault(key, []).append(number)
+    def put(self, seekers: Iterable[tuple[int, Held | None]]) -> Iterator[int]:
+        """Let these agents be found, each by its value; those that have one."""
+        first, key_of = self.first, self.key
+        for number, held in seekers:
+            if held is None:
+                continue
+            value = held.reveal() if isinstance(held, Secret) else held
+            key = key_of(value)
+            if key == value:
+                key = value  # nearly always a string that the agent has, which need not be there twice
+            if first.setdefault(key, number) != number:
+                self.others.setdefault(key, []).append(number)
+            yield number
 
     def agents(self, held: Held) -> Collection[int]:
         """Who is looking for this value."""
@@ -63,17 +68,12 @@ class Roster:
             for number, rule in enumerate(mapping.match, start=1)
         ]
         self._pins = {name: _Index(PIN, name, _equality(description, name)) for name in (ID, NAME)}
+        sought: set[int] = set()
         for number, (name, user) in self.pinned.items():
-            self._pins[name].put(number, user)
-        self._sought = len(self.pinned)
-        for number, agent in self._searching():
-            sought = False
-            for rule in self._rules:
-                value = rule.render(agent)
-                if value is not None:
-                    rule.put(number, value)
-                    sought = True
-            self._sought += sought
+            sought.update(self._pins[name].put([(number, user)]))
+        for rule in self._rules:
+            sought.update(rule.put((number, rule.render(agent)) for number, agent in self._searching()))
+        self._sought = len(sought)
 
     def _searching(self) -> Iterator[tuple[int, Agent]]:
         """The agents that the rules are for."""
@@ -117,8 +117,12 @@ class Roster:
         found = []
         for rule in self._rules:
             for held in user.values.get(rule.attribute, ()):
-                key = rule.key(held.reveal() if isinstance(held, Secret) else held)
+                value = held.reveal() if isinstance(held, Secret) else held
+                key: Hashable = value
                 number = rule.first.get(key)
+                if number is None:  # a value that is found among the keys is its own key
+                    key = rule.key(value)
+                    number = rule.first.get(key)
                 if number is not None:  # nearly every user is asked after twice or more, so without a call
                     found.append((number, rule.rule))
                     if rule.others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import shutil
@@ -26,6 +27,7 @@ from servers import Server
 
 WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif")
 LARGE = 100_000
+PROGRAM = Path(__file__).parents[2] / "connector"
 
 
 def _options() -> argparse.Namespace:
@@ -111,6 +113,7 @@ def _about() -> dict[str, object]:
 def main() -> None:
     """Run what was asked for, print the table, and write the files."""
     options = _options()
+    compileall.compile_dir(PROGRAM, quiet=1)  # as an installation does, whatever this environment tells Python
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="cec-connector-bench-", dir=options.folder) as folder:
         try:
