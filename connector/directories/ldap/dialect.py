@@ -2,60 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.errors import MalformedError
+
+Root = Mapping[str, list[str]]
+"""A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
+
+
+class Identity(Struct, frozen=True):
+    """The attribute that holds an entry's id, which never changes in its life.
+
+    `show` turns its value into text, and raises MalformedError for what is none; `wire` turns such a text back, and is
+    None for a text that cannot be anybody's id.
+    """
+
+    attribute: str
+    show: Callable[[bytes], str]
+    wire: Callable[[str], bytes | None]
 
 
 class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
-    `id_attribute`: the attribute whose value never changes in an entry's life; `show_id` and `wire_id` turn that value
-    into text and back. `assertions`, `post_read`: whether it knows RFC 4528, and RFC 4527. `occupied`: the result of
-    adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
-    assertions. `terms` equality terms go into one search, and `batches` such searches are in flight.
+    `assertions`, `post_read`: whether this one knows RFC 4528, and RFC 4527. `occupied`: the results of adding a second
+    value to a single-valued attribute, which is how "there is no value yet" fails where there are no assertions.
+    `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
     kind: str
-    id_attribute: str
-    show_id: Callable[[bytes], str]
-    wire_id: Callable[[str], bytes]
-    assertions: bool
-    post_read: bool
+    identity: Identity
     occupied: frozenset[int]
+    assertions: bool = False
+    post_read: bool = False
     terms: int = 64
     batches: int = 4
 
 
-def _text_id(value: bytes) -> str:
+def _text(value: bytes) -> str:
     try:
         return value.decode("ascii")
     except UnicodeDecodeError:
         raise MalformedError("an entry's id is no text") from None
 
 
+def _octets(text: str) -> bytes | None:
+    return text.encode() if text.isascii() else None
+
+
+def _guid(value: bytes) -> str:
+    """Sixteen octets, the first three fields little-endian ([MS-DTYP] 2.3.4.2), as every tool of Windows shows them."""
+    if len(value) != 16:
+        raise MalformedError(f"an objectGUID of {len(value)} octets")
+    return str(UUID(bytes_le=value))
+
+
+def _guid_octets(text: str) -> bytes | None:
+    try:
+        return UUID(text).bytes_le
+    except ValueError:
+        return None
+
+
 CONSTRAINT_VIOLATION: Final = 19
+ATTRIBUTE_OR_VALUE_EXISTS: Final = 20
+OBJECT_CLASS_VIOLATION: Final = 65
+
+ENTRY_UUID: Final = Identity("entryUUID", _text, _octets)  # RFC 4530
+NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
+OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
+
+OPENLDAP: Final = Dialect("OpenLDAP", ENTRY_UUID, frozenset({CONSTRAINT_VIOLATION}))
+DS389: Final = Dialect("389-DS", NS_UNIQUE_ID, frozenset({OBJECT_CLASS_VIOLATION}))
+ACTIVE_DIRECTORY: Final = Dialect("Active Directory", OBJECT_GUID, frozenset({ATTRIBUTE_OR_VALUE_EXISTS}))
+
 _OPENLDAP: Final = "openldaprootdse"
+_DS389: Final = "389 project"
+_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
 
 
-def of(root: dict[str, list[str]]) -> Dialect:
-    """The dialect of the server with this root DSE (its attributes, by their names in lower case).
+def of(root: Root) -> Dialect:
+    """The dialect of the server with this root DSE: of its kind, with the controls that this one lists.
 
-    Every server that has entryUUID (RFC 4530) is spoken to in the same way; Active Directory (objectGUID) and 389-DS
-    (nsUniqueId) are values still to be written, when there is a server to test them against.
+    A server of no kind that is known here is taken to have entryUUID, as RFC 4530 asks.
     """
+    controls = root.get("supportedcontrol", ())
+    return replace(_kind(root), assertions=ASSERTION in controls, post_read=POST_READ in controls)
+
+
+def _kind(root: Root) -> Dialect:
     classes = {name.lower() for name in [*root.get("objectclass", ()), *root.get("structuralobjectclass", ())]}
-    product = " ".join([*root.get("vendorname", ())[:1], *root.get("vendorversion", ())[:1]])
-    return Dialect(
-        kind="OpenLDAP" if _OPENLDAP in classes else product or "LDAP server",
-        id_attribute="entryUUID",
-        show_id=_text_id,
-        wire_id=str.encode,
-        assertions=ASSERTION in root.get("supportedcontrol", ()),
-        post_read=POST_READ in root.get("supportedcontrol", ()),
-        occupied=frozenset({CONSTRAINT_VIOLATION}),
-    )
+    vendor = root.get("vendorname", ())[:1]
+    if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
+        return ACTIVE_DIRECTORY
+    if _DS389 in map(str.lower, vendor):
+        return DS389
+    if _OPENLDAP in classes:
+        return OPENLDAP
+    product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
+    return replace(OPENLDAP, kind=product or "LDAP server")

@@ -130,18 +130,19 @@ class Inspection:
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
         context = self._context()
-        attribute = self.dialect.id_attribute
+        identity = self.dialect.identity
         try:
-            found = self._wire.search(Search(context, Scope.BASE, _ANY, (attribute,)))
+            found = self._wire.search(Search(context, Scope.BASE, _ANY, (identity.attribute,)))
             values = [value for entry in found for _, some in entry.attributes for value in some]
         except UnreachableError:
             raise
         except IncompleteRead:
             values = []
         if values:
-            return f"ldap:{self.dialect.show_id(values[0])}", []
+            return f"ldap:{identity.show(values[0])}", []
+        hidden = f"{context} does not show its {identity.attribute}"
         return f"ldap:{self.dialect.kind}:{context.lower()}", [
-            f"{context} does not show its {attribute}, so that two servers with a tree of this name are taken for one"
+            f"{hidden}, so that two servers with a tree of this name are taken for one"
         ]
 
     def _context(self) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from msgspec import Struct
 
 from connector.directories.changing import OBJECT_CLASS, octets
-from connector.directories.filters import Equal, Filter, Not, Present, Substrings
+from connector.directories.filters import Equal, Filter, Not, Or, Present, Substrings
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
@@ -49,8 +49,10 @@ class Modifier(Struct, frozen=True, dict=True):
         return requests.encode_filter(self.filter)
 
     def is_user(self, id_: str) -> Filter:
-        """Whether an entry is this user."""
-        return Equal(self.dialect.id_attribute, self.dialect.wire_id(id_))
+        """Whether an entry is this user; no entry is one whose id is none."""
+        identity = self.dialect.identity
+        wired = identity.wire(id_)
+        return Or(()) if wired is None else Equal(identity.attribute, wired)
 
     def _edits(self, change: AttributeChange) -> list[Modification]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.

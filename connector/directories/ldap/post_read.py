@@ -26,7 +26,7 @@ class PostRead:
     def __init__(self, inspection: Inspection, users: Users, filter_: Filter) -> None:
         self._users = users
         self._matches = _matches(inspection, filter_)
-        self._beside = (*sorted(attributes_of(filter_)), inspection.dialect.id_attribute)
+        self._beside = (*sorted(attributes_of(filter_)), inspection.dialect.identity.attribute)
         self._known = inspection.dialect.post_read
         self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
 

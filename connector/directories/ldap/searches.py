@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from connector.directories.filters import And, Equal, Filter, Or, Present, parse
-from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap.dialect import Dialect, Identity
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
@@ -76,15 +76,20 @@ def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tup
             if realm.covers(value):
                 yield realm.named(value, attributes)
             continue
+        term = _term(attribute, value, dialect.identity)
+        if term is None:
+            continue
         terms = waiting.setdefault(attribute.lower(), [])
-        terms.append(_term(attribute, value, dialect))
+        terms.append(term)
         if len(terms) == dialect.terms:
             yield realm.holding(terms, attributes)
             waiting[attribute.lower()] = []
     yield from (realm.holding(terms, attributes) for terms in waiting.values() if terms)
 
 
-def _term(attribute: str, value: str, dialect: Dialect) -> Equal:
+def _term(attribute: str, value: str, identity: Identity) -> Equal | None:
+    """What to look for; None for an id that nobody can have."""
     if attribute == ID:
-        return Equal(dialect.id_attribute, dialect.wire_id(value))
+        wired = identity.wire(value)
+        return None if wired is None else Equal(identity.attribute, wired)
     return Equal(attribute, value.encode("utf-8", "surrogateescape"))

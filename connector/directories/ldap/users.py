@@ -73,10 +73,11 @@ class Users:
         schema = inspection.schema
         self._key = schema.key
         self._where = where
-        self._id_attribute = inspection.dialect.id_attribute
+        identity = inspection.dialect.identity
+        self._id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])])
         self.attributes = (*names, self._id_attribute)
-        self._columns = {self._key(self._id_attribute): _Column(((ID, inspection.dialect.show_id),))}
+        self._columns = {self._key(self._id_attribute): _Column(((ID, identity.show),))}
         for name in names:
             decode: Callable[[bytes], Value] = bytes if inspection.info(name).syntax is Syntax.OCTETS else text
             secret = name in view.secrets

@@ -1,0 +1,74 @@
+"""Which kind of server a root DSE is of, and what an id looks like there."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.directories.filters import Equal, Or
+from connector.directories.known_schema import known_schema
+from connector.directories.ldap import dialect
+from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, Dialect, Root
+from connector.directories.ldap.inspection import Rules
+from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.requests import ASSERTION, POST_READ
+from connector.directories.ldap.searches import Realm, lookups
+from connector.errors import MalformedError
+from connector.model import ID
+from connector.settings.job import LdapDirectory as Settings
+
+GUID = "0f3c7c5e-1122-4233-8344-556677889900"
+ON_THE_WIRE = bytes.fromhex("5e7c3c0f221133428344556677889900")
+
+ROOTS: list[tuple[Root, Dialect]] = [
+    ({"objectclass": ["top", "OpenLDAProotDSE"], "structuralobjectclass": ["OpenLDAProotDSE"]}, OPENLDAP),
+    ({"vendorname": ["389 Project"], "vendorversion": ["389-Directory/3.1.2 B2025.000.0000"]}, DS389),
+    ({"supportedcapabilities": ["1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1670"]}, ACTIVE_DIRECTORY),
+    ({"vendorname": ["Samba Team"], "supportedcapabilities": ["1.2.840.113556.1.4.800"]}, ACTIVE_DIRECTORY),
+]
+
+
+@pytest.mark.parametrize(("root", "expected"), ROOTS)
+def test_a_server_is_known_by_its_root_dse(root: Root, expected: Dialect) -> None:
+    assert dialect.of(root) == expected
+
+
+def test_a_server_of_an_unknown_kind_goes_by_its_own_name_and_has_entry_uuids() -> None:
+    found = dialect.of({"vendorname": ["Example"], "vendorversion": ["7"]})
+    assert (found.kind, found.identity) == ("Example 7", OPENLDAP.identity)
+    assert dialect.of({}).kind == "LDAP server"
+
+
+def test_only_controls_that_the_server_lists_are_used() -> None:
+    found = [dialect.of({"supportedcontrol": listed}) for listed in ([], [ASSERTION], [POST_READ])]
+    assert [(each.assertions, each.post_read) for each in found] == [(False, False), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("server", "shown", "octets"),
+    [
+        (OPENLDAP, GUID, GUID.encode()),
+        (DS389, "0f3c7c5e-11224233-83445566-77889900", b"0f3c7c5e-11224233-83445566-77889900"),
+        (ACTIVE_DIRECTORY, GUID, ON_THE_WIRE),
+    ],
+)
+def test_an_id_is_shown_as_text_and_sent_as_the_server_has_it(server: Dialect, shown: str, octets: bytes) -> None:
+    assert server.identity.show(octets) == shown
+    assert server.identity.wire(shown) == octets
+
+
+@pytest.mark.parametrize(("server", "octets"), [(OPENLDAP, b"\xff"), (DS389, b"\xff"), (ACTIVE_DIRECTORY, b"short")])
+def test_an_id_that_is_none_is_an_error(server: Dialect, octets: bytes) -> None:
+    with pytest.raises(MalformedError):
+        server.identity.show(octets)
+
+
+@pytest.mark.parametrize(("server", "text"), [(OPENLDAP, "\u017d"), (ACTIVE_DIRECTORY, "anna"), (DS389, "\udc80")])
+def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> None:
+    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base="dc=example,dc=org"))
+    assert list(lookups([(ID, text)], realm, server, ("1.1",))) == []
+    assert Modifier(server, realm.filter, known_schema().info, lambda _: Rules()).is_user(text) == Or(())
+
+
+def test_a_guid_is_compared_as_the_octets_it_is() -> None:
+    modifier = Modifier(ACTIVE_DIRECTORY, Or(()), known_schema().info, lambda _: Rules())
+    assert modifier.is_user(GUID) == Equal("objectGUID", ON_THE_WIRE)
