@@ -31,11 +31,13 @@ demo:
 test:
 	@scripts/setup dev
 	@scripts/ensure-slapd
+	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
 
 test-all: lint
 	@scripts/ensure-slapd
+	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
 	$(PYTEST) $(PYTEST_FLAGS)
 	@scripts/test-other-pythons -m "not slow" $(PYTEST_FLAGS)

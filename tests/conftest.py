@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import ds389
 import postgres
 import pytest
 from houses import House, LdapHouse, LdifHouse, MemoryHouse
@@ -22,6 +23,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A server that cannot be had is a named skip for a newcomer and an error in CI."""
     for marker, missing, packages in (
         ("slapd", _without_slapd, "slapd ldap-utils"),
+        ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
     ):
         lacking = missing() if item.get_closest_marker(marker) else []

@@ -6,30 +6,34 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
 import trustme
+from ldap_server import (
+    ADMIN,
+    ADMIN_PASSWORD,
+    PEOPLE,
+    SUFFIX,
+    SYNC,
+    SYNC_PASSWORD,
+    LdapServer,
+    authority,
+    free_port,
+)
+
+__all__ = [
+    "ADMIN", "ADMIN_PASSWORD", "PEOPLE", "SUFFIX", "SYNC", "SYNC_PASSWORD", "Slapd", "another_authority", "authority",
+    "free_port", "person", "server_context",
+]  # fmt: skip
+"""What is beside this server its tests' own, they find here too."""
 
 SLAPD = Path("/usr/sbin/slapd")
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
-
-SUFFIX = "dc=example,dc=org"
-PEOPLE = f"ou=people,{SUFFIX}"
-ADMIN = f"cn=admin,{SUFFIX}"
-ADMIN_PASSWORD = "admin-pass"
-SYNC = f"uid=sync,ou=services,{SUFFIX}"
-SYNC_PASSWORD = "sync-pass"
 
 LIMITS = "size.soft=unlimited size.hard=unlimited size.prtotal=unlimited"
 ACL = f"""
@@ -106,24 +110,8 @@ userPassword: {SYNC_PASSWORD}
 """
 
 
-@cache
-def authority() -> tuple[trustme.CA, trustme.LeafCert, trustme.LeafCert]:
-    """One authority a test run, a server certificate for loopback's names, and a client's."""
-    trusted = trustme.CA(organization_name="Example test authority")
-    server = trusted.issue_cert("localhost", "127.0.0.1", common_name="localhost")
-    return trusted, server, trusted.issue_cert("sync.example.org", common_name="sync")
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Slapd:
-    """One server. `stop()` ends it politely, `kill()` does not, `restart()` brings it back on the same ports."""
+class Slapd(LdapServer):
+    """One slapd."""
 
     def __init__(
         self,
@@ -141,7 +129,6 @@ class Slapd:
         self._tls = tls
         self._addresses()
         self.ca, self.client_cert, self.client_key = folder / "ca.pem", folder / "client.pem", folder / "client.key"
-        self._process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir(parents=True)
         (folder / "log").mkdir()
         self._certificates()
@@ -160,13 +147,7 @@ class Slapd:
         """Create the tree, with these LDIF records below it, and start."""
         server = cls(folder, **options)  # type: ignore[arg-type]  # the options of __init__, passed on
         server._load("\n".join([_TREE, *entries]))
-        for _ in range(5):
-            with suppress(RuntimeError):
-                server.restart()
-                return server
-            server._addresses()  # somebody else has taken a port between its choice and its use
-        server.restart()
-        return server
+        return server.begin()
 
     def _addresses(self) -> None:
         self.port, self.tls_port = free_port(), free_port()
@@ -191,64 +172,8 @@ class Slapd:
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
 
-    def restart(self) -> None:
-        """Start it on its ports, and wait until it answers."""
-        command = [str(SLAPD), "-d", "0", "-f", "slapd.conf", "-h", " ".join(self._listen)]
-        with (self.folder / "slapd.log").open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self.folder / "slapd.log").read_text())
-            time.sleep(0.01)  # slapd has no other sign of being ready than its port
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return True
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        """End it, and wait for its end. It says goodbye to its clients."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill it where it stands."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, sign)
-            self._process.wait(20)
-        self._process = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def add(self, ldif: str) -> None:
-        """Add entries as the administrator."""
-        self._tool(["ldapadd"], ldif)
-
-    def modify(self, ldif: str) -> None:
-        """Change entries as the administrator."""
-        self._tool(["ldapmodify"], ldif)
-
-    def search(self, *arguments: str, base: str = SUFFIX) -> bytes:
-        """What the administrator sees, as LDIF without line folding."""
-        return self._tool(["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", base, *arguments], "")
-
-    def _tool(self, command: list[str], text: str) -> bytes:
-        login = ["-x", "-H", f"ldaps://127.0.0.1:{self.tls_port}", "-D", ADMIN, "-w", ADMIN_PASSWORD]
-        environment = {**os.environ, "LDAPTLS_CACERT": str(self.ca)}
-        full = [command[0], *login, *command[1:]]
-        done = subprocess.run(full, input=text.encode(), env=environment, capture_output=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr.decode())
-        return done.stdout
+    def _command(self) -> list[str]:
+        return [str(SLAPD), "-d", "0", "-f", "slapd.conf", "-h", " ".join(self._listen)]
 
 
 def another_authority(path: Path) -> Path:

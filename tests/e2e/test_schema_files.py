@@ -1,11 +1,14 @@
-"""The schema for OpenLDAP in deploy/schema: its two forms agree, and slapd takes both."""
+"""The schema files in deploy/schema: all forms define the same, and the servers take them."""
 
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from ds389 import SCHEMA as SCHEMA_389
+from ds389 import Ds389
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
 NAMES = ("h350", "cec-agent")
@@ -14,6 +17,8 @@ KEYWORDS = {
     "objectclass": "class",
     "olcAttributeTypes:": "attribute",
     "olcObjectClasses:": "class",
+    "attributeTypes:": "attribute",
+    "objectClasses:": "class",
 }
 SUPPLIED = Path("/etc/ldap/schema")
 
@@ -36,10 +41,10 @@ def tool(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_forms_of_a_schema_define_the_same(name: str) -> None:
+def test_all_forms_of_a_schema_define_the_same(name: str) -> None:
     included, loaded = definitions(SCHEMA / f"{name}.schema"), definitions(SCHEMA / f"{name}.ldif")
     assert included
-    assert included == loaded
+    assert included == loaded == definitions(SCHEMA_389 / f"60{name}.ldif")
 
 
 @pytest.mark.slapd
@@ -66,3 +71,26 @@ def test_slapd_takes_the_files_into_its_configuration_database(tmp_path: Path) -
         subprocess.run([tool("slapadd"), "-F", folder, "-n", "0", "-l", file], check=True, capture_output=True)
     kept = {path.name.split("}")[1] for path in (folder / "cn=config" / "cn=schema").iterdir()}
     assert kept >= {"h350.ldif", "cec-agent.ldif"}
+
+
+@pytest.mark.ds389
+def test_389ds_takes_the_files_into_its_schema_folder_while_it_runs(tmp_path: Path) -> None:
+    server = Ds389(tmp_path / "server")
+    for path in (server.folder / "schema").glob("60*.ldif"):
+        path.unlink()
+    with server.begin():
+        assert "cecAgent" not in schema_of(server)
+        for path in SCHEMA_389.glob("*.ldif"):
+            shutil.copy(path, server.folder / "schema")
+        task = "cn=reload,cn=schema reload task,cn=tasks,cn=config"  # what `dsconf INSTANCE schema reload` adds
+        server.add(f"dn: {task}\nobjectClass: extensibleObject\ncn: reload\nttl: 60\n")
+        until = time.monotonic() + 20
+        while b"nsTaskExitCode: 0\n" not in server.search("-s", "base", base=task):
+            assert time.monotonic() < until
+        shown = schema_of(server)
+    for name in ("cecAgent", "cecWorkNo", "SIPIdentity", "SIPIdentityPassword", "commURIObject"):
+        assert f"'{name}'" in shown
+
+
+def schema_of(server: Ds389) -> str:
+    return server.search("-s", "base", "(objectClass=*)", "attributeTypes", "objectClasses", base="cn=schema").decode()

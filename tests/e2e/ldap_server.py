@@ -1,0 +1,130 @@
+"""What every LDAP server of the tests has in common: a process of its own, and an administrator with Debian's tools."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import trustme
+
+SUFFIX = "dc=example,dc=org"
+PEOPLE = f"ou=people,{SUFFIX}"
+ADMIN = f"cn=admin,{SUFFIX}"
+ADMIN_PASSWORD = "admin-pass"
+SYNC = f"uid=sync,ou=services,{SUFFIX}"
+SYNC_PASSWORD = "sync-pass"
+
+
+@cache
+def authority() -> tuple[trustme.CA, trustme.LeafCert, trustme.LeafCert]:
+    """One authority a test run, a server certificate for loopback's names, and a client's."""
+    trusted = trustme.CA(organization_name="Example test authority")
+    server = trusted.issue_cert("localhost", "127.0.0.1", common_name="localhost")
+    return trusted, server, trusted.issue_cert("sync.example.org", common_name="sync")
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class LdapServer(ABC):
+    """One server. `stop()` ends it politely, `kill()` does not, `restart()` brings it back on the same ports."""
+
+    folder: Path
+    port: int
+    tls_port: int
+    url: str
+    ldaps_url: str
+    ca: Path
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def _addresses(self) -> None:
+        """Choose free ports."""
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """What starts it in the foreground."""
+
+    def begin(self) -> Self:
+        """Start it; where somebody else has taken a port between its choice and its use, on others."""
+        for _ in range(5):
+            with suppress(RuntimeError):
+                self.restart()
+                return self
+            self._addresses()
+        self.restart()
+        return self
+
+    def restart(self) -> None:
+        """Start it on its ports, and wait until it answers."""
+        output = self.folder / "server.log"
+        with output.open("wb") as log:
+            self._process = subprocess.Popen(self._command(), cwd=self.folder, stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(output.read_text())
+            time.sleep(0.01)  # neither server has another sign of being ready than its port
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it, and wait for its end. It says goodbye to its clients."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it where it stands."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, sign)
+            self._process.wait(20)
+        self._process = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def add(self, ldif: str) -> None:
+        """Add entries as the administrator."""
+        self._tool(["ldapadd"], ldif)
+
+    def modify(self, ldif: str) -> None:
+        """Change entries as the administrator."""
+        self._tool(["ldapmodify"], ldif)
+
+    def search(self, *arguments: str, base: str = SUFFIX) -> bytes:
+        """What the administrator sees, as LDIF without line folding."""
+        return self._tool(["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", base, *arguments], "")
+
+    def _tool(self, command: list[str], text: str) -> bytes:
+        login = ["-x", "-H", f"ldaps://127.0.0.1:{self.tls_port}", "-D", ADMIN, "-w", ADMIN_PASSWORD]
+        environment = {**os.environ, "LDAPTLS_CACERT": str(self.ca)}
+        full = [command[0], *login, *command[1:]]
+        done = subprocess.run(full, input=text.encode(), env=environment, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode())
+        return done.stdout
