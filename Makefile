@@ -4,13 +4,14 @@
 #   make test       the quick suite: minutes, every law and every directory
 #   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
+#   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
 
-.PHONY: demo test test-all lint lock fuzz bench
+.PHONY: demo test test-all lint lock fuzz crash bench
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -18,6 +19,8 @@ SHELL := /bin/sh
 PYTEST_FLAGS ?=
 LOCK ?=
 FUZZ_SECONDS ?= 300
+CRASH_KILLS ?= 1000
+CRASH_SEED ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
@@ -53,6 +56,11 @@ bench:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
+
+crash:
+	@scripts/setup dev
+	@scripts/ensure-slapd
+	$(BIN)/python tests/e2e/crash.py --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
 
 fuzz:
 	@scripts/setup dev

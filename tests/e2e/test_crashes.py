@@ -1,0 +1,41 @@
+"""Law 5 on a real OpenLDAP: the program is killed anywhere and run again, and it is as if nothing had happened.
+
+After each story the directory's entries are those of an undisturbed one, and the server's own log of writes agrees with
+the journal, write by write. `make crash` does so for as long as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from crash_story import ACLS, Ended, Stage, Story, at_each_step
+
+pytestmark = pytest.mark.slapd
+
+
+@pytest.mark.parametrize("acl", ACLS)
+def test_killed_anywhere_it_is_made_good(tmp_path: Path, acl: str) -> None:
+    Stage(tmp_path, acl).play_until(14, "a few")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("acl", ACLS)
+def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, acl: str) -> None:
+    Stage(tmp_path, acl).play_until(80, "many")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reviewed", [False, True], ids=["apply", "apply --plan"])
+@pytest.mark.parametrize("acl", ACLS)
+def test_killed_at_each_step_of_the_journal_it_is_made_good(tmp_path: Path, acl: str, *, reviewed: bool) -> None:
+    steps: list[int] = []
+
+    def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
+        steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
+        return at_each_step(reference[reviewed], reviewed=reviewed)
+
+    stage = Stage(tmp_path, acl)
+    stage.play(stories)
+    assert stage.kills >= sum(steps) >= 100
