@@ -66,7 +66,11 @@ class IncompleteRead(ConnectorError):  # noqa: N818  # the word that the ports a
 
 
 class UnreachableError(IncompleteRead):
-    """No connection, a time-out, or a connection that was cut."""
+    """No connection, a time-out, or a connection that was cut. `sent`: a request may have reached the other side."""
+
+    def __init__(self, what: str, *, where: str = "", sent: bool = False) -> None:
+        super().__init__(what, where=where)
+        self.sent = sent
 
 
 class UntrustedError(IncompleteRead):

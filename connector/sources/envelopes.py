@@ -7,14 +7,14 @@ so it is shown only without our own secrets, without characters that a terminal 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-SHOWN_CHARACTERS: Final = 200
+from connector.http.wording import shown
+
 SUCCESS: Final = ("0", 0)
 
 
@@ -70,35 +70,3 @@ def value(raw: Raw) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return math.inf
-
-
-PASSWORD: Final = re.compile(r"((?:pwd|passw(?:or)?d)[\"']?\s*(?:[=:]|is|was)\s*)[^\s,;]+", re.IGNORECASE)
-"""Where a message of the other side names a password, what follows is not repeated."""
-
-
-def shown(held: object, hide: Collection[str] = ()) -> str:
-    """A string or a number fit for a message; empty for anything else."""
-    if isinstance(held, bool) or not isinstance(held, str | int):
-        return ""
-    text = str(held)
-    for secret in sorted(hide, key=len, reverse=True):  # one may be part of another
-        text = text.replace(secret, "<secret>")
-    text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return escaped if len(escaped) <= SHOWN_CHARACTERS else escaped[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def looks_like(body: bytes) -> str:
-    """A hint of what a body is that is not JSON: empty, HTML, compressed, UTF-16; empty where there is none."""
-    head = body[:256].lstrip().lower()
-    if not head:
-        return "empty"
-    if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page, of a proxy or a login page perhaps"
-    if head.startswith(b"<"):
-        return "XML or HTML"
-    if body.startswith(b"\x1f\x8b"):
-        return "compressed data"
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in body[:4]:
-        return "UTF-16, where JSON is UTF-8"
-    return ""

@@ -22,9 +22,10 @@ from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
 from connector.errors import MalformedError
+from connector.http.wording import looks_like
 from connector.model import Agent, Invalid, Secret, Tenant
 from connector.sources import faults
-from connector.sources.envelopes import Envelope, looks_like, value
+from connector.sources.envelopes import Envelope, value
 
 T = TypeVar("T")
 

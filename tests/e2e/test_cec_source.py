@@ -35,10 +35,10 @@ from connector.errors import (
     UnreachableError,
     UntrustedError,
 )
+from connector.http.inflate import PIECE, TooLongError, inflated
 from connector.model import Secret
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import CecSource
-from connector.sources.cec.inflate import PIECE, TooLongError, inflated
 from connector.sources.file import FileSource
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"

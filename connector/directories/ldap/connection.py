@@ -19,6 +19,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
+from connector import trust
 from connector.directories.ldap import results
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls import TlsSocket
@@ -26,7 +27,6 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import (
     ConnectorError,
     DeniedError,
-    FileError,
     MalformedError,
     UnreachableError,
     UntrustedError,
@@ -57,7 +57,7 @@ class Endpoint(Struct, frozen=True):
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    context = _context(settings)
+    context = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
     faults: list[UnreachableError] = []
     for endpoint in map(Endpoint.of, settings.urls):
         try:
@@ -67,22 +67,6 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     if len(faults) == 1:
         raise faults[0]
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
-
-
-def _context(settings: LdapDirectory) -> ssl.SSLContext:
-    """Whom we trust, and the certificate that we show. Raises FileError."""
-    where = str(settings.ca_file or "")
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file is not None:
-            where = f"{settings.cert_file}, {settings.key_file}" if settings.key_file else str(settings.cert_file)
-            # an encrypted key would be asked for on the terminal, where a scheduled run would wait for ever
-            context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: "")
-    except OSError as fault:  # ssl.SSLError is one
-        reason = fault.reason if isinstance(fault, ssl.SSLError) else fault.strerror
-        raise FileError(f"not usable for TLS: {reason}", where=where) from None
-    return context
 
 
 class _Tls(ldap3.Tls):

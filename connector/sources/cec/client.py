@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
 from connector.errors import DeniedError, FileError, IncompleteRead
+from connector.http.channel import Answer
+from connector.http.token import TokenKeeper
 from connector.model import Secret, Tenant
 from connector.settings.job import CecSource as CecSourceSettings
-from connector.sources.cec.exchange import OK, REFUSED, Answer, Exchange
-from connector.sources.cec.token import TokenKeeper
+from connector.sources.cec import token
+from connector.sources.cec.exchange import OK, REFUSED, Exchange
 from connector.sources.records import decode
 
 log = structlog.get_logger(__name__)
@@ -51,7 +54,8 @@ class CecSource:
             raise FileError("empty, or holds a character that no header can carry", where="source.app_key")
         self._settings = settings
         self._app_key = key
-        self._token = TokenKeeper(settings.token_path, key, secret, clock)
+        self._token = TokenKeeper(clock)
+        self._credentials = token.credentials(key, secret)
         self._hide = [text for text in (key, secret) if text]
         self._passwords = passwords
         self._clock = clock
@@ -80,11 +84,13 @@ class CecSource:
 
     def _authorised(self, exchange: Exchange, path: str) -> Answer:
         """The answer with a token that the server takes; only one refusal is met with a new token."""
-        first = self._ask(exchange, path, self._token.value(exchange))
+        fetch = partial(token.fetch, exchange, self._settings.token_path, self._credentials)
+        used = self._token.value(fetch)
+        first = self._ask(exchange, path, used)
         if first.status not in REFUSED:
             return first
         log.warning("agent query refused, trying a new token", status=first.status)
-        second = self._ask(exchange, path, self._token.renew(exchange))
+        second = self._ask(exchange, path, self._token.renewed(fetch, used))
         if second.status in REFUSED:
             both = f"{exchange.summary(first)}; with a new token: {exchange.summary(second)}"
             raise DeniedError(f"the agent query was refused: {both}", where=second.where)

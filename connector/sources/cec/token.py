@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,8 +10,10 @@ import structlog
 from msgspec import Struct
 
 from connector.errors import DeniedError, MalformedError
-from connector.sources.cec.exchange import OK, Answer, Exchange
-from connector.sources.envelopes import envelope_in, looks_like
+from connector.http.channel import Answer
+from connector.http.wording import looks_like
+from connector.sources.cec.exchange import OK, Exchange
+from connector.sources.envelopes import envelope_in
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +21,6 @@ ASKED_SECONDS: Final = 3600
 """What `X-Token-Expire` may ask for at most."""
 ASSUMED_SECONDS: Final = 600
 """What a token is taken to last if the answer does not say; the page's sample says 600."""
-USED_SHARE: Final = 0.9
 MAX_OCTETS: Final = 1 << 16
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
@@ -32,31 +32,20 @@ class _Token(Struct, rename="pascal"):
     expires: Any = None
 
 
-class TokenKeeper:
-    """Holds one token and fetches another when nine tenths of its life are over."""
+def fetch(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
+    """A new token and its seconds. Raises DeniedError, or another kind of IncompleteRead."""
+    headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
+    answer = exchange.send("POST", path, headers, content=credentials, bound=MAX_OCTETS)
+    if answer.status != OK:
+        raise exchange.failure(answer, "the token call")
+    token, seconds = _read(exchange, answer)
+    log.info("access token received", seconds=seconds)
+    return token, seconds
 
-    def __init__(self, path: str, app_key: str, app_secret: str, clock: Callable[[], float]) -> None:
-        self._path = path
-        self._credentials = msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
-        self._clock = clock
-        self._token = ""
-        self._good_until = clock()
 
-    def value(self, exchange: Exchange) -> str:
-        """A token that should still be good. Raises DeniedError, or another kind of IncompleteRead."""
-        return self._token if self._clock() < self._good_until else self.renew(exchange)
-
-    def renew(self, exchange: Exchange) -> str:
-        """A new token, whatever the old one is good for."""
-        asked = self._clock()
-        headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
-        answer = exchange.send("POST", self._path, headers, content=self._credentials, bound=MAX_OCTETS)
-        if answer.status != OK:
-            raise exchange.failure(answer, "the token call")
-        self._token, seconds = _read(exchange, answer)
-        self._good_until = asked + seconds * USED_SHARE
-        log.info("access token received", seconds=seconds)
-        return self._token
+def credentials(app_key: str, app_secret: str) -> bytes:
+    """What a token is asked for with."""
+    return msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
 
 
 def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:

@@ -1,18 +1,19 @@
-"""TLS as it is wanted, and httpx's errors in our words; no text of httpx's is passed on, for it may quote an answer."""
+"""httpx's errors in our words; no text of httpx's is passed on, for it may quote an answer."""
 
 from __future__ import annotations
 
 import re
 import ssl
-from pathlib import Path
 from typing import Final
 
 import httpx
 
-from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
+from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
 
 _CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = ("peer closed connection", "disconnected without sending")
+_BEFORE: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""What happens before a request is sent."""
 _WORDS: Final[dict[type[httpx.HTTPError], str]] = {
     httpx.ConnectTimeout: "no connection within {timeout:g} s",
     httpx.TimeoutException: "nothing came for {timeout:g} s",
@@ -23,26 +24,21 @@ _WORDS: Final[dict[type[httpx.HTTPError], str]] = {
 """In this order: a later kind may contain an earlier one."""
 
 
-def tls(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's trust store, or `ca_file` in its place; the host name is checked. Raises FileError."""
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
-        raise FileError(f"no CA certificates can be read: {why or 'not PEM'}", where=str(ca_file)) from None
-
-
 def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: float) -> IncompleteRead:
     """What a failed exchange was: whom we cannot trust, cannot reach, or cannot understand."""
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return UntrustedError(f"the server's certificate is not trusted: {cause.verify_message}", where=where)
+    if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or "") and not isinstance(error, _BEFORE):
+        # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
+        return DeniedError(f"the server refused us in TLS: {cause.reason}", where=where)
     if isinstance(error, httpx.RemoteProtocolError):
         return _broken(str(error), where)
     if isinstance(error, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
         return MalformedError("no HTTP request can be made of this address and these headers", where=where)
     said = next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the exchange failed")
-    return UnreachableError(said.format(timeout=timeout, why=_why(cause)), where=where)
+    sent = not isinstance(error, _BEFORE)
+    return UnreachableError(said.format(timeout=timeout, why=_why(cause)), where=where, sent=sent)
 
 
 def _broken(text: str, where: str) -> IncompleteRead:
@@ -50,7 +46,8 @@ def _broken(text: str, where: str) -> IncompleteRead:
         return MalformedError("the answer is not HTTP", where=where)
     found = _CUT.search(text)
     amount = f" after {found[1]} of {found[2]} octets" if found else ""
-    return UnreachableError(f"the connection was cut before the answer was complete{amount}", where=where)
+    said = f"the connection was cut before the answer was complete{amount}"
+    return UnreachableError(said, where=where, sent=True)
 
 
 def _cause(error: BaseException) -> BaseException | None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from connector.sources.envelopes import shown
+from connector.http.wording import shown
 
 PIECE: Final = 1 << 20
 """How much a decompression gives at once: a bomb goes over its bound by no more than that."""

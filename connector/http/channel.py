@@ -1,0 +1,143 @@
+"""One HTTP exchange at a time with one server: time-outs, bounds, and faults in our words.
+
+- Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
+  .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
+- Redirects are not followed: they would take the token to another address.
+- `timeout` bounds every wait for a connection or for more octets; ten times that bounds a whole body.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from msgspec import Struct
+
+from connector import __version__
+from connector.errors import ConnectorError, MalformedError, TruncatedError, UnreachableError
+from connector.http.faults import translated
+from connector.http.inflate import CutError, GarbledError, TooLongError, inflated
+
+TIMEOUTS_A_BODY: Final = 10
+ERROR_OCTETS: Final = 1 << 16
+"""How much is read of an answer that is an error anyway."""
+IDLE_SECONDS: Final = 1.0
+"""How long a connection is kept unused: less than servers keep it, so that it is not cut under a request."""
+
+
+class Answer(Struct, frozen=True):
+    """An HTTP answer, read to its end; `where` is the address that was asked."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    where: str
+
+    def __repr__(self) -> str:
+        return f"<answer {self.status} of {self.where}>"  # the body may hold passwords
+
+
+class Channel:
+    """Requests to one server, one after the other; a context manager.
+
+    `max_bytes`: octets that a body may have; `place`: the part of the job ("source") whose `max_bytes` and `timeout`
+    (seconds) these are, for messages. `headers` go with every request.
+    """
+
+    def __init__(
+        self,
+        trust: ssl.SSLContext,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,
+        max_bytes: int,
+        place: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._place = place
+        self._clock = clock
+        said = httpx.Headers({"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json"})
+        said.update(headers)
+        said["Accept-Encoding"] = "gzip"
+        self._client = httpx.Client(
+            headers=said,
+            auth=lambda request: request,
+            verify=trust,
+            timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+            follow_redirects=False,
+        )
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def exchange(
+        self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
+    ) -> Answer:
+        """The answer to one request, of any status. `bound`: octets that the body may have, if not `max_bytes`.
+
+        Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
+        """
+        fault: ConnectorError
+        try:
+            with self._client.stream(method, where, headers=headers, content=content) as response:
+                body = self._body(response, where, bound or self._max_bytes)
+                return Answer(response.status_code, response.headers, body, where)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            fault = translated(error, where, self._timeout)
+        raise fault  # outside, for httpx's error holds the request, and with it the token
+
+    def _body(self, response: httpx.Response, where: str, bound: int) -> bytes:
+        fine = response.is_success
+        pieces: list[bytes] = []
+        encoding = response.headers.get("content-encoding", "")
+        try:
+            chunks = self._in_time(response.iter_raw(), where)
+            pieces.extend(inflated(chunks, encoding, bound if fine else ERROR_OCTETS))
+        except CutError:
+            raise UnreachableError(
+                "the connection was cut within the compressed answer", where=where, sent=True
+            ) from None
+        except TooLongError:
+            if fine:
+                setting = f" ({self._place}.max_bytes)" if bound == self._max_bytes else ""
+                raise TruncatedError(f"the answer is longer than {bound} octets{setting}", where=where) from None
+        except GarbledError as error:
+            if fine:
+                raise MalformedError(f"the answer is {error}", where=where) from None
+            return b""
+        return b"".join(pieces)
+
+    def _in_time(self, chunks: Iterator[bytes], where: str) -> Iterator[bytes]:
+        allowed = TIMEOUTS_A_BODY * self._timeout
+        start = self._clock()
+        for chunk in chunks:
+            yield chunk
+            if self._clock() - start > allowed:
+                said = f"the answer did not end within {allowed:g} s ({TIMEOUTS_A_BODY} times {self._place}.timeout)"
+                raise TruncatedError(said, where=where)
+
+
+def host_of_redirect(answer: Answer) -> str:
+    """Where a redirect leads, by host alone: the rest of such an address may hold a ticket."""
+    try:
+        target = httpx.URL(answer.where).join(answer.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return "an address that is none"
+    return target.netloc.decode("ascii", "backslashreplace")
