@@ -41,6 +41,10 @@ def _there(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
 ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
 
@@ -107,9 +111,19 @@ def _http_url(url: str, info: ValidationInfo) -> str:
     _host(parts)
     if parts.path not in ("", "/"):
         raise misfit("must end after the host and port; what follows goes into path and token_path")
+    return _allowed(url, parts, info).rstrip("/")
+
+
+def _http_address(url: str, info: ValidationInfo) -> str:
+    parts = _split(url, ("https", "http"))
+    _host(parts)
+    return _allowed(url, parts, info)
+
+
+def _allowed(url: str, parts: SplitResult, info: ValidationInfo) -> str:
     if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
         raise misfit("http:// sends secrets in clear; use https://, or say allow_plaintext: true")
-    return url.rstrip("/")
+    return url
 
 
 def _url_path(path: str) -> str:
@@ -137,6 +151,8 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 """`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+"""The same with a path: `https://host[:port]/path`; a slash at its end is kept, for it may matter."""
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 """A path on that host, without a query."""
 LdapUrl = Annotated[str, AfterValidator(_ldap_url)]

@@ -25,14 +25,17 @@ from pydantic import (
 from connector.errors import FileError
 from connector.reconcile.limits import Limit
 from connector.settings.fields import (
+    Bytes,
     Dn,
     DnOrAll,
     ExistingFile,
     Headers,
     HttpUrl,
     LdapUrl,
+    Seconds,
     SecretRef,
     StateUrl,
+    Text,
     UrlPath,
     folder_of,
 )
@@ -67,9 +70,6 @@ UserLimit = Annotated[
     PlainSerializer(as_written),
     WithJsonSchema(LIMIT_SCHEMA),
 ]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1)]
 
 
 class CecSource(Strict):

@@ -1,0 +1,128 @@
+"""The part of a job that names a SCIM 2.0 service provider (RFC 7644)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Struct
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from connector.settings.fields import Bytes, ExistingFile, HttpAddress, Seconds, SecretRef, Text
+from connector.settings.shape import Strict, misfit
+
+EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
+"""The URN of the extension that is shipped."""
+
+
+def _urn(text: str) -> str:
+    if not re.fullmatch(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,.:=@;$_!*'%/?#-]+", text):
+        raise misfit("must be a URN, such as urn:ietf:params:scim:schemas:extension:example:2.0:User")
+    return text
+
+
+class ClientCredentials(Strict):
+    """An access token of OAuth 2.0 for the program itself (RFC 6749 §4.4); it is renewed before it runs out."""
+
+    token_url: Annotated[HttpAddress, Field(description="https:// address of the token endpoint.")]
+    client_id: Annotated[Text, Field(description="The client's name at the authorization server.")]
+    client_secret: Annotated[SecretRef, Field(description="Where the client's secret is kept.")]
+    scope: Annotated[Text | None, Field(description="Scopes to ask for, separated by spaces.")] = None
+    client_auth: Annotated[
+        Literal["client_secret_basic", "client_secret_post"],
+        Field(description="How the secret is sent: in a header, or in the body (RFC 6749 §2.3.1)."),
+    ] = "client_secret_basic"
+
+
+class Basic(Strict):
+    """A user and a password (RFC 7617)."""
+
+    user: Annotated[Text, Field(description="The name to log in as.")]
+    password: Annotated[SecretRef, Field(description="Where the password is kept.")]
+
+    @field_validator("user")
+    @classmethod
+    def _without_a_colon(cls, user: str) -> str:
+        if ":" in user:
+            raise misfit("cannot hold a colon, where the password would begin (RFC 7617 §2)")
+        return user
+
+
+class Kept(Struct, frozen=True):
+    """The one secret of a job's directory: where it is kept, what it is, and the keys of the job that say so."""
+
+    ref: SecretRef
+    what: str
+    keys: tuple[str, ...]
+
+
+class ScimDirectory(Strict):
+    """A SCIM 2.0 service provider; who asks is proved by one of `token`, `oauth` and `basic`, or by a certificate."""
+
+    type: Annotated[Literal["scim"], Field(description="A SCIM 2.0 service provider.")]
+    allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
+    url: Annotated[HttpAddress, Field(description="Its base address, such as https://host/scim/v2.")]
+    cert_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate.")] = None
+    key_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate's key.")] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    oauth: Annotated[ClientCredentials | None, Field(description="Ask for access tokens with a client's secret.")] = (
+        None
+    )
+    basic: Annotated[Basic | None, Field(description="Log in with a user and a password.")] = None
+    token: Annotated[
+        SecretRef | None, Field(description="Where a bearer token is kept (RFC 6750).", validate_default=True)
+    ] = None
+    filter: Annotated[Text | None, Field(description="The filter that users match (RFC 7644 §3.4.2.2).")] = None
+    read: Annotated[
+        Literal["auto", "find", "scan"],
+        Field(description="Look agents' keys up, read all users, or let the program choose."),
+    ] = "auto"
+    urn: Annotated[
+        str, AfterValidator(_urn), Field(description="The URN under which the server has the extension.")
+    ] = EXTENSION
+    page_size: Annotated[int, Field(ge=1, le=100_000, description="Users a page; the server may give fewer.")] = 100
+    concurrency: Annotated[int, Field(ge=1, le=64, description="Requests in flight.")] = 8
+    rate: Annotated[
+        float | None, Field(gt=0, le=10_000, allow_inf_nan=False, description="Requests a second, at most.")
+    ] = None
+    timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
+    budget: Annotated[
+        Seconds, Field(description="Seconds that all pauses which the server asks for may take together in a run.")
+    ] = 300
+    max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 64 << 20
+
+    @field_validator("key_file")
+    @classmethod
+    def _of_a_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        if key_file is not None and info.data.get("cert_file", key_file) is None:
+            raise misfit("needs a cert_file as well")
+        return key_file
+
+    @field_validator("oauth")
+    @classmethod
+    def _not_in_clear(cls, oauth: ClientCredentials | None, info: ValidationInfo) -> ClientCredentials | None:
+        clear = oauth is not None and oauth.token_url.lower().startswith("http:")
+        if clear and not info.data.get("allow_plaintext", True):
+            raise misfit("token_url: http:// sends secrets in clear; use https://, or say allow_plaintext: true")
+        return oauth
+
+    @field_validator("token")
+    @classmethod
+    def _one_proof(cls, token: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if {"oauth", "basic", "cert_file"} <= info.data.keys():
+            given = [name for name in ("oauth", "basic") if info.data[name]] + ["token"] * (token is not None)
+            if len(given) > 1:
+                raise misfit(f"goes with neither of the others: of {', '.join(given)} say one", at=given[0])
+            if not given and not info.data["cert_file"]:
+                raise misfit("is missing; say who asks by one of token, oauth, basic, or by a cert_file")
+        return token
+
+    @property
+    def secret(self) -> Kept | None:
+        """The secret that the job names for this directory; None where a certificate says it all."""
+        if self.oauth is not None:
+            return Kept(self.oauth.client_secret, "the client secret", ("oauth", "client_secret"))
+        if self.basic is not None:
+            return Kept(self.basic.password, "the password", ("basic", "password"))
+        return Kept(self.token, "the token", ("token",)) if self.token is not None else None
