@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from connector.directories.filters import Present, parse
 from connector.directories.known_schema import known_schema
-from connector.directories.ldap import dialect, requests
+from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import AttributeChange, Change, Outcome, Result, Secret, UserRef
+from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef
 
 USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
 SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
@@ -98,7 +98,7 @@ def test_any_other_diagnostic_is_passed_on_in_one_line() -> None:
 def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted() -> None:
     first = change(AttributeChange("employeeNumber", (), ("8",)))
     later = change(AttributeChange("employeeNumber", ("7",), ("8",)))
-    answer = Response(dialect.CONSTRAINT_VIOLATION)
+    answer = Response(results.CONSTRAINT_VIOLATION)
     assert modifier(assertions=False).outcome(first, answer).result is Result.CONFLICT
     assert modifier(assertions=False).outcome(later, answer).result is Result.FAILED
     assert modifier().outcome(first, answer).result is Result.FAILED
@@ -113,3 +113,11 @@ def test_every_result_has_its_outcome(code: int, result: Result) -> None:
     outcome = modifier().outcome(change(), Response(code))
     assert (outcome.user, outcome.result) == (USER, result)
     assert bool(outcome.why) is (result is not Result.WRITTEN)
+
+
+def test_an_entry_that_was_renamed_is_not_written_under_its_old_name_which_may_be_anothers_by_now() -> None:
+    planned = change(AttributeChange("employeeNumber", ("7",), ("8",)))
+    held = {"employeeNumber": ("7",)}
+    same, renamed = USER.name.replace("uid", "UID"), USER.name.replace("anna", "bert")
+    assert modifier().differs(planned, User(USER.id, same, held)) is None
+    assert "another name" in str(modifier().differs(planned, User(USER.id, renamed, held)))

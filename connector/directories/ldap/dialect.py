@@ -9,7 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.directories.ldap import results
 from connector.directories.ldap.requests import ASSERTION, POST_READ
+from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
 
 Root = Mapping[str, list[str]]
@@ -31,16 +33,22 @@ class Identity(Struct, frozen=True):
 class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
-    `assertions`, `post_read`: whether this one knows RFC 4528, and RFC 4527. `occupied`: the results of adding a second
-    value to a single-valued attribute, which is how "there is no value yet" fails where there are no assertions.
+    `assertions`, `post_read`: whether this one knows RFC 4528, and RFC 4527. `occupied`: whether an answer is the one
+    to adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
+    assertions.
+    `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
+    take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of entries, domains refer to
+    partitions without users, and a Global Catalog may answer in its place.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
     kind: str
     identity: Identity
-    occupied: frozenset[int]
+    occupied: Callable[[Response], bool]
     assertions: bool = False
     post_read: bool = False
+    lengths: bool = False
+    microsoft: bool = False
     terms: int = 64
     batches: int = 4
 
@@ -70,17 +78,21 @@ def _guid_octets(text: str) -> bytes | None:
         return None
 
 
-CONSTRAINT_VIOLATION: Final = 19
-ATTRIBUTE_OR_VALUE_EXISTS: Final = 20
-OBJECT_CLASS_VIOLATION: Final = 65
+def _second_value(answer: Response) -> bool:
+    """Windows puts its own error code before its words: of all constraint violations, this one is the second value.
+
+    Samba answers attributeOrValueExists (20), which is a conflict on every server.
+    """
+    return answer.code == results.CONSTRAINT_VIOLATION and answer.diagnostic.startswith("00002081")
+
 
 ENTRY_UUID: Final = Identity("entryUUID", _text, _octets)  # RFC 4530
 NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
-OPENLDAP: Final = Dialect("OpenLDAP", ENTRY_UUID, frozenset({CONSTRAINT_VIOLATION}))
-DS389: Final = Dialect("389-DS", NS_UNIQUE_ID, frozenset({OBJECT_CLASS_VIOLATION}))
-ACTIVE_DIRECTORY: Final = Dialect("Active Directory", OBJECT_GUID, frozenset({ATTRIBUTE_OR_VALUE_EXISTS}))
+OPENLDAP: Final = Dialect("OpenLDAP", ENTRY_UUID, lambda answer: answer.code == results.CONSTRAINT_VIOLATION)
+DS389: Final = Dialect("389-DS", NS_UNIQUE_ID, lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION)
+ACTIVE_DIRECTORY: Final = Dialect("Active Directory", OBJECT_GUID, _second_value, lengths=True, microsoft=True)
 
 _OPENLDAP: Final = "openldaprootdse"
 _DS389: Final = "389 project"

@@ -15,7 +15,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import AttributeChange, AttributeInfo, Change, Held, Outcome, Result, Secret, User
+from connector.model import AttributeChange, AttributeInfo, Change, Equality, Held, Outcome, Result, Secret, User
 from connector.reconcile.equality import minus, owns, plain, same_set
 
 ALL = "*"
@@ -98,7 +98,9 @@ class Modifier(Struct, frozen=True, dict=True):
     def differs(self, change: Change, now: User | None) -> str | None:
         """Why an entry, read again, is not the one that the plan saw; None where it is."""
         if now is None:
-            return "the entry is gone, has another name, or is no longer in base and filter"
+            return "the entry is gone, or no longer in base and filter"
+        if not same_set(Equality.DN, (now.name,), (change.user.name,)):
+            return f"the entry has another name by now: {now.name}"
         for attribute in change.attributes:
             if not attribute.seen or attribute.name.lower() == OBJECT_CLASS.lower():
                 continue
@@ -115,7 +117,8 @@ class Modifier(Struct, frozen=True, dict=True):
             return Outcome(change.user, Result.WRITTEN)
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code])
-        if code in self.dialect.occupied and not self.dialect.assertions and self._fills_an_empty_place(change):
+        occupied = self.dialect.occupied(response) and not self.dialect.assertions
+        if occupied and self._fills_an_empty_place(change):
             return Outcome(change.user, Result.CONFLICT, "a value is there where the plan saw none")
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{_said(change, response)}")
 
