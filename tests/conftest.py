@@ -11,6 +11,7 @@ from pathlib import Path
 import ds389
 import postgres
 import pytest
+from ds389 import Ds389
 from houses import House, LdapHouse, LdifHouse, MemoryHouse
 from postgres import Postgres
 from slapd import Slapd
@@ -53,7 +54,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-@pytest.fixture(params=["memory", "ldif", pytest.param("ldap", marks=pytest.mark.slapd)])
+@pytest.fixture(scope="session")
+def ds389_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ds389]:
+    """One 389-DS for all tests of the contract; each has an organizational unit of its own in it."""
+    with Ds389.start(tmp_path_factory.mktemp("ds389") / "server") as started:
+        yield started
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "ldif",
+        pytest.param("ldap", marks=pytest.mark.slapd),
+        pytest.param("ds389", marks=pytest.mark.ds389),
+    ]
+)
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The directories that every test of the contract is run on."""
     if request.param == "memory":
@@ -61,6 +76,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     elif request.param == "ldif":
         yield LdifHouse(tmp_path / "people.ldif")
     else:
-        ldap = LdapHouse(request.getfixturevalue("server"), next(_numbers))
+        server = request.getfixturevalue("server" if request.param == "ldap" else "ds389_server")
+        ldap = LdapHouse(server, next(_numbers))
         yield ldap
         ldap.close()

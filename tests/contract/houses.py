@@ -18,7 +18,7 @@ from connector.settings.job import LdifDirectory as LdifSettings
 from connector.settings.job import SecretRef
 
 if TYPE_CHECKING:
-    from slapd import Slapd
+    from ldap_server import LdapServer
 
 Values = Mapping[str, Sequence[str | bytes]]
 PEOPLE = "(objectClass=inetOrgPerson)"
@@ -140,12 +140,12 @@ class LdifHouse:
 
 
 class LdapHouse:
-    """Entries of a real OpenLDAP, below a unit of their own; the program has an ordinary account there."""
+    """Entries of a real LDAP server, below a unit of their own; the program has an ordinary account there."""
 
     SYNC = "uid=sync,ou=services,dc=example,dc=org"
     PASSWORD = "sync-pass"
 
-    def __init__(self, server: Slapd, number: int) -> None:
+    def __init__(self, server: LdapServer, number: int) -> None:
         self.server = server
         self.base = f"ou=house{number},ou=people,dc=example,dc=org"
         self._opened: list[Directory] = []

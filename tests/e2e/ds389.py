@@ -177,6 +177,7 @@ class Ds389(LdapServer):
         text = "\n\n".join((TEMPLATES / f"template-{name}.ldif").read_text().strip() for name in ("dse", "suffix-db"))
         for name, value in known.items():
             text = text.replace(f"%{name}%", value)
+        text = text.replace(_SEVEN_BITS, _SEVEN_BITS.removesuffix("on") + "off")
         settings = {**self._configuration, "nsslapd-securePort": str(self.tls_port)}
         text = text.replace("dn: cn=config\n", "dn: cn=config\n" + _lines(settings.items()) + "\n", 1)
         # two empty lines side by side, and the server ends itself without a word
@@ -190,6 +191,9 @@ class Ds389(LdapServer):
         changes = [f"replace: {name}\n{name}: {value}\n-\n" for name, value in _dashed(settings).items()]
         self.modify(f"dn: {dn}\nchangetype: modify\n{''.join(changes)}")
 
+
+_SEVEN_BITS = "NS7bitAttr_Init\nnsslapd-plugintype: betxnpreoperation\nnsslapd-pluginenabled: on"
+"""Allows ASCII alone in uid and mail; many switch it off, as the contract's users with names of all kinds need it."""
 
 _DEFAULTS = {
     "nsslapd-security": "on",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
-from connector.directories.filters import Equal, Or
+from connector.directories.filters import And, Equal, Or
 from connector.directories.known_schema import known_schema
 from connector.directories.ldap import dialect
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, Dialect, Root
@@ -72,3 +74,18 @@ def test_nobody_is_looked_for_by_what_is_no_id(server: Dialect, text: str) -> No
 def test_a_guid_is_compared_as_the_octets_it_is() -> None:
     modifier = Modifier(ACTIVE_DIRECTORY, Or(()), known_schema().info, lambda _: Rules())
     assert modifier.is_user(GUID) == Equal("objectGUID", ON_THE_WIRE)
+
+
+def test_a_server_that_compares_text_as_it_comes_is_asked_for_both_forms_of_a_letter() -> None:
+    realm = Realm.of(Settings(type="ldap", urls=["ldaps://ldap.example.org"], base="dc=example,dc=org"))
+
+    def asked(server: Dialect, value: str) -> list[str]:
+        (search,) = lookups([("cn", value)], realm, server, ("1.1",))
+        (_, wanted) = cast("And", search.filter).parts
+        terms = cast("tuple[Equal, ...]", wanted.parts if isinstance(wanted, Or) else (wanted,))
+        return [term.value.decode() for term in terms]
+
+    assert asked(DS389, "Zofie") == ["Zofie"]
+    assert asked(DS389, "\u017dofie") == ["\u017dofie", "Z\u030cofie"]
+    assert asked(DS389, "Z\u030cofie") == ["Z\u030cofie", "\u017dofie"]
+    assert asked(OPENLDAP, "\u017dofie") == ["\u017dofie"]

@@ -39,6 +39,9 @@ class Dialect(Struct, frozen=True):
     `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
     take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of entries, domains refer to
     partitions without users, and a Global Catalog may answer in its place.
+    `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
+    one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
+    where it is not, a letter in its composed and in its decomposed form is two.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
@@ -49,6 +52,8 @@ class Dialect(Struct, frozen=True):
     post_read: bool = False
     lengths: bool = False
     microsoft: bool = False
+    by_syntax: bool = False
+    prepares: bool = True
     terms: int = 64
     batches: int = 4
 
@@ -91,7 +96,13 @@ NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
 OPENLDAP: Final = Dialect("OpenLDAP", ENTRY_UUID, lambda answer: answer.code == results.CONSTRAINT_VIOLATION)
-DS389: Final = Dialect("389-DS", NS_UNIQUE_ID, lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION)
+DS389: Final = Dialect(
+    "389-DS",
+    NS_UNIQUE_ID,
+    lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
+    by_syntax=True,
+    prepares=False,
+)
 ACTIVE_DIRECTORY: Final = Dialect("Active Directory", OBJECT_GUID, _second_value, lengths=True, microsoft=True)
 
 _OPENLDAP: Final = "openldaprootdse"

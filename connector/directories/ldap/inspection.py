@@ -86,7 +86,7 @@ class Inspection:
         lineage = self._types.lineage(schema.canonical(name).partition(";")[0])
         known = schema.info(name).known
         return Rules(
-            equality=schema.has_equality(name) if known else schema is known_schema(),
+            equality=self.dialect.by_syntax or schema.has_equality(name) if known else schema is known_schema(),
             substrings=any(definition.first("SUBSTR") for definition in lineage),
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from unicodedata import normalize
 
 from msgspec import Struct
 
 from connector.directories.filters import And, Equal, Filter, Or, Present, parse
-from connector.directories.ldap.dialect import Dialect, Identity
+from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
@@ -76,20 +77,20 @@ def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tup
             if realm.covers(value):
                 yield realm.named(value, attributes)
             continue
-        term = _term(attribute, value, dialect.identity)
-        if term is None:
-            continue
         terms = waiting.setdefault(attribute.lower(), [])
-        terms.append(term)
-        if len(terms) == dialect.terms:
+        terms += _terms(attribute, value, dialect)
+        if len(terms) >= dialect.terms:
             yield realm.holding(terms, attributes)
             waiting[attribute.lower()] = []
     yield from (realm.holding(terms, attributes) for terms in waiting.values() if terms)
 
 
-def _term(attribute: str, value: str, identity: Identity) -> Equal | None:
-    """What to look for; None for an id that nobody can have."""
+def _terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
+    """What to look for; nothing for an id that nobody can have."""
     if attribute == ID:
-        wired = identity.wire(value)
-        return None if wired is None else Equal(identity.attribute, wired)
-    return Equal(attribute, value.encode("utf-8", "surrogateescape"))
+        wired = dialect.identity.wire(value)
+        return [] if wired is None else [Equal(dialect.identity.attribute, wired)]
+    spellings = {value: None}
+    if not (dialect.prepares or value.isascii()):
+        spellings |= {normalize("NFC", value): None, normalize("NFD", value): None}
+    return [Equal(attribute, spelling.encode("utf-8", "surrogateescape")) for spelling in spellings]
