@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from connector.directories.port import Directory, Reader
 from connector.errors import FileError, StateError
-from connector.model import Secret, View
+from connector.model import OBJECT_CLASS, Secret, View
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
-from connector.reconcile.differences import OBJECT_CLASS
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping

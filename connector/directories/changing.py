@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from connector.directories.schema import Schema
-from connector.model import AttributeChange, AttributeInfo, Change, Held, Syntax, Value
+from connector.model import AttributeChange, AttributeInfo, Change, Held, Value
 from connector.reconcile.equality import key, owns, plain
 from connector.reconcile.values import UnfitError, fit
 
@@ -38,7 +38,7 @@ def octets(value: Held) -> bytes:
 
 def value_of(info: AttributeInfo, stored: bytes) -> Value:
     """A stored value as the model has it: text, but for octet strings and for what is no UTF-8."""
-    if info.syntax is Syntax.OCTETS:
+    if info.octets:
         return stored
     try:
         return stored.decode()
@@ -101,7 +101,7 @@ def _check(info: AttributeInfo, stored: bytes) -> None:
     try:
         if isinstance(value, str):
             fit(info, value)
-        elif info.syntax is not Syntax.OCTETS:
+        elif not info.octets:
             raise ForbiddenError(f"{info.name} cannot hold octets that are no text")
         elif info.max_length is not None and len(value) > info.max_length:
             raise ForbiddenError(f"{info.name} holds at most {info.max_length} octets")

@@ -7,10 +7,12 @@ generous, and total: a definition that cannot be read is None, never an exceptio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class Definition(Struct, frozen=True):
@@ -120,6 +122,11 @@ class Index:
         place = self._places.get(name.lower())
         return None if place is None else self._at(place)
 
+    @property
+    def names(self) -> Iterable[str]:
+        """Every name and number, in lower case."""
+        return self._places.keys()
+
     def __iter__(self) -> Iterator[Definition]:
         found = (self._at(place) for place in range(len(self._texts)))
         return (definition for definition in found if definition is not None)
@@ -140,3 +147,29 @@ class Index:
             self._read[place] = read(self._texts[place])
             self.skipped += self._read[place] is None
         return self._read[place]
+
+
+class Defined(Mapping[str, T]):
+    """What is made of the definitions of an index, by any name or number in lower case; each when it is asked for."""
+
+    def __init__(self, index: Index, make: Callable[[str], T | None]) -> None:
+        self._index = index
+        self._make = make
+        self._made: dict[str, T | None] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        made = self._made[name]
+        if made is None:
+            raise KeyError(name)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._index.names if name in self)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -27,8 +27,8 @@ class EntryReader(ABC):
         self.view = view = schema.widened(view)
         self._hidden = hidden
         self._compares = compares
-        names = [*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])]
-        self._asked = [(name, schema.key(name), self.info(name)) for name in dict.fromkeys(names)]
+        names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
+        self._asked = [(name, schema.key(name), self.info(name)) for name in names]
         self.keys = frozenset(attribute for _, attribute, _ in self._asked)
 
     @abstractmethod
@@ -39,7 +39,7 @@ class EntryReader(ABC):
         """What the schema and the rights of this reader say of an attribute."""
         info = self.schema.info(name)
         hidden = self.schema.key(name) in self._hidden
-        return replace(info, name=name, readable=None if hidden else info.readable)
+        return replace(info, name=name, readable=None if hidden else info.readable, comparable=True)
 
     def size(self) -> int | None:
         """Nobody knows without reading."""

@@ -24,7 +24,8 @@ from connector.directories.filters import (
     Present,
     Substrings,
 )
-from connector.directories.schema import EQUALITIES, Schema
+from connector.directories.schema import Schema
+from connector.directories.syntaxes import EQUALITIES
 
 Values = Mapping[str, Sequence[bytes]]
 """An entry's values by attribute, each under its `Schema.key`."""

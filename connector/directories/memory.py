@@ -81,7 +81,10 @@ class MemoryDirectory(EntryReader):
         """All that the schema says."""
         infos = {name: self.info(name) for name in self.view.attributes}
         identity = f"memory:{id(self.store):x}"
-        return Description("memory", identity, infos, atomic=self.store.atomic, compares=self.store.compares)
+        return Description(
+            "memory", identity, infos,
+            atomic=self.store.atomic, compares=self.store.compares, classes=self.schema.classes,
+        )  # fmt: skip
 
     def size(self) -> int | None:
         """Exactly how many."""

@@ -3,74 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from connector.directories.definitions import Definition, Index
-from connector.model import AttributeInfo, Equality, Syntax, View
+from connector.directories.definitions import Defined, Definition, Index
+from connector.directories.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
+from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, View
 
 ClassKind = Literal["structural", "auxiliary", "abstract"]
-
-_RFC4517: Final = "1.3.6.1.4.1.1466.115.121.1."
-_MICROSOFT: Final = "1.2.840.113556.1.4."  # [MS-ADTS] 3.1.1.2.2.2
-SYNTAXES: Final = {
-    **dict.fromkeys(
-        (_RFC4517 + number for number in ("5", "8", "9", "10", "23", "28", "40")),  # binary, certificates, fax, JPEG
-        Syntax.OCTETS,
-    ),
-    _RFC4517 + "7": Syntax.BOOLEAN,
-    _RFC4517 + "11": Syntax.PRINTABLE,
-    _RFC4517 + "12": Syntax.DN,
-    _RFC4517 + "15": Syntax.TEXT,
-    _RFC4517 + "24": Syntax.TIME,
-    _RFC4517 + "26": Syntax.IA5,
-    _RFC4517 + "27": Syntax.INTEGER,
-    _RFC4517 + "36": Syntax.NUMERIC,
-    _RFC4517 + "44": Syntax.PRINTABLE,
-    _RFC4517 + "50": Syntax.TELEPHONE,
-    _RFC4517 + "53": Syntax.PRINTABLE,  # UTC Time, with two digits for the year
-    _MICROSOFT + "906": Syntax.INTEGER,
-    _MICROSOFT + "907": Syntax.OCTETS,
-}
-"""Syntaxes by number; all others are text."""
-
-EQUALITIES: Final = {
-    rule.lower(): equality
-    for equality, rules in {
-        Equality.CASE_IGNORE: (
-            "caseIgnoreMatch", "2.5.13.2", "caseIgnoreIA5Match", "1.3.6.1.4.1.1466.109.114.2",
-            "caseIgnoreListMatch", "2.5.13.11", "objectIdentifierMatch", "2.5.13.0",
-        ),
-        Equality.CASE_EXACT: ("caseExactMatch", "2.5.13.5", "caseExactIA5Match", "1.3.6.1.4.1.1466.109.114.1"),
-        Equality.NUMERIC: ("numericStringMatch", "2.5.13.8"),
-        Equality.TELEPHONE: ("telephoneNumberMatch", "2.5.13.20"),
-        Equality.INTEGER: ("integerMatch", "2.5.13.14"),
-        Equality.BOOLEAN: ("booleanMatch", "2.5.13.13"),
-        Equality.TIME: ("generalizedTimeMatch", "2.5.13.27"),
-        Equality.DN: ("distinguishedNameMatch", "2.5.13.1", "uniqueMemberMatch", "2.5.13.23"),
-        Equality.UUID: ("uuidMatch", "1.3.6.1.1.16.2"),
-        Equality.OCTETS: ("octetStringMatch", "2.5.13.17"),
-    }.items()
-    for rule in rules
-}  # fmt: skip
-"""Equality rules by name in lower case and by number; all others compare as their syntax does."""
-
-_BY_SYNTAX: Final = {
-    Syntax.TEXT: Equality.CASE_IGNORE,
-    Syntax.IA5: Equality.CASE_EXACT,
-    Syntax.PRINTABLE: Equality.CASE_EXACT,
-    Syntax.NUMERIC: Equality.NUMERIC,
-    Syntax.TELEPHONE: Equality.TELEPHONE,
-    Syntax.INTEGER: Equality.INTEGER,
-    Syntax.BOOLEAN: Equality.BOOLEAN,
-    Syntax.TIME: Equality.TIME,
-    Syntax.DN: Equality.DN,
-    Syntax.OCTETS: Equality.OCTETS,
-}
-"""How values of a syntax compare where no rule is named: as Active Directory, which names none, compares them."""
 
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
@@ -94,6 +37,8 @@ class Schema:
         self._classes = Index(object_classes)
         self._rules = Index(content_rules)
         self._infos: dict[str, AttributeInfo] = {}
+        self.types: Mapping[str, AttributeInfo] = Defined(self._types, self._type)
+        self.classes: Mapping[str, ClassInfo] = Defined(self._classes, self._class)
 
     @property
     def skipped(self) -> int:
@@ -154,15 +99,16 @@ class Schema:
                     yield from (*item.fields.get("MUST", ()), *item.fields.get("MAY", ()))
 
     def widened(self, view: View) -> View:
-        """The view with every attribute of its `all_of`."""
-        known = {self.key(name) for name in view.attributes}
-        beside = dict.fromkeys(
-            self.canonical(name)
-            for class_name in view.all_of
-            for name in self.attributes_of(class_name)
-            if self.key(name) not in known
+        """The view with every attribute of its `all_of`, and what its `object_classes` require."""
+        known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
+        added = [self.classes[item.lower()] for item in view.object_classes if item.lower() in self.classes]
+        required = sorted(name for item in added for name in item.must)
+        everything = [name for item in view.all_of for name in self.attributes_of(item)]
+        beside, all_of = (
+            dict.fromkeys(self.canonical(name) for name in names if self.key(name) not in known)
+            for names in ((*everything, *required), everything)
         )
-        return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(beside))
+        return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(all_of))
 
     def allows(self, class_names: Iterable[str], attribute: str) -> bool | None:
         """Whether an entry of these classes may hold the attribute; None where the schema cannot tell."""
@@ -176,7 +122,7 @@ class Schema:
 
     def _info(self, name: str, lineage: list[Definition]) -> AttributeInfo:
         number = _inherited(lineage, "SYNTAX") or ""
-        syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.TEXT)
+        syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
         rule = _inherited(lineage, "EQUALITY")
         length = _LENGTH.search(number)
         return AttributeInfo(
@@ -186,9 +132,40 @@ class Schema:
             single=any("SINGLE-VALUE" in definition.fields for definition in lineage),
             max_length=int(length.group(1)) if length else None,
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
+            comparable=rule is not None,
+            obsolete="OBSOLETE" in lineage[0].fields,
+            operational=_operational(lineage[0]),
             classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
             aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),
         )
+
+    def _type(self, name: str) -> AttributeInfo | None:
+        info = self.info(name)
+        return info if info.known else None
+
+    def _class(self, name: str) -> ClassInfo | None:
+        definition = self._classes.get(name)
+        if definition is None:
+            return None
+        lineage = self._classes.lineage(name)
+        return ClassInfo(
+            name=definition.name.lower(),
+            kind=self.kind(name) or "structural",
+            above=self.superclasses(name),
+            must=_lower(item.fields.get("MUST", ()) for item in lineage),
+            may=_lower(item.fields.get("MAY", ()) for item in lineage),
+            anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
+            obsolete="OBSOLETE" in definition.fields,
+            rule=self._rule(definition),
+        )
+
+    def _rule(self, structural: Definition) -> ContentRule | None:
+        rule = self._rules.get(structural.oid)
+        if rule is None or "OBSOLETE" in rule.fields:
+            return None
+        known = (self._classes.get(name) for name in rule.fields.get("AUX", ()))
+        must, may, never = (_lower([rule.fields.get(keyword, ())]) for keyword in ("MUST", "MAY", "NOT"))
+        return ContentRule(frozenset(item.name.lower() for item in known if item), must, may, never)
 
     def _allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
@@ -215,13 +192,17 @@ class Schema:
             yield from source.fields.get("MAY", ())
 
 
+def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
+    return frozenset(name.lower() for some in names for name in some)
+
+
 def _base(name: str) -> str:
     """An attribute description without its options."""
     return name.partition(";")[0]
 
 
 def _unknown(name: str) -> AttributeInfo:
-    return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False)
+    return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
 
 
 def _inherited(lineage: list[Definition], keyword: str) -> str | None:
@@ -232,11 +213,11 @@ def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
     if rule is not None:
         # a rule that we do not know compares at least whatever is identical
         exact = {Equality.CASE_IGNORE: Equality.CASE_EXACT}
-        by_syntax = _BY_SYNTAX[syntax]
+        by_syntax = BY_SYNTAX[syntax]
         return EQUALITIES.get(rule.lower(), exact.get(by_syntax, by_syntax))
-    if _LENGTH.sub("", syntax_number) == _MICROSOFT + "1362":  # Active Directory's case-sensitive string
+    if _LENGTH.sub("", syntax_number) == MICROSOFT + "1362":  # Active Directory's case-sensitive string
         return Equality.CASE_EXACT
-    return _BY_SYNTAX[syntax]
+    return BY_SYNTAX[syntax]
 
 
 def _operational(definition: Definition) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
@@ -12,6 +13,9 @@ from connector.model.secret import Held
 ID = "@id"
 NAME = "@name"
 """Pseudo-attributes that a key may name, next to the directory's own: the user's stable id, and its name."""
+
+OBJECT_CLASS = "objectClass"
+"""The attribute of LDAP's in which an entry names its classes."""
 
 Key = tuple[str, str]
 """(attribute, value) that a user is looked up by."""
@@ -42,7 +46,10 @@ class User(Struct, frozen=True, gc=False):
 
 
 class Syntax(StrEnum):
-    """What a value of an attribute may look like (RFC 4517 §3.3, as far as it matters here)."""
+    """What a value of an attribute may look like (RFC 4517 §3.3); `reconcile/values.py` knows how.
+
+    `ENCODED`: certificates and their like, which no text is; `OTHER`: one that this program does not know.
+    """
 
     TEXT = "text"
     IA5 = "ia5"
@@ -54,6 +61,18 @@ class Syntax(StrEnum):
     TIME = "time"
     DN = "dn"
     OCTETS = "octets"
+    COUNTRY = "country"
+    BITS = "bits"
+    OID = "oid"
+    UUID = "uuid"
+    FACSIMILE = "facsimile"
+    POSTAL = "postal address"
+    DELIVERY = "delivery method"
+    NAME_AND_UID = "dn and bits"
+    NETGROUP = "netgroup triple"
+    BOOT = "boot parameter"
+    ENCODED = "encoded"
+    OTHER = "unknown syntax"
 
 
 class Equality(StrEnum):
@@ -75,20 +94,33 @@ class AttributeInfo(Struct, frozen=True):
     """What the directory says of one attribute.
 
     `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
-    `max_length` counts characters (octets for octet strings). `classes`: the object classes that allow it, lower case,
-    empty where the directory has no such notion. `aliases`: every name and number of the attribute, lower case.
+    `min_length`, `max_length` count characters (octets for octet strings); `least` and `most` bound a number.
+    `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
+    every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
+    can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it.
     """
 
     name: str
     syntax: Syntax = Syntax.TEXT
     equality: Equality = Equality.CASE_IGNORE
     single: bool = True
+    min_length: int = 0
     max_length: int | None = None
+    least: int | None = None
+    most: int | None = None
     writable: bool = True
     readable: bool | None = True
     known: bool = True
+    comparable: bool = True
+    obsolete: bool = False
+    operational: bool = False
     classes: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
+
+    @property
+    def octets(self) -> bool:
+        """Whether values are octets rather than text."""
+        return self.syntax in (Syntax.OCTETS, Syntax.ENCODED)
 
     def is_(self, other: AttributeInfo) -> bool:
         """Whether the two are one attribute under two names; with other options they are two (RFC 4512 §2.5)."""
@@ -99,6 +131,35 @@ class AttributeInfo(Struct, frozen=True):
         return my_options == their_options and (mine == theirs or mine in other.aliases)
 
 
+class ContentRule(Struct, frozen=True):
+    """What else holds for entries of exactly one structural class (RFC 4512 §4.1.6); names in lower case.
+
+    `auxiliary`: the auxiliary classes that such an entry may have; None: any.
+    """
+
+    auxiliary: frozenset[str] | None = None
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+
+
+class ClassInfo(Struct, frozen=True):
+    """What the directory says of one object class; names, numbers and attributes in lower case.
+
+    `above`: itself and all that it inherits from. `must`, `may`: what it requires and allows, itself or by inheritance;
+    `anything`: it allows whatever there is.
+    """
+
+    name: str
+    kind: Literal["structural", "auxiliary", "abstract"]
+    above: frozenset[str]
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+    anything: bool = False
+    obsolete: bool = False
+    rule: ContentRule | None = None
+
+
 class Description(Struct, frozen=True):
     """What a directory is and can do.
 
@@ -106,7 +167,9 @@ class Description(Struct, frozen=True):
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
     (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written; nor can
     `unknown_classes`, those of the view's that its schema lacks. `batch`: how many changes are written before they are
-    read back and journalled. `names`: how user names compare.
+    read back and journalled. `names`: how user names compare. `types`, `classes`: everything that its schema defines,
+    by any name or number in lower case, read when it is asked for. `rehearses`: what of a change can be found out
+    without sending it, and what cannot, in a few words.
     `cautions`: sentences for the report.
     """
 
@@ -119,6 +182,9 @@ class Description(Struct, frozen=True):
     closed: bool = False
     unknown_classes: tuple[str, ...] = ()
     batch: int = 500
+    types: Mapping[str, AttributeInfo] = {}
+    classes: Mapping[str, ClassInfo] = {}
+    rehearses: str = ""
     cautions: tuple[str, ...] = ()
 
     def equality(self, attribute: str) -> Equality:
@@ -130,7 +196,8 @@ class Description(Struct, frozen=True):
 class View(Struct, frozen=True):
     """What of each user a reader has to bring: attributes by name, those whose values are secrets, and classes.
 
-    `object_classes`: auxiliary classes that the mapping adds; where there are any, `objectClass` is brought too.
+    `objectClass` is brought too. `object_classes`: auxiliary classes that the mapping adds; what they require is
+    brought, as far as the schema knows it.
     `all_of`: classes of which every attribute is brought, as far as the schema knows them; they are treated as secrets.
     """
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AbstractMapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.model import (
+    OBJECT_CLASS,
     Agent,
     AgentRef,
     AttributeChange,
@@ -17,23 +20,27 @@ from connector.model import (
     Held,
     Problem,
     Secret,
+    Syntax,
     Tenant,
     User,
 )
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.reconcile.rehearsal import Rehearsal
 from connector.reconcile.templates import Render
-from connector.reconcile.values import UnfitError, fit
-
-OBJECT_CLASS = "objectClass"
+from connector.reconcile.values import UnfitError, fit, named
 
 
 class Difference(Struct, frozen=True, gc=False):
-    """What would change, what cannot be done, and the user's object classes, which decide what must be added."""
+    """What would change, what cannot be done, and the user's object classes, which decide what must be added.
+
+    `relies`: attributes among the changes that a class which comes with them requires.
+    """
 
     changes: tuple[AttributeChange, ...] = ()
     faults: tuple[Problem, ...] = ()
     classes: frozenset[str] = frozenset()
+    relies: frozenset[str] = frozenset()
 
 
 NO_DIFFERENCE = Difference()
@@ -45,6 +52,7 @@ class _Wanted(Struct, frozen=True):
     rule: AttributeRule
     info: AttributeInfo
     render: Render
+    types: AbstractMapping[str, AttributeInfo]
 
 
 class Differ:
@@ -57,6 +65,7 @@ class Differ:
     def __init__(self, tenant: Tenant, mapping: Mapping, description: Description) -> None:
         self._mapping = mapping
         self._infos = description.attributes
+        self.rehearsal = Rehearsal(mapping.object_classes, description)
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
         faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
@@ -82,7 +91,8 @@ class Differ:
             for field in rule.value.missing(tenant):
                 missing.setdefault(field, []).append(rule.name)
             if not rule.value.missing(tenant):
-                self._wanted.append(_Wanted(rule, self._infos[rule.name], rule.value.bind(tenant)))
+                bound = rule.value.bind(tenant)
+                self._wanted.append(_Wanted(rule, self._infos[rule.name], bound, description.types))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self.problems += [
@@ -105,13 +115,13 @@ class Differ:
             try:
                 change = _change(wanted, value, held, user)
             except UnfitError as fault:
-                faults.append(_fault(wanted.rule, agent, user, str(fault)))
+                faults.append(_fault("value", wanted.rule.name, agent, user, str(fault)))
                 continue
             if change is not None:
                 changes.append(change)
         if not changes and not faults:
             return NO_DIFFERENCE
-        return Difference(tuple(changes), tuple(faults), self._classes(user))
+        return self._rehearsed(changes, faults, agent, user)
 
     def clearing(self, user: User, attributes: Iterable[str]) -> Difference:
         """Take our values out of these attributes of a user that no agent claims any more."""
@@ -123,7 +133,16 @@ class Differ:
             unseen = each.rule.secret and not held and each.info.readable is not True
             if owned or unseen:
                 changes.append(_attribute_change(each, owned, (), seen=not unseen))
-        return Difference(tuple(changes), (), self._classes(user))
+        return self._rehearsed(changes, [], None, user)
+
+    def _rehearsed(
+        self, changes: list[AttributeChange], faults: list[Problem], agent: Agent | None, user: User
+    ) -> Difference:
+        """What the directory would take of it, with a fault for each of the rest."""
+        refused = self.rehearsal.refused(user, changes) if changes else {}
+        faults += [_fault("schema", name, agent, user, why) for name, why in refused.items()]
+        kept = tuple(change for change in changes if change.name not in refused)
+        return Difference(kept, tuple(faults), self._classes(user), self.rehearsal.relied_on(user, kept))
 
     def adopted(self, user: User) -> frozenset[str]:
         """The attributes in which the user holds values that are ours whoever wrote them."""
@@ -137,7 +156,14 @@ class Differ:
         return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
 
     def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
-        """The changes, led by the object classes that the attributes to be set need and the entry lacks."""
+        """The changes, led by the object classes that the attributes to be set need and the entry lacks.
+
+        Where what such a class requires is no longer among the changes, those that need it are left out.
+        """
+        names = {change.name for change in difference.changes}
+        if not difference.relies <= names:
+            bare = self.rehearsal.without_classes(difference.classes, difference.changes)
+            difference = replace(difference, changes=bare)
         needed = [name for name in self._mapping.object_classes if self._needs(name, difference)]
         if not needed:
             return difference.changes
@@ -160,7 +186,7 @@ def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: U
     rule, info = wanted.rule, wanted.info
     if (info.aliases | {rule.name.lower()}) & equality.naming(user.name):
         raise UnfitError("it names the entry, and a naming attribute is never written")
-    new = () if value is None else (_fitted(rule, info, value),)
+    new = () if value is None else (_fitted(wanted, value),)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(wanted, (), new, seen=False)
     owned = _owned(rule, held)
@@ -170,6 +196,9 @@ def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: U
         raise UnfitError("it holds one value only, and the one that it has is not ours (owns)")
     if equality.same_set(info.equality, owned, new):
         return None
+    others = [value for value in held if value not in owned]
+    if new and others and not equality.minus(info.equality, new, others):
+        raise UnfitError("it holds the value already, among those that are not ours (owns)")
     return _attribute_change(wanted, owned, new, seen=True)
 
 
@@ -185,17 +214,20 @@ def _owned(rule: AttributeRule, held: tuple[Held, ...]) -> tuple[Held, ...]:
     return tuple(value for value in held if ours(equality.plain(value)))
 
 
-def _fitted(rule: AttributeRule, info: AttributeInfo, value: Held) -> Held:
+def _fitted(wanted: _Wanted, value: Held) -> Held:
+    rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
     fitted = fit(info, text) if isinstance(text, str) else text
+    if info.syntax in (Syntax.DN, Syntax.NAME_AND_UID) and isinstance(fitted, str) and wanted.types:
+        named(info, fitted, wanted.types)
     if rule.owns is not None and not equality.owns(rule.owns)(fitted):
         raise UnfitError(f"the value is not one that the mapping says is ours (owns: {rule.owns})")
     return Secret(fitted) if rule.secret else fitted
 
 
-def _fault(rule: AttributeRule, agent: Agent, user: User, why: str) -> Problem:
-    ref = AgentRef(agent.work_no, agent.account_code)
-    return Problem("value", why, agent=ref, users=(user.name,), attribute=rule.name)
+def _fault(kind: str, attribute: str, agent: Agent | None, user: User, why: str) -> Problem:
+    ref = AgentRef(agent.work_no, agent.account_code) if agent else None
+    return Problem(kind, why, agent=ref, users=(user.name,), attribute=attribute)
 
 
 def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:

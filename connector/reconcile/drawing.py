@@ -183,6 +183,7 @@ class Draft:
                 self.problems.append(Problem("stale", why, users=(user.name,)))
                 continue
             difference = self._differ.clearing(user, written[user.id])
+            self.problems += difference.faults
             if difference.changes:
                 self.wishes.append(Wish(user.ref, None, None, difference))
 
@@ -274,8 +275,14 @@ class Draft:
         for change in changes:
             difference = replace(differences[change.user.id], changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
-            drawn.append(replace(whole, digest=digest_of_change(whole)))
+            problems = [*problems, *_fallen(change, whole)]
+            if whole.attributes:
+                drawn.append(replace(whole, digest=digest_of_change(whole)))
         problems = [*problems, *_tugs_of_war(drawn, memory)]
+        if self._differ.rehearsal.blind:
+            self.cautions.append(
+                "some users do not show their object classes: nobody can say whether these allow what is planned"
+            )
         # a wish that comes to no change was held back by a value that is not free
         touched = self._held | {wish.user.id for wish in self.wishes if wish.agent}
         unchanged = self._summary.matched - len(touched)
@@ -337,6 +344,15 @@ def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange],
     return kept
 
 
+def _fallen(before: Change, after: Change) -> Iterator[Problem]:
+    """What cannot be added to an entry, since what its object class requires has fallen away."""
+    left = {each.name for each in after.attributes}
+    for each in before.attributes:
+        if each.name not in left:
+            why = "its object class requires another attribute, which this plan cannot set"
+            yield Problem("schema", why, before.agent, (before.user.name,), before.rule, each.name)
+
+
 def _tugs_of_war(changes: Iterable[Change], memory: Memory) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time."""
     rewritten = memory.rewritten()
@@ -367,8 +383,8 @@ def _empties(change: AttributeChange) -> bool:
 
 
 _KINDS = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "never", "tenant",
-    "unreadable", "stale", "undo", "unmatched",
+    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "schema", "rights",
+    "never", "tenant", "unreadable", "stale", "undo", "unmatched",
 )  # fmt: skip
 
 

@@ -212,11 +212,11 @@ def _attribute(text: str) -> tuple[str, Hashable]:
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
-    return kind, _case_ignore(_unescape(raw))
+    return kind, _case_ignore(unescape(raw))
 
 
-def _unescape(raw: str) -> str:
-    """RFC 4514 §2.4; white space that is not escaped is no part of the value's ends."""
+def unescape(raw: str) -> str:
+    """A value of a DN as it is meant (RFC 4514 §2.4); white space that is not escaped is no part of its ends."""
     body = raw.rstrip(" ")
     if body.endswith("\\") and body != raw:
         body += " "
@@ -232,6 +232,11 @@ def _unescape(raw: str) -> str:
     # hex pairs are octets of UTF-8, so they must be put beside the octets of the rest before decoding
     octets = _ESCAPED.sub(octet, body.encode("utf-8", "surrogateescape").decode("latin-1"))
     return octets.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def is_text(value: str) -> bool:
+    """Whether what was unescaped is text, and not octets that stand for none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from connector.model import AttributeChange, Change, Description, Fingerprint, Held, Outcome, Result, User, UserRef
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    Change,
+    Description,
+    Fingerprint,
+    Held,
+    Outcome,
+    Result,
+    User,
+    UserRef,
+)
 from connector.reconcile import equality
-from connector.reconcile.differences import OBJECT_CLASS
 
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
+    OBJECT_CLASS,
     AttributeChange,
     Change,
     Description,
@@ -20,7 +21,6 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.differences import OBJECT_CLASS
 from connector.reconcile.standing import secret_stands
 from connector.reconcile.steps import RELEASE
 

@@ -19,6 +19,8 @@ KINDS: Final[dict[str, str]] = {
     "invalid": "A record of the source cannot be read. It claims nobody, and it takes nothing from anybody.",
     "tenant": "A field of the tenant itself is missing or faulty. What is made of it stays as it is.",
     "value": "A value that the attribute cannot hold. The attribute stays as it is.",
+    "schema": "The directory's schema forbids it for the user's entry. The attribute stays as it is.",
+    "rights": "The directory says that the job's account may not write the attribute there. It stays as it is.",
     "several": "An attribute that should hold one value holds several. It stays as it is.",
     "naming": "The attribute is part of the entry's own name, and is never written.",
     "unreadable": "An attribute that we may not read: whether it is right is not known, and nothing is planned for it.",

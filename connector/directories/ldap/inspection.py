@@ -99,9 +99,9 @@ class Inspection:
     def _info_of(self, name: str) -> AttributeInfo:
         info = self.schema.info(name)
         if not info.known and not self._definitions:
-            return AttributeInfo(name, readable=None)
+            return AttributeInfo(name, readable=None, comparable=self.rules(name).equality)
         # RFC 4512 §4.1.2: the length beside a syntax is a least that servers must take, and these do take more
-        return replace(info, name=name, readable=None, max_length=None)
+        return replace(info, name=name, readable=None, max_length=None, comparable=self.rules(name).equality)
 
     def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
@@ -123,6 +123,8 @@ class Inspection:
             atomic=self.dialect.assertions,
             compares=True,
             closed=bool(self._definitions),
+            types=self.schema.types if self._definitions else {},
+            classes=self.schema.classes if self._definitions else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
             cautions=tuple(cautions),
         )

@@ -27,7 +27,7 @@ from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import attribute
 from connector.errors import DeniedError, MalformedError
-from connector.model import ID, Held, Secret, Syntax, User, Value, View
+from connector.model import ID, Held, Secret, User, Value, View
 
 _MOST_SPELLINGS: Final = 1000
 _MOST_HEADERS: Final = 10_000
@@ -75,11 +75,11 @@ class Users:
         self._where = where
         identity = inspection.dialect.identity
         self._id_attribute = identity.attribute
-        names = dict.fromkeys([*view.attributes, *([OBJECT_CLASS] if view.object_classes else [])])
+        names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         self.attributes = (*names, self._id_attribute)
         self._columns = {self._key(self._id_attribute): _Column(((ID, identity.show),))}
         for name in names:
-            decode: Callable[[bytes], Value] = bytes if inspection.info(name).syntax is Syntax.OCTETS else text
+            decode: Callable[[bytes], Value] = bytes if inspection.info(name).octets else text
             secret = name in view.secrets
             key = self._key(name)
             before = self._columns.get(key, _NOT_ASKED)

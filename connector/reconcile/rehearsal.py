@@ -1,0 +1,204 @@
+"""What the directory's schema would refuse of one user's change, found out without sending it.
+
+A server holds an entry as a whole to its object classes and their content rules (RFC 4512 §2.4, §4.1.6) once the change
+is made. What is held to here is what the change touches: the attributes that it sets, those that it empties, and the
+classes that it adds. Which classes an entry has decides everything, and users share few such sets, so that each is
+worked out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model import OBJECT_CLASS, AttributeChange, AttributeInfo, ClassInfo, ContentRule, Description, User
+
+_NO_RULE: Final = ContentRule()
+
+Refused = dict[str, str]
+"""Attributes of a change that would be refused, each with the reason."""
+
+
+class Rehearsal:
+    """One directory's schema, and the auxiliary classes that a mapping adds, against changes.
+
+    `blind`: some user did not show its object classes, so that nobody can say what they allow.
+    """
+
+    def __init__(self, added: Iterable[str], description: Description) -> None:
+        self._schema = description
+        self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
+        self._entries: dict[frozenset[str], _Entry] = {}
+        self.blind = False
+
+    def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
+        """What of these changes the user's entry would not take."""
+        if not self._schema.classes:
+            return {}
+        names = _classes(user)
+        if not names:
+            self.blind = True
+            return {}
+        entry = self._entry(names)
+        obstacle = entry.obstacle(closed=self._schema.closed)
+        if obstacle:
+            return {change.name: obstacle for change in changes}
+        refused: Refused = {}
+        while True:  # an attribute that falls away may be one that a class which is to be added must have
+            left = [change for change in changes if change.name not in refused]
+            found = dict(self._of(entry, user, left))
+            if not found:
+                return refused
+            refused |= found
+
+    def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
+        """Those of the changes without which a class that comes with them could not be added."""
+        names = _classes(user)
+        if not (changes and names and self._added):
+            return frozenset()
+        entry = self._entry(names)
+        lacking = {
+            name
+            for change in changes
+            for item in self._coming(entry, change)
+            for name in item.must - entry.required
+            if self._names(name).isdisjoint(shown.lower() for shown in user.values)
+        }
+        return frozenset(change.name for change in changes if not lacking.isdisjoint(self._spellings(change)))
+
+    def without_classes(
+        self, classes: frozenset[str], changes: Iterable[AttributeChange]
+    ) -> tuple[AttributeChange, ...]:
+        """Those of the changes to an entry of these classes for which no class has to be added."""
+        entry = self._entry(classes)
+        return tuple(change for change in changes if not self._coming(entry, change))
+
+    def _entry(self, names: frozenset[str]) -> _Entry:
+        if names not in self._entries:
+            known = self._schema.classes
+            self._entries[names] = _Entry(
+                [known[name] for name in names if name in known],
+                frozenset(name for name in names if name not in known),
+            )
+        return self._entries[names]
+
+    def _of(self, entry: _Entry, user: User, changes: Iterable[AttributeChange]) -> Iterator[tuple[str, str]]:
+        set_, emptied = [], []
+        for change in changes:
+            if change.new:
+                set_.append(change)
+            elif len(user.values.get(change.name, ())) <= len(change.old):
+                emptied.append(change)
+        there = {name.lower() for name in user.values} | {name for change in set_ for name in self._spellings(change)}
+        coming: dict[str, ClassInfo] = {}
+        for change in set_:
+            why = self._barred(entry, change, there)
+            if why:
+                yield change.name, why
+            coming |= {item.name: item for item in self._coming(entry, change)}
+        for change in emptied:
+            for holder in [entry.required, *(item.must for item in coming.values())]:
+                if not holder.isdisjoint(self._spellings(change)):
+                    yield change.name, f"the entry must have {change.name}: one of its object classes requires it"
+                    break
+
+    def _barred(self, entry: _Entry, change: AttributeChange, there: Collection[str]) -> str:
+        """Why an attribute may not be set, if it may not."""
+        info = self._info(change)
+        if info.obsolete:
+            return f"{change.name} is obsolete in the directory's schema, and takes no new values"
+        if entry.rule.never & info.aliases:
+            return f"the content rule of {entry.structural} precludes {change.name}"
+        if self._allowed(entry, info):
+            return ""
+        coming = self._coming(entry, change)
+        if not coming and not entry.unknown:
+            return f"no object class of the entry allows {change.name}, and the mapping adds none that does"
+        return next(filter(None, (self._class_barred(entry, item, there) for item in coming)), "")
+
+    def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
+        return info.operational or not info.known or entry.anything or not entry.allowed.isdisjoint(info.aliases)
+
+    def _coming(self, entry: _Entry, change: AttributeChange) -> list[ClassInfo]:
+        """The classes that have to be added for a change to an entry."""
+        info = self._info(change)
+        if not change.new or self._allowed(entry, info):
+            return []
+        return [item for item in self._added if item.anything or (item.must | item.may) & info.aliases]
+
+    def _class_barred(self, entry: _Entry, item: ClassInfo, there: Collection[str]) -> str:
+        """Why a class cannot be added to the entry, if it cannot."""
+        if item.obsolete:
+            return f"the object class {item.name} is obsolete in the directory's schema"
+        if item.kind != "auxiliary":
+            return f"the object class {item.name} is {item.kind}, and only auxiliary ones can be added to an entry"
+        if entry.rule.auxiliary is not None and item.name not in entry.rule.auxiliary:
+            return f"the content rule of {entry.structural} does not let its entries have the class {item.name}"
+        for name in sorted(item.must - entry.required):
+            if self._names(name).isdisjoint(there):
+                return f"the object class {item.name} requires {name}, which the entry neither shows nor gets"
+        return ""
+
+    def _names(self, attribute: str) -> frozenset[str]:
+        info = self._schema.types.get(attribute)
+        return info.aliases if info else frozenset({attribute})
+
+    def _info(self, change: AttributeChange) -> AttributeInfo:
+        return self._schema.attributes[change.name]
+
+    def _spellings(self, change: AttributeChange) -> frozenset[str]:
+        return self._info(change).aliases | {change.name.lower()}
+
+
+def _classes(user: User) -> frozenset[str]:
+    return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
+
+
+class _Entry(Struct, frozen=True, dict=True):
+    """What entries of one set of object classes are held to; `unknown`: those of them that the schema lacks."""
+
+    classes: list[ClassInfo]
+    unknown: frozenset[str]
+
+    def obstacle(self, *, closed: bool) -> str:
+        """Why no change at all can be made to such an entry: a server holds it whole to the schema as it is now."""
+        for item in self.classes:
+            if item.obsolete:
+                return f"the entry has the object class {item.name}, which is obsolete in the directory's schema"
+        for name in sorted(self.unknown) if closed else ():
+            return f"the entry has the object class {name}, which the directory's schema does not know"
+        return ""
+
+    @cached_property
+    def _structural(self) -> ClassInfo | None:
+        """The most special structural class: no other one inherits from it."""
+        kinds = [item for item in self.classes if item.kind == "structural"]
+        return next((item for item in kinds if not any(item.name in o.above for o in kinds if o is not item)), None)
+
+    @cached_property
+    def structural(self) -> str:
+        """The name of the structural class."""
+        return self._structural.name if self._structural else "the entry's class"
+
+    @cached_property
+    def rule(self) -> ContentRule:
+        """The content rule that holds for the entry: that of its structural class alone."""
+        return (self._structural and self._structural.rule) or _NO_RULE
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """Attributes that the entry must have."""
+        return self.rule.must.union(*(item.must for item in self.classes))
+
+    @cached_property
+    def allowed(self) -> frozenset[str]:
+        """Attributes that the entry may have."""
+        return self.required.union(self.rule.may, *(item.may for item in self.classes))
+
+    @cached_property
+    def anything(self) -> bool:
+        """Whether one of the classes allows whatever there is."""
+        return any(item.anything for item in self.classes)

@@ -1,0 +1,204 @@
+"""What a schema would refuse of a change, case by case: RFC 4512 §2.4, §4.1.6, as slapd was measured to hold to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.directories.known_schema import known_schema
+from connector.directories.schema import Schema
+from connector.model import AttributeChange, AttributeInfo, Description, Syntax, User
+from connector.reconcile.rehearsal import Rehearsal
+from connector.reconcile.values import UnfitError, fit, named
+
+TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
+NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")
+TYPES = [
+    f"( 2.5.4.{number} NAME ( '{name}' '{name}Name' ) {'OBSOLETE ' if name == 'old' else ''}{TEXT} )"
+    for number, name in enumerate(NAMES[:-1])
+]
+TYPES.append(f"( 9.9 NAME 'stamp' {TEXT} USAGE directoryOperation )")
+CLASSES = [
+    "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
+    "( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( snName $ cn ) MAY ( car $ old ) )",
+    "( 2.5.6.7 NAME 'driver' SUP person STRUCTURAL MAY ( own $ level ) )",
+    "( 2.5.6.8 NAME 'chauffeur' SUP driver STRUCTURAL )",
+    "( 2.5.6.9 NAME 'badged' SUP top AUXILIARY MAY ( badge $ level ) )",
+    "( 2.5.6.10 NAME 'levelled' SUP top AUXILIARY MUST level MAY secret )",
+    "( 2.5.6.11 NAME 'former' SUP top OBSOLETE AUXILIARY MAY badge )",
+    "( 2.5.6.12 NAME 'idea' SUP top ABSTRACT MAY badge )",
+    "( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )",
+]
+RULES = ["( 2.5.6.7 NAME 'drivers' AUX ( 2.5.6.9 ) MUST car MAY secret NOT own )"]
+ALL = Schema(TYPES, CLASSES, RULES)
+DESCRIPTION = Description(
+    "test", "test", {name: ALL.info(name) for name in NAMES}, types=ALL.types, classes=ALL.classes, closed=True
+)
+
+
+def user(*classes: str, **values: str) -> User:
+    held = {name: (value,) for name, value in values.items()}
+    return User("1", "cn=x", {"objectClass": classes, **held} if classes else held)
+
+
+def refused(of: User, *changes: AttributeChange, add: tuple[str, ...] = ()) -> dict[str, str]:
+    return Rehearsal(add, DESCRIPTION).refused(of, changes)
+
+
+def put(name: str, old: tuple[str, ...] = ()) -> AttributeChange:
+    return AttributeChange(name, old, ("new",))
+
+
+def clear(name: str, *old: str) -> AttributeChange:
+    return AttributeChange(name, old, ())
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "add", "why"),
+    [
+        (user("person"), "car", (), ""),
+        (user("PERSON"), "car", (), ""),
+        (user("2.5.6.6"), "car", (), ""),
+        (user("person"), "cn", (), ""),
+        (user("driver"), "car", (), ""),
+        (user("person"), "badge", (), "no object class of the entry allows badge, and the mapping adds none"),
+        (user("person", "badged"), "badge", (), ""),
+        (user("person"), "badge", ("badged",), ""),
+        (user("person", "extensibleObject"), "badge", (), ""),
+        (user("person"), "badge", ("extensibleObject",), ""),
+        (user("person"), "stamp", (), ""),
+        (user("person"), "badge", ("nowhere",), "no object class of the entry allows badge"),
+        (user("person"), "badge", ("former",), "the object class former is obsolete"),
+        (user("person"), "badge", ("idea",), "idea is abstract, and only auxiliary ones can be added"),
+        (user("person"), "own", ("driver",), "driver is structural, and only auxiliary ones can be added"),
+        (user("person"), "secret", ("levelled",), "levelled requires level, which the entry neither shows nor gets"),
+        (user("person", level="3"), "secret", ("levelled",), ""),
+        (user("person", levelName="3"), "secret", ("levelled",), ""),
+        (user("person"), "old", (), "old is obsolete in the directory's schema"),
+        # a content rule holds for entries of its very class, not for those of the classes below it
+        (user("person", "driver"), "own", (), "the content rule of driver precludes own"),
+        (user("person", "driver", "chauffeur"), "own", (), ""),
+        (user("person", "driver"), "secret", (), ""),
+        (user("chauffeur"), "secret", (), "no object class of the entry allows secret"),
+        (user("driver"), "badge", ("badged",), ""),
+        (user("driver", level="1"), "badge", ("extensibleObject",), "the content rule of driver does not let"),
+        (user("chauffeur"), "badge", ("extensibleObject",), ""),
+        # an entry that breaks the schema as it is now takes nothing at all
+        (user("person", "former"), "car", (), "the entry has the object class former, which is obsolete"),
+        (
+            user("person", "gone"),
+            "car",
+            (),
+            "the entry has the object class gone, which the",
+        ),
+    ],
+)
+def test_what_may_be_set(of: User, name: str, add: tuple[str, ...], why: str) -> None:
+    found = refused(of, put(name), add=add)
+    assert list(found) == ([name] if why else [])
+    assert why in found.get(name, "")
+
+
+@pytest.mark.parametrize(
+    ("of", "change", "why"),
+    [
+        (user("person", sn="x"), clear("sn", "x"), "the entry must have sn"),
+        (user("person", car="x"), clear("car", "x"), ""),
+        (user("driver", car="x"), clear("car", "x"), "the entry must have car"),
+        (user("chauffeur", car="x"), clear("car", "x"), ""),
+        (user("person"), AttributeChange("sn", (), (), secret=True, seen=False), "the entry must have sn"),
+        (User("1", "cn=x", {"objectClass": ("person",), "sn": ("a", "b")}), clear("sn", "a"), ""),
+        (User("1", "cn=x", {"objectClass": ("person",), "sn": ("a", "b")}), clear("sn", "a", "b"), "must have"),
+    ],
+)
+def test_what_may_be_emptied(of: User, change: AttributeChange, why: str) -> None:
+    found = refused(of, change)
+    assert bool(found) == bool(why)
+    assert why in found.get(change.name, "")
+
+
+def test_what_falls_away_takes_along_what_needs_it() -> None:
+    """`level` falls away, since it is not allowed by itself; so `levelled` cannot be added for `secret` either."""
+    gets = (put("secret"), put("level"))
+    assert refused(user("person"), *gets, add=("levelled",)) == {}
+    assert set(refused(user("person", "driver"), *gets, put("own"), add=("levelled",))) == {"own"}
+    keeps = (clear("level", "1"), put("secret"))
+    assert set(refused(user("person", "badged", level="1"), *keeps, add=("levelled",))) == {"level"}
+
+
+def test_a_plan_that_loses_what_an_added_class_requires_loses_what_needs_the_class() -> None:
+    rehearsal = Rehearsal(("levelled",), DESCRIPTION)
+    changes = (put("car"), put("level"), put("secret"))
+    person = user("person")
+    assert rehearsal.refused(person, changes) == {}
+    assert rehearsal.relied_on(person, changes) == {"level"}
+    assert rehearsal.relied_on(user("person", level="1"), changes[1:]) == frozenset()
+    assert rehearsal.relied_on(user("person", "levelled"), changes) == frozenset()
+    assert rehearsal.without_classes(frozenset({"person"}), changes) == changes[:1]
+
+
+def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known() -> None:
+    rehearsal = Rehearsal((), DESCRIPTION)
+    assert rehearsal.refused(user("person"), [put("badge")])
+    assert not rehearsal.blind
+    assert rehearsal.refused(user(), [put("badge")]) == {}
+    assert rehearsal.blind
+
+
+def test_without_a_schema_nothing_is_refused() -> None:
+    bare = Description("test", "test", {"badge": AttributeInfo("badge")})
+    rehearsal = Rehearsal(("badged",), bare)
+    assert rehearsal.refused(user("person"), [put("badge")]) == {}
+    assert not rehearsal.blind
+
+
+@pytest.mark.parametrize(
+    ("syntax", "good", "bad"),
+    [
+        (Syntax.TIME, ["20240229120000Z", "2026013112+01", "202601311200.5-0930"],
+         ["20230229120000Z", "20261301120000Z", "20260100120000Z", "20260131240000Z", "2026013112Z ", "20260131"]),
+        (Syntax.COUNTRY, ["DE", "de"], ["D", "DEU", "\u00c4x"]),
+        (Syntax.BITS, ["''B", "'01'B"], ["01", "'012'B"]),
+        (Syntax.OID, ["1.2.840", "7"], ["01.2", "1..2", "cn"]),
+        (Syntax.UUID, ["01234567-89AB-cdef-0123-456789abcdef"], ["0123456789abcdef0123456789abcdef", "x"]),
+        (Syntax.FACSIMILE, ["+49 1", "+49 1$b4Length"], ["$b4Length", "+49_1", "+49 1$"]),
+        (Syntax.POSTAL, ["a$b", "a\\24b", "a\\5Cb"], ["a\\b"]),
+        (Syntax.DELIVERY, ["any", "Physical $ telephone"], ["any $", "carrier pigeon"]),
+        (Syntax.NETGROUP, ["(a,b,c)", "(,,)"], ["(a,b)", "(a b,c,d)"]),
+        (Syntax.BOOT, ["key=host:/path"], ["key", "key=host"]),
+        (Syntax.ENCODED, [], ["MIIB", ""]),
+        (Syntax.DN, ["", "cn=a", "cn=a+sn=b, dc=c", 'cn="a,b"', "cn=a\\,b", "1.2.3=x", "cn=a=b"],
+         ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b"]),
+        (Syntax.NAME_AND_UID, ["cn=a#'01'B", "#'01'B"], ["cn#'01'B"]),
+    ],
+)  # fmt: skip
+def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[str], bad: list[str]) -> None:
+    info = AttributeInfo("x", syntax=syntax)
+    assert [fit(info, text) for text in good] == good
+    for text in bad:
+        with pytest.raises(UnfitError):
+            fit(info, text)
+
+
+def test_bounds_of_length_and_range() -> None:
+    text = AttributeInfo("x", min_length=2, max_length=3)
+    number = AttributeInfo("x", syntax=Syntax.INTEGER, least=-1, most=9)
+    assert fit(text, "ab") == "ab"
+    assert [fit(number, value) for value in ("-1", "09", "+9")] == ["-1", "9", "9"]
+    for info, value in ((text, "a"), (text, "abcd"), (number, "-2"), (number, "10")):
+        with pytest.raises(UnfitError, match=r"at (least|most)|least that|most that"):
+            fit(info, value)
+
+
+def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
+    types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
+    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "2.5.4.3=a"):
+        named(info, name, types)
+    for name, why in (
+        ("nosuch=a", "by nosuch, and the directory's schema"),
+        ("cn=a,nosuch=b", "by nosuch"),
+        ("uidNumber=x", "uidNumber cannot hold"),
+        ("uidNumber=07", "uidNumber cannot hold"),
+        ("dc=\u00e9", "dc cannot hold"),
+    ):
+        with pytest.raises(UnfitError, match=why):
+            named(info, name, types)
