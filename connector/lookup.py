@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from time import monotonic
 
 from connector.directories.port import Read, Reader
-from connector.model import Holds, Key, Question, User
+from connector.errors import IncompleteRead
+from connector.model import Description, Holds, Key, Question, User
+from connector.reconcile.claims import Verdicts
+from connector.reconcile.near import AGENTS, NearMisses
+from connector.reconcile.roster import Roster
 from connector.watch import Watch
 
 SCAN_SHARE = 0.4
@@ -14,6 +20,12 @@ FEW = 2_000
 """So many are looked up at once where the directory cannot tell how large it is."""
 TRIED = 0.25
 """After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
+SAMPLE = 200
+"""So many users show which domains the directory's values have."""
+NEAR_USERS = 50_000
+"""So many users are read for near misses where the job says that users are not looked up."""
+NEAR_SECONDS = 10
+"""So long near misses are looked up where the directory has no index for it."""
 
 
 class Lookup:
@@ -79,3 +91,42 @@ class Lookup:
             return iter(())
         self._watch.stage("compare", questions=len(questions))
         return zip(questions, self._reader.holds(questions), strict=True)
+
+    def near_misses(self, verdicts: Verdicts, roster: Roster, description: Description) -> tuple[Verdicts, str]:
+        """The verdicts with whom the unmatched almost match, and what of that was left out, as a sentence.
+
+        It is a hint, so that a directory which does not answer this question ends no run.
+        """
+        if not any(problem.kind == "unmatched" for problem in verdicts.unmatched.values()):
+            return verdicts, ""
+        try:
+            near = NearMisses(verdicts, roster, description, islice(self._reader.scan(), SAMPLE))
+            self._watch.stage("near misses", keys=len(near), agents_left_out=near.left_out)
+            missed = self._almost(near)
+        except IncompleteRead as fault:
+            return verdicts, f"could not be looked for: {fault}"
+        if near.left_out:
+            missed.append(f"looked for, for the first {AGENTS} unmatched agents; {near.left_out} more are left out")
+        return near.told(verdicts), "; ".join(missed)
+
+    def _almost(self, near: NearMisses) -> list[str]:
+        """Show it who may be near; what keeps it from seeing everybody."""
+        if self._read == "scan":
+            users = self._reader.scan()
+            for user in islice(users, NEAR_USERS):
+                near.add(user)
+            if next(users, None) is None:
+                return []
+            return [f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`"]
+        ends = monotonic() + NEAR_SECONDS
+        keys = near.keys()
+
+        def in_time() -> Iterator[Key]:
+            while monotonic() < ends and (key := next(keys, None)) is not None:
+                yield key
+
+        for user in self._reader.find(in_time()):
+            near.add(user)
+        if next(keys, None) is None:
+            return []
+        return [f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index"]

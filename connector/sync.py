@@ -217,7 +217,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
     for user in directory.users(claims.wanted(), len(roster), claims.found):
         claims.add(user)
-    verdicts = claims.settle(tenant)
+    verdicts, nearby = directory.near_misses(claims.settle(tenant), roster, description)
 
     draft = Draft(tenant, parts.mapping, description, differ, datetime.now(UTC))
     draft.claims(verdicts, parts.never, only)
@@ -235,7 +235,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
         job=parts.job,
         plan_id=str(uuid4()),
         created=_now(),
-        about=parts.about(description),
+        about=parts.about(description) + ((("near misses", nearby),) if nearby else ()),
     )
     sure = not (draft.unsure or only)
     if directory.at_least > memory.users():

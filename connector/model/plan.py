@@ -54,8 +54,20 @@ class Change(Struct, frozen=True):
     after: frozenset[str] = frozenset()
 
 
+class Near(Struct, frozen=True, order=True):
+    """A user (by name) that almost matches: the `value` of its `attribute`, and `how` that differs from the wanted."""
+
+    user: str
+    attribute: str
+    value: str
+    how: str
+
+
 class Problem(Struct, frozen=True):
-    """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code."""
+    """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code.
+
+    `near`: of an unmatched agent, some users that almost match. They are a hint, and in no digest.
+    """
 
     kind: str
     why: str
@@ -64,6 +76,7 @@ class Problem(Struct, frozen=True):
     rule: int | None = None
     attribute: str | None = None
     record: int | None = None
+    near: tuple[Near, ...] = ()
 
 
 class Refusal(Struct, frozen=True):

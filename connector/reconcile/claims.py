@@ -41,15 +41,15 @@ Claimed = Claim | dict[str, Claim]
 
 
 class Verdicts(Struct, frozen=True):
-    """What became of every agent: claims that stand, and a problem for each agent that has none.
+    """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
     `unsure`: some agent without a user could not be looked for by every rule, or not by its pin.
     """
 
     matched: list[Claim]
-    unmatched: list[Problem]
-    ambiguous: list[Problem]
-    contested: list[Problem]
+    unmatched: dict[int, Problem]
+    ambiguous: dict[int, Problem]
+    contested: dict[int, Problem]
     unassigned: int
     claimed: AbstractSet[str]
     unsure: bool = False
@@ -102,21 +102,21 @@ class Claims:
         self._roster.close()
         doubles = self._roster.doubles
         claimed, rivals = self._claimed()
-        verdicts = Verdicts([], [], [], [], 0, claimed)
+        verdicts = Verdicts([], {}, {}, {}, 0, claimed)
         unassigned, unsure = 0, False
         for number, (agent, claim) in enumerate(zip(tenant.agents, self._claims, strict=True)):
             if number in doubles:
-                verdicts.contested.append(_contested(agent, _each(claim), doubles[number]))
+                verdicts.contested[number] = _contested(agent, _each(claim), doubles[number])
             elif agent.account_code is None:
                 unassigned += 1
             elif claim is None:
-                verdicts.unmatched.append(self._unmatched(number, agent))
+                verdicts.unmatched[number] = self._unmatched(number, agent)
                 unsure |= not self._roster.looked_for_whole(number)
             elif isinstance(claim, dict):
-                verdicts.ambiguous.append(_ambiguous(agent, claim.values()))
+                verdicts.ambiguous[number] = _ambiguous(agent, claim.values())
             elif claim.id in rivals:
                 why = _rivals(tenant.agents, number, rivals[claim.id])
-                verdicts.contested.append(_contested(agent, (claim,), why))
+                verdicts.contested[number] = _contested(agent, (claim,), why)
             else:
                 verdicts.matched.append(claim)
         return replace(verdicts, unassigned=unassigned, unsure=unsure)

@@ -79,7 +79,8 @@ class Draft:
         for invalid in self._tenant.invalid:
             ref = AgentRef(invalid.work_no, invalid.account_code)
             self.problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
-        self.problems += [*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested]
+        for without in (verdicts.unmatched, verdicts.ambiguous, verdicts.contested):
+            self.problems += without.values()
         self._unsure |= verdicts.unsure
         spared = never.spares()
         left_out = 0

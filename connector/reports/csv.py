@@ -13,7 +13,7 @@ from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reports import kinds
-from connector.reports.values import by_user, outcome_text, sides, visible
+from connector.reports.values import almost, by_user, outcome_text, sides, visible
 
 COLUMNS: Final = (
     "kind",
@@ -27,6 +27,7 @@ COLUMNS: Final = (
     "new",
     "why",
     "outcome",
+    "near",
 )
 _SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
 """Spaces and quotation marks, plain, typographic and full-width."""
@@ -101,4 +102,5 @@ def _problem(problem: Problem) -> Row:
         "user": " | ".join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
+        "near": " | ".join(f"{near.user} ({almost(near)})" for near in problem.near),
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
 from connector.reconcile.digests import UNKEYED, is_secret, lossless, readable, secret_fingerprint
@@ -102,6 +103,8 @@ def _problem(problem: Problem) -> Object:
         said["attribute"] = readable(problem.attribute)
     if problem.record is not None:
         said["record"] = problem.record
+    if problem.near:
+        said["near"] = [{name: readable(word) for name, word in asdict(near).items()} for near in problem.near]
     return said
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Refusal, Result, Summary, UserRef
+from connector.model import AgentRef, AttributeChange, Change, Near, Plan, Problem, Refusal, Result, Summary, UserRef
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reports.document import SCHEMA
 from connector.reports.values import visible
@@ -129,6 +129,13 @@ class _Change(_Strict, frozen=True):
         return Change(UserRef(self.user.id, self.user.name), agent, self.rule, attributes, self.digest)
 
 
+class _Near(_Strict, frozen=True):
+    user: str
+    attribute: str
+    value: str
+    how: str
+
+
 class _Problem(_Strict, frozen=True):
     kind: str
     agent: _Agent | None
@@ -137,10 +144,12 @@ class _Problem(_Strict, frozen=True):
     why: str
     attribute: str | None = None
     record: int | None = None
+    near: list[_Near] = []
 
     def value(self) -> Problem:
         agent = self.agent.value() if self.agent else None
-        return Problem(self.kind, self.why, agent, tuple(self.users), self.rule, self.attribute, self.record)
+        near = tuple(Near(*msgspec.structs.astuple(each)) for each in self.near)
+        return Problem(self.kind, self.why, agent, tuple(self.users), self.rule, self.attribute, self.record, near)
 
 
 class _Outcome(_Strict, frozen=True):

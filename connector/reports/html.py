@@ -21,6 +21,7 @@ from connector.reports.values import (
     EXAMPLES,
     NONE,
     USER_COUNTS,
+    almost,
     by_rule,
     by_user,
     concerned,
@@ -131,7 +132,8 @@ def _problems(plan: Plan) -> Iterator[str]:
 
 
 def _problem(problem: Problem) -> list[str]:
-    return [text(subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why)]
+    nearby = "".join(f"<br>almost: {value(near.user)} ({value(almost(near))})" for near in problem.near)
+    return [text(subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why) + nearby]
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import AttributeChange, Change, Outcome, Plan
+from connector.model import AttributeChange, Change, Outcome, Plan, Problem
 from connector.reports import kinds
 from connector.reports.values import (
     AGENT_COUNTS,
@@ -19,6 +19,7 @@ from connector.reports.values import (
     EXAMPLES,
     NONE,
     USER_COUNTS,
+    almost,
     by_rule,
     by_user,
     concerned,
@@ -61,7 +62,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         yield from _table(("User", "Outcome"), ([code(each.user.name), prose(outcome_text(each))] for each in found))
     for kind, problems in kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{kinds.explain(kind)}\n\n"
-        facts = ([prose(subject(p)), " ".join(map(code, p.users)), prose(p.why)] for p in problems)
+        facts = ([prose(subject(p)), " ".join(map(code, p.users)), _why(p)] for p in problems)
         yield from _table(("About", "Users", "Why"), facts)
 
 
@@ -109,6 +110,11 @@ def _summary(plan: Plan) -> Iterator[str]:
     yield from _table(
         ("Count", "", "Meaning"), ([name, str(getattr(plan.summary, name)), COUNTS[name]] for name in names)
     )
+
+
+def _why(problem: Problem) -> str:
+    nearby = [f"{code(near.user)} ({prose(almost(near))})" for near in problem.near]
+    return f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:

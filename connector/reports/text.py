@@ -13,6 +13,7 @@ from connector.reports.values import (
     NONE,
     USER_COUNTS,
     Sides,
+    almost,
     by_rule,
     by_user,
     concerned,
@@ -169,6 +170,8 @@ def _problem(problem: Problem) -> Iterator[str]:
     yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
     for user in problem.users:
         yield f"      {_cut(visible(user))}\n"
+    for near in problem.near:
+        yield f"      almost: {_cut(visible(near.user))} ({_cut(almost(near))})\n"
 
 
 def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:

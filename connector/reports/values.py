@@ -11,7 +11,19 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Result, Secret
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Held,
+    Near,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Secret,
+)
 from connector.reconcile.digests import is_secret, secret_fingerprint
 
 NONE: Final = "(none)"
@@ -118,6 +130,11 @@ def subject(problem: Problem) -> str:
     parts += [by_rule(problem.rule)] if problem.rule is not None else []
     parts += [visible(problem.attribute)] if problem.attribute is not None else []
     return ", ".join(parts)
+
+
+def almost(near: Near) -> str:
+    """How a user almost matches: `uid Ann: differs in case`."""
+    return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
 
 
 def figures(refusal: Refusal) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
+from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Outcome, Plan, Result, Secret
@@ -258,7 +259,8 @@ class Store:
 def _seal(plan: Plan) -> str:
     """Over all that a reviewer reads in a saved plan: the digest, and what is not in it."""
     about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
-    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about])
+    near = sorted([*map(readable, astuple(each))] for problem in plan.problems for each in problem.near)
+    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near])
     return hashlib.sha256(body).hexdigest()
 
 

@@ -9,6 +9,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Near,
     Outcome,
     Plan,
     Problem,
@@ -56,6 +57,12 @@ def user(number: int, name: str = "") -> UserRef:
     return UserRef(f"00000000-0000-4000-8000-{number:012}", name or f"uid=agent{number},ou=people,dc=example,dc=org")
 
 
+NEAR = (
+    Near("uid=nobdy,ou=people,dc=example,dc=org", "mail", "nobdy@example.org", "one edit"),
+    Near("uid=x,ou=people,dc=example,dc=org", "mail", "=nobody@example.net", "domain"),
+)
+
+
 def sample() -> Plan:
     """Three changes (a secret among them, a moved value, a clearing), problems, a refusal, a caution."""
     changes = (
@@ -84,7 +91,7 @@ def sample() -> Plan:
         ),
     )
     problems = (
-        Problem("unmatched", "no user holds mail nobody@example.org", AgentRef(1004, "nobody"), rule=2),
+        Problem("unmatched", "no user holds mail nobody@example.org", AgentRef(1004, "nobody"), rule=2, near=NEAR),
         Problem("ambiguous", "2 users hold it", AgentRef(1005, "twice"), (user(8).name, user(9).name), 1),
         Problem("invalid", "workNo is a text", AgentRef(None, "broken"), record=7),
         Problem("tenant", "the tenant has no sipServiceIp"),
@@ -122,7 +129,9 @@ def hostile() -> Plan:
         )
         for number, text in enumerate(HOSTILE)
     )
-    problems = tuple(Problem("value", text, AgentRef(1, text), (text, text), 1, text) for text in HOSTILE)
+    problems = tuple(
+        Problem("value", text, AgentRef(1, text), (text, text), 1, text, near=(Near(*(text,) * 4),)) for text in HOSTILE
+    )
     problems += tuple(Problem(text, text) for text in HOSTILE)
     refusals = tuple(Refusal(text, 0, 1, text) for text in HOSTILE)
     return drawn(Plan(*(HOSTILE[4],) * 4, Summary(), changes, problems, refusals, HOSTILE))
@@ -159,6 +168,7 @@ problems = st.builds(
     st.none() | number,
     st.none() | text,
     st.none() | number,
+    st.lists(st.builds(Near, text, text, text, text), max_size=2).map(tuple),
 )
 plans = st.builds(
     Plan,

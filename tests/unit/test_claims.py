@@ -63,13 +63,13 @@ def test_a_rule_that_finds_several_makes_the_agent_ambiguous_and_later_rules_are
     users = [user("x", mail="ann@example.org"), user("y", mail="ann@example.org"), user("z", telephoneNumber="7")]
     verdicts = Case([Agent(1, "ann", "7")], users).settle()
     assert pairs(verdicts) == set()
-    assert [(problem.rule, len(problem.users)) for problem in verdicts.ambiguous] == [(2, 2)]
+    assert [(problem.rule, len(problem.users)) for problem in verdicts.ambiguous.values()] == [(2, 2)]
 
 
 def test_two_agents_that_claim_one_user_are_both_contested_whatever_the_rules() -> None:
     verdicts = Case([Agent(1, "ann"), Agent(2, "bob")], [user("ann", mail="bob@example.org")]).settle()
     assert pairs(verdicts) == set()
-    assert [problem.agent.work_no for problem in verdicts.contested if problem.agent] == [1, 2]
+    assert [problem.agent.work_no for problem in verdicts.contested.values() if problem.agent] == [1, 2]
     assert "bob (workNo 2)" in verdicts.contested[0].why
 
 
@@ -77,7 +77,7 @@ def test_the_candidates_of_an_ambiguous_agent_count_as_claimed() -> None:
     users = [user("x", mail="ann@example.org"), user("y", mail="ann@example.org")]
     verdicts = Case([Agent(1, "ann"), Agent(2, "x")], users).settle()
     assert len(verdicts.ambiguous) == 1
-    assert [problem.agent.account_code for problem in verdicts.contested if problem.agent] == ["x"]
+    assert [problem.agent.account_code for problem in verdicts.contested.values() if problem.agent] == ["x"]
     assert verdicts.claimed == {"id-x", "id-y"}
 
 
@@ -106,7 +106,7 @@ def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
     verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()
-    assert [problem.kind for problem in verdicts.unmatched] == ["pin"]
+    assert [problem.kind for problem in verdicts.unmatched.values()] == ["pin"]
 
 
 def test_an_unmatched_agent_is_told_what_was_looked_for() -> None:
@@ -123,7 +123,7 @@ def test_a_thousand_agents_on_one_user_are_a_thousand_short_lines() -> None:
     crowded = user("x", mail=tuple(f"a{number}@example.org" for number in range(1, 1001)))
     verdicts = Case(agents, [crowded]).settle()
     assert len(verdicts.contested) == 1000
-    assert all("and 989 more" in problem.why for problem in verdicts.contested)
+    assert all("and 989 more" in problem.why for problem in verdicts.contested.values())
 
 
 def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> None:

@@ -8,8 +8,15 @@ import pytest
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Read
-from connector.lookup import Lookup
-from connector.model import Key, Outcome, Plan, User, View
+from connector.errors import TruncatedError
+from connector.lookup import SAMPLE, Lookup
+from connector.model import Agent, AttributeInfo, Description, Key, Near, Outcome, Plan, Tenant, User, View
+from connector.reconcile.claims import Claims
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.roster import Roster
+from connector.reconcile.templates import Template
+from connector.watch import Watchers
 
 
 class Counted(MemoryDirectory):
@@ -98,3 +105,65 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
     assert directory.scanned == scanned
     list(asking.users([("uid", "x")] * 3_000, 3_000))
     assert told.how[-1] == "find", "what was seen of the size serves the next"
+
+
+# ---------------------------------------------------------------- near misses
+
+NEAR = Description("test", "test", {name: AttributeInfo(name) for name in ("uid", "employeeNumber")})
+ANN = User("id-annn", "uid=annn", {"uid": ("annn",)})
+
+
+class Strict(Counted):
+    """A directory of few users that answers one look-up and then no more."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        yield ANN
+        raise TruncatedError("that is enough", where="a test")
+
+
+class Nearby(Counted):
+    """A directory in which everybody is `ANN`."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        self.found += len(list(keys))
+        yield ANN
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        return (ANN for _ in super().scan(holding))
+
+
+def almost(directory: Counted, read: Read = "auto", account: str = "ann") -> tuple[list[Near], str]:
+    """Whom the one agent of a tenant is near, and what was left out."""
+    rules = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    mapping = Mapping(rules, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
+    tenant = Tenant([Agent(1, account)])
+    roster = Roster(tenant, mapping, (), NEAR)
+    verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
+    told, left_out = Lookup(directory, read, Watchers()).near_misses(verdicts, roster, NEAR)
+    return [near for problem in told.unmatched.values() for near in problem.near], left_out
+
+
+def test_near_misses_are_looked_up_and_told() -> None:
+    directory = Nearby(1000, None)
+    assert almost(directory) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert 100 < directory.found < 300
+    assert directory.scanned == SAMPLE, "a few users show what values look like"
+
+
+def test_a_directory_that_does_not_answer_is_told_and_ends_nothing() -> None:
+    assert almost(Strict(3, None)) == ([], "could not be looked for: a test: that is enough")
+
+
+def test_looking_up_near_misses_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.lookup.NEAR_SECONDS", 0)
+    directory = Nearby(1000, None)
+    assert almost(directory)[1].startswith("given up after 0 seconds")
+    assert directory.found == 0
+
+
+def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.lookup.NEAR_USERS", 500)
+    large, small = Nearby(1000, None), Nearby(500, None)
+    assert almost(large, "scan")[1] == "looked for among the first 500 users, since the job says `read: scan`"
+    assert almost(small, "scan") == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert (large.scanned, small.scanned) == (SAMPLE + 501, SAMPLE + 500)

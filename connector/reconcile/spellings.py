@@ -1,0 +1,77 @@
+"""Other spellings of a value that somebody may have meant by it, the likeliest first: for near misses alone.
+
+Every spelling is a whole value, so that a directory can be asked for it by equality, which its indexes answer whatever
+its size. Substring filters would find more, and cost a walk through the directory wherever there is no index for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from string import ascii_lowercase, ascii_uppercase, digits
+from typing import Final
+
+Spelling = tuple[str, str]
+"""(how it differs, the other value)."""
+
+CASE, SPACES, ZEROS, DOMAIN, EDIT = "case", "spaces", "leading zeros", "domain", "one edit"
+WIDTH: Final = 8
+"""Numbers are padded with zeros up to so many digits."""
+SHORTEST: Final = 3
+LONGEST: Final = 64
+"""Characters of a value that is edited: of a shorter one everything is an edit away, a longer one is no account."""
+_SEPARATORS: Final = ".-_ "
+_NUMBER: Final = re.compile(r"[0-9]+")
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
+def spellings(value: str, domains: Iterable[str]) -> Iterator[Spelling]:
+    """Case, spaces, zeros and domain, alone and with another domain; then what is one edit away.
+
+    An edit leaves a letter out, puts one in, puts another in its place, or swaps two neighbours. `domains`: what stands
+    after the `@` of other values of the attribute. Some spellings come more than once.
+    """
+    local, at, domain = value.rpartition("@") if "@" in value else (value, "", "")
+    tails = [("", at + domain), *[(DOMAIN, "@" + other) for other in domains if other.lower() != domain.lower()]]
+    tails += [(DOMAIN, "")] if at else []
+    for how, form in _forms(local):
+        for other, tail in tails:
+            if how or other:
+                yield " and ".join(filter(None, (how, other))), form + tail
+    if SHORTEST <= len(local) <= LONGEST:
+        yield from ((how, edited + at + domain) for how, edited in _edits(local))
+
+
+def _forms(text: str) -> Iterator[Spelling]:
+    yield "", text
+    for other in (text.lower(), text.upper(), text.title()):
+        yield CASE, other
+    for word in islice(_WORD.finditer(text), 3):
+        yield CASE, text[: word.start()] + word.group().capitalize() + text[word.end() :]
+    yield SPACES, "".join(text.split())
+    for number in islice(_NUMBER.finditer(text), 2):
+        bare = number.group().lstrip("0") or "0"
+        for width in range(len(bare), WIDTH + 1):
+            yield ZEROS, text[: number.start()] + bare.rjust(width, "0") + text[number.end() :]
+
+
+def _edits(text: str) -> Iterator[Spelling]:
+    """First those of which there are few."""
+    places = range(len(text))
+    yield from ((EDIT, text[:place] + text[place + 1 :]) for place in places)
+    yield from ((EDIT, text[:place] + text[place + 1] + text[place] + text[place + 2 :]) for place in places[:-1])
+    yield from ((EDIT, text[:place] + text[place] + text[place:]) for place in places)
+    yield from ((SPACES, text[:place] + " " + text[place:]) for place in places[1:])
+    yield from ((EDIT, text[:place] + letter + text[place + 1 :]) for place in places for letter in _kin(text[place]))
+    yield from ((EDIT, text[:place] + letter + text[place:]) for place in places for letter in _kin(text[place]))
+    yield from ((EDIT, text + letter) for letter in _kin(text[-1]))
+
+
+def _kin(letter: str) -> str:
+    """The letters of its kind, which alone are put into its place or beside it."""
+    if letter in digits:
+        return digits
+    if letter in _SEPARATORS:
+        return _SEPARATORS
+    return ascii_uppercase if letter.isupper() else ascii_lowercase

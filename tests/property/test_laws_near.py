@@ -1,0 +1,39 @@
+"""Near misses over random worlds: hints that change nothing, and that are the same however users are got at."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
+from worlds import BASE, World, worlds
+
+from connector.model import Plan
+from connector.reconcile import equality
+from connector.reconcile.digests import digest_of_plan
+from connector.sync import draw
+
+law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def plan(world: World) -> Plan:
+    with world.parts() as parts:
+        return draw(parts).plan
+
+
+@law
+@given(worlds())
+def test_whoever_is_near_is_within_reach_and_is_nobodys(world: World) -> None:
+    drawn = plan(world)
+    changed = {change.user.name for change in drawn.changes if change.agent}
+    for problem in drawn.problems:
+        assert problem.near == () or problem.kind == "unmatched"
+        for near in problem.near:
+            assert equality.below(near.user, BASE)
+            assert near.user not in changed
+
+
+@law
+@given(worlds())
+def test_a_plan_has_the_same_digest_without_its_hints(world: World) -> None:
+    drawn = plan(world)
+    bare = replace(drawn, problems=tuple(replace(problem, near=()) for problem in drawn.problems))
+    assert digest_of_plan(bare) == drawn.digest

@@ -1,0 +1,104 @@
+"""Near misses: who is named for an unmatched agent, who is not, and how much is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
+from connector.reconcile.claims import Claims, Verdicts
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.near import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
+from connector.reconcile.people import Pin
+from connector.reconcile.roster import Roster
+from connector.reconcile.templates import Template
+
+RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
+MAPPING = Mapping(RULES, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
+
+
+def user(name: str, **values: str) -> User:
+    return User(f"id-{name}", f"uid={name},dc=example", {"uid": (name,)} | {key: (v,) for key, v in values.items()})
+
+
+def look(
+    agents: list[Agent],
+    users: Iterable[User],
+    equality: Equality = Equality.CASE_IGNORE,
+    pins: Iterable[Pin] = (),
+) -> tuple[NearMisses, Verdicts]:
+    infos = {name: AttributeInfo(name, equality=equality) for name in ("uid", "mail", "employeeNumber")}
+    description, tenant, users = Description("test", "test", infos), Tenant(agents), list(users)
+    roster = Roster(tenant, MAPPING, pins, description)
+    claims = Claims(roster, Differ(tenant, MAPPING, description))
+    for each in users:
+        claims.add(each)
+    verdicts = claims.settle(tenant)
+    near = NearMisses(verdicts, roster, description, users)
+    for each in users:
+        near.add(each)
+    return near, near.told(verdicts)
+
+
+def nearest(verdicts: Verdicts, agent: int = 0) -> list[Near]:
+    return list(verdicts.unmatched[agent].near)
+
+
+def test_an_unmatched_agent_is_told_whom_it_almost_matches_and_stays_unmatched() -> None:
+    _, verdicts = look([Agent(1, "jsmith")], [user("jsmyth"), user("other", mail="jsmith@example.org"), user("zed")])
+    assert verdicts.matched == []
+    assert nearest(verdicts) == [
+        Near("uid=other,dc=example", "mail", "jsmith@example.org", "domain"),
+        Near("uid=jsmyth,dc=example", "uid", "jsmyth", "one edit"),
+    ]
+
+
+def test_case_counts_where_the_attribute_tells_cases_apart_and_nowhere_else() -> None:
+    _, exact = look([Agent(1, "ann")], [user("Ann")], Equality.CASE_EXACT)
+    assert nearest(exact) == [Near("uid=Ann,dc=example", "uid", "Ann", "case")]
+    _, ignored = look([Agent(1, "ann")], [user("Ann")])
+    assert ignored.unmatched == {}
+
+
+def test_a_user_that_another_agent_claims_is_near_nobody() -> None:
+    _, verdicts = look([Agent(1, "jsmith"), Agent(2, "jsmyth")], [user("jsmyth")])
+    assert nearest(verdicts) == []
+
+
+def test_a_number_is_near_numbers_alone() -> None:
+    near, verdicts = look([Agent(1, "1001")], [user("1002"), user("100a")], Equality.NUMERIC)
+    assert [each.value for each in nearest(verdicts)] == ["1002"]
+    asked = [value for _, value in near.keys()]  # noqa: SIM118  # it is no dict
+    assert all(map(str.isdigit, asked))
+
+
+def test_what_compares_in_no_such_way_has_no_near_misses() -> None:
+    near, _ = look([Agent(1, "1001")], [], Equality.UUID)
+    assert list(near.keys()) == []
+
+
+def test_a_pinned_agent_is_where_somebody_has_put_it() -> None:
+    near, _ = look([Agent(1, "ann")], [], pins=[Pin("ann", user="id-gone")])
+    assert list(near.keys()) == []
+
+
+def test_a_few_users_are_named_the_nearest_first() -> None:
+    _, verdicts = look([Agent(1, "1001")], [user(f"100{digit}") for digit in range(2, 10)] + [user("01001")])
+    names = [each.value for each in nearest(verdicts)]
+    assert len(names) == MOST_NAMES
+    assert names[0] == "01001"
+
+
+def test_what_is_asked_is_bounded_for_each_agent_and_for_all() -> None:
+    few, _ = look([Agent(1, "first.lastname")], [])
+    assert len(few) == len(list(few.keys())) <= MOST_KEYS
+    many, verdicts = look([Agent(number, f"someone{number}") for number in range(10_000)], [user("someone-0")])
+    assert KEYS * 0.9 < len(many) <= KEYS
+    assert many.left_out == 10_000 - AGENTS
+    assert len(verdicts.unmatched) == 10_000
+
+
+def test_the_first_of_the_report_are_looked_for_first() -> None:
+    agents = [Agent(10_000 - number, f"someone{number}") for number in range(1000)]
+    _, verdicts = look(agents, [user("someone-999"), user("omeone1"), user("omeone998")])
+    assert [number for number, problem in verdicts.unmatched.items() if problem.near] == [998]
