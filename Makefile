@@ -72,9 +72,10 @@ fuzz:
 lock:
 	@scripts/setup run
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/lock.txt
-	$(COMPILE) pyproject.toml --extra postgresql requirements/build.in requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra postgresql --extra otel requirements/build.in requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
+	$(COMPILE) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/otel.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt

@@ -84,7 +84,7 @@ class _Applying:
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Tell and journal outcomes of changes that are not written."""
         left = [(change, outcome) for change, outcome in left if self.outcomes.get(change.user.id) is not outcome]
-        self._tell({change.user.id: outcome for change, outcome in left})
+        self._tell(left)
         try:
             if left and self._keeps_a_journal:
                 self._journal.leave(left)
@@ -100,7 +100,7 @@ class _Applying:
             batch, ready = ready[:size], ready[size:]
             self._watch.stage("write", changes=len(batch))
             settled = self._batch(batch)
-            self._tell(settled)
+            self._tell((change, settled[change.user.id]) for change in batch)
             if ramp and ready and not any(outcome.result in CONFIRMED for outcome in settled.values()):
                 first = "first user" if len(batch) == 1 else f"{len(batch)} users of this step"
                 self.stopped = self.stopped or f"nothing could be written for the {first}"
@@ -118,10 +118,10 @@ class _Applying:
             self.stopped = f"{self._failures} writes had failed (max_failures)"
         return self.stopped is None
 
-    def _tell(self, settled: dict[str, Outcome]) -> None:
-        self.outcomes.update(settled)
-        for outcome in settled.values():
-            self._watch.outcome(outcome)
+    def _tell(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
+        for change, outcome in settled:
+            self.outcomes[change.user.id] = outcome
+            self._watch.outcome(change, outcome)
 
     def _batch(self, batch: list[Change]) -> dict[str, Outcome]:
         """Note, write, read back, note again."""

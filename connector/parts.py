@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from connector.directories.port import Directory, Read, Reader
 from connector.model import Description, Fingerprint
@@ -18,7 +19,7 @@ from connector.watch import Watch
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What planning and taking back are both made of."""
+    """What planning and taking back are both made of. `plan_id`: of the plan that will be drawn; it names the run."""
 
     job: str
     reader: Reader
@@ -32,6 +33,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     watch: Watch
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
+    plan_id: str = field(default_factory=lambda: str(uuid4()))
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """Between what a plan is drawn, for the one who has to sign it."""

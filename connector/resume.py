@@ -8,7 +8,6 @@ from connector.model import Description, Outcome, Result
 from connector.parts import Parts
 from connector.reconcile.standing import aftermath
 from connector.state.journal import Step
-from connector.state.store import Store
 
 
 def settle(parts: Parts, description: Description) -> list[Step]:
@@ -29,12 +28,12 @@ def settle(parts: Parts, description: Description) -> list[Step]:
             untold.append(step)
         else:
             found.append((step, outcome))
-    parts.state.settle(description.identity, found)
+    _settle(parts, description, found)
     return untold
 
 
 def settle_secrets(
-    state: Store, description: Description, untold: Sequence[Step], confirmed: Mapping[tuple[str, str], str]
+    parts: Parts, description: Description, untold: Sequence[Step], confirmed: Mapping[tuple[str, str], str]
 ) -> frozenset[str]:
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
@@ -50,5 +49,11 @@ def settle_secrets(
             outcome = Outcome(user, Result.WRITTEN, "interrupted; found to be written")
         found.append((step, outcome))
     if found:
-        state.settle(description.identity, found)
+        _settle(parts, description, found)
     return frozenset(outcome.user.id for _, outcome in found if outcome.result is Result.FAILED)
+
+
+def _settle(parts: Parts, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
+    parts.state.settle(description.identity, found)
+    for step, outcome in found:
+        parts.watch.outcome(step.change, outcome, step.run)

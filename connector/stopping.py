@@ -16,6 +16,10 @@ class Stop:
             raise KeyboardInterrupt
         self.why = why
 
+    def end(self, why: str) -> None:
+        """Let the run end in good order, for a reason that lies in itself."""
+        self.why = self.why or why
+
     def wait_for_the_end(self) -> None:
         """From now on a stop waits for what is in flight, and for the account of it."""
         self._writing = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -105,11 +104,12 @@ def wet_run(
     written.
     """
     description = parts.directory.describe()
+    parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
         _permit(parts, description.identity, reviewed)
         untold = settle(parts, description)
         drawn = draw(parts, () if reviewed else only, untold)
-        again = settle_secrets(parts.state, description, untold, drawn.confirmed)
+        again = settle_secrets(parts, description, untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
@@ -130,6 +130,7 @@ def dry_undo(parts: Undo, show: Show) -> Run:
 def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again."""
     description = parts.directory.describe()
+    parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
         settle(parts, description)
         plan = draw_back(parts)
@@ -143,6 +144,7 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
 
 
 def _shown(parts: Parts, plan: Plan, show: Show) -> Run:
+    parts.watch.planned(plan)
     parts.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
     show(plan, None)
     return Run(plan, refused=bool(plan.refusals))
@@ -177,7 +179,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     run = _shown(parts, work.plan, show)
     if run.refused and accept != work.plan.digest:
         return run
-    parts.watch.stage("apply", changes=len(work.changes))
+    parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = parts.directory.describe()
     stop.wait_for_the_end()
     noted = parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes)
@@ -233,7 +235,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
         memory,
         parts.limits,
         job=parts.job,
-        plan_id=str(uuid4()),
+        plan_id=parts.plan_id,
         created=_now(),
         about=parts.about(description) + ((("near misses", nearby),) if nearby else ()),
     )
@@ -264,7 +266,7 @@ def draw_back(parts: Undo) -> Plan:
         parts.limits,
         whole=max(len(written), sum(1 for _ in memory.owned())),
         job=parts.job,
-        plan_id=str(uuid4()),
+        plan_id=parts.plan_id,
         created=_now(),
         about=(*parts.about(description), ("takes back", f"run {parts.run}")),
         cautions=description.cautions,

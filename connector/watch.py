@@ -1,24 +1,50 @@
-"""Who is told what happens while it happens: logs, progress, audit and metrics are all watchers."""
+"""Who is told what happens while it happens: logs, progress, audit, metrics and notifications are all watchers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from connector.model import Outcome, Plan
+from connector.model import Change, Fingerprint, Outcome, Plan
 
 
 class Watch(Protocol):
-    """Told of each stage, each outcome, and the end. It must neither raise nor write to the directory."""
+    """Told of each stage, the plan, each outcome, and the end. It never writes to the directory.
+
+    It does not raise, but for `opens`.
+    """
 
     def stage(self, name: str, **facts: object) -> None:
         """A stage begins; `facts` are counts and names for the log, never values of attributes."""
 
-    def outcome(self, outcome: Outcome) -> None:
-        """One user's change has been settled."""
+    def opens(self, directory: str, fingerprint: Fingerprint) -> None:
+        """A run that may write has come to the directory of this identity; `fingerprint` names its secrets.
 
-    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
-        """The run has ended; without an exit code: by an error, which is told elsewhere."""
+        Whoever cannot keep the account that it owes raises OutputError: then nothing is written.
+        """
+
+    def planned(self, plan: Plan) -> None:
+        """The plan that this run goes by."""
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        """One user's change has been settled; `run`: it was one of an earlier run, which was interrupted."""
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        """The run has ended; without an exit code: by this fault."""
+
+
+class Watcher:
+    """One that is told everything and heeds nothing; a watcher overrides what it is there for."""
+
+    def stage(self, name: str, **facts: object) -> None: ...
+
+    def opens(self, directory: str, fingerprint: Fingerprint) -> None: ...
+
+    def planned(self, plan: Plan) -> None: ...
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None: ...
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None: ...
 
 
 class Watchers:
@@ -31,10 +57,18 @@ class Watchers:
         for watcher in self._watchers:
             watcher.stage(name, **facts)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def opens(self, directory: str, fingerprint: Fingerprint) -> None:
         for watcher in self._watchers:
-            watcher.outcome(outcome)
+            watcher.opens(directory, fingerprint)
 
-    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
+    def planned(self, plan: Plan) -> None:
         for watcher in self._watchers:
-            watcher.finished(plan, exit_code)
+            watcher.planned(plan)
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        for watcher in self._watchers:
+            watcher.outcome(change, outcome, run)
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        for watcher in self._watchers:
+            watcher.finished(plan, exit_code, fault)

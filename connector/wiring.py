@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
+
+from msgspec import Struct
 
 from connector.directories.port import Directory, Reader
 from connector.errors import FileError, StateError
 from connector.model import OBJECT_CLASS, Secret, View
-from connector.parts import Dry, Parts, Undo, Wet, WetUndo
+from connector.parts import Dry, Undo, Wet, WetUndo
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
@@ -26,9 +29,17 @@ from connector.state.store import RunRecord, Store, open_state
 from connector.watch import Watch
 
 Adapter = TypeVar("Adapter")
-AnyParts = TypeVar("AnyParts", bound=Parts)
-Watching = Callable[[str], Watch]
-"""Makes the watchers of a job, by its name."""
+
+
+class Begun(Struct, frozen=True):
+    """A run that has just begun: of which job, and the id of the plan that it will draw."""
+
+    job: jobs.LoadedJob
+    plan_id: str
+
+
+Watching = Callable[[Begun], Watch]
+"""Makes the watchers of a run."""
 
 
 @contextmanager
@@ -37,58 +48,56 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
 
     Raises FileError, StateError.
     """
-    with _opened(path, _for_a_plan if remember else lambda _: open_state(None)) as (stack, job, mapping, state):
+    opening = _for_a_plan if remember else lambda _: open_state(None)
+    with _opened(path, opening, watching) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
-        people = _people(job)
-        with _watched(
-            Dry(reader=reader, source=_source(job, mapping), **people, **_common(job, mapping, state, watching))
-        ) as parts:
-            yield parts
+        yield Dry(reader=reader, source=_source(job, mapping), **_people(job), **common)
 
 
 @contextmanager
 def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
-    with _opened(path, _state) as (stack, job, mapping, state):
+    with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
-        common = _people(job) | _common(job, mapping, state, watching)
-        with _watched(Wet(reader=directory, directory=directory, source=_source(job, mapping), **common)) as parts:
-            yield parts
+        source = _source(job, mapping)
+        yield Wet(reader=directory, directory=directory, source=source, **_people(job), **common)
 
 
 @contextmanager
 def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
     """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
-    with _opened(path, _state) as (stack, job, mapping, state):
-        common = _common(job, mapping, state, watching)
-        wrote_to, view = _written(state, job, run, mapping, common["sealer"])
+    with _opened(path, _state, watching) as (stack, job, mapping, common):
+        wrote_to, view = _written(common["state"], job, run, mapping, common["sealer"])
         reader = stack.enter_context(closing(_located(job, _reader, view)))
-        with _watched(Undo(reader=reader, run=run, wrote_to=wrote_to, **common)) as parts:
-            yield parts
+        yield Undo(reader=reader, run=run, wrote_to=wrote_to, **common)
 
 
 @contextmanager
 def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
     """The parts that take a run back. Raises FileError, StateError, UsageError."""
-    with _opened(path, _state) as (stack, job, mapping, state):
-        common = _common(job, mapping, state, watching)
-        wrote_to, view = _written(state, job, run, mapping, common["sealer"])
+    with _opened(path, _state, watching) as (stack, job, mapping, common):
+        wrote_to, view = _written(common["state"], job, run, mapping, common["sealer"])
         directory = stack.enter_context(closing(_located(job, _directory, view)))
-        opened = WetUndo(reader=directory, directory=directory, run=run, wrote_to=wrote_to, **common)
-        with _watched(opened) as parts:
-            yield parts
+        yield WetUndo(reader=directory, directory=directory, run=run, wrote_to=wrote_to, **common)
 
 
-Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Store]
+Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, dict[str, Any]]
 
 
 @contextmanager
-def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store]) -> Iterator[Opened]:
-    with ExitStack() as stack:
-        job = jobs.load(path)
-        mapping = mappings.load(job.job.mapping, path)
-        state = stack.enter_context(closing(opening(job)))
-        yield stack, job, mapping, state
+def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Watching) -> Iterator[Opened]:
+    """The job, its mapping, and the parts that every run has; its watchers are told of an end by an error too."""
+    job = jobs.load(path)
+    plan_id = str(uuid4())
+    watch = watching(Begun(job, plan_id))
+    try:
+        with ExitStack() as stack:
+            mapping = mappings.load(job.job.mapping, path)
+            state = stack.enter_context(closing(opening(job)))
+            yield stack, job, mapping, _common(job, mapping, state) | {"watch": watch, "plan_id": plan_id}
+    except BaseException as fault:
+        watch.finished(None, None, fault)
+        raise
 
 
 def _written(state: Store, job: jobs.LoadedJob, run: str, mapping: Mapping, sealer: Sealer) -> tuple[str, View]:
@@ -107,16 +116,6 @@ def _written(state: Store, job: jobs.LoadedJob, run: str, mapping: Mapping, seal
         object_classes=tuple({*view.object_classes, *classes}),
         all_of=tuple(sorted(classes)),
     )
-
-
-@contextmanager
-def _watched(parts: AnyParts) -> Iterator[AnyParts]:
-    """Let the watchers know of an end by an error too."""
-    try:
-        yield parts
-    except BaseException:
-        parts.watch.finished(None, None)
-        raise
 
 
 def history(path: Path) -> list[RunRecord]:
@@ -159,7 +158,7 @@ def _for_a_plan(job: jobs.LoadedJob) -> Store:
         return open_state(None)
 
 
-def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watching) -> dict[str, Any]:
+def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store) -> dict[str, Any]:
     settings = job.job
     limits = settings.limits
     key = resolve(settings.key, "the key of fingerprints", job.where("key")) if settings.key else state.key()
@@ -172,7 +171,6 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, watching: Watch
         "read": settings.directory.read if settings.directory.type == "ldap" else "auto",
         "state": state,
         "fingerprint": fingerprinter(key),
-        "watch": watching(job.name),
         "places": _places(settings),
         "files": frozenset(map(Path, map(os.path.realpath, _files(job, mapping)))),
     }

@@ -40,7 +40,11 @@ def command(
     options = [f"--only={name}" for name in only] + ([f"--plan={saved}"] if saved else [])
     show = Shower(["apply", str(job), *options], reports, accept=accept)
     reviewed = load(saved) if saved else None
-    with stopped_by_signals() as stop, wet(job, lambda name: watchers(name, log_level)) as parts:
+    run_id = reviewed.id if reviewed else None
+    with (
+        stopped_by_signals() as stop,
+        wet(job, lambda begun: watchers(begun, log_level, run=run_id, stop=stop)) as parts,
+    ):
         show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
         run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
         code = exit_code(run)

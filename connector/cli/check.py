@@ -19,7 +19,7 @@ def command(log_level: str | None, job: Path) -> int:
     from connector.reconcile.differences import Differ
     from connector.wiring import dry
 
-    with dry(job, lambda name: watchers(name, log_level), remember=False) as parts:
+    with dry(job, lambda begun: watchers(begun, log_level), remember=False) as parts:
         click.echo(f"job        {visible(parts.job)}: the job and mapping files are in order")
         tenant = parts.source.read()
         unassigned = sum(agent.account_code is None for agent in tenant.agents)

@@ -31,13 +31,13 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with parts_of_wet_undo(job, lambda name: watchers(name, log_level), run) as wet:
+            with parts_of_wet_undo(job, lambda begun: watchers(begun, log_level, stop=stop), run) as wet:
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
                 code = exit_code(ended)
                 wet.watch.finished(ended.plan, code)
         else:
-            with undo(job, lambda name: watchers(name, log_level), run) as dry:
+            with undo(job, lambda begun: watchers(begun, log_level), run) as dry:
                 show.keep_off(dry.files)
                 ended = dry_undo(dry, show)
                 code = exit_code(ended)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from connector.model import Outcome, Plan, Result
-from connector.watch import Watchers
+from connector.model import Change, Outcome, Plan, Result
+from connector.stopping import Stop
+from connector.watch import Watch, Watcher, Watchers
+from connector.wiring import Begun
 
 
 @contextmanager
@@ -31,15 +33,19 @@ with nullcontext() if sys.stderr.isatty() else _without("rich"):  # before an ad
     import structlog
 
 
-class LogWatch:
-    """Stages and outcomes as structured events; JSON where standard error is no terminal."""
+class LogWatch(Watcher):
+    """Stages and outcomes as structured events; JSON where standard error is no terminal.
 
-    def __init__(self, job: str, level: str | None) -> None:
+    Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
+    """
+
+    def __init__(self, job: str, run: str, level: str | None) -> None:
         terminal = sys.stderr.isatty()
         level = level or ("warning" if terminal else "info")
         renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
         structlog.configure(
             processors=[
+                structlog.contextvars.merge_contextvars,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.UnicodeDecoder(),
@@ -48,21 +54,33 @@ class LogWatch:
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )
-        self._log: Any = structlog.get_logger().bind(job=job)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(job=job, run=run)
+        self._log: Any = structlog.get_logger()
 
     def stage(self, name: str, **facts: object) -> None:
         self._log.info(name, **facts)
 
-    def outcome(self, outcome: Outcome) -> None:
-        log = self._log.debug if outcome.result is Result.WRITTEN else self._log.warning
-        log("outcome", user=outcome.user.name, result=outcome.result.value, why=outcome.why or None)
+    def planned(self, plan: Plan) -> None:
+        structlog.contextvars.bind_contextvars(digest=plan.digest)
+        summary = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
+        self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **summary)
 
-    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
-        facts = {"plan": plan.id, "digest": plan.digest} if plan else {}
-        self._log.info("finished", exit_code=exit_code, **facts)
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        log = self._log.info if outcome.result is Result.WRITTEN else self._log.warning
+        earlier = {"run": run} if run else {}
+        why = {"why": outcome.why} if outcome.why else {}
+        attributes = [each.name for each in change.attributes]
+        log("outcome", user=change.user.name, result=outcome.result.value, attributes=attributes, **why, **earlier)
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        if fault is None:
+            self._log.info("finished", exit_code=exit_code)
+        else:
+            self._log.error("finished", fault=type(fault).__name__)
 
 
-class ProgressWatch:
+class ProgressWatch(Watcher):
     """The stage at hand and how long it takes; for writing, a bar."""
 
     def __init__(self) -> None:
@@ -83,14 +101,26 @@ class ProgressWatch:
         self._progress.start()
         self._progress.refresh()
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self._progress.advance(self._task)
 
-    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         self._progress.stop()
 
 
-def watchers(job: str, level: str | None) -> Watchers:
-    """The log, and progress where standard error is a terminal."""
-    log = LogWatch(job, level)
-    return Watchers([log, ProgressWatch()] if sys.stderr.isatty() else [log])
+def watchers(begun: Begun, level: str | None, *, run: str | None = None, stop: Stop | None = None) -> Watchers:
+    """All that a run is watched by: the log; progress where standard error is a terminal; whatever its job names.
+
+    `run`: the id that it is known by, where that is not the one of the plan that will be drawn.
+    """
+    settings = begun.job.job
+    run = run or begun.plan_id
+    watching: list[Watch] = [LogWatch(begun.job.name, run, level)]
+    if sys.stderr.isatty():
+        watching.append(ProgressWatch())
+    if settings.audit is not None and stop is not None:
+        from connector.watchers.audit import AuditWatch
+
+        bound = settings.directory.bind_dn if settings.directory.type == "ldap" else None
+        watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
+    return Watchers(watching)

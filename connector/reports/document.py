@@ -30,7 +30,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         yield f',\n "about": {_json({readable(place): readable(what) for place, what in plan.about})}'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
     yield f',\n "summary": {_json(counts)}'
-    yield from _list("changes", map(_change, plan.changes))
+    yield from _list("changes", map(as_object, plan.changes))
     yield from _list("problems", map(_problem, plan.problems))
     yield from _list("refusals", map(_refusal, plan.refusals))
     if plan.cautions:
@@ -64,7 +64,8 @@ def _agent(agent: AgentRef | None) -> Object | None:
     return {"workNo": agent.work_no, "accountCode": account}
 
 
-def _change(change: Change) -> Object:
+def as_object(change: Change) -> Object:
+    """One change as the document has it."""
     return {
         "user": {"id": readable(change.user.id), "name": readable(change.user.name)},
         "agent": _agent(change.agent),

@@ -40,6 +40,7 @@ from connector.settings.fields import (
     folder_of,
 )
 from connector.settings.mapping import locate
+from connector.settings.operations import Audit
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
@@ -224,6 +225,7 @@ class Job(Strict):
     max_failures: Annotated[int, Field(ge=1, description="So many failed writes end an apply.")] = 8
     pins: Annotated[ExistingFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
     never: Annotated[ExistingFile | None, Field(description="CSV file of agents and users left alone.")] = None
+    audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
 
 
 class LoadedJob(Struct, frozen=True):

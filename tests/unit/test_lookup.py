@@ -16,7 +16,7 @@ from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.roster import Roster
 from connector.reconcile.templates import Template
-from connector.watch import Watchers
+from connector.watch import Watcher
 
 
 class Counted(MemoryDirectory):
@@ -41,7 +41,7 @@ class Counted(MemoryDirectory):
             yield User(name, value, {})
 
 
-class Told:
+class Told(Watcher):
     """A watcher that remembers how it was."""
 
     def __init__(self) -> None:
@@ -49,12 +49,6 @@ class Told:
 
     def stage(self, name: str, **facts: object) -> None:
         self.how.append(facts["how"])
-
-    def outcome(self, outcome: Outcome) -> None:
-        raise AssertionError
-
-    def finished(self, plan: Plan | None, exit_code: int | None) -> None:
-        raise AssertionError
 
 
 @pytest.mark.parametrize(
@@ -139,7 +133,7 @@ def almost(directory: Counted, read: Read = "auto", account: str = "ann") -> tup
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, Watchers()).near_misses(verdicts, roster, NEAR)
+    told, left_out = Lookup(directory, read, Watcher()).near_misses(verdicts, roster, NEAR)
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 

@@ -1,0 +1,60 @@
+"""The keys of a job that speak of running it unattended: who keeps account of it, and where."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from connector.settings.fields import AnyPath, ExistingFile
+from connector.settings.shape import Strict, misfit
+
+_SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
+
+
+def _syslog(url: str, info: ValidationInfo) -> str:
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise misfit("holds characters that a URL cannot have")
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        if parts.netloc or not parts.path.strip("/"):
+            raise misfit("a socket is written unix:///dev/log")
+        return url
+    if parts.scheme not in _SYSLOG_PORTS:
+        raise misfit("must begin with udp://, tcp://, tls:// or unix://")
+    try:
+        port = parts.port or _SYSLOG_PORTS[parts.scheme]
+    except ValueError:
+        raise misfit("is no valid URL: see its host and port") from None
+    if "@" in url or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise misfit("must end after the host and port")
+    host = parts.hostname or ""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9a-f:.]+", host):
+        raise misfit("names no host" if not host else "is no valid URL: see its host and port")
+    if parts.scheme != "tls" and not info.data.get("allow_plaintext"):
+        raise misfit(f"{parts.scheme}:// sends values in clear; use tls://, or say allow_plaintext: true")
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Audit(Strict):
+    """Where every write is noted for auditors: who, what, when, from which values to which. One place, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["file"]}, {"required": ["syslog"]}]})
+
+    file: Annotated[AnyPath | None, Field(description="JSON lines are added to this file.")] = None
+    allow_plaintext: Annotated[bool, Field(description="Allow udp:// and tcp://: values travel in clear.")] = False
+    syslog: Annotated[
+        Annotated[str, AfterValidator(_syslog)] | None,
+        Field(description="tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."),
+    ] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust, for tls://.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Audit:
+        if self.file is None and self.syslog is None:
+            raise misfit("names no place; write {file: PATH} or {syslog: URL}")
+        return self

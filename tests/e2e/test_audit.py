@@ -1,0 +1,174 @@
+"""Who is told of a write: the audit stream, in a file and over syslog; and the log, event by event."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import program
+from slapd import authority
+from syslogd import Syslogd
+from test_ldif_story import JOB, Job, agent, person
+
+from connector.demo.simulator import Simulator
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=2)
+    made.write("job.yaml", JOB + "audit: {file: audit.jsonl}\n")
+    return made
+
+
+def audit(job: Job) -> list[dict[str, Any]]:
+    text = job.read("audit.jsonl")
+    assert "canary" not in text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_write_is_noted_with_who_what_when_and_from_which_values_to_which(job: Job) -> None:
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", "uid: user1\nemployeeNumber: 9\n"))
+    job.run("apply", "--report", "applied.json")
+    applied = json.loads(job.read("applied.json"))
+    begin, *writes, end = audit(job)
+    assert [each["event"] for each in (begin, *writes, end)] == ["begin", "write", "write", "end"]
+    assert {each["run"] for each in (begin, *writes, end)} == {applied["id"]}
+    assert {each["job"] for each in (begin, *writes, end)} == {"job"}
+    assert (begin["plan"], begin["changes"], begin["acknowledged"]) == (applied["digest"], 2, False)
+    assert begin["who"]["user"]
+    assert (end["plan"], end["code"], end["refused"]) == (applied["digest"], 0, [])
+    first = next(each for each in writes if each["agent"]["workNo"] == 1001)
+    assert (first["result"], first["user"]["name"]) == ("written", "uid=user1,ou=people,dc=example,dc=org")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", first["time"])
+    attributes = {each["name"]: each for each in first["attributes"]}
+    assert attributes["employeeNumber"] == {"name": "employeeNumber", "old": ["9"], "new": ["1001"]}
+    password = attributes["SIPIdentityPassword"]
+    assert (password["secret"], password["was"]) == ("set", [])
+    assert password["fingerprint"].startswith("hmac-sha256:")
+    assert stat.S_IMODE((job.folder / "audit.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_password_that_changes_is_told_by_its_fingerprints_before_and_after(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(1, sipPwd="canary-other"), agent(2)])
+    job.run("apply")
+    before = next(each for each in audit(job) if each["event"] == "write" and each["agent"]["workNo"] == 1001)
+    (after,) = [each for each in audit(job)[4:] if each["event"] == "write"]
+    old = next(each["fingerprint"] for each in before["attributes"] if each.get("secret"))
+    (told,) = after["attributes"]
+    assert told["was"] == [old]
+    assert told["fingerprint"] != old
+
+
+def test_a_dry_run_writes_nothing_into_the_audit(job: Job) -> None:
+    job.run("plan")
+    assert not (job.folder / "audit.jsonl").exists()
+
+
+def test_a_refusal_and_its_acknowledgement_are_noted(job: Job) -> None:
+    job.write("job.yaml", job.read("job.yaml").replace("100%", "1"))
+    said = job.run("apply", code=3)
+    (refused,) = audit(job)
+    assert (refused["event"], refused["refused"], refused["code"]) == ("end", ["update", "secret"], 3)
+    digest = re.findall(r"sha256:[0-9a-f]{64}", said)[0]
+    job.run("apply", "--accept", digest)
+    assert [each["acknowledged"] for each in audit(job) if each["event"] == "begin"] == [True]
+
+
+def test_an_undo_is_noted_like_an_apply(job: Job) -> None:
+    job.run("apply")
+    (run,) = json.loads(job.run("runs", "--json"))
+    job.run("undo", run["id"], "--apply")
+    back = audit(job)[4:]
+    assert [each["event"] for each in back] == ["begin", "write", "write", "end"]
+    assert {each["run"] for each in back}.isdisjoint({run["id"]})
+
+
+def test_a_write_of_an_interrupted_run_is_noted_under_that_run_once_it_is_known(job: Job) -> None:
+    job.run("apply")
+    (run,) = json.loads(job.run("runs", "--json"))
+    job.sql("update journal set outcome = null where user_name like 'uid=user1,%'")
+    job.sql("update runs set ended = null, result = null")
+    job.run("apply")
+    (settled,) = [each for each in audit(job)[4:] if each["event"] == "write"]
+    assert (settled["run"], settled["result"]) == (run["id"], "written")
+
+
+def test_without_its_audit_nothing_is_written(job: Job) -> None:
+    before = job.read("people.ldif")
+    job.write("job.yaml", JOB + "audit: {file: gone/audit.jsonl}\n")
+    assert "the audit cannot be kept" in job.run("apply", code=1)
+    job.write("job.yaml", JOB + "audit: {file: /dev/full}\n")  # it can be opened, and that is all
+    assert "the audit cannot be kept" in job.run("apply", code=4)
+    assert job.read("people.ldif") == before
+
+
+@pytest.mark.parametrize("scheme", ["udp", "tcp", "tls", "unix"])
+def test_the_audit_goes_to_a_syslog_receiver(scheme: str, job: Job) -> None:
+    authority()[0].cert_pem.write_to_path(job.folder / "ca.pem")
+    with Syslogd(scheme, job.folder) as receiver:
+        plain = "" if scheme in ("tls", "unix") else ", allow_plaintext: true"
+        ca = ", ca_file: ca.pem" if scheme == "tls" else ""
+        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}"{plain}{ca}}}\n')
+        job.run("apply")
+        messages = [receiver.next() for _ in range(4)]
+    shape = re.compile(r"<85>1 20\d\d-\d\d-\d\dT[0-9:.]+Z \S+ cec-connector \d+ (begin|write|end) - (\{.*\})")
+    found = [shape.fullmatch(message) for message in messages]
+    assert [match and match[1] for match in found] == ["begin", "write", "write", "end"]
+    assert all(json.loads(match[2])["job"] == "job" for match in found if match)
+    assert "canary" not in "".join(messages)
+
+
+def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job) -> None:
+    job.agents([agent(number) for number in range(1, 31)])
+    job.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, 31)))
+    with Syslogd("tcp", job.folder, most=1) as receiver:
+        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        said = job.run("apply", code=4)
+    assert "not sent: the audit cannot be kept" in said
+    assert job.read("people.ldif").count("employeeNumber") == 5, "more than the first step was written"
+
+
+def test_a_job_says_that_it_wants_plain_text_on_the_network(job: Job) -> None:
+    job.write("job.yaml", JOB + "audit: {syslog: udp://log.example.org}\n")
+    assert "job.yaml:5: audit.syslog: udp:// sends values in clear" in job.run("apply", code=78)
+    job.write("job.yaml", JOB + "audit: {}\n")
+    assert "job.yaml:5: audit: names no place" in job.run("apply", code=78)
+
+
+# ---------------------------------------------------------------- the log
+
+
+def test_every_stage_and_every_write_is_an_event_with_job_run_and_digest(job: Job) -> None:
+    with Simulator(json.loads(job.read("agents.json"))) as tenant:
+        job.write("key", "demo-key")
+        job.write("secret", "demo-secret")
+        secrets = "app_key: {file: key}, app_secret: {file: secret}"
+        source = f"{{type: cec, url: {tenant.url}, allow_plaintext: true, {secrets}}}"
+        job.write("job.yaml", JOB.replace("{type: file, path: agents.json}", source))
+        ended = program("apply", "job.yaml", "--report", "applied.json", folder=job.folder)
+    assert ended.code == 0, ended.said
+    assert "canary" not in ended.err
+    applied = json.loads(job.read("applied.json"))
+    events = [json.loads(line) for line in ended.err.splitlines()]
+    assert {(each["job"], each["run"]) for each in events} == {("job", applied["id"])}
+    names = [each["event"] for each in events]
+    planned = names.index("planned")
+    assert names[:planned] == [
+        "read source", "access token received", "agent query answered", "describe directory", "look-up", "look-up",
+    ]  # fmt: skip
+    assert names[planned:] == ["planned", "show", "apply", "write", "outcome", "outcome", "show", "finished"]
+    assert {each.get("digest") for each in events[planned:]} == {applied["digest"]}
+    assert events[planned]["matched"] == 2
+    assert [each["result"] for each in events if each["event"] == "outcome"] == ["written", "written"]
+
+
+def test_the_log_of_a_reviewed_plan_names_the_run_that_was_reviewed(job: Job) -> None:
+    job.run("plan", "--save", "plan.json")
+    ended = program("apply", "job.yaml", "--plan", "plan.json", folder=job.folder)
+    plan = json.loads(job.read("plan.json"))
+    assert {json.loads(line)["run"] for line in ended.err.splitlines()} == {plan["id"]}
