@@ -136,14 +136,14 @@ Write = tuple[str, tuple[Edit, ...]]
 
 
 class World:
-    """One organizational unit, one folder with a job and its state."""
+    """One organizational unit, one folder with a job and its state. `url`: another way to the server."""
 
-    def __init__(self, folder: Path, name: str, server: Slapd, launcher: Launcher) -> None:
+    def __init__(self, folder: Path, name: str, server: Slapd, launcher: Launcher, url: str = "") -> None:
         self.name, self.server, self.launcher = name, server, launcher
         self.folder = folder / name
         self.folder.mkdir()
         (self.folder / "mapping.yaml").write_text(MAPPING)
-        (self.folder / "job.yaml").write_text(JOB.format(url=server.url, sync=SYNC, people=PEOPLE, name=name))
+        (self.folder / "job.yaml").write_text(JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE, name=name))
         self.said = ""
         self.kills = 0
         self.last: dict[str, Any] = {}

@@ -15,21 +15,30 @@ from connector.directories.ldap.responses import MODIFIED
 
 SEARCH, MODIFY, COMPARE = 0x63, 0x66, 0x6E
 Meddle = Callable[[str, bytes], bytes | None]
-"""Given the DN and the octets of a modify: what is sent on in its place; None: nothing is, and the answer is a yes."""
+"""Given the DN and the octets of a modify: what is sent on in its place; None: nothing is, and the answer is a yes.
+
+One that raises ConnectionResetError cuts the connection, before the server hears of this modify."""
 
 
 class LdapProxy:
     """Passes messages on. With `quiet`, answers are held back until the client has said nothing for so many seconds.
 
     `asked` counts requests by kind, from the first modify on; `most` is how many modifies were unanswered at once, and
-    `most_of_one` how many of one entry. `url` is plain LDAP.
+    `most_of_one` how many of one entry. `url` is plain LDAP. `acted` is told the DN of a modify that the server has
+    answered, before the client hears of it; ConnectionResetError from there cuts the connection.
     """
 
-    def __init__(self, port: int, meddle: Meddle = lambda name, message: message, quiet: float | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        meddle: Meddle = lambda name, message: message,
+        quiet: float | None = None,
+        acted: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self.asked: Counter[int] = Counter()
         self.most = self.most_of_one = 0
         self.faults: list[Exception] = []
-        self._target, self._meddle, self._quiet = port, meddle, quiet
+        self._target, self._meddle, self._quiet, self._acted = port, meddle, quiet, acted
         self._unanswered: dict[int, str] = {}
         self._held: list[tuple[int, bytes]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -53,16 +62,20 @@ class LdapProxy:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-                try:
+            self._unanswered.clear()
+            self._held.clear()
+            try:
+                with client, socket.create_connection(("127.0.0.1", self._target)) as server:
                     self._pass(client, server)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # either side may hang up
-                except Exception as fault:  # noqa: BLE001  # what a test's own function raised is shown at its end
-                    self.faults.append(fault)
+            except ConnectionError:
+                pass  # either side may hang up, or not be there
+            except Exception as fault:  # noqa: BLE001  # what a test's own function raised is shown at its end
+                self.faults.append(fault)
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
         asking, answering = Framer(), Framer()
+        for side in (client, server):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while True:
             ready, _, _ = select.select([client, server], [], [], self._quiet if self._held else None)
             for source, framer in ((client, asking), (server, answering)):
@@ -74,12 +87,18 @@ class LdapProxy:
                     if source is client:
                         server.sendall(self._request(frame))
                     else:
-                        self._held.append((frame.id, _octets(frame)))
+                        self._answer(frame)
             if self._held and (self._quiet is None or not ready):
                 held, self._held = self._held, []
                 for number, octets in held:
                     self._unanswered.pop(number, None)
                     client.sendall(octets)
+
+    def _answer(self, frame: Frame) -> None:
+        """What the client will hear."""
+        if frame.id in self._unanswered:
+            self._acted(self._unanswered[frame.id])
+        self._held.append((frame.id, _octets(frame)))
 
     def _request(self, frame: Frame) -> bytes:
         """What the server hears of a request."""

@@ -52,6 +52,7 @@ argsfile {folder}/slapd.args
 modulepath /usr/lib/ldap
 moduleload back_mdb.la
 moduleload accesslog.la
+moduleload constraint.la
 loglevel none
 {tls}
 authz-regexp "gidNumber=.*,cn=peercred,cn=external,cn=auth" "{sync}"
@@ -84,6 +85,7 @@ suffix cn=accesslog
 directory {folder}/log
 rootdn {admin}
 maxsize 1073741824
+dbnosync
 index reqStart,reqEnd,objectClass eq
 """
 _OVERLAY = "overlay accesslog\nlogdb cn=accesslog\nlogops writes\nlogsuccess FALSE"
@@ -124,6 +126,7 @@ class Slapd(LdapServer):
         tls_only: bool = False,
         verify_client: str = "never",
         accesslog: bool = False,
+        overlays: str = "",
     ) -> None:
         self.folder = folder
         self._tls = tls
@@ -138,7 +141,8 @@ class Slapd(LdapServer):
                 schema=SCHEMA, folder=folder, tls=certificates, sync=SYNC, limits=limits, rules=rules,
                 security="security tls=1 simple_bind=128\nlocalSSF 256" if tls_only else "",
                 accesslog=_ACCESSLOG.format(folder=folder, admin=ADMIN) if accesslog else "",
-                suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, acl=acl, overlay=_OVERLAY if accesslog else "",
+                suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, acl=acl,
+                overlay=(_OVERLAY if accesslog else "") + overlays,
             )
         )  # fmt: skip
 

@@ -1,0 +1,205 @@
+"""A server that refuses, a signal, another writer: an apply on a real OpenLDAP ends in good order and tells it all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ldap_proxy import LdapProxy
+from program import Ended, ended, program, started
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
+
+pytestmark = pytest.mark.slapd
+
+PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
+JOB = """\
+source: {{type: file, path: agents.json}}
+directory:
+  type: ldap
+  urls: [{url}]
+  allow_plaintext: true
+  bind_dn: {sync}
+  password: {{env: LDAP_PASSWORD}}
+  base: {people}
+  filter: (objectClass=inetOrgPerson)
+  window: 4
+mapping: mapping.yaml
+limits: {{update: 100%}}
+"""
+MAPPING = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes:
+  employeeNumber: "{workNo}"
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [SIPIdentity]
+"""
+UIDS = [f"user{place:02}" for place in range(40)]
+
+
+class Plain:
+    """A job of forty agents on a server; what the last apply came to."""
+
+    def __init__(self, folder: Path, server: Slapd, url: str = "", tail: str = "") -> None:
+        self.folder, self.server = folder, server
+        (folder / "job.yaml").write_text(JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE) + tail)
+        (folder / "mapping.yaml").write_text(MAPPING)
+        agents = [
+            {"workNo": 1000 + place, "accountCode": uid, "sipPwd": f"canary-{place}"} for place, uid in enumerate(UIDS)
+        ]
+        (folder / "agents.json").write_text(json.dumps({"agents": agents}))
+
+    def apply(self, code: int) -> Ended:
+        return self.checked(program(*self.command, folder=self.folder, env=PASSWORD), code)
+
+    command = ("apply", "job.yaml", "--report", "report.json", "--report", "report.md", "--report", "report.html")
+
+    def checked(self, done: Ended, code: int) -> Ended:
+        assert done.code == code, done.said
+        assert "canary" not in done.said
+        return done
+
+    def outcomes(self) -> dict[str, list[str]]:
+        """The users by what became of them, each of them once; the server holds what is said to be written."""
+        report = json.loads((self.folder / "report.json").read_text())
+        became: dict[str, list[str]] = {}
+        for each in report["outcomes"]:
+            became.setdefault(each["outcome"], []).append(each["user"][4:].partition(",")[0])
+        assert sorted(uid for uids in became.values() for uid in uids) == sorted(
+            change["user"]["name"][4:].partition(",")[0] for change in report["changes"]
+        )
+        return became
+
+    def why(self, uid: str) -> str:
+        report = json.loads((self.folder / "report.json").read_text())
+        (why,) = [each["why"] for each in report["outcomes"] if each["user"].startswith(f"uid={uid},")]
+        return str(why)
+
+    def stored(self) -> list[str]:
+        """Who has a seat, as the server has it."""
+        lines = self.server.search("(employeeNumber=*)", "uid").decode().splitlines()
+        return sorted(line[5:] for line in lines if line.startswith("uid: "))
+
+    def result(self) -> str:
+        """What the last run came to, as `runs` says."""
+        shown = program("runs", "job.yaml", "--json", folder=self.folder)
+        return str(json.loads(shown.out)[0]["result"])
+
+
+@pytest.fixture
+def people() -> list[str]:
+    return [person(uid) for uid in UIDS]
+
+
+def refusing(*uids: str) -> str:
+    """Access rules by which these users may be read and not written."""
+    rules = "".join(f'access to dn.exact="uid={uid},{PEOPLE}" by users read by anonymous auth\n' for uid in uids)
+    return f'\n{rules}access to * by dn.exact="{SYNC}" write by users read by anonymous auth\n'
+
+
+def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and_who_is_not(
+    tmp_path: Path, people: list[str]
+) -> None:
+    refused = UIDS[10:30:2]
+    tail = "ramp: []\nmax_failures: 3\n"
+    with Slapd.start(tmp_path / "s", people, acl=refusing(*refused)) as server:
+        job = Plain(tmp_path, server, tail=tail)
+        said = job.apply(4).out
+        became = job.outcomes()
+        assert job.stored() == sorted(became["written"])
+        assert set(became["failed"]) <= set(refused)
+        assert 3 <= len(became["failed"]) <= 3 + 4, "more than the window was sent after the third"
+        assert len(became["skipped"]) >= 15
+        assert job.why(became["failed"][0]).startswith("insufficientAccessRights")
+        assert re.fullmatch(r"not sent: [3-7] writes had failed \(max_failures\)", job.why(became["skipped"][0]))
+        assert f"written: {len(became['written'])}\n" in said
+        assert f"failed: {len(became['failed'])}\n" in said
+        assert f"skipped: {len(became['skipped'])}\n" in said
+        assert job.result() == "stopped"
+        for name in ("report.md", "report.html"):
+            text = (tmp_path / name).read_text()
+            assert "insufficientAccessRights" in text
+            assert "max_failures" in text
+
+
+def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: list[str]) -> None:
+    with Slapd.start(tmp_path / "s", people, acl=refusing(*UIDS)) as server:
+        job = Plain(tmp_path, server, tail="max_failures: 1000\n")
+        job.apply(4)
+        became = job.outcomes()
+        assert (len(became["failed"]), len(became["skipped"])) == (5, 35)
+        assert job.why(became["skipped"][0]) == "not sent: nothing could be written for the 5 users of this step"
+        assert job.stored() == []
+
+
+def test_single_values_that_a_server_has_no_room_for_fail_alone(tmp_path: Path, people: list[str]) -> None:
+    """As with a constraint of the server's own, which its schema does not tell of."""
+    constraint = 'overlay constraint\nconstraint_attribute employeeNumber regex "^10[0-2][0-9]$|^103[13579]$"\n'
+    with Slapd.start(tmp_path / "s", people, overlays=constraint) as server:
+        job = Plain(tmp_path, server)
+        job.apply(4)
+        became = job.outcomes()
+        assert became["failed"] == UIDS[30::2]
+        assert job.why("user30").startswith("constraintViolation")
+        assert sorted(became["written"]) == job.stored()
+        assert job.result() == "part"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("at", [1, 7, 20])
+def test_asked_to_stop_it_finishes_what_is_in_flight_tells_all_and_lets_go(
+    tmp_path: Path, people: list[str], at: int, sign: signal.Signals
+) -> None:
+    running: list[int] = []
+    sent: list[str] = []
+
+    def meddle(name: str, message: bytes) -> bytes:
+        sent.append(name)
+        if len(sent) == at:
+            os.kill(running[0], sign)
+        return message
+
+    with Slapd.start(tmp_path / "s", people, accesslog=True) as server, LdapProxy(server.port, meddle) as proxy:
+        job = Plain(tmp_path, server, proxy.url)
+        with started(*job.command, folder=tmp_path, env=PASSWORD) as process:
+            running.append(process.pid)
+            said = job.checked(ended(process), 4).out
+        became = job.outcomes()
+        written = len(sent)
+        assert at <= written <= at + 4
+        assert len(became["written"]) == written
+        assert sorted(became["written"]) == job.stored()
+        assert len(became["skipped"]) == 40 - written
+        assert job.why(became["skipped"][0]) == f"not sent: stopped by {sign.name}"
+        assert f"skipped: {40 - written}\n" in said
+        assert job.result() == "stopped"
+        with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+            journal = db.execute("select outcome, count(*) from journal group by 1 order by 1").fetchall()
+        assert journal == [("skipped", 40 - written), ("written", written)]
+        job.apply(0)
+        assert job.stored() == UIDS
+        assert len(sent) == 40, "something was written twice"
+
+
+def test_a_value_that_somebody_else_takes_back_each_time_is_named(tmp_path: Path, people: list[str]) -> None:
+    with Slapd.start(tmp_path / "s", people) as server:
+        job = Plain(tmp_path, server)
+        job.apply(0)
+        theirs = f"dn: uid=user07,{PEOPLE}\nchangetype: modify\nreplace: employeeNumber\nemployeeNumber: 7\n"
+        server.modify(theirs)
+        assert "tug-of-war" not in job.apply(0).out, "once may be a mistake"
+        server.modify(theirs)
+        said = job.apply(0).out
+        assert "Problems: tug-of-war (1)" in said
+        assert "written this very value 2 times running" in said
+        (problem,) = json.loads((tmp_path / "report.json").read_text())["problems"]
+        assert (problem["kind"], problem["users"]) == ("tug-of-war", [f"uid=user07,{PEOPLE}"])
+        assert problem["attribute"] == "employeeNumber"
+        for name in ("report.md", "report.html"):
+            assert "tug-of-war" in (tmp_path / name).read_text()
+        assert "tug-of-war" not in job.apply(0).out, "it was left alone this time"
