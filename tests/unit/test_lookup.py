@@ -10,7 +10,7 @@ from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Read
 from connector.errors import TruncatedError
 from connector.lookup import SAMPLE, Lookup
-from connector.model import Agent, AttributeInfo, Description, Key, Near, Outcome, Plan, Tenant, User, View
+from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
