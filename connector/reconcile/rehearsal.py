@@ -30,13 +30,14 @@ class Rehearsal:
 
     def __init__(self, added: Iterable[str], description: Description) -> None:
         self._schema = description
+        self._readable = bool(description.classes)
         self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
         self._entries: dict[frozenset[str], _Entry] = {}
         self.blind = False
 
     def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         """What of these changes the user's entry would not take."""
-        if not self._schema.classes:
+        if not self._readable:
             return {}
         names = _classes(user)
         if not names:
@@ -98,7 +99,8 @@ class Rehearsal:
             why = self._barred(entry, change, there)
             if why:
                 yield change.name, why
-            coming |= {item.name: item for item in self._coming(entry, change)}
+            if emptied:
+                coming |= {item.name: item for item in self._coming(entry, change)}
         for change in emptied:
             for holder in [entry.required, *(item.must for item in coming.values())]:
                 if not holder.isdisjoint(self._spellings(change)):
