@@ -16,7 +16,7 @@ from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, Ld
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket says who binds"
-READY = "inetorgperson, ldif, openldap-h350 (the path of a file ends in .yaml)"
+READY = "389ds, inetorgperson, ldif, openldap-h350 (the path of a file ends in .yaml)"
 
 SOURCE = "source: {type: file, path: agents.json}\n"
 DIRECTORY = "directory: {type: ldif, path: people.ldif}\n"

@@ -1,4 +1,7 @@
-"""The whole job as it is meant to be: a tenant over HTTPS, a real OpenLDAP over TLS, the program as a subprocess."""
+"""The whole job as it is meant to be: a tenant over HTTPS, a real server over TLS, the program as a subprocess.
+
+What depends on access rules is tested on OpenLDAP here, and on 389-DS in `test_ds389_story.py`; all else on both.
+"""
 
 from __future__ import annotations
 
@@ -11,93 +14,43 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
-from program import Ended, program
+from ds389 import Ds389
+from program import Ended
 from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
+from story import SECRETS, World, agent, tenant
 
 from connector.demo.simulator import Simulator
 
-pytestmark = pytest.mark.slapd
 
-JOB = """\
-source:
-  type: cec
-  url: {cec}
-  app_key: {{env: CEC_APP_KEY}}
-  app_secret: {{file: app-secret}}
-  ca_file: {ca}
-directory:
-  type: ldap
-  urls: [{ldap}]
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  ca_file: {ca}
-  base: {people}
-  filter: (objectClass=inetOrgPerson)
-mapping: openldap-h350
-limits: {{update: 100%}}
-"""
-SECRETS = {"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD}
-READ_ALL = "(objectClass=*) * +"
+@contextlib.contextmanager
+def started(folder: Path, kind: type[Slapd | Ds389], mapping: str) -> Iterator[World]:
+    """Thirty users, the first twenty of which are agents."""
+    (folder / "job").mkdir()
+    people = [person(f"agent{number:03}", f"mail: agent{number:03}@example.org") for number in range(1, 31)]
+    agents = tenant([agent(number) for number in range(1, 21)])
+    with kind.start(folder / "server", people) as server, Simulator(agents, ssl_context=server_context()) as cec:
+        yield World(folder / "job", server, cec, mapping)
 
 
-def agent(number: int, **fields: Any) -> dict[str, Any]:
-    known = {"workNo": 1000 + number, "accountCode": f"agent{number:03}", "sipAccount": str(7000 + number)}
-    return known | {"sipPwd": f"canary-{number}"} | fields
-
-
-def tenant(agents: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
-
-
-class World:
-    """A tenant, a server, and a job between them."""
-
-    def __init__(self, folder: Path, server: Slapd, cec: Simulator) -> None:
-        self.folder, self.server, self.cec = folder, server, cec
-        (folder / "app-secret").write_text("demo-secret\n")
-        self.job()
-
-    def job(self, *changes: tuple[str, str], ldap: str = "", tail: str = "") -> None:
-        text = JOB.format(
-            cec=self.cec.url, ca=self.server.ca, ldap=ldap or self.server.ldaps_url, sync=SYNC, people=PEOPLE
-        )
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (self.folder / "job.yaml").write_text(text + tail)
-
-    def try_(self, command: str, *options: str, **env: str) -> Ended:
-        ended = program(command, "job.yaml", *options, folder=self.folder, env=SECRETS | env)
-        assert "canary" not in ended.said
-        assert SYNC_PASSWORD not in ended.said
-        assert "demo-secret" not in ended.said
-        return ended
-
-    def run(self, command: str, *options: str, code: int = 0) -> Ended:
-        ended = self.try_(command, *options)
-        assert ended.code == code, ended.said
-        return ended
-
-    def plan(self, *options: str, code: int = 0) -> dict[str, Any]:
-        self.run("plan", "--report", "report.json", *options, code=code)
-        document: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
-        return document
-
-    def everything(self) -> bytes:
-        return self.server.search(*READ_ALL.split())
+@pytest.fixture(
+    params=[
+        pytest.param((Slapd, "openldap-h350"), marks=pytest.mark.slapd, id="OpenLDAP"),
+        pytest.param((Ds389, "389ds"), marks=pytest.mark.ds389, id="389-DS"),
+    ]
+)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with started(tmp_path, *request.param) as found:
+        yield found
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "job").mkdir()
-    people = [person(f"agent{number:03}", f"mail: agent{number:03}@example.org") for number in range(1, 31)]
-    with Slapd.start(tmp_path / "slapd", people, accesslog=False) as server:
-        agents = [agent(number) for number in range(1, 21)]
-        with Simulator(tenant(agents), ssl_context=server_context()) as cec:
-            yield World(tmp_path / "job", server, cec)
+def openldap(tmp_path: Path) -> Iterator[World]:
+    """For what is alike on every server, and long."""
+    with started(tmp_path, Slapd, "openldap-h350") as found:
+        yield found
 
 
 def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
@@ -135,7 +88,7 @@ def test_users_without_an_agent_and_attributes_outside_the_mapping_stay_as_they_
 def test_check_says_what_is_there(world: World) -> None:
     out = world.run("check").out
     assert "20 agents" in out
-    assert "OpenLDAP" in out
+    assert ("389-DS" if world.mapping == "389ds" else "OpenLDAP") in out
     assert "SIPIdentityPassword" in out
 
 
@@ -196,6 +149,7 @@ access to * by dn.exact="{SYNC}" write by users read by anonymous auth
 """
 
 
+@pytest.mark.slapd
 @pytest.mark.parametrize("acl", [COMPARED, UNSEEN], ids=["compared", "fingerprinted"])
 def test_secrets_that_may_not_be_read_converge_and_their_drift_is_found(tmp_path: Path, acl: str) -> None:
     (tmp_path / "job").mkdir()
@@ -220,6 +174,7 @@ def test_secrets_that_may_not_be_read_converge_and_their_drift_is_found(tmp_path
         assert world.plan("--fail-on-changes")["changes"] == []
 
 
+@pytest.mark.slapd
 def test_an_attribute_that_may_not_be_read_is_unknown_and_named_once(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     people = [person(f"agent{n:03}", f"cecWorkNo: {n}", classes=["cecAgent"]) for n in range(1, 6)]
@@ -289,6 +244,7 @@ stale: clear
 """
 
 
+@pytest.mark.slapd
 def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     people = [person(f"agent{n:03}", f"mail: agent{n:03}@example.org") for n in range(1, 6)]
@@ -315,7 +271,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
 
 def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> None:
     (world.folder / "stale.yaml").write_text(STALE)
-    world.job(("openldap-h350", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100, agents_drop: 100%"))
+    world.job((world.mapping, "stale.yaml"), ("update: 100%", "update: 100%, clear: 100, agents_drop: 100%"))
     world.run("apply")
     world.server.modify(f"dn: uid=agent003,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n")
     world.cec.document = tenant([agent(number) for number in range(1, 21) if number != 3])
@@ -374,10 +330,11 @@ def _unknown_attribute(world: World) -> dict[str, str]:
         'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
         '  cecAccountCode: "{accountCode}"\n  noSuchAttribute: "{workNo}"\nobject_classes: [cecAgent]\n'
     )
-    world.job(("openldap-h350", "mapping.yaml"))
+    world.job((world.mapping, "mapping.yaml"))
     return {}
 
 
+@pytest.mark.slapd
 @pytest.mark.parametrize(
     ("prepare", "code", "said"),
     [
@@ -395,15 +352,15 @@ def _unknown_attribute(world: World) -> dict[str, str]:
     ],
 )
 def test_each_fault_is_told_with_its_place_and_nothing_is_written(
-    world: World, prepare: Callable[[World], dict[str, str]], code: int, said: str
+    openldap: World, prepare: Callable[[World], dict[str, str]], code: int, said: str
 ) -> None:
-    env = prepare(world)
-    before = world.everything()
-    ended = world.try_("apply", **env)
+    env = prepare(openldap)
+    before = openldap.everything()
+    ended = openldap.try_("apply", **env)
     assert ended.code == code, ended.said
     assert said in ended.err
     assert "unexpected" not in ended.err
-    assert world.everything() == before
+    assert openldap.everything() == before
 
 
 def test_a_certificate_for_another_host_name_is_not_trusted(world: World) -> None:
@@ -416,6 +373,7 @@ def test_a_certificate_for_another_host_name_is_not_trusted(world: World) -> Non
     assert world.everything() == before
 
 
+@pytest.mark.slapd
 def test_a_size_limit_is_an_incomplete_read_and_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     people = [person(f"agent{number:03}") for number in range(1, 31)]
@@ -450,28 +408,30 @@ def through(world: World, octets: int, command: str, *options: str) -> tuple[End
     return ended, proxy.passed
 
 
+@pytest.mark.slapd
 @pytest.mark.parametrize("cut", [-300, -30, 30, 100, 300, 400, 3000, 6000])
-def test_a_connection_cut_at_any_moment_is_told_and_the_next_run_finishes(world: World, cut: int) -> None:
+def test_a_connection_cut_at_any_moment_is_told_and_the_next_run_finishes(openldap: World, cut: int) -> None:
     """The server's answers are cut off around the end of planning: before it, while writing, while reading back."""
-    whole, planning = through(world, 1 << 40, "plan")
+    whole, planning = through(openldap, 1 << 40, "plan")
     assert whole.code == 0
-    ended, _ = through(world, planning + cut, "apply", "--report", "cut.json")
+    ended, _ = through(openldap, planning + cut, "apply", "--report", "cut.json")
     assert ended.code == (1 if cut < 0 else 4), ended.said
     assert "unexpected" not in ended.err
     if cut > 0:
-        outcomes = json.loads((world.folder / "cut.json").read_text())["outcomes"]
+        outcomes = json.loads((openldap.folder / "cut.json").read_text())["outcomes"]
         assert len(outcomes) == 20
         assert all(outcome["why"] for outcome in outcomes if outcome["outcome"] != "written")
-    world.run("apply")
-    assert world.plan()["changes"] == []
-    assert world.plan()["summary"]["matched"] == 20
+    openldap.run("apply")
+    assert openldap.plan()["changes"] == []
+    assert openldap.plan()["summary"]["matched"] == 20
 
 
-def test_the_process_list_never_shows_a_secret(world: World) -> None:
+@pytest.mark.slapd
+def test_the_process_list_never_shows_a_secret(openldap: World) -> None:
     arguments = [sys.executable, "-m", "connector", "apply", "job.yaml"]
     seen = set()
     with subprocess.Popen(
-        arguments, cwd=world.folder, env={**os.environ, **SECRETS}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        arguments, cwd=openldap.folder, env={**os.environ, **SECRETS}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as running:
         while running.poll() is None:
             with contextlib.suppress(OSError):

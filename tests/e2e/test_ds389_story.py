@@ -1,0 +1,123 @@
+"""The whole job on 389 Directory Server: rights, limits and account states as its administrators set them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ds389 import SCHEMA, UNLIMITED, Ds389
+from slapd import PEOPLE, SUFFIX, SYNC, person, server_context
+from story import World, agent, tenant
+
+from connector.demo.simulator import Simulator
+
+pytestmark = pytest.mark.ds389
+
+README = (SCHEMA / "README.md").read_text()
+
+
+@contextmanager
+def started(folder: Path, count: int = 5, **options: object) -> Iterator[World]:
+    """So many agents, each with a user of the server's."""
+    (folder / "job").mkdir()
+    people = [person(f"agent{number:03}", f"mail: agent{number:03}@example.org") for number in range(1, count + 1)]
+    agents = tenant([agent(number) for number in range(1, count + 1)])
+    with (
+        Ds389.start(folder / "server", people, **options) as server,  # type: ignore[arg-type]  # passed on
+        Simulator(agents, ssl_context=server_context()) as cec,
+    ):
+        yield World(folder / "job", server, cec, "389ds")
+
+
+def granted() -> list[str]:
+    """The rights that the README of the schema tells to give, in its order."""
+    texts = re.findall(r"^    (aci: .*(?:\n      .*)*)", README, re.MULTILINE)
+    account = "uid=cec-connector,ou=services,dc=example,dc=org"
+    return [re.sub("\n     ", "", text).replace(account, SYNC) for text in texts]
+
+
+def grant(world: World, entry: str, *rights: str) -> None:
+    world.server.modify(f"dn: {entry}\nchangetype: modify\nadd: aci\n" + "".join(f"{right}\n" for right in rights))
+
+
+def test_the_rights_and_limits_that_the_readme_tells_to_give_are_enough(tmp_path: Path) -> None:
+    limits = dict(re.findall(r"^    (ns\w+Limit): (.*)$", README, re.MULTILINE))
+    assert limits == UNLIMITED
+    with started(tmp_path, rights=()) as world:
+        *on_people, on_suffix = granted()
+        assert len(on_people) == 3
+        assert world.plan()["summary"]["matched"] == 0
+        grant(world, PEOPLE, *on_people)
+        grant(world, SUFFIX, on_suffix)
+        planned = world.plan()
+        assert planned["summary"]["matched"] == 5
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
+        entry = world.server.search("(uid=agent003)", "*").decode()
+        assert "SIPIdentityPassword" in entry
+        world.cec.document = tenant([agent(number, sipPwd=f"canary-other-{number}") for number in range(1, 6)])
+        assert len(world.plan()["changes"]) == 5, "a password that may be compared is not known to have changed"
+
+
+COMPARED = (
+    f'(targetattr!="SIPIdentityPassword")(version 3.0; acl "c"; allow (all) userdn="ldap:///{SYNC}";)',
+    f'(targetattr="SIPIdentityPassword")(version 3.0; acl "p"; allow (write, compare) userdn="ldap:///{SYNC}";)',
+)
+UNSEEN = (COMPARED[0], COMPARED[1].replace("write, compare", "write"))
+HIDDEN = (
+    f'(targetattr!="cecWorkNo")(version 3.0; acl "c"; allow (all) userdn="ldap:///{SYNC}";)',
+    f'(targetattr="cecWorkNo")(version 3.0; acl "w"; allow (write, compare) userdn="ldap:///{SYNC}";)',
+)
+
+
+@pytest.mark.parametrize("rights", [COMPARED, UNSEEN], ids=["compared", "fingerprinted"])
+def test_secrets_that_may_not_be_read_converge_and_their_drift_is_found(
+    tmp_path: Path, rights: tuple[str, ...]
+) -> None:
+    with started(tmp_path, rights=rights) as world:
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
+        others = [agent(n, sipPwd="canary-new" if n == 2 else f"canary-{n}") for n in range(1, 6)]
+        world.cec.document = tenant(others)
+        (change,) = world.plan()["changes"]
+        assert change["user"]["name"] == f"uid=agent002,{PEOPLE}"
+        assert [(each["name"], each["secret"]) for each in change["attributes"]] == [("SIPIdentityPassword", "set")]
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_an_attribute_that_may_not_be_read_is_unknown_and_named_once(tmp_path: Path) -> None:
+    with started(tmp_path, rights=HIDDEN) as world:
+        for n in range(1, 6):
+            world.server.modify(
+                f"dn: uid=agent{n:03},{PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: cecAgent\n"
+                f"-\nadd: cecWorkNo\ncecWorkNo: {n}\n"
+            )
+        planned = world.plan()
+        unreadable = [problem["attribute"] for problem in planned["problems"] if problem["kind"] == "unreadable"]
+        assert unreadable == ["cecWorkNo"]
+        assert all(each["name"] != "cecWorkNo" for change in planned["changes"] for each in change["attributes"])
+        world.run("apply")
+        assert world.plan()["changes"] == []
+        assert b"cecWorkNo: 3" in world.server.search("(uid=agent003)")
+
+
+def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> None:
+    with started(tmp_path) as world:
+        (world.folder / "stale.yaml").write_text(
+            'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
+            'attributes: {cecAccountCode: "{accountCode}"}\nobject_classes: [cecAgent]\nstale: clear\n'
+        )
+        world.job(("389ds", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100"))
+        world.run("apply")
+        deny = f'aci: (targetattr="mail")(version 3.0; acl "no"; deny (all) userdn="ldap:///{SYNC}";)'
+        grant(world, SUFFIX, deny)
+        before = world.everything()
+        planned = world.plan()
+        assert planned["summary"]["matched"] == 0
+        assert planned["changes"] == []
+        world.run("apply")
+        assert world.everything() == before
