@@ -173,7 +173,7 @@ class Schema:
         found: set[str] = set()
         for definition, allowed in self._allowances:
             if not spellings.isdisjoint(allowed):
-                found.update(_names([definition]))
+                found.update((definition.oid.lower(), *_names([definition])))
         return frozenset(found)
 
     @cached_property

@@ -65,6 +65,7 @@ class Differ:
     def __init__(self, tenant: Tenant, mapping: Mapping, description: Description) -> None:
         self._mapping = mapping
         self._infos = description.attributes
+        self._schema = description.classes
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
@@ -153,7 +154,9 @@ class Differ:
         )
 
     def _classes(self, user: User) -> frozenset[str]:
-        return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
+        """The user's object classes in lower case, as they are spelt and by their names; servers store numbers too."""
+        spelt = frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
+        return spelt | {self._schema[name].name for name in spelt if name in self._schema}
 
     def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
         """The changes, led by the object classes that the attributes to be set need and the entry lacks.
@@ -250,7 +253,8 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
     """Why the directory's schema forbids this rule, with the mapping's line."""
     info = description.attributes[rule.name]
     if not info.known and description.closed:
-        why = f"the directory's schema has no attribute {rule.name}: load its schema, or take the line out"
+        options = ", or not with these options" if ";" in rule.name else ""
+        why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
     elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
     elif not info.writable:

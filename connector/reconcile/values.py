@@ -101,6 +101,8 @@ def _time(text: str) -> str:
     year, month, day, hour, minute, second, off, by = (int(part or 0) for part in match.group(*_TIME.groupindex))
     if not (year and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):
         raise UnfitError("it is not a time: the calendar has no such day")
+    if (off or by) and not 1 < year < 9999:
+        raise UnfitError("it is not a time: in UTC it may be in no year of four digits")
     if hour > 23 or minute > 59 or second > 59 or off > 23 or by > 59:
         raise UnfitError("it is not a time: the clock has no such hour")
     return text

@@ -12,9 +12,10 @@ from connector.directories.changing import OBJECT_CLASS
 from connector.directories.definitions import Index
 from connector.directories.filters import Present
 from connector.directories.known_schema import known_schema
-from connector.directories.ldap import dialect
+from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.directories.schema import Schema
 from connector.errors import DeniedError, IncompleteRead, UnreachableError
@@ -118,7 +119,7 @@ class Inspection:
         return Description(
             kind=self.dialect.kind,
             identity=identity,
-            attributes={name: self.info(name) for name in (*attributes, OBJECT_CLASS)},
+            attributes=self._described((*attributes, OBJECT_CLASS)),
             names=Equality.DN,
             atomic=self.dialect.assertions,
             compares=True,
@@ -128,6 +129,19 @@ class Inspection:
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
             cautions=tuple(cautions),
         )
+
+    def _described(self, names: tuple[str, ...]) -> dict[str, AttributeInfo]:
+        """What is known of these attributes; of one with options also whether the server takes them.
+
+        No schema says which options (RFC 4512 §2.5) there are, but a server that is asked to compare tells: measured,
+        OpenLDAP answers undefinedAttributeType for `;x-cec`, before it looks at rights or at the entry.
+        """
+        infos = {name: self.info(name) for name in names}
+        asked = [Operation(name, requests.compare(self._base, name, b"?")) for name in names if ";" in name]
+        for name, answer in self._wire.answers(asked, len(asked)):
+            if answer.code == results.UNDEFINED_ATTRIBUTE_TYPE:
+                infos[name] = replace(infos[name], known=False)
+        return infos
 
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
