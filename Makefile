@@ -36,12 +36,14 @@ test:
 	@scripts/ensure-slapd
 	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
+	@scripts/ensure-monitoring
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
 
 test-all: lint
 	@scripts/ensure-slapd
 	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
+	@scripts/ensure-monitoring
 	$(PYTEST) $(PYTEST_FLAGS)
 	@scripts/test-other-pythons -m "not slow" $(PYTEST_FLAGS)
 

@@ -42,8 +42,8 @@ def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> N
     write_out(path, document.render(plan, outcomes))
 
 
-def write_out(path: Path, chunks: Iterable[str]) -> None:
-    """Write a text, in UTF-8, as a file that appears whole or not at all, and that only its owner reads (mode 0600).
+def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
+    """Write a text, in UTF-8, as a file that appears whole or not at all, and that by default only its owner reads.
 
     A file that is there is replaced; of a symbolic link, what it points to. A pipe, a device, `/dev/stdout` and the
     like are written into as they are, for there is nothing to replace. Raises OutputError.
@@ -60,7 +60,7 @@ def write_out(path: Path, chunks: Iterable[str]) -> None:
             with path.open("wb") as stream:
                 _pour(chunks, stream)
         else:
-            _replace(Path(os.path.realpath(path)), chunks)
+            _replace(Path(os.path.realpath(path)), chunks, mode)
     except OSError as fault:
         raise OutputError(f"it cannot be written: {fault.strerror or fault}", where=str(path)) from fault
 
@@ -71,12 +71,13 @@ def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
     stream.flush()
 
 
-def _replace(target: Path, chunks: Iterable[str]) -> None:
+def _replace(target: Path, chunks: Iterable[str], mode: int) -> None:
     """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             _pour(chunks, stream)
+            os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         Path(name).replace(target)
     except BaseException:

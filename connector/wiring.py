@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
+from connector import traffic
 from connector.directories.port import Directory, Reader
 from connector.errors import FileError, StateError
 from connector.model import OBJECT_CLASS, Secret, View
@@ -89,6 +90,7 @@ def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Wa
     """The job, its mapping, and the parts that every run has; its watchers are told of an end by an error too."""
     job = jobs.load(path)
     plan_id = str(uuid4())
+    traffic.begin()
     watch = watching(Begun(job, plan_id))
     try:
         with ExitStack() as stack:

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import ds389
+import monitoring
 import postgres
 import pytest
 from ds389 import Ds389
@@ -26,6 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("slapd", _without_slapd, "slapd ldap-utils"),
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
+        ("monitoring", monitoring.missing, "or scripts/ensure-monitoring"),
     ):
         lacking = missing() if item.get_closest_marker(marker) else []
         if lacking:

@@ -82,6 +82,15 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
 }
 
 
+def _advised(fault: errors.ConnectorError) -> tuple[Exit, str]:
+    return next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
+
+
+def code_of(fault: BaseException) -> int:
+    """The exit code of a run that ended by this fault."""
+    return _advised(fault)[0] if isinstance(fault, errors.ConnectorError) else Exit.FAILED
+
+
 def tell(fault: BaseException) -> int:
     """Say on standard error what was wrong, where, and what to do; return the exit code."""
     if isinstance(fault, click.exceptions.Exit):
@@ -95,7 +104,7 @@ def tell(fault: BaseException) -> int:
     if isinstance(fault, BrokenPipeError):
         return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
     if isinstance(fault, errors.ConnectorError):
-        code, advice = next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
+        code, advice = _advised(fault)
         click.echo(f"cec-connector: {fault}\n{advice}", err=True)
         return code
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.

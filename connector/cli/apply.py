@@ -43,7 +43,7 @@ def command(
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
-        wet(job, lambda begun: watchers(begun, log_level, run=run_id, stop=stop)) as parts,
+        wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as parts,
     ):
         show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
         run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)

@@ -30,7 +30,7 @@ def command(
 ) -> int:
     """Show what apply would do to the directory of JOB, and write nothing to it."""
     show = Shower(["apply", str(job), *(f"--only={name}" for name in only)], reports, save=save)
-    with dry(job, lambda begun: watchers(begun, log_level)) as parts:
+    with dry(job, lambda begun: watchers(begun, log_level, "plan")) as parts:
         show.keep_off(parts.files)
         run = dry_run(parts, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)

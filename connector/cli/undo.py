@@ -31,7 +31,7 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with parts_of_wet_undo(job, lambda begun: watchers(begun, log_level, stop=stop), run) as wet:
+            with parts_of_wet_undo(job, lambda begun: watchers(begun, log_level, "undo", stop=stop), run) as wet:
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
                 code = exit_code(ended)

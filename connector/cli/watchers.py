@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
+from connector.cli.advice import code_of
 from connector.model import Change, Outcome, Plan, Result
 from connector.stopping import Stop
 from connector.watch import Watch, Watcher, Watchers
+from connector.watchers.facts import FactsWatch, Kind
 from connector.wiring import Begun
 
 
@@ -108,10 +111,13 @@ class ProgressWatch(Watcher):
         self._progress.stop()
 
 
-def watchers(begun: Begun, level: str | None, *, run: str | None = None, stop: Stop | None = None) -> Watchers:
+def watchers(
+    begun: Begun, level: str | None, kind: Kind | None = None, *, run: str | None = None, stop: Stop | None = None
+) -> Watchers:
     """All that a run is watched by: the log; progress where standard error is a terminal; whatever its job names.
 
-    `run`: the id that it is known by, where that is not the one of the plan that will be drawn.
+    `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
+    of the plan that will be drawn.
     """
     settings = begun.job.job
     run = run or begun.plan_id
@@ -123,4 +129,8 @@ def watchers(begun: Begun, level: str | None, *, run: str | None = None, stop: S
 
         bound = settings.directory.bind_dn if settings.directory.type == "ldap" else None
         watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
+    if settings.metrics is not None and kind is not None:
+        from connector.watchers.export import export
+
+        watching.append(FactsWatch(begun.job.name, run, kind, partial(export, settings.metrics), code_of))
     return Watchers(watching)

@@ -17,8 +17,8 @@ from typing import Final, Self
 import httpx
 from msgspec import Struct
 
-from connector import __version__
-from connector.errors import ConnectorError, MalformedError, TruncatedError, UnreachableError
+from connector import __version__, traffic
+from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.http.faults import translated
 from connector.http.inflate import CutError, GarbledError, TooLongError, inflated
 
@@ -95,12 +95,19 @@ class Channel:
         Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
         """
         fault: ConnectorError
+        traffic.asked(self._place)
         try:
             with self._client.stream(method, where, headers=headers, content=content) as response:
                 body = self._body(response, where, bound or self._max_bytes)
+                if response.is_error:
+                    traffic.failed(self._place)
                 return Answer(response.status_code, response.headers, body, where)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             fault = translated(error, where, self._timeout)
+        except IncompleteRead:
+            traffic.failed(self._place)
+            raise
+        traffic.failed(self._place)
         raise fault  # outside, for httpx's error holds the request, and with it the token
 
     def _body(self, response: httpx.Response, where: str, bound: int) -> bytes:

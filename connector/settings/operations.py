@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from connector.settings.fields import AnyPath, ExistingFile
+from connector.settings.fields import AnyPath, ExistingFile, HttpUrl
 from connector.settings.shape import Strict, misfit
 
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
@@ -57,4 +58,29 @@ class Audit(Strict):
     def _somewhere(self) -> Audit:
         if self.file is None and self.syslog is None:
             raise misfit("names no place; write {file: PATH} or {syslog: URL}")
+        return self
+
+
+def _collected(path: Path) -> Path:
+    if path.suffix != ".prom":
+        raise misfit("must end in .prom, for node-exporter collects no other file")
+    return path
+
+
+class Metrics(Strict):
+    """Where a single run leaves its metrics: a file of node-exporter's textfile collector, a Pushgateway, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["textfile"]}, {"required": ["pushgateway"]}]})
+
+    textfile: Annotated[
+        Annotated[AnyPath, AfterValidator(_collected)] | None,
+        Field(description="NAME.prom in the folder of node-exporter's textfile collector; one file a job."),
+    ] = None
+    pushgateway: Annotated[HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Metrics:
+        if self.textfile is None and self.pushgateway is None:
+            raise misfit("names no place; write {textfile: PATH} or {pushgateway: URL}")
         return self

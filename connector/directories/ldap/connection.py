@@ -19,7 +19,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
-from connector import trust
+from connector import traffic, trust
 from connector.directories.ldap import results
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls import TlsSocket
@@ -60,10 +60,15 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     context = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
     faults: list[UnreachableError] = []
     for endpoint in map(Endpoint.of, settings.urls):
+        traffic.asked("directory")
         try:
             return _connect(endpoint, settings, password, context)
         except UnreachableError as fault:
+            traffic.failed("directory")
             faults.append(fault)
+        except ConnectorError:
+            traffic.failed("directory")
+            raise
     if len(faults) == 1:
         raise faults[0]
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))

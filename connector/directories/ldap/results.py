@@ -27,6 +27,9 @@ INVALID_DN_SYNTAX: Final = 34
 OBJECT_CLASS_VIOLATION: Final = 65
 ASSERTION_FAILED: Final = 122
 
+ANSWERS: Final = frozenset({SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED})
+"""What a modify or a compare may well be answered with; everything else is an error of the server's or of ours."""
+
 NAMES: Final = {
     0: "success", 1: "operationsError", 2: "protocolError", 3: "timeLimitExceeded", 4: "sizeLimitExceeded",
     5: "compareFalse", 6: "compareTrue", 7: "authMethodNotSupported", 8: "strongerAuthRequired", 10: "referral",

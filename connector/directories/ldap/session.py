@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
+from connector import traffic
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Response, response
@@ -105,6 +106,7 @@ class Session:
 
     def submit(self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]) -> int:
         """Queue a request, whose answers will be put into the inbox; its message id."""
+        traffic.asked("directory")
         number = self._number()
         self._inboxes[number] = inbox
         self._stream.queue(requests.message(number, request, controls))
@@ -132,6 +134,9 @@ class Session:
             frames = self._framer.feed(self._stream.receive())
         except MalformedError as fault:
             raise self.broken(fault.what) from None
+        except UnreachableError:
+            traffic.failed("directory")
+            raise
         inboxes = self._inboxes
         for frame in frames:
             if frame.id not in inboxes:
@@ -160,7 +165,10 @@ class Session:
         """The result of an operation that is no search."""
         if frame.tag in _SEARCH_ANSWERS:
             raise self.broken("a search's answer to something that is no search")
-        return self.located(response, frame)
+        result = self.located(response, frame)
+        if result.code not in results.ANSWERS:
+            traffic.failed("directory")
+        return result
 
     def located(self, decode: Callable[[S], R], octets: S) -> R:
         """Decode; what cannot be decoded is an error of this server's."""
@@ -171,6 +179,7 @@ class Session:
 
     def broken(self, what: str) -> MalformedError:
         """After nonsense nothing that follows can be trusted."""
+        traffic.failed("directory")
         self._stream.close()
         return MalformedError(what, where=self.where)
 

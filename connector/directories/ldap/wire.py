@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final, TypeVar
 
+from connector import traffic
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import Scope, Search
@@ -125,6 +126,7 @@ class Wire(Session):
     def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:
         """The end of a search, or a reference in the midst of it. Raises IncompleteRead unless all is well."""
         if frame.tag == REFERENCE:
+            traffic.failed("directory")
             raise results.referral(self.located(reference, frame).uris, search.base, self.where)
         if frame.tag != DONE:
             raise self.broken(f"a search is answered by a message of kind {frame.tag:#04x}")
@@ -133,6 +135,7 @@ class Wire(Session):
             return end
         fault = results.failure(end, search.base, self.where)
         if fault is not None:
+            traffic.failed("directory")
             raise fault
         return end
 

@@ -1,0 +1,48 @@
+"""Counts requests where they are sent: to the source, to the directory. Like the log there is one for the process.
+
+A run begins with none; what is counted is for metrics alone, and nothing is ever decided by it.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Side = Literal["source", "directory"]
+
+
+class Traffic(Struct):
+    """How many requests went to one side, and how many of those failed or were answered with an error."""
+
+    requests: int = 0
+    errors: int = 0
+
+
+_counts: Final[dict[str, Traffic]] = {}
+_lock: Final = Lock()  # SCIM asks from several threads
+
+
+def begin() -> None:
+    """Forget what was counted for the run before."""
+    with _lock:
+        _counts.clear()
+
+
+def asked(side: str) -> None:
+    """A request is sent."""
+    with _lock:
+        _counts.setdefault(side, Traffic()).requests += 1
+
+
+def failed(side: str) -> None:
+    """It came to nothing, or the answer is an error."""
+    with _lock:
+        _counts.setdefault(side, Traffic()).errors += 1
+
+
+def counted() -> dict[str, Traffic]:
+    """What has been counted since the run began, by side."""
+    with _lock:
+        return {side: Traffic(each.requests, each.errors) for side, each in _counts.items()}
