@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connector.model import Description, Outcome, Result
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.errors import IncompleteRead
+from connector.model import Change, Description, Outcome, Result, User
 from connector.parts import Parts
-from connector.reconcile.standing import aftermath
+from connector.reconcile.standing import aftermath, testimony
 from connector.state.journal import Step
 
 
-def settle(parts: Parts, description: Description) -> list[Step]:
-    """Settle the writes of this directory that are open; those of which nothing tells are returned, and stay open.
+class Settled(Struct, frozen=True):
+    """Writes that were open: `untold` still are, for nothing tells; `unwritten` were found not to have happened."""
+
+    untold: Sequence[Step] = ()
+    unwritten: Sequence[Step] = ()
+
+
+def settle(parts: Parts, description: Description) -> Settled:
+    """Settle the writes of this directory that are open, as far as reading tells.
 
     Raises IncompleteRead and StateError: then all of them stay open.
     """
     steps = parts.state.open_steps(description.identity, parts.job, parts.sealer)
     if not steps:
-        return []
+        return Settled()
     parts.watch.stage("settle", writes=len(steps))
     users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
     found: list[tuple[Step, Outcome]] = []
@@ -29,7 +40,35 @@ def settle(parts: Parts, description: Description) -> list[Step]:
         else:
             found.append((step, outcome))
     _settle(parts, description, found)
-    return untold
+    return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED])
+
+
+def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:
+    """Look again, at the end of a run, for writes that had not happened at its begin.
+
+    A server, or whatever lies on the way to it, may still have had them when their sender died. `own`: by user what
+    this run has written itself, so that each is judged by how it was before.
+    """
+    try:
+        now = {user.id: user for user in parts.reader.read({step.change.user: None for step in unwritten})}
+    except IncompleteRead:
+        return  # they stay as they were found at the begin
+    found = []
+    for step in unwritten:
+        user = now.get(step.change.user.id)
+        if user is None:
+            continue
+        told = testimony(step.change, _before(user, own.get(user.id)), description, parts.fingerprint)
+        if told and all(told):
+            found.append((step, Outcome(user.ref, Result.WRITTEN, "interrupted; found to be written after all")))
+    if found:
+        _settle(parts, description, found)
+
+
+def _before(user: User, own: Change | None) -> User:
+    """The user as it was before this change of it."""
+    believed = {each.name: each.old for each in own.attributes if each.seen} if own else {}
+    return replace(user, values={**user.values, **believed})
 
 
 def settle_secrets(

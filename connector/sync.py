@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from connector.reconcile.people import strangers
 from connector.reconcile.review import fresh_refusals, hold_to, open_users
 from connector.reconcile.roster import Roster
 from connector.reconcile.undoing import folded, undoing
-from connector.resume import settle, settle_secrets
+from connector.resume import settle, settle_late, settle_secrets
 from connector.state.journal import Step
 from connector.stopping import Stop
 
@@ -60,7 +60,8 @@ class Drawn(Struct, frozen=True):
 class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
 
-    `again`: users of whom an interrupted run may have written the same already.
+    `again`: users of whom an interrupted run may have written the same already. `unwritten`: writes of such a run that
+    had not happened when this one began.
     """
 
     plan: Plan
@@ -68,8 +69,14 @@ class Work(Struct, frozen=True):
     left: Sequence[tuple[Change, Outcome]] = ()
     aside: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    unwritten: Sequence[Step] = ()
     kind: str = "apply"
     undoes: str | None = None
+
+    def written(self, outcomes: Iterable[Outcome]) -> dict[str, Change]:
+        """By user the changes that are confirmed."""
+        confirmed = {outcome.user.id for outcome in outcomes if outcome.result is Result.WRITTEN}
+        return {change.user.id: change for change in self.changes if change.user.id in confirmed}
 
     def told(self, outcome: Outcome) -> Outcome:
         """The outcome, with a word where it may be the second of its kind."""
@@ -107,16 +114,17 @@ def wet_run(
     parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
         _permit(parts, description.identity, reviewed)
-        untold = settle(parts, description)
-        drawn = draw(parts, () if reviewed else only, untold)
-        again = settle_secrets(parts, description, untold, drawn.confirmed)
+        settled = settle(parts, description)
+        drawn = draw(parts, () if reviewed else only, settled.untold)
+        again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
             return _shown(parts, drawn.plan, show)
         else:
             work = _held_to(parts, reviewed, drawn.plan, only)
-        run = _carry_out(parts, replace(work, again=again), show, accept, stop or Stop())
+        work = replace(work, again=again, unwritten=settled.unwritten)
+        run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered and drawn.stale is not None:
             parts.state.memory(description.identity, parts.job).note_stale(drawn.stale, _now())
         return run
@@ -132,11 +140,11 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
     description = parts.directory.describe()
     parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
-        settle(parts, description)
+        settled = settle(parts, description)
         plan = draw_back(parts)
         if not plan.refusals or accept == plan.digest:
             parts.state.hold(parts.job, f"its run {parts.run} was taken back")
-        work = Work(plan, plan.changes, kind="undo", undoes=parts.run)
+        work = Work(plan, plan.changes, unwritten=settled.unwritten, kind="undo", undoes=parts.run)
         return _carry_out(parts, work, show, accept, stop or Stop())
 
 
@@ -192,6 +200,8 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             outcomes = [work.told(outcome) for outcome in applied.outcomes]
             run = Run(work.plan, refused=False, outcomes=outcomes, aside=work.aside)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
+            if work.unwritten and not journal.broken:
+                settle_late(parts, description, work.unwritten, work.written(outcomes))
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))

@@ -40,11 +40,7 @@ def aftermath(change: Change, user: User | None, description: Description, finge
     """
     if user is None:
         return Outcome(change.user, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter")
-    told = [
-        answer
-        for each in change.attributes
-        if (answer := _told(each, user, description, fingerprint)) is not None
-    ]  # fmt: skip
+    told = testimony(change, user, description, fingerprint)
     if not told:
         return None
     if all(told):
@@ -52,6 +48,12 @@ def aftermath(change: Change, user: User | None, description: Description, finge
     if any(told):
         return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
     return Outcome(change.user, Result.SKIPPED, "interrupted; found not to be written")
+
+
+def testimony(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> list[bool]:
+    """Of each attribute that can be judged, whether it is as the change leaves it."""
+    answers = (_told(each, user, description, fingerprint) for each in change.attributes)
+    return [answer for answer in answers if answer is not None]
 
 
 def _told(each: AttributeChange, user: User, description: Description, fingerprint: Fingerprint) -> bool | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,13 @@ from pathlib import Path
 import pytest
 from crash_world import FIRST, SECOND, Launcher, World, logs, records
 from ldap_proxy import LdapProxy
-from slapd import Slapd
+from program import ended, started
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
+
+from connector.directories.ldap.connection import connect
+from connector.model import Secret
+from connector.settings.job import LdapDirectory as Settings
+from connector.settings.job import SecretRef
 
 pytestmark = pytest.mark.slapd
 
@@ -49,11 +57,20 @@ class Stage:
             assert twin.once("apply") == 0, twin.said
         self.undisturbed = twin.entries(), twin.owned()
 
+    def hold(self, world: World) -> None:
+        """Hold a world to the undisturbed one, and its journal to the server's log."""
+        assert (world.entries(), world.owned()) == self.undisturbed, world.said
+        world.audit(logs(world.server)[world.name])
+
     def _world(self, url: str, window: int) -> World:
         world = World(self._folder, next(self._names), self.server, self._launcher, url)
         job = (world.folder / "job.yaml").read_text()
         (world.folder / "job.yaml").write_text(job.replace("  base:", f"  window: {window}\n  base:"))
         return world
+
+    def world_apart(self) -> World:
+        """A world without a proxy."""
+        return self._world(self.server.url, window=64)
 
     @contextmanager
     def world(self, before: Script, after: Script, window: int) -> Iterator[World]:
@@ -66,8 +83,7 @@ class Stage:
         with LdapProxy(self.server.port, meddle, acted=lambda name: after.pass_()) as proxy:
             world = self._world(proxy.url, window)
             yield world
-        assert (world.entries(), world.owned()) == self.undisturbed, world.said
-        world.audit(logs(world.server)[world.name])
+        self.hold(world)
 
 
 @contextmanager
@@ -123,3 +139,84 @@ def test_a_server_that_is_killed_ends_the_run_in_part_and_the_next_one_goes_on(
                 own.server.restart()
                 codes.append(world.once("apply"))
         assert sorted(codes) == [0, 0, 4], world.said
+
+
+# ---------------------------------------------------------------- writes that arrive after their sender's death
+
+PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
+
+
+def deliver(server: Slapd, message: bytes) -> None:
+    """Let a modify reach the server that was under way when its sender died."""
+    settings = Settings(
+        type="ldap", urls=[server.url], allow_plaintext=True, bind_dn=SYNC, password=SecretRef(env="LDAP_PASSWORD"),
+        base=PEOPLE,
+    )  # fmt: skip
+    wire = connect(settings, Secret(SYNC_PASSWORD))
+    wire._stream.queue(message)
+    wire._stream.receive()
+    wire.close()
+
+
+def killed_at_the_first_modify(stage: Stage, world: World) -> bytes:
+    """Kill an apply when it has sent its first modify, which the server has not got yet; that modify."""
+    sent: list[bytes] = []
+    running: list[int] = []
+
+    def meddle(name: str, message: bytes) -> bytes:
+        sent.append(message)
+        os.kill(running[0], signal.SIGKILL)
+        raise ConnectionResetError
+
+    with LdapProxy(stage.server.port, meddle) as proxy:
+        job = (world.folder / "job.yaml").read_text()
+        (world.folder / "job.yaml").write_text(job.replace(stage.server.url, proxy.url))
+        with started("apply", "job.yaml", folder=world.folder, env=PASSWORD) as process:
+            running.append(process.pid)
+            assert ended(process).code == -signal.SIGKILL
+        (world.folder / "job.yaml").write_text(job)
+    return sent[0]
+
+
+@pytest.mark.parametrize("tenant", ["the same", "another"])
+def test_a_write_that_arrives_while_the_next_run_reads_is_known_to_be_ours(stage: Stage, tenant: str) -> None:
+    world = stage.world_apart()
+    (world.folder / "agents.json").write_text(FIRST)
+    late = killed_at_the_first_modify(stage, world)
+    (world.folder / "agents.json").unlink()
+    os.mkfifo(world.folder / "agents.json")
+    with started("apply", "job.yaml", folder=world.folder, env=PASSWORD) as process:
+        with (world.folder / "agents.json").open("w") as source:  # the run has settled what was open, and reads on
+            deliver(stage.server, late)
+            source.write(FIRST if tenant == "the same" else SECOND)
+        assert ended(process).code == 0
+    (world.folder / "agents.json").unlink()
+    (world.folder / "agents.json").write_text(SECOND)
+    assert world.once("apply") == 0, world.said
+    world.audit(logs(stage.server)[world.name])
+    if tenant == "the same":  # with another, the first apply was never finished
+        stage.hold(world)
+
+
+def test_a_write_that_arrives_before_the_next_runs_own_is_a_conflict_and_known_to_be_ours(stage: Stage) -> None:
+    world = stage.world_apart()
+    (world.folder / "agents.json").write_text(FIRST)
+    late = killed_at_the_first_modify(stage, world)
+    sent: list[str] = []
+
+    def meddle(name: str, message: bytes) -> bytes:
+        if not sent:
+            deliver(stage.server, late)
+        sent.append(name)
+        return message
+
+    with LdapProxy(stage.server.port, meddle) as proxy:
+        job = (world.folder / "job.yaml").read_text()
+        (world.folder / "job.yaml").write_text(job.replace(stage.server.url, proxy.url))
+        assert world.once("apply") == 4, world.said
+        assert "conflict: 1" in world.said
+    (world.folder / "job.yaml").write_text(job)
+    for document in (FIRST, SECOND):
+        (world.folder / "agents.json").write_text(document)
+        assert world.once("apply") == 0, world.said
+    stage.hold(world)
