@@ -229,6 +229,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
     for user in directory.users(claims.wanted(), len(roster), claims.found):
         claims.add(user)
+    roster.close()
     verdicts, nearby = directory.near_misses(claims.settle(tenant), roster, description)
 
     draft = Draft(tenant, parts.mapping, description, differ, datetime.now(UTC))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector import traffic
 from connector.directories.port import Directory, Reader
@@ -53,6 +55,25 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
     with _opened(path, opening, watching) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
         yield Dry(reader=reader, source=_source(job, mapping), **_people(job), **common)
+
+
+@contextmanager
+def beyond(path: Path) -> Iterator[Reader | None]:
+    """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
+    job = jobs.load(path)
+    settings = job.job.directory
+    everybody = {"filter": "(objectClass=*)", "base": _domain(settings.base) if settings.type == "ldap" else ""}
+    wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
+    mapping = mappings.load(job.job.mapping, path)
+    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
+    with closing(_located(replace(job, job=wider), _reader, view)) as reader:
+        yield reader
+
+
+def _domain(base: str) -> str:
+    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
+    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
+    return found[1] if found else base
 
 
 @contextmanager

@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Read a job's files, its source and its directory, and say what is wrong; write nothing.",
     "plan": "Show what apply would do (a dry run).",
     "apply": "Plan, and write what was planned, or no more than a reviewed plan says, to the directory.",
+    "explain": "Show why one agent is planned for as it is.",
     "runs": "List the runs of a job, newest first.",
     "undo": "Show what would take a run back, or take it back.",
     "release": "Let a job apply again that is on hold after an undo.",

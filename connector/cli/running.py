@@ -83,25 +83,26 @@ class Shower:
         else:
             lines = text.ending(plan, outcomes)
         try:
-            self._say(lines)
+            say(lines)
         finally:
             for path, render in self._reports:
                 write_out(path, render(plan, outcomes))
             if self._save is not None and outcomes is None:
                 save(self._save, plan)
         if outcomes is None and self._accept not in (None, plan.digest):
-            self._say([f"What was acknowledged is {self._accept}, which is not this plan.\n"])
+            say([f"What was acknowledged is {self._accept}, which is not this plan.\n"])
 
-    @staticmethod
-    def _say(lines: Iterable[str]) -> None:
-        try:
-            for line in lines:
-                sys.stdout.write(line)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as fault:
-            raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
+
+def say(lines: Iterable[str]) -> None:
+    """Print to standard output. Raises OutputError."""
+    try:
+        for line in lines:
+            sys.stdout.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
 
 
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:

@@ -79,6 +79,10 @@ class Claims:
         """How many agents have a user so far."""
         return len(self._claims) - self._claims.count(None)
 
+    def of(self, agent: int) -> Collection[Claim]:
+        """What an agent has claimed so far: nothing, one user, or several by one rule."""
+        return _each(self._claims[agent])
+
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
         if not self._unshown.isdisjoint(user.values):
@@ -97,14 +101,14 @@ class Claims:
         """The attributes of the mapping of which some user has shown a value, so that they are known to be readable."""
         return set(self._differ.attributes) - self._unshown
 
-    def settle(self, tenant: Tenant) -> Verdicts:
-        """Hold agents and users to one another, one to one; no user is added after that."""
-        self._roster.close()
+    def settle(self, tenant: Tenant, of: Iterable[int] | None = None) -> Verdicts:
+        """Hold agents and users to one another, one to one. `of`: the agents to judge, by number; else all of them."""
         doubles = self._roster.doubles
         claimed, rivals = self._claimed()
         verdicts = Verdicts([], {}, {}, {}, 0, claimed)
         unassigned, unsure = 0, False
-        for number, (agent, claim) in enumerate(zip(tenant.agents, self._claims, strict=True)):
+        for number in range(len(self._claims)) if of is None else of:
+            agent, claim = tenant.agents[number], self._claims[number]
             if number in doubles:
                 verdicts.contested[number] = _contested(agent, _each(claim), doubles[number])
             elif agent.account_code is None:

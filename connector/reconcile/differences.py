@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -55,6 +56,9 @@ class _Wanted(Struct, frozen=True):
     types: AbstractMapping[str, AttributeInfo]
 
 
+_Column = tuple[str, Render, _Wanted]
+
+
 class Differ:
     """The mapping's attribute rules against one user and its agent.
 
@@ -103,10 +107,24 @@ class Differ:
 
     def difference(self, agent: Agent, user: User) -> Difference:
         """Compare; an entry that already says everything costs no object."""
+        return self._compared(self._columns, agent, user)
+
+    def one_by_one(self, agent: Agent, user: User) -> Iterator[tuple[AttributeRule, Held | None, Difference]]:
+        """The same attribute by attribute: its rule, what is wanted as the attribute can hold it, the difference."""
+        for column in self._columns:
+            _, render, wanted = column
+            value = render(agent)
+            fitted = None
+            if value is not None:
+                with suppress(UnfitError):
+                    fitted = _fitted(wanted.rule, wanted.info, value)
+            yield wanted.rule, fitted, self._compared([column], agent, user)
+
+    def _compared(self, columns: list[_Column], agent: Agent, user: User) -> Difference:
         changes: list[AttributeChange] = []
         faults: list[Problem] = []
         values = user.values
-        for name, render, wanted in self._columns:
+        for name, render, wanted in columns:
             value = render(agent)
             held = values.get(name, ())
             if held == (value,):

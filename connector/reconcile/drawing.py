@@ -7,7 +7,7 @@ hidden from us, and who holds single-holder values. Its answers settle it, and t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -127,7 +127,7 @@ class Draft:
     def forgotten(
         self,
         memory: Memory,
-        claimed: Collection[str],
+        claimed: Container[str],
         never: Never,
         adopted: Iterable[User] = (),
         only: Collection[str] = (),

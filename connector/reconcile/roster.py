@@ -91,6 +91,15 @@ class Roster:
             if isinstance(value, str):
                 yield rule.attribute, value
 
+    def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
+        """What this agent is looked for by: its pin, or what each rule looks for (None: it has no value), by number."""
+        if number in self.pinned:
+            yield PIN, self.pinned[number]
+        elif self.agents[number].account_code is not None:
+            for rule in self._rules:
+                value = rule.render(self.agents[number])
+                yield rule.rule, (rule.attribute, value) if isinstance(value, str) else None
+
     def looked_for_whole(self, number: int) -> bool:
         """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
         return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._rules)

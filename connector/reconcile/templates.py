@@ -9,7 +9,6 @@ that comes out empty, has no value.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
@@ -17,91 +16,17 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import Agent, Held, Secret, Tenant
+from connector.reconcile.transforms import TRANSFORMS, Step, TemplateError
 
 AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
 TENANT_FIELDS: Final = ("sipServiceIp", "sipServicePort")
 SECRET_FIELDS: Final = frozenset({"sipPwd"})
 
-Step = Callable[[str], str]
 Render = Callable[[Agent], Held | None]
 
 
-class TemplateError(ValueError):
-    """A template that cannot be: the message says what and where in it."""
-
-
-class Transform(Struct, frozen=True):
-    """One line of the table: how many arguments, what it does in a sentence, and the maker of its step."""
-
-    arguments: int
-    does: str
-    make: Callable[..., Step]
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
-        raise TemplateError(f"{text!r} is not a number from 1 to 64")
-    return int(text)
-
-
-def _some(text: str) -> str:
-    if not text:
-        raise TemplateError("an empty argument")
-    return text
-
-
-def _before(separator: str) -> Step:
-    _some(separator)
-    return lambda value: value.partition(separator)[0]
-
-
-def _after(separator: str) -> Step:
-    _some(separator)
-    return lambda value: value.partition(separator)[2]
-
-
-def _replace(old: str, new: str) -> Step:
-    _some(old)
-    return lambda value: value.replace(old, new)
-
-
-def _pad(width: str) -> Step:
-    size = _count(width)
-    return lambda value: value.rjust(size, "0")
-
-
-def _first(size: str) -> Step:
-    count = _count(size)
-    return lambda value: value[:count]
-
-
-def _last(size: str) -> Step:
-    count = _count(size)
-    return lambda value: value[-count:]
-
-
-def _digits(value: str) -> str:
-    return "".join(letter for letter in value if letter in "0123456789")
-
-
-TRANSFORMS: Final[dict[str, Transform]] = {
-    "lower": Transform(0, "to lower case", lambda: str.lower),
-    "upper": Transform(0, "to upper case", lambda: str.upper),
-    "strip": Transform(0, "without white space at either end", lambda: str.strip),
-    "digits": Transform(0, "only its digits 0-9", lambda: _digits),
-    "nfc": Transform(0, "in Unicode's composed form", lambda: lambda value: unicodedata.normalize("NFC", value)),
-    "pad": Transform(1, "with zeros before it up to that many characters", _pad),
-    "first": Transform(1, "its first so many characters", _first),
-    "last": Transform(1, "its last so many characters", _last),
-    "replace": Transform(2, "with every first argument replaced by the second", _replace),
-    "before": Transform(1, "what stands before the separator; all of it where there is none", _before),
-    "after": Transform(1, "what stands after the separator; nothing where there is none", _after),
-    "default": Transform(1, "the argument where the field is absent", lambda text: lambda value: value or text),
-}
-
-
 class Piece(Struct, frozen=True):
-    """A field with its transforms; `default` stands in for an absent field before the transforms that follow it."""
+    """A field with its transforms, each as it is written; `default` stands in for an absent field."""
 
     field: str
     steps: tuple[tuple[str, Step], ...]
@@ -110,7 +35,7 @@ class Piece(Struct, frozen=True):
         """The field's value through every step; None: absent."""
         for name, step in self.steps:
             if value is None:
-                if name != "default":
+                if not name.startswith("default:"):
                     continue
                 value = ""
             value = step(value)
@@ -224,6 +149,11 @@ _GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {
 }
 
 
+def field_of(field: str, tenant: Tenant, agent: Agent) -> str | None:
+    """What a field holds; of a secret field too, so that it is wrapped where it is not used up at once."""
+    return _GETTERS[field](agent) if field in _GETTERS else _tenant_field(tenant, field)
+
+
 def _tenant_field(tenant: Tenant, field: str) -> str | None:
     return tenant.sip_service_ip if field == "sipServiceIp" else tenant.sip_service_port
 
@@ -290,7 +220,9 @@ def _piece(words: list[list[str]]) -> Piece:
     known = AGENT_FIELDS + TENANT_FIELDS
     if rest or field not in known:
         raise TemplateError(f"no field {':'.join([field, *rest])!r}; there are {', '.join(known)}")
-    return Piece(field, tuple((name.strip(), _step(name.strip(), arguments)) for name, *arguments in transforms))
+    return Piece(
+        field, tuple((":".join((name.strip(), *rest)), _step(name.strip(), rest)) for name, *rest in transforms)
+    )
 
 
 def _step(name: str, arguments: list[str]) -> Step:

@@ -25,13 +25,13 @@ Object = dict[str, Any]
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """The document, a line at a time."""
     head = {"schema": SCHEMA, "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
-    yield "{" + ",\n ".join(f"{_json(key)}: {_json(value)}" for key, value in head.items())
+    yield "{" + ",\n ".join(f"{as_json(key)}: {as_json(value)}" for key, value in head.items())
     if plan.about:
-        yield f',\n "about": {_json({readable(place): readable(what) for place, what in plan.about})}'
+        yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
-    yield f',\n "summary": {_json(counts)}'
-    yield from _list("changes", map(as_object, plan.changes))
-    yield from _list("problems", map(_problem, plan.problems))
+    yield f',\n "summary": {as_json(counts)}'
+    yield from _list("changes", map(change_object, plan.changes))
+    yield from _list("problems", map(problem_object, plan.problems))
     yield from _list("refusals", map(_refusal, plan.refusals))
     if plan.cautions:
         yield from _list("cautions", map(readable, plan.cautions))
@@ -44,12 +44,13 @@ def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
     yield f',\n "{name}": ['
     separator = "\n  "
     for item in items:
-        yield separator + _json(item)
+        yield separator + as_json(item)
         separator = ",\n  "
     yield "]"
 
 
-def _json(value: Object | str) -> str:
+def as_json(value: Object | str) -> str:
+    """One line of JSON that a terminal can show."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # 0: one line, with spaces in it
     if text.isascii() and text.isprintable():
         return text
@@ -57,18 +58,19 @@ def _json(value: Object | str) -> str:
     return "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text)
 
 
-def _agent(agent: AgentRef | None) -> Object | None:
+def agent_object(agent: AgentRef | None) -> Object | None:
+    """An agent, as the document has it."""
     if agent is None:
         return None
     account = None if agent.account_code is None else readable(agent.account_code)
     return {"workNo": agent.work_no, "accountCode": account}
 
 
-def as_object(change: Change) -> Object:
-    """One change as the document has it."""
+def change_object(change: Change) -> Object:
+    """One user's change, as the document has it."""
     return {
         "user": {"id": readable(change.user.id), "name": readable(change.user.name)},
-        "agent": _agent(change.agent),
+        "agent": agent_object(change.agent),
         "rule": change.rule,
         "digest": change.digest,
         "attributes": [_attribute(each) for each in change.attributes],
@@ -78,7 +80,7 @@ def as_object(change: Change) -> Object:
 def _attribute(each: AttributeChange) -> Object:
     name = readable(each.name)
     if not is_secret(each):
-        return {"name": name, "old": _values(each.old), "new": _values(each.new)}
+        return {"name": name, "old": value_list(each.old), "new": value_list(each.new)}
     fingerprint = secret_fingerprint(each)
     said: Object = {"name": name, "secret": "set" if fingerprint else "clear"}
     if fingerprint not in ("", UNKEYED):
@@ -86,16 +88,17 @@ def _attribute(each: AttributeChange) -> Object:
     return said
 
 
-def _values(values: tuple[Held, ...]) -> list[str | Object]:
+def value_list(values: tuple[Held, ...]) -> list[str | Object]:
     """Octets are always told from text, so that a digest can be computed from the document alone."""
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
     return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
 
 
-def _problem(problem: Problem) -> Object:
+def problem_object(problem: Problem) -> Object:
+    """A problem, as the document has it."""
     said: Object = {
         "kind": readable(problem.kind),
-        "agent": _agent(problem.agent),
+        "agent": agent_object(problem.agent),
         "users": [readable(user) for user in problem.users],
         "rule": problem.rule,
         "why": readable(problem.why),

@@ -160,12 +160,13 @@ def _problems(plan: Plan, most: int | None) -> Iterator[str]:
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {kinds.explain(kind)}\n"
         for problem in problems[:most]:
-            yield from _problem(problem)
+            yield from problem_lines(problem)
         yield from _more(len(problems), most)
         yield "\n"
 
 
-def _problem(problem: Problem) -> Iterator[str]:
+def problem_lines(problem: Problem) -> Iterator[str]:
+    """A problem with the users that it names, and those that are near."""
     about = subject(problem)
     yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
     for user in problem.users:

@@ -21,7 +21,8 @@ from pydantic import (
 import connector
 from connector.errors import FileError
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale, WhenAbsent
-from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template, TemplateError
+from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
+from connector.reconcile.transforms import TemplateError
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong

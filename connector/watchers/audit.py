@@ -21,7 +21,7 @@ import structlog
 from connector.errors import OutputError
 from connector.model import Change, Fingerprint, Held, Outcome, Plan, Result
 from connector.reconcile.digests import is_secret, readable
-from connector.reports.document import as_object
+from connector.reports.document import change_object
 from connector.settings.operations import Audit
 from connector.watch import Watcher
 from connector.watchers.syslog import NOTICE, WARNING, Syslog
@@ -64,7 +64,7 @@ class AuditWatch(Watcher):
             self._note("begin", plan=self._plan.digest, **counts)
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        said: Record = as_object(change)
+        said: Record = change_object(change)
         for each, told in zip(change.attributes, said["attributes"], strict=True):
             if is_secret(each):
                 told["was"] = self._was(change, each.name, each.old if each.seen else None)

@@ -23,7 +23,7 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.planfile import load, save, write_out
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.reports.document import _json, render
+from connector.reports.document import as_json, render
 from connector.reports.document_reader import parse
 from connector.reports.values import is_visible
 
@@ -63,7 +63,7 @@ anything = st.recursive(
 @given(st.dictionaries(text, anything, max_size=4))
 def test_a_line_of_the_document_is_spelt_as_python_spells_json(item: dict[str, Any]) -> None:
     spelt = json.dumps(item, ensure_ascii=False)
-    assert _json(item) == "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in spelt)
+    assert as_json(item) == "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in spelt)
 
 
 def test_the_document_has_the_shape_that_is_promised() -> None:

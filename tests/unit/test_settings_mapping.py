@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connector.errors import FileError
 from connector.model import Agent, Secret, Tenant
 from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.templates import TRANSFORMS
+from connector.reconcile.transforms import TRANSFORMS
 from connector.settings import mapping as mappings
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
 

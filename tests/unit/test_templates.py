@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.templates import TRANSFORMS, Template, TemplateError
+from connector.reconcile.templates import Template
+from connector.reconcile.transforms import TRANSFORMS, TemplateError
 
 TENANT = Tenant([], sip_service_ip="192.0.2.1", sip_service_port="5060")
 AGENT = Agent(1001, "Ann_Sample", "7001", Secret("canary"))

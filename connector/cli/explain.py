@@ -1,0 +1,32 @@
+"""`explain`: why one agent is planned for as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from connector.cli.advice import Exit
+from connector.cli.running import job_argument, say
+from connector.cli.watchers import watchers
+
+
+@click.command
+@job_argument
+@click.argument("agent")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1).")
+@click.pass_obj
+def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> int:
+    """Show how JOB comes to what it plans for AGENT (accountCode or workNo): rules, templates, values, the change.
+
+    Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
+    """
+    from connector.explaining import explain
+    from connector.reports import explanation
+    from connector.wiring import beyond, dry
+
+    with dry(job, lambda name: watchers(name, log_level)) as parts, beyond(job) as outside:
+        explained = explain(parts, agent, outside)
+        say([explanation.as_document(parts.job, explained)] if as_json else explanation.render(explained))
+        parts.watch.finished(None, Exit.DONE)
+    return Exit.DONE

@@ -1,0 +1,128 @@
+"""How the plan came to what it says of one agent: each template step by step, each rule, each attribute.
+
+Nothing is decided here: a trace asks the functions that a plan is drawn by, one thing at a time, and writes down what
+they answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User
+from connector.reconcile import equality
+from connector.reconcile.differences import Differ, Difference
+from connector.reconcile.explanation import AttributeTrace, Lines, Part, Rendered, RuleTrace
+from connector.reconcile.mapping import AttributeRule
+from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.roster import PIN, Roster
+from connector.reconcile.templates import SECRET_FIELDS, Piece, Template, field_of
+
+Returned = Mapping[int, Sequence[User]]
+"""By rule the users that the directory returned for what it looked for."""
+
+
+class Tracer(Struct, frozen=True):
+    """What a plan is drawn from."""
+
+    tenant: Tenant
+    mapping: Rules
+    description: Description
+    roster: Roster
+    differ: Differ
+
+    def rules(self, number: int, returned: Returned) -> Iterator[RuleTrace]:
+        """What this agent was looked for by: its pin, or each rule until one has found somebody."""
+        decided = None
+        for rule, key in self.roster.searches(number):
+            attribute, made = self._looked_for(rule, key, self.roster.agents[number])
+            trace = RuleTrace(
+                rule, attribute, made, f"looked for nobody: nothing is left of {' and '.join(made.absent)}"
+            )
+            if decided is not None:
+                trace = replace(trace, outcome=f"not tried: {_by(decided)} has decided")
+            elif key is not None:
+                users = {user.name: (number, rule) in self.roster.finds(user) for user in returned[rule]}
+                found = tuple(sorted(name for name, claims in users.items() if claims))
+                unequal = tuple(sorted(name for name, claims in users.items() if not claims))
+                decided = rule if found else None
+                outcome = "found nobody" if not found else "found" if len(found) == 1 else f"found {len(found)} users"
+                trace = replace(trace, outcome=outcome, found=found, unequal=unequal)
+            yield trace
+
+    def _looked_for(self, rule: int, key: Key | None, agent: Agent) -> tuple[str, Rendered]:
+        if rule == PIN:
+            attribute, value = key or ("", "")
+            return attribute, Rendered("", (), value, self.description.names, None)
+        match = self.mapping.match[rule - 1]
+        return match.directory, self._rendered(match.agent, agent, match.directory)
+
+    def attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
+        """Each attribute of the mapping, in its order, with what the plan says of it."""
+        compared = {rule.name: (fitted, difference) for rule, fitted, difference in self.differ.one_by_one(agent, user)}
+        for rule in self.mapping.attributes:
+            made = self._rendered(rule.value, agent, rule.name)
+            trace = AttributeTrace(rule.name, made, user.values.get(rule.name, ()), rule.owns, "kept")
+            if rule.name not in compared:
+                missing = " and ".join(sorted(rule.value.missing(self.tenant)))
+                yield replace(trace, why=f"the tenant has no {missing}")
+                continue
+            fitted, difference = compared[rule.name]
+            if fitted is not None:
+                trace = replace(trace, rendered=replace(made, value=fitted, key=normalised(made.compared, fitted)))
+            change = next((each for each in lines.changes if each.name == rule.name), None)
+            if change is not None:
+                outcome, why = "set" if change.new else "cleared", ""
+            else:
+                outcome, why = _unchanged(rule, trace, difference, lines.why(rule.name))
+            yield replace(trace, outcome=outcome, why=why, change=change)
+
+    def _rendered(self, template: Template, agent: Agent, attribute: str) -> Rendered:
+        """The template for this agent, step by step."""
+        rule = self.description.equality(attribute)
+        value = template.bind(self.tenant)(agent)
+        parts = tuple(_part(piece, self.tenant, agent) for piece in template.pieces if isinstance(piece, Piece))
+        return Rendered(template.text, parts, value, rule, None if value is None else normalised(rule, value))
+
+
+def _unchanged(rule: AttributeRule, trace: AttributeTrace, difference: Difference, why: str) -> tuple[str, str]:
+    """Why an attribute is in no change of the plan."""
+    if difference.faults:
+        return "refused", difference.faults[0].why
+    if difference.changes:
+        return ("refused", why) if why else ("same", "it was not shown, and is the same as far as can be told")
+    if trace.rendered.value is not None:
+        written = trace.rendered.value in trace.held
+        return "same", "" if written else "the attribute's rule takes what is there for the same"
+    if rule.when_absent == "keep":
+        return "kept", f"nothing is left of {' and '.join(trace.rendered.absent)}, and when_absent is keep"
+    return "same", f"nothing is left of {' and '.join(trace.rendered.absent)}, and there is nothing of ours to clear"
+
+
+def _part(piece: Piece, tenant: Tenant, agent: Agent) -> Part:
+    """A field and its transforms: what the piece itself makes of it with one step, with two, and so on."""
+    start = field_of(piece.field, tenant, agent)
+    secret = piece.field in SECRET_FIELDS
+
+    def hidden(value: str | None) -> Held | None:
+        return Secret(value) if secret and value is not None else value
+
+    steps = [
+        (name, hidden(Piece(piece.field, piece.steps[:count]).apply(start)))
+        for count, (name, _) in enumerate(piece.steps, start=1)
+    ]
+    return Part(piece.field, hidden(start), tuple(steps))
+
+
+def normalised(rule: Equality, value: Held) -> str | None:
+    """The form in which equal values are the same, where it can be written down; never that of a secret."""
+    if isinstance(value, Secret):
+        return None
+    key = equality.key(rule, value)
+    return str(key) if isinstance(key, str | int) else None
+
+
+def _by(rule: int) -> str:
+    return f"rule {rule}" if rule != PIN else "the pin"

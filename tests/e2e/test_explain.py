@@ -1,0 +1,257 @@
+"""`explain`, through the program: on OpenLDAP and on an LDIF file, held to what `plan` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Ended, program
+from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
+
+MAPPING = """\
+match:
+  - {agent: "{accountCode|lower}", directory: uid}
+  - {agent: "{accountCode|before:'@'|lower}@example.org", directory: mail}
+  - {agent: "{sipAccount}", directory: telephoneNumber}
+attributes:
+  cecAccountCode: "{accountCode}"
+  employeeNumber: {value: "{workNo|pad:6}", unique: true}
+  preferredLanguage: "{sipAccount|default:none}"
+  telephoneNumber: {value: "{sipAccount}", owns: "7*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentityPassword: {value: "{sipPwd|first:9}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+"""
+JOB = """\
+source: {{type: file, path: agents.json}}
+directory: {{{directory}, base: "{people}", filter: (&(objectClass=inetOrgPerson)(!(title=left)))}}
+mapping: mapping.yaml
+limits: {{update: 100%}}
+pins: pins.csv
+never: never.csv
+"""
+AGENTS: list[dict[str, Any]] = [
+    {"workNo": 1001, "accountCode": "Ann", "sipAccount": "7001", "sipPwd": "canary-ann"},
+    {"workNo": 1002, "accountCode": "bob@two.example", "sipAccount": "7002"},
+    {"workNo": 1003, "accountCode": "cid"},
+    {"workNo": 1004, "accountCode": "dan"},
+    {"workNo": 1005, "accountCode": "dan2", "sipAccount": "7005"},
+    {"workNo": 1006, "accountCode": "eve"},
+    {"workNo": 1007, "accountCode": "far"},
+    {"workNo": 1008, "accountCode": "left"},
+    {"workNo": 1009},
+    {"workNo": 1010, "accountCode": "pinned"},
+    {"workNo": 1011, "accountCode": "spared"},
+    {"workNo": 1012, "accountCode": "mover"},
+    {"workNo": 1013, "accountCode": "giver", "sipAccount": "7013"},
+    {"workNo": "x", "accountCode": "broken"},
+]
+MINE = ["cecAgent", "SIPIdentity"]
+USERS = [
+    person("ann", "cecAccountCode: Ann", "employeeNumber: 7", "telephoneNumber: 123", classes=MINE),
+    person("bobby", "mail: Bob@Example.org"),
+    person("dan", "telephoneNumber: 7005"),
+    person("eve1", "mail: eve@example.org"),
+    person("eve2", "mail: eve@example.org"),
+    person("left", "title: left"),
+    person("cyd"),
+    person("somebody"),
+    person("spared"),
+    person("mover"),
+    person("giver", "employeeNumber: 001012", classes=["cecAgent"]),
+]
+FAR = f"dn: uid=far,ou=services,{SUFFIX}\nobjectClass: inetOrgPerson\nuid: far\ncn: Far\nsn: Far\n"
+
+
+class Job:
+    """A job in a folder of its own; what it prints never holds a secret."""
+
+    def __init__(self, folder: Path, directory: str) -> None:
+        self.folder = folder
+        folder.mkdir()
+        tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": AGENTS}
+        for name, text in {
+            "mapping.yaml": MAPPING,
+            "job.yaml": JOB.format(directory=directory, people=PEOPLE),
+            "agents.json": json.dumps(tenant),
+            "pins.csv": f'accountCode,workNo,user\npinned,,"uid=somebody,{PEOPLE}"\n',
+            "never.csv": "accountCode,workNo,user\nspared,,\n",
+        }.items():
+            (folder / name).write_text(text)
+
+    def run(self, *arguments: str, code: int = 0) -> Ended:
+        ended = program(*arguments, folder=self.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD})
+        assert "canary" not in ended.said
+        assert ended.code == code, ended.said
+        return ended
+
+    def explain(self, agent: str) -> dict[str, Any]:
+        said = json.loads(self.run("explain", "job.yaml", agent, "--json").out)
+        assert said["schema"] == "cec-connector/explain/1"
+        (explained,) = said["agents"]
+        assert isinstance(explained, dict)
+        return explained
+
+    def text(self, agent: str) -> str:
+        return self.run("explain", "job.yaml", agent).out
+
+    def plan(self) -> dict[str, Any]:
+        self.run("plan", "job.yaml", "--report", "report.json")
+        document: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
+        return document
+
+
+@pytest.fixture(scope="module", params=[pytest.param("ldap", marks=pytest.mark.slapd), "ldif"])
+def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    folder = tmp_path_factory.mktemp("explain")
+    if request.param == "ldif":
+        (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join([*USERS, FAR]))
+        yield Job(folder / "job", "type: ldif, path: ../people.ldif")
+        return
+    with Slapd.start(folder / "slapd", ["\n".join([*USERS, FAR])]) as server:
+        login = f'bind_dn: "{SYNC}", password: {{env: LDAP_PASSWORD}}'
+        yield Job(folder / "job", f'type: ldap, urls: ["{server.ldaps_url}"], ca_file: "{server.ca}", {login}')
+
+
+def rules(explained: dict[str, Any]) -> list[tuple[int, Any, str]]:
+    return [(rule["rule"], rule["value"], rule["outcome"]) for rule in explained["rules"]]
+
+
+def attribute(explained: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [each for each in explained["attributes"] if each["name"] == name]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_agent_is_explained_as_it_is_planned(job: Job) -> None:
+    plan = job.plan()
+    counted: dict[str, int] = {}
+    for agent in AGENTS:
+        explained = job.explain(str(agent.get("accountCode") or agent["workNo"]))
+        counted[explained["verdict"]] = counted.get(explained["verdict"], 0) + 1
+        changes = [change for change in plan["changes"] if change["agent"] == explained["agent"]]
+        assert [explained["change"]] == (changes or [None])
+        lines = [problem for problem in plan["problems"] if problem["agent"] == explained["agent"]]
+        if explained["verdict"] != "invalid":
+            assert [each for each in explained["problems"] if each["agent"]] == lines
+    assert counted == {name: plan["summary"][name] for name in counted}
+    assert sum(counted.values()) == plan["summary"]["agents"]
+
+
+def test_a_match_and_a_change_are_told_step_by_step(job: Job) -> None:
+    explained = job.explain("Ann")
+    assert explained["user"]["name"] == f"uid=ann,{PEOPLE}"
+    assert rules(explained) == [
+        (1, "ann", "found"),
+        (2, "ann@example.org", "not tried: rule 1 has decided"),
+        (3, "7001", "not tried: rule 1 has decided"),
+    ]
+    assert explained["rules"][0]["fields"] == [
+        {"field": "accountCode", "value": "Ann", "steps": [{"transform": "lower", "value": "ann"}]}
+    ]
+    assert explained["rules"][1]["fields"][0]["steps"] == [
+        {"transform": "before:@", "value": "Ann"}, {"transform": "lower", "value": "ann"},
+    ]  # fmt: skip
+    number = attribute(explained, "employeeNumber")
+    assert (number["value"], number["held"], number["outcome"]) == ("001001", ["7"], "set")
+    assert attribute(explained, "cecAccountCode")["outcome"] == "same"
+    phone = attribute(explained, "telephoneNumber")
+    assert (phone["owns"], phone["held"], phone["outcome"]) == ("7*", ["123"], "set")
+    text = job.text("1001")
+    assert "accountCode is Ann, before:@ → Ann, lower → ann" in text
+    assert "set: 7 → 001001" in text
+
+
+def test_a_secret_is_never_shown_neither_whole_nor_in_steps(job: Job) -> None:
+    secret = attribute(job.explain("Ann"), "SIPIdentityPassword")
+    assert secret["value"] == secret["fields"][0]["value"] == {"secret": True}
+    assert secret["fields"][0]["steps"] == [{"transform": "first:9", "value": {"secret": True}}]
+    assert secret["key"] is None
+    assert secret["outcome"] == "set"
+    assert "sipPwd is (secret), first:9 → (secret)" in job.text("Ann")
+
+
+def test_what_an_agent_lacks_is_kept_and_the_default_stands_in(job: Job) -> None:
+    explained = job.explain("mover")
+    uri = attribute(explained, "SIPIdentitySIPURI")
+    assert (uri["value"], uri["outcome"]) == (None, "kept")
+    assert uri["why"] == "nothing is left of sipAccount, and when_absent is keep"
+    steps = attribute(explained, "preferredLanguage")["fields"][0]
+    assert steps == {"field": "sipAccount", "value": None, "steps": [{"transform": "default:none", "value": "none"}]}
+
+
+def test_rules_that_find_nobody_say_why(job: Job) -> None:
+    explained = job.explain("cid")
+    assert explained["verdict"] == "unmatched"
+    assert rules(explained) == [
+        (1, "cid", "found nobody"),
+        (2, "cid@example.org", "found nobody"),
+        (3, None, "looked for nobody: nothing is left of sipAccount"),
+    ]
+    (problem,) = explained["problems"]
+    assert [near["user"] for near in problem["near"]] == [f"uid=cyd,{PEOPLE}"]
+    assert f"almost: uid=cyd,{PEOPLE}" in job.text("cid")
+
+
+def test_a_later_rule_is_tried_where_the_first_finds_nobody(job: Job) -> None:
+    explained = job.explain("bob@two.example")
+    assert rules(explained)[:2] == [(1, "bob@two.example", "found nobody"), (2, "bob@example.org", "found")]
+    assert explained["change"]["rule"] == 2
+
+
+def test_several_users_and_several_agents(job: Job) -> None:
+    several = job.explain("eve")
+    assert several["verdict"] == "ambiguous"
+    assert rules(several)[1] == (2, "eve@example.org", "found 2 users")
+    assert several["rules"][1]["found"] == [f"uid=eve1,{PEOPLE}", f"uid=eve2,{PEOPLE}"]
+    for agent, other in (("dan", "dan2 (workNo 1005)"), ("dan2", "dan (workNo 1004)")):
+        contested = job.explain(agent)
+        assert contested["verdict"] == "contested"
+        assert contested["why"] == f"the user is also claimed by {other}"
+        assert contested["change"] is None
+
+
+def test_a_user_outside_of_base_or_filter_is_named_as_such(job: Job) -> None:
+    for agent, name in (("far", f"uid=far,ou=services,{SUFFIX}"), ("left", f"uid=left,{PEOPLE}")):
+        explained = job.explain(agent)
+        assert explained["verdict"] == "unmatched"
+        assert explained["rules"][0]["outside"] == [name]
+        assert f"outside of base and filter: {name}" in job.text(agent)
+
+
+def test_pins_the_never_list_seats_without_an_account_and_records_that_cannot_be_read(job: Job) -> None:
+    pinned = job.explain("pinned")
+    assert rules(pinned) == [(0, f"uid=somebody,{PEOPLE}", "found")]
+    assert pinned["change"]["rule"] == 0
+    spared = job.explain("spared")
+    assert {each["outcome"] for each in spared["attributes"]} == {"refused", "kept"}
+    assert "never-list" in attribute(spared, "cecAccountCode")["why"]
+    assert job.explain("1009")["verdict"] == "unassigned"
+    broken = job.explain("broken")
+    assert broken["verdict"] == "invalid"
+    assert "workNo" in broken["why"]
+
+
+def test_a_value_that_another_user_still_has_waits_for_that_users_change(job: Job) -> None:
+    number = attribute(job.explain("mover"), "employeeNumber")
+    assert (number["outcome"], number["value"]) == ("set", "001012")
+    assert "written once a value is free, so after the change of the user" in job.text("mover")
+    giver = attribute(job.explain("giver"), "employeeNumber")
+    assert (giver["outcome"], giver["held"]) == ("set", ["001012"])
+
+
+def test_an_unknown_agent_is_a_usage_error_that_names_the_near_ones(job: Job) -> None:
+    said = job.run("explain", "job.yaml", "Anb", code=64).err
+    assert "no agent with accountCode or workNo 'Anb'; did you mean 'Ann'" in said
+    assert "did you mean 1" not in job.run("explain", "job.yaml", "somebody-else", code=64).err
+    job.run("explain", "job.yaml", code=64)
+
+
+def test_nothing_is_written(job: Job) -> None:
+    before = job.plan()
+    job.explain("Ann")
+    assert job.plan()["digest"] == before["digest"]
+    assert job.run("runs", "job.yaml", "--json").out.strip() == "[]"

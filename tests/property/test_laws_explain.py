@@ -1,0 +1,73 @@
+"""An explanation says of an agent what the plan says of it, whatever the world."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from worlds import World, busy_worlds, later, worlds
+
+from connector.explaining import explain
+from connector.model import Plan, Problem
+from connector.reconcile.explanation import Explanation
+from connector.sync import draw, wet_run
+
+law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def explanations(world: World) -> tuple[Plan, list[Explanation]]:
+    """The plan, and every record explained: those that share an account or a seat come under both."""
+    with world.parts() as parts:
+        plan = draw(parts).plan
+        names = {name for agent in world.tenant.agents for name in (agent.account_code, str(agent.work_no)) if name}
+        return plan, [explained for name in sorted(names) for explained in explain(parts, name)]
+
+
+def bare(problem: Problem) -> Problem:
+    """A line without its hints: an explanation names those whom others claim as well."""
+    return replace(problem, near=())
+
+
+def agree(plan: Plan, explained: Explanation) -> None:
+    """The explanation has the plan's own lines for this agent, and tells them in its words."""
+    changes = [change for change in plan.changes if change.agent == explained.agent]
+    assert ([explained.change] if explained.change else []) == changes
+    ours = {bare(problem) for problem in plan.problems if problem.agent == explained.agent and problem.record is None}
+    said = {bare(problem) for problem in explained.problems if problem.agent == explained.agent}
+    # records that share a seat and an account have lines that name both alike
+    assert said <= ours if explained.verdict == "contested" else said == ours
+    changed = {each.name for each in explained.change.attributes} - {"objectClass"} if explained.change else set()
+    assert {trace.name for trace in explained.attributes if trace.outcome in {"set", "cleared"}} == changed
+
+
+def verdicts(explained: list[Explanation]) -> dict[str, int]:
+    seats = {(each.agent, each.verdict) for each in explained}
+    return {verdict: sum(1 for _, other in seats if other == verdict) for _, verdict in seats}
+
+
+@law
+@given(worlds(), st.data())
+def test_an_explanation_says_what_the_plan_says(world: World, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        with world.parts() as parts:
+            wet_run(parts, lambda plan, outcomes: None)
+        world.tenant = data.draw(later(world.tenant))
+    plan, explained = explanations(world)
+    for each in explained:
+        agree(plan, each)
+    if len({agent.work_no for agent in world.tenant.agents}) == len(world.tenant.agents):
+        counts = verdicts(explained)
+        for verdict in ("matched", "unmatched", "ambiguous", "contested", "unassigned"):
+            assert counts.get(verdict, 0) == getattr(plan.summary, verdict)
+
+
+@law
+@given(busy_worlds(), st.data())
+def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world: World, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        with world.parts() as parts:
+            wet_run(parts, lambda plan, outcomes: None)
+        world.tenant = data.draw(later(world.tenant))
+    plan, explained = explanations(world)
+    for each in explained:
+        agree(plan, each)
