@@ -117,7 +117,7 @@ class Differ:
             fitted = None
             if value is not None:
                 with suppress(UnfitError):
-                    fitted = _fitted(wanted.rule, wanted.info, value)
+                    fitted = _fitted(wanted, value)
             yield wanted.rule, fitted, self._compared([column], agent, user)
 
     def _compared(self, columns: list[_Column], agent: Agent, user: User) -> Difference:
