@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 import pytest
 from ds389 import SCHEMA, UNLIMITED, Ds389
-from slapd import PEOPLE, SUFFIX, SYNC, person, server_context
+from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
 from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
@@ -121,3 +122,48 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
         assert planned["changes"] == []
         world.run("apply")
         assert world.everything() == before
+
+
+def set_password(world: World) -> None:
+    world.server.modify(f"dn: {SYNC}\nchangetype: modify\nreplace: userPassword\nuserPassword: {SYNC_PASSWORD}\n")
+
+
+def told(world: World) -> str:
+    """What an apply that may not even begin says; it leaves everything as it is."""
+    before = world.everything()
+    said = world.run("apply", code=1).err
+    assert world.everything() == before
+    assert "unexpected" not in said
+    return said
+
+
+def test_the_state_of_the_account_is_told_exactly(tmp_path: Path) -> None:
+    """389-DS lets a bind go well after which everything is refused without a word, and tells a lock as a constraint."""
+    with started(tmp_path, 2) as world:
+        server = world.server
+        assert isinstance(server, Ds389)
+        server.configure("cn=config", passwordMustChange="on")
+        set_password(world)
+        assert "do nothing before its password is changed" in told(world)
+        ten_days = str(10 * 86_400)
+        server.configure("cn=config", passwordMustChange="off", passwordMaxAge=ten_days, passwordWarning=ten_days)
+        server.configure("cn=config", passwordExp="on")
+        set_password(world)
+        assert re.search(f"the password of {SYNC} expires in (9|10) days", world.run("check").out)
+        server.configure("cn=config", passwordWarning="0")
+        server.configure("cn=config", passwordMaxAge="1")
+        set_password(world)
+        sleep(2)  # its age is counted in seconds
+        assert "the password has expired: set a new one" in told(world)
+        server.configure("cn=config", passwordGraceLimit="2")
+        assert f"the password of {SYNC} has expired: the server lets it in 1 times more" in world.run("check").out
+        server.configure("cn=config", passwordExp="off", passwordLockout="on", passwordMaxFailure="1")
+        set_password(world)
+        assert "invalidCredentials" in world.try_("check", LDAP_PASSWORD="wrong").err
+        assert "the account is locked" in told(world)
+        server.configure("cn=config", passwordLockout="off")
+        server.modify(f"dn: {SYNC}\nchangetype: modify\nreplace: nsAccountLock\nnsAccountLock: true\n")
+        assert "Account inactivated" in told(world)
+        server.modify(f"dn: {SYNC}\nchangetype: modify\nreplace: nsAccountLock\n")
+        world.run("apply")
+        assert world.plan()["changes"] == []

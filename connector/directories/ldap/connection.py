@@ -20,7 +20,8 @@ from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
 from connector import traffic, trust
-from connector.directories.ldap import results
+from connector.directories.ldap import password_policy, results
+from connector.directories.ldap.password_policy import Notice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire
@@ -161,14 +162,32 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         with _translated(endpoint, tls):
             connection.start_tls(read_server_info=False)
     with _translated(endpoint, tls):
-        connection.bind(read_server_info=False)
+        connection.bind(read_server_info=False, controls=[(password_policy.CONTROL, False, None)])
     end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
+    notice = _notice(connection.result, endpoint)
+    who = settings.bind_dn or ("SASL EXTERNAL" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
-        who = settings.bind_dn or ("SASL EXTERNAL" if settings.sasl else "nobody (anonymous)")
-        said = f"the bind as {who} failed: {results.name(end.code)}{results.diagnostic(end)}"
+        said = f"the bind as {who} failed: {results.name(end.code)}{results.diagnostic(end)}{notice.refusal}"
         kind = UnreachableError if end.code in results.AWAY else DeniedError
         raise kind(said, where=endpoint.url)
-    return Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
+    if notice.must_change:
+        raise DeniedError(
+            f"the server lets {who} do nothing before its password is changed (password policy): "
+            "change it, and put the new one where the job takes it from",
+            where=endpoint.url,
+        )
+    wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
+    wire.cautions = tuple(notice.cautions(who))
+    return wire
+
+
+def _notice(result: Any, endpoint: Endpoint) -> Notice:
+    """What the server says of the password, beside the answer to a bind as ldap3 has it."""
+    controls = result.get("controls") or {}
+    try:
+        return password_policy.of({oid: control["value"] for oid, control in controls.items()})
+    except MalformedError as fault:
+        raise MalformedError(fault.what, where=endpoint.url) from None
 
 
 def _discard(connection: Any) -> None:

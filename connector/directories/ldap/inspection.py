@@ -107,6 +107,7 @@ class Inspection:
     def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
         identity, cautions = self._identity()
+        cautions += self._wire.cautions
         if not self._definitions:
             cautions.append(
                 "the server shows no schema: what its attributes may hold, and how their values compare, is assumed"

@@ -32,7 +32,9 @@ _EMPTY_PAGES: Final = 1000
 
 
 class Wire(Session):
-    """The operations of a session."""
+    """The operations of a session. `cautions`: what the server said at the bind, and somebody should see to."""
+
+    cautions: tuple[str, ...] = ()
 
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
