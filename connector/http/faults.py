@@ -12,6 +12,7 @@ from connector.errors import DeniedError, IncompleteRead, MalformedError, Unreac
 
 _CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = ("peer closed connection", "disconnected without sending")
+_OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 _BEFORE: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """What happens before a request is sent."""
 _WORDS: Final[dict[type[httpx.HTTPError], str]] = {
@@ -29,7 +30,7 @@ def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: f
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return UntrustedError(f"the server's certificate is not trusted: {cause.verify_message}", where=where)
-    if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or "") and not isinstance(error, _BEFORE):
+    if isinstance(cause, ssl.SSLError) and _OUR_CERTIFICATE.search(cause.reason or ""):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
         return DeniedError(f"the server refused us in TLS: {cause.reason}", where=where)
     if isinstance(error, httpx.RemoteProtocolError):

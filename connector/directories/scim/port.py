@@ -26,7 +26,9 @@ class Request(Struct, frozen=True):
 
     `path` begins with a slash and is percent-encoded already; `params` are not. `body` is what msgspec can encode, or
     None for none. `headers` are those of SCIM alone, such as If-Match; what proves who we are is the transport's.
-    `repeatable`: sent twice, it does no more than once, even though another may have written in between.
+    `repeatable`: sent twice, it does no more than once, even though another may have written in between. `still` is
+    called before a request is sent again that the server was too busy for (429, 503): whether it still should be, after
+    what may have been a long pause. It may send requests itself. If not, that answer is the answer.
     """
 
     method: Method
@@ -35,6 +37,7 @@ class Request(Struct, frozen=True):
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()
     repeatable: bool = False
+    still: Callable[[], bool] | None = None
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"
@@ -79,14 +82,15 @@ class Transport(Protocol):
         An answer: every status that is left after that, 2xx, 4xx and 5xx.
         An error, one of the kinds of IncompleteRead; the request was certainly not carried out, unless it is
         LostAnswerError:
-          - UnreachableError: no connection; 429 or 503 until the patience had an end; no answer to a repeatable
-            request. Once the patience is at its end, every request that would need some fails at once.
+          - UnreachableError: no connection; no answer to a repeatable request. The server has gone: nothing is tried
+            again after that.
           - UntrustedError: TLS could not establish whom we talk to.
           - DeniedError: 401, also with a new token; or no token to be had.
           - MalformedError: 3xx (which is never followed); a body that is garbled on its way.
-          - TruncatedError: a body that is longer than the job allows, or that does not come to an end in time.
+          - TruncatedError: 429 or 503 until the patience had an end, after which every request that would need some
+            fails at once; a body that is longer than the job allows, or that does not come to an end in time.
           - LostAnswerError: in place of UnreachableError, MalformedError (but for 3xx) and TruncatedError, where a
-            request that is not repeatable was sent, and its answer could not be read whole.
+            request that is not repeatable was sent, and its answer could not be read whole, or was 503 to the end.
         """
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -1,0 +1,157 @@
+"""What proves to a SCIM server who asks: a token, a user and password, an OAuth 2.0 client, or a certificate alone."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from connector.errors import DeniedError, FileError, MalformedError
+from connector.http.channel import Answer
+from connector.http.token import TokenKeeper
+from connector.http.wording import looks_like, phrase
+from connector.model import Secret
+from connector.settings.scim import ClientCredentials, ScimDirectory
+
+log = structlog.get_logger(__name__)
+
+Ask = Callable[[str, Mapping[str, str], bytes], Answer]
+"""POSTs a form to an address, with headers; the answer, of any status that is left after some patience."""
+
+ASSUMED_SECONDS: Final = 300.0
+"""What a token is taken to last if the answer does not say: `expires_in` is recommended only (RFC 6749 §5.1)."""
+ERRORS: Final = (
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+)
+"""RFC 6749 §5.2; nothing else of an error's answer is told."""
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class Credentials(Protocol):
+    """Who we are, as the value of an Authorization header; empty where none is needed."""
+
+    def value(self, ask: Ask) -> str:
+        """The header's value. Raises one of the kinds of IncompleteRead where it has to be asked for, in vain."""
+
+    def renewed(self, ask: Ask, refused: str) -> str | None:
+        """Another value in place of one that was refused; None where there is no other."""
+
+
+class Fixed(Struct, frozen=True):
+    """What does not change while the program runs."""
+
+    header: str
+
+    def __repr__(self) -> str:
+        return "<fixed credentials>"
+
+    def value(self, ask: Ask) -> str:  # noqa: ARG002  # nothing has to be asked for
+        return self.header
+
+    def renewed(self, ask: Ask, refused: str) -> str | None:  # noqa: ARG002  # the same
+        return None
+
+
+class OAuthClient:
+    """Access tokens by client credentials (RFC 6749 §4.4), renewed before they run out."""
+
+    def __init__(self, settings: ClientCredentials, secret: str, clock: Callable[[], float]) -> None:
+        self._where = settings.token_url
+        self._form = {"grant_type": "client_credentials"} | ({"scope": settings.scope} if settings.scope else {})
+        self._headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        if settings.client_auth == "client_secret_post":
+            self._form |= {"client_id": settings.client_id, "client_secret": secret}
+        else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
+            self._headers["Authorization"] = basic(quote_plus(settings.client_id), quote_plus(secret))
+        self._keeper = TokenKeeper(clock)
+
+    def value(self, ask: Ask) -> str:
+        return self._keeper.value(lambda: self._fetch(ask))
+
+    def renewed(self, ask: Ask, refused: str) -> str | None:
+        return self._keeper.renewed(lambda: self._fetch(ask), refused)
+
+    def _fetch(self, ask: Ask) -> tuple[str, float]:
+        answer = ask(self._where, self._headers, urlencode(self._form).encode())
+        header, seconds = _token(answer)
+        log.info("access token received", seconds=seconds)
+        return header, seconds
+
+
+class _TokenAnswer(Struct):
+    access_token: str | None = None
+    token_type: str = "Bearer"  # noqa: S105  # a kind, which RFC 6749 §5.1 requires and some leave out
+    expires_in: float | str | None = None
+
+
+class _TokenError(Struct):
+    error: str = ""
+
+
+def _token(answer: Answer) -> tuple[str, float]:
+    """A header's value and its seconds. Of the answer no text but the name of an error is told: it may be a token."""
+    if answer.status in (400, 401, 403):
+        raise DeniedError(f"no access token: {phrase(answer.status)}{_error(answer.body)}", where=answer.where)
+    hint = looks_like(answer.body)
+    if answer.status != 200:
+        what = f"no access token: {phrase(answer.status)}" + (f" ({hint})" if hint and hint != "empty" else "")
+        raise MalformedError(what, where=answer.where)
+    try:
+        read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        read = None
+    if read is None:
+        what = f"the token endpoint's answer is {hint or 'not what RFC 6749 §5.1 says'}"
+    elif not read.access_token or not _TOKEN.fullmatch(read.access_token):
+        what = "no usable access_token in the token endpoint's answer"
+    elif read.token_type.lower() != "bearer":
+        what = "the token endpoint gives tokens of a type other than Bearer"
+    else:
+        return f"Bearer {read.access_token}", _seconds(read.expires_in)
+    raise MalformedError(what, where=answer.where)
+
+
+def _error(body: bytes) -> str:
+    try:
+        error = msgspec.json.decode(body, type=_TokenError).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return f" ({error})" if error in ERRORS else ""
+
+
+def _seconds(said: float | str | None) -> float:
+    try:
+        seconds = float(said or ASSUMED_SECONDS)
+    except ValueError:
+        return ASSUMED_SECONDS
+    return seconds if 0 < seconds < 1e9 else ASSUMED_SECONDS
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header (RFC 7617 §2), in UTF-8."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]) -> Credentials:
+    """Those of a job, whose `settings.secret` is `secret`. Raises FileError for a token that no header can carry."""
+    held = secret.reveal() if secret is not None else ""
+    text = held if isinstance(held, str) else held.decode()
+    if settings.oauth is not None:
+        return OAuthClient(settings.oauth, text, clock)
+    if settings.basic is not None:
+        return Fixed(basic(settings.basic.user, text))
+    if text and not _TOKEN.fullmatch(text):
+        raise FileError("holds a character that no header can carry", where="directory.token")
+    return Fixed(f"Bearer {text}" if text else "")
