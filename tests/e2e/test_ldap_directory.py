@@ -376,10 +376,11 @@ def test_options_are_attributes_of_their_own_and_aliases_are_not(small: Slapd) -
         "userid": ("carl",),
         "jpegPhoto": (b"\xff\xff\xff\xff",),
         "mobile": ("+49 000",),
+        "objectClass": ("inetOrgPerson",),
     }
 
 
-def test_secrets_come_wrapped_and_object_classes_come_where_they_are_added(server: Slapd, tmp_path: Path) -> None:
+def test_secrets_come_wrapped_and_object_classes_come_with_every_user(server: Slapd, tmp_path: Path) -> None:
     with Slapd.start(tmp_path / "s", [person("a", "SIPIdentityPassword: canary-1", classes=["SIPIdentity"])]) as other:
         reader = LdapReader(settings(other), PASSWORD, VIEW)
         (user,) = reader.scan()
@@ -651,7 +652,7 @@ def test_a_right_that_is_missing_fails_that_change_alone(tmp_path: Path) -> None
 def test_a_hidden_attribute_is_neither_shown_nor_overwritten(small: Slapd) -> None:
     here = LdapDirectory(settings(small), PASSWORD, View(("uid", "title", "SIPIdentityPassword"), VIEW.secrets))
     anna = by_uid(here)["anna"]
-    assert set(anna.values) == {"uid"}
+    assert set(anna.values) == {"uid", "objectClass"}
     unseen = AttributeChange("title", (), ("new",))
     (outcome,) = here.write([change(anna, unseen)])
     here.close()

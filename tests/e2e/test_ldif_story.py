@@ -129,7 +129,7 @@ def test_a_run_for_machines_logs_json_and_loads_neither_a_terminals_colours_nor_
     lines = ended.err.splitlines()
     loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     events = [json.loads(line) for line in lines if line.startswith("{")]
-    stages = ["read source", "describe directory", "look-up", "look-up", "show", "finished"]
+    stages = ["read source", "describe directory", "look-up", "look-up", "planned", "show", "finished"]
     assert [event["event"] for event in events] == stages
     assert all(event["job"] == "job" and event["level"] == "info" and event["timestamp"] for event in events)
     assert "structlog" in loaded

@@ -237,6 +237,7 @@ def test_a_dry_run_writes_nothing_and_says_the_same_twice(world: World) -> None:
     before = world.store.snapshot()
     with world.parts() as parts:
         first = dry_run(parts, show(world))
+    with world.parts() as parts:
         second = dry_run(parts, show(world))
     assert first.plan.digest == second.plan.digest
     assert first.plan.id != second.plan.id
