@@ -37,6 +37,7 @@ test:
 	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
 	@scripts/ensure-monitoring
+	@scripts/ensure-samba
 	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
 
 test-all: lint
@@ -44,6 +45,7 @@ test-all: lint
 	@scripts/ensure-389ds
 	@scripts/ensure-postgresql
 	@scripts/ensure-monitoring
+	@scripts/ensure-samba
 	$(PYTEST) $(PYTEST_FLAGS)
 	@scripts/test-other-pythons -m "not slow" $(PYTEST_FLAGS)
 

@@ -12,9 +12,11 @@ import ds389
 import monitoring
 import postgres
 import pytest
+import samba
 from ds389 import Ds389
 from houses import House, LdapHouse, LdifHouse, MemoryHouse
 from postgres import Postgres
+from samba import Samba
 from slapd import Slapd
 
 SBIN = "/usr/sbin"
@@ -28,6 +30,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
         ("monitoring", monitoring.missing, "or scripts/ensure-monitoring"),
+        ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):
         lacking = missing() if item.get_closest_marker(marker) else []
         if lacking:
@@ -60,6 +63,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 def ds389_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ds389]:
     """One 389-DS for all tests of the contract; each has an organizational unit of its own in it."""
     with Ds389.start(tmp_path_factory.mktemp("ds389") / "server") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """One Active Directory domain for all tests that do not harm it."""
+    with Samba.start(tmp_path_factory.mktemp("domain") / "dc") as started:
         yield started
 
 

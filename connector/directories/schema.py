@@ -18,6 +18,7 @@ ClassKind = Literal["structural", "auxiliary", "abstract"]
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
 _ANYTHING: Final = "*"
+_BOUND: Final = re.compile(r"-?[0-9]{1,20}")
 _LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 
 
@@ -130,7 +131,10 @@ class Schema:
             syntax=syntax,
             equality=_equality(rule, number, syntax),
             single=any("SINGLE-VALUE" in definition.fields for definition in lineage),
+            min_length=_number(lineage, "X-SHORTEST") or 0,
             max_length=int(length.group(1)) if length else None,
+            least=_number(lineage, "X-LEAST"),
+            most=_number(lineage, "X-MOST"),
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
             comparable=rule is not None,
             obsolete="OBSOLETE" in lineage[0].fields,
@@ -207,6 +211,12 @@ def _unknown(name: str) -> AttributeInfo:
 
 def _inherited(lineage: list[Definition], keyword: str) -> str | None:
     return next((value for value in (item.first(keyword) for item in lineage) if value), None)
+
+
+def _number(lineage: list[Definition], keyword: str) -> int | None:
+    """A bound, under a keyword of this program's own: no other server publishes any (RFC 4512 §4.2 has none)."""
+    text = _inherited(lineage, keyword) or ""
+    return int(text) if _BOUND.fullmatch(text) else None
 
 
 def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:

@@ -112,7 +112,9 @@ class LdapDirectory(Strict):
     sasl: Annotated[
         Literal["external"] | None, Field(description="Bind by client certificate or local socket (RFC 4422 App. A).")
     ] = None
-    bind_dn: Annotated[Text | None, Field(description="The name to bind as.")] = None
+    bind_dn: Annotated[
+        Text | None, Field(description="The DN to bind as; for Active Directory also a UPN, or DOMAIN\\name.")
+    ] = None
     password: Annotated[
         SecretRef | None, Field(description="Where the password of bind_dn is kept.", validate_default=True)
     ] = None

@@ -12,7 +12,7 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif import LdifDirectory
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
-from connector.model import Secret, View
+from connector.model import Equality, Secret, View
 from connector.settings.job import LdapDirectory as LdapSettings
 from connector.settings.job import LdifDirectory as LdifSettings
 from connector.settings.job import SecretRef
@@ -26,9 +26,17 @@ PERSON: Values = {"objectClass": ["inetOrgPerson"], "cn": ["Example Person"], "s
 
 
 class House(Protocol):
-    """One directory. Names of entries are DNs; values go in and come out as they are stored."""
+    """One directory. Names of entries are DNs; values go in and come out as they are stored.
+
+    `naming`: the attribute in its users' names, and `longest_name` how long that may be; `identity`: the attribute
+    that is their id. `rules`: attributes that this kind of directory compares by another rule than the standards'.
+    """
 
     base: str
+    naming: str
+    longest_name: int
+    identity: str
+    rules: Mapping[str, Equality]
 
     def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
         """The program's own view of it."""
@@ -73,7 +81,16 @@ def records(ldif: bytes) -> dict[str, dict[str, tuple[bytes, ...]]]:
     return found
 
 
-class MemoryHouse:
+class Standard:
+    """What a directory is like by the standards."""
+
+    naming = "uid"
+    longest_name = 1000
+    identity = "entryUUID"
+    rules: Mapping[str, Equality] = {}
+
+
+class MemoryHouse(Standard):
     """Entries of a store, under ids of their own."""
 
     base = "ou=people,dc=example,dc=org"
@@ -104,7 +121,7 @@ class MemoryHouse:
         return {name: tuple(some) for name, some in values.items() if name != "entryuuid"}
 
 
-class LdifHouse:
+class LdifHouse(Standard):
     """Records of a file."""
 
     base = "ou=people,dc=example,dc=org"
@@ -139,15 +156,16 @@ class LdifHouse:
         return {name: some for name, some in values.items() if name != "entryuuid"}
 
 
-class LdapHouse:
+class LdapHouse(Standard):
     """Entries of a real LDAP server, below a unit of their own; the program has an ordinary account there."""
 
     SYNC = "uid=sync,ou=services,dc=example,dc=org"
     PASSWORD = "sync-pass"
+    BASE = "ou=people,dc=example,dc=org"
 
     def __init__(self, server: LdapServer, number: int) -> None:
         self.server = server
-        self.base = f"ou=house{number},ou=people,dc=example,dc=org"
+        self.base = f"ou=house{number},{self.BASE}"
         self._opened: list[Directory] = []
         server.add(record(self.base, {"objectClass": ["organizationalUnit"], "ou": [f"house{number}"]}))
 
@@ -184,3 +202,28 @@ class LdapHouse:
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         (entry,) = records(self.server.search("-s", "base", "(objectClass=*)", "*", base=dn)).values()
         return entry
+
+
+class DomainHouse(LdapHouse):
+    """Users of an Active Directory domain, below a unit of their own."""
+
+    SYNC = "sync@example.test"
+    PASSWORD = "Passw0rd-Sync1"
+    BASE = "OU=people,DC=example,DC=test"
+    naming = "CN"
+    longest_name = 64
+    identity = "objectGUID"
+    rules: Mapping[str, Equality] = {
+        "telephoneNumber": Equality.CASE_IGNORE,
+        "x121Address": Equality.CASE_EXACT,
+    }
+
+    def put(self, dn: str, values: Values) -> None:
+        super().put(dn, {name: some for name, some in values.items() if name != "cn"})  # it is in the name
+
+    def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
+        """Without what a domain controller sets by itself, also in the midst of user attributes."""
+        return {name: some for name, some in super().stored(dn).items() if name not in _OF_THE_DOMAIN}
+
+
+_OF_THE_DOMAIN = frozenset({"whenchanged", "usnchanged", "dscorepropagationdata"})

@@ -12,7 +12,7 @@ from connector.model import AttributeChange, Change, Outcome, Result, Secret, Us
 
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 VIEW = View(
-    ("uid", "employeeNumber", "description", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName",
+    ("uid", "employeeNumber", "carLicense", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName",
      "SIPIdentityPassword", "SIPIdentitySIPURI"),
     frozenset({"SIPIdentityPassword"}),
     ("cecAgent", "SIPIdentity"),
@@ -20,7 +20,7 @@ VIEW = View(
 
 
 def put(house: House, uid: str, values: Values | None = None) -> str:
-    name = f"uid={uid},{house.base}"
+    name = f"{house.naming}={uid},{house.base}"
     house.put(name, {**PERSON, "objectClass": CLASSES, "uid": [uid], **(values or {})})
     return name
 
@@ -57,7 +57,7 @@ def but(stored: Stored, **changed: Sequence[str | bytes] | None) -> Stored:
 
 
 def test_a_value_is_set_where_there_was_none_and_nothing_else_changes(house: House) -> None:
-    name = put(house, "anna", {"mail": ["anna@example.org"], "description": ["b", "a"]})
+    name = put(house, "anna", {"mail": ["anna@example.org"], "carLicense": ["b", "a"]})
     before = house.stored(name)
     directory = house.open(VIEW)
     anna = user(directory, "anna")
@@ -76,28 +76,28 @@ def test_a_value_is_replaced(house: House) -> None:
 
 
 def test_a_value_is_cleared(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"], "description": ["one", "two"]})
+    name = put(house, "anna", {"employeeNumber": ["1"], "carLicense": ["one", "two"]})
     before = house.stored(name)
     directory = house.open(VIEW)
     changes = (
         AttributeChange("employeeNumber", ("1",), ()),
-        AttributeChange("description", ("two", "one"), (), pattern="*"),
+        AttributeChange("carLicense", ("two", "one"), (), pattern="*"),
     )
     assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, employeenumber=None, description=None)
+    assert but(house.stored(name)) == but(before, employeenumber=None, carLicense=None)
 
 
 def test_only_values_that_are_ours_are_taken_out_or_added(house: House) -> None:
-    name = put(house, "anna", {"description": ["theirs", "cec:old", "cec:kept", "Theirs too"]})
+    name = put(house, "anna", {"carLicense": ["theirs", "cec:old", "cec:kept", "Theirs too"]})
     before = house.stored(name)
     directory = house.open(VIEW)
-    ours = AttributeChange("description", ("cec:kept", "cec:old"), ("cec:kept", "cec:new"), pattern="cec:*")
+    ours = AttributeChange("carLicense", ("cec:kept", "cec:old"), ("cec:kept", "cec:new"), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), ours)) == [Result.WRITTEN]
     expected = ["theirs", "Theirs too", "cec:kept", "cec:new"]
-    assert but(house.stored(name)) == but(before, description=expected)
-    gone = AttributeChange("description", ("cec:kept", "cec:new"), (), pattern="cec:*")
+    assert but(house.stored(name)) == but(before, carLicense=expected)
+    gone = AttributeChange("carLicense", ("cec:kept", "cec:new"), (), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), gone)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, description=["theirs", "Theirs too"])
+    assert but(house.stored(name)) == but(before, carLicense=["theirs", "Theirs too"])
 
 
 def test_an_object_class_comes_with_the_attribute_that_needs_it(house: House) -> None:
@@ -139,7 +139,7 @@ def test_a_secret_whose_old_value_could_not_be_seen_is_set(house: House) -> None
     changes = [change(user(directory, uid), unseen) for uid in ("anna", "bert")]
     assert write(directory, *changes) == [Result.WRITTEN, Result.WRITTEN]
     assert but(house.stored(name)) == but(before, sipidentitypassword=["new"])
-    assert house.stored(f"uid=bert,{house.base}")["sipidentitypassword"] == (b"new",)
+    assert house.stored(f"{house.naming}=bert,{house.base}")["sipidentitypassword"] == (b"new",)
 
 
 HOSTILE = [
@@ -179,8 +179,8 @@ CONFLICTS = [
     ({"employeeNumber": ["2"]}, AttributeChange("employeeNumber", (), ("2",))),
     ({"cecWorkNo": ["3"]}, AttributeChange("cecWorkNo", (), ("2",))),
     ({"SIPIdentitySIPURI": ["sip:A@x"]}, AttributeChange("SIPIdentitySIPURI", ("sip:a@x",), (), pattern="*")),
-    ({"description": ["cec:a"]}, AttributeChange("description", ("cec:a", "cec:b"), ("cec:c",), pattern="cec:*")),
-    ({"description": ["cec:a"]}, AttributeChange("description", (), ("cec:c",), pattern="cec:*")),
+    ({"carLicense": ["cec:a"]}, AttributeChange("carLicense", ("cec:a", "cec:b"), ("cec:c",), pattern="cec:*")),
+    ({"carLicense": ["cec:a"]}, AttributeChange("carLicense", (), ("cec:c",), pattern="cec:*")),
     ({"SIPIdentityPassword": [b"x"]}, AttributeChange("SIPIdentityPassword", (Secret(b"y"),), (), True, pattern="*")),
 ]  # fmt: skip
 
@@ -201,13 +201,13 @@ def test_a_user_that_is_not_as_planned_is_a_conflict_and_stays_as_it_is(
 @pytest.mark.parametrize("pattern", ["cec:*", "*"])
 def test_a_value_that_came_to_ours_is_a_conflict_or_stays_beside_what_was_planned(house: House, pattern: str) -> None:
     """LDAP has no assertion that there is no other value; value by value, nothing is lost that nobody reviewed."""
-    name = put(house, "anna", {"description": ["cec:a", "cec:b"]})
+    name = put(house, "anna", {"carLicense": ["cec:a", "cec:b"]})
     before = house.stored(name)
     directory = house.open(VIEW)
-    planned = AttributeChange("description", ("cec:a",), ("cec:c",), pattern=pattern)
+    planned = AttributeChange("carLicense", ("cec:a",), ("cec:c",), pattern=pattern)
     (result,) = write(directory, change(user(directory, "anna"), planned))
     expected = {Result.CONFLICT: ["cec:a", "cec:b"], Result.WRITTEN: ["cec:b", "cec:c"]}
-    assert but(house.stored(name)) == but(before, description=expected[result])
+    assert but(house.stored(name)) == but(before, carLicense=expected[result])
 
 
 def test_one_users_conflict_is_nobody_elses(house: House) -> None:
@@ -226,18 +226,18 @@ def test_one_users_conflict_is_nobody_elses(house: House) -> None:
 
 
 def test_what_others_change_elsewhere_in_the_entry_is_no_conflict(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"], "description": ["theirs", "cec:a"]})
+    name = put(house, "anna", {"employeeNumber": ["1"], "carLicense": ["theirs", "cec:a"]})
     directory = house.open(VIEW)
     planned = change(
         user(directory, "anna"),
         AttributeChange("employeeNumber", ("1",), ("2",)),
-        AttributeChange("description", ("cec:a",), ("cec:b",), pattern="cec:*"),
+        AttributeChange("carLicense", ("cec:a",), ("cec:b",), pattern="cec:*"),
     )
-    house.replace(name, "description", ["cec:a", "theirs", "another of theirs"])
+    house.replace(name, "carLicense", ["cec:a", "theirs", "another of theirs"])
     house.replace(name, "mail", ["anna@example.org"])
     before = house.stored(name)
     assert write(directory, planned) == [Result.WRITTEN]
-    expected = but(before, employeenumber=["2"], description=["cec:b", "theirs", "another of theirs"])
+    expected = but(before, employeenumber=["2"], carLicense=["cec:b", "theirs", "another of theirs"])
     assert but(house.stored(name)) == expected
 
 
@@ -265,9 +265,9 @@ def test_a_user_that_is_gone_or_another_by_now_is_a_conflict(house: House) -> No
 
 def test_a_user_that_left_the_filter_is_a_conflict(house: House) -> None:
     name = put(house, "anna")
-    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(description=leaver)))")
+    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(carLicense=leaver)))")
     planned = change(user(directory, "anna"), AttributeChange("employeeNumber", (), ("1",)))
-    house.replace(name, "description", ["leaver"])
+    house.replace(name, "carLicense", ["leaver"])
     before = house.stored(name)
     assert write(directory, planned) == [Result.CONFLICT]
     assert house.stored(name) == before
@@ -279,7 +279,7 @@ def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(house: House) 
     directory = house.open(VIEW)
     two = change(
         user(directory, "anna"),
-        AttributeChange("description", (), ("new",), pattern="*"),
+        AttributeChange("carLicense", (), ("new",), pattern="*"),
         AttributeChange("employeeNumber", ("1",), ("2", "3")),
     )
     one = change(user(directory, "bert"), AttributeChange("employeeNumber", (), ("4",)))
@@ -301,13 +301,13 @@ def test_two_changes_of_one_user_are_written_one_after_the_other(house: House) -
 
 def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
     """A directory need not show anything; an LDAP server that has the post-read control does."""
-    put(house, "anna", {"objectClass": ["inetOrgPerson"], "description": ["theirs", "cec:a"]})
+    put(house, "anna", {"objectClass": ["inetOrgPerson"], "carLicense": ["theirs", "cec:a"]})
     directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(cecWorkNo=9)))")
     password = AttributeChange("SIPIdentityPassword", (), (Secret(b"x\xff"),), secret=True, pattern="*")
     attributes = (
         AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")),
         AttributeChange("employeeNumber", (), ("gr\u00fcn",)),
-        AttributeChange("description", ("cec:a",), ("cec:b",), pattern="cec:*"),
+        AttributeChange("carLicense", ("cec:a",), ("cec:b",), pattern="cec:*"),
         password,
     )
     before = user(directory, "anna")

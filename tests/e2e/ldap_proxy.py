@@ -34,11 +34,12 @@ class LdapProxy:
         meddle: Meddle = lambda name, message: message,
         quiet: float | None = None,
         acted: Callable[[str], None] = lambda name: None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.asked: Counter[int] = Counter()
         self.most = self.most_of_one = 0
         self.faults: list[Exception] = []
-        self._target, self._meddle, self._quiet, self._acted = port, meddle, quiet, acted
+        self._target, self._meddle, self._quiet, self._acted = (host, port), meddle, quiet, acted
         self._unanswered: dict[int, str] = {}
         self._held: list[tuple[int, bytes]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -65,7 +66,7 @@ class LdapProxy:
             self._unanswered.clear()
             self._held.clear()
             try:
-                with client, socket.create_connection(("127.0.0.1", self._target)) as server:
+                with client, socket.create_connection(self._target) as server:
                     self._pass(client, server)
             except ConnectionError:
                 pass  # either side may hang up, or not be there
@@ -98,19 +99,23 @@ class LdapProxy:
         """What the client will hear."""
         if frame.id in self._unanswered:
             self._acted(self._unanswered[frame.id])
-        self._held.append((frame.id, _octets(frame)))
+        self._held.append((frame.id, self._heard(frame)))
+
+    def _heard(self, frame: Frame) -> bytes:
+        """What an answer is to the client."""
+        return octets_of(frame)
 
     def _request(self, frame: Frame) -> bytes:
         """What the server hears of a request."""
         self.asked[frame.tag] += frame.tag == MODIFY or bool(self.asked[MODIFY])
         if frame.tag != MODIFY:
-            return _octets(frame)
+            return octets_of(frame)
         start, stop = ber.element(frame.data, frame.start, frame.stop, ber.OCTETS)
         name = frame.data[start:stop].decode()
         self._unanswered[frame.id] = name.casefold()
         self.most = max(self.most, len(self._unanswered))
         self.most_of_one = max(self.most_of_one, *Counter(self._unanswered.values()).values())
-        message = self._meddle(name, _octets(frame))
+        message = self._meddle(name, octets_of(frame))
         if message is None:
             nothing = ber.tlv(ber.OCTETS, b"")
             yes = ber.sequence((ber.integer(0, ber.ENUMERATED), nothing, nothing), MODIFIED)
@@ -118,6 +123,6 @@ class LdapProxy:
         return message or b""
 
 
-def _octets(frame: Frame) -> bytes:
+def octets_of(frame: Frame) -> bytes:
     operation = ber.tlv(frame.tag, frame.data[frame.start : frame.stop])
     return ber.tlv(ber.SEQUENCE, ber.integer(frame.id) + operation + frame.data[frame.stop : frame.end])

@@ -48,6 +48,8 @@ class LdapServer(ABC):
     url: str
     ldaps_url: str
     ca: Path
+    host = "127.0.0.1"
+    admin, admin_password, suffix = ADMIN, ADMIN_PASSWORD, SUFFIX
 
     _process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +75,9 @@ class LdapServer(ABC):
         """Start it on its ports, and wait until it answers."""
         output = self.folder / "server.log"
         with output.open("wb") as log:
-            self._process = subprocess.Popen(self._command(), cwd=self.folder, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + 20
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -83,7 +87,7 @@ class LdapServer(ABC):
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with socket.create_connection((self.host, self.port), timeout=1):
                 return True
         except OSError:
             return False
@@ -116,12 +120,14 @@ class LdapServer(ABC):
         """Change entries as the administrator."""
         self._tool(["ldapmodify"], ldif)
 
-    def search(self, *arguments: str, base: str = SUFFIX) -> bytes:
+    def search(self, *arguments: str, base: str | None = None) -> bytes:
         """What the administrator sees, as LDIF without line folding."""
-        return self._tool(["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", base, *arguments], "")
+        return self._tool(
+            ["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", self.suffix if base is None else base, *arguments], ""
+        )
 
     def _tool(self, command: list[str], text: str) -> bytes:
-        login = ["-x", "-H", f"ldaps://127.0.0.1:{self.tls_port}", "-D", ADMIN, "-w", ADMIN_PASSWORD]
+        login = ["-x", "-H", f"ldaps://{self.host}:{self.tls_port}", "-D", self.admin, "-w", self.admin_password]
         environment = {**os.environ, "LDAPTLS_CACERT": str(self.ca)}
         full = [command[0], *login, *command[1:]]
         done = subprocess.run(full, input=text.encode(), env=environment, capture_output=True, check=False)

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
 from connector.directories.changing import octets
-from connector.directories.ldap import requests, results
+from connector.directories.ldap import ranges, requests, results
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
+from connector.directories.ldap.requests import Search
 from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.users import Users
@@ -80,13 +81,16 @@ class LdapReader:
         """Equality terms, many to a search, and a few searches in flight."""
         dialect = self._inspection.dialect
         searches = lookups(keys, self._realm, dialect, self._users.attributes)
-        return self._wire.searches(searches, dialect.batches, self._users.user, or_gone=True)
+        found = self._wire.searches(
+            searches, dialect.batches, self._users.user, or_gone=True, pages=self._settings.page_size
+        )
+        return self._whole(found)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """One search, in pages of the job's size."""
         attributes = self._users.attributes
         whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
-        return self._wire.paged(whole, self._settings.page_size, self._users.user)
+        return self._whole(self._wire.paged(whole, self._settings.page_size, self._users.user))
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         """By name, many in flight; whoever is not found by name, having been renamed perhaps, by id."""
@@ -94,11 +98,19 @@ class LdapReader:
         names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
         searches = (self._realm.named(name, self._users.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
-        for user in self._wire.searches(searches, self._settings.window, self._users.user, or_gone=True):
+        found = self._wire.searches(searches, self._settings.window, self._users.user, or_gone=True)
+        for user in self._whole(found):
             if user.id in missing:
                 del missing[user.id]
                 yield user
         yield from (user for user in self.find((ID, id_) for id_ in missing) if user.id in missing)
+
+    def _whole(self, found: Iterable[User]) -> Iterator[User]:
+        """With all values of attributes that have too many for one answer."""
+        return ranges.whole(found, self._users, self._wire, self._by_id)
+
+    def _by_id(self, id_: str, attributes: tuple[str, ...]) -> Search:
+        return self._realm.holding(self._modifier.is_user(id_), attributes)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """Compare requests (RFC 4511 §4.10), many in flight.

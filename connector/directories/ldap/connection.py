@@ -22,6 +22,7 @@ from msgspec import Struct
 from connector import traffic, trust
 from connector.directories.ldap import password_policy, results
 from connector.directories.ldap.password_policy import Notice
+from connector.directories.ldap.refusals import explained
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire
@@ -167,9 +168,11 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
     notice = _notice(connection.result, endpoint)
     who = settings.bind_dn or ("SASL EXTERNAL" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
-        said = f"the bind as {who} failed: {results.name(end.code)}{results.diagnostic(end)}{notice.refusal}"
+        in_clear = endpoint.scheme == "ldap" and not settings.start_tls
+        said = f"{results.name(end.code)}{results.diagnostic(end)}{notice.refusal}{explained(end, in_clear=in_clear)}"
+        why = f"the bind as {who} failed: {said}"
         kind = UnreachableError if end.code in results.AWAY else DeniedError
-        raise kind(said, where=endpoint.url)
+        raise kind(why, where=endpoint.url)
     if notice.must_change:
         raise DeniedError(
             f"the server lets {who} do nothing before its password is changed (password policy): "

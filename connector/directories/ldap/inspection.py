@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from functools import cached_property
+from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.changing import OBJECT_CLASS
 from connector.directories.definitions import Index
-from connector.directories.filters import Present
+from connector.directories.filters import Equal, Or, Present
 from connector.directories.known_schema import known_schema
-from connector.directories.ldap import dialect, requests, results
+from connector.directories.ldap import active_directory, dialect, requests, results
+from connector.directories.ldap.active_directory import Published
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.responses import Entry, entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.directories.schema import Schema
-from connector.errors import DeniedError, IncompleteRead, UnreachableError
+from connector.errors import DeniedError, FileError, IncompleteRead, UnreachableError
 from connector.model import AttributeInfo, Description, Equality
-from connector.reconcile.equality import below
+from connector.reconcile.equality import below, rdns
 
 _ANY = Present(OBJECT_CLASS)
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
+_SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
+_PAGE: Final = 1000
+_GLOBAL_CATALOG: Final = frozenset({3268, 3269})
+_EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), ("1.1",))
 
 
 class Rules(Struct, frozen=True):
@@ -51,30 +59,65 @@ class Inspection:
     @cached_property
     def dialect(self) -> Dialect:
         """How this kind of server is spoken to."""
-        return dialect.of(self.root)
+        found = dialect.of(self.root)
+        if found.microsoft:
+            self._wire.unpeopled = frozenset(map(rdns, active_directory.unpeopled(self.root)))
+            self._refuse_a_global_catalog()
+        return found
+
+    def _refuse_a_global_catalog(self) -> None:
+        """Raises FileError for one, which has a part of every attribute's values and can be written by nobody.
+
+        Its root DSE is that of the domain controller which it is. It has ports of its own; and where another port leads
+        there, it is known by this: it alone finds entries below no base at all.
+        """
+        known = urlsplit(self._wire.where).port in _GLOBAL_CATALOG
+        try:
+            known = known or bool(self._wire.search(_EVERY_DOMAIN))
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            known = False
+        if known:
+            why = (
+                "this is a Global Catalog, which holds some attributes only and cannot be written: name the domain "
+                "controller itself, ldaps://host without a port (636), or ldap://host (389) with start_tls"
+            )
+            raise FileError(why, where=f"directory.urls, {self._wire.where}")
 
     @cached_property
-    def _definitions(self) -> dict[str, list[str]]:
-        """The schema as it is published (RFC 4512 §4.2); empty where we may not see it."""
-        found: dict[str, list[str]] = {}
+    def _published(self) -> Published:
+        """The schema as it is published; empty where we may not see it."""
+        try:
+            return self._schema_entries() if self.dialect.microsoft else self._subschema()
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            return Published()
+
+    def _subschema(self) -> Published:
+        """RFC 4512 §4.2."""
         for name in self.root.get("subschemasubentry", ())[:1]:
-            try:
-                found = self._read(name, _SCHEMA)
-            except UnreachableError:
-                raise
-            except IncompleteRead:
-                found = {}
-        return found
+            found = self._read(name, _SCHEMA)
+            return Published(*(found.get(name.lower(), []) for name in _SCHEMA))
+        return Published()
+
+    def _schema_entries(self) -> Published:
+        """[MS-ADTS] 3.1.1.2."""
+        for name in self.root.get("schemanamingcontext", ())[:1]:
+            search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
+            return active_directory.definitions(map(_as_text, self._wire.paged(search, _PAGE, entry)))
+        return Published()
 
     @cached_property
     def schema(self) -> Schema:
         """The server's schema, or where it shows none what this program knows of common attributes."""
-        types, classes, rules = (self._definitions.get(name.lower(), ()) for name in _SCHEMA)
-        return Schema(types, classes, rules) if types else known_schema()
+        found = self._published
+        return Schema(found.types, found.classes, found.rules) if found.types else known_schema()
 
     @cached_property
     def _types(self) -> Index:
-        return Index(self._definitions.get("attributetypes", ()))
+        return Index(self._published.types)
 
     def rules(self, name: str) -> Rules:
         """What can be asked of the values of an attribute."""
@@ -99,16 +142,17 @@ class Inspection:
 
     def _info_of(self, name: str) -> AttributeInfo:
         info = self.schema.info(name)
-        if not info.known and not self._definitions:
-            return AttributeInfo(name, readable=None, comparable=self.rules(name).equality)
-        # RFC 4512 §4.1.2: the length beside a syntax is a least that servers must take, and these do take more
-        return replace(info, name=name, readable=None, max_length=None, comparable=self.rules(name).equality)
+        comparable = self.rules(name).equality
+        if not info.known and not self._published.types:
+            return AttributeInfo(name, readable=None, comparable=comparable)
+        length = info.max_length if self.dialect.lengths else None
+        return replace(info, name=name, readable=None, max_length=length, comparable=comparable)
 
     def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
         identity, cautions = self._identity()
         cautions += self._wire.cautions
-        if not self._definitions:
+        if not self._published.types:
             cautions.append(
                 "the server shows no schema: what its attributes may hold, and how their values compare, is assumed"
             )
@@ -124,9 +168,9 @@ class Inspection:
             names=Equality.DN,
             atomic=self.dialect.assertions,
             compares=True,
-            closed=bool(self._definitions),
-            types=self.schema.types if self._definitions else {},
-            classes=self.schema.classes if self._definitions else {},
+            closed=bool(self._published.types),
+            types=self.schema.types if self._published.types else {},
+            classes=self.schema.classes if self._published.types else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
             cautions=tuple(cautions),
         )
@@ -175,7 +219,11 @@ class Inspection:
         entries = self._wire.search(Search(name, Scope.BASE, _ANY, attributes))
         if not entries:
             raise DeniedError(f"the entry {name!r} is hidden from us", where=self._wire.where)
-        return {
-            attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
-            for attribute, values in entries[0].attributes
-        }
+        return _as_text(entries[0])
+
+
+def _as_text(found: Entry) -> dict[str, list[str]]:
+    return {
+        attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
+        for attribute, values in found.attributes
+    }

@@ -120,13 +120,14 @@ def response(message: Frame) -> Response:
             referrals = _uris(data, start, at)
         elif tag == _NAME:
             name = _text(data, start, at)
-    return Response(code, matched, diagnostic, referrals, name, _controls(message))
+    return Response(code, matched, diagnostic, referrals, name, controls(message))
 
 
 _REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
 
 
-def _controls(message: Frame) -> dict[str, bytes]:
+def controls(message: Frame) -> dict[str, bytes]:
+    """The values of the controls beside a message, by their numbers."""
     data, end = message.data, message.end
     if message.stop >= end:
         return {}

@@ -60,10 +60,9 @@ class Realm(Struct, frozen=True):
         """The user of this DN, which has to be covered."""
         return Search(name, Scope.BASE, self.filter, attributes)
 
-    def holding(self, terms: list[Equal], attributes: tuple[str, ...]) -> Search:
-        """Everybody for whom any of these terms is true."""
-        any_of: Filter = Or(tuple(terms)) if len(terms) > 1 else terms[0]
-        return Search(self.base, self.scope, And((self.filter, any_of)), attributes)
+    def holding(self, term: Filter, attributes: tuple[str, ...]) -> Search:
+        """Everybody for whom this is true as well."""
+        return Search(self.base, self.scope, And((self.filter, term)), attributes)
 
 
 def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tuple[str, ...]) -> Iterator[Search]:
@@ -80,9 +79,13 @@ def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tup
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _terms(attribute, value, dialect)
         if len(terms) >= dialect.terms:
-            yield realm.holding(terms, attributes)
+            yield realm.holding(_any(terms), attributes)
             waiting[attribute.lower()] = []
-    yield from (realm.holding(terms, attributes) for terms in waiting.values() if terms)
+    yield from (realm.holding(_any(terms), attributes) for terms in waiting.values() if terms)
+
+
+def _any(terms: list[Equal]) -> Filter:
+    return Or(tuple(terms)) if len(terms) > 1 else terms[0]
 
 
 def _terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:

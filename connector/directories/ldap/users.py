@@ -16,6 +16,7 @@ decoder, attribute by attribute; what a server can make us remember is bounded, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ _MOST_HEADERS: Final = 10_000
 _MOST_WHOLES: Final = 1000
 _LONGEST_WHOLE: Final = 1024
 """Octets of an attribute that is remembered whole."""
+_RANGE: Final = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
 _AROUND: Final = 8
 """Octets of a header around the description: four tags, four lengths of one octet."""
 
@@ -74,10 +76,10 @@ class Users:
         self._key = schema.key
         self._where = where
         identity = inspection.dialect.identity
-        self._id_attribute = identity.attribute
+        self.id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
-        self.attributes = (*names, self._id_attribute)
-        self._columns = {self._key(self._id_attribute): _Column(((ID, identity.show),))}
+        self.attributes = (*names, self.id_attribute)
+        self._columns = {self._key(self.id_attribute): _Column(((ID, identity.show),))}
         for name in names:
             decode: Callable[[bytes], Value] = bytes if inspection.info(name).octets else text
             secret = name in view.secrets
@@ -85,6 +87,9 @@ class Users:
             before = self._columns.get(key, _NOT_ASKED)
             shown = (name, _secret(decode) if secret else decode)
             self._columns[key] = _Column((*before.names, shown), secret or before.secret)
+        self._pieces: dict[str, int] = {}
+        self.unfinished: dict[str, dict[str, int]] = {}
+        """By user id, attributes of which the first values came alone, and how many: `ranges.whole` gets the rest."""
         self._spellings: dict[bytes, _Column] = {}
         self._headers: dict[bytes, tuple[int, str, Decode]] = {}
         """The octets before a value: how many the value has, under which name it is shown, and how."""
@@ -118,9 +123,14 @@ class Users:
             dn = name.decode()
         except UnicodeDecodeError:
             raise MalformedError("the name of an entry is no text", where=self._where) from None
+        pieces = self._pieces
+        if pieces:
+            self._pieces = {}
         id_ = values.pop(ID, None)
         if id_ is None:
-            raise DeniedError(f"{dn} does not show us its {self._id_attribute}", where=self._where)
+            raise DeniedError(f"{dn} does not show us its {self.id_attribute}", where=self._where)
+        if pieces:
+            self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values)
 
     def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]]) -> int:
@@ -132,6 +142,10 @@ class Users:
             values.update(known)
             return after
         description, octets, _ = attribute(data, at, stop)
+        piece = _RANGE.fullmatch(description)
+        if piece is not None:
+            self._piece(piece, octets, values)
+            return after
         column = self._spellings.get(description) or self._column(description)
         shown = {name: tuple(map(decode, octets)) for name, decode in column.names} if octets else {}
         values.update(shown)
@@ -144,6 +158,14 @@ class Users:
             _bounded(self._wholes, _MOST_WHOLES)
             self._wholes[raw] = shown
         return after
+
+    def _piece(self, piece: re.Match[bytes], octets: list[bytes], values: dict[str, tuple[Any, ...]]) -> None:
+        """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
+        column = self._column(piece["description"])
+        for name, decode in column.names:
+            values[name] = tuple(map(decode, octets))
+            if piece["last"] != b"*":
+                self._pieces[name] = int(piece["last"]) + 1
 
     def _column(self, spelling: bytes) -> _Column:
         column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from connector import traffic
 from connector.directories.ldap import requests, results
@@ -22,6 +23,7 @@ from connector.directories.ldap.responses import (
 )
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import TruncatedError
+from connector.reconcile.equality import Rdn, rdns
 
 T = TypeVar("T")
 
@@ -32,25 +34,42 @@ _EMPTY_PAGES: Final = 1000
 
 
 class Wire(Session):
-    """The operations of a session. `cautions`: what the server said at the bind, and somebody should see to."""
+    """The operations of a session.
+
+    `cautions`: what the server said at the bind, and somebody should see to. `unpeopled`: parts of the tree, by their
+    names, in which nobody is looked for: a search goes on where the server refers to them. A reference to anything else
+    is an incomplete read.
+    """
 
     cautions: tuple[str, ...] = ()
+    unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
 
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
         return list(self.searches([request], 1, entry))
 
     def searches(
-        self, wanted: Iterable[Search], window: int, decode: Callable[[Frame], T], *, or_gone: bool = False
+        self,
+        wanted: Iterable[Search],
+        window: int,
+        decode: Callable[[Frame], T],
+        *,
+        or_gone: bool = False,
+        pages: int | None = None,
     ) -> Iterator[T]:
         """The entries of many searches, so many in flight, in any order, as `decode` has them.
 
-        `or_gone`: the one entry that a search of scope base is about may be gone; else that is an error.
+        `or_gone`: the one entry that a search of scope base is about may be gone; else that is an error. `pages`: what
+        a size limit cuts short is asked for again in pages of so many, and some of its entries come twice.
         """
         operations = (Operation(search, requests.search(search)) for search in wanted)
         for search, frame in self.exchange(operations, window):
             if frame.tag == ENTRY:
                 yield self.located(decode, frame)
+            elif frame.tag == REFERENCE:
+                self._refer(search, frame)
+            elif pages is not None and self._cut_short(frame):
+                yield from self.paged(search, pages, decode)
             else:
                 self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
 
@@ -80,7 +99,7 @@ class Wire(Session):
                     if frame.tag == ENTRY:
                         yield self.located(decode, frame)
                     else:
-                        self._finish(search, frame)
+                        self._refer(search, frame)
                 frames.clear()  # not held while the next page comes
         finally:
             flight.close()
@@ -125,11 +144,18 @@ class Wire(Session):
         finally:
             flight.close()
 
-    def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:
-        """The end of a search, or a reference in the midst of it. Raises IncompleteRead unless all is well."""
-        if frame.tag == REFERENCE:
+    def _refer(self, search: Search, frame: Frame) -> None:
+        """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
+        uris = self.located(reference, frame).uris
+        if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
             traffic.failed("directory")
-            raise results.referral(self.located(reference, frame).uris, search.base, self.where)
+            raise results.referral(uris, search.base, self.where)
+
+    def _cut_short(self, frame: Frame) -> bool:
+        return frame.tag == DONE and self.located(response, frame).code == results.SIZE_LIMIT_EXCEEDED
+
+    def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:
+        """The end of a search. Raises IncompleteRead unless all is well."""
         if frame.tag != DONE:
             raise self.broken(f"a search is answered by a message of kind {frame.tag:#04x}")
         end = self.located(response, frame)
@@ -145,3 +171,11 @@ class Wire(Session):
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
         value = end.controls.get(requests.PAGED)
         return (0, b"") if value is None else self.located(page, value)
+
+
+def part_of(uri: str) -> tuple[Rdn, ...] | None:
+    """The part of the tree that an LDAP URL names (RFC 4516), ready to compare; None where it names none."""
+    try:
+        return rdns(unquote(urlsplit(uri).path.removeprefix("/"))) or None
+    except ValueError:
+        return None
