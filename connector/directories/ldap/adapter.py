@@ -8,6 +8,7 @@ from functools import cached_property
 from connector.directories.changing import octets
 from connector.directories.ldap import ranges, requests, results
 from connector.directories.ldap.connection import connect
+from connector.directories.ldap.effective_rights import EffectiveRights, Rights
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
@@ -135,6 +136,12 @@ class LdapReader:
             while due in early:
                 yield early.pop(due)
                 due += 1
+
+    def rights(self, changes: Iterable[Change]) -> Iterator[Rights]:
+        """Whether these changes are ours to make, as far as the server tells whoever only reads."""
+        inspection = self._inspection
+        asked = EffectiveRights(self._wire, inspection.dialect, inspection.schema, self._settings.bind_dn)
+        return asked.of(changes, self._settings.window) if asked.told else iter(())
 
     def close(self) -> None:
         """End the session. Never raises."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.ldap import results
-from connector.directories.ldap.requests import ASSERTION, POST_READ
+from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, POST_READ
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
 
@@ -33,7 +33,8 @@ class Identity(Struct, frozen=True):
 class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
-    `assertions`, `post_read`: whether this one knows RFC 4528, and RFC 4527. `occupied`: whether an answer is the one
+    `assertions`, `post_read`, `effective_rights`: whether this one knows RFC 4528, RFC 4527, and the control by which
+    389-DS tells an account its rights. `occupied`: whether an answer is the one
     to adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
     assertions.
     `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
@@ -50,6 +51,7 @@ class Dialect(Struct, frozen=True):
     occupied: Callable[[Response], bool]
     assertions: bool = False
     post_read: bool = False
+    effective_rights: bool = False
     lengths: bool = False
     microsoft: bool = False
     by_syntax: bool = False
@@ -116,7 +118,12 @@ def of(root: Root) -> Dialect:
     A server of no kind that is known here is taken to have entryUUID, as RFC 4530 asks.
     """
     controls = root.get("supportedcontrol", ())
-    return replace(_kind(root), assertions=ASSERTION in controls, post_read=POST_READ in controls)
+    return replace(
+        _kind(root),
+        assertions=ASSERTION in controls,
+        post_read=POST_READ in controls,
+        effective_rights=EFFECTIVE_RIGHTS in controls,
+    )
 
 
 def _kind(root: Root) -> Dialect:

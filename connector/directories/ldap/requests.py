@@ -17,6 +17,8 @@ ASSERTION: Final = "1.3.6.1.1.12"
 """Assertion control, RFC 4528."""
 POST_READ: Final = "1.3.6.1.1.13.2"
 """Post-read control, RFC 4527."""
+EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
+"""Get effective rights, of 389-DS and its ancestors."""
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
 
@@ -146,6 +148,11 @@ def post_read(attributes: tuple[str, ...]) -> bytes:
     of the answer and reports success either way.)
     """
     return _control(POST_READ, ber.sequence(map(_text, attributes)), critical=False)
+
+
+def effective_rights(subject: str) -> bytes:
+    """What this DN may do with the entries of a search, beside what they show. Critical: nothing else says it."""
+    return _control(EFFECTIVE_RIGHTS, f"dn:{subject}".encode())
 
 
 def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
