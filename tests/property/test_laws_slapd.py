@@ -1,4 +1,4 @@
-"""Laws 1 and 2 again, against a real OpenLDAP: fewer worlds, and a server that has its own mind about them."""
+"""Laws 1 and 2 again, against real LDAP servers: fewer worlds, and servers that have their own mind about them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from ds389 import Ds389
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ldap_server import LdapServer
 from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
 from worlds import FILTER, World, later, worlds
 
@@ -18,19 +20,31 @@ from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from connector.sync import draw, wet_run
 
-pytestmark = pytest.mark.slapd
-
 HIDDEN = f"""
 access to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =wc by * none
 access to * by dn.exact="{SYNC}" write by users read by anonymous auth
 """
 
 
-@pytest.fixture(scope="module", params=["seen", "hidden"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
-    options = {"acl": HIDDEN} if request.param == "hidden" else {}
-    elsewhere = f"dn: ou=elsewhere,{SUFFIX}\nobjectClass: organizationalUnit\nou: elsewhere\n"
-    with Slapd.start(tmp_path_factory.mktemp("laws") / "slapd", [elsewhere], **options) as running:
+HIDDEN_389 = (
+    f'(targetattr!="SIPIdentityPassword")(version 3.0; acl "all"; allow (all) userdn="ldap:///{SYNC}";)',
+    f'(targetattr="SIPIdentityPassword")(version 3.0; acl "it"; allow (write, compare) userdn="ldap:///{SYNC}";)',
+)
+ELSEWHERE = f"dn: ou=elsewhere,{SUFFIX}\nobjectClass: organizationalUnit\nou: elsewhere\n"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((Slapd, {}), marks=pytest.mark.slapd, id="OpenLDAP"),
+        pytest.param((Slapd, {"acl": HIDDEN}), marks=pytest.mark.slapd, id="OpenLDAP, hidden"),
+        pytest.param((Ds389, {}), marks=pytest.mark.ds389, id="389-DS"),
+        pytest.param((Ds389, {"rights": HIDDEN_389}), marks=pytest.mark.ds389, id="389-DS, hidden"),
+    ],
+)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LdapServer]:
+    kind, options = request.param
+    with kind.start(tmp_path_factory.mktemp("laws") / "server", [ELSEWHERE], **options) as running:
         yield running
 
 
@@ -52,7 +66,7 @@ def ldif(name: str, values: Mapping[str, list[Any]]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def put(server: Slapd, world: World) -> None:
+def put(server: LdapServer, world: World) -> None:
     """Replace the server's people by those of the world."""
     old = server.search("-s", "sub", "(cn=Entry *)", "dn").decode().split("dn: ")[1:]
     gone = "".join(f"dn: {name.strip()}\nchangetype: delete\n\n" for name in old)
@@ -71,7 +85,7 @@ def put(server: Slapd, world: World) -> None:
 )
 @given(world=worlds(hidden=False), data=st.data())
 def test_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
-    server: Slapd, world: World, data: st.DataObject
+    server: LdapServer, world: World, data: st.DataObject
 ) -> None:
     put(server, world)
     job = Settings(
