@@ -5,11 +5,13 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from worlds import World, busy_worlds, later, worlds
+from worlds import SEATS, World, busy_worlds, later, worlds
 
 from connector.explaining import explain
-from connector.model import Plan, Problem
+from connector.model import Agent, Plan, Problem, Tenant
 from connector.reconcile.explanation import Explanation
+from connector.reconcile.mapping import MatchRule
+from connector.reconcile.templates import Template
 from connector.sync import draw, wet_run
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -59,6 +61,35 @@ def test_an_explanation_says_what_the_plan_says(world: World, data: st.DataObjec
         counts = verdicts(explained)
         for verdict in ("matched", "unmatched", "ambiguous", "contested", "unassigned"):
             assert counts.get(verdict, 0) == getattr(plan.summary, verdict)
+
+
+KNOTTED = replace(
+    SEATS, match=(*SEATS.match, MatchRule(Template.parse("{sipAccount}"), "telephoneNumber"))
+)  # an agent without a line and without a user could not be looked for
+
+
+@st.composite
+def knotted(draw: st.DrawFn) -> Tenant:
+    """Few users for some more agents, who want one another's lines and seats, the same ones, or none."""
+    accounts = draw(st.lists(st.sampled_from([f"u{number}" for number in range(6)]), min_size=1, unique=True))
+    accounts += ["stranger"] if not draw(st.integers(0, 3)) else []
+    seats = draw(st.permutations(range(8)))
+    lines = st.none() | st.integers(0, 3).map(str)
+    return Tenant([Agent(seat, account, draw(lines)) for seat, account in zip(seats, accounts, strict=False)])
+
+
+@law
+@given(busy_worlds(), knotted(), knotted())
+def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_more(
+    world: World, before: Tenant, after: Tenant
+) -> None:
+    world.mapping, world.tenant = KNOTTED, before
+    with world.parts() as parts:
+        wet_run(parts, lambda plan, outcomes: None)
+    world.tenant = after
+    plan, explained = explanations(world)
+    for each in explained:
+        agree(plan, each)
 
 
 @law
