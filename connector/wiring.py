@@ -62,7 +62,9 @@ def beyond(path: Path) -> Iterator[Reader | None]:
     """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
     job = jobs.load(path)
     settings = job.job.directory
-    everybody = {"filter": "(objectClass=*)", "base": _domain(settings.base) if settings.type == "ldap" else ""}
+    everybody = {"filter": "(objectClass=*)", "base": ""}
+    if settings.type == "ldap":
+        everybody |= {"base": _domain(settings.base), "scope": "subtree"}
     wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
     mapping = mappings.load(job.job.mapping, path)
     view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))

@@ -25,7 +25,7 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
     from connector.reports import explanation
     from connector.wiring import beyond, dry
 
-    with dry(job, lambda name: watchers(name, log_level)) as parts, beyond(job) as outside:
+    with dry(job, lambda begun: watchers(begun, log_level)) as parts, beyond(job) as outside:
         explained = explain(parts, agent, outside)
         say([explanation.as_document(parts.job, explained)] if as_json else explanation.render(explained))
         parts.watch.finished(None, Exit.DONE)

@@ -47,6 +47,7 @@ AGENTS: list[dict[str, Any]] = [
     {"workNo": 1011, "accountCode": "spared"},
     {"workNo": 1012, "accountCode": "mover"},
     {"workNo": 1013, "accountCode": "giver", "sipAccount": "7013"},
+    {"workNo": 1014, "accountCode": "deep"},
     {"workNo": "x", "accountCode": "broken"},
 ]
 MINE = ["cecAgent", "SIPIdentity"]
@@ -62,6 +63,10 @@ USERS = [
     person("spared"),
     person("mover"),
     person("giver", "employeeNumber: 001012", classes=["cecAgent"]),
+]
+USERS += [
+    f"dn: ou=sub,{PEOPLE}\nobjectClass: organizationalUnit\nou: sub\n",
+    person("deep").replace(PEOPLE, f"ou=sub,{PEOPLE}"),
 ]
 FAR = f"dn: uid=far,ou=services,{SUFFIX}\nobjectClass: inetOrgPerson\nuid: far\ncn: Far\nsn: Far\n"
 
@@ -220,6 +225,16 @@ def test_a_user_outside_of_base_or_filter_is_named_as_such(job: Job) -> None:
         assert explained["verdict"] == "unmatched"
         assert explained["rules"][0]["outside"] == [name]
         assert f"outside of base and filter: {name}" in job.text(agent)
+
+
+def test_a_user_below_the_scope_is_outside_too(job: Job) -> None:
+    text = (job.folder / "job.yaml").read_text()
+    if "urls" not in text:
+        return  # a file has no scope
+    (job.folder / "flat.yaml").write_text(text.replace("urls:", "scope: onelevel, urls:"))
+    assert job.explain("deep")["verdict"] == "matched"
+    said = job.run("explain", "flat.yaml", "deep").out
+    assert f"outside of base and filter: uid=deep,ou=sub,{PEOPLE}" in said
 
 
 def test_pins_the_never_list_seats_without_an_account_and_records_that_cannot_be_read(job: Job) -> None:
