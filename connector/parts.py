@@ -38,6 +38,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """Between what a plan is drawn, for the one who has to sign it."""
         about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
+        about += (("rehearsed", description.rehearses),) if description.rehearses else ()
         forgetful = "cannot be kept: what earlier runs wrote is not known to this one"
         return about if self.state.kept else (*about, ("state", forgetful))
 

@@ -239,6 +239,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, adopted, only)))
     draft.answers(directory.answers(draft.questions(claims.shown)), memory, parts.fingerprint)
     draft.written_again(step.change for step in untold)
+    draft.objected(parts.reader.objections(draft.changes()))
     moves = draft.moves()
     settled = moves.settle(directory.users(moves.keys(), len(moves)))
     plan = draft.plan(

@@ -17,6 +17,8 @@ from connector.reports.values import visible
 def command(log_level: str | None, job: Path) -> int:
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
+    from connector.reconcile.survey import Survey
+    from connector.reports.attributes import attribute
     from connector.wiring import dry
 
     with dry(job, lambda begun: watchers(begun, log_level), remember=False) as parts:
@@ -29,15 +31,19 @@ def command(log_level: str | None, job: Path) -> int:
         differ = Differ(tenant, parts.mapping, description)
         for place, what in parts.about(description):
             click.echo(f"  {place}: {visible(what)}")
-        users = sum(1 for _ in parts.reader.scan())
-        click.echo(f"directory  {users} users within base and filter, read whole ({visible(description.identity)})")
+        survey = Survey(differ.attributes, differ.rehearsal)
+        for user in parts.reader.scan():
+            survey.add(user)
+        identity = visible(description.identity)
+        click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
         for problem in differ.problems:
             click.echo(f"  note: {visible(problem.why)}")
-        for info in description.attributes.values():
-            kind = "one value" if info.single else "several values"
-            known = f"{info.syntax}, {kind}, compared as {info.equality}" if info.known else "not in its schema"
-            click.echo(f"  {visible(info.name)}: {known}")
+        barred = survey.barred()
+        for name, info in description.attributes.items():
+            click.echo(f"  {visible(info.name)}: {attribute(info)}")
+            for why, count in barred.get(name, {}).items():
+                click.echo(f"    {count} of the users could not take it: {visible(why)}")
         for caution in description.cautions:
             click.echo(f"  note: {visible(caution)}")
-        click.echo("Not tried: the rights to write. A dry run (`plan`) shows what would be written.")
+        click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
     return 0

@@ -10,7 +10,21 @@ from msgspec.structs import replace
 from connector.directories.changing import OBJECT_CLASS, value_of
 from connector.directories.schema import Schema
 from connector.directories.scope import Entry
-from connector.model import ID, NAME, AttributeInfo, Held, Holds, Key, Question, Secret, User, UserRef, View
+from connector.model import (
+    ID,
+    NAME,
+    AttributeInfo,
+    Change,
+    Held,
+    Holds,
+    Key,
+    Objection,
+    Question,
+    Secret,
+    User,
+    UserRef,
+    View,
+)
 from connector.reconcile.equality import Rdn, key, plain, rdns
 
 
@@ -93,6 +107,10 @@ class EntryReader(ABC):
         if ids:
             held = {entry.id: entry.values for entry in self.entries(attributes) if entry.id in ids}
         return (self._answer(question, held.get(question.user.id)) for question in asked)
+
+    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port's
+        """None: there are no rights, and whoever is outside of base and filter may hold what they like."""
+        return iter(())
 
     def close(self) -> None:  # noqa: B027  # part of the port, and there is nothing to let go of
         """Nothing is kept open between calls."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, Protocol
 
-from connector.model import Change, Description, Holds, Key, Outcome, Question, User, UserRef
+from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, User, UserRef
 
 Read = Literal["auto", "find", "scan"]
 """How users are got at: looked up by key, read whole, or whichever is cheaper."""
@@ -38,6 +38,13 @@ class Reader(Protocol):
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """One answer a question, in their order."""
+
+    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        """What the directory has against these changes, as far as reading tells; nothing is written to find out.
+
+        Rights that we lack, values that somebody holds though one entry alone may, names of entries that do not exist.
+        A directory that can tell none of that says nothing here, and says so in `Description.rehearses`.
+        """
 
     def close(self) -> None:
         """Let go of connections. Never raises."""

@@ -32,7 +32,7 @@ SYNTAXES: Final = {
     _RFC4517 + "41": Syntax.POSTAL,
     _RFC4517 + "44": Syntax.PRINTABLE,
     _RFC4517 + "50": Syntax.TELEPHONE,
-    _RFC4517 + "52": Syntax.FACSIMILE,  # telex: the same grammar, as servers check it
+    _RFC4517 + "52": Syntax.TELEX,
     _RFC4517 + "53": Syntax.PRINTABLE,  # UTC Time, with two digits for the year
     "1.3.6.1.1.1.0.0": Syntax.NETGROUP,
     "1.3.6.1.1.1.0.1": Syntax.BOOT,
@@ -81,6 +81,7 @@ BY_SYNTAX: Final = {
     Syntax.OID: Equality.CASE_IGNORE,
     Syntax.UUID: Equality.UUID,
     Syntax.FACSIMILE: Equality.CASE_EXACT,
+    Syntax.TELEX: Equality.CASE_EXACT,
     Syntax.POSTAL: Equality.CASE_IGNORE,
     Syntax.DELIVERY: Equality.CASE_EXACT,
     Syntax.NAME_AND_UID: Equality.DN,

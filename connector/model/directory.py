@@ -66,6 +66,7 @@ class Syntax(StrEnum):
     OID = "oid"
     UUID = "uuid"
     FACSIMILE = "facsimile"
+    TELEX = "telex"
     POSTAL = "postal address"
     DELIVERY = "delivery method"
     NAME_AND_UID = "dn and bits"
@@ -97,7 +98,8 @@ class AttributeInfo(Struct, frozen=True):
     `min_length`, `max_length` count characters (octets for octet strings); `least` and `most` bound a number.
     `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
     every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
-    can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it.
+    can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it. `unique`: the
+    directory itself sees to it that no two of all users hold one value.
     """
 
     name: str
@@ -114,6 +116,7 @@ class AttributeInfo(Struct, frozen=True):
     comparable: bool = True
     obsolete: bool = False
     operational: bool = False
+    unique: bool = False
     classes: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
 
@@ -205,6 +208,18 @@ class View(Struct, frozen=True):
     secrets: frozenset[str] = frozenset()
     object_classes: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
+
+
+class Objection(Struct, frozen=True):
+    """What a directory, asked without writing, has against the change of one attribute of one user (by id).
+
+    `kind` is that of the problem: `rights`, `reassigned`, `shared` or `value`.
+    """
+
+    user: str
+    attribute: str
+    kind: str
+    why: str
 
 
 class Question(Struct, frozen=True):

@@ -183,12 +183,15 @@ class Differ:
         """
         names = {change.name for change in difference.changes}
         if not difference.relies <= names:
-            bare = self.rehearsal.without_classes(difference.classes, difference.changes)
-            difference = replace(difference, changes=bare)
+            difference = replace(difference, changes=self.without_classes(difference))
         needed = [name for name in self._mapping.object_classes if self._needs(name, difference)]
         if not needed:
             return difference.changes
         return (AttributeChange(OBJECT_CLASS, (), tuple(needed)), *difference.changes)
+
+    def without_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
+        """Those of the changes for which no object class has to be added."""
+        return self.rehearsal.without_classes(difference.classes, difference.changes)
 
     def _needs(self, name: str, difference: Difference) -> bool:
         if name.lower() in difference.classes:
@@ -224,8 +227,8 @@ def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: U
 
 
 def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:
-    rule = wanted.rule
-    return AttributeChange(rule.name, old, new, secret=rule.secret, seen=seen, pattern=rule.owns, unique=rule.unique)
+    rule, unique = wanted.rule, wanted.rule.unique or wanted.info.unique
+    return AttributeChange(rule.name, old, new, secret=rule.secret, seen=seen, pattern=rule.owns, unique=unique)
 
 
 def _owned(rule: AttributeRule, held: tuple[Held, ...]) -> tuple[Held, ...]:

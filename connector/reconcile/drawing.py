@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
+    OBJECT_CLASS,
     AgentRef,
     AttributeChange,
     Change,
@@ -21,6 +22,7 @@ from connector.model import (
     Fingerprint,
     Holds,
     Memory,
+    Objection,
     Plan,
     Problem,
     Question,
@@ -247,6 +249,37 @@ class Draft:
                 f"a run was interrupted while it wrote secrets of {whose}: they can be neither read nor compared, and "
                 "are written again"
             )
+
+    def changes(self) -> Iterator[Change]:
+        """The changes so far, whole, for the directory to say what it has against them."""
+        for wish in self.wishes:
+            yield Change(wish.user, wish.agent, wish.rule, self._differ.with_classes(wish.difference))
+
+    def objected(self, objections: Iterable[Objection]) -> None:
+        """Leave out what the directory objects to; without an object class, whatever needs it."""
+        against: dict[str, dict[str, Objection]] = {}
+        for objection in objections:
+            against.setdefault(objection.user, {}).setdefault(objection.attribute, objection)
+        kept = []
+        for wish in self.wishes:
+            objected = against.get(wish.user.id)
+            if objected is None:
+                kept.append(wish)
+                continue
+            bare = self._differ.without_classes(wish.difference)
+            left = []
+            for change in wish.difference.changes:
+                found = objected.get(change.name) or (None if change in bare else objected.get(OBJECT_CLASS))
+                if found is None:
+                    left.append(change)
+                    continue
+                about = (wish.agent, (wish.user.name,), wish.rule, change.name)
+                self.problems.append(Problem(found.kind, found.why, *about))
+            if left:
+                kept.append(replace(wish, difference=replace(wish.difference, changes=tuple(left))))
+            elif wish.agent:
+                self._held.add(wish.user.id)
+        self.wishes = kept
 
     # ------------------------------------------------------------ the plan
 

@@ -26,7 +26,7 @@ class Moves:
         self._rules = {
             rule.name: description.attributes[rule.name].equality
             for rule in mapping.attributes
-            if rule.unique and not rule.secret
+            if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
         }
         self._changes = {change.user.id: change for change in changes}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)

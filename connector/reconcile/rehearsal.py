@@ -39,7 +39,7 @@ class Rehearsal:
         """What of these changes the user's entry would not take."""
         if not self._readable:
             return {}
-        names = _classes(user)
+        names = classes_of(user)
         if not names:
             self.blind = True
             return {}
@@ -57,7 +57,7 @@ class Rehearsal:
 
     def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
-        names = _classes(user)
+        names = classes_of(user)
         if not (changes and names and self._added):
             return frozenset()
         entry = self._entry(names)
@@ -155,7 +155,8 @@ class Rehearsal:
         return self._info(change).aliases | {change.name.lower()}
 
 
-def _classes(user: User) -> frozenset[str]:
+def classes_of(user: User) -> frozenset[str]:
+    """The object classes that a user shows, in lower case and as they are spelt."""
     return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
 
 

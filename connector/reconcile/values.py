@@ -112,7 +112,7 @@ def _time(text: str) -> str:
 
 _SPECIAL: Final = r'"+,;<>\\'
 _PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|[0-9A-Fa-f]{{2}})"
-_KIND: Final = r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+"
+_KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
 _PART: Final = re.compile(
     rf"\ *(?P<kind>{_KIND})\ *=\ *+"
     rf'(?:"(?P<quoted>(?:[^"\\\x00]|{_PAIR})+)"|(?P<value>(?!\#)(?:[^{_SPECIAL}\x00]|{_PAIR})+?))\ *'
@@ -154,13 +154,15 @@ def _without_uid(text: str) -> str:
 
 
 def _name_and_uid(text: str) -> str:
-    _name(_without_uid(text))
+    if not _parts(_without_uid(text)):
+        raise UnfitError("it is not a distinguished name with bits such as #'01'B behind it")
     return text
 
 
 _PRINTABLE: Final = r"[A-Za-z0-9'()+,\-./:? =]+"
 _WORD: Final = "[A-Za-z0-9-]"
 _METHODS: Final = "any|mhs|physical|telex|teletex|g3fax|g4fax|ia5|videotex|telephone"
+_FAX: Final = "twoDimensional|fineResolution|unlimitedLength|b4Length|a3Width|b4Width|uncompressed"
 _HEX: Final = "[0-9A-Fa-f]"
 _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.IA5: _checked(r"[\x00-\x7f]*", "plain ASCII, which is all that this attribute holds"),
@@ -174,13 +176,12 @@ _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.OCTETS: str.encode,
     Syntax.COUNTRY: _checked(r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"),
     Syntax.BITS: _checked(r"'[01]*'B", "bits such as '0101'B"),
-    Syntax.OID: _checked(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*", "an object identifier in numbers"),
+    Syntax.OID: _checked(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", "an object identifier such as 1.3.6.1"),
     Syntax.UUID: _checked(rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}", "a UUID"),
-    Syntax.FACSIMILE: _checked(
-        rf"{_PRINTABLE}(\${_PRINTABLE})*", "a number (letters, digits and '()+,-./:? = alone), with $ between its parts"
-    ),
+    Syntax.FACSIMILE: _checked(rf"{_PRINTABLE}(\$({_FAX}))*", "a facsimile number such as +49 30 123$fineResolution"),
+    Syntax.TELEX: _checked(rf"{_PRINTABLE}(\${_PRINTABLE}){{2}}", "a telex number of three parts with $ between them"),
     Syntax.POSTAL: _checked(r"([^\\]|\\24|\\5[Cc])*", "a postal address: a backslash in it is written as \\5C"),
-    Syntax.DELIVERY: _checked(rf"(?i:({_METHODS})( *\$ *({_METHODS}))*)", "a delivery method"),
+    Syntax.DELIVERY: _checked(rf"({_METHODS})( *\$ *({_METHODS}))*", "a delivery method such as any or telephone"),
     Syntax.NAME_AND_UID: _name_and_uid,
     Syntax.NETGROUP: _checked(rf"\({_WORD}*,{_WORD}*,{_WORD}*\)", "a triple such as (host,user,domain)"),
     Syntax.BOOT: _checked(rf"{_WORD}+={_WORD}+:[!-~]+", "a boot parameter such as key=host:path"),

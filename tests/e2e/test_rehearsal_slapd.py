@@ -165,7 +165,8 @@ def connect(server: Slapd) -> Callable[[View], LdapDirectory]:
 DELIBERATE = {
     "a minute of 60 seconds, which RFC 4517 has for leap seconds": re.compile(r"xTime ← '\d{12}60"),
     "the year 0, and the first and the last year with an offset": re.compile(r"xTime ← '(0000|0001|9999)"),
-    "an attribute option in a name, which is dropped": re.compile(r"xName(AndUid)? ← 'cn;lang"),
+    "an attribute option in a name, which is dropped, or a number": re.compile(r"xName(AndUid)? ← '(cn;lang|[0-9.]+=)"),
+    "what 389-DS refuses by the letter of RFC 4517": re.compile(r"x(Fax|Telex|Oid|Delivery) |xNameAndUid ← (''|\"#')"),
 }
 """What slapd takes and a plan refuses all the same."""
 

@@ -159,17 +159,18 @@ def test_without_a_schema_nothing_is_refused() -> None:
           "2026013112Z ", "20260131"]),
         (Syntax.COUNTRY, ["DE", "de"], ["D", "DEU", "\u00c4x"]),
         (Syntax.BITS, ["''B", "'01'B"], ["01", "'012'B"]),
-        (Syntax.OID, ["1.2.840", "7"], ["01.2", "1..2", "cn"]),
+        (Syntax.OID, ["1.2.840"], ["7", "01.2", "1..2", "cn"]),
         (Syntax.UUID, ["01234567-89AB-cdef-0123-456789abcdef"], ["0123456789abcdef0123456789abcdef", "x"]),
-        (Syntax.FACSIMILE, ["+49 1", "+49 1$b4Length"], ["$b4Length", "+49_1", "+49 1$"]),
+        (Syntax.FACSIMILE, ["+49 1", "+49 1$b4Length"], ["$b4Length", "+49_1", "+49 1$", "1$x"]),
+        (Syntax.TELEX, ["1$2$3"], ["1", "1$2"]),
         (Syntax.POSTAL, ["a$b", "a\\24b", "a\\5Cb"], ["a\\b"]),
-        (Syntax.DELIVERY, ["any", "Physical $ telephone"], ["any $", "carrier pigeon"]),
+        (Syntax.DELIVERY, ["any", "physical $ telephone"], ["any $", "ANY"]),
         (Syntax.NETGROUP, ["(a,b,c)", "(,,)"], ["(a,b)", "(a b,c,d)"]),
         (Syntax.BOOT, ["key=host:/path"], ["key", "key=host"]),
         (Syntax.ENCODED, [], ["MIIB", ""]),
-        (Syntax.DN, ["", "cn=a", "cn=a+sn=b, dc=c", 'cn="a,b"', "cn=a\\,b", "1.2.3=x", "cn=a=b"],
+        (Syntax.DN, ["", "cn=a", "cn=a+sn=b, dc=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
          ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b"]),
-        (Syntax.NAME_AND_UID, ["cn=a#'01'B", "#'01'B"], ["cn#'01'B"]),
+        (Syntax.NAME_AND_UID, ["cn=a#'01'B"], ["cn#'01'B", "#'01'B"]),
     ],
 )  # fmt: skip
 def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[str], bad: list[str]) -> None:
@@ -192,7 +193,7 @@ def test_bounds_of_length_and_range() -> None:
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
-    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "2.5.4.3=a"):
+    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9"):
         named(info, name, types)
     for name, why in (
         ("nosuch=a", "by nosuch, and the directory's schema"),

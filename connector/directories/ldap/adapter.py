@@ -8,18 +8,32 @@ from functools import cached_property
 from connector.directories.changing import octets
 from connector.directories.ldap import ranges, requests, results
 from connector.directories.ldap.connection import connect
-from connector.directories.ldap.effective_rights import EffectiveRights, Rights
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.objections import Objections
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.requests import Search
+from connector.directories.ldap.restrictions import Restrictions
 from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer, skipped
 from connector.errors import IncompleteRead
-from connector.model import ID, Change, Description, Holds, Key, Outcome, Question, Secret, User, UserRef, View
+from connector.model import (
+    ID,
+    Change,
+    Description,
+    Holds,
+    Key,
+    Objection,
+    Outcome,
+    Question,
+    Secret,
+    User,
+    UserRef,
+    View,
+)
 from connector.settings.job import LdapDirectory as Settings
 
 _HOLDS = {
@@ -72,7 +86,12 @@ class LdapReader:
 
     @cached_property
     def _description(self) -> Description:
-        return self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
+        found = self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
+        return self._restrictions.described(found)
+
+    @cached_property
+    def _restrictions(self) -> Restrictions:
+        return Restrictions(self._wire, self._inspection, self._settings.base, self._settings.bind_dn)
 
     def size(self) -> int | None:
         """The server's own estimate beside a page of one entry (RFC 2696 §3); OpenLDAP gives none."""
@@ -137,11 +156,10 @@ class LdapReader:
                 yield early.pop(due)
                 due += 1
 
-    def rights(self, changes: Iterable[Change]) -> Iterator[Rights]:
-        """Whether these changes are ours to make, as far as the server tells whoever only reads."""
-        inspection = self._inspection
-        asked = EffectiveRights(self._wire, inspection.dialect, inspection.schema, self._settings.bind_dn)
-        return asked.of(changes, self._settings.window) if asked.told else iter(())
+    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        """Searches, a few for each user that is to be changed."""
+        questions = Objections(self._wire, self._inspection, self._restrictions, self._realm, self._settings.window)
+        return questions.of(changes)
 
     def close(self) -> None:
         """End the session. Never raises."""

@@ -150,9 +150,9 @@ def post_read(attributes: tuple[str, ...]) -> bytes:
     return _control(POST_READ, ber.sequence(map(_text, attributes)), critical=False)
 
 
-def effective_rights(subject: str) -> bytes:
-    """What this DN may do with the entries of a search, beside what they show. Critical: nothing else says it."""
-    return _control(EFFECTIVE_RIGHTS, f"dn:{subject}".encode())
+def effective_rights(name: str) -> bytes:
+    """Show what the entry of this name may do to what is found. Critical: without it the answer is another one."""
+    return _control(EFFECTIVE_RIGHTS, f"dn:{name}".encode())
 
 
 def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:

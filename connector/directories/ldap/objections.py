@@ -1,0 +1,189 @@
+"""What a server, asked without writing, has against changes: rights that we lack, values and names that are not free.
+
+Nothing here is asked for users that stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeVar
+
+from connector.directories.changing import octets
+from connector.directories.filters import Present
+from connector.directories.ldap import requests, results
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.responses import DONE, ENTRY, Entry, entry, response
+from connector.directories.ldap.restrictions import Restrictions
+from connector.directories.ldap.searches import Realm
+from connector.directories.ldap.session import Operation
+from connector.directories.ldap.wire import Wire
+from connector.model import OBJECT_CLASS, AttributeChange, Change, Objection, Syntax
+from connector.reconcile.equality import key, minus, rdns
+
+_ANY: Final = Present(OBJECT_CLASS)
+_NOTHING: Final = ("1.1",)
+_NO_ENTRY: Final = frozenset({results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX})
+_TEMPLATE: Final = b"objectclass=template_"
+_LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
+_DENIED: Final = "the directory says that our account may not write this attribute of this entry"
+
+T = TypeVar("T")
+
+
+class Objections:
+    """The questions of one run to one server."""
+
+    def __init__(
+        self, wire: Wire, inspection: Inspection, restrictions: Restrictions, realm: Realm, window: int
+    ) -> None:
+        self._wire = wire
+        self._inspection = inspection
+        self._restrictions = restrictions
+        self._realm = realm
+        self._window = window
+
+    def of(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        """Against each change, at most one for an attribute and a kind."""
+        wanted = list(changes)
+        if wanted:
+            yield from self._rights(wanted)
+            yield from self._held(wanted)
+            yield from self._nobody(wanted)
+
+    # ------------------------------------------------------------ rights
+
+    def _rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        if self._restrictions.rights == "allowed":
+            return self._allowed(changes)
+        who = self._restrictions.who
+        return self._effective(changes, who) if self._restrictions.rights == "effective" and who else iter(())
+
+    def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9)."""
+        searches = ((each, _entry(each, ("allowedAttributesEffective",))) for each in changes)
+        for change, found in self._entries(searches):
+            writable = {value.decode("utf-8", "replace").lower() for _, values in found.attributes for value in values}
+            for each in _written(change):
+                if self._names(each.name).isdisjoint(writable):
+                    yield Objection(change.user.id, each.name, "rights", _DENIED)
+
+    def _effective(self, changes: Sequence[Change], who: str) -> Iterator[Objection]:
+        """389-DS tells the rights of whoever is named, to themselves at least (draft-ietf-ldapext-acl-model).
+
+        Of an attribute that the entry's classes do not allow it says none; so of one whose class comes with the change
+        the rights are asked for in an entry of that class (`name@class`), of which the server makes one up.
+        """
+        control = (requests.effective_rights(who),)
+        searches = ((each, _entry(each, tuple(self._asked(each)))) for each in changes)
+        rights: dict[str, dict[str, str]] = {}
+        for change, found in self._entries(searches, control):
+            known = rights.setdefault(change.user.id, {})
+            made_up = found.name.lower().startswith(_TEMPLATE)
+            known |= {name: letters for name, letters in _levels(found) if made_up or not known.get(name)}
+        for change in changes:
+            ours = rights.get(change.user.id, {})
+            for each in _written(change):
+                letters = ours.get(_base(each.name).lower())
+                needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
+                if letters is not None and not set(needed) <= set(letters):
+                    yield Objection(change.user.id, each.name, "rights", _DENIED)
+
+    def _asked(self, change: Change) -> Iterator[str]:
+        coming = [str(name) for each in change.attributes if each.name == OBJECT_CLASS for name in each.new]
+        for each in _written(change):
+            name = _base(each.name)
+            classes = self._inspection.info(each.name).classes
+            yield next((f"{name}@{item}" for item in coming if item.lower() in classes), name)
+
+    # ------------------------------------------------------------ values that one entry alone may hold
+
+    def _held(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """Values that others hold, and of domains that the plan does not see through, values that are set twice."""
+        domains = self._restrictions.domains
+        given: dict[tuple[int, object], str] = {}
+        searches: list[tuple[tuple[Change, AttributeChange], Search]] = []
+        for change in changes if domains else ():
+            for each in _written(change):
+                info = self._inspection.info(each.name)
+                name = self._inspection.schema.key(each.name)
+                for number, domain in enumerate(domains):
+                    for value in minus(info.equality, each.new, each.old) if domain.minds(name) else ():
+                        stored = octets(value)
+                        searches.append(((change, each), domain.holders(name, stored)))
+                        first = given.setdefault((number, key(info.equality, stored)), change.user.id)
+                        if first != change.user.id and not self._restrictions.unique(each.name):
+                            why = "the directory lets one entry hold this value, and another user of this plan gets it"
+                            yield Objection(change.user.id, each.name, "shared", why)
+        found = [(about, _text(entry.name)) for about, entry in self._entries(searches)]
+        others = [(about, name) for about, name in found if rdns(name) != rdns(about[0].user.name)]
+        seen = self._users({name for (_, each), name in others if self._restrictions.unique(each.name)})
+        for (change, each), name in others:
+            if not (name in seen and self._restrictions.unique(each.name)):
+                why = "the directory lets one entry hold this value, and another has it"
+                yield Objection(change.user.id, each.name, "reassigned", why)
+
+    def _users(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that are of users of the job, about whom the plan sees to it itself."""
+        wanted = ((name, self._realm.named(name, _NOTHING)) for name in names if self._realm.covers(name))
+        return {name for name, _ in self._entries(wanted)}
+
+    # ------------------------------------------------------------ names of nobody
+
+    def _nobody(self, changes: Sequence[Change]) -> Iterator[Objection]:
+        """Active Directory takes the name of an entry only where there is one."""
+        if not self._inspection.dialect.microsoft:
+            return
+        asked = [
+            Operation((change, each.name), requests.search(Search(value, Scope.BASE, _ANY, _NOTHING)))
+            for change in changes
+            for each in _written(change)
+            if self._inspection.info(each.name).syntax is Syntax.DN
+            for value in each.new
+            if isinstance(value, str)
+        ]
+        for (change, name), frame in self._wire.exchange(asked, self._window):
+            if frame.tag == DONE and self._wire.located(response, frame).code in _NO_ENTRY:
+                yield Objection(change.user.id, name, "value", "it is the name of an entry that does not exist")
+
+    def _entries(
+        self, wanted: Iterable[tuple[T, Search]], controls: tuple[bytes, ...] = ()
+    ) -> Iterator[tuple[T, Entry]]:
+        """What the server shows of it. What it does not show is not known, and is no reason against anything."""
+        operations = (Operation(about, requests.search(search), controls) for about, search in wanted)
+        for about, frame in self._wire.exchange(operations, self._window):
+            if frame.tag == ENTRY:
+                yield about, self._wire.located(entry, frame)
+
+    def _names(self, attribute: str) -> frozenset[str]:
+        return self._inspection.info(attribute).aliases | {_base(attribute).lower()}
+
+
+def _written(change: Change) -> Iterator[AttributeChange]:
+    """The attributes of a change, but for object classes, of which no server tells enough.
+
+    389-DS shows no right to write them where the values decide (targattrfilters), and Active Directory none at all.
+    """
+    return (each for each in change.attributes if each.name != OBJECT_CLASS)
+
+
+def _entry(change: Change, attributes: tuple[str, ...]) -> Search:
+    return Search(change.user.name, Scope.BASE, _ANY, attributes)
+
+
+def _levels(found: Entry) -> Iterator[tuple[str, str]]:
+    """The letters of each attribute: w, values may be added; o, values may be taken out."""
+    for name, values in found.attributes:
+        if name.lower() == b"attributelevelrights":
+            for value in values:
+                for attribute, letters in _LEVEL.findall(_text(value)):
+                    yield attribute.lower(), "" if letters == "none" else letters
+
+
+def _base(name: str) -> str:
+    return name.partition(";")[0]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,110 @@
+"""What a server tells of its restrictions beyond the schema: whether it says our rights, and what is unique."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from connector.directories.filters import Filter, Present
+from connector.directories.ldap import dialect, requests, results, uniqueness
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.responses import DONE, response
+from connector.directories.ldap.session import Operation
+from connector.directories.ldap.uniqueness import Domain
+from connector.directories.ldap.wire import Wire
+from connector.errors import IncompleteRead, UnreachableError
+from connector.model import OBJECT_CLASS, AttributeInfo, Description
+
+_ANY: Final = Present(OBJECT_CLASS)
+Told = Literal["", "effective", "allowed"]
+"""How rights are told: not at all, by 389-DS's control, by Active Directory's attribute."""
+
+
+class Restrictions:
+    """One server's, for users below `base`; `who` is the DN that we are bound as, where there is one."""
+
+    def __init__(self, wire: Wire, inspection: Inspection, base: str, who: str | None) -> None:
+        self._wire = wire
+        self._inspection = inspection
+        self._base = base
+        self.who = who
+
+    @cached_property
+    def rights(self) -> Told:
+        """Whether, and how, the server says what we may write."""
+        if self._inspection.dialect.microsoft:
+            return "allowed"
+        if not (self._inspection.dialect.effective_rights and self.who):
+            return ""
+        search = Search(self._base, Scope.BASE, _ANY, ("1.1",))
+        asked = Operation(None, requests.search(search), (requests.effective_rights(self.who),))
+        ends = [frame for _, frame in self._wire.exchange([asked], 1) if frame.tag == DONE]
+        return "effective" if self._wire.located(response, ends[0]).code == results.SUCCESS else ""
+
+    @cached_property
+    def _configuration(self) -> tuple[list[Domain] | None, frozenset[str], str]:
+        """The domains of unique values, constrained attributes, and what of it is not understood."""
+        key = self._inspection.schema.key
+        try:
+            if self._inspection.dialect.kind == dialect.OPENLDAP.kind:
+                found = self._read("cn=config", uniqueness.OPENLDAP, uniqueness.OPENLDAP_ATTRIBUTES)
+                return uniqueness.of_openldap(found, key), uniqueness.constrained(found, key), ""
+            if self._inspection.dialect.kind == dialect.DS389.kind:
+                found = self._read("cn=plugins,cn=config", uniqueness.DS389, uniqueness.DS389_ATTRIBUTES)
+                return uniqueness.of_389ds(found, key), frozenset(), ""
+        except ValueError as fault:
+            return None, frozenset(), f"a rule of the server's for unique values is not understood: {fault}"
+        return ([] if self._inspection.dialect.microsoft else None), frozenset(), ""
+
+    def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:
+        """Entries of the server's configuration; none where we may not read it."""
+        try:
+            found = self._wire.search(Search(base, Scope.SUBTREE, filter_, attributes))
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            return []
+        return [
+            {"dn": [entry.name.decode("utf-8", "replace")]}
+            | {
+                name.decode().lower(): [value.decode("utf-8", "replace") for value in values]
+                for name, values in entry.attributes
+            }
+            for entry in found
+        ]
+
+    @property
+    def domains(self) -> list[Domain]:
+        """Where values have to be unique, as far as that is known."""
+        return self._configuration[0] or []
+
+    def unique(self, name: str) -> bool:
+        """Whether no two of all the job's users may hold one value of the attribute, so that the plan sees to it."""
+        key = self._inspection.schema.key(name)
+        return any(domain.alone(key) and domain.over(self._base) for domain in self.domains)
+
+    def described(self, description: Description) -> Description:
+        """The description with all of that in it."""
+        domains, constrained, fault = self._configuration
+        infos: dict[str, AttributeInfo] = {
+            name: replace(info, unique=self.unique(name)) for name, info in description.attributes.items()
+        }
+        cautions = [fault] if fault else []
+        cautions += [
+            f"the server's overlay constraint has a rule for {name}, which is not rehearsed"
+            for name in infos
+            if self._inspection.schema.key(name) in constrained
+        ]
+        known = ["what the schema forbids"] if description.closed else []
+        unknown = [] if description.closed else ["what the schema forbids"]
+        (known if self.rights else unknown).append("the rights to write")
+        (unknown if domains is None else known).append("values that the server itself keeps unique")
+        said = "; ".join(
+            part
+            for part in (", ".join(known), f"not {', nor '.join(unknown)}: the server does not tell" if unknown else "")
+            if part
+        )
+        return replace(description, attributes=infos, rehearses=said, cautions=(*description.cautions, *cautions))
