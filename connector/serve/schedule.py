@@ -1,0 +1,133 @@
+"""When a job is to run. Pure: the clock is whoever asks, so that all of it can be tried at any time in any zone.
+
+A *tick* is a time that the schedule names; the run that belongs to it begins up to `jitter` later. Ticks that were
+missed, because nothing ran or another run took long, are caught up by one run, that of the latest of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from itertools import takewhile
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+from msgspec import Struct
+
+BELIEVED: Final = timedelta(minutes=10)
+"""A tick that lies further ahead of the clock was noted while the clock was wrong, and is not believed."""
+_MOMENT: Final = timedelta(microseconds=1)
+_AMBIGUOUS: Final = timedelta(hours=3)
+"""More than any clock was ever set back by for summer time."""
+
+
+class Every(Struct, frozen=True):
+    """A tick so many seconds after the one before, whatever clocks on the wall do."""
+
+    seconds: int
+
+    def after(self, since: datetime) -> datetime:
+        """The first tick after one."""
+        return since + timedelta(seconds=self.seconds)
+
+    def latest(self, since: datetime, now: datetime) -> datetime | None:
+        """The last of the ticks after `since` and not after `now`, counted from `since`."""
+        passed = (now - since) // timedelta(seconds=self.seconds)
+        return since + passed * timedelta(seconds=self.seconds) if passed > 0 else None
+
+
+class Cron(Struct, frozen=True):
+    """A tick wherever a cron expression matches the clock on the wall of a zone (an IANA name).
+
+    As Debian's cron has it: a time that is left out when clocks go forward comes as soon as they have, one that comes
+    twice when they go back counts once; an hour that is `*` is every hour that passes.
+    """
+
+    expression: str
+    zone: str = "UTC"
+
+    def after(self, since: datetime) -> datetime:
+        """The first tick after this time."""
+        return next(self._ticks(since))
+
+    def latest(self, since: datetime, now: datetime) -> datetime | None:
+        """The last of the ticks after `since` and not after `now`."""
+        # backwards cronsim is not sure of the doubled hour, so this is only about where to look
+        about = next(CronSim(self.expression, now.astimezone(ZoneInfo(self.zone)), reverse=True)).astimezone(UTC)
+        latest = None
+        for tick in takewhile(lambda tick: tick <= now, self._ticks(max(since, about - _AMBIGUOUS))):
+            latest = tick
+        return latest
+
+    def _ticks(self, since: datetime) -> Iterator[datetime]:
+        """All ticks after this time. cronsim is started at noon of a day before, when no clock is ever changed."""
+        zone = ZoneInfo(self.zone)
+        noon = datetime.combine(since.astimezone(zone).date() - timedelta(days=1), time(12), zone)
+        for tick in CronSim(self.expression, noon):
+            if tick.astimezone(UTC) > since:
+                yield tick.astimezone(UTC)
+
+
+class Timetable(Struct, frozen=True):
+    """The ticks of one job, and over how many seconds its runs are scattered: the same way for the same `seed`."""
+
+    rule: Every | Cron
+    jitter: int = 0
+    seed: str = ""
+
+    def begin(self, tick: datetime) -> datetime:
+        """When the run of a tick begins: at the tick or later, and before the next."""
+        if not self.jitter:
+            return tick
+        drawn = hashlib.sha256(f"{self.seed} {tick.isoformat()}".encode()).digest()
+        share = int.from_bytes(drawn[:6]) / (1 << 48)
+        return tick + share * min(timedelta(seconds=self.jitter), self.rule.after(tick) - tick)
+
+
+class Due(Struct, frozen=True):
+    """The run of this tick is to begin now."""
+
+    tick: datetime
+
+
+class Wait(Struct, frozen=True):
+    """Nothing is to be done before this time."""
+
+    until: datetime
+
+
+def decide(timetable: Timetable, last: datetime, now: datetime) -> Due | Wait:
+    """What is to be done now, where `last` is the tick of the last run. All times are of UTC."""
+    last = believed(last, now)
+    tick = timetable.rule.latest(last, now)
+    if tick is None:
+        return Wait(timetable.begin(timetable.rule.after(last)))
+    begin = timetable.begin(tick)
+    return Due(tick) if begin <= now else Wait(begin)
+
+
+def believed(last: datetime, now: datetime) -> datetime:
+    """The tick of the last run, or now, where that lies too far ahead to be true."""
+    return now if last > now + BELIEVED else last
+
+
+def first(timetable: Timetable, begun: datetime) -> datetime:
+    """What stands for the tick of the last run of a job that has never run: intervals begin at once, cron waits."""
+    return before(timetable, begun) if isinstance(timetable.rule, Every) else begun
+
+
+def before(timetable: Timetable, tick: datetime) -> datetime:
+    """What stands for the tick of the last run, where that one did not come to its end, so that it is still due."""
+    rule = timetable.rule
+    return tick - (timedelta(seconds=rule.seconds) if isinstance(rule, Every) else _MOMENT)
+
+
+def too_old(timetable: Timetable, good: datetime, now: datetime, max_age: int | None) -> bool:
+    """Whether the last good run is too old: by `max_age` in seconds, or three ticks have begun since it began."""
+    if max_age is not None:
+        return now - good > timedelta(seconds=max_age)
+    rule = timetable.rule
+    third = rule.after(rule.after(rule.after(good)))
+    return timetable.begin(third) <= now

@@ -1,0 +1,149 @@
+"""The schedule, as laws: nothing missed and nothing twice, whatever clocks do, in zones that change them oddly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector.serve.schedule import BELIEVED, Cron, Due, Every, Timetable, Wait, before, decide, first, too_old
+
+ZONES = [
+    "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Asia/Kolkata",
+    "Africa/Casablanca", "Pacific/Apia", "America/Sao_Paulo",
+]  # fmt: skip
+CRONS = [
+    "30 2 * * *", "0 3 * * 1-5", "*/15 * * * *", "15 */2 * * *", "0 0 * * *", "45 1,2 * * *", "5 6-20 * * *",
+    "0 12 1 * *",
+]  # fmt: skip
+times = st.integers(1_230_768_000, 1_924_900_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+rules = st.one_of(
+    st.builds(Cron, st.sampled_from(CRONS), st.sampled_from(ZONES)), st.builds(Every, st.integers(1, 200_000))
+)
+timetables = st.builds(Timetable, rules, st.sampled_from([0, 1, 120, 3600, 100_000]), st.text(max_size=3))
+
+
+def runs(timetable: Timetable, last: datetime, now: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """A clock that goes as it should, asked whenever there is something to do: each run's tick and its time."""
+    while now <= until:
+        match decide(timetable, last, now):
+            case Due(tick):
+                yield tick, now
+                last = tick
+            case Wait(then):
+                assert then > now
+                now = then
+
+
+@given(timetables, times, st.timedeltas(timedelta(hours=1), timedelta(days=3)))
+@settings(deadline=None)
+def test_ticks_go_up_and_each_run_begins_between_its_tick_and_the_next(
+    timetable: Timetable, start: datetime, length: timedelta
+) -> None:
+    length = (
+        min(length, timedelta(seconds=timetable.rule.seconds * 50)) if isinstance(timetable.rule, Every) else length
+    )
+    before_ = None
+    for tick, now in runs(timetable, start, start, start + length):
+        assert before_ is None or tick > before_
+        assert tick <= now <= tick + timedelta(seconds=timetable.jitter)
+        assert now < timetable.rule.after(tick)
+        assert tick == timetable.rule.after(before_ or start), "a tick was left out"
+        before_ = tick
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("wall", ["30 2", "15 1", "0 0", "59 23", "0 3"])
+def test_a_daily_run_is_one_a_day_by_the_clock_on_the_wall_all_year_long(zone: str, wall: str) -> None:
+    timetable = Timetable(Cron(f"{wall} * * *", zone))
+    start = datetime(2011, 2, 1, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    ticks = [tick.astimezone(ZoneInfo(zone)) for tick, _ in runs(timetable, start, start, start + timedelta(days=340))]
+    days = [tick.date() for tick in ticks]
+    if zone == "Pacific/Apia" and wall != "0 0":  # Samoa left 30 December out: its run comes as soon as that is over
+        days[days.index(date(2011, 12, 31))] = date(2011, 12, 30)
+    assert len(days) == len(set(days)), "twice on one day"
+    every_day = {days[0] + timedelta(days=n) for n in range((days[-1] - days[0]).days + 1)}
+    assert every_day - set(days) <= {date(2011, 12, 30)}
+
+
+@given(st.sampled_from(ZONES), times)
+@settings(deadline=None)
+def test_an_hour_that_is_any_is_every_hour_that_passes(zone: str, start: datetime) -> None:
+    ticks = [tick for tick, _ in runs(Timetable(Cron("0 * * * *", zone)), start, start, start + timedelta(hours=60))]
+    gaps = {after - before for before, after in pairwise(ticks)}
+    assert gaps <= {timedelta(hours=1), timedelta(minutes=30), timedelta(minutes=90)}  # Lord Howe Island's half an hour
+    if zone != "Australia/Lord_Howe":
+        assert gaps == {timedelta(hours=1)}
+
+
+@given(timetables, times, st.timedeltas(timedelta(0), timedelta(days=400)))
+@settings(deadline=None)
+def test_whatever_was_missed_is_caught_up_by_one_run(timetable: Timetable, last: datetime, away: timedelta) -> None:
+    now = last + away
+    decided = decide(timetable, last, now)
+    if isinstance(decided, Wait):  # at most the run of the latest tick is still to come, or nothing was missed
+        assert decided.until <= timetable.begin(timetable.rule.after(now))
+        now = decided.until
+        decided = decide(timetable, last, now)
+    assert isinstance(decided, Due)
+    assert last < decided.tick <= now < timetable.rule.after(decided.tick)
+    assert isinstance(decide(timetable, decided.tick, now), Wait)
+
+
+@given(timetables, times, st.timedeltas(timedelta(0), BELIEVED))
+def test_a_clock_that_is_set_back_a_little_never_runs_a_tick_again(
+    timetable: Timetable, tick: datetime, back: timedelta
+) -> None:
+    decided = decide(timetable, tick, tick - back)
+    assert isinstance(decided, Wait)
+    assert decided.until > tick
+
+
+@given(timetables, times, st.timedeltas(BELIEVED + timedelta(seconds=1), timedelta(days=4000)))
+@settings(deadline=None)
+def test_a_clock_that_was_far_ahead_does_not_keep_a_job_from_running_for_years(
+    timetable: Timetable, now: datetime, ahead: timedelta
+) -> None:
+    decided = decide(timetable, now + ahead, now)
+    assert isinstance(decided, Wait)
+    assert decided.until <= timetable.begin(timetable.rule.after(now))
+
+
+@given(timetables, times)
+def test_what_did_not_come_to_its_end_is_due_again(timetable: Timetable, tick: datetime) -> None:
+    real = timetable.rule.after(tick)
+    began = timetable.begin(real)
+    assert decide(timetable, before(timetable, real), began) == Due(real)
+
+
+@given(timetables, times)
+def test_a_job_that_never_ran_waits_for_its_time_or_begins_its_interval(timetable: Timetable, now: datetime) -> None:
+    last = first(timetable, now)
+    if isinstance(timetable.rule, Every):
+        assert decide(timetable, last, timetable.begin(now)) == Due(now)
+    else:
+        assert isinstance(decide(timetable, last, now), Wait)
+
+
+@given(rules, times)
+def test_a_good_run_is_too_old_when_three_more_should_have_begun(rule: Every | Cron, good: datetime) -> None:
+    timetable = Timetable(rule)
+    second = rule.after(rule.after(good))
+    third = rule.after(second)
+    assert not too_old(timetable, good, third - timedelta(seconds=1), None)
+    assert too_old(timetable, good, third, None)
+    assert too_old(timetable, good, good + timedelta(seconds=61), 60)
+    assert not too_old(timetable, good, good + timedelta(seconds=60), 60)
+
+
+def test_runs_are_scattered_the_same_way_each_time_and_otherwise_for_others() -> None:
+    tick = datetime(2026, 11, 25, 6, 15, tzinfo=UTC)
+    begins = {Timetable(Cron("15 6 * * *"), 600, seed).begin(tick) for seed in map(str, range(50))}
+    assert len(begins) == 50
+    assert begins == {Timetable(Cron("15 6 * * *"), 600, seed).begin(tick) for seed in map(str, range(50))}
+    assert max(begins) - min(begins) > timedelta(minutes=8)
