@@ -26,9 +26,11 @@ from connector.settings import job as jobs
 from connector.settings import mapping as mappings
 from connector.settings import people
 from connector.settings.secrets import resolve
+from connector.settings.textfile import noted
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import RunRecord, Store, open_state
+from connector.state.ticks import Tick
 from connector.watch import Watch
 
 Adapter = TypeVar("Adapter")
@@ -39,6 +41,13 @@ class Begun(Struct, frozen=True):
 
     job: jobs.LoadedJob
     plan_id: str
+
+
+class Accepted(Struct, frozen=True):
+    """A job whose files are in order, with the text of each."""
+
+    job: jobs.LoadedJob
+    texts: dict[Path, str]
 
 
 Watching = Callable[[Begun], Watch]
@@ -105,6 +114,15 @@ def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
         yield WetUndo(reader=directory, directory=directory, run=run, wrote_to=wrote_to, **common)
 
 
+def accept(path: Path) -> Accepted:
+    """Read all that the job in `path` is made of, but for secrets, without doing anything. Raises FileError."""
+    with noted() as texts:
+        job = jobs.load(path)
+        _by_attribute(job, mappings.load(job.job.mapping, path))
+        _people(job)
+    return Accepted(job, texts)
+
+
 Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, dict[str, Any]]
 
 
@@ -141,6 +159,14 @@ def _written(state: Store, job: jobs.LoadedJob, run: str, mapping: Mapping, seal
         object_classes=tuple({*view.object_classes, *classes}),
         all_of=tuple(sorted(classes)),
     )
+
+
+def last_tick(job: jobs.LoadedJob) -> Tick | None:
+    """The last run of the job's schedule. Raises StateError."""
+    if _never_kept(job):
+        return None
+    with closing(_state(job)) as state:
+        return state.ticks(job.name).last()
 
 
 def history(path: Path) -> list[RunRecord]:

@@ -18,11 +18,16 @@ COMMANDS = {
     "plan": "Show what apply would do (a dry run).",
     "apply": "Plan, and write what was planned, or no more than a reviewed plan says, to the directory.",
     "explain": "Show why one agent is planned for as it is.",
+    "serve": "Run jobs on their own schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",
     "undo": "Show what would take a run back, or take it back.",
     "release": "Let a job apply again that is on hold after an undo.",
     "schema": "Print the JSON Schema of the job or the mapping file.",
 }
+
+
+HIDDEN = {"scheduled"}
+"""What `serve` starts, with nothing in it for people."""
 
 
 class Commands(click.Group):
@@ -32,7 +37,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         gc.disable()
         command: click.Command = importlib.import_module(f"connector.cli.{cmd_name}").command

@@ -13,11 +13,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[Stop]:
-    """A request to stop that these signals make, as long as this lasts."""
+def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
+    """A request to stop that these signals make, as long as this lasts. `once`: the first one only; others are deaf."""
     stop = Stop()
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if once:
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_IGN)
         stop.ask(f"stopped by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 from connector.cli.advice import code_of
+from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Result
 from connector.stopping import Stop
 from connector.watch import Watch, Watcher, Watchers
-from connector.watchers.facts import FactsWatch, Kind
+from connector.watchers.facts import FactsWatch, Kind, RunFacts
 from connector.wiring import Begun
 
 
@@ -36,6 +37,24 @@ with nullcontext() if sys.stderr.isatty() else _without("rich"):  # before an ad
     import structlog
 
 
+def log_to_standard_error(level: str | None) -> None:
+    """Let whatever is logged go to standard error, as JSON where that is no terminal."""
+    terminal = sys.stderr.isatty()
+    level = level or ("warning" if terminal else "info")
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.UnicodeDecoder(),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 class LogWatch(Watcher):
     """Stages and outcomes as structured events; JSON where standard error is no terminal.
 
@@ -43,20 +62,7 @@ class LogWatch(Watcher):
     """
 
     def __init__(self, job: str, run: str, level: str | None) -> None:
-        terminal = sys.stderr.isatty()
-        level = level or ("warning" if terminal else "info")
-        renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-        structlog.configure(
-            processors=[
-                structlog.contextvars.merge_contextvars,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.UnicodeDecoder(),
-                renderer,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
+        log_to_standard_error(level)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job=job, run=run)
         self._log: Any = structlog.get_logger()
@@ -80,7 +86,8 @@ class LogWatch(Watcher):
         if fault is None:
             self._log.info("finished", exit_code=exit_code)
         else:
-            self._log.error("finished", fault=type(fault).__name__)
+            reason = str(fault) if isinstance(fault, ConnectorError) else None  # else it could repeat a secret
+            self._log.error("finished", fault=type(fault).__name__, reason=reason)
 
 
 class ProgressWatch(Watcher):
@@ -112,12 +119,18 @@ class ProgressWatch(Watcher):
 
 
 def watchers(
-    begun: Begun, level: str | None, kind: Kind | None = None, *, run: str | None = None, stop: Stop | None = None
+    begun: Begun,
+    level: str | None,
+    kind: Kind | None = None,
+    *,
+    run: str | None = None,
+    stop: Stop | None = None,
+    take: Callable[[RunFacts], None] | None = None,
 ) -> Watchers:
     """All that a run is watched by: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
-    of the plan that will be drawn.
+    of the plan that will be drawn. `take` is handed the facts of the run, in place of what its job names for them.
     """
     settings = begun.job.job
     run = run or begun.plan_id
@@ -129,8 +142,10 @@ def watchers(
 
         bound = settings.directory.bind_dn if settings.directory.type == "ldap" else None
         watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
-    if settings.metrics is not None and kind is not None:
+    if take is None and settings.metrics is not None:
         from connector.watchers.export import export
 
-        watching.append(FactsWatch(begun.job.name, run, kind, partial(export, settings.metrics), code_of))
+        take = partial(export, settings.metrics)
+    if take is not None and kind is not None:
+        watching.append(FactsWatch(begun.job.name, run, kind, take, code_of))
     return Watchers(watching)

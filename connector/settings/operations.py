@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 from connector.settings.fields import AnyPath, ExistingFile, HttpUrl
 from connector.settings.shape import Strict, misfit
@@ -83,4 +94,76 @@ class Metrics(Strict):
     def _somewhere(self) -> Metrics:
         if self.textfile is None and self.pushgateway is None:
             raise misfit("names no place; write {textfile: PATH} or {pushgateway: URL}")
+        return self
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: object) -> int:
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})([smhd])", value)):
+        seconds = int(found[1]) * _UNITS[found[2]]
+        if 1 <= seconds <= 366 * 86400:
+            return seconds
+    raise misfit("must be a length of time: 90s, 30m, 6h or 7d, and a year at most")
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_seconds),
+    PlainSerializer(lambda seconds: f"{seconds}s"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"}),
+]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+        raise misfit("is no time zone's name, such as Europe/Berlin") from None
+    except KeyError:
+        raise misfit("is no time zone that is known here; a name is written like Europe/Berlin") from None
+    return name
+
+
+def _cron(expression: str) -> str:
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415  # for jobs with a schedule only
+
+    try:
+        CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as fault:
+        said = str(fault).lower()
+        raise misfit(f"is no cron expression ({said}): minute, hour, day, month, day of the week") from None
+    return expression
+
+
+class Serve(Strict):
+    """When `cec-connector serve` runs the job, and whether it may write."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["cron"]}, {"required": ["every"]}]})
+
+    every: Annotated[Duration | None, Field(description="The time between runs: 90s, 30m, 6h, 1d.")] = None
+    timezone: Annotated[
+        Annotated[str, AfterValidator(_zone)] | None, Field(description="The zone whose clock cron follows. Else UTC.")
+    ] = None
+    cron: Annotated[
+        Annotated[str, AfterValidator(_cron)] | None,
+        Field(description="Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."),
+    ] = None
+    jitter: Annotated[Duration | None, Field(description="Runs begin up to so much later, spread evenly.")] = None
+    mode: Annotated[
+        Literal["dry-run", "apply"],
+        Field(description="apply writes what is within the limits; any other plan is saved and waits."),
+    ] = "dry-run"
+    plans: Annotated[AnyPath | None, Field(description="The folder for plans that wait; else the state's.")] = None
+    max_age: Annotated[
+        Duration | None, Field(description="A last good run older than that is no longer ready; else three runs.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Serve:
+        if (self.every is None) == (self.cron is None):
+            raise misfit("says when by exactly one of: {every: 30m} or {cron: 15 6 * * *}")
+        if self.every is not None and self.timezone is not None:
+            raise misfit("timezone goes with cron; `every` is the same in every zone")
         return self

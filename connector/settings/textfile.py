@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
@@ -37,11 +40,46 @@ def _place(path: Path, fault: Fault) -> str:
     return ":".join(str(part) for part in (path, fault.line, fault.column) if part)
 
 
+_noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
+_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
+
+
+@contextmanager
+def noted() -> Iterator[dict[Path, str]]:
+    """Every text that is read meanwhile, by its path, so that it can be `given` later, whatever has become of it."""
+    texts: dict[Path, str] = {}
+    token = _noted.set(texts)
+    try:
+        yield texts
+    finally:
+        _noted.reset(token)
+
+
+@contextmanager
+def given(texts: Mapping[Path, str]) -> Iterator[None]:
+    """Meanwhile these texts stand for what is on the disk."""
+    token = _given.set(texts)
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
 
     Raises FileError.
     """
+    if path in _given.get():
+        return _given.get()[path]
+    text = _read(path, limit)
+    texts = _noted.get()
+    if texts is not None:
+        texts[path] = text
+    return text
+
+
+def _read(path: Path, limit: int) -> str:
     try:
         with path.open("rb") as file:
             octets = file.read(limit + 1)

@@ -9,6 +9,7 @@ plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims: since when, and in how many runs
 directories  how many users a directory has been seen to have
+schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ MIGRATIONS: Final = (
         primary key (directory, user_id)
     );
     create table directories (identity text primary key, users integer not null)
+    """,
+    """
+    create table schedule (job text primary key, tick text not null, ended integer not null, good text)
     """,
 )
 

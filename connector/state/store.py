@@ -24,6 +24,7 @@ from connector.state.memory import DirectoryMemory
 from connector.state.migrations import migrate
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
+from connector.state.ticks import Ticks
 
 
 class RunRecord(Struct, frozen=True):
@@ -82,6 +83,10 @@ class Store:
     def lease(self, directory: str) -> AbstractContextManager[None]:
         """Hold a directory, by its identity, until the end or death of this process. Raises BusyError."""
         return self._database.lease(directory)
+
+    def ticks(self, job: str) -> Ticks:
+        """Which runs of the job's schedule there were."""
+        return Ticks(self._database, job)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -32,6 +32,9 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "last_success_timestamp_seconds": (Gauge, "When the last run began that ended well.", ()),
     "agents": (Gauge, "Agents of the last plan, by how they were matched.", ("match",)),
     "users": (Gauge, "Users of the last plan: unchanged, stale, and by what would be changed of them.", ("state",)),
+    "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
+    "ready": (Gauge, "Whether the last good run is recent enough.", ()),
+    "files_accepted": (Gauge, "Whether the job's files were in order when they were last read.", ()),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
 _MATCHES: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
@@ -63,27 +66,28 @@ class Metrics:
                 self._add("request_errors", facts, traffic.errors, side)
         for stage, seconds in facts.stages.items():
             self._add("stage_seconds", facts, seconds, stage)
-        self._set("last_run_timestamp_seconds", facts, facts.started)
-        self._set("last_run_duration_seconds", facts, facts.seconds)
+        self.tell("last_run_timestamp_seconds", facts.job, facts.started)
+        self.tell("last_run_duration_seconds", facts.job, facts.seconds)
         if facts.good:
-            self._set("last_success_timestamp_seconds", facts, facts.started)
+            self.tell("last_success_timestamp_seconds", facts.job, facts.started)
         if facts.counts and facts.kind != "undo":
             self._plan(facts)
 
     def _plan(self, facts: RunFacts) -> None:
         for match in _MATCHES:
-            self._set("agents", facts, facts.counts[match], match)
+            self.tell("agents", facts.job, facts.counts[match], match)
         for state in _STATES:
-            self._set("users", facts, facts.counts[state], state)
+            self.tell("users", facts.job, facts.counts[state], state)
         self._metrics["problems"].remove_by_labels({"cec_job": facts.job})
         for kind, number in facts.problems.items():
-            self._set("problems", facts, number, kind)
+            self.tell("problems", facts.job, number, kind)
 
     def _add(self, name: str, facts: RunFacts, amount: float, *labels: str) -> None:
         self._metrics[name].labels(facts.job, *labels).inc(amount)
 
-    def _set(self, name: str, facts: RunFacts, value: float, *labels: str) -> None:
-        gauge = self._metrics[name].labels(facts.job, *labels)
+    def tell(self, name: str, job: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._metrics[name].labels(job, *labels)
         assert isinstance(gauge, Gauge)
         gauge.set(value)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
+from connector.state.ticks import Tick
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"
@@ -902,3 +904,46 @@ def _read_all(state: Store) -> None:
         state.steps("run-1", "hr", SEALER)
     with suppress(RefusedError):
         state.permit(SAVED, "hr", HERE)
+
+
+# ---------------------------------------------------------------- the schedule
+
+
+def test_a_tick_is_run_once_unless_it_did_not_come_to_its_end(state: Store) -> None:
+    first, second = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (6, 7))
+    ticks = state.ticks("hr")
+    assert ticks.last() is None
+    for _ in range(2):  # the first one was interrupted
+        with ticks.turn(first, believed=second) as mine:
+            assert mine
+        assert ticks.last() == Tick(first, ended=False, good=None)
+    ticks.ended(first, good=True)
+    assert ticks.last() == Tick(first, ended=True, good=first)
+    with ticks.turn(first, believed=second) as mine:
+        assert not mine
+    with ticks.turn(second, believed=second) as mine:
+        assert mine
+    ticks.ended(second, good=False)
+    assert ticks.last() == Tick(second, ended=True, good=first)
+    assert state.ticks("other").last() is None
+
+
+def test_a_tick_that_was_noted_by_a_wrong_clock_does_not_count(state: Store) -> None:
+    now = datetime(2026, 11, 25, 6, tzinfo=UTC)
+    ticks = state.ticks("hr")
+    with ticks.turn(now.replace(year=2030), believed=now.replace(year=2031)):
+        pass
+    ticks.ended(now.replace(year=2030), good=False)
+    with ticks.turn(now, believed=now.replace(minute=10)) as mine:
+        assert mine
+    assert ticks.last() == Tick(now, ended=False, good=None)
+
+
+def test_there_is_one_turn_at_a_time(place: Place) -> None:
+    now = datetime(2026, 11, 25, 6, tzinfo=UTC)
+    with closing(place.open()) as one, closing(place.open()) as other, one.ticks("hr").turn(now, now) as mine:
+        assert mine
+        with pytest.raises(BusyError), other.ticks("hr").turn(now, now):
+            pass
+        with other.ticks("it").turn(now, now) as theirs:
+            assert theirs

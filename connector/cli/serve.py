@@ -1,0 +1,50 @@
+"""`serve`: jobs on their own schedules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from connector.serve.address import Address
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    from connector.serve.address import Address
+
+    try:
+        return Address.parse(value)
+    except ValueError as fault:
+        raise click.BadParameter(str(fault)) from None
+
+
+@click.command
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="127.0.0.1:9467",
+    show_default=True,
+    callback=_address,
+    help="Where /healthz, /readyz and /metrics answer.",
+)
+@click.pass_obj
+def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> int:
+    """Run each JOB whenever its `serve` section says, until SIGTERM; SIGHUP reads the files again.
+
+    A plan that may not be written, because the job is in dry-run mode or the plan goes beyond a limit, is saved and
+    waits for `apply --plan`.
+    """
+    import structlog
+
+    from connector.cli.watchers import log_to_standard_error
+    from connector.serve.service import Service
+    from connector.serve.web import Web
+
+    log_to_standard_error(log_level)
+    with Service(jobs, log_level, lambda *_: None) as service, Web(listen, service) as web:
+        structlog.get_logger().info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
+        service.run()
+    return 0

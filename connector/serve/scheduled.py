@@ -1,0 +1,107 @@
+"""One job as `serve` keeps it: its files as they were accepted, its timetable, and how far it has come."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from connector.errors import FileError, StateError
+from connector.serve.orders import Order
+from connector.serve.schedule import BELIEVED, Cron, Due, Every, Timetable, Wait, before, decide, first, too_old
+from connector.serve.worker import Worker
+from connector.settings.operations import Serve
+from connector.wiring import Accepted, accept, last_tick
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduled:
+    """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
+
+    `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
+    there was none, since when it is waited for one. `until`: when its next run is due; `not_before`: it is not tried
+    before this time on a steady clock.
+    """
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        self.path = path
+        self._accept(accept(path))
+        self.in_order = True
+        self.last: datetime | None = None
+        self.good = self._since = now
+        self.not_before = 0.0
+        self.until: datetime | None = None
+        self.worker: Worker | None = None
+        self._warned = False
+
+    def _accept(self, accepted: Accepted) -> None:
+        loaded = accepted.job
+        if loaded.job.serve is None:
+            raise FileError("has no `serve` section that says when to run it", where=str(self.path))
+        self.accepted = accepted
+        self.settings: Serve = loaded.job.serve
+        self.name = loaded.name
+        self.state = loaded.job.state
+        self.timetable = _timetable(self.settings, f"{socket.gethostname()} {loaded.path}")
+
+    def reread(self, now: datetime) -> None:
+        """Take the files as they are now; where they are wrong, all stays as it was, and FileError is raised."""
+        rule, state = self.timetable.rule, self.state
+        self.in_order = False
+        self._accept(accept(self.path))
+        self.in_order = True
+        if self.state != state:
+            self.last, self._warned = None, False
+        elif self.last is not None and self.timetable.rule != rule and isinstance(self.timetable.rule, Cron):
+            self.last = max(self.last, now)  # what a schedule would have named before it was one is not missed
+
+    def decided(self, now: datetime) -> Due | Wait | None:
+        """What is to be done now; None: its state does not tell what was done."""
+        if self.last is None:
+            self._remember(now)
+        return None if self.last is None else decide(self.timetable, self.last, now)
+
+    def _remember(self, now: datetime) -> None:
+        try:
+            found = last_tick(self.accepted.job)
+        except (StateError, FileError) as fault:
+            if not self._warned:
+                log.warning("schedule waits for the state", job=self.name, reason=str(fault))
+            self._warned = True
+            return
+        self._warned = False
+        if found is None:
+            self.last = first(self.timetable, now)
+        else:
+            self.last = found.tick if found.ended else before(self.timetable, found.tick)
+            self.good = found.good or self.good
+
+    def order(self, tick: datetime, now: datetime) -> Order:
+        """What is to be run."""
+        loaded = self.accepted.job
+        beside = (loaded.state_path or loaded.path.absolute()).parent
+        return Order(
+            job=loaded.path.absolute(),
+            texts=self.accepted.texts,
+            tick=tick,
+            believed=now + BELIEVED,
+            write=self.settings.mode == "apply",
+            plans=self.settings.plans or beside,
+        )
+
+    def too_old(self, now: datetime) -> bool:
+        """Whether the last good run is too old."""
+        return too_old(self.timetable, self.good, now, self.settings.max_age)
+
+
+def _timetable(settings: Serve, seed: str) -> Timetable:
+    rule = Every(settings.every) if settings.every else Cron(settings.cron or "", settings.timezone or "UTC")
+    return Timetable(rule, settings.jitter or 0, seed)
+
+
+def utc() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)

@@ -1,0 +1,72 @@
+"""Which run of a schedule was last: so that none is left out and none is made twice, by one process or by several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from connector.errors import StateError
+from connector.state.database import Database
+
+
+class Tick(Struct, frozen=True):
+    """The last run of a job's schedule: its tick, whether it came to its end, and the tick of the last good one."""
+
+    tick: datetime
+    ended: bool
+    good: datetime | None
+
+
+class Ticks:
+    """The schedule of one job, as far as it has happened. All of its methods raise StateError."""
+
+    def __init__(self, database: Database, job: str) -> None:
+        self._database = database
+        self._job = job
+
+    def last(self) -> Tick | None:
+        """The last run; None: there was none yet."""
+        found = self._database.rows("select tick, ended, good from schedule where job = ?", self._job)
+        if not found:
+            return None
+        tick, ended, good = found[0]
+        try:
+            return Tick(_time(tick), bool(ended), _time(good) if good else None)
+        except ValueError as fault:
+            raise StateError("the state is damaged: a schedule cannot be read", where=self._database.where) from fault
+
+    @contextmanager
+    def turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
+        """Hold the job's turn, until the end or death of this process, and note the tick; False: it was run already.
+
+        A last tick later than `believed` was noted while a clock was wrong. Raises BusyError while another process has
+        the turn.
+        """
+        with self._database.lease(f"the schedule of {self._job}"):
+            last = self.last()
+            if last is not None and last.ended and tick <= last.tick <= believed:
+                yield False
+                return
+            with self._database.writing() as transaction:
+                transaction.execute(
+                    "insert into schedule (job, tick, ended) values (?, ?, 0) "
+                    "on conflict (job) do update set tick = excluded.tick, ended = 0",
+                    (self._job, tick.isoformat()),
+                )
+            yield True
+
+    def ended(self, tick: datetime, *, good: bool) -> None:
+        """The run of this tick has come to its end."""
+        also = ", good = tick" if good else ""
+        with self._database.writing() as transaction:
+            transaction.execute(
+                f"update schedule set ended = 1{also} where job = ? and tick = ?",  # noqa: S608  # one of two texts
+                (self._job, tick.isoformat()),
+            )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

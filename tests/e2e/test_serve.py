@@ -1,0 +1,324 @@
+"""The built-in schedule: what it runs, what it leaves for people, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import program
+from serving import serving
+from test_ldif_story import JOB, Job, agent
+
+from connector.demo.simulator import Request, Simulator
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=3)
+    schedule(made, "every: 1s, mode: apply")
+    return made
+
+
+def schedule(job: Job, text: str, more: str = "", name: str = "job.yaml") -> None:
+    job.write(name, JOB + f"serve: {{{text}}}\n{more}")
+
+
+def noted(job: Job) -> tuple[str, int, str | None]:
+    with closing(sqlite3.connect(job.folder / "state.db")) as db:
+        found: tuple[str, int, str | None] = db.execute("select tick, ended, good from schedule").fetchone()
+        return found
+
+
+# ---------------------------------------------------------------- what it runs
+
+
+def test_a_job_is_applied_again_and_again_until_sigterm(job: Job) -> None:
+    with serving(job.folder, "job.yaml") as served:
+        assert served.next("run ended")["ending"] == "done"
+        assert "employeeNumber: 1003" in job.read("people.ldif")
+        job.agents([agent(1), agent(2), agent(3, workNo=1033)])
+        served.next("outcome", result="written", user="uid=user3,ou=people,dc=example,dc=org")
+        served.next("run ended")
+        assert "employeeNumber: 1033" in job.read("people.ldif")
+        assert served.get("/healthz") == (200, "ok\n")
+        assert served.get("/readyz") == (200, "ok\n")
+        assert (served.metric("runs_total", kind="apply", ending="done") or 0) >= 2
+        assert served.metric("outcomes_total", outcome="written") == 4
+        assert served.metric("ready", cec_job="job") == 1
+        assert served.get("/else")[0] == 404
+        assert served.stop() == 0
+    starts = served.names("run started", "run ended")
+    assert starts[:4] == ["run started", "run ended", "run started", "run ended"]
+
+
+def test_a_dry_run_leaves_its_plan_for_somebody_to_apply(job: Job) -> None:
+    schedule(job, "every: 1s")
+    before = job.read("people.ldif")
+    with serving(job.folder, "job.yaml") as served:
+        assert served.next("run ended")["waiting"] == str(job.folder / "job.plan.json")
+        plan = job.read("job.plan.json")
+        served.next("run ended")
+        assert job.read("job.plan.json") == plan, "a plan under review was replaced by its like"
+        assert job.read("people.ldif") == before
+        job.agents([agent(1), agent(2), agent(3, workNo=1033)])
+        served.next("run ended")
+        served.next("run ended")
+        assert json.loads(job.read("job.plan.json"))["digest"] != json.loads(plan)["digest"]
+        job.run("apply", "--plan", "job.plan.json")
+        assert "employeeNumber: 1033" in job.read("people.ldif")
+        served.next("run ended", waiting=None)
+        assert not (job.folder / "job.plan.json").exists()
+        assert served.stop() == 0
+
+
+def test_what_goes_beyond_a_limit_waits_and_is_not_written(job: Job) -> None:
+    job.write("job.yaml", job.read("job.yaml").replace("100%", "2") + "never: never.csv\n")
+    job.write("never.csv", "user\n")
+    (job.folder / "plans").mkdir()
+    job.write("job.yaml", job.read("job.yaml").replace("mode: apply", "mode: apply, plans: plans"))
+    before = job.read("people.ldif")
+    with serving(job.folder, "job.yaml") as served:
+        ended = served.next("run ended")
+        assert (ended["ending"], ended["waiting"]) == ("refused", str(job.folder / "plans" / "job.plan.json"))
+        assert job.read("people.ldif") == before
+        assert served.metric("refusals_total", limit="update") == 1
+        plan = json.loads(job.read("plans/job.plan.json"))
+        job.run("apply", "--plan", "plans/job.plan.json", "--accept", plan["digest"])
+        served.next("run ended", ending="done")
+        assert "employeeNumber: 1003" in job.read("people.ldif")
+        assert served.stop() == 0
+
+
+def test_a_run_that_takes_longer_than_its_interval_is_not_overtaken(job: Job) -> None:
+    with slow(job, lambda number: 1.5 if number == 1 else 0) as tenant, serving(job.folder, "job.yaml") as served:
+        served.next("run ended")
+        served.next("run ended")
+        assert served.stop() == 0
+    assert served.names("run started", "run ended")[:4] == ["run started", "run ended"] * 2
+    assert len(tenant.requests) >= 4
+    starts = [event for event in served.events if event["event"] == "run started"]
+    first, second = (datetime.fromisoformat(event["tick"]) for event in starts[:2])
+    assert second - first > timedelta(seconds=1), "what was missed meanwhile was not made one"
+
+
+class slow:  # noqa: N801  # read as a phrase
+    """A tenant whose query number n takes `delay(n)` seconds; the job is made to ask it."""
+
+    def __init__(self, job: Job, delay: Any) -> None:
+        self._delay = delay
+        self._number = 0
+        self.gone = threading.Event()
+        self.simulator = Simulator(json.loads(job.read("agents.json")))
+        self.simulator.answer = self._answer  # type: ignore[method-assign]  # as its docstring says
+        job.write("key", "demo-key")
+        job.write("secret", "demo-secret")
+        secrets = "app_key: {file: key}, app_secret: {file: secret}"
+        source = f"{{type: cec, url: {self.simulator.url}, allow_plaintext: true, retries: 0, {secrets}}}"
+        job.write("job.yaml", job.read("job.yaml").replace("{type: file, path: agents.json}", source))
+
+    def _answer(self, request: Request) -> None:
+        if request.command == "GET":
+            self._number += 1
+            self.gone.wait(self._delay(self._number))
+        Simulator.answer(self.simulator, request)
+
+    def __enter__(self) -> Simulator:
+        return self.simulator.__enter__()
+
+    def __exit__(self, *arguments: object) -> None:
+        self.gone.set()
+        self.simulator.__exit__(*arguments)
+
+
+# ---------------------------------------------------------------- neither missed nor doubled
+
+
+def test_a_run_that_was_missed_is_caught_up_once(job: Job) -> None:
+    schedule(job, "every: 1h, mode: apply")
+    with serving(job.folder, "job.yaml") as served:
+        served.next("run ended")
+        assert served.stop() == 0
+    tick, ended, good = noted(job)
+    assert (ended, good) == (1, tick)
+    with serving(job.folder, "job.yaml") as served:  # nothing was missed: nothing runs
+        served.next("next run")
+        assert served.metric("next_run_timestamp_seconds") == pytest.approx(
+            (datetime.fromisoformat(tick) + timedelta(hours=1)).timestamp(), abs=1
+        )
+        assert served.stop() == 0
+    assert served.names("run started") == []
+    job.sql(f"update schedule set tick = '{(datetime.now(UTC) - timedelta(hours=5, minutes=10)).isoformat()}'")
+    with serving(job.folder, "job.yaml") as served:
+        served.next("run ended")
+        served.next("next run")
+        assert (served.metric("next_run_timestamp_seconds") or 0) > datetime.now(UTC).timestamp() + 45 * 60
+        assert served.stop() == 0
+    assert served.names("run started") == ["run started"]
+
+
+def test_a_job_with_a_cron_expression_waits_for_its_time_and_catches_up_what_it_missed(job: Job) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=7)
+    schedule(job, f'cron: "{soon.minute} {soon.hour} * * *", mode: apply')
+    with serving(job.folder, "job.yaml") as served:
+        served.next("next run")
+        due = served.metric("next_run_timestamp_seconds")
+        assert due == soon.replace(second=0, microsecond=0).timestamp()
+        assert served.stop() == 0
+    assert served.names("run started") == []
+    job.run("apply")  # makes the state
+    job.sql(f"insert into schedule values ('job', '{(datetime.now(UTC) - timedelta(days=3)).isoformat()}', 1, null)")
+    with serving(job.folder, "job.yaml") as served:
+        ended = served.next("run started")
+        assert ended["tick"] == (soon - timedelta(days=1)).replace(second=0, microsecond=0).isoformat()
+        served.next("run ended")
+        assert served.stop() == 0
+    assert served.names("run started") == ["run started"]
+
+
+def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
+    schedule(job, "every: 1h, mode: apply")
+    with slow(job, lambda number: 30 if number == 1 else 0), serving(job.folder, "job.yaml") as served:
+        served.next("access token received")
+        (run,) = children(served.process.pid)
+        os.kill(run, signal.SIGKILL)
+        ended = served.next("run ended")
+        assert (ended["ending"], ended["exit_code"]) == ("failed", 1)
+        assert served.metric("runs_total", ending="failed") == 1
+        assert served.stop() == 0
+        assert noted(job)[1] == 0
+        with serving(job.folder, "job.yaml") as again:
+            assert again.next("run ended")["ending"] == "done"
+            assert again.stop() == 0
+    assert noted(job)[1] == 1
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_two_schedules_of_one_job_never_run_it_at_the_same_time(job: Job) -> None:
+    schedule(job, "every: 1h, mode: dry-run")
+    with slow(job, lambda number: 4), serving(job.folder, "job.yaml") as one:
+        one.next("access token received")
+        with serving(job.folder, "job.yaml") as other:
+            assert other.next("run ended")["ending"] == "busy"
+            one.next("run ended")
+            assert (one.stop(), other.stop()) == (0, 0)
+    assert (len(one.names("planned")), len(other.names("planned"))) == (1, 0)
+
+
+def test_jobs_of_one_state_run_one_after_the_other(job: Job) -> None:
+    for name in ("one.yaml", "two.yaml", "three.yaml"):
+        schedule(job, "every: 1h, mode: apply", name=name)
+    with serving(job.folder, "one.yaml", "two.yaml", "three.yaml") as served:
+        for _ in range(3):
+            assert served.next("run ended")["ending"] == "done"
+        assert served.stop() == 0
+    assert served.names("run started", "run ended") == ["run started", "run ended"] * 3
+
+
+# ---------------------------------------------------------------- signals and files
+
+
+def test_sigterm_ends_a_run_in_good_order_and_its_tick_is_still_due(job: Job) -> None:
+    schedule(job, "every: 1h, mode: apply")
+    with slow(job, lambda number: 30 if number == 1 else 0), serving(job.folder, "job.yaml") as served:
+        served.next("access token received")
+        assert served.stop() == 0
+        assert noted(job)[1] == 0
+        with serving(job.folder, "job.yaml") as again:
+            assert again.next("run ended")["ending"] == "done"
+            assert again.stop() == 0
+
+
+def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: Job) -> None:
+    with serving(job.folder, "job.yaml") as served:
+        served.next("run ended")
+        job.write("mapping.yaml", "match: [\n")
+        served.signal(signal.SIGHUP)
+        refused = served.next("files refused, the old ones go on")
+        assert "mapping.yaml" in refused["reason"]
+        assert served.metric("files_accepted") == 0
+        job.agents([agent(1), agent(2), agent(3, workNo=1033)])
+        served.next("outcome")
+        assert served.next("run ended")["ending"] == "done"
+        assert "employeeNumber: 1033" in job.read("people.ldif")
+        schedule(job, "every: 1h, mode: apply")
+        job.write(
+            "mapping.yaml",
+            'match: [{agent: "{accountCode}", directory: uid}]\nattributes: {telephoneNumber: "{workNo}"}\n',
+        )
+        served.signal(signal.SIGHUP)
+        served.next("files read again")
+        assert served.metric("files_accepted") == 1
+        assert served.stop() == 0
+
+
+def test_a_secret_is_rotated_without_a_restart(job: Job) -> None:
+    with slow(job, lambda number: 0) as tenant, serving(job.folder, "job.yaml") as served:
+        assert served.next("run ended")["ending"] == "done"
+        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.revoke()
+        assert served.next("run ended", ending="failed")["exit_code"] == 1
+        job.write("secret", "canary-rotated\n")
+        served.next("run ended", ending="done")
+        assert served.stop() == 0
+
+
+def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
+    schedule(job, "every: 1s, mode: apply, max_age: 2s")
+    job.write("agents.json", "{")
+    with serving(job.folder, "job.yaml") as served:
+        for _ in range(4):
+            assert served.next("run ended")["ending"] == "failed"
+        status, said = served.get("/readyz")
+        assert status == 503
+        assert said.startswith("job: no run has ended well since ")
+        assert served.get("/healthz")[0] == 200
+        job.agents([agent(1)])
+        served.next("run ended", ending="done")
+        assert served.get("/readyz") == (200, "ok\n")
+        assert served.stop() == 0
+
+
+def test_a_state_that_is_away_is_waited_for(job: Job) -> None:
+    (job.folder / "gone").mkdir()
+    schedule(job, "every: 1h, mode: apply", more="state: sqlite:///gone/state.db\n")
+    job.write("gone/state.db", "no database, but long enough to be looked at")
+    with serving(job.folder, "job.yaml") as served:
+        assert "state" in served.next("schedule waits for the state")["reason"]
+        assert served.stop() == 0
+
+
+def test_what_is_wrong_in_any_file_is_said_before_anything_runs(job: Job) -> None:
+    schedule(job, 'cron: "1 2 3", timezone: Europe/Atlantis, jitter: soon')
+    job.write("other.yaml", JOB)
+    ended = program("serve", "job.yaml", "other.yaml", folder=job.folder)
+    assert ended.code == 78
+    assert "job.yaml:5: serve.timezone: is no time zone" in ended.err
+    assert "serve.cron: is no cron expression" in ended.err
+    assert "serve.jitter: must be a length of time" in ended.err
+    assert "other.yaml: has no `serve` section" in ended.err
+    schedule(job, "every: 1h, cron: 1 2 3 4 5")
+    assert "says when by exactly one of" in program("serve", "job.yaml", folder=job.folder).err
+    schedule(job, 'cron: "0 0 30 2 *"')
+    assert "is no cron expression (bad day-of-month)" in program("serve", "job.yaml", folder=job.folder).err
+    schedule(job, "every: 1h, timezone: Europe/Berlin")
+    assert "job.yaml:5: serve: timezone goes with cron" in program("serve", "job.yaml", folder=job.folder).err
+
+
+def test_an_address_that_cannot_be_had_is_said(job: Job) -> None:
+    with serving(job.folder, "job.yaml") as served:
+        address = served.url.removeprefix("http://")
+        ended = program("serve", "job.yaml", "--listen", address, folder=job.folder)
+        assert (ended.code, f"cannot listen at {address}" in ended.err) == (64, True), ended.said
+        assert program("serve", "job.yaml", "--listen", "nowhere", folder=job.folder).code == 64
+        assert served.stop() == 0
