@@ -7,9 +7,15 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final
 
+from connector.model import spellings
+
 SHOWN_CHARACTERS: Final = 200
 
-PASSWORD: Final = re.compile(r"((?:pwd|passw(?:or)?d)[\"']?\s*(?:[=:]|is|was)\s*)[^\s,;]+", re.IGNORECASE)
+PASSWORD: Final = re.compile(
+    r"""((?:pwd|passw(?:or)?d)[\\"']*\s*(?:[=:]|is|was)\s*)  # a name that is said to be of one, and what follows it:
+        (?:\\"(?:(?!\\").)*|"(?:\\.|[^"\\])*|'(?:\\.|[^'\\])*|[^\s,;]+)  # a string, perhaps in a string, or a word""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
 """Where a message of the other side names a password, what follows is not repeated."""
 
 
@@ -18,8 +24,8 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     if isinstance(held, bool) or not isinstance(held, str | int):
         return ""
     text = str(held)
-    for secret in sorted(hide, key=len, reverse=True):  # one may be part of another
-        text = text.replace(secret, "<secret>")
+    for spelt in sorted({spelt for secret in hide for spelt in spellings(secret)}, key=len, reverse=True):
+        text = re.sub(re.escape(spelt), "<secret>", text, flags=re.IGNORECASE)  # longest first: one may be in another
     text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped if len(escaped) <= SHOWN_CHARACTERS else escaped[: SHOWN_CHARACTERS - 1] + "…"

@@ -34,6 +34,7 @@ from connector.model.plan import (
 )
 from connector.model.secret import Held, Secret, Value
 from connector.model.source import Agent, Invalid, Tenant
+from connector.model.spellings import spellings
 
 __all__ = [
     "ID",
@@ -70,4 +71,5 @@ __all__ = [
     "UserRef",
     "Value",
     "View",
+    "spellings",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 
@@ -15,7 +14,18 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import AttributeChange, AttributeInfo, Change, Equality, Held, Outcome, Result, Secret, User
+from connector.model import (
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Equality,
+    Held,
+    Outcome,
+    Result,
+    Secret,
+    User,
+    spellings,
+)
 from connector.reconcile.equality import minus, owns, plain, same_set
 
 ALL = "*"
@@ -157,7 +167,7 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _said(change: Change, response: Response) -> str:
-    """The server's own words, unless they repeat a secret of this change, as they are or in base64 as LDIF has it."""
+    """The server's own words, unless they repeat a secret of this change, in whatever spelling."""
     words = response.diagnostic.lower()
     secrets = {
         octets(value)
@@ -165,9 +175,5 @@ def _said(change: Change, response: Response) -> str:
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    for secret in secrets - {b""}:
-        shown = secret.decode("utf-8", "replace").lower()
-        coded = base64.b64encode(secret).decode().rstrip("=").lower()
-        if shown in words or coded in words:
-            return ""
-    return results.diagnostic(response)
+    repeated = any(spelt.lower() in words for secret in secrets for spelt in spellings(secret))
+    return "" if repeated else results.diagnostic(response)

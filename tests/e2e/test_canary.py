@@ -1,0 +1,346 @@
+"""Law 6, silence: passwords and secrets are in the directory, and in nothing else that any command leaves or shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from canary import HEADER, Canaries, ProcessList, canary, everything, forms
+from faulty_cec import Fault, FaultyCec, cut, for_ever, status
+from program import WARNINGS
+from slapd import PEOPLE, SYNC, Slapd, person, server_context
+
+from connector.cli.main import COMMANDS
+from connector.demo import sample
+from connector.demo.simulator import Request, Simulator
+
+pytestmark = pytest.mark.slapd
+
+PEOPLE_OF = 4
+OLD = [canary(f"old{number}") for number in range(PEOPLE_OF)]
+NEW = [canary(f"new{number}") for number in range(PEOPLE_OF)]
+BIND, APP_KEY, APP_SECRET, KEY = canary("bind"), canary("appkey", HEADER), canary("appsecret"), canary("key")
+ALL = Canaries([*OLD, *NEW, BIND, APP_KEY, APP_SECRET, KEY])
+INPUTS = ("app-key", "app-secret", "key")
+REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
+JOB = """\
+source:
+  type: cec
+  url: {cec}
+  app_key: {{file: app-key}}
+  app_secret: {{file: app-secret}}
+  ca_file: {ca}
+directory:
+  type: ldap
+  urls: [{ldap}]
+  bind_dn: {sync}
+  password: {{env: LDAP_PASSWORD}}
+  ca_file: {ca}
+  base: {people}
+  filter: (objectClass=inetOrgPerson)
+mapping: openldap-h350
+limits: {{update: 100%}}
+key: {{file: key}}
+audit: {{file: audit.jsonl}}
+"""
+
+
+def tenant(passwords: list[str]) -> dict[str, Any]:
+    agents = [
+        {"workNo": 1000 + number, "accountCode": f"user{number}", "sipAccount": str(7000 + number), "sipPwd": password}
+        for number, password in enumerate(passwords)
+    ]
+    return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+
+
+class Scene:
+    """A tenant, a server and a job, in which every secret is a canary."""
+
+    def __init__(self, folder: Path, server: Slapd, cec: Simulator, *, terminal: bool = False) -> None:
+        self.folder, self.server, self.cec, self.terminal = folder / "job", server, cec, terminal
+        self.ran: set[str] = set()
+        self.folder.mkdir()
+        secrets = {"app-key": APP_KEY, "app-secret": APP_SECRET, "key": KEY}
+        files = secrets | {
+            "job.yaml": JOB.format(cec=cec.url, ca=server.ca, ldap=server.ldaps_url, sync=SYNC, people=PEOPLE)
+        }
+        for name, text in files.items():
+            (self.folder / name).write_text(text)
+
+    def run(self, command: str, *arguments: str, code: int | None = 0, password: str = BIND) -> str:
+        """Run it with everything logged, and look for the secrets in all that it shows and leaves."""
+        self.ran.add(command)
+        keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
+        home = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "TERM": "xterm", "COLUMNS": "500"}
+        environment = keep | home | {"LDAP_PASSWORD": password}
+        line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, *arguments]
+        with ProcessList() as processes:
+            run = at_a_terminal if self.terminal else piped
+            ended, shown = run(line, self.folder, environment)
+        assert code is None or ended == code, shown
+        ALL.hold({"its output": shown, "the process list": b"\n".join(processes.seen)})
+        ALL.hold(everything(self.folder, INPUTS))
+        assert any(command.encode() in seen for seen in processes.seen) or processes.looks < 5
+        return shown.decode()
+
+
+def piped(line: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, bytes]:
+    done = subprocess.run(line, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def at_a_terminal(line: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, bytes]:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(line, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = []
+        try:
+            while octets := os.read(ours, 65536):
+                seen.append(octets)
+        except OSError:
+            pass  # Linux tells the end of a terminal so
+        os.close(ours)
+    return process.returncode, b"".join(seen)
+
+
+def bind_with(server: Slapd, password: str) -> None:
+    coded = b64encode(password.encode()).decode()
+    server.modify(f"dn: {SYNC}\nchangetype: modify\nreplace: userPassword\nuserPassword:: {coded}\n")
+
+
+@pytest.fixture(params=["piped", "at a terminal"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    people = [person(f"user{number}") for number in range(PEOPLE_OF)]
+    with (
+        Slapd.start(tmp_path / "s", people) as server,
+        Simulator(tenant(OLD), APP_KEY, APP_SECRET, ssl_context=server_context()) as cec,
+    ):
+        bind_with(server, BIND)
+        yield Scene(tmp_path, server, cec, terminal=request.param == "at a terminal")
+
+
+def runs(scene: Scene) -> list[dict[str, Any]]:
+    terminal, scene.terminal = scene.terminal, False
+    shown = scene.run("runs", "job.yaml", "--json")
+    scene.terminal = terminal
+    found: list[dict[str, Any]] = json.loads(shown)
+    return found
+
+
+def test_no_command_shows_or_leaves_a_secret(scene: Scene) -> None:
+    scene.run("schema", "job")
+    scene.run("schema", "mapping")
+    scene.run("check", "job.yaml")
+    scene.run("plan", "job.yaml", *REPORTS)
+    scene.run("plan", "job.yaml", "--save", "plan.json", "--fail-on-changes", code=2)
+    scene.run("apply", "job.yaml", "--plan", "plan.json", *REPORTS)
+    scene.run("apply", "job.yaml", "--plan", "plan.json", code=3)
+    assert b64encode(OLD[0].encode()) in scene.server.search("(uid=user0)"), "what is looked for was never there"
+    scene.cec.document = tenant(NEW)
+    scene.run("plan", "job.yaml", "--only", "user1")
+    scene.run("apply", "job.yaml", *REPORTS)
+    assert b64encode(NEW[0].encode()) in scene.server.search("(uid=user0)")
+    scene.run("plan", "job.yaml", "--fail-on-changes")
+    scene.run("runs", "job.yaml")
+    newest = runs(scene)[0]["id"]
+    scene.run("undo", "job.yaml", newest, *REPORTS)
+    scene.run("undo", "job.yaml", newest, "--apply", *REPORTS)
+    assert b64encode(OLD[0].encode()) in scene.server.search("(uid=user0)"), "nothing was sealed"
+    scene.run("apply", "job.yaml", code=3)
+    scene.run("release", "job.yaml")
+    scene.run("demo", "--folder", "demo")
+    assert scene.ran == set(COMMANDS), "a command that this test does not know: it belongs in here"
+
+
+def test_the_demo_shows_none_of_its_own_passwords(tmp_path: Path) -> None:
+    passwords = {
+        agent["sipPwd"]
+        for document in (sample.last_month(), sample.today())
+        for agent in document["agents"]
+        if isinstance(agent, dict) and isinstance(agent.get("sipPwd"), str) and len(agent["sipPwd"]) > 5
+    }
+    assert len(passwords) > 50
+    line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", "demo", "--folder", "demo"]
+    code, shown = piped(line, tmp_path, dict(os.environ))
+    assert code == 0
+    left = everything(tmp_path, ["demo/people.ldif"])
+    for place, octets in {**left, "its output": shown}.items():
+        assert not [each for each in passwords if each.encode() in octets], place
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy"])
+def test_whatever_way_a_secret_is_written_it_is_found(before: str) -> None:
+    for form, octets in forms(BIND):
+        with pytest.raises(AssertionError, match=r"a secret is in here"):
+            ALL.hold({"here": f"{before}{form} ".encode() + octets + b" and more"})
+    for whole in (before + BIND + " and more", f"{before}cn=x:{BIND}"):
+        with pytest.raises(AssertionError):
+            ALL.hold({"here": b"Basic " + b64encode(whole.encode())})
+    ALL.hold({"here": b"nothing"})
+
+
+# ---------------------------------------------------------------- runs that fail
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
+    """A server that takes no password for a telephone."""
+    constraint = 'overlay constraint\nconstraint_attribute SIPIdentityPassword regex "^[0-9]*$"\n'
+    people = [person(f"user{number}") for number in range(PEOPLE_OF)]
+    with Slapd.start(tmp_path_factory.mktemp("canary") / "s", people, overlays=constraint) as started:
+        bind_with(started, BIND)
+        yield started
+
+
+def failing(tmp_path: Path, server: Slapd, **faults: Any) -> Scene:
+    """A scene on a tenant that is well, or whose query or token call is not."""
+    cec = FaultyCec(tenant(OLD), app_key=APP_KEY, app_secret=APP_SECRET, ssl_context=server_context(), **faults)
+    return Scene(tmp_path, server, cec)
+
+
+def echo(code: int) -> Fault:
+    """An error that repeats all that it was asked with, and a password."""
+
+    def fault(request: Request) -> None:
+        said = f'{request.body.decode()} {request.headers} "sipPwd":{json.dumps(OLD[0])}, sipPwd={quote(OLD[1])}'
+        status(code, json.dumps({"resultCode": "1", "resultMessage": said, "exceptionInfo": said}).encode())(request)
+
+    return fault
+
+
+BODY = json.dumps(tenant(OLD)).encode()
+FAULTS: dict[str, dict[str, Fault]] = {
+    "cut": {"query": cut(BODY, len(BODY) + 10)},
+    "half": {"query": status(200, BODY[: len(BODY) // 2])},
+    "an echo of the query": {"query": echo(500)},
+    "an echo of the query, denied": {"query": echo(403)},
+    "an echo of the token call": {"token": echo(401)},
+    "agents twice": {"query": status(200, BODY[:-1] + b', "agents": []}')},
+    "no list": {"query": status(200, json.dumps({"agents": OLD[0]}).encode())},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_no_fault_of_the_source_shows_a_secret(tmp_path: Path, server: Slapd, fault: dict[str, Fault]) -> None:
+    scene = failing(tmp_path, server, **{call: for_ever(each) for call, each in fault.items()})
+    with scene.cec:
+        for command in ("check", "plan", "apply"):
+            scene.run(command, "job.yaml", code=1)
+
+
+@pytest.mark.parametrize("wrong", [[OLD[0]], {"is": OLD[0]}, OLD[0] * 5000, f"{OLD[0]}\0", ""])
+def test_a_record_whose_password_is_none_is_named_without_it(tmp_path: Path, server: Slapd, wrong: object) -> None:
+    scene = failing(tmp_path, server)
+    document = tenant(OLD)
+    document["agents"][0]["sipPwd"] = wrong
+    document["agents"].append({OLD[1]: OLD[2], "workNo": OLD[3]})
+    scene.cec.document = document
+    with scene.cec:
+        scene.run("plan", "job.yaml", *REPORTS)
+
+
+def test_a_bind_that_fails_shows_no_password(tmp_path: Path, server: Slapd) -> None:
+    scene = failing(tmp_path, server)
+    with scene.cec:
+        said = scene.run("plan", "job.yaml", code=1, password=NEW[0])
+    assert "invalidCredentials" in said
+
+
+def test_passwords_that_the_server_refuses_are_not_shown(tmp_path: Path, server: Slapd) -> None:
+    scene = failing(tmp_path, server)
+    with scene.cec:
+        assert "constraintViolation" in scene.run("apply", "job.yaml", *REPORTS, code=4)
+
+
+def test_passwords_that_no_schema_would_take_are_not_shown(tmp_path: Path, server: Slapd) -> None:
+    scene = failing(tmp_path, server)
+    (scene.folder / "mapping.yaml").write_text(
+        'match: [{agent: "{accountCode}", directory: uid}]\n'
+        "attributes:\n"
+        '  mail: {value: "{sipPwd}", owns: "*", secret: true}\n'
+        '  preferredLanguage: {value: "{sipPwd}", secret: true}\n'
+        '  telephoneNumber: {value: "{sipPwd}", owns: "*", secret: true}\n'
+        '  manager: {value: "uid={sipPwd}", owns: "*", secret: true}\n'
+    )
+    job = (scene.folder / "job.yaml").read_text()
+    (scene.folder / "job.yaml").write_text(job.replace("openldap-h350", "mapping.yaml"))
+    with scene.cec:
+        scene.run("plan", "job.yaml", *REPORTS)
+        scene.run("apply", "job.yaml", *REPORTS, code=None)
+
+
+TRIGGER = "create trigger fail before {} on {} begin select raise(abort, 'no more'); end"
+
+
+@pytest.mark.parametrize(("event", "table"), [("insert", "runs"), ("insert", "journal"), ("update", "journal")])
+def test_a_state_that_fails_shows_no_secret(tmp_path: Path, server: Slapd, event: str, table: str) -> None:
+    scene = failing(tmp_path, server)
+    with scene.cec:
+        scene.run("plan", "job.yaml")
+        with closing(sqlite3.connect(scene.folder / "state.db", isolation_level=None)) as db:
+            db.execute(TRIGGER.format(event, table))
+        scene.run("apply", "job.yaml", *REPORTS, code=None)
+
+
+def test_a_report_that_cannot_be_written_shows_no_secret(tmp_path: Path, server: Slapd) -> None:
+    scene = failing(tmp_path, server)
+    with scene.cec:
+        scene.run("plan", "job.yaml", "--report", "nowhere/report.json", code=1)
+        scene.run("apply", "job.yaml", "--report", "nowhere/report.html", code=1)
+
+
+INJECTED = """\
+import importlib, os, sys
+from pathlib import Path
+where = sys.argv.pop(1)
+module, _, path = where.partition(":")
+holder = importlib.import_module(module)
+*inner, name = path.split(".")
+for each in inner:
+    holder = getattr(holder, each)
+def fail(*arguments, **options):
+    raise RuntimeError(Path("app-secret").read_text(), os.environ["LDAP_PASSWORD"], arguments, options)
+setattr(holder, name, fail)
+from connector.cli.main import main
+main()
+"""
+PLACES = [
+    "connector.settings.secrets:resolve", "connector.wiring:resolve",
+    "connector.sources.records:decode", "connector.sources.cec.client:decode",
+    "connector.http.channel:Channel.__init__",
+    "connector.lookup:Lookup.users", "connector.reconcile.claims:Claims.add", "connector.reconcile.drawing:Draft.plan",
+    "connector.directories.ldap.requests:modify", "connector.directories.ldap.session:Session.submit",
+    "connector.directories.ldap.stream:Stream.receive", "connector.directories.ldap.modifying:Modifier.outcome",
+    "connector.directories.ldap.connection:_connection",
+    "connector.state.journal:RunJournal.intend", "connector.state.journal:RunJournal.settle",
+    "connector.state.sealing:Sealer.seal", "connector.state.store:Store.run",
+    "connector.reports.text:ending", "connector.reports.document:render", "connector.planfile:write_out",
+    "connector.apply:steps", "connector.apply:verified", "connector.cli.watchers:LogWatch.outcome",
+    "connector.watchers.audit:AuditWatch.outcome",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server: Slapd, place: str) -> None:
+    """The very message of the fault holds secrets, as that of a library's may."""
+    scene = failing(tmp_path, server)
+    (scene.folder / "injected.py").write_text(INJECTED)
+    environment = {**os.environ, "LDAP_PASSWORD": BIND, "TMPDIR": str(scene.folder)}
+    line = [sys.executable, *WARNINGS, "injected.py", place, "--log-level", "debug", "apply", "job.yaml", *REPORTS]
+    with scene.cec:
+        code, shown = piped(line, scene.folder, environment)
+    ALL.hold({"its output": shown})
+    ALL.hold(everything(scene.folder, INPUTS))
+    assert code in (1, 4), shown
