@@ -127,11 +127,12 @@ class Stage:
             assert ours == theirs, f"{story}: what is remembered as ours after {phase}\n{world.said}"
 
 
-def at_each_step(reference: Ended, *, reviewed: bool) -> Iterator[Story]:
-    """A kill at each step of the journal, in every phase at once."""
-    for number in range(1, max(took["moments"]["journal"] for took in reference.took) + 1):
+def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool) -> Iterator[Story]:
+    """A kill at each step of the journal, in every phase at once; every other story is of a reviewed plan."""
+    most = max(took["moments"]["journal"] for ended in reference.values() for took in ended.took)
+    for number in range(1, most + 1):
         kills: tuple[Kill, ...] = (("journal", number),)
-        yield Story(reviewed, (kills, kills, kills))
+        yield Story(reviewed == bool(number % 2), (kills, kills, kills))
 
 
 def at_random(reference: Mapping[bool, Ended], dice: random.Random) -> Iterator[Story]:
