@@ -105,7 +105,8 @@ def tell(fault: BaseException) -> int:
         return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
     if isinstance(fault, errors.ConnectorError):
         code, advice = _advised(fault)
-        click.echo(f"cec-connector: {fault}\n{advice}", err=True)
+        commands = "".join(f"\n    {note}" for note in getattr(fault, "__notes__", ()))
+        click.echo(f"cec-connector: {fault}\n{advice}{commands}", err=True)
         return code
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))

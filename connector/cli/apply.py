@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, only_option, report_option
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
+from connector.errors import OnHoldError
 from connector.planfile import load
 from connector.sync import wet_run
 from connector.wiring import wet
@@ -46,7 +48,11 @@ def command(
         wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as parts,
     ):
         show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
-        run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
+        try:
+            run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
+        except OnHoldError as fault:
+            fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
+            raise
         code = exit_code(run)
         parts.watch.finished(run.plan, code)
     return code

@@ -29,7 +29,8 @@ def command(
     fail_on_changes: bool,
 ) -> int:
     """Show what apply would do to the directory of JOB, and write nothing to it."""
-    show = Shower(["apply", str(job), *(f"--only={name}" for name in only)], reports, save=save)
+    options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
+    show = Shower(["apply", str(job), *options], reports, save=save)
     with dry(job, lambda begun: watchers(begun, log_level, "plan")) as parts:
         show.keep_off(parts.files)
         run = dry_run(parts, show, only, save=save is not None)

@@ -64,7 +64,7 @@ class Shower:
         from connector.reports import renderer
 
         self._command = shlex.join(["cec-connector", *arguments])
-        self._reports = [(path, renderer(path.suffix)) for path in reports]
+        self._reports = [(path, renderer(path.suffix, self._command)) for path in reports]
         self._save = save
         self._accept = accept
 

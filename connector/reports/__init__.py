@@ -7,6 +7,7 @@ suffix of a file's name asks for; the terminal's own is `connector.reports.text`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Final, Protocol, cast
 
@@ -24,10 +25,18 @@ class Renderer(Protocol):
         """`outcomes` None: the plan has not been applied."""
 
 
-def renderer(suffix: str) -> Renderer:
-    """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one."""
+_WITH_COMMAND: Final = frozenset({"markdown", "html"})
+"""Formats that tell their reader how to acknowledge a refused plan."""
+
+
+def renderer(suffix: str, command: str = "") -> Renderer:
+    """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one.
+
+    `command` is the command line that an acknowledgement is appended to.
+    """
     name = SUFFIXES.get(suffix.lower())
     if name is None:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"no report format has the suffix {suffix!r}: name the file with one of {known}")
-    return cast(Renderer, import_module(f"connector.reports.{name}").render)
+    render = import_module(f"connector.reports.{name}").render
+    return cast(Renderer, partial(render, command=command) if command and name in _WITH_COMMAND else render)

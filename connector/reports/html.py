@@ -21,6 +21,7 @@ from connector.reports.values import (
     EXAMPLES,
     NONE,
     USER_COUNTS,
+    acknowledging,
     almost,
     by_rule,
     by_user,
@@ -39,8 +40,8 @@ _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).d
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-    """The page, piece by piece."""
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
+    """The page, piece by piece. `command`: what an acknowledgement is appended to."""
     what = "What apply would do" if outcomes is None else "What apply has done"
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -51,7 +52,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     )
     yield from _header(plan, outcomes, what)
     yield "<main>\n"
-    yield from _refusals(plan, outcomes)
+    yield from _refusals(plan, outcomes, command)
     yield from (f'<p class="note">{text(caution)}</p>\n' for caution in plan.cautions)
     yield from _summary(plan)
     yield from _problems(plan)
@@ -87,14 +88,14 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
     yield "</header>\n"
 
 
-def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str) -> Iterator[str]:
     if not plan.refusals:
         return
     yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", and acknowledged"}</h2>\n'
     rows = ([text(r.limit), figures(r), text(r.why), _first(concerned(plan, r))] for r in plan.refusals)
     yield from _table(("Limit", "Users", "Why", "Whom"), rows)
     if outcomes is None:
-        yield f"<p>If it is right all the same, acknowledge this very plan: {value(f'--accept {plan.digest}')}</p>\n"
+        yield f"<p>If it is right all the same, acknowledge this very plan: {value(acknowledging(plan, command))}</p>\n"
     yield "</section>\n"
 
 

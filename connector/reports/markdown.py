@@ -19,6 +19,7 @@ from connector.reports.values import (
     EXAMPLES,
     NONE,
     USER_COUNTS,
+    acknowledging,
     almost,
     by_rule,
     by_user,
@@ -37,8 +38,11 @@ from connector.reports.values import (
 _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-    """Line by line; every table is whole, so that it can be cut where a ticket is too short for it."""
+def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
+    """Line by line; every table is whole, so that it can be cut where a ticket is too short for it.
+
+    `command`: what an acknowledgement is appended to.
+    """
     yield f"# CEC to directory: {'what apply would do' if outcomes is None else 'what apply has done'}\n\n"
     yield f"Job {code(plan.job)}, plan {code(plan.id)}, drawn {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
     for place, what in plan.about:
@@ -51,7 +55,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         rows = ([code(r.limit), figures(r), prose(r.why), _first(concerned(plan, r))] for r in plan.refusals)
         yield from _table(("Limit", "Users", "Why", "Whom"), rows)
         if outcomes is None:
-            yield f"If it is right all the same, acknowledge this very plan: {code(f'--accept {plan.digest}')}\n\n"
+            yield f"If it is right all the same, acknowledge this very plan: {code(acknowledging(plan, command))}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)

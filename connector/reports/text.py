@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
@@ -13,6 +12,7 @@ from connector.reports.values import (
     NONE,
     USER_COUNTS,
     Sides,
+    acknowledging,
     almost,
     by_rule,
     by_user,
@@ -46,7 +46,6 @@ def render(
     """
     yield from _header(plan, outcomes)
     yield from _summary(plan)
-    command = command or f"cec-connector apply {shlex.quote(visible(plan.job))}"
     yield from _refusals(plan, command, acknowledged=acknowledged or outcomes is not None)
     yield from _cautions(plan)
     yield from _changes(plan, outcomes, most)
@@ -108,7 +107,7 @@ def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
         yield from _concerned(plan, refusal)
     if not acknowledged:
         yield "  Nothing is written as long as this stands. If it is right all the same, acknowledge this very plan:\n"
-        yield f"    {command} --accept {visible(plan.digest)}\n"
+        yield f"    {acknowledging(plan, command)}\n"
     yield "\n"
 
 

@@ -6,6 +6,7 @@ Everything here returns text without a single character that a terminal, a brows
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -97,8 +98,15 @@ EXAMPLES: Final = 10
 
 
 def concerned(plan: Plan, refusal: Refusal) -> list[str]:
-    """The users that count under a limit, by name."""
+    """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
+    if refusal.limit in {"agents", "agents_drop"}:
+        return [name for problem in plan.problems if problem.kind == "stale" for name in problem.users]
     return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
+
+
+def acknowledging(plan: Plan, command: str) -> str:
+    """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
+    return f"{command or f'cec-connector apply {shlex.quote(visible(plan.job))}'} --accept {visible(plan.digest)}"
 
 
 def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:

@@ -149,6 +149,7 @@ def test_no_command_shows_or_leaves_a_secret(scene: Scene) -> None:
     assert b64encode(OLD[0].encode()) in scene.server.search("(uid=user0)"), "what is looked for was never there"
     scene.cec.document = tenant(NEW)
     scene.run("plan", "job.yaml", "--only", "user1")
+    scene.run("explain", "job.yaml", "user1")
     scene.run("apply", "job.yaml", *REPORTS)
     assert b64encode(NEW[0].encode()) in scene.server.search("(uid=user0)")
     scene.run("plan", "job.yaml", "--fail-on-changes")

@@ -27,7 +27,7 @@ def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, acl: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("acl", "reviewed"), zip(ACLS, (False, True, True), strict=True))
+@pytest.mark.parametrize(("acl", "reviewed"), [*zip(ACLS, (False, True, True), strict=True)])
 def test_killed_at_each_step_of_the_journal_it_is_made_good(tmp_path: Path, acl: str, *, reviewed: bool) -> None:
     steps: list[int] = []
 
