@@ -26,11 +26,14 @@ class Sqlite:
         self._path = Path(os.path.realpath(path)) if path is not None else None
         self.where = str(path) if path else "a state in memory"
         self.kept = path is not None
+        self._rests_on: dict[Path, tuple[int, int]] = {}
         try:
             if self._path is not None:
                 with suppress(FileExistsError):
                     self._path.touch(mode=0o600, exist_ok=False)
             self._db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None)
+            if self._path is not None:
+                self._rests_on[self._path] = _itself(self._path.stat())
         except (OSError, sqlite3.Error) as fault:
             raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
         try:
@@ -49,6 +52,7 @@ class Sqlite:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
+        self._look()
         try:
             self._db.execute("begin immediate")
             try:
@@ -62,6 +66,16 @@ class Sqlite:
                 raise
         except _FAULTS as fault:
             raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+
+    def _look(self) -> None:
+        """What is written to a file that nobody will find again is not kept, and a lock on one keeps nobody out."""
+        for path, known in self._rests_on.items():
+            try:
+                there = _itself(path.stat())
+            except OSError:
+                there = None
+            if there != known:
+                raise StateError(f"{path.name} was removed, or replaced, while a run was using it", where=self.where)
 
     migrating = writing  # there is one writer at a time anyway
 
@@ -92,8 +106,10 @@ class Sqlite:
                 raise BusyError("another run holds this directory", where=name) from None
             except OSError as fault:
                 raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
+            self._rests_on[path] = _itself(os.fstat(handle))
             yield
         finally:
+            self._rests_on.pop(path, None)
             os.close(handle)
 
     def close(self) -> None:
@@ -112,6 +128,11 @@ class _Statements:
 
     def executemany(self, sql: str, rows: Iterable[Row]) -> object:
         return self._db.executemany(sql, map(storable, rows))
+
+
+def _itself(file: os.stat_result) -> tuple[int, int]:
+    """What a file is known by, whatever its name."""
+    return file.st_dev, file.st_ino
 
 
 def _said(fault: Exception) -> str:

@@ -194,6 +194,63 @@ def test_a_copy_that_was_taken_in_the_middle_of_a_run_settles_what_it_left_open(
     assert job.plan()["summary"]["stale"] == 2, "what was settled is known to be ours"
 
 
+# ---------------------------------------------------------------- files that go away under a run
+
+
+@contextmanager
+def reading(job: Job, *, code: int) -> Iterator[None]:
+    """An apply that has opened its state, holds its lease, and waits for its source as long as this lasts."""
+    agents = job.read("agents.json")
+    (job.folder / "agents.json").unlink()
+    os.mkfifo(job.folder / "agents.json")
+    with started("apply", "job.yaml", folder=job.folder) as process:
+        with (job.folder / "agents.json").open("w") as source:
+            yield
+            source.write(agents)
+        done = ended(process)
+    (job.folder / "agents.json").unlink()
+    job.write("agents.json", agents)
+    assert done.code == code, done.said
+    assert "an unexpected" not in done.said
+    if code:
+        assert "was removed, or replaced, while a run was using it" in done.err
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced by a copy"])
+def test_a_state_that_goes_away_under_a_run_stops_it_before_it_writes(job: Job, how: str) -> None:
+    job.run("plan")
+    with reading(job, code=1):
+        shutil.copy(job.folder / "state.db", job.folder / "copy.db")
+        (job.folder / "state.db").unlink()
+        if how == "replaced by a copy":
+            (job.folder / "copy.db").rename(job.folder / "state.db")
+    assert numbers(job) == 0
+    job.run("apply")
+    assert numbers(job) == 5
+    job.run("plan", "--fail-on-changes")
+
+
+def test_a_lock_that_is_removed_under_a_run_lets_another_write_and_not_this_one(job: Job) -> None:
+    job.run("plan")
+    job.write("other.json", job.read("agents.json"))
+    job.write("other.yaml", JOB.replace("agents.json", "other.json"))
+    with reading(job, code=1):
+        assert program("apply", "other.yaml", folder=job.folder).code == 75
+        (lock,) = job.folder.glob("*.lock")
+        lock.unlink()
+        assert program("apply", "other.yaml", folder=job.folder).code == 0
+        assert numbers(job) == 5
+    assert results(job) == []
+    job.run("apply")
+
+
+def test_files_that_stay_are_no_hindrance(job: Job) -> None:
+    with reading(job, code=0):
+        os.utime(job.folder / "state.db")
+        (job.folder / "state.db").chmod(0o640)
+    assert numbers(job) == 5
+
+
 # ---------------------------------------------------------------- the disk
 
 
