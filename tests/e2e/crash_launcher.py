@@ -18,11 +18,12 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import connector.cli.main
 from connector.directories.ldap.stream import Stream
+from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
 
 for _module in ("apply", "plan", "release", "runs", "undo"):
@@ -56,16 +57,18 @@ class Fate:
 
 def wrap(fate: Fate) -> None:
     """A moment before each transaction, one before its commit and one after; one around whatever is sent or comes."""
-    writing: Callable[[Sqlite], Any] = Sqlite.writing
     flush, receive = Stream.flush, Stream.receive
 
-    @contextmanager
-    def mortal_writing(self: Sqlite) -> Iterator[Any]:
-        fate.reach("journal")
-        with writing(self) as transaction:
-            yield transaction
+    def mortal(writing: Callable[[Any], AbstractContextManager[Any]]) -> Callable[[Any], AbstractContextManager[Any]]:
+        @contextmanager
+        def mortal_writing(self: object) -> Iterator[Any]:
             fate.reach("journal")
-        fate.reach("journal")
+            with writing(self) as transaction:
+                yield transaction
+                fate.reach("journal")
+            fate.reach("journal")
+
+        return mortal_writing
 
     def mortal_flush(self: Stream) -> None:
         if self._outgoing:
@@ -78,7 +81,9 @@ def wrap(fate: Fate) -> None:
         fate.reach("wire")
         return octets
 
-    Sqlite.writing = mortal_writing  # type: ignore[method-assign]  # in a child that is about to die
+    databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
+    for database in databases:
+        database.writing = mortal(database.writing)
     Stream.flush = mortal_flush  # type: ignore[method-assign]
     Stream.receive = mortal_receive  # type: ignore[method-assign]
 

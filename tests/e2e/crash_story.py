@@ -70,10 +70,13 @@ def play(world: World, story: Story) -> Ended:
 
 
 class Stage:
-    """One server after the other, each with so many worlds, and what undisturbed stories come to on them."""
+    """One server after the other, each with so many worlds, and what undisturbed stories come to on them.
 
-    def __init__(self, folder: Path, acl: str) -> None:
-        self._folder, self._acl = folder, acl
+    `state` makes the address of a new state; without it each world has a file.
+    """
+
+    def __init__(self, folder: Path, acl: str, state: Callable[[], str] = str) -> None:
+        self._folder, self._acl, self._state = folder, acl, state
         self.reference: dict[bool, Ended] = {}
         self.kills = 0
 
@@ -89,7 +92,7 @@ class Stage:
 
         def worlds() -> Iterator[World]:
             for name in names:
-                opened.append(World(folder, name, server, launcher))
+                opened.append(World(folder, name, server, launcher, state=self._state()))
                 yield opened[-1]
 
         with Slapd.start(folder / "slapd", people, **options) as server, Launcher() as launcher:

@@ -7,10 +7,12 @@ the journal, write by write. `make crash` does so for as long as one likes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 
 import pytest
 from crash_story import ACLS, Ended, Stage, Story, at_each_step
+from postgres import Postgres
 
 pytestmark = pytest.mark.slapd
 
@@ -18,6 +20,13 @@ pytestmark = pytest.mark.slapd
 @pytest.mark.parametrize("acl", ACLS)
 def test_killed_anywhere_it_is_made_good(tmp_path: Path, acl: str) -> None:
     Stage(tmp_path, acl).play_until(14, "a few")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_killed_anywhere_it_is_made_good_with_a_database_too(tmp_path: Path, postgresql: Postgres, kills: int) -> None:
+    names = (f"crash{kills}_{number}" for number in count())
+    Stage(tmp_path, "seen", lambda: postgresql.create(next(names))).play_until(kills, "database")
 
 
 @pytest.mark.slow
