@@ -77,10 +77,14 @@ class Syntax(StrEnum):
 
 
 class Equality(StrEnum):
-    """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how."""
+    """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how.
+
+    CASE_ALONE is SCIM's (RFC 7643 §2.3.1): but for case, every character counts.
+    """
 
     CASE_IGNORE = "caseIgnore"
     CASE_EXACT = "caseExact"
+    CASE_ALONE = "caseInsensitive"
     NUMERIC = "numericString"
     TELEPHONE = "telephoneNumber"
     INTEGER = "integer"

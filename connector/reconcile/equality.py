@@ -88,6 +88,10 @@ def _case_ignore(value: Value) -> Hashable:
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
+def _case_alone(value: Value) -> Hashable:
+    return _text(value).lower()
+
+
 def _numeric(value: Value) -> Hashable:
     return _text(value).replace(" ", "")
 
@@ -242,6 +246,7 @@ def is_text(value: str) -> bool:
 _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.CASE_IGNORE: _case_ignore,
     Equality.CASE_EXACT: _case_exact,
+    Equality.CASE_ALONE: _case_alone,
     Equality.NUMERIC: _numeric,
     Equality.TELEPHONE: _telephone,
     Equality.INTEGER: _integer,
