@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from connector import traffic
 from connector.directories.port import Directory, Reader
+from connector.directories.scim.port import Transport
 from connector.errors import FileError, StateError
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.parts import Dry, Undo, Wet, WetUndo
@@ -25,6 +26,7 @@ from connector.reconcile.people import Never
 from connector.settings import job as jobs
 from connector.settings import mapping as mappings
 from connector.settings import people
+from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.secrets import resolve
 from connector.settings.textfile import noted
 from connector.sources.port import Source
@@ -219,7 +221,7 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store) -> dict[str, An
         "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop, _by_attribute(job, mapping)),
         "sealer": Sealer(key),
         "pace": Pace(tuple(settings.ramp), settings.max_failures),
-        "read": settings.directory.read if settings.directory.type == "ldap" else "auto",
+        "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
         "state": state,
         "fingerprint": fingerprinter(key),
         "places": _places(settings),
@@ -265,6 +267,8 @@ def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     """Where a job reads and writes, in the words of its file."""
     source = settings.source.url if settings.source.type == "cec" else str(settings.source.path)
     directory = settings.directory
+    if directory.type == "scim":
+        return ("source", source), ("directory", directory.url), ("filter", directory.filter or "none: all users")
     where = ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
     return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
 
@@ -300,6 +304,10 @@ def _reader(job: jobs.LoadedJob, view: View) -> Reader:
         from connector.directories.ldif import LdifReader
 
         return LdifReader(settings, view)
+    if settings.type == "scim":
+        from connector.directories.scim.adapter import ScimReader
+
+        return ScimReader(settings, _transport(job, settings), view)
     from connector.directories.ldap.adapter import LdapReader
 
     return LdapReader(settings, _password(job), view)
@@ -311,9 +319,20 @@ def _directory(job: jobs.LoadedJob, view: View) -> Directory:
         from connector.directories.ldif import LdifDirectory
 
         return LdifDirectory(settings, view)
+    if settings.type == "scim":
+        from connector.directories.scim.adapter import ScimDirectory
+
+        return ScimDirectory(settings, _transport(job, settings), view)
     from connector.directories.ldap.adapter import LdapDirectory
 
     return LdapDirectory(settings, _password(job), view)
+
+
+def _transport(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
+    from connector.directories.scim.transport import HttpTransport
+
+    kept = settings.secret
+    return HttpTransport(settings, resolve(kept.ref, kept.what, job.where("directory", *kept.keys)) if kept else None)
 
 
 def _password(job: jobs.LoadedJob) -> Secret | None:

@@ -41,6 +41,7 @@ from connector.settings.fields import (
 )
 from connector.settings.mapping import locate
 from connector.settings.operations import Audit, Metrics, Serve
+from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
@@ -53,6 +54,7 @@ __all__ = [
     "LdifDirectory",
     "Limits",
     "LoadedJob",
+    "ScimDirectory",
     "SecretRef",
     "load",
 ]
@@ -212,7 +214,8 @@ class Job(Strict):
 
     source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
     directory: Annotated[
-        LdapDirectory | LdifDirectory, Field(discriminator="type", description="Where their users are.")
+        LdapDirectory | LdifDirectory | ScimDirectory,
+        Field(discriminator="type", description="Where their users are."),
     ]
     mapping: Annotated[Text, AfterValidator(_located), Field(description="A ready mapping's name, or a path.")]
     limits: Annotated[Limits, Field(description="How much one run may change.")] = Limits()

@@ -81,7 +81,10 @@ class ScimDirectory(Strict):
     urn: Annotated[
         str, AfterValidator(_urn), Field(description="The URN under which the server has the extension.")
     ] = EXTENSION
-    page_size: Annotated[int, Field(ge=1, le=100_000, description="Users a page; the server may give fewer.")] = 100
+    dialect: Annotated[
+        ExistingFile | None, Field(description="What `check --probe --save` has found out about the server.")
+    ] = None
+    page_size: Annotated[int, Field(ge=2, le=100_000, description="Users a page; the server may give fewer.")] = 100
     concurrency: Annotated[int, Field(ge=1, le=64, description="Requests in flight.")] = 8
     rate: Annotated[
         float | None, Field(gt=0, le=10_000, allow_inf_nan=False, description="Requests a second, at most.")

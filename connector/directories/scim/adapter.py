@@ -1,0 +1,177 @@
+"""SCIM servers as directories: the port's questions as requests for resources, its changes as PATCH or PUT."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Final
+from urllib.parse import urlsplit
+
+from connector.directories.scim import dialect as dialects
+from connector.directories.scim.answers import id_of
+from connector.directories.scim.attributes import USER_NAME, Attributes, Users
+from connector.directories.scim.dialect import Dialect
+from connector.directories.scim.discovery import Discovery
+from connector.directories.scim.filters import Filter
+from connector.directories.scim.finding import Finder
+from connector.directories.scim.paths import Path, Resource
+from connector.directories.scim.port import Transport
+from connector.directories.scim.reading import Resources
+from connector.directories.scim.writing import Writer
+from connector.errors import FileError
+from connector.model import Change, Description, Holds, Key, Outcome, Question, User, UserRef, View
+from connector.reconcile.equality import same_set
+from connector.settings.scim import ScimDirectory as Settings
+
+_AT_ONCE: Final = 500
+"""So many questions are answered at once."""
+
+
+class ScimReader:
+    """A SCIM server, for reading; it is asked nothing before first use.
+
+    Every method raises one of the kinds of IncompleteRead; the constructor and `describe` raise FileError for a filter,
+    a mapping or a dialect that is of no use.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport, view: View) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._view = view
+        try:
+            self._filter = Filter(settings.filter or "")
+        except FileError as fault:
+            raise FileError(fault.what, where="directory.filter") from None
+        for name in view.attributes:
+            Path.parse(name)
+        if view.object_classes:
+            raise FileError("object_classes: SCIM has none; take them out of the mapping")
+
+    @cached_property
+    def _discovery(self) -> Discovery:
+        return Discovery(self._transport, self._settings.url)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """How the server is spoken to: as the job's file says, else as the server announces."""
+        if self._settings.dialect is not None:
+            return dialects.load(self._settings.dialect)
+        return dialects.announced(self._discovery.features)
+
+    @cached_property
+    def _attributes(self) -> Attributes:
+        attributes = Attributes(self._view, self._discovery.schemas, self._settings.urn)
+        attributes.checked(self._filter.paths, "directory.filter")
+        self._filter.judge_by(attributes.exact)
+        return attributes
+
+    @cached_property
+    def _users(self) -> Users:
+        return Users(self._attributes, self._view.secrets)
+
+    @cached_property
+    def _resources(self) -> Resources:
+        _ = self._attributes  # the filter has to know them
+        size = self._settings.page_size
+        return Resources(
+            self._transport, self._discovery.users, self._filter, page_size=size, cursor=self.dialect.cursor
+        )
+
+    @cached_property
+    def _finder(self) -> Finder:
+        return Finder(self._resources, self._attributes)
+
+    def describe(self) -> Description:
+        """What the server's own pages say, and what had to be assumed."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> Description:
+        attributes, dialect = self._attributes, self.dialect
+        assumed = attributes.assumed()
+        cautions = list(self._discovery.cautions)
+        if assumed:
+            cautions.append(
+                f"the server publishes no schema {' and no '.join(assumed)}: what its attributes may hold, and how "
+                "their values compare, is assumed"
+            )
+        if not dialect.versions:
+            cautions.append(
+                "the server heeds no versions (RFC 7644 §3.14): users are read again just before they are written, and "
+                "a change made by somebody else in between may go unnoticed"
+            )
+        if dialect.writes == "put":
+            cautions.append(PUT)
+        return Description(
+            kind="SCIM 2.0 server",
+            identity=_identity(self._settings.url),
+            attributes={each.name: each.info for each in attributes.view},
+            names=attributes.located(str(USER_NAME)).info.equality,
+            atomic=dialect.versions,
+            closed=not assumed,
+            cautions=tuple(cautions),
+        )
+
+    def size(self) -> int | None:
+        """`totalResults` of a first page; whom the job's filter leaves out is among them."""
+        return self._resources.first[1]
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        """Filters, many keys to each, and a few in flight; or all users, where filters cannot be trusted."""
+        return (self._users.user(id_of(found), found) for found in self._finder.find(keys))
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        """All users, page by page."""
+        users = (self._users.user(id_of(found), found) for found in self._resources.all())
+        return (user for user in users if any(name in user.values for name in holding)) if holding else users
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        """By id, many in flight."""
+        ids = dict.fromkeys(ref.id for ref in users)
+        found = self._transport.each(self._resources.get, ids)
+        return (self._users.user(id_of(user), user) for user, _ in filter(None, found))
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        """By reading; of what is never shown nobody can say."""
+        asked = iter(questions)
+        while some := list(islice(asked, _AT_ONCE)):
+            ids = dict.fromkeys(each.user.id for each in some if self._attributes.located(each.attribute).shown)
+            shown = {id_of(found): found for found, _ in filter(None, self._transport.each(self._resources.get, ids))}
+            yield from (self._held(each, shown.get(each.user.id)) for each in some)
+
+    def _held(self, asked: Question, resource: Resource | None) -> Holds:
+        located = self._attributes.located(asked.attribute)
+        if resource is None or not located.shown:
+            return Holds.UNKNOWN
+        held = tuple(located.path.values(resource))
+        if not held:
+            return Holds.ABSENT
+        same = any(same_set(located.info.equality, [value], [asked.value]) for value in held)
+        return Holds.SAME if same else Holds.OTHER
+
+    def close(self) -> None:
+        """Let go of connections. Never raises."""
+        self._transport.close()
+
+
+class ScimDirectory(ScimReader):
+    """A SCIM server, for reading and writing."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        """One request a user, many users at once."""
+        return Writer(self._resources, self._attributes, self._users, self.dialect).write(changes)
+
+
+PUT = (
+    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them, "
+    "such as a password, it may then take away (RFC 7644 §3.5.1)"
+)
+
+
+def _identity(url: str) -> str:
+    """The base address, spelt one way."""
+    parts = urlsplit(url)
+    port = parts.port if parts.port not in {None, {"https": 443, "http": 80}[parts.scheme]} else None
+    host = f"{(parts.hostname or '').lower()}{f':{port}' if port else ''}"
+    return f"scim:{parts.scheme}://{host}{parts.path.rstrip('/')}"

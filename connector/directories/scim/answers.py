@@ -1,0 +1,108 @@
+"""What a server's answers say: resources, lists of them, and refusals, of which no more is told than is no secret."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from connector.directories.scim.paths import Resource, member, text_of
+from connector.directories.scim.port import Answer
+from connector.errors import DeniedError, IncompleteRead, MalformedError
+from connector.http.wording import looks_like, phrase
+
+NOT_FOUND: Final = 404
+GONE: Final = 410
+PRECONDITION_FAILED: Final = 412
+_REFUSED: Final = (401, 403)
+_SAID: Final = frozenset({
+    "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue",
+    "invalidVers", "sensitive",  # RFC 7644 §3.12
+    "invalidCursor", "expiredCursor", "invalidCount",  # RFC 9865 §2.3
+})  # fmt: skip
+
+
+class Listing(Struct, frozen=True):
+    """A page of resources (RFC 7644 §3.4.2), each still to be decoded, so that only one is held at a time.
+
+    `total`: how many there are on all pages, as the server says; None where it does not say. `cursor`: of the next
+    page (RFC 9865 §2.1); empty on the last one.
+    """
+
+    resources: list[Raw]
+    total: int | None
+    cursor: str = ""
+
+
+class _Listing(Struct):
+    Resources: list[Raw] | None = None
+    resources: list[Raw] | None = None  # as Microsoft Entra spells it
+    total: int | None = field(default=None, name="totalResults")
+    cursor: str | None = field(default=None, name="nextCursor")
+
+
+_LISTING: Final = msgspec.json.Decoder(_Listing, strict=False)
+_RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def good(answer: Answer) -> bool:
+    """Whether it was a yes."""
+    return 200 <= answer.status < 300  # RFC 9110 §15.3
+
+
+def listing(answer: Answer) -> Listing:
+    """The page in the answer. Raises the kinds of IncompleteRead."""
+    if not good(answer):
+        raise failure(answer, "a list of users")
+    try:
+        found = _LISTING.decode(answer.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedError(f"a list of users was answered with {_seen(answer)}", where=answer.where) from None
+    some = found.Resources if found.Resources is not None else found.resources
+    if some is None and found.total is None:
+        raise MalformedError("a list of users was answered with neither users nor their number", where=answer.where)
+    return Listing(some or [], found.total, found.cursor or "")
+
+
+def resource(answer: Answer, raw: Raw | bytes | None = None) -> Resource:
+    """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
+    try:
+        found = _RESOURCE.decode(answer.content if raw is None else raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedError(f"a user was answered with {_seen(answer)}", where=answer.where) from None
+    if not id_of(found):
+        raise MalformedError("a user was answered that has no id", where=answer.where)
+    return found
+
+
+def id_of(found: Resource) -> str:
+    """The resource's id (RFC 7643 §3.1); some servers make it a number."""
+    return text_of(found.get("id") or member(found, "id"))
+
+
+def document(answer: Answer) -> Any:
+    """Whatever JSON the answer is; None where it is none."""
+    try:
+        return msgspec.json.decode(answer.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def said(answer: Answer) -> str:
+    """Status and kind of a refusal (RFC 7644 §3.12). Its `detail` may repeat what was sent, and so is never shown."""
+    found = document(answer)
+    kind = member(found, "scimType") if isinstance(found, dict) else None
+    known = f", {kind}" if kind in _SAID else ""
+    return f"{phrase(answer.status)}{known}"
+
+
+def failure(answer: Answer, what: str) -> IncompleteRead:
+    """The error that an answer is which is no yes; `what` was asked for."""
+    kind = DeniedError if answer.status in _REFUSED else IncompleteRead
+    return kind(f"{what} was answered with {said(answer)}", where=answer.where)
+
+
+def _seen(answer: Answer) -> str:
+    hint = looks_like(answer.content)
+    return f"{phrase(answer.status)} and {hint or 'something that is not what SCIM says (RFC 7644 §3.4)'}"

@@ -1,0 +1,50 @@
+"""How SCIM servers differ, as a value: what a server says of itself, and what a probe has found (`check --probe`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from connector.directories.scim.discovery import Features
+from connector.directories.scim.edits import Clearing
+from connector.errors import FileError
+
+SCHEMA: Final = "cec-connector/scim-dialect/1"
+
+
+class Dialect(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one server does its own way.
+
+    `writes`: by PATCH, or by PUT where there is no PATCH. `clearing`: how PATCH empties an attribute; None: as it turns
+    out. `versions`: it heeds If-Match (RFC 7644 §3.14). `cursor`: it pages by cursor (RFC 9865).
+    """
+
+    writes: Literal["patch", "put"] = "patch"
+    clearing: Clearing | None = None
+    versions: bool = False
+    cursor: bool = False
+    found: dict[str, str] = field(default_factory=dict)
+    schema: str = SCHEMA
+
+
+def announced(features: Features) -> Dialect:
+    """As far as the server says."""
+    return Dialect(writes="patch" if features.patch else "put", versions=features.etag, cursor=features.cursor)
+
+
+def load(path: Path) -> Dialect:
+    """As a probe has saved it. Raises FileError."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Dialect)
+    except OSError as fault:
+        raise FileError(fault.strerror or "it cannot be read", where=str(path)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise FileError(
+            f"this is no dialect that `check --probe --save` has written: {fault}", where=str(path)
+        ) from None
+    if found.schema != SCHEMA:
+        raise FileError(f"this is not of the kind {SCHEMA}", where=str(path))
+    return found

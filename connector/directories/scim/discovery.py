@@ -1,0 +1,98 @@
+"""What a server says of itself (RFC 7644 §4): features, schemas, where users are. All of it may be missing or wrong.
+
+What is missing is assumed, and said as a caution; nothing of it ends a run. Measured: no such pages at all, an *s* too
+many (Salesforce), lists without numbers, endpoints with the path of the base in front of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from connector.directories.scim.answers import document, good, said
+from connector.directories.scim.paths import CORE, Json, member
+from connector.directories.scim.port import Request, Transport
+from connector.directories.scim.schema import Schemas
+
+USERS: Final = "/Users"
+_CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")  # the second: Salesforce
+
+
+class Features(Struct, frozen=True):
+    """What a server says it can (RFC 7643 §5, RFC 9865 §4), as far as it matters here."""
+
+    patch: bool = True
+    etag: bool = False
+    cursor: bool = False
+    bulk: bool = False
+
+
+class Discovery:
+    """A server, looked at once, at first use. Raises the kinds of IncompleteRead where it does not answer at all."""
+
+    def __init__(self, transport: Transport, base: str) -> None:
+        self._transport = transport
+        self._base = base
+        self.cautions: list[str] = []
+
+    def _document(self, *paths: str) -> Any:
+        """The first of the pages that is JSON, and None, said as a caution, where none is."""
+        answer = None
+        for path in paths:
+            answer = self._transport.send(Request("GET", path, repeatable=True))
+            found = document(answer) if good(answer) else None
+            if isinstance(found, dict | list):
+                return found
+        why = "something that is no JSON" if answer is None or good(answer) else said(answer)
+        self.cautions.append(f"the server answers {paths[0]} with {why}: what it would say there is assumed")
+        return None
+
+    @cached_property
+    def features(self) -> Features:
+        """ServiceProviderConfig; without one, PATCH is assumed and nothing else."""
+        found = self._document(*_CONFIGS)
+        if not isinstance(found, dict):
+            return Features()
+        paging = member(found, "pagination")
+        return Features(
+            patch=_supported(found, "patch", default=True),
+            etag=_supported(found, "etag"),
+            cursor=isinstance(paging, dict) and member(paging, "cursor") is True,
+            bulk=_supported(found, "bulk"),
+        )
+
+    @cached_property
+    def schemas(self) -> Schemas:
+        """Schemas, as far as they are published."""
+        found = Schemas(_resources(self._document("/Schemas")))
+        if found.unread:
+            self.cautions.append(f"{found.unread} of the server's schema definitions cannot be read and are left out")
+        return found
+
+    @cached_property
+    def users(self) -> str:
+        """The path below the base at which users are (RFC 7643 §6)."""
+        for kind in _resources(self._document("/ResourceTypes")):
+            if isinstance(kind, dict) and str(member(kind, "schema")).lower() == CORE.lower():
+                endpoint = urlsplit(str(member(kind, "endpoint") or USERS)).path
+                below = endpoint.removeprefix(urlsplit(self._base).path.rstrip("/"))
+                return f"/{below.strip('/')}"
+        return USERS
+
+
+def _resources(found: Json) -> Iterator[Json]:
+    """What a list holds: as RFC 7644 §3.4.2 has it, as a bare list, or as the one thing itself."""
+    if isinstance(found, dict):
+        listed = member(found, "Resources")
+        found = listed if isinstance(listed, list) else [found]
+    yield from found or ()
+
+
+def _supported(config: dict[str, Json], name: str, *, default: bool = False) -> bool:
+    said_of_it = member(config, name)
+    supported = member(said_of_it, "supported") if isinstance(said_of_it, dict) else None
+    return supported if isinstance(supported, bool) else default

@@ -1,0 +1,202 @@
+"""A planned change as edits of a resource, and edits as what is sent: PATCH operations, or the whole resource.
+
+Measured: the form of PATCH that every server knows which can hold an extension is `replace` with the attribute's full
+path, in the schema's own spelling. `add` is unknown to some, a value without a path wipes what stands beside it on
+others, and a path with a sub-attribute becomes a key of its own on yet others. So an attribute of several values is
+replaced whole, as it was just read, but for the values that are ours.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from connector.directories.changing import ConflictError, ForbiddenError
+from connector.directories.scim.attributes import Attributes, Located
+from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, text_of
+from connector.model import AttributeChange, Change, Held
+from connector.reconcile.equality import keys_of, owns, plain
+
+PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+Clearing = Literal["remove", "null"]
+"""How an attribute is emptied by PATCH: as RFC 7644 §3.5.2.2 has it, or as a server that knows `replace` alone."""
+
+
+class Edit(Struct, frozen=True):
+    """What an attribute is to be: `path` is the part that is set, `value` all of it; None: nothing is left there."""
+
+    path: Path
+    value: Json
+
+
+def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Edit]:
+    """What to do to the resource; nothing where it says all of it already.
+
+    Raises ConflictError where it is not what the change believes, and ForbiddenError for what cannot be set.
+    """
+    found = []
+    for each in change.attributes:
+        located = attributes.located(each.name)
+        edit = _edit(resource, each, located)
+        if edit is not None:
+            found.append(edit)
+    return found
+
+
+def _edit(resource: Resource, change: AttributeChange, located: Located) -> Edit | None:
+    path, key = located.path, keys_of(located.info.equality)
+    held = list(path.values(resource)) if located.shown else []
+    ours = held if change.pattern is None else list(filter(owns(change.pattern), held))
+    mine = {key(value) for value in ours}
+    if change.seen and mine != {key(plain(value)) for value in change.old}:
+        raise ConflictError(f"{change.name} is no longer what the plan saw")
+    wanted = {key(plain(value)): _text(value) for value in change.new}
+    others = [value for value in held if value not in ours]
+    if not wanted.keys().isdisjoint(map(key, others)):
+        raise ConflictError(f"{change.name} holds the new value already, among those that are not ours")
+    removed = {value for value in ours if key(value) not in wanted}
+    added = [text for name, text in wanted.items() if name not in mine]
+    if change.seen and not removed and not added:
+        return None
+    if located.info.single:
+        if len(others) + len(wanted) > 1:
+            raise ForbiddenError(f"{change.name} can hold one value only")
+        return Edit(path, _json(located, next(iter(wanted.values()))) if wanted else None)
+    left = _elements(path.held(resource), located, removed, [_json(located, text) for text in added])
+    return Edit(Path(path.attribute, path.schema), left or None)
+
+
+def _elements(held: Json, located: Located, removed: set[str], added: list[Json]) -> list[Json]:
+    """All that an attribute of several values is to hold. A value takes the place of one that goes, if there is one."""
+    path, sub = located.path, located.path.sub or VALUE
+    complex_ = located.found is not None and located.found.attribute.type.lower() == "complex"
+    coming = list(added)
+    left: list[Json] = []
+    for element in held if isinstance(held, list) else [] if held is None else [held]:
+        value = text_of(member(element, sub) if isinstance(element, dict) else element)
+        if not path.meant(element) or value not in removed:
+            left.append(element)
+        elif coming and isinstance(element, dict):
+            left.append({**element, key_of(element, sub): coming.pop(0)})
+    return left + ([{**dict(path.tests), sub: value} for value in coming] if complex_ else coming)
+
+
+def _json(located: Located, text: str) -> Json:
+    """The text as JSON. Raises ForbiddenError, without the value: it may be a secret."""
+    if not text:
+        raise ForbiddenError(f"{located.name} cannot hold an empty value")
+    try:
+        return located.json(text)
+    except ValueError:
+        raise ForbiddenError(f"{located.name}: the value is no {located.info.syntax}") from None
+
+
+def _text(value: Held) -> str:
+    bare = plain(value)
+    return bare if isinstance(bare, str) else bare.decode("utf-8", "surrogateescape")
+
+
+# ---------------------------------------------------------------- onto the wire
+
+
+def operations(some: Iterable[Edit], clearing: Clearing) -> dict[str, Json]:
+    """The body of a PATCH (RFC 7644 §3.5.2). What is emptied comes first: if that is refused, nothing was done yet."""
+    ordered = sorted(some, key=lambda edit: edit.value is not None)
+    return {"schemas": [PATCH_OP], "Operations": [_operation(edit, clearing) for edit in ordered]}
+
+
+def _operation(edit: Edit, clearing: Clearing) -> dict[str, Json]:
+    if edit.value is None and clearing == "remove":
+        return {"op": "remove", "path": str(edit.path)}
+    return {"op": "replace", "path": str(edit.path), "value": edit.value}
+
+
+def edited(resource: Resource, some: Iterable[Edit]) -> Resource:
+    """The whole resource as the edits leave it: the body of a PUT (RFC 7644 §3.5.1), and what PATCH is to come to."""
+    whole = copy.deepcopy(resource)
+    for edit in some:
+        _set(_holder(whole, edit), edit.path.sub or edit.path.attribute, edit.value)
+    return {name: value for name, value in whole.items() if value not in ({}, None)}
+
+
+def _holder(whole: Resource, edit: Edit) -> Resource:
+    """The object that holds what is edited, made where it is not there; a new extension is named in `schemas`."""
+    holder = whole
+    if edit.path.schema:
+        schema = edit.path.schema
+        if edit.value is not None:
+            named = whole.setdefault(key_of(whole, "schemas"), [])
+            if schema.lower() not in (str(urn).lower() for urn in named):
+                named.append(schema)
+        holder = _member(holder, schema)
+    return _member(holder, edit.path.attribute) if edit.path.sub else holder
+
+
+def _member(holder: Resource, name: str) -> Resource:
+    key = key_of(holder, name)
+    if not isinstance(holder.get(key), dict):
+        holder[key] = {}
+    inner: Resource = holder[key]
+    return inner
+
+
+def _set(holder: Resource, name: str, value: Json) -> None:
+    key = key_of(holder, name)
+    if value is None:
+        holder.pop(key, None)
+    else:
+        holder[key] = value
+
+
+# ---------------------------------------------------------------- side effects
+
+_ITS_OWN: Final = frozenset({"meta", "schemas", "id"})
+
+
+def strayed(expected: Resource, after: Resource, some: Iterable[Edit]) -> list[str]:
+    """What is neither as it was nor as it was to become: attributes beside the edited ones, by name."""
+    aimed = {str(Path(edit.path.attribute, edit.path.schema)).lower() for edit in some}
+    was, now = dict(_leaves(expected)), dict(_leaves(after))
+    found = {name for name in was.keys() | now.keys() if name not in aimed and was.get(name) != now.get(name)}
+    for edit in some:
+        name = str(Path(edit.path.attribute, edit.path.schema)).lower()
+        lost = isinstance(edit.value, list) and not _kinds(was.get(name)) <= _kinds(now.get(name))
+        if lost or (edit.path.sub and not _subs(was.get(name), edit) <= _subs(now.get(name), edit)):
+            found.add(name)
+    return sorted(found)
+
+
+def _leaves(resource: Resource) -> Iterator[tuple[str, Json]]:
+    """Attributes by their names in lower case, those of extensions with their schema."""
+    for name, value in resource.items():
+        lower = name.lower()
+        if lower in _ITS_OWN:
+            continue
+        if lower.startswith("urn:") and isinstance(value, dict):
+            yield from ((f"{lower}:{inner.lower()}", held) for inner, held in value.items() if _some(held))
+        elif _some(value):
+            yield lower, value
+
+
+def _some(value: Json) -> bool:
+    return value not in (None, "", [], {})
+
+
+def _subs(held: Json, edit: Edit) -> set[tuple[str, str]]:
+    """The sub-attributes of one complex value that were not edited, but for what servers make of the others."""
+    made = {edit.path.sub.lower(), "formatted"}
+    subs = held.items() if isinstance(held, dict) else ()
+    return {(name.lower(), text_of(value)) for name, value in subs if name.lower() not in made and _some(value)}
+
+
+def _kinds(held: Json) -> set[tuple[str, str]]:
+    """Elements by what they are and what they say; servers may add to them."""
+    elements = held if isinstance(held, list) else []
+    return {
+        (text_of(member(each, "type")).lower(), text_of(member(each, VALUE))) if isinstance(each, dict)
+        else ("", text_of(each))
+        for each in elements
+    }  # fmt: skip

@@ -1,0 +1,186 @@
+"""Reading lists to their end, and knowing that it was the end.
+
+By cursor (RFC 9865) the server says so. By index (RFC 7644 §3.4.2.4) nothing does: users that come or go move all
+those behind them, so that one is shown twice and another not at all. So each page begins with the last user of the
+page before, where the server lets it; the users are counted against `totalResults`; and when users came or went, all
+is read again, and who was not shown before is added. Measured: servers that cap pages silently, that answer the first
+page for ever, that know no `count`, that say a wrong total.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Final
+
+from msgspec import Struct
+
+from connector.directories.scim.answers import Listing, good, id_of, listing, resource
+from connector.directories.scim.paths import Resource
+from connector.directories.scim.port import Answer
+from connector.errors import IncompleteRead, TruncatedError
+
+PASSES: Final = 3
+"""So often a list is read whole before it is given up, since users come and go all the time."""
+
+_NO_COUNT: Final = (400, 500, 501)
+
+Params = tuple[tuple[str, str], ...]
+Ask = Callable[[Params], Answer]
+
+
+class Page(Struct, frozen=True):
+    """One page, decoded, in order: id → resource."""
+
+    users: dict[str, Resource]
+    total: int | None
+    cursor: str
+    where: str
+
+
+class Pager:
+    """Reads the list that `ask` asks for, `size` a page; every user once, and a page of them in memory at a time.
+
+    Raises the kinds of IncompleteRead, TruncatedError among them where the list cannot be shown to be whole.
+    """
+
+    def __init__(self, ask: Ask, size: int) -> None:
+        self._ask = ask
+        self._count: Params = (("count", str(size)),)
+
+    def _page(self, *params: tuple[str, str], beyond: bool = False) -> Page:
+        """One page; a server that does not bear `count` is asked without, from then on.
+
+        `beyond`: there is nothing left, as far as is known, so that a refusal is as good as an empty page.
+        """
+        answer = self._ask((*params, *self._count))
+        if beyond and not good(answer):
+            return Page({}, None, "", answer.where)
+        if self._count and answer.status in _NO_COUNT:
+            without = self._ask(params)
+            if good(without):
+                self._count, answer = (), without
+        return _decoded(listing(answer), answer)
+
+    # ------------------------------------------------------------ by cursor
+
+    def by_cursor(self) -> Iterator[Resource]:
+        """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
+        shown = 0
+        page = self._page(("cursor", ""))
+        while True:
+            yield from page.users.values()
+            shown += len(page.users)
+            if not page.cursor:
+                break
+            cursor, before = page.cursor, page.users
+            page = self._page(("cursor", cursor))
+            if page.cursor == cursor or (page.users and page.users.keys() <= before.keys()):
+                raise TruncatedError(f"the pager stands still after {shown} users", where=page.where)
+        if page.total is not None and shown < page.total:
+            raise TruncatedError(f"the server speaks of {page.total} users and shows {shown}", where=page.where)
+
+    # ------------------------------------------------------------ by index
+
+    def by_index(self) -> Iterator[Resource]:
+        """Until as many users were shown as the server says there are, in one pass in which nothing moved."""
+        known = _Known()
+        for _ in range(PASSES):
+            one = _Pass(self._page)
+            for id_, user in one.users():
+                if known.new(id_):
+                    yield user
+            if known.end_pass(one) and one.settled:
+                return
+        raise TruncatedError(
+            f"users came or went, or changed places, each of the {PASSES} times that all were read by index, so that "
+            "some may not have been shown; read when the directory is quiet",
+            where=one.where,
+        )
+
+
+class _Known:
+    """Which users were yielded: eight octets for each, so that hundreds of thousands are nothing."""
+
+    def __init__(self) -> None:
+        self._earlier = array("q")
+        self._now = array("q")
+
+    def new(self, id_: str) -> bool:
+        """Whether no earlier pass has shown the user; it counts as shown from now on."""
+        mark = hash(id_)
+        place = bisect_left(self._earlier, mark)
+        if place < len(self._earlier) and self._earlier[place] == mark:
+            return False
+        self._now.append(mark)
+        return True
+
+    def end_pass(self, one: _Pass) -> bool:
+        """Whether the pass showed nobody twice, which is only looked for where its pages were not joined."""
+        if one.settled and one.joined:
+            return True
+        shown = sorted(self._now)
+        self._earlier = array("q", sorted((*self._earlier, *shown)))
+        self._now = array("q")
+        return all(one != other for one, other in pairwise(shown))
+
+
+class _Pass:
+    """One pass over a list by index. `settled`: nothing moved while it was read, and the number is right.
+
+    `joined`: each page began with the last user of the page before.
+    """
+
+    def __init__(self, page: Callable[..., Page]) -> None:
+        self._ask = page
+        self.joined = True
+        self.settled = True
+        self.where = ""
+
+    def users(self) -> Iterator[tuple[str, Resource]]:
+        """Every user that is shown; none twice on two pages running."""
+        shown = 0
+        before: dict[str, Resource] = {}
+        total: int | None = None
+        while True:
+            page = self._next(shown, before, total)
+            if before and page.users:
+                self.settled &= page.total == total
+            total, self.where = page.total if page.total is not None else total, page.where
+            fresh = {id_: user for id_, user in page.users.items() if id_ not in before}
+            if not fresh:
+                break
+            yield from fresh.items()
+            shown += len(fresh)
+            before = fresh
+        if shown < (total or 0) and self.settled:
+            raise TruncatedError(f"the server speaks of {total} users and shows {shown}", where=self.where)
+        self.settled &= total is None or shown == total
+
+    def _next(self, shown: int, before: dict[str, Resource], total: int | None) -> Page:
+        """The page behind those `shown`, of which `before` is the last; at the end, one that has nothing new."""
+        end = shown == total
+        if not before or not self.joined:
+            page = self._ask(("startIndex", str(shown + 1)), beyond=end)
+            if page.users and page.users.keys() <= before.keys() and self.settled and not end:
+                raise TruncatedError("the pager stands still: it answers the same page again", where=page.where)
+            return page
+        page = self._ask(("startIndex", str(shown)), beyond=end)
+        first, last = next(iter(page.users), None), next(reversed(before))
+        if first == last:
+            rest = {id_: user for id_, user in page.users.items() if id_ != last}
+            return Page(rest, page.total, page.cursor, page.where)
+        if first == next(iter(before)):  # it counts in whole pages, or shows one page whatever it is asked
+            self.joined = False
+            return self._next(shown, before, total)
+        self.settled = False
+        return page
+
+
+def _decoded(found: Listing, answer: Answer) -> Page:
+    users = {id_of(user): user for user in (resource(answer, raw) for raw in found.resources)}
+    if len(users) < len(found.resources):
+        raise IncompleteRead("a list names one user twice on one page", where=answer.where)
+    return Page(users, found.total, found.cursor, answer.where)

@@ -1,0 +1,104 @@
+"""Users read from a server: one by one, by what they hold, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Final
+from urllib.parse import quote
+
+from connector.directories.scim import filters
+from connector.directories.scim.answers import GONE, NOT_FOUND, failure, good, id_of, listing, resource
+from connector.directories.scim.filters import Filter
+from connector.directories.scim.paging import Pager, Params
+from connector.directories.scim.paths import Path, Resource
+from connector.directories.scim.port import Answer, Request, Transport
+from connector.errors import MalformedError, TruncatedError
+
+_ODD: Final = (400, 500)
+"""How some servers answer to an id that is none of theirs."""
+SAMPLE: Final = 20
+
+
+class Resources:
+    """The resources at one endpoint that match the job's filter; others do not exist.
+
+    Raises the kinds of IncompleteRead.
+    """
+
+    def __init__(self, transport: Transport, endpoint: str, filter_: Filter, *, page_size: int, cursor: bool) -> None:
+        self.transport = transport
+        self.endpoint = endpoint
+        self._filter = filter_
+        self._page_size = page_size
+        self._cursor = cursor
+
+    def address(self, id_: str) -> str:
+        """Where one resource is; `meta.location` is not to be trusted (measured)."""
+        return f"{self.endpoint}/{quote(id_, safe='')}"
+
+    def exists(self, found: Resource) -> bool:
+        """Whether the resource matches the job's filter."""
+        return self._filter.holds(found)
+
+    def _ask(self, params: Params) -> Answer:
+        return self.transport.send(Request("GET", self.endpoint, params, repeatable=True))
+
+    def all(self) -> Iterator[Resource]:
+        """Every resource, once."""
+        pager = Pager(self._ask, self._page_size)
+        return filter(self.exists, pager.by_cursor() if self._cursor else pager.by_index())
+
+    @cached_property
+    def first(self) -> tuple[list[Resource], int | None]:
+        """Some resources, whatever the job's filter says, and how many there are, if the server tells."""
+        answer = self._ask((("startIndex", "1"), ("count", str(SAMPLE))))
+        if not good(answer):
+            answer = self._ask(())
+        found = listing(answer)
+        return [resource(answer, raw) for raw in found.resources[:SAMPLE]], found.total
+
+    def get(self, id_: str) -> tuple[Resource, Answer] | None:
+        """One resource by its id, as it is now; None where it is gone, or outside of the filter."""
+        answer = self.transport.send(Request("GET", self.address(id_), repeatable=True))
+        if answer.status in {NOT_FOUND, GONE}:
+            return None
+        if not good(answer):
+            if answer.status in _ODD and self._knows_nobody(id_):
+                return None
+            raise failure(answer, "a user, asked for by id,")
+        found = resource(answer)
+        if id_of(found) != id_:
+            raise MalformedError("another user was answered than was asked for by id", where=answer.where)
+        return (found, answer) if self.exists(found) else None
+
+    def _knows_nobody(self, id_: str) -> bool:
+        """Whether the server says by another way that it has no such id: none at all is like the id it knows."""
+        known, _ = self.first
+        if not known:
+            return True
+        other = self.transport.send(Request("GET", self.address(id_of(known[0])), repeatable=True))
+        by_filter = self.matching(filters.equal(Path("id"), id_), lambda found: id_of(found) == id_)
+        return good(other) and by_filter == []
+
+    def matching(self, text: str, expects: Callable[[Resource], bool]) -> list[Resource] | None:
+        """Whom the server finds by a filter; None where it refuses to look, or finds others than it is to expect."""
+        found: dict[str, Resource] = {}
+        while True:
+            start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
+            answer = self._ask((("filter", text), *start))
+            if not good(answer):
+                if found or answer.status in {401, 403}:
+                    raise failure(answer, "a search for users")
+                return None
+            page = listing(answer)
+            users = [resource(answer, raw) for raw in page.resources]
+            if not all(map(expects, users)):
+                return None
+            before = len(found)
+            found.update((id_of(user), user) for user in users)
+            if len(found) >= (page.total or 0):
+                return list(found.values())
+            if len(found) == before:
+                why = f"the server speaks of {page.total} users and shows {len(found)}"
+                raise TruncatedError(why, where=answer.where)

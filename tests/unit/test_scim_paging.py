@@ -1,0 +1,189 @@
+"""Reading a list to its end, from servers that page well, oddly and falsely; and from lists that change meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.directories.scim.paging import Pager, Params
+from connector.directories.scim.port import Answer
+from connector.errors import IncompleteRead, TruncatedError
+
+WHERE = "http://scim.example.org/Users"
+
+
+def answer(body: Any, status: int = 200) -> Answer:
+    return Answer(status, {}, msgspec.json.encode(body), WHERE)
+
+
+class Server:
+    """A list of users, and how it is paged. `between` is called after every page with the number of it."""
+
+    def __init__(self, count: int, between: Callable[[Server, int], None] | None = None, **odd: Any) -> None:
+        self.ids = [f"u{number}" for number in range(count)]
+        self.asked: list[dict[str, str]] = []
+        self._between = between
+        self._odd = odd
+
+    def __call__(self, params: Params) -> Answer:
+        asked = dict(params)
+        self.asked.append(asked)
+        found = self._answer(asked)
+        if self._between is not None:
+            self._between(self, len(self.asked))
+        return found
+
+    def _answer(self, asked: dict[str, str]) -> Answer:
+        if "count" in asked and "no_count" in self._odd:
+            return answer({"detail": "no"}, self._odd["no_count"])
+        size = min(int(asked.get("count", "7")), self._odd.get("cap", 1 << 30))
+        total = self._odd.get("total", len(self.ids))
+        if "cursor" in asked:
+            start = 0 if self._odd.get("stands") else int(asked["cursor"] or 0)
+            rest = {"nextCursor": str(start + size)} if start + size < len(self.ids) else {}
+            return answer({"totalResults": total, "Resources": self._users(start, size)} | rest)
+        start = int(asked["startIndex"]) - 1
+        if self._odd.get("stands"):
+            start = 0
+        if self._odd.get("aligned"):
+            start -= start % size
+        if self._odd.get("strict") and start >= max(1, len(self.ids)):
+            return answer({"detail": "no such page"}, 404)
+        key = self._odd.get("key", "Resources")
+        return answer({"totalResults": total, key: self._users(start, size)})
+
+    def _users(self, start: int, size: int) -> list[dict[str, str]]:
+        return [{"id": id_} for id_ in self.ids[start : start + size]]
+
+
+def read(server: Server, size: int = 10) -> list[str]:
+    return [user["id"] for user in Pager(server, size).by_index()]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"cap": 3},
+        {"no_count": 500},
+        {"no_count": 400},
+        {"aligned": True},
+        {"strict": True},
+        {"aligned": True, "strict": True},
+        {"key": "resources"},
+        {"total": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
+def test_every_user_is_read_once(count: int, odd: dict[str, Any]) -> None:
+    assert read(Server(count, **odd)) == [f"u{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("odd", [{"stands": True}, {"total": 99}, {"total": 26}], ids=str)
+def test_a_pager_that_stands_still_and_a_total_that_is_too_high_are_told(odd: dict[str, Any]) -> None:
+    with pytest.raises(TruncatedError):
+        read(Server(25, **odd))
+
+
+def test_a_total_that_is_too_low_hides_nobody() -> None:
+    with pytest.raises(TruncatedError):
+        read(Server(25, total=10))
+
+
+@given(st.integers(2, 7), st.integers(1, 30), st.data())
+def test_whoever_is_there_all_the_time_is_read_or_it_is_told_that_the_list_is_not_whole(
+    size: int, count: int, data: st.DataObject
+) -> None:
+    """Users come and go, anywhere in the list, between any two pages, for some of the time or all of it."""
+    busy = data.draw(st.integers(0, 12))
+
+    def between(server: Server, asked: int) -> None:
+        if asked <= busy and data.draw(st.booleans()):
+            place = data.draw(st.integers(0, len(server.ids)))
+            if data.draw(st.booleans()):
+                server.ids.insert(place, f"new{asked}")
+            elif server.ids:
+                del server.ids[min(place, len(server.ids) - 1)]
+
+    server = Server(count, between)
+    always = set(server.ids)
+    try:
+        found = set(read(server, size))
+    except IncompleteRead:
+        assert busy
+        return
+    always &= set(server.ids)
+    if len(server.asked) >= busy:
+        assert always <= found
+
+
+def test_somebody_who_goes_moves_the_others_and_nobody_is_missed() -> None:
+    def between(server: Server, asked: int) -> None:
+        if asked == 1:
+            del server.ids[3]
+
+    found = read(Server(30, between))
+    assert sorted(found) == sorted(f"u{number}" for number in range(30))
+
+
+def test_one_who_goes_while_another_comes_at_the_end_is_noticed_though_the_number_stays() -> None:
+    def between(server: Server, asked: int) -> None:
+        if asked == 1:
+            del server.ids[3]
+            server.ids.append("new")
+
+    found = read(Server(30, between))
+    assert sorted(found) == sorted([*(f"u{number}" for number in range(30)), "new"])
+
+
+def test_a_list_that_never_rests_is_told() -> None:
+    def between(server: Server, asked: int) -> None:
+        server.ids.insert(0, f"new{asked}")
+
+    with pytest.raises(TruncatedError, match="came or went"):
+        read(Server(30, between))
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 25])
+def test_by_cursor_every_user_is_read_once(count: int) -> None:
+    found = [user["id"] for user in Pager(Server(count), 10).by_cursor()]
+    assert found == [f"u{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("odd", [{"stands": True}, {"total": 99}], ids=str)
+def test_a_cursor_that_stands_still_and_a_false_total_are_told(odd: dict[str, Any]) -> None:
+    with pytest.raises(TruncatedError):
+        list(Pager(Server(25, **odd), 10).by_cursor())
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"Resources": [{"id": "a"}, {"id": "a"}], "totalResults": 2}, 200),
+        ({"Resources": [{"userName": "a"}], "totalResults": 1}, 200),
+        ({"Resources": ["a"], "totalResults": 1}, 200),
+        ({"Resources": {"id": "a"}, "totalResults": 1}, 200),
+        ({}, 200),
+        ([], 200),
+        ({"detail": "canary"}, 403),
+        ({"detail": "canary"}, 500),
+    ],
+)
+def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int) -> None:
+    with pytest.raises(IncompleteRead) as fault:
+        list(Pager(lambda params: answer(body, status), 10).by_index())
+    assert "canary" not in str(fault.value)
+    assert WHERE in str(fault.value)
+
+
+def test_html_is_no_list() -> None:
+    html = Answer(200, {"content-type": "application/scim+json"}, b"<html>canary</html>", WHERE)
+    with pytest.raises(IncompleteRead, match="HTML") as fault:
+        list(Pager(lambda params: html, 10).by_index())
+    assert "canary" not in str(fault.value)
