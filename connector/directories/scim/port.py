@@ -90,7 +90,8 @@ class Transport(Protocol):
           - TruncatedError: 429 or 503 until the patience had an end, after which every request that would need some
             fails at once; a body that is longer than the job allows, or that does not come to an end in time.
           - LostAnswerError: in place of UnreachableError, MalformedError (but for 3xx) and TruncatedError, where a
-            request that is not repeatable was sent, and its answer could not be read whole, or was 503 to the end.
+            request that is not repeatable was sent, and its answer could not be read whole, or was one of a gateway in
+            the server's place: 502, 504, or 503 to the end.
         """
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -114,6 +114,8 @@ class HttpTransport:
             if isinstance(outcome, http.Answer) and sending.still is not None and not sending.still():
                 break
         if isinstance(outcome, http.Answer):
+            if outcome.status in GATEWAY and not sending.repeatable:
+                raise LostAnswerError(f"sent, but: {phrase(outcome.status)}", where=sending.where)
             return outcome, attempt
         if isinstance(outcome, UnreachableError) and attempt == TRIES:  # it has gone, and no other serves this run
             self._patience.end("the server has gone")
