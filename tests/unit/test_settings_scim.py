@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import pytest
-from pydantic import Field
 
-from connector.settings.job import LdifDirectory
+from connector.settings.job import Job
 from connector.settings.scim import EXTENSION, Kept, ScimDirectory
-from connector.settings.shape import Strict, check
+from connector.settings.shape import check
 from connector.settings.yamlfile import read
 
 CANARY = "hunter-2-canary"
+REST = "source: {type: file, path: agents.json}\nmapping: scim-extension\n"
 TOKEN = "  token: {env: SCIM_TOKEN}\n"
-
-
-class Part(Strict):
-    """A job, as far as it matters here."""
-
-    directory: Annotated[ScimDirectory | LdifDirectory, Field(discriminator="type")]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("ca.pem", "client.pem", "client.key"):
+    for name in ("ca.pem", "client.pem", "client.key", "agents.json"):
         (tmp_path / name).write_text("")
     return tmp_path
 
 
-def loaded(folder: Path, lines: str, url: str = "https://scim.example.org/v2") -> tuple[Part | None, list[str]]:
+def loaded(folder: Path, lines: str, url: str = "https://scim.example.org/v2") -> tuple[Job | None, list[str]]:
     path = folder / "hr.yaml"
-    path.write_text(f"directory:\n  type: scim\n  url: {url}\n{lines}")
-    part, faults = check(Part, read(path))
+    path.write_text(f"directory:\n  type: scim\n  url: {url}\n{lines}{REST}")
+    job, faults = check(Job, read(path))
     said = [f"{fault.line}: {fault.what}" for fault in faults]
     assert not any(CANARY in line for line in said)
-    return part, said
+    return job, said
 
 
 def settings(folder: Path, lines: str, **more: str) -> ScimDirectory:
-    part, faults = loaded(folder, lines, **more)
+    job, faults = loaded(folder, lines, **more)
     assert faults == []
-    assert part is not None
-    assert isinstance(part.directory, ScimDirectory)
-    return part.directory
+    assert job is not None
+    assert isinstance(job.directory, ScimDirectory)
+    return job.directory
 
 
 def faults(folder: Path, lines: str, **more: str) -> list[str]:
-    part, said = loaded(folder, lines, **more)
-    assert part is None
+    job, said = loaded(folder, lines, **more)
+    assert job is None
     return said
 
 
