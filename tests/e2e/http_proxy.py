@@ -66,6 +66,10 @@ class Asked:
         """The same with another body."""
         return replace(self, body=json.dumps(document).encode())
 
+    def with_header(self, name: str, value: str) -> Asked:
+        """The same with another header, whose name is in lower case."""
+        return replace(self, headers={**self.headers, name: value})
+
     def forward(self) -> Reply:
         """What the server answers."""
         parts = urlsplit(self.target)
@@ -191,12 +195,9 @@ def capped(number: int) -> Meddler:
     """A page holds no more users than so many, whatever was asked for, and says nothing of it."""
 
     def meddle(asked: Asked) -> Act:
-        reply = asked.forward()
-        document = reply.document
-        if "Resources" in document:
-            document["Resources"] = document["Resources"][:number]
-            document["itemsPerPage"] = len(document["Resources"])
-        return reply.saying(document)
+        path, _, query = asked.path.partition("?")
+        told = {**dict(parse_qsl(query, keep_blank_values=True)), "count": str(number)}
+        return replace(asked, path=f"{path}?{urlencode(told)}").forward()
 
     return meddle
 
@@ -209,13 +210,14 @@ def dropped(asked: Asked) -> Act:
     return asked.get()
 
 
-def under_another_key(name: str) -> Meddler:
-    """The value is stored, but as the value of another attribute."""
+def under_another_key(name: str, other: str) -> Meddler:
+    """The value of the attribute whose path ends so is stored as that of another."""
 
     def meddle(asked: Asked) -> Act:
         document = asked.document
         for operation in document["Operations"]:
-            operation["path"] = name
+            if operation["path"].endswith(name):
+                operation["path"] = other
         return asked.saying(document).forward()
 
     return meddle

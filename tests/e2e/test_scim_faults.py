@@ -1,14 +1,20 @@
-"""SCIM servers that refuse, cut, stall and lie: real ones, behind a proxy that meddles."""
+"""SCIM servers that refuse, cut, stall and lie: real ones, behind a proxy that meddles, and the program before it."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
+import http_proxy as meddlers
 import pytest
-from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing
-from scim_servers import PATCH_OP, ScimServer, people
+from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
+from http_server import HttpServer, said
+from scim_job import ScimJob
+from scim_servers import KINDS, PATCH_OP, Kind, ScimServer, people
 
 from connector.directories.scim.port import Answer, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
@@ -72,12 +78,170 @@ def test_a_reading_that_fails_once_is_repeated(server: ScimServer, meddler: Medd
     assert (answer.status, answer.attempts) == (200, 2)
 
 
-@pytest.mark.parametrize(("code", "acts"), [(500, False), (502, True), (504, True)])
-def test_a_page_of_a_gateway_is_an_answer_that_nobody_repeats(server: ScimServer, code: int, acts: bool) -> None:
-    meddler = at("PATCH", failing(code, acts=acts))
-    with HttpProxy(server.root, meddler) as proxy, transport(server, proxy) as scim:
+def test_an_html_page_is_an_answer_that_shows_nothing_of_itself(server: ScimServer) -> None:
+    with HttpProxy(server.root, at("PATCH", failing(500))) as proxy, transport(server, proxy) as scim:
         answer: Answer = scim.send(titled(server, "canary-4d1e")[0])
-    assert answer.status == code
+    assert answer.status == 500
     assert b"canary-4d1e" in answer.content
     assert "canary-4d1e" not in repr(answer)
-    assert len(server.writes()) == acts
+
+
+# ---------------------------------------------------------------- through the program
+
+
+class World:
+    """A server of one kind with 20 users, and jobs of 16 agents."""
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self._folder = folder
+        self.server = ScimServer.start(folder / "server", people(20), kind=kind)
+        self.before = self.server.all()
+
+    def job(self, proxy: HttpProxy | None = None, more: str = "", agents: int = 16) -> ScimJob:
+        """A new job, which finds the server behind the proxy, as it was at first."""
+        self.server.restore(self.before)
+        self.server.forget()
+        url = proxy.url if proxy else ""
+        job = ScimJob(self._folder / f"job{len(list(self._folder.iterdir()))}", self.server, agents=agents, url=url)
+        job.point(url, more)
+        return job
+
+    def untouched(self) -> bool:
+        return self.server.all() == self.before
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp(request.param), request.param)
+    with made.server:
+        yield made
+
+
+@pytest.mark.parametrize("meddler", [
+    meddlers.total(50), meddlers.standing_still, failing(500), failing(502), failing(404), busy(after="900"),
+    cut_before, cut_within,
+], ids=["total too high", "standing still", "500", "502", "404", "busy for hours", "cut", "cut within"])  # fmt: skip
+def test_what_cannot_be_read_whole_is_no_plan_and_nothing_is_written(world: World, meddler: Meddler) -> None:
+    with HttpProxy(world.server.root, at("GET", meddler)) as proxy:
+        job = world.job(proxy, "  read: scan\n  page_size: 5\n  timeout: 5\n  budget: 1\n")
+        ended = job.try_("apply")
+    assert ended.code == 1, ended.said
+    assert "Traceback" not in ended.said
+    assert world.untouched()
+    assert world.server.writes() == []
+
+
+def test_a_total_that_is_too_low_matters_where_nothing_else_tells_the_end(world: World) -> None:
+    with HttpProxy(world.server.root, at("GET", meddlers.total(10))) as proxy:
+        job = world.job(proxy, "  read: scan\n  page_size: 5\n")
+        if world.server.kind == "scim2-server":  # it pages by cursor
+            assert job.run("plan")["summary"]["matched"] == 16
+        else:
+            job.run("plan", code=1)
+
+
+def test_pages_that_are_silently_capped_are_read_to_the_end(world: World) -> None:
+    with HttpProxy(world.server.root, at("GET", meddlers.capped(3))) as proxy:
+        job = world.job(proxy, "  read: scan\n  page_size: 10\n")
+        assert job.run("plan")["summary"]["matched"] == 16
+
+
+@pytest.mark.parametrize(("code", "after"), [(429, "1"), (503, "0")])
+def test_a_server_that_is_too_busy_now_and_then_is_written_once_for_everybody(
+    world: World, code: int, after: str
+) -> None:
+    with HttpProxy(world.server.root, at("PATCH", busy(code, after), skip=3, times=6)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply")
+        assert proxy.count("PATCH") == 16 + 6
+    assert Counter(job.outcomes(document).values()) == {"written": 16}
+    assert len(job.written()) == 16
+
+
+def test_when_patience_ends_the_run_ends_in_part_and_names_what_is_left_and_the_next_goes_on(world: World) -> None:
+    well = threading.Event()
+    refusing = at("PATCH", lambda asked: pass_on(asked) if well.is_set() else busy(429, "2")(asked), skip=7)
+    with HttpProxy(world.server.root, refusing) as proxy:
+        job = world.job(proxy, "  budget: 3\n")
+        outcomes = job.outcomes(job.run("apply", code=4))
+        assert Counter(outcomes.values()) == {"written": 7, "skipped": 9}
+        assert {name for name, outcome in outcomes.items() if outcome == "written"} == job.written()
+        well.set()
+        assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 9}
+        assert len(job.written()) == 16
+        assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
+@pytest.mark.parametrize("meddler", [cut_after, cut_within, failing(502, acts=True), failing(504, acts=True)],
+                         ids=["cut after", "cut within", "502", "504"])  # fmt: skip
+def test_a_write_whose_answer_is_lost_is_found_out_by_reading(world: World, meddler: Meddler) -> None:
+    with HttpProxy(world.server.root, at("PATCH", meddler, skip=2, times=1)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply")
+        assert proxy.count("PATCH") == 16
+    assert Counter(job.outcomes(document).values()) == {"written": 16}
+    assert len(job.written()) == 16
+
+
+@pytest.mark.parametrize("meddler", [cut_before, failing(502)], ids=["cut", "502"])
+def test_a_write_that_may_still_come_is_a_failure_and_the_next_run_settles_it(world: World, meddler: Meddler) -> None:
+    with HttpProxy(world.server.root, at("PATCH", meddler, skip=2, times=1)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply", code=4)
+        outcomes = job.outcomes(document)
+        assert Counter(outcomes.values())["failed"] == 1
+        assert {name for name, outcome in outcomes.items() if outcome == "written"} == job.written()
+        assert proxy.count("PATCH") < 16  # nothing is sent after a batch with a write of which nobody knows
+        job.run("apply")
+        assert len(job.written()) == 16
+        assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
+@pytest.mark.parametrize(("meddler", "said"), [
+    (meddlers.dropped, "does not show"),
+    (meddlers.under_another_key("sipAccount", "nickName"), "nickname"),
+    (meddlers.wiping("title"), "title"),
+], ids=["dropped", "another key", "wiped"])  # fmt: skip
+def test_a_write_that_a_server_lies_about_is_a_failure_that_says_so(
+    tmp_path: Path, meddler: Meddler, said: str
+) -> None:
+    with (
+        ScimServer.start(tmp_path / "server", people(8, title="Sample")) as server,
+        HttpProxy(server.root, at("PATCH", meddler, skip=5, times=1)) as proxy,
+    ):
+        job = ScimJob(tmp_path / "job", server, agents=8, url=proxy.url)
+        document = job.run("apply", code=4)
+    failed = [each for each in document["outcomes"] if each["outcome"] == "failed"]
+    assert len(failed) == 1
+    assert said in failed[0]["why"]
+
+
+def test_a_refusal_that_quotes_the_password_is_shown_without_it(world: World) -> None:
+    with HttpProxy(world.server.root, at("PATCH", failing(400))) as proxy:
+        ended = world.job(proxy).try_("apply")  # which holds what is said to the canary
+    assert ended.code == 4
+    assert "refused: 400 Bad Request" in ended.said
+
+
+def test_an_access_token_that_runs_out_within_a_run_is_renewed(world: World) -> None:
+    """The token endpoint gives two tokens; the proxy takes each for so many requests, and puts the server's in."""
+    left = Counter({"Bearer first": 12, "Bearer second": 10_000})
+
+    def let_in(asked: meddlers.Asked) -> Any:
+        shown = asked.headers.get("authorization", "")
+        if not left[shown]:
+            return said(401, {"detail": shown})
+        left[shown] -= 1
+        return meddlers.pass_on(asked.with_header("authorization", f"Bearer {world.server.token}"))
+
+    tokens = [
+        said(200, {"access_token": name, "token_type": "Bearer", "expires_in": 3600}) for name in ("first", "second")
+    ]
+    with HttpServer(tokens) as login, HttpProxy(world.server.root, let_in) as proxy:
+        job = world.job(proxy)
+        oauth = f"{{token_url: {login.url}/token, client_id: connector, client_secret: {{env: SCIM_TOKEN}}}}"
+        path = job.folder / "job.yaml"
+        path.write_text(path.read_text().replace("  token: {env: SCIM_TOKEN}\n", f"  oauth: {oauth}\n"))
+        job.run("apply")
+    assert len(job.written()) == 16
+    assert len(login.seen) == 2
