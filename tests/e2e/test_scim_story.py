@@ -11,7 +11,7 @@ import pytest
 from program import Ended, program
 from scim_servers import CEC, ENTERPRISE, KINDS, TOKEN, ScimServer, extension, people, user
 from slapd import server_context
-from test_slapd_story import agent, tenant
+from story import agent, tenant
 
 from connector.demo.simulator import Simulator
 

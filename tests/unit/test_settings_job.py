@@ -16,7 +16,7 @@ from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, Ld
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket says who binds"
-READY = "389ds, inetorgperson, ldif, openldap-h350 (the path of a file ends in .yaml)"
+READY = "389ds, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension (the path of a file ends in .yaml)"
 
 SOURCE = "source: {type: file, path: agents.json}\n"
 DIRECTORY = "directory: {type: ldif, path: people.ldif}\n"
@@ -146,12 +146,12 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + MAPPING + "limits: 5\n", ["4: limits: must be keys and values"]),
         (SOURCE + "directory: ldif\n" + MAPPING, ["2: directory: must be keys and values"]),
         (SOURCE + "directory:\n" + MAPPING, ["2: directory: has no value"]),
-        (SOURCE + "directory: {path: x}\n" + MAPPING, ["2: directory.type: is missing; one of ldap, ldif"]),
+        (SOURCE + "directory: {path: x}\n" + MAPPING, ["2: directory.type: is missing; one of ldap, ldif, scim"]),
         (
             SOURCE + "directory:\n  path: x\n  type: ldpa\n" + MAPPING,
-            ["4: directory.type: 'ldpa' is none of ldap, ldif"],
+            ["4: directory.type: 'ldpa' is none of ldap, ldif, scim"],
         ),
-        (SOURCE + "directory: {type: [ldap]}\n" + MAPPING, ["2: directory.type: must be one of ldap, ldif"]),
+        (SOURCE + "directory: {type: [ldap]}\n" + MAPPING, ["2: directory.type: must be one of ldap, ldif, scim"]),
         ("source: {type: cek}\n" + DIRECTORY + MAPPING, ["1: source.type: 'cek' is none of cec, file"]),
         (SOURCE + MAPPING + LDAP + "  scope: base\n", ["7: directory.scope: 'base' is none of subtree, onelevel"]),
         (SOURCE + MAPPING + LDAP + "  page_size: 0\n", ["7: directory.page_size: must be at least 1"]),

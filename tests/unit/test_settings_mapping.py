@@ -249,7 +249,9 @@ def test_agents_may_be_matched_by_names_but_not_by_passwords() -> None:
     assert all(why_not_matched(name) for name in ("userPassword", "unicodepwd", "password", "sshPublicKey;x"))
 
 
-@pytest.mark.parametrize("name", ["openldap-h350", "389ds", "inetorgperson", "ldif"])
+@pytest.mark.parametrize(
+    "name", ["openldap-h350", "389ds", "inetorgperson", "ldif", "scim-extension", "scim-enterprise"]
+)
 def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path: Path, name: str) -> None:
     mapping = mappings.load(name, tmp_path / "job.yaml", 3)
     assert Path(mapping.where).name == f"{name}.yaml"
@@ -272,8 +274,8 @@ def test_a_mapping_that_is_not_there_is_said_on_the_jobs_line(tmp_path: Path) ->
     with pytest.raises(FileError) as ready:
         mappings.load("inetperson", job, 7)
     assert str(ready.value) == (
-        f"{job}:7: no ready mapping is called 'inetperson'; there are 389ds, inetorgperson, ldif, openldap-h350"
-        " (the path of a file ends in .yaml)"
+        f"{job}:7: no ready mapping is called 'inetperson'; there are 389ds, inetorgperson, ldif, openldap-h350, "
+        "scim-enterprise, scim-extension (the path of a file ends in .yaml)"
     )
     with pytest.raises(FileError) as named:
         mappings.load("maps/own.yml", job)
