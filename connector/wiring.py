@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector import traffic
 from connector.directories.port import Directory, Reader
 from connector.directories.scim.port import Transport
-from connector.errors import FileError, StateError
+from connector.errors import FileError, StateError, UsageError
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.parts import Dry, Undo, Wet, WetUndo
 from connector.reconcile.fingerprints import fingerprinter
@@ -34,6 +34,9 @@ from connector.state.sealing import Sealer
 from connector.state.store import RunRecord, Store, open_state
 from connector.state.ticks import Tick
 from connector.watch import Watch
+
+if TYPE_CHECKING:
+    from connector.directories.scim.probe import Probe
 
 Adapter = TypeVar("Adapter")
 
@@ -73,7 +76,9 @@ def beyond(path: Path) -> Iterator[Reader | None]:
     """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
     job = jobs.load(path)
     settings = job.job.directory
-    everybody = {"filter": "(objectClass=*)", "base": ""}
+    everybody: dict[str, Any] = {"filter": None}
+    if settings.type != "scim":
+        everybody = {"filter": "(objectClass=*)", "base": ""}
     if settings.type == "ldap":
         everybody |= {"base": _domain(settings.base), "scope": "subtree"}
     wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
@@ -87,6 +92,19 @@ def _domain(base: str) -> str:
     """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
     found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
     return found[1] if found else base
+
+
+@contextmanager
+def probe(path: Path) -> Iterator[Probe]:
+    """A probe of the job's SCIM server: it makes a user of its own, and removes it. Raises FileError, UsageError."""
+    job = jobs.load(path)
+    settings = job.job.directory
+    if settings.type != "scim":
+        raise UsageError(f"only a SCIM server is probed; this directory is of type {settings.type}", where=str(path))
+    from connector.directories.scim.probe import Probe
+
+    with closing(_transport(job, settings)) as transport:
+        yield Probe(settings, transport, mappings.load(job.job.mapping, path).view())
 
 
 @contextmanager

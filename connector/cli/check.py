@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from connector.cli.running import job_argument
 from connector.cli.watchers import watchers
+from connector.errors import UsageError
 from connector.reports.values import visible
 
 
 @click.command
 @job_argument
+@click.option("--probe", is_flag=True, help="Try a SCIM server out, on a user that is made for it and removed again.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save what the probe finds, for the job.")
 @click.pass_obj
-def command(log_level: str | None, job: Path) -> int:
+def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None) -> int:
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
     from connector.reports.attributes import attribute
     from connector.wiring import dry
 
+    if save is not None and not probe:
+        raise UsageError("saves what --probe finds, and goes with it", where="--save")
     with dry(job, lambda begun: watchers(begun, log_level), remember=False) as parts:
         click.echo(f"job        {visible(parts.job)}: the job and mapping files are in order")
         tenant = parts.source.read()
@@ -45,5 +52,23 @@ def command(log_level: str | None, job: Path) -> int:
                 click.echo(f"    {count} of the users could not take it: {visible(why)}")
         for caution in description.cautions:
             click.echo(f"  note: {visible(caution)}")
-        click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
+        if not probe:
+            click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
+            return 0
+        _probe(job, save, parts.files)
     return 0
+
+
+def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
+    """Try the server out, say what comes of it, and save it. Raises UsageError for a file that is the job's own."""
+    from connector.directories.scim import dialect
+    from connector.wiring import probe
+
+    with probe(job) as trial:
+        if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:
+            raise UsageError("this is one of the job's own files, and would be replaced", where=str(save))
+        for what, seen in trial.run():
+            click.echo(f"probe      {visible(what)}: {visible(seen)}")
+        if save is not None:
+            dialect.save(save, trial.dialect)
+            click.echo(f"Saved. The job names it so: `dialect: {visible(str(save))}`, under `directory`.")

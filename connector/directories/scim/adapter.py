@@ -20,12 +20,14 @@ from connector.directories.scim.port import Transport
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
-from connector.model import Change, Description, Holds, Key, Outcome, Question, User, UserRef, View
+from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
 from connector.reconcile.equality import same_set
 from connector.settings.scim import ScimDirectory as Settings
 
 _AT_ONCE: Final = 500
 """So many questions are answered at once."""
+_UNTOLD: Final = "not what the schema forbids, nor the rights to write: the server does not tell"
+_TOLD: Final = "what the schema forbids, values that it lets one user hold; not the rights to write: no server tells"
 
 
 class ScimReader:
@@ -57,7 +59,7 @@ class ScimReader:
         """How the server is spoken to: as the job's file says, else as the server announces."""
         if self._settings.dialect is not None:
             return dialects.load(self._settings.dialect)
-        return dialects.announced(self._discovery.features)
+        return dialects.announced(self._discovery.features, self._discovery.schemas)
 
     @cached_property
     def _attributes(self) -> Attributes:
@@ -101,8 +103,8 @@ class ScimReader:
                 "the server heeds no versions (RFC 7644 §3.14): users are read again just before they are written, and "
                 "a change made by somebody else in between may go unnoticed"
             )
-        if dialect.writes == "put":
-            cautions.append(PUT)
+        if dialect.writes != "patch":
+            cautions.append(PUT if dialect.writes == "put" else NO_PUT)
         return Description(
             kind="SCIM 2.0 server",
             identity=_identity(self._settings.url),
@@ -110,6 +112,7 @@ class ScimReader:
             names=attributes.located(str(USER_NAME)).info.equality,
             atomic=dialect.versions,
             closed=not assumed,
+            rehearses=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
         )
 
@@ -140,6 +143,10 @@ class ScimReader:
             shown = {id_of(found): found for found, _ in filter(None, self._transport.each(self._resources.get, ids))}
             yield from (self._held(each, shown.get(each.user.id)) for each in some)
 
+    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""
+        return iter(())
+
     def _held(self, asked: Question, resource: Resource | None) -> Holds:
         located = self._attributes.located(asked.attribute)
         if resource is None or not located.shown:
@@ -160,12 +167,18 @@ class ScimDirectory(ScimReader):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """One request a user, many users at once."""
+        if self.dialect.writes == "no":
+            return (Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}") for change in changes)
         return Writer(self._resources, self._attributes, self._users, self.dialect).write(changes)
 
 
 PUT = (
     "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them, "
     "such as a password, it may then take away (RFC 7644 §3.5.1)"
+)
+NO_PUT = (
+    "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "
+    'password (RFC 7644 §3.5.1): nothing is written; where it keeps that, a dialect file says so ("writes": "put")'
 )
 
 

@@ -10,19 +10,21 @@ from msgspec import Struct, field
 
 from connector.directories.scim.discovery import Features
 from connector.directories.scim.edits import Clearing
-from connector.errors import FileError
+from connector.directories.scim.schema import Schemas
+from connector.errors import FileError, OutputError
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"
 
 
-class Dialect(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     """What one server does its own way.
 
-    `writes`: by PATCH, or by PUT where there is no PATCH. `clearing`: how PATCH empties an attribute; None: as it turns
-    out. `versions`: it heeds If-Match (RFC 7644 §3.14). `cursor`: it pages by cursor (RFC 9865).
+    `writes`: by PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could take away what is never
+    shown. `clearing`: how PATCH empties an attribute; None: as it turns out. `versions`: it heeds If-Match (RFC 7644
+    §3.14). `cursor`: it pages by cursor (RFC 9865). `found`: what a probe has seen, for people.
     """
 
-    writes: Literal["patch", "put"] = "patch"
+    writes: Literal["patch", "put", "no"] = "patch"
     clearing: Clearing | None = None
     versions: bool = False
     cursor: bool = False
@@ -30,9 +32,18 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     schema: str = SCHEMA
 
 
-def announced(features: Features) -> Dialect:
+def announced(features: Features, schemas: Schemas) -> Dialect:
     """As far as the server says."""
-    return Dialect(writes="patch" if features.patch else "put", versions=features.etag, cursor=features.cursor)
+    writes: Literal["patch", "put", "no"] = "patch" if features.patch else "put" if schemas.open else "no"
+    return Dialect(writes=writes, versions=features.etag, cursor=features.cursor)
+
+
+def save(path: Path, dialect: Dialect) -> None:
+    """For the job to name. Raises OutputError."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(dialect), indent=2) + b"\n")
+    except OSError as fault:
+        raise OutputError(fault.strerror or "it cannot be written", where=str(path)) from None
 
 
 def load(path: Path) -> Dialect:

@@ -27,6 +27,7 @@ class Attribute(Struct, frozen=True, rename="camel"):
     case_exact: bool | None = False
     mutability: str | None = "readWrite"
     returned: str | None = "default"
+    uniqueness: str | None = "none"
     sub_attributes: tuple[Attribute, ...] | None = ()
 
     def sub(self, name: str) -> Attribute | None:
@@ -85,6 +86,18 @@ class Schemas:
         """Whether there is a schema of this URN; the empty one is the core's."""
         return bool(self._schemas.get((schema or CORE).lower(), ("", {}))[1])
 
+    @property
+    def open(self) -> bool:
+        """Whether users are described, and nothing of them is kept from whoever asks for all of it."""
+        shown = {
+            (each.returned or "default").lower()
+            for urn, (_, attributes) in self._schemas.items()
+            if urn.endswith(":user")
+            for attribute in attributes.values()
+            for each in (attribute, *(attribute.sub_attributes or ()))
+        }
+        return bool(shown) and shown <= {"default", "always"}
+
     def urn(self, schema: str) -> str:
         """The URN as the server spells it."""
         return self._schemas.get(schema.lower(), (schema, {}))[0]
@@ -124,5 +137,6 @@ def info(name: str, found: Found | None, *, secret: bool) -> AttributeInfo:
         single=not (found.attribute.multi_valued or meant.multi_valued),
         writable=found.writable,
         readable=found.readable,
+        unique=(meant.uniqueness or "none").lower() in {"server", "global"},
         aliases=frozenset({str(path).lower(), whole}),
     )

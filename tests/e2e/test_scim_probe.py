@@ -1,0 +1,222 @@
+"""`check --probe`: what a server really does, on a user of its own; and a dialect that a job names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import http_proxy
+import pytest
+from http_proxy import Asked, HttpProxy, at, failing
+from http_server import Act, said
+from scim_job import ScimJob
+from scim_servers import CEC, KINDS, ScimServer, people
+
+EXPECTED = {
+    "scim2-server": {
+        "PATCH replace": "works", "PATCH remove": "works", "PATCH add": "works", "PATCH without a path": "works",
+        "PATCH with a filter in the path": "works", "versions (ETag, If-Match)": "heeded",
+        "filter id": "works", "filter with 25 terms": "works", "paging by cursor": "works",
+        f"secret {CEC}:sipPassword": "never shown",
+    },
+    "django-scim2": {
+        "PATCH replace": "works", "PATCH remove": "refused: 501 Not Implemented",
+        "PATCH add": "refused: 501 Not Implemented", "PATCH replace with null": "works",
+        "PATCH without a path": "refused: 500 Internal Server Error", "versions (ETag, If-Match)": "none are shown",
+        "filter id": "finds nobody", "filter with 25 terms": "works", "paging by cursor": "no next page is named",
+        f"secret {CEC}:sipPassword": "never shown",
+    },
+}  # fmt: skip
+DIALECTS = {
+    "scim2-server": {"writes": "patch", "clearing": "remove", "versions": True, "cursor": True},
+    "django-scim2": {"writes": "patch", "clearing": "null", "versions": False, "cursor": False},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
+    with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def job(server: ScimServer, tmp_path: Path) -> ScimJob:
+    server.restore([])
+    server.put(people(12))
+    server.forget()
+    return ScimJob(tmp_path / "job", server, agents=8)
+
+
+def probed(job: ScimJob) -> dict[str, Any]:
+    """The dialect that a probe saves."""
+    ended = job.try_("check", "--probe", "--save", "dialect.json")
+    assert ended.code == 0, ended.said
+    assert "probe-canary" not in ended.said
+    found: dict[str, Any] = json.loads((job.folder / "dialect.json").read_text())
+    return found
+
+
+def test_a_probe_finds_out_what_a_server_does_and_leaves_nothing_behind(job: ScimJob) -> None:
+    before = job.server.all()
+    dialect = probed(job)
+    assert job.server.all() == before
+    assert {name: dialect["found"][name] for name in EXPECTED[job.server.kind]} == EXPECTED[job.server.kind]
+    assert {name: dialect[name] for name in DIALECTS[job.server.kind]} == DIALECTS[job.server.kind]
+
+
+def test_nothing_is_tried_out_unless_somebody_asks(job: ScimJob) -> None:
+    assert job.try_("check").code == 0
+    assert {each.method for each in job.server.log()} == {"GET"}
+
+
+def test_a_job_that_names_the_dialect_goes_by_it(job: ScimJob) -> None:
+    probed(job)
+    job.point(more="  dialect: dialect.json\n")
+    job.run("apply")
+    assert len(job.written()) == 8
+    mapping = (Path(__file__).parents[2] / "mappings" / "scim-extension.yaml").read_text()
+    (job.folder / "clearing.yaml").write_text(mapping.replace("when_absent: keep", "when_absent: clear"))
+    path = job.folder / "job.yaml"
+    path.write_text(path.read_text().replace("mapping: scim-extension", "mapping: clearing.yaml"))
+    del job.agents[2]["sipAccount"]
+    job.tenant()
+    job.server.forget()
+    job.run("apply")
+    assert not job.server.stored("agent003")[CEC].get("sipAccount")
+    requests = [each for each in job.server.log() if each.method == "PATCH"]
+    assert [(each.status < 300, len(each.edits)) for each in requests] == [(True, 1)], "it was known how to clear"
+
+
+def test_the_file_of_an_earlier_probe_is_replaced_and_no_other_of_the_job(job: ScimJob) -> None:
+    probed(job)
+    job.point(more="  dialect: dialect.json\n")
+    probed(job)
+    ended = job.try_("check", "--probe", "--save", "agents.json")
+    assert ended.code == 64
+    assert "agents.json" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said_so"), [(["--save", "x.json"], "--probe"), (["--probe"], "only a SCIM server")]
+)
+def test_what_does_not_go_together_is_told(tmp_path: Path, options: list[str], said_so: str, job: ScimJob) -> None:
+    if options == ["--probe"]:
+        (job.folder / "people.ldif").write_text("version: 1\n")
+        (job.folder / "job.yaml").write_text(
+            "source: {type: file, path: agents.json}\ndirectory: {type: ldif, path: people.ldif}\nmapping: ldif\n"
+        )
+    ended = job.try_("check", *options)
+    assert ended.code == 64, ended.said
+    assert said_so in ended.err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"writes": "post"}', '{"schema": "other/1"}', '{"unknown": 1}'])
+def test_a_file_that_is_no_dialect_is_told(job: ScimJob, text: str) -> None:
+    (job.folder / "dialect.json").write_text(text)
+    job.point(more="  dialect: dialect.json\n")
+    ended = job.try_("plan")
+    assert ended.code == 78
+    assert "dialect.json" in ended.err
+
+
+# ---------------------------------------------------------------- servers that are not what they say
+
+
+def through(job: ScimJob, proxy: HttpProxy) -> dict[str, Any]:
+    job.point(proxy.url)
+    return probed(job)
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Iterator[ScimJob]:
+    with ScimServer.start(tmp_path / "server", people(12)) as started:
+        yield ScimJob(tmp_path / "job", started, agents=8)
+
+
+def test_versions_that_are_announced_and_not_heeded_are_seen(reference: ScimJob) -> None:
+    def deaf(asked: Asked) -> Act:
+        kept = {name: value for name, value in asked.headers.items() if name != "if-match"}
+        return replace(asked, headers=kept).forward()
+
+    with HttpProxy(reference.server.root, deaf) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"]["versions (ETag, If-Match)"].startswith("not heeded")
+    assert dialect["versions"] is False
+
+
+def test_a_server_that_drops_changes_is_seen(reference: ScimJob) -> None:
+    with HttpProxy(reference.server.root, at("PATCH", http_proxy.dropped)) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"]["PATCH replace"] == "answered with yes and not done"
+
+
+def test_a_server_that_wipes_what_stands_beside_is_seen(reference: ScimJob) -> None:
+    with HttpProxy(reference.server.root, at("PATCH", http_proxy.wiping("displayName"))) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"]["PATCH beside"] == "takes away displayName"
+
+
+def test_filters_that_are_ignored_are_seen(reference: ScimJob) -> None:
+    def ignoring(asked: Asked) -> Act:
+        return replace(asked, path=asked.path.partition("?")[0]).forward()
+
+    with HttpProxy(reference.server.root, at("GET", ignoring)) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"]["filter userName"].startswith("ignored")
+
+
+def test_a_user_that_cannot_be_made_ends_the_probe(reference: ScimJob) -> None:
+    before = reference.server.all()
+    with HttpProxy(reference.server.root, at("POST", lambda asked: said(403, {"detail": "canary-sip"}))) as proxy:
+        reference.point(proxy.url)
+        ended = reference.try_("check", "--probe")
+    assert ended.code == 1
+    assert "403" in ended.err
+    assert reference.server.all() == before
+
+
+def test_a_user_that_cannot_be_removed_is_named(reference: ScimJob) -> None:
+    with HttpProxy(reference.server.root, at("DELETE", failing(403))) as proxy:
+        reference.point(proxy.url)
+        ended = reference.try_("check", "--probe")
+    assert ended.code == 1
+    (left,) = {user["userName"] for user in reference.server.all()} - {each["userName"] for each in people(12)}
+    assert left in ended.err
+    assert left.startswith("cec-connector-probe-")
+
+
+# ---------------------------------------------------------------- without PATCH
+
+
+@pytest.fixture
+def patchless(tmp_path: Path) -> Iterator[ScimJob]:
+    users = people(10, password="theirs", title="Sample", phoneNumbers=[{"type": "work", "value": "+49 1"}])
+    with ScimServer.start(tmp_path / "server", users, features={"patch": {"supported": False}}) as started:
+        yield ScimJob(tmp_path / "job", started, agents=8)
+
+
+def test_without_patch_nothing_is_written_where_a_put_could_take_a_password_away(patchless: ScimJob) -> None:
+    before = patchless.server.all()
+    planned = patchless.run("plan")
+    assert any("takes no PATCH" in caution and "nothing is written" in caution for caution in planned["cautions"])
+    document = patchless.run("apply", code=4)
+    assert {each["outcome"] for each in document["outcomes"]} == {"skipped"}
+    assert patchless.server.all() == before
+
+
+def test_without_patch_users_are_replaced_whole_where_a_dialect_allows_it(patchless: ScimJob) -> None:
+    before = {each["userName"]: each for each in patchless.server.all()}
+    (patchless.folder / "dialect.json").write_text('{"writes": "put", "versions": true}')
+    patchless.point(more="  dialect: dialect.json\n")
+    assert any("replaced whole" in caution for caution in patchless.run("plan")["cautions"])
+    patchless.run("apply")
+    assert len(patchless.written()) == 8
+    for user in patchless.server.all():
+        ours = {CEC, "schemas", "password"}  # the last is what that server takes away, as the caution says
+        was = before[user["userName"]]
+        assert {k: v for k, v in user.items() if k not in ours} == {k: v for k, v in was.items() if k not in ours}
+    assert patchless.run("plan", "--fail-on-changes")["changes"] == []
+    assert {each.method for each in patchless.server.writes()} == {"PUT"}
