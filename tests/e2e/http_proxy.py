@@ -70,6 +70,10 @@ class Asked:
         """The same with another header, whose name is in lower case."""
         return replace(self, headers={**self.headers, name: value})
 
+    def without_header(self, name: str) -> Asked:
+        """The same without a header."""
+        return replace(self, headers={key: value for key, value in self.headers.items() if key != name})
+
     def forward(self) -> Reply:
         """What the server answers."""
         parts = urlsplit(self.target)

@@ -18,6 +18,7 @@ from connector.directories.scim.finding import Finder
 from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.port import Transport
 from connector.directories.scim.reading import Resources
+from connector.directories.scim.recollection import Recollection
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
@@ -36,6 +37,8 @@ class ScimReader:
     Every method raises one of the kinds of IncompleteRead; the constructor and `describe` raise FileError for a filter,
     a mapping or a dialect that is of no use.
     """
+
+    writes = False
 
     def __init__(self, settings: Settings, transport: Transport, view: View) -> None:
         self._settings = settings
@@ -77,7 +80,12 @@ class ScimReader:
         _ = self._attributes  # the filter has to know them
         size = self._settings.page_size
         return Resources(
-            self._transport, self._discovery.users, self._filter, page_size=size, cursor=self.dialect.cursor
+            self._transport,
+            self._discovery.users,
+            self._filter,
+            page_size=size,
+            cursor=self.dialect.cursor,
+            seen=Recollection() if self.writes and self.dialect.versions else None,
         )
 
     @cached_property
@@ -165,11 +173,17 @@ class ScimReader:
 class ScimDirectory(ScimReader):
     """A SCIM server, for reading and writing."""
 
+    writes = True
+
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self._resources, self._attributes, self._users, self.dialect)
+
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """One request a user, many users at once."""
         if self.dialect.writes == "no":
             return (Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}") for change in changes)
-        return Writer(self._resources, self._attributes, self._users, self.dialect).write(changes)
+        return self._writer.write(changes)
 
 
 PUT = (

@@ -68,7 +68,7 @@ class Finder:
                     break
                 if found:
                     self._proved.add(located.name)
-                yield from filter(self._resources.exists, found)
+                yield from self._resources.existing(found)
         return terms != NEVER and (located.name in self._proved or not asked)
 
     def _answer(self, lookup: _Lookup) -> list[Resource] | None:

@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 MEDIA_TYPE: Final = "application/scim+json"  # RFC 7644 §3.1, of what is sent and of what is accepted
 PLAIN_JSON: Final = "application/json"  # accepted as well
+BUSY: Final = (429, 503)
+"""Too Many Requests (RFC 6585 §4), Service Unavailable (RFC 9110 §15.6.4): asked again while there is patience."""
 
 
 class Request(Struct, frozen=True):

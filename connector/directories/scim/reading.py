@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Final
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.port import Answer, Request, Transport
+from connector.directories.scim.recollection import Recollection
 from connector.errors import MalformedError, TruncatedError
 
 _ODD: Final = (400, 500)
@@ -23,15 +24,25 @@ SAMPLE: Final = 20
 class Resources:
     """The resources at one endpoint that match the job's filter; others do not exist.
 
-    Raises the kinds of IncompleteRead.
+    `seen`: where what is read for plans is remembered, for writing. Raises the kinds of IncompleteRead.
     """
 
-    def __init__(self, transport: Transport, endpoint: str, filter_: Filter, *, page_size: int, cursor: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        endpoint: str,
+        filter_: Filter,
+        *,
+        page_size: int,
+        cursor: bool,
+        seen: Recollection | None = None,
+    ) -> None:
         self.transport = transport
         self.endpoint = endpoint
         self._filter = filter_
         self._page_size = page_size
         self._cursor = cursor
+        self.seen = seen
 
     def address(self, id_: str) -> str:
         """Where one resource is; `meta.location` is not to be trusted (measured)."""
@@ -47,7 +58,14 @@ class Resources:
     def all(self) -> Iterator[Resource]:
         """Every resource, once."""
         pager = Pager(self._ask, self._page_size)
-        return filter(self.exists, pager.by_cursor() if self._cursor else pager.by_index())
+        return self.existing(pager.by_cursor() if self._cursor else pager.by_index())
+
+    def existing(self, found: Iterable[Resource]) -> Iterator[Resource]:
+        """Those that match the job's filter."""
+        for each in filter(self.exists, found):
+            if self.seen is not None:
+                self.seen.keep(each)
+            yield each
 
     @cached_property
     def first(self) -> tuple[list[Resource], int | None]:

@@ -20,6 +20,7 @@ from connector.directories.scim.credentials import credentials
 from connector.directories.scim.crowd import Crowd
 from connector.directories.scim.patience import Patience
 from connector.directories.scim.port import (
+    BUSY,
     MEDIA_TYPE,
     PLAIN_JSON,
     Answer,
@@ -39,8 +40,6 @@ log = structlog.get_logger(__name__)
 
 TRIES: Final = 5
 """How often a request is sent at most where there is no answer, or one of a gateway in the server's place."""
-BUSY: Final = (429, 503)
-"""Too Many Requests (RFC 6585 §4), Service Unavailable (RFC 9110 §15.6.4): asked again while there is patience."""
 GATEWAY: Final = (502, 504)
 """Answers in the server's place, which may have done what was asked."""
 TOKEN_OCTETS: Final = 1 << 16

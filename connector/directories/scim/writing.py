@@ -1,13 +1,15 @@
 """Changes as requests: read, compare, write, read again; many users at once, one change a user at a time.
 
 Where the server heeds versions (RFC 7644 §3.14), what was compared and what is written to are one and the same state.
-Where it does not, somebody else may write in between. Either way the user is read again, whatever the server said:
-one answers yes and drops the change, one writes it under another name, one wipes what stands beside it (measured).
+Then what was read for the plan needs no second reading, and what the answer to the write shows is believed. Where it
+does not, somebody else may write in between, and the user is read again, whatever the server said: one answers yes and
+drops the change, one writes it under another name, one wipes what stands beside it (measured).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -15,19 +17,20 @@ from msgspec.structs import replace
 
 from connector.directories.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing
-from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAILED, good, said
+from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAILED, good, id_of, resource, said
 from connector.directories.scim.attributes import Attributes, Users
 from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.edits import Clearing, Edit
+from connector.directories.scim.edits import Edit
 from connector.directories.scim.paths import Resource, member, text_of
-from connector.directories.scim.port import Answer, LostAnswerError, Request
+from connector.directories.scim.port import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
+from connector.directories.scim.sending import Wire, Writing
 from connector.errors import DeniedError, IncompleteRead, TruncatedError, UnreachableError, UntrustedError
 from connector.model import Change, Outcome, Result
 
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
-_NO_SUCH_OPERATION: Final = (400, 405, 501)
+SERVER_ERROR: Final = 500
 _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, TruncatedError)
 
 
@@ -38,8 +41,7 @@ class Writer:
         self._resources = resources
         self._attributes = attributes
         self._users = users
-        self._dialect = dialect
-        self._clearing: Clearing | None = dialect.clearing  # learnt from the first that is refused
+        self._wire = Wire(resources, dialect)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
@@ -68,73 +70,102 @@ class Writer:
     def _written(self, change: Change) -> Outcome:
         """Read, compare and write, until nobody comes in between."""
         attempts = 1
+        refused = ""
+        basis = self._recalled(change)
         for _ in range(RACES):
-            before, version = self._before(change)
+            before, version = basis or self._before(change)
+            if version and version == refused:
+                self._wire.distrust_versions()
+                version = ""
+            basis = None
             if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
                 return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, before))
             some = editing.edits(before, change, self._attributes)
             if not some:
                 return Outcome(change.user, Result.UNCHANGED, "the user says all of it already")
-            answer = self._send(change, before, some, version)
+            answer = self._wire.write(
+                Writing(change.user.id, before, some, version, partial(self._still, change, some))
+            )
             if good(answer):
-                return self._confirmed(change, before, some)
-            if answer.status != PRECONDITION_FAILED:
+                return self._confirmed(change, before, some, answer)
+            if answer.status not in {PRECONDITION_FAILED, *BUSY}:
                 return self._refused(change, before, some, answer)
-            attempts = answer.attempts
+            attempts, refused = answer.attempts, version
         return Outcome(change.user, Result.CONFLICT, f"somebody else wrote to the user {RACES} times meanwhile")
+
+    def _recalled(self, change: Change) -> tuple[Resource, str] | None:
+        """The user as it was read for the plan, and its version, where that is as good as reading it now."""
+        if self._resources.seen is None or not self._wire.heeds_versions:
+            return None
+        before = self._resources.seen.take(change.user.id)
+        version = _stated(before) if before else ""
+        if before is None or not version:
+            return None
+        try:
+            some = editing.edits(before, change, self._attributes)
+        except (ConflictError, ForbiddenError):
+            return None
+        return (before, version) if some else None
 
     def _before(self, change: Change) -> tuple[Resource, str]:
         """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
         found = self._resources.get(change.user.id)
         if found is None:
             raise ConflictError("the user is gone, or is no longer within the filter")
-        resource, answer = found
-        if not self._dialect.versions:
-            return resource, ""
-        meta = member(resource, "meta")
-        stated = member(meta, "version") if isinstance(meta, dict) else None
-        return resource, answer.headers.get("etag") or text_of(stated)
+        now, answer = found
+        if not self._wire.takes_versions:
+            return now, ""
+        stated = _stated(now)
+        version = answer.headers.get("etag", stated)
+        if version != stated:  # so what is read in lists is of no use as a version
+            self._resources.seen = None
+        return now, version
 
-    def _send(self, change: Change, before: Resource, some: list[Edit], version: str) -> Answer:
-        """One request; a second one where the server does not know the first one's way of emptying an attribute."""
-        address = self._resources.address(change.user.id)
-        headers = (("If-Match", version),) if version else ()
-        if self._dialect.writes == "put":
-            body = editing.edited(before, some)
-            return self._resources.transport.send(Request("PUT", address, body=body, headers=headers))
-        clearing = self._clearing or "remove"
-        request = Request("PATCH", address, body=editing.operations(some, clearing), headers=headers)
-        answer = self._resources.transport.send(request)
-        if self._clearing is None and any(edit.value is None for edit in some):
-            if answer.status in _NO_SUCH_OPERATION:
-                clearing = "null"
-                request = replace(request, body=editing.operations(some, clearing))
-                answer = self._resources.transport.send(request)
-            if good(answer):
-                self._clearing = clearing
-        return answer
-
-    def _confirmed(self, change: Change, before: Resource, some: list[Edit]) -> Outcome:
-        """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
+    def _still(self, change: Change, some: list[Edit]) -> bool:
+        """Whether a write that had to wait would be the same if it were made now."""
         try:
-            found = self._resources.get(change.user.id)
-        except IncompleteRead:
-            return Outcome(change.user, Result.WRITTEN)  # it will be read back, and then it is said why it cannot be
-        if found is None:
-            return Outcome(change.user, Result.WRITTEN)
-        now, _ = found
-        strayed = editing.strayed(editing.edited(before, some), now, some)
+            return editing.edits(self._before(change)[0], change, self._attributes) == some
+        except (ConflictError, ForbiddenError, IncompleteRead):
+            return False
+
+    def _confirmed(self, change: Change, before: Resource, some: list[Edit], answer: Answer) -> Outcome:
+        """What a yes has come to. Whether the values are there is for the reader of `shown` to see.
+
+        What the answer shows is believed of a server that heeds versions, where nothing else has changed; all others
+        are read again.
+        """
+        whole = editing.edited(before, some)
+        now = self._shown(change, answer)
+        if now is None or editing.strayed(whole, now, some):
+            try:
+                found = self._resources.get(change.user.id)
+            except IncompleteRead:
+                found = None
+            if found is None:  # it will be read back, and then it is said why it cannot be
+                return Outcome(change.user, Result.WRITTEN)
+            now = found[0]
+        strayed = editing.strayed(whole, now, some)
         if strayed:
             why = "written, but the server changed more than it was told, or somebody else did just then"
             return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}")
         return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
+
+    def _shown(self, change: Change, answer: Answer) -> Resource | None:
+        """The user as the answer to a write shows it, if that is to be believed."""
+        if not self._wire.heeds_versions or not answer.content:
+            return None
+        try:
+            found = resource(answer)
+        except IncompleteRead:
+            return None
+        return found if id_of(found) == change.user.id and self._resources.exists(found) else None
 
     def _refused(self, change: Change, before: Resource, some: list[Edit], answer: Answer) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
         if answer.status in {NOT_FOUND, GONE}:
             return Outcome(change.user, Result.CONFLICT, "the user is gone")
         why = f"refused: {said(answer)}"
-        if len(some) == 1:
+        if len(some) == 1 and answer.status < SERVER_ERROR:
             return Outcome(change.user, Result.FAILED, why)
         try:
             found = self._resources.get(change.user.id)
@@ -142,6 +173,8 @@ class Writer:
             why += f"; whether a part of it was done is not known ({fault})"
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
+        if answer.status >= SERVER_ERROR and found and self._stands(now, change):
+            return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
         done = [edit.path.whole for edit in some if edit.path.held(now) != edit.path.held(before)]
         return Outcome(
             change.user, Result.FAILED, f"{why}, but {', '.join(done)} is no longer as it was" if done else why
@@ -166,6 +199,12 @@ class Writer:
             return bool(seen) and not editing.edits(now, replace(change, attributes=seen), self._attributes)
         except (ConflictError, ForbiddenError):
             return False
+
+
+def _stated(found: Resource) -> str:
+    """The version that a resource says it is (RFC 7643 §3.1)."""
+    meta = member(found, "meta")
+    return text_of(member(meta, "version")) if isinstance(meta, dict) else ""
 
 
 def _different(changes: Iterator[Change], waiting: list[Change]) -> Iterator[Change]:

@@ -1,0 +1,109 @@
+"""Writes on the wire: the form that a server understands, which is learnt from its answers while it is written to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.directories.scim import edits as editing
+from connector.directories.scim.answers import PRECONDITION_FAILED, good
+from connector.directories.scim.dialect import Dialect
+from connector.directories.scim.edits import Clearing, Edit
+from connector.directories.scim.paging import Params
+from connector.directories.scim.paths import Resource
+from connector.directories.scim.port import Answer, Method, Request
+from connector.directories.scim.reading import Resources
+
+_BAD_REQUEST: Final = 400
+_NO_SUCH_OPERATION: Final = (400, 405, 501)
+_NO_VERSION: Final = 'W/"no-such-version"'
+_WHOLE: Final = (("excludedAttributes", "x509Certificates"),)
+"""Asks for the user in the answer to a PATCH, where a server would else say 204 (RFC 7644 §3.5.2, §3.9)."""
+
+
+class Writing(Struct, frozen=True):
+    """One user's edits: what the user was `before`, with its version, if there is one that is heeded.
+
+    `still`: whether it would be the same after a pause.
+    """
+
+    id: str
+    before: Resource
+    edits: list[Edit]
+    version: str
+    still: Callable[[], bool]
+
+
+class Wire:
+    """Sends writes to one server.
+
+    `takes_versions`: it says that it heeds versions, and has not refused its own; `heeds_versions`: it has refused one
+    that was none, which is tried with the first write.
+    """
+
+    def __init__(self, resources: Resources, dialect: Dialect) -> None:
+        self._resources = resources
+        self._dialect = dialect
+        self._clearing: Clearing | None = dialect.clearing  # learnt from the first that is refused
+        self._trying = threading.Lock()
+        self._tried = False
+        self.takes_versions = self._asks_back = dialect.versions
+        self.heeds_versions = False
+
+    def write(self, writing: Writing) -> Answer:
+        """The answer to a write: 412 where the user is no longer of that version. Raises IncompleteRead."""
+        if writing.version and self._first():
+            answer = self._write(replace(writing, version=_NO_VERSION))
+            if good(answer):  # versions are nothing to it, and the user was compared just before
+                return answer
+            self.heeds_versions = answer.status == PRECONDITION_FAILED
+        return self._write(writing)
+
+    def distrust_versions(self) -> None:
+        """The server has refused the very version that it gives."""
+        self.takes_versions = self.heeds_versions = False
+
+    def _first(self) -> bool:
+        """Whether it has still to be found out if versions are heeded; by one thread, once."""
+        with self._trying:
+            tried, self._tried = self._tried, True
+        return not tried
+
+    def _write(self, writing: Writing) -> Answer:
+        """One request; a second one where the server does not know the first one's way of emptying an attribute."""
+        if self._dialect.writes == "put":
+            return self._send(writing, "PUT", editing.edited(writing.before, writing.edits))
+        clearing = self._clearing or "remove"
+        answer = self._patch(writing, clearing)
+        if self._clearing is None and any(edit.value is None for edit in writing.edits):
+            if answer.status in _NO_SUCH_OPERATION:
+                clearing = "null"
+                answer = self._patch(writing, clearing)
+            if good(answer):
+                self._clearing = clearing
+        return answer
+
+    def _patch(self, writing: Writing, clearing: Clearing) -> Answer:
+        """A PATCH; of a server that heeds versions also what the user has become, if it can be had in the answer."""
+        body = editing.operations(writing.edits, clearing)
+        if not self._asks_back:
+            return self._send(writing, "PATCH", body)
+        answer = self._send(writing, "PATCH", body, _WHOLE)
+        if good(answer):
+            self._asks_back = bool(answer.content)
+        elif answer.status == _BAD_REQUEST:  # that parameter perhaps
+            without = self._send(writing, "PATCH", body)
+            self._asks_back = not good(without)
+            return without
+        return answer
+
+    def _send(self, writing: Writing, method: Method, body: Any, params: Params = ()) -> Answer:
+        """A request that is refused where the user is of another version, or may no longer be written."""
+        address = self._resources.address(writing.id)
+        headers = (("If-Match", writing.version),) if writing.version else ()
+        still = None if writing.version else writing.still
+        return self._resources.transport.send(Request(method, address, params, body, headers, still=still))
