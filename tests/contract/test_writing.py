@@ -84,7 +84,7 @@ def test_a_value_is_cleared(house: House) -> None:
         AttributeChange("carLicense", ("two", "one"), (), pattern="*"),
     )
     assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, employeenumber=None, carLicense=None)
+    assert but(house.stored(name)) == but(before, employeenumber=None, carlicense=None)
 
 
 def test_only_values_that_are_ours_are_taken_out_or_added(house: House) -> None:
@@ -94,10 +94,10 @@ def test_only_values_that_are_ours_are_taken_out_or_added(house: House) -> None:
     ours = AttributeChange("carLicense", ("cec:kept", "cec:old"), ("cec:kept", "cec:new"), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), ours)) == [Result.WRITTEN]
     expected = ["theirs", "Theirs too", "cec:kept", "cec:new"]
-    assert but(house.stored(name)) == but(before, carLicense=expected)
+    assert but(house.stored(name)) == but(before, carlicense=expected)
     gone = AttributeChange("carLicense", ("cec:kept", "cec:new"), (), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), gone)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, carLicense=["theirs", "Theirs too"])
+    assert but(house.stored(name)) == but(before, carlicense=["theirs", "Theirs too"])
 
 
 def test_an_object_class_comes_with_the_attribute_that_needs_it(house: House) -> None:
@@ -207,7 +207,7 @@ def test_a_value_that_came_to_ours_is_a_conflict_or_stays_beside_what_was_planne
     planned = AttributeChange("carLicense", ("cec:a",), ("cec:c",), pattern=pattern)
     (result,) = write(directory, change(user(directory, "anna"), planned))
     expected = {Result.CONFLICT: ["cec:a", "cec:b"], Result.WRITTEN: ["cec:b", "cec:c"]}
-    assert but(house.stored(name)) == but(before, carLicense=expected[result])
+    assert but(house.stored(name)) == but(before, carlicense=expected[result])
 
 
 def test_one_users_conflict_is_nobody_elses(house: House) -> None:
@@ -237,7 +237,7 @@ def test_what_others_change_elsewhere_in_the_entry_is_no_conflict(house: House) 
     house.replace(name, "mail", ["anna@example.org"])
     before = house.stored(name)
     assert write(directory, planned) == [Result.WRITTEN]
-    expected = but(before, employeenumber=["2"], carLicense=["cec:b", "theirs", "another of theirs"])
+    expected = but(before, employeenumber=["2"], carlicense=["cec:b", "theirs", "another of theirs"])
     assert but(house.stored(name)) == expected
 
 
