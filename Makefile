@@ -6,12 +6,15 @@
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
+#   make image      the container image cec-connector, from deploy/Dockerfile
+#   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
+#   make sbom       what the image's Python packages are, in CycloneDX: dist/cec-connector.cdx.json
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
 
-.PHONY: demo test test-all lint lock fuzz crash bench
+.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -38,16 +41,16 @@ test:
 	@scripts/ensure-postgresql
 	@scripts/ensure-monitoring
 	@scripts/ensure-samba
-	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
+	$(PYTEST) -m "not slow and not image" $(PYTEST_FLAGS)
 
-test-all: lint
-	@scripts/ensure-slapd
-	@scripts/ensure-389ds
-	@scripts/ensure-postgresql
-	@scripts/ensure-monitoring
-	@scripts/ensure-samba
-	$(PYTEST) $(PYTEST_FLAGS)
-	@scripts/test-other-pythons -m "not slow" $(PYTEST_FLAGS)
+test-all: lint test test-slow test-pythons
+
+test-slow:
+	@scripts/setup dev
+	$(PYTEST) -m "slow and not image" $(PYTEST_FLAGS)
+
+test-pythons:
+	@scripts/test-other-pythons -m "not slow and not image" $(PYTEST_FLAGS)
 
 lint:
 	@scripts/setup dev
@@ -55,6 +58,23 @@ lint:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+image:
+	@scripts/ensure-engine
+	scripts/engine build -f deploy/Dockerfile -t cec-connector \
+	    --build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' connector/__init__.py) \
+	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) .
+
+image-test:
+	@scripts/setup dev
+	@scripts/ensure-slapd
+	@scripts/ensure-engine
+	@scripts/ensure-deploy-tools
+	$(BIN)/python -m pytest --timeout 600 -m image $(PYTEST_FLAGS) tests/deploy
+
+sbom:
+	@scripts/ensure-deploy-tools
+	@scripts/list-packages dist/cec-connector.cdx.json
 
 bench:
 	@scripts/setup dev
@@ -82,5 +102,6 @@ lock:
 	$(COMPILE) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/otel.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
+	$(COMPILE) requirements/deploy.in -o requirements/deploy.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

@@ -1,0 +1,259 @@
+"""The image as it will run, built by these tests: not root, nothing writable but what is mounted, a real directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ldap_proxy import LdapProxy
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, free_port, person
+from tools import DEPLOY, ENGINE, PROJECT, engine
+
+from connector import __version__
+
+pytestmark = [pytest.mark.image, pytest.mark.slapd]
+
+IMAGE = "cec-connector"
+HARDENED = ["--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp"]
+NOBODY = 10001
+JOB = """\
+source: {{type: file, path: agents.json}}
+directory:
+  type: ldap
+  urls: [{url}]
+  allow_plaintext: true
+  bind_dn: {sync}
+  password: {{file: /run/secrets/ldap-password}}
+  base: {people}
+  filter: (objectClass=inetOrgPerson)
+mapping: openldap-h350
+limits: {{update: {update}}}
+state: sqlite:////var/lib/cec-connector/state.db
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> None:
+    """Built as docs/container.md says it."""
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    arguments = ["--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={revision.stdout.strip()}"]
+    engine("build", *arguments, "-f", DEPLOY / "Dockerfile", "-t", IMAGE, PROJECT)
+
+
+class Place:
+    """A job on a server of the tests, mounted as an operator would: files to read, and a folder for the state."""
+
+    def __init__(self, folder: Path, url: str, agents: int) -> None:
+        self.folder, self.url = folder, url
+        self.files, self.state = folder / "job", folder / "state"
+        self.files.mkdir()
+        self.state.mkdir()
+        os.chown(self.state, NOBODY, NOBODY)
+        secret = folder / "ldap-password"
+        secret.write_text(SYNC_PASSWORD)
+        secret.chmod(0o444)
+        self.agents(agents)
+        self.job()
+        folder.chmod(0o755)
+
+    def job(self, *, update: str = "100%", more: str = "") -> None:
+        (self.files / "job.yaml").write_text(JOB.format(url=self.url, sync=SYNC, people=PEOPLE, update=update) + more)
+
+    def agents(self, count: int) -> None:
+        listed = [
+            {"workNo": 1000 + n, "accountCode": f"agent{n}", "sipAccount": str(7000 + n), "sipPwd": f"canary-{n}"}
+            for n in range(1, count + 1)
+        ]
+        document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": listed}
+        (self.files / "agents.json").write_text(json.dumps(document))
+
+    @property
+    def mounts(self) -> list[str]:
+        return [
+            f"--volume={self.files}:/etc/cec-connector:ro",
+            f"--volume={self.state}:/var/lib/cec-connector",
+            f"--volume={self.folder / 'ldap-password'}:/run/secrets/ldap-password:ro",
+        ]
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        return engine("run", "--rm", *HARDENED, *self.mounts, IMAGE, *arguments, code=code)
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[str]:
+        """A container that runs on its own, by its name; it is gone afterwards."""
+        name = f"cec-connector-test-{os.getpid()}-{free_port()}"
+        engine("run", "--detach", "--name", name, *HARDENED, *self.mounts, IMAGE, *arguments)
+        try:
+            yield name
+        finally:
+            engine("rm", "--force", name)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Slapd]:
+    with Slapd.start(tmp_path / "slapd", [person(f"agent{n}") for n in range(1, 61)]) as running:
+        yield running
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: Slapd) -> Place:
+    return Place(tmp_path, server.url, agents=3)
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def inspected(*arguments: str) -> Any:
+    return json.loads(engine(*arguments))[0]
+
+
+def test_what_the_image_says_of_itself() -> None:
+    config = inspected("image", "inspect", IMAGE)["Config"]
+    assert config["User"] == f"{NOBODY}:{NOBODY}"
+    assert (config["Entrypoint"], config["Cmd"]) == (["cec-connector"], ["plan", "job.yaml"])
+    assert config["Labels"]["org.opencontainers.image.version"] == __version__
+    assert re.fullmatch("[0-9a-f]{40}|", config["Labels"]["org.opencontainers.image.revision"])
+    check = inspected("image", "inspect", IMAGE)
+    test = (config.get("Healthcheck") or check["Healthcheck"])["Test"]
+    assert test[0] == "CMD", "a shell would be needed for the health check"
+
+
+def test_it_is_nobody_and_can_do_and_write_nothing() -> None:
+    probe = """
+import os
+print("ids", os.getuid(), os.getgid(), os.getgroups())
+for line in open("/proc/self/status"):
+    if line.startswith(("CapEff", "CapBnd", "NoNewPrivs", "Seccomp:")):
+        print(*line.split())
+for folder in ("/", "/opt/cec-connector", "/etc/cec-connector", "/usr/bin"):
+    try:
+        open(folder + "/x", "w")
+        print("wrote to", folder)
+    except OSError as fault:
+        pass
+"""
+    said = engine("run", "--rm", *HARDENED, "--entrypoint", "python", IMAGE, "-c", probe)
+    assert f"ids {NOBODY} {NOBODY}" in said
+    assert "CapEff: 0000000000000000" in said
+    assert "CapBnd: 0000000000000000" in said
+    assert "NoNewPrivs: 1" in said
+    assert "Seccomp: 2" in said
+    assert "wrote to" not in said
+
+
+def test_no_pip_no_build_tools_and_everything_compiled() -> None:
+    probe = """
+import importlib.metadata, pathlib, connector
+names = {each.metadata["Name"].lower() for each in importlib.metadata.distributions()}
+print("tools:", sorted(names & {"pip", "hatchling", "setuptools", "wheel", "pytest"}))
+source = pathlib.Path(connector.__file__).parent
+def compiled(path):
+    return any((path.parent / "__pycache__").glob(path.stem + ".*"))
+print("uncompiled:", [str(path) for path in source.rglob("*.py") if not compiled(path)])
+"""
+    said = engine("run", "--rm", *HARDENED, "--entrypoint", "/opt/cec-connector/bin/python", IMAGE, "-I", "-c", probe)
+    assert "tools: []" in said
+    assert "uncompiled: []" in said
+
+
+def test_the_demo_runs() -> None:
+    said = engine("run", "--rm", *HARDENED, IMAGE, "demo")
+    assert "Nothing left to do." in said
+
+
+def test_the_default_is_a_dry_run_and_an_apply_writes_once(place: Place, server: Slapd) -> None:
+    before = server.search()
+    assert "3 users would be changed" in place.run()
+    assert server.search() == before
+    assert "3 users written" in place.run("apply", "job.yaml")
+    assert b"SIPIdentityUserName: 7001" in server.search("uid=agent1")
+    assert (place.state / "state.db").stat().st_uid == NOBODY
+    assert "Nothing" in place.run("plan", "job.yaml", "--fail-on-changes")
+
+
+def test_a_refused_plan_ends_with_3_and_a_wrong_file_with_78(place: Place, server: Slapd) -> None:
+    before = server.search()
+    place.job(update="1")
+    assert "REFUSED" in place.run("apply", "job.yaml", code=3)
+    place.job(more="colour: red\n")
+    assert "job.yaml:13: colour: unknown key" in place.run("plan", "job.yaml", code=78)
+    assert server.search() == before
+
+
+def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_goes_on(tmp_path: Path, server: Slapd) -> None:
+    asked = []
+
+    def slowly(name: str, message: bytes) -> bytes:
+        asked.append(name)
+        time.sleep(0.05)
+        return message
+
+    with LdapProxy(int(server.url.rpartition(":")[2]), slowly) as proxy:
+        place = Place(tmp_path, proxy.url, agents=60)
+        with place.started("apply", "job.yaml") as name:
+            until(lambda: len(asked) >= 10, "ten writes")
+            engine("stop", "--time=60", name)
+            state = inspected("inspect", name)["State"]
+            said = engine("logs", name)
+        assert state["ExitCode"] == 4, said
+        assert "not sent" in said
+    place.url = server.url
+    place.job()
+    place.run("apply", "job.yaml")
+    assert server.search().count(b"SIPIdentityUserName:") == 60
+
+
+def test_the_health_check_asks_serve_and_leaves_a_single_run_alone(place: Place) -> None:
+    port = free_port()
+    place.job(more="serve: {every: 1d, mode: dry-run}\n")
+    with place.started("serve", "job.yaml", "--listen", f"127.0.0.1:{port}") as name:
+        until(lambda: not _ill(name), "serve is healthy")
+        engine("stop", "--time=30", name)
+        assert inspected("inspect", name)["State"]["ExitCode"] == 0
+    ill = engine("run", "--rm", *HARDENED, "--entrypoint", "python", IMAGE, "/opt/cec-connector/healthcheck.py")
+    assert ill == "", "a run without serve is well as long as it runs"
+
+
+def _ill(name: str) -> bool:
+    ran = subprocess.run([ENGINE, "healthcheck", "run", name], capture_output=True, check=False)
+    return ran.returncode != 0
+
+
+def test_the_trial_of_compose_works_on_its_own_directory(tmp_path: Path) -> None:
+    engine("build", "-f", DEPLOY / "trial" / "directory.Dockerfile", "-t", "cec-connector-trial-directory", DEPLOY)
+    port, name = free_port(), f"cec-connector-trial-{os.getpid()}"
+    url = f"ldap://127.0.0.1:{port}"
+    entry = ["--entrypoint", "/usr/sbin/slapd", "cec-connector-trial-directory", "-d", "none", "-h", url]
+    hardened = ["--network=host", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    engine("run", "--detach", "--name", name, *hardened, *entry, "-f", "/etc/trial/slapd.conf")
+    try:
+        files, state = tmp_path / "job", tmp_path / "state"
+        state.mkdir()
+        os.chown(state, NOBODY, NOBODY)
+        files.mkdir()
+        for source in (DEPLOY / "trial").iterdir():
+            (files / source.name).write_text(source.read_text().replace("ldap://directory:1389", url))
+        mounts = [f"--volume={files}:/etc/cec-connector:ro", f"--volume={state}:/var/lib/cec-connector"]
+        run = ["run", "--rm", *HARDENED, *mounts, "--env", "LDAP_PASSWORD=trial-password", IMAGE]
+        until(lambda: _answers(run), "the directory of the trial answers")
+        assert "2 users written" in engine(*run, "apply", "job.yaml")
+        said = engine(*run, "plan", "job.yaml", "--fail-on-changes")
+        assert "agent003" in said, "the third is there for its near miss"
+    finally:
+        engine("rm", "--force", name)
+
+
+def _answers(run: list[str]) -> bool:
+    return subprocess.run([ENGINE, *run, "plan", "job.yaml"], capture_output=True, check=False).returncode == 0
