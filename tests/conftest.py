@@ -14,7 +14,7 @@ import postgres
 import pytest
 import samba
 from ds389 import Ds389
-from houses import House, LdapHouse, LdifHouse, MemoryHouse
+from houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from postgres import Postgres
 from samba import Samba
 from slapd import Slapd
@@ -79,6 +79,7 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
         "ldif",
         pytest.param("ldap", marks=pytest.mark.slapd),
         pytest.param("ds389", marks=pytest.mark.ds389),
+        pytest.param("domain", marks=pytest.mark.samba),
     ]
 )
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
@@ -88,7 +89,8 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     elif request.param == "ldif":
         yield LdifHouse(tmp_path / "people.ldif")
     else:
-        server = request.getfixturevalue("server" if request.param == "ldap" else "ds389_server")
-        ldap = LdapHouse(server, next(_numbers))
+        kind = DomainHouse if request.param == "domain" else LdapHouse
+        fixtures = {"ldap": "server", "ds389": "ds389_server", "domain": "domain"}
+        ldap = kind(request.getfixturevalue(fixtures[request.param]), next(_numbers))
         yield ldap
         ldap.close()

@@ -133,6 +133,7 @@ class Schema:
             single=any("SINGLE-VALUE" in definition.fields for definition in lineage),
             min_length=_number(lineage, "X-SHORTEST") or 0,
             max_length=int(length.group(1)) if length else None,
+            readable=None if _inherited(lineage, "X-CONFIDENTIAL") else True,
             least=_number(lineage, "X-LEAST"),
             most=_number(lineage, "X-MOST"),
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),

@@ -167,6 +167,19 @@ def _rdns(name: str) -> tuple[Rdn, ...]:
 _above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
 
 
+def tidied(name: str) -> str:
+    """A DN without the spaces around its signs that RFC 4514 does not have, and some servers do not take."""
+    return ",".join("+".join(_tidied(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))
+
+
+def _tidied(part: str) -> str:
+    kind, equals, raw = part.partition("=")
+    value = raw.lstrip(" ")
+    bare = value.rstrip(" ")
+    # a space that is escaped is a part of the value
+    return kind.strip() + equals + (bare + " " if bare.endswith("\\") and bare != value else bare)
+
+
 def below(name: str, base: str) -> bool:
     """Whether an entry's DN is that of the base or of something under it. Raises ValueError for no DN."""
     upper = rdns(base)

@@ -124,7 +124,7 @@ _PART: Final = re.compile(
 def _name(text: str) -> str:
     for _ in _parts(text):
         pass
-    return text
+    return equality.tidied(text)
 
 
 def _parts(name: str) -> list[list[tuple[str, str]]]:

@@ -29,13 +29,15 @@ class House(Protocol):
     """One directory. Names of entries are DNs; values go in and come out as they are stored.
 
     `naming`: the attribute in its users' names, and `longest_name` how long that may be; `identity`: the attribute
-    that is their id. `rules`: attributes that this kind of directory compares by another rule than the standards'.
+    that is their id. `shows_writes`: an outcome shows what was written. `rules`: attributes that this kind of directory
+    compares by another rule than the standards'.
     """
 
     base: str
     naming: str
     longest_name: int
     identity: str
+    shows_writes: bool
     rules: Mapping[str, Equality]
 
     def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
@@ -87,6 +89,7 @@ class Standard:
     naming = "uid"
     longest_name = 1000
     identity = "entryUUID"
+    shows_writes = False
     rules: Mapping[str, Equality] = {}
 
 
@@ -162,10 +165,12 @@ class LdapHouse(Standard):
     SYNC = "uid=sync,ou=services,dc=example,dc=org"
     PASSWORD = "sync-pass"
     BASE = "ou=people,dc=example,dc=org"
+    UNIT = "ou"
+    shows_writes = True
 
     def __init__(self, server: LdapServer, number: int) -> None:
         self.server = server
-        self.base = f"ou=house{number},{self.BASE}"
+        self.base = f"{self.UNIT}=house{number},{self.BASE}"
         self._opened: list[Directory] = []
         server.add(record(self.base, {"objectClass": ["organizationalUnit"], "ou": [f"house{number}"]}))
 
@@ -210,9 +215,11 @@ class DomainHouse(LdapHouse):
     SYNC = "sync@example.test"
     PASSWORD = "Passw0rd-Sync1"
     BASE = "OU=people,DC=example,DC=test"
+    UNIT = "OU"
     naming = "CN"
     longest_name = 64
     identity = "objectGUID"
+    shows_writes = False
     rules: Mapping[str, Equality] = {
         "telephoneNumber": Equality.CASE_IGNORE,
         "x121Address": Equality.CASE_EXACT,

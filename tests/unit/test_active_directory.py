@@ -45,6 +45,7 @@ ENTRIES = [
     attribute("directReports", "2.5.5.1", "127", linkid="43"),
     attribute("canonicalName", "2.5.5.12", "64", systemflags="134217748"),
     attribute("guid", "2.5.5.10", "4", systemonly="TRUE"),
+    attribute("password", "2.5.5.10", "4", searchflags="129"),
     attribute("strange", "2.5.5.13", "127"),
     attribute("gone", "2.5.5.12", "64", isdefunct="TRUE"),
     {"objectclass": ["attributeSchema"], "ldapdisplayname": ["halfHidden"]},
@@ -108,6 +109,10 @@ def test_one_value_is_what_the_schema_or_the_account_allows(schema: Schema) -> N
 def test_nobody_writes_back_links_nor_what_is_constructed_or_the_systems(schema: Schema) -> None:
     names = ("manager", "directReports", "canonicalName", "guid", "ipPhone")
     assert [name for name in names if not schema.info(name).writable] == ["directReports", "canonicalName", "guid"]
+
+
+def test_what_is_confidential_may_be_hidden(schema: Schema) -> None:
+    assert [name for name in ("ipPhone", "password", "guid") if not schema.info(name).readable] == ["password"]
 
 
 def test_a_class_allows_what_its_auxiliary_classes_do(schema: Schema) -> None:

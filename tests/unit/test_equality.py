@@ -116,3 +116,19 @@ def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
     assert equality.owns("*")(b"\xff")
     assert not equality.owns("a.c*")("abc")
     assert equality.owns("*@example.org")("a\nb@example.org")
+
+
+@pytest.mark.parametrize(
+    ("spelt", "tidy"),
+    [
+        ("CN = anna , OU= people,DC=example", "CN=anna,OU=people,DC=example"),
+        ("cn=anna\\ ,ou=x", "cn=anna\\ ,ou=x"),
+        ("cn=anna\\  ,ou=x", "cn=anna\\ ,ou=x"),
+        ('cn="a, b" ; ou=x', 'cn="a, b",ou=x'),
+        ("cn=a\\, b + uid = 7,ou=x", "cn=a\\, b+uid=7,ou=x"),
+        ("cn=a=b,ou=x", "cn=a=b,ou=x"),
+    ],
+)
+def test_a_tidied_name_is_the_same_name_without_spaces_around_its_signs(spelt: str, tidy: str) -> None:
+    assert equality.tidied(spelt) == tidy
+    assert equality.rdns(equality.tidied(spelt)) == equality.rdns(spelt)

@@ -9,7 +9,7 @@ import pytest
 from connector.directories.filters import And, Equal, Or
 from connector.directories.known_schema import known_schema
 from connector.directories.ldap import dialect
-from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, Dialect, Root
+from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, SAMBA, Dialect, Root
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.requests import ASSERTION, POST_READ
@@ -25,7 +25,10 @@ ROOTS: list[tuple[Root, Dialect]] = [
     ({"objectclass": ["top", "OpenLDAProotDSE"], "structuralobjectclass": ["OpenLDAProotDSE"]}, OPENLDAP),
     ({"vendorname": ["389 Project"], "vendorversion": ["389-Directory/3.1.2 B2025.000.0000"]}, DS389),
     ({"supportedcapabilities": ["1.2.840.113556.1.4.800", "1.2.840.113556.1.4.1670"]}, ACTIVE_DIRECTORY),
-    ({"vendorname": ["Samba Team"], "supportedcapabilities": ["1.2.840.113556.1.4.800"]}, ACTIVE_DIRECTORY),
+    (
+        {"vendorname": ["Samba Team (https://samba.org)"], "supportedcapabilities": ["1.2.840.113556.1.4.800"]},
+        SAMBA,
+    ),
 ]
 
 

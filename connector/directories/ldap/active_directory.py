@@ -17,7 +17,7 @@ Entry = Mapping[str, list[str]]
 ATTRIBUTES: Final = (
     "objectClass", "lDAPDisplayName", "isDefunct",
     "attributeID", "attributeSyntax", "oMSyntax", "isSingleValued", "rangeLower",
-    "rangeUpper", "systemFlags", "systemOnly", "linkID",
+    "rangeUpper", "searchFlags", "systemFlags", "systemOnly", "linkID",
     "governsID", "objectClassCategory", "subClassOf", "auxiliaryClass", "systemAuxiliaryClass",
     "mustContain", "systemMustContain", "mayContain", "systemMayContain",
 )  # fmt: skip
@@ -65,6 +65,9 @@ _LONG: Final = frozenset({"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6",
 """The syntaxes of which rangeLower and rangeUpper are lengths ([MS-ADTS] 3.1.1.2.3); of numbers they are bounds."""
 _WIDTH: Final = {"2.5.5.9": 1 << 31, "2.5.5.16": 1 << 63}
 _CONSTRUCTED: Final = 0x4
+_CONFIDENTIAL: Final = 0x80
+"""Of searchFlags: shown to nobody but who has control access."""
+_TOP: Final = "top"
 _KINDS: Final = {"2": "ABSTRACT", "3": "AUXILIARY"}
 _SINGLE: Final = frozenset({"description"})
 """Several values by the schema, and one alone in whatever has an account (measured: result 20 for a second one)."""
@@ -98,6 +101,8 @@ def _attribute_type(entry: Entry) -> str:
         words += [f"X-LEAST '{least if lower is None else lower}'", f"X-MOST '{most if upper is None else upper}'"]
     if _first(entry, "issinglevalued").upper() == "TRUE" or name.lower() in _SINGLE:
         words.append("SINGLE-VALUE")
+    if (_number(entry, "searchflags") or 0) & _CONFIDENTIAL:
+        words.append("X-CONFIDENTIAL 'TRUE'")
     if _kept_by_the_server(entry):
         words.append("NO-USER-MODIFICATION")
     return " ".join([*words, ")"])
@@ -111,7 +116,10 @@ def _kept_by_the_server(entry: Entry) -> bool:
 
 
 def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
-    """A class with what it allows; the auxiliary classes that are tied to it are as a part of it, in every entry."""
+    """A class with what it allows; the auxiliary classes that are tied to it are as a part of it, in every entry.
+
+    What `top` requires is left out: the server sets it by itself, in every entry.
+    """
     name, above = _first(entry, "ldapdisplayname"), _first(entry, "subclassof")
     must: dict[str, None] = {}
     may: dict[str, None] = {}
@@ -121,6 +129,8 @@ def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
     words = [f"( {_first(entry, 'governsid')} NAME '{name}'"]
     words += [f"SUP {above}"] if above.lower() != name.lower() else []
     words.append(_KINDS.get(_first(entry, "objectclasscategory"), "STRUCTURAL"))
+    if name.lower() == _TOP:
+        must.clear()
     words += [f"{keyword} ( {' $ '.join(names)} )" for keyword, names in (("MUST", must), ("MAY", may)) if names]
     return " ".join([*words, ")"])
 
@@ -131,7 +141,7 @@ def _auxiliary(entry: Entry, classes: Mapping[str, Entry]) -> Iterable[Entry]:
     waiting = [*entry.get("auxiliaryclass", ()), *entry.get("systemauxiliaryclass", ())]
     while waiting:
         name = waiting.pop().lower()
-        if name not in found and name in classes and name != "top":
+        if name not in found and name in classes and name != _TOP:
             found[name] = classes[name]
             for kind in ("subclassof", "auxiliaryclass", "systemauxiliaryclass"):
                 waiting += classes[name].get(kind, ())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
-from connector.directories.changing import octets
-from connector.directories.ldap import ranges, requests, results
+from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
+from connector.directories.ldap.holding import in_order
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.objections import Objections
@@ -15,7 +15,6 @@ from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.requests import Search
 from connector.directories.ldap.restrictions import Restrictions
 from connector.directories.ldap.searches import Realm, lookups
-from connector.directories.ldap.session import Operation
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer, skipped
@@ -35,12 +34,6 @@ from connector.model import (
     View,
 )
 from connector.settings.job import LdapDirectory as Settings
-
-_HOLDS = {
-    results.COMPARE_TRUE: Holds.SAME,
-    results.COMPARE_FALSE: Holds.OTHER,
-    results.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
-}
 
 
 class LdapReader:
@@ -81,7 +74,7 @@ class LdapReader:
         return Modifier(inspection.dialect, self._realm.filter, inspection.info, inspection.rules)
 
     def describe(self) -> Description:
-        """What the root DSE and the schema say. No attribute is known to be readable: a hidden one looks absent."""
+        """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
         return self._description
 
     @cached_property
@@ -133,28 +126,12 @@ class LdapReader:
         return self._realm.holding(self._modifier.is_user(id_), attributes)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
-        """Compare requests (RFC 4511 §4.10), many in flight.
-
-        Measured on OpenLDAP 2.6: with the right to compare, an attribute without a value answers noSuchAttribute (16).
-        Without it the answer is insufficientAccessRights (50), whether there is a value or not; so 16 is never a
-        hidden value. With assertions the entry has to be that user still, not just one of that name.
-        """
-        asserted = self._inspection.dialect.assertions
-        operations = (
-            Operation(
-                place,
-                requests.compare(asked.user.name, asked.attribute, octets(asked.value)),
-                (requests.assertion(self._modifier.is_user(asked.user.id)),) if asserted else (),
-            )
-            for place, asked in enumerate(questions)
-        )
-        early: dict[int, Holds] = {}
-        due = 0
-        for place, response in self._wire.answers(operations, self._settings.window):
-            early[place] = _HOLDS.get(response.code, Holds.UNKNOWN)
-            while due in early:
-                yield early.pop(due)
-                due += 1
+        """By comparing, many in flight; on servers where that tells nothing, by reading."""
+        dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._settings.window
+        if dialect.microsoft:
+            return in_order(holding.read(self._wire, questions, window, is_user, self._inspection.info))
+        asserted = dialect.assertions
+        return in_order(holding.compared(self._wire, questions, window, is_user, asserted=asserted))
 
     def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """Searches, a few for each user that is to be changed."""

@@ -39,7 +39,9 @@ class Dialect(Struct, frozen=True):
     assertions.
     `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
     take (RFC 4512 §4.1.2), and these do take more. `microsoft`: its schema is a tree of entries, domains refer to
-    partitions without users, and a Global Catalog may answer in its place.
+    partitions without users, a hidden value compares as an absent one, and a Global Catalog may answer in its place.
+    `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
+    own.
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
     where it is not, a letter in its composed and in its decomposed form is two.
@@ -54,6 +56,7 @@ class Dialect(Struct, frozen=True):
     effective_rights: bool = False
     lengths: bool = False
     microsoft: bool = False
+    classes_first: bool = False
     by_syntax: bool = False
     prepares: bool = True
     terms: int = 64
@@ -105,7 +108,10 @@ DS389: Final = Dialect(
     by_syntax=True,
     prepares=False,
 )
-ACTIVE_DIRECTORY: Final = Dialect("Active Directory", OBJECT_GUID, _second_value, lengths=True, microsoft=True)
+ACTIVE_DIRECTORY: Final = Dialect(
+    "Active Directory", OBJECT_GUID, _second_value, prepares=False, lengths=True, microsoft=True
+)
+SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
 
 _OPENLDAP: Final = "openldaprootdse"
 _DS389: Final = "389 project"
@@ -130,7 +136,7 @@ def _kind(root: Root) -> Dialect:
     classes = {name.lower() for name in [*root.get("objectclass", ()), *root.get("structuralobjectclass", ())]}
     vendor = root.get("vendorname", ())[:1]
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
-        return ACTIVE_DIRECTORY
+        return SAMBA if any(name.lower().startswith("samba") for name in vendor) else ACTIVE_DIRECTORY
     if _DS389 in map(str.lower, vendor):
         return DS389
     if _OPENLDAP in classes:

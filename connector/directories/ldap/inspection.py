@@ -145,8 +145,9 @@ class Inspection:
         comparable = self.rules(name).equality
         if not info.known and not self._published.types:
             return AttributeInfo(name, readable=None, comparable=comparable)
+        readable = info.readable if self.dialect.microsoft else None
         length = info.max_length if self.dialect.lengths else None
-        return replace(info, name=name, readable=None, max_length=length, comparable=comparable)
+        return replace(info, name=name, readable=readable, max_length=length, comparable=comparable)
 
     def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
@@ -167,7 +168,7 @@ class Inspection:
             attributes=self._described((*attributes, OBJECT_CLASS)),
             names=Equality.DN,
             atomic=self.dialect.assertions,
-            compares=True,
+            compares=not self.dialect.microsoft,
             closed=bool(self._published.types),
             types=self.schema.types if self._published.types else {},
             classes=self.schema.classes if self._published.types else {},

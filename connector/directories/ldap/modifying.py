@@ -43,10 +43,16 @@ class Modifier(Struct, frozen=True, dict=True):
     info: Callable[[str], AttributeInfo]
     rules: Callable[[str], Rules]
 
-    def request(self, change: Change) -> bytes | None:
-        """The modify request; None where there is nothing to do. Raises ForbiddenError."""
+    def requests(self, change: Change) -> tuple[bytes | None, bytes | None]:
+        """The modify request, if there is anything to do, and one that has to wait for its answer, if there is one.
+
+        Raises ForbiddenError.
+        """
         edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
-        return requests.modify(change.user.name, edits) if edits else None
+        first = [edit for edit in edits if _adds_classes(edit)] if self.dialect.classes_first else edits
+        then = [edit for edit in edits if edit not in first] if first else []
+        name = change.user.name
+        return requests.modify(name, first or edits) if edits else None, requests.modify(name, then) if then else None
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
         """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw."""
@@ -76,6 +82,9 @@ class Modifier(Struct, frozen=True, dict=True):
             if removed and added:
                 rule = self.info(name).equality
                 removed, added = minus(rule, removed, added), minus(rule, added, removed)
+            info = self.info(name)
+            if info.known and info.single and len(added) > 1:
+                raise ForbiddenError(f"{name} can hold one value only")
             pairs = ((Edit.DELETE, removed), (Edit.ADD, added))
             return [Modification(edit, name, tuple(map(octets, values))) for edit, values in pairs if values]
         if change.pattern not in (None, ALL):
@@ -139,6 +148,12 @@ class Modifier(Struct, frozen=True, dict=True):
 
 
 _CLASSES = OBJECT_CLASS.lower()
+
+
+def _adds_classes(edit: Modification) -> bool:
+    return edit.edit is Edit.ADD and edit.attribute.lower() == _CLASSES
+
+
 _CONFLICTS = {
     results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
     results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",

@@ -12,7 +12,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
-from connector.reconcile.equality import Rdn, rdns
+from connector.reconcile.equality import Rdn, rdns, tidied
 from connector.settings.job import LdapDirectory
 
 _SCOPES = {"subtree": Scope.SUBTREE, "onelevel": Scope.ONELEVEL}
@@ -74,7 +74,7 @@ def lookups(keys: Iterable[Key], realm: Realm, dialect: Dialect, attributes: tup
     for attribute, value in keys:
         if attribute == NAME:
             if realm.covers(value):
-                yield realm.named(value, attributes)
+                yield realm.named(tidied(value), attributes)
             continue
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _terms(attribute, value, dialect)

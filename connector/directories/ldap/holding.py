@@ -1,0 +1,89 @@
+"""Whether users hold values that they did not show: asked by comparing, or where that tells nothing, by reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from connector.directories.changing import octets, value_of
+from connector.directories.filters import Filter
+from connector.directories.ldap import requests, results
+from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.responses import ENTRY, entry
+from connector.directories.ldap.session import Operation
+from connector.directories.ldap.wire import Wire
+from connector.model import AttributeInfo, Holds, Question
+from connector.reconcile.equality import same_set
+
+IsUser = Callable[[str], Filter]
+"""A filter that is true for the user of this id alone."""
+
+_ANSWERS: Final = {
+    results.COMPARE_TRUE: Holds.SAME,
+    results.COMPARE_FALSE: Holds.OTHER,
+    results.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
+}
+
+
+def compared(
+    wire: Wire, questions: Iterable[Question], window: int, is_user: IsUser, *, asserted: bool
+) -> Iterator[tuple[int, Holds]]:
+    """Compare requests (RFC 4511 §4.10), many in flight: answers by the place of their question, in any order.
+
+    Measured on OpenLDAP 2.6: with the right to compare, an attribute without a value answers noSuchAttribute (16).
+    Without it the answer is insufficientAccessRights (50), whether there is a value or not; so 16 is never a
+    hidden value. Where `asserted`, the entry has to be that user still, not just one of that name.
+    """
+    operations = (
+        Operation(
+            place,
+            requests.compare(asked.user.name, asked.attribute, octets(asked.value)),
+            (requests.assertion(is_user(asked.user.id)),) if asserted else (),
+        )
+        for place, asked in enumerate(questions)
+    )
+    for place, response in wire.answers(operations, window):
+        yield place, _ANSWERS.get(response.code, Holds.UNKNOWN)
+
+
+def read(
+    wire: Wire, questions: Iterable[Question], window: int, is_user: IsUser, info: Callable[[str], AttributeInfo]
+) -> Iterator[tuple[int, Holds]]:
+    """The same by searches, for Active Directory: there a hidden value compares as one that is not there.
+
+    (Measured on Samba 4.22: compareFalse, with and without a value; and so it is for every filter.) What is not shown
+    is absent where the attribute can be read, and unknown where it is confidential.
+    """
+    asked = list(questions)
+    operations = (
+        Operation(
+            place,
+            requests.search(Search(each.user.name, Scope.BASE, is_user(each.user.id), (each.attribute,))),
+        )
+        for place, each in enumerate(asked)
+    )
+    shown: dict[int, Holds] = {}
+    for place, frame in wire.exchange(operations, window):
+        if frame.tag == ENTRY:
+            described = info(asked[place].attribute)
+            values = [value for _, some in wire.located(entry, frame).attributes for value in some]
+            absent = Holds.ABSENT if described.readable else Holds.UNKNOWN
+            shown[place] = _verdict(described, values, asked[place]) if values else absent
+        else:
+            yield place, shown.pop(place, Holds.UNKNOWN)
+
+
+def _verdict(info: AttributeInfo, values: Iterable[bytes], asked: Question) -> Holds:
+    held = [value_of(info, value) for value in values]
+    return Holds.SAME if any(same_set(info.equality, [value], [asked.value]) for value in held) else Holds.OTHER
+
+
+def in_order(answers: Iterable[tuple[int, Holds]]) -> Iterator[Holds]:
+    """The answers in the order of their questions."""
+    early: dict[int, Holds] = {}
+    due = 0
+    for place, answer in answers:
+        early[place] = answer
+        while due in early:
+            yield early.pop(due)
+            due += 1
