@@ -94,7 +94,8 @@ SYNTAXES: dict[str, tuple[str, ...]] = {
 """Attributes of every syntax for the tests, with one value where nothing else is said; every user may have them."""
 _ARC = "1.2.840.113556.1.8000.2554.1.1"
 
-_RIGHTS = "(A;CI;LCRPWPLORC;;;{sid})(OA;CI;CR;;;{sid})"
+_RIGHTS = "(A;CI;LCRPWPLORC;;;{sid})"
+_CONTROL = "(OA;CI;CR;;;{sid})"
 """What the account may do below `OU=people`: list, read and write properties, also those that are confidential."""
 _TOOLS = ("samba-tool", "ldapmodify", "ldapsearch", "ldapadd")
 _numbers = count(os.getpid() << 4)
@@ -165,6 +166,14 @@ class Samba(LdapServer):
 
     def _command(self) -> list[str]:
         return [str(SAMBA), "-i", "-M", "single", "-s", str(self._config)]
+
+    def refuse_control(self) -> None:
+        """Take the account's right to read what is confidential; people have it from the unit that they are in."""
+        self.tool("dsacl", "delete", f"--objectdn={PEOPLE}", f"--sddl={_CONTROL.format(sid=self.sid())}")
+
+    def sid(self) -> str:
+        """The account's security identifier."""
+        return _sid(self.search("(sAMAccountName=sync)", "objectSid"))
 
     def tool(self, *arguments: str) -> str:
         """`samba-tool` on the database itself."""
@@ -237,8 +246,7 @@ def _provision(folder: Path) -> None:
             server.modify(schema(name))
         server.modify(_syntaxes())
         server.tool("user", "create", "sync", SYNC_PASSWORD, "--userou=OU=services")
-        sid = server.search("(sAMAccountName=sync)", "objectSid")
-        server.tool("dsacl", "set", f"--objectdn={PEOPLE}", f"--sddl={_RIGHTS.format(sid=_sid(sid))}")
+        server.tool("dsacl", "set", f"--objectdn={PEOPLE}", f"--sddl={(_RIGHTS + _CONTROL).format(sid=server.sid())}")
     for path in filter(Path.is_socket, list(folder.rglob("*"))):
         path.unlink()  # what is left of the server cannot be copied
 

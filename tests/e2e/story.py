@@ -45,15 +45,17 @@ def tenant(agents: list[dict[str, Any]]) -> dict[str, Any]:
 class World:
     """A tenant, a server, and a job between them."""
 
+    template, sync, password, people = JOB, SYNC, SYNC_PASSWORD, PEOPLE
+
     def __init__(self, folder: Path, server: LdapServer, cec: Simulator, mapping: str = "openldap-h350") -> None:
         self.folder, self.server, self.cec, self.mapping = folder, server, cec, mapping
         (folder / "app-secret").write_text("demo-secret\n")
         self.job()
 
     def job(self, *changes: tuple[str, str], ldap: str = "", tail: str = "") -> None:
-        text = JOB.format(
-            cec=self.cec.url, ca=self.server.ca, ldap=ldap or self.server.ldaps_url, sync=SYNC, people=PEOPLE,
-            mapping=self.mapping,
+        text = self.template.format(
+            cec=self.cec.url, ca=self.server.ca, ldap=ldap or self.server.ldaps_url, sync=self.sync,
+            people=self.people, mapping=self.mapping,
         )  # fmt: skip
         for old, new in changes:
             assert old in text
@@ -61,9 +63,10 @@ class World:
         (self.folder / "job.yaml").write_text(text + tail)
 
     def try_(self, command: str, *options: str, **env: str) -> Ended:
-        ended = program(command, "job.yaml", *options, folder=self.folder, env=SECRETS | env)
+        secrets = SECRETS | {"LDAP_PASSWORD": self.password}
+        ended = program(command, "job.yaml", *options, folder=self.folder, env=secrets | env)
         assert "canary" not in ended.said
-        assert SYNC_PASSWORD not in ended.said
+        assert self.password not in ended.said
         assert "demo-secret" not in ended.said
         return ended
 

@@ -16,7 +16,10 @@ from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, Ld
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket says who binds"
-READY = "389ds, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension (the path of a file ends in .yaml)"
+READY = (
+    "389ds, active-directory, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension "
+    "(the path of a file ends in .yaml)"
+)
 
 SOURCE = "source: {type: file, path: agents.json}\n"
 DIRECTORY = "directory: {type: ldif, path: people.ldif}\n"

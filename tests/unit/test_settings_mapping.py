@@ -250,7 +250,7 @@ def test_agents_may_be_matched_by_names_but_not_by_passwords() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["openldap-h350", "389ds", "inetorgperson", "ldif", "scim-extension", "scim-enterprise"]
+    "name", ["openldap-h350", "389ds", "active-directory", "inetorgperson", "ldif", "scim-extension", "scim-enterprise"]
 )
 def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path: Path, name: str) -> None:
     mapping = mappings.load(name, tmp_path / "job.yaml", 3)
@@ -262,11 +262,16 @@ def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path
 
 def test_only_the_mapping_that_says_so_writes_passwords(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
-    secret = {
-        name: mappings.load(name, job).view().secrets for name in ("openldap-h350", "389ds", "inetorgperson", "ldif")
-    }
+    names = ("openldap-h350", "389ds", "active-directory", "inetorgperson", "ldif")
+    secret = {name: mappings.load(name, job).view().secrets for name in names}
     hidden = {"SIPIdentityPassword"}
-    assert secret == {"openldap-h350": hidden, "389ds": hidden, "inetorgperson": set(), "ldif": set()}
+    assert secret == {
+        "openldap-h350": hidden,
+        "389ds": hidden,
+        "active-directory": set(),
+        "inetorgperson": set(),
+        "ldif": set(),
+    }
 
 
 def test_a_mapping_that_is_not_there_is_said_on_the_jobs_line(tmp_path: Path) -> None:
@@ -274,8 +279,8 @@ def test_a_mapping_that_is_not_there_is_said_on_the_jobs_line(tmp_path: Path) ->
     with pytest.raises(FileError) as ready:
         mappings.load("inetperson", job, 7)
     assert str(ready.value) == (
-        f"{job}:7: no ready mapping is called 'inetperson'; there are 389ds, inetorgperson, ldif, openldap-h350, "
-        "scim-enterprise, scim-extension (the path of a file ends in .yaml)"
+        f"{job}:7: no ready mapping is called 'inetperson'; there are 389ds, active-directory, inetorgperson, ldif, "
+        "openldap-h350, scim-enterprise, scim-extension (the path of a file ends in .yaml)"
     )
     with pytest.raises(FileError) as named:
         mappings.load("maps/own.yml", job)

@@ -109,7 +109,12 @@ def _attribute_type(entry: Entry) -> str:
 
 
 def _kept_by_the_server(entry: Entry) -> bool:
-    """Whether nobody can write it: it is the system's, is worked out when it is read, or is the back of a link."""
+    """Whether nobody can write it: it is the system's, is worked out when it is read, or is the back of a link.
+
+    Of objectClass the schema says so too, and auxiliary classes can be added to it.
+    """
+    if _first(entry, "ldapdisplayname").lower() == "objectclass":
+        return False
     constructed = (_number(entry, "systemflags") or 0) & _CONSTRUCTED
     back_link = (_number(entry, "linkid") or 0) % 2
     return bool(constructed or back_link or _first(entry, "systemonly").upper() == "TRUE")

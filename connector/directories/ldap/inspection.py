@@ -22,7 +22,7 @@ from connector.directories.ldap.responses import Entry, entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.directories.schema import Schema
-from connector.errors import DeniedError, FileError, IncompleteRead, UnreachableError
+from connector.errors import DeniedError, FileError, IncompleteRead, TruncatedError, UnreachableError
 from connector.model import AttributeInfo, Description, Equality
 from connector.reconcile.equality import below, rdns
 
@@ -106,7 +106,10 @@ class Inspection:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
-            return active_directory.definitions(map(_as_text, self._wire.paged(search, _PAGE, entry)))
+            found = [_as_text(each) for each in self._wire.paged(search, _PAGE, entry)]
+            if any(";range=" in attribute for each in found for attribute in each):
+                raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
+            return active_directory.definitions(found)
         return Published()
 
     @cached_property

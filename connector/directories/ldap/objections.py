@@ -25,6 +25,8 @@ from connector.reconcile.equality import key, minus, rdns
 _ANY: Final = Present(OBJECT_CLASS)
 _NOTHING: Final = ("1.1",)
 _NO_ENTRY: Final = frozenset({results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX})
+_ALLOWED: Final = "allowedAttributes"
+_EFFECTIVE: Final = "allowedAttributesEffective"
 _TEMPLATE: Final = b"objectclass=template_"
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _DENIED: Final = "the directory says that our account may not write this attribute of this entry"
@@ -61,12 +63,17 @@ class Objections:
         return self._effective(changes, who) if self._restrictions.rights == "effective" and who else iter(())
 
     def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
-        """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9)."""
-        searches = ((each, _entry(each, ("allowedAttributesEffective",))) for each in changes)
+        """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).
+
+        It lists those that the entry's classes allow now, so that of one whose class comes with the change nothing is
+        known.
+        """
+        searches = ((each, _entry(each, (_ALLOWED, _EFFECTIVE))) for each in changes)
         for change, found in self._entries(searches):
-            writable = {value.decode("utf-8", "replace").lower() for _, values in found.attributes for value in values}
+            listed = {_text(name).lower(): {_text(value).lower() for value in some} for name, some in found.attributes}
+            denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
             for each in _written(change):
-                if self._names(each.name).isdisjoint(writable):
+                if not self._names(each.name).isdisjoint(denied):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
 
     def _effective(self, changes: Sequence[Change], who: str) -> Iterator[Objection]:

@@ -1,0 +1,288 @@
+"""The whole job on Active Directory: the example's job, the ready mapping, Samba's domain controller, the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ad_limits import Limits
+from samba import PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
+from slapd import another_authority, server_context
+from story import World, agent, tenant
+
+from connector.demo.simulator import Simulator
+
+pytestmark = pytest.mark.samba
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "active-directory.yaml"
+SEAT = "msDS-cloudExtensionAttribute20"
+OURS = ("ipPhone", "otherIpPhone", "msDS-cloudExtensionAttribute19", SEAT)
+
+
+def template() -> str:
+    """The example with this test's addresses in the place of its own."""
+    text = EXAMPLE.read_text().replace("{", "{{").replace("}", "}}")
+    for old, new in (
+        ("https://cec.example.org", "{cec}"),
+        ("{{env: CEC_APP_SECRET}}", "{{file: app-secret}}\n  ca_file: {ca}"),
+        ("ldaps://dc1.example.org, ldaps://dc2.example.org", "{ldap}"),
+        ("cec-connector@example.org ", "{sync} "),
+        ("OU=people,DC=example,DC=org", "{people}"),
+        ("# ca_file: domain-ca.pem ", "ca_file: {ca} "),
+        ("mapping: active-directory", "mapping: {mapping}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+class Domain(World):
+    """A tenant, a domain, and the example's job between them."""
+
+    template, sync, password, people = template(), SYNC, SYNC_PASSWORD, PEOPLE
+
+    def ours(self, name: str) -> dict[str, list[str]]:
+        """What a user holds of the attributes that the ready mapping writes."""
+        said = self.server.search(f"(cn={name})", *OURS).decode()
+        pairs = [
+            line.split(": ", 1) for line in said.splitlines() if ": " in line and not line.startswith(("dn", "ref"))
+        ]
+        return {key: sorted(value for name, value in pairs if name == key) for key, _ in pairs}
+
+    def set(self, name: str, attribute: str, *values: str) -> None:
+        lines = "".join(f"{attribute}: {value}\n" for value in values)
+        self.server.modify(f"dn: CN={name},{PEOPLE}\nchangetype: modify\nreplace: {attribute}\n{lines}")
+
+    def user(self, name: str) -> bytes:
+        return self.server.search(f"(cn={name})", "*")
+
+
+@contextmanager
+def started(folder: Path, mapping: str = "active-directory") -> Iterator[Domain]:
+    """Thirty users, the first twenty of which are agents; the twentieth is disabled."""
+    (folder / "job").mkdir()
+    people = [
+        person(f"agent{number:03}", f"userAccountControl: {546 if number == 20 else 544}") for number in range(1, 31)
+    ]
+    agents = tenant([agent(number) for number in range(1, 21)])
+    with Samba.start(folder / "server", people) as server, Simulator(agents, ssl_context=server_context()) as cec:
+        yield Domain(folder / "job", server, cec, mapping)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Domain]:
+    with started(tmp_path) as found:
+        yield found
+
+
+def test_plan_apply_plan_edit_plan_apply(world: Domain) -> None:
+    world.set("agent007", "otherIpPhone", "theirs")
+    before, disabled = world.user("agent0*"), world.user("agent020")
+    planned = world.plan("--fail-on-changes", code=2)
+    assert planned["summary"]["matched"] == planned["summary"]["update"] == 19
+    assert [problem["agent"]["accountCode"] for problem in planned["problems"]] == ["agent020"]
+    assert world.user("agent0*") == before, "a dry run wrote to the directory"
+
+    world.run("apply")
+    expected = {
+        "ipPhone": ["7007"],
+        "otherIpPhone": ["sip:7007@192.0.2.10:5060", "theirs"],
+        "msDS-cloudExtensionAttribute19": ["agent007"],
+        SEAT: ["1007"],
+    }
+    assert world.ours("agent007") == expected
+    assert world.user("agent020") == disabled, "a disabled user was written"
+    after = world.user("agent0*")
+    assert world.plan("--fail-on-changes")["changes"] == []
+    world.run("apply")
+    assert world.user("agent0*") == after, "an apply with nothing to do touched the directory"
+
+    world.set("agent007", SEAT, "9")
+    (change,) = world.plan()["changes"]
+    assert change["user"]["name"] == f"CN=agent007,{PEOPLE}"
+    assert change["attributes"] == [{"name": SEAT, "old": ["9"], "new": ["1007"]}]
+    world.run("apply")
+    assert world.ours("agent007") == expected
+    assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_a_run_is_taken_back(world: Domain) -> None:
+    before = {f"agent{number:03}": world.ours(f"agent{number:03}") for number in range(1, 21)}
+    world.run("apply")
+    assert world.ours("agent003") != before["agent003"]
+    world.job(("clear: 10", "clear: 100"))
+    run = world.run("runs").out.split()[0]
+    world.run("undo", run, "--apply")
+    assert {name: world.ours(name) for name in before} == before
+
+
+def test_check_says_what_is_there(world: Domain) -> None:
+    out = world.run("check").out
+    assert "20 agents" in out
+    assert "29 users" in out
+    assert "ipPhone: text of at most 64 characters, one value" in out
+    assert "otherIpPhone: text, several values" in out
+
+
+def test_the_ldif_report_is_applied_by_ldapmodify_as_it_is(world: Domain) -> None:
+    world.run("plan", "--report", "plan.ldif")
+    world.server.modify((world.folder / "plan.ldif").read_text())
+    assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_seats_that_were_swapped_end_swapped_and_a_held_one_is_named(world: Domain) -> None:
+    world.run("apply")
+    agents = [agent(number) for number in range(1, 21)]
+    agents[0]["workNo"], agents[1]["workNo"] = agents[1]["workNo"], agents[0]["workNo"]
+    world.set("agent025", SEAT, "1500")
+    agents[2]["workNo"] = 1500
+    world.cec.document = tenant(agents)
+    planned = world.plan()
+    assert len(planned["changes"]) == 2
+    (problem,) = [each for each in planned["problems"] if each["kind"] == "reassigned"]
+    assert problem["users"] == [f"CN=agent003,{PEOPLE}", f"CN=agent025,{PEOPLE}"]
+    world.run("apply")
+    assert world.ours("agent001")[SEAT] == ["1002"]
+    assert world.ours("agent002")[SEAT] == ["1001"]
+    assert world.plan()["changes"] == []
+
+
+@pytest.mark.parametrize("name", [SYNC_NT, SYNC_DN])
+def test_start_tls_other_names_and_several_controllers_of_which_the_first_is_down(world: Domain, name: str) -> None:
+    world.job(
+        (f"bind_dn: {SYNC}", f"start_tls: true\n  bind_dn: {name}"), ldap=f"ldap://127.0.0.1:1, {world.server.url}"
+    )
+    assert len(world.plan()["changes"]) == 19
+
+
+def test_a_controller_that_goes_away_is_told_and_the_next_run_finishes(world: Domain) -> None:
+    world.server.kill()
+    assert world.server.host in world.run("apply", code=1).err
+    world.server.restart()
+    world.run("apply")
+    assert world.plan()["changes"] == []
+
+
+@pytest.mark.parametrize("base", [SUFFIX, PEOPLE])
+def test_the_domains_root_is_as_good_a_base_as_a_unit(world: Domain, base: str) -> None:
+    world.job((f"base: {PEOPLE}", f"base: {base}"))
+    assert world.plan()["summary"]["matched"] == 19
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def _global_catalog(world: Domain) -> dict[str, str]:
+    world.job(ldap=f"ldaps://{world.server.host}:3269")
+    return {}
+
+
+def _wrong_password(world: Domain) -> dict[str, str]:
+    assert world.folder.exists()
+    return {"LDAP_PASSWORD": "not-the-password"}
+
+
+def _another_authority(world: Domain) -> dict[str, str]:
+    other = another_authority(world.folder / "other.pem")
+    text = (world.folder / "job.yaml").read_text()
+    (world.folder / "job.yaml").write_text(f"{other}".join(text.rsplit(f"{world.server.ca}", 1)))
+    return {}
+
+
+def _in_clear(world: Domain) -> dict[str, str]:
+    world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=world.server.url)
+    return {}
+
+
+def _back_link(world: Domain) -> dict[str, str]:
+    text = "match: [{agent: '{accountCode}', directory: sAMAccountName}]\n"
+    (world.folder / "other.yaml").write_text(
+        text + "attributes: {directReports: {value: '{accountCode}', owns: '*'}}\n"
+    )
+    world.job(("mapping: active-directory", "mapping: other.yaml"))
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "said"),
+    [
+        (_global_catalog, 78, ["Global Catalog", "636"]),
+        (_wrong_password, 1, ["data 52e", "the name or the password is wrong"]),
+        (_another_authority, 1, ["not trusted", "ca_file"]),
+        (_in_clear, 1, ["strongerAuthRequired (8)", "ldaps://"]),
+        (_back_link, 78, ["directReports cannot be written"]),
+    ],
+)
+def test_what_cannot_be_is_said_with_the_way_out(
+    world: Domain, prepare: Callable[[Domain], dict[str, str]], code: int, said: list[str]
+) -> None:
+    environment = prepare(world)
+    for command in ("check", "plan", "apply"):
+        ended = world.try_(command, **environment)
+        assert ended.code == code, ended.said
+        assert [words for words in said if words not in ended.err] == []
+
+
+# ---------------------------------------------------------------- passwords, in a schema that was extended
+
+EXTENDED = """
+match:
+  - {agent: "{accountCode}", directory: sAMAccountName}
+attributes:
+  cecAccountCode: "{accountCode}"
+  cecWorkNo: {value: "{workNo}", unique: true}
+  SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+stale: clear
+"""
+
+
+@pytest.mark.parametrize("confidential", [False, True], ids=["readable", "confidential"])
+def test_a_password_converges_whether_it_may_be_read_or_not(world: Domain, confidential: bool) -> None:
+    if confidential:
+        assert isinstance(world.server, Samba)
+        world.server.refuse_control()
+    (world.folder / "extended.yaml").write_text(EXTENDED)
+    world.job(("mapping: active-directory", "mapping: extended.yaml"))
+    planned = world.plan()
+    assert planned["summary"]["secret"] == 19, planned["problems"]
+    world.run("apply")
+    entry = world.server.search("(cn=agent007)", "*").decode()
+    assert "cecWorkNo: 1007" in entry
+    assert "SIPIdentityPassword: canary-7" in entry
+    assert "objectClass: SIPIdentity" in entry
+    assert world.plan("--fail-on-changes")["changes"] == []
+
+    agents = [agent(number, sipPwd=f"canary-{number + 100 * (number == 7)}") for number in range(1, 21)]
+    world.cec.document = tenant(agents)
+    (change,) = world.plan()["changes"]
+    assert change["attributes"][0]["name"] == "SIPIdentityPassword"
+    world.run("apply")
+    assert b"SIPIdentityPassword: canary-107" in world.server.search("(cn=agent007)", "*")
+    assert world.plan("--fail-on-changes")["changes"] == []
+
+
+def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}", "userAccountControl: 544") for number in range(1, 31)]
+    people.append(person("agent031", "userAccountControl: 544", *(f"otherIpPhone: {n}" for n in range(900))))
+    agents = tenant([agent(number) for number in range(1, 32)])
+    weak = ["ldap server require strong auth = no"]
+    with (
+        Samba.start(tmp_path / "server", people, options=weak) as server,
+        Simulator(agents, ssl_context=server_context()) as cec,
+        Limits(server.host, page=10, values=400) as proxy,
+    ):
+        world = Domain(tmp_path / "job", server, cec, "active-directory")
+        for read in ("find", "scan"):
+            world.job(("bind_dn:", f"read: {read}\n  allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+            assert world.plan()["summary"]["matched"] == 31
+        world.run("apply")
+        assert len(world.ours("agent031")["otherIpPhone"]) == 901
+        assert world.plan("--fail-on-changes")["changes"] == []
+        assert proxy.cut["searches"]
+        assert proxy.cut["entries"]
