@@ -163,3 +163,35 @@ def test_of_an_entry_that_is_gone_nothing_is_said(server: Ds389) -> None:
     gone = UserRef(user.id, f"uid=gone,{PEOPLE}")
     assert list(directory.objections([Change(gone, None, 1, title)])) == []
     directory.close()
+
+
+LIMITED = {
+    "by filter": f'(targetattr="*")(targetfilter="(objectClass=inetOrgPerson)")({MINE};)',
+    "by name": f'(target="ldap:///uid=*,{PEOPLE}")(targetattr="*")({MINE};)',
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_of_an_attribute_whose_class_comes_with_it_a_rule_for_such_entries_counts(server: Ds389, name: str) -> None:
+    """The entry that the server makes up to answer is below the user's, and has the added class alone."""
+    allow(server, LIMITED[name])
+    directory = opened(server, server.ldaps_url)
+    (user,) = directory.find([("uid", "plain")])
+    wanted = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecWorkNo", (), ("1001",))
+    change = Change(user.ref, None, 1, wanted)
+    assert list(directory.objections([change])) == []
+    assert [outcome.result for outcome in directory.write([change])] == [Result.WRITTEN]
+    server.modify(
+        f"dn: {user.name}\nchangetype: modify\ndelete: cecWorkNo\n-\ndelete: objectClass\nobjectClass: cecAgent\n"
+    )
+    directory.close()
+
+
+def test_without_any_right_nothing_may_be_taken_away_either(server: Ds389) -> None:
+    """The server's word for no right at all is `none`, of which one letter is the right to take values out."""
+    allow(server, f'(targetattr="title")(version 3.0; acl "n"; deny (all) userdn="ldap:///{SYNC}";)')
+    directory = opened(server, server.ldaps_url)
+    (user,) = directory.find([("uid", "plain")])
+    change = Change(user.ref, None, 1, (AttributeChange("title", ("old",), (), seen=False),))
+    assert tried(server, directory, change) == (False, False)
+    directory.close()

@@ -29,6 +29,7 @@ _ALLOWED: Final = "allowedAttributes"
 _EFFECTIVE: Final = "allowedAttributesEffective"
 _TEMPLATE: Final = b"objectclass=template_"
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
+_CLASSES: Final = OBJECT_CLASS.lower()
 _DENIED: Final = "the directory says that our account may not write this attribute of this entry"
 
 T = TypeVar("T")
@@ -80,29 +81,43 @@ class Objections:
         """389-DS tells the rights of whoever is named, to themselves at least (draft-ietf-ldapext-acl-model).
 
         Of an attribute that the entry's classes do not allow it says none; so of one whose class comes with the change
-        the rights are asked for in an entry of that class (`name@class`), of which the server makes one up.
+        the rights are asked for in an entry of that class (`name@class`), which the server makes up below the user's.
+        A rule for entries like the user's may not hold for the made-up one: what is denied there counts only where
+        both are alike in what may be done with objectClass.
         """
         control = (requests.effective_rights(who),)
-        searches = ((each, _entry(each, tuple(self._asked(each)))) for each in changes)
-        rights: dict[str, dict[str, str]] = {}
+        searches = ((each, _entry(each, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
+        shown: dict[str, dict[str, str]] = {}
+        made_up: dict[str, list[dict[str, str]]] = {}
         for change, found in self._entries(searches, control):
-            known = rights.setdefault(change.user.id, {})
-            made_up = found.name.lower().startswith(_TEMPLATE)
-            known |= {name: letters for name, letters in _levels(found) if made_up or not known.get(name)}
+            if found.name.lower().startswith(_TEMPLATE):
+                made_up.setdefault(change.user.id, []).append(dict(_levels(found)))
+            else:
+                shown[change.user.id] = dict(_levels(found))
         for change in changes:
-            ours = rights.get(change.user.id, {})
+            ours = shown.get(change.user.id, {})
+            alike = [each for each in made_up.get(change.user.id, ()) if each.get(_CLASSES) == ours.get(_CLASSES)]
             for each in _written(change):
-                letters = ours.get(_base(each.name).lower())
+                coming = self._class_of(change, each)
+                name = _base(each.name).lower()
+                letters = next((rights.get(name) for rights in (alike if coming else [ours]) if name in rights), None)
                 needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
                 if letters is not None and not set(needed) <= set(letters):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
 
     def _asked(self, change: Change) -> Iterator[str]:
-        coming = [str(name) for each in change.attributes if each.name == OBJECT_CLASS for name in each.new]
+        yield OBJECT_CLASS
         for each in _written(change):
-            name = _base(each.name)
-            classes = self._inspection.info(each.name).classes
-            yield next((f"{name}@{item}" for item in coming if item.lower() in classes), name)
+            coming = self._class_of(change, each)
+            if coming:
+                yield f"{OBJECT_CLASS}@{coming}"
+            yield f"{_base(each.name)}@{coming}" if coming else _base(each.name)
+
+    def _class_of(self, change: Change, written: AttributeChange) -> str | None:
+        """The class that comes with the change and allows the attribute."""
+        classes = self._inspection.info(written.name).classes
+        coming = (str(name) for each in change.attributes if each.name == OBJECT_CLASS for name in each.new)
+        return next((name for name in coming if name.lower() in classes), None)
 
     # ------------------------------------------------------------ values that one entry alone may hold
 
