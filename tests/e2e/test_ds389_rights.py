@@ -148,10 +148,11 @@ def test_of_an_attribute_whose_class_comes_with_it_the_rights_are_those_in_that_
     allow(server, *RULES["some"])
     directory = opened(server, server.ldaps_url)
     (user,) = directory.find([("uid", "plain")])
-    wanted = ("cecWorkNo", "cecAccountCode")
+    wanted = ("cecWorkNo", "cecAccountCode", "SIPIdentityPassword", "SIPIdentityUserName")
     sets = [AttributeChange(name, (), ("1001",)) for name in wanted]
-    change = Change(user.ref, None, 1, (AttributeChange("objectClass", (), ("cecAgent",)), *sets))
-    assert [each.attribute for each in directory.objections([change])] == ["cecAccountCode"]
+    change = Change(user.ref, None, 1, (AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")), *sets))
+    refused = [each.attribute for each in directory.objections([change])]
+    assert refused == ["cecAccountCode", "SIPIdentityUserName"]
     directory.close()
 
 

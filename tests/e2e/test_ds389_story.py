@@ -167,3 +167,34 @@ def test_the_state_of_the_account_is_told_exactly(tmp_path: Path) -> None:
         server.modify(f"dn: {SYNC}\nchangetype: modify\nreplace: nsAccountLock\n")
         world.run("apply")
         assert world.plan()["changes"] == []
+
+
+def limit(world: World, **limits: str) -> None:
+    """Operational attributes of the account, which override the server's own limits."""
+    edits = "".join(f"replace: {name}\n{name}: {value}\n-\n" for name, value in limits.items())
+    world.server.modify(f"dn: {SYNC}\nchangetype: modify\n{edits}")
+
+
+def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path) -> None:
+    with started(tmp_path, 30) as world:
+        limit(world, nsSizeLimit="10")
+        world.job(("  base:", "  read: scan\n  page_size: 10\n  base:"))
+        said = told(world)
+        assert "sizeLimitExceeded (4)" in said
+        assert "set `page_size` below the nsSizeLimit" in said
+        world.job(("  base:", "  read: scan\n  page_size: 9\n  base:"))
+        assert world.plan()["summary"]["matched"] == 30
+        limit(world, nsSizeLimit="-1", nsLookThroughLimit="10")
+        said = told(world)
+        assert "adminLimitExceeded (11)" in said
+        assert "nsLookThroughLimit" in said
+        (world.folder / "slow.yaml").write_text(
+            'match: [{agent: "{accountCode}", directory: roomNumber}]\n'
+            'attributes: {cecAccountCode: "{accountCode}"}\nobject_classes: [cecAgent]\n'
+        )
+        world.job(("  base:", "  read: find\n  base:"), ("389ds", "slow.yaml"))
+        said = told(world)
+        assert "for objectClass, roomNumber short: adminLimitExceeded (11)" in said
+        assert "equality index" in said
+        limit(world, nsLookThroughLimit="-1")
+        assert world.plan()["summary"]["unmatched"] == 30

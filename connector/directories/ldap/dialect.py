@@ -45,6 +45,7 @@ class Dialect(Struct, frozen=True):
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
     where it is not, a letter in its composed and in its decomposed form is two.
+    `advice`: what to do about its limits, by the result code that tells of one.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
 
@@ -59,6 +60,7 @@ class Dialect(Struct, frozen=True):
     classes_first: bool = False
     by_syntax: bool = False
     prepares: bool = True
+    advice: Mapping[int, str] = results.NO_ADVICE
     terms: int = 64
     batches: int = 4
 
@@ -100,13 +102,31 @@ ENTRY_UUID: Final = Identity("entryUUID", _text, _octets)  # RFC 4530
 NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
-OPENLDAP: Final = Dialect("OpenLDAP", ENTRY_UUID, lambda answer: answer.code == results.CONSTRAINT_VIOLATION)
+OPENLDAP: Final = Dialect(
+    "OpenLDAP",
+    ENTRY_UUID,
+    lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
+    advice={
+        3: "`limits` with time.soft and time.hard in the server's configuration lifts it for the job's account",
+        4: "`limits` with size.soft, size.hard and size.prtotal in the server's configuration lifts it for the job's "
+        "account",
+        11: "`limits` with size.unchecked in the server's configuration lifts it for the job's account, and an "
+        "equality index on what is looked for makes the search small",
+    },
+)
 DS389: Final = Dialect(
     "389-DS",
     NS_UNIQUE_ID,
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
     by_syntax=True,
     prepares=False,
+    advice={
+        3: "nsTimeLimit of the job's account lifts it",
+        4: "a page has to be smaller than it: set `page_size` below the nsSizeLimit of the job's account, or raise "
+        "that",
+        11: "nsLookThroughLimit of the job's account lifts it, and an equality index on what is looked for makes the "
+        "search small",
+    },
 )
 ACTIVE_DIRECTORY: Final = Dialect(
     "Active Directory", OBJECT_GUID, _second_value, prepares=False, lengths=True, microsoft=True
@@ -142,4 +162,4 @@ def _kind(root: Root) -> Dialect:
     if _OPENLDAP in classes:
         return OPENLDAP
     product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
-    return replace(OPENLDAP, kind=product or "LDAP server")
+    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE)

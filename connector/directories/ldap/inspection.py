@@ -60,6 +60,7 @@ class Inspection:
     def dialect(self) -> Dialect:
         """How this kind of server is spoken to."""
         found = dialect.of(self.root)
+        self._wire.advice = found.advice
         if found.microsoft:
             self._wire.unpeopled = frozenset(map(rdns, active_directory.unpeopled(self.root)))
             self._refuse_a_global_catalog()

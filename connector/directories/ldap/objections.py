@@ -27,7 +27,7 @@ _NOTHING: Final = ("1.1",)
 _NO_ENTRY: Final = frozenset({results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX})
 _ALLOWED: Final = "allowedAttributes"
 _EFFECTIVE: Final = "allowedAttributesEffective"
-_TEMPLATE: Final = b"objectclass=template_"
+_TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
 _DENIED: Final = "the directory says that our account may not write this attribute of this entry"
@@ -88,19 +88,20 @@ class Objections:
         control = (requests.effective_rights(who),)
         searches = ((each, _entry(each, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
         shown: dict[str, dict[str, str]] = {}
-        made_up: dict[str, list[dict[str, str]]] = {}
+        made_up: dict[tuple[str, str], dict[str, str]] = {}
         for change, found in self._entries(searches, control):
-            if found.name.lower().startswith(_TEMPLATE):
-                made_up.setdefault(change.user.id, []).append(dict(_levels(found)))
+            template = _TEMPLATE.match(_text(found.name).lower())
+            if template:
+                made_up[change.user.id, template["class"]] = dict(_levels(found))
             else:
                 shown[change.user.id] = dict(_levels(found))
         for change in changes:
             ours = shown.get(change.user.id, {})
-            alike = [each for each in made_up.get(change.user.id, ()) if each.get(_CLASSES) == ours.get(_CLASSES)]
             for each in _written(change):
                 coming = self._class_of(change, each)
-                name = _base(each.name).lower()
-                letters = next((rights.get(name) for rights in (alike if coming else [ours]) if name in rights), None)
+                rights = made_up.get((change.user.id, coming.lower()), {}) if coming else ours
+                alike = rights.get(_CLASSES) == ours.get(_CLASSES)
+                letters = rights.get(_base(each.name).lower()) if alike else None
                 needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
                 if letters is not None and not set(needed) <= set(letters):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)

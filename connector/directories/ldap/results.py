@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connector.directories.ldap.responses import Response
@@ -43,6 +44,7 @@ NAMES: Final = {
     71: "affectsMultipleDSAs", 80: "other", 118: "canceled", 122: "assertionFailed",
 }  # fmt: skip
 
+NO_ADVICE: Final[Mapping[int, str]] = {}
 _LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
 AWAY: Final = frozenset({51, 52})
@@ -60,8 +62,13 @@ def diagnostic(response: Response) -> str:
     return f": {words}" if words else ""
 
 
-def failure(response: Response, base: str, where: str) -> IncompleteRead | None:
-    """What a search that ended so has failed with; None for success. A read that stopped early is never a success."""
+def failure(
+    response: Response, base: str, where: str, sought: Iterable[str] = (), advice: Mapping[int, str] = NO_ADVICE
+) -> IncompleteRead | None:
+    """What a search that ended so has failed with; None for success. A read that stopped early is never a success.
+
+    `sought`: the attributes that it looked for. `advice`: what to do about a limit of this kind of server's, by code.
+    """
     code = response.code
     if code == SUCCESS:
         return None
@@ -69,14 +76,16 @@ def failure(response: Response, base: str, where: str) -> IncompleteRead | None:
         return referral(response.referrals, base, where)
     kind, what = IncompleteRead, f"the search below {base!r} failed"
     if code in _LIMITS:
-        kind, what = TruncatedError, f"the server's {_LIMITS[code]} cut the search below {base!r} short"
+        looked = f" for {', '.join(sorted(sought))}" if sought else ""
+        kind, what = TruncatedError, f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short"
     elif code == NO_SUCH_OBJECT:
         what = f"there is no entry {base!r}, or we may not see it"
     elif code in _DENIED:
         kind, what = DeniedError, f"the search below {base!r} was denied"
     elif code in AWAY:
         kind, what = UnreachableError, "the server cannot answer now"
-    return kind(f"{what}: {name(code)}{diagnostic(response)}", where=where)
+    todo = f"; {advice[code]}" if code in advice else ""
+    return kind(f"{what}: {name(code)}{diagnostic(response)}{todo}", where=where)
 
 
 def referral(uris: tuple[str, ...], base: str, where: str) -> TruncatedError:

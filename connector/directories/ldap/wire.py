@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from connector import traffic
+from connector.directories.filters import attributes_of
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import Scope, Search
@@ -38,11 +39,12 @@ class Wire(Session):
 
     `cautions`: what the server said at the bind, and somebody should see to. `unpeopled`: parts of the tree, by their
     names, in which nobody is looked for: a search goes on where the server refers to them. A reference to anything else
-    is an incomplete read.
+    is an incomplete read. `advice`: what to do about this kind of server's limits, by result code.
     """
 
     cautions: tuple[str, ...] = ()
     unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
+    advice: Mapping[int, str] = results.NO_ADVICE
 
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
@@ -161,7 +163,7 @@ class Wire(Session):
         end = self.located(response, frame)
         if or_gone and end.code in (results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX):
             return end
-        fault = results.failure(end, search.base, self.where)
+        fault = results.failure(end, search.base, self.where, attributes_of(search.filter), self.advice)
         if fault is not None:
             traffic.failed("directory")
             raise fault
