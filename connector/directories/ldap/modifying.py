@@ -139,6 +139,10 @@ class Modifier(Struct, frozen=True, dict=True):
         occupied = self.dialect.occupied(response) and not self.dialect.assertions
         if occupied and self._fills_an_empty_place(change):
             return Outcome(change.user, Result.CONFLICT, "a value is there where the plan saw none")
+        if code == results.REFERRAL:
+            others = ", ".join(response.referrals[:3]) or "another server"
+            why = f"this server is a copy that cannot be written: name one that can in `urls` (it refers to {others})"
+            return Outcome(change.user, Result.FAILED, why)
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{_said(change, response)}")
 
     def _fills_an_empty_place(self, change: Change) -> bool:
