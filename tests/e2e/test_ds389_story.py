@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +15,7 @@ from time import sleep
 import pytest
 from ds389 import SCHEMA, UNLIMITED, Ds389
 from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
-from story import World, agent, tenant
+from story import SECRETS, World, agent, tenant
 
 from connector.demo.simulator import Simulator
 
@@ -198,3 +202,44 @@ def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path
         assert "equality index" in said
         limit(world, nsLookThroughLimit="-1")
         assert world.plan()["summary"]["unmatched"] == 30
+
+
+def test_a_part_of_the_tree_that_is_elsewhere_is_an_incomplete_read(tmp_path: Path) -> None:
+    with started(tmp_path, 3) as world:
+        world.server.add(
+            f"dn: ou=branch,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: branch\n"
+            "ref: ldap://branch.example.org/ou=branch,dc=example,dc=org\n"
+        )
+        for read in ("scan", "find"):
+            world.job(("  base:", f"  read: {read}\n  base:"))
+            said = told(world)
+            assert "is elsewhere: referral to ldap://branch.example.org/" in said
+
+
+def test_a_server_that_is_killed_in_an_apply_is_told_and_the_next_run_finishes(tmp_path: Path) -> None:
+    """Killed while changes are in flight: what was answered stands, what was not is found out, nothing twice."""
+    with started(tmp_path, 200) as world:
+        world.job(("limits:", "ramp: []\nlimits:"))
+        arguments = [sys.executable, "-m", "connector", "apply", "job.yaml", "--report", "cut.json"]
+        said = world.folder / "said"
+        with (
+            said.open("wb") as output,
+            subprocess.Popen(
+                arguments, cwd=world.folder, env={**os.environ, **SECRETS}, stdout=output, stderr=subprocess.STDOUT
+            ) as running,
+        ):
+            while not world.server.search("(cecWorkNo=*)", "1.1"):
+                assert running.poll() is None
+            world.server.kill()
+            running.wait(60)
+        assert running.returncode in (1, 4)
+        assert b"unexpected" not in said.read_bytes()
+        world.server.restart()
+        written = world.server.search("(cecWorkNo=*)", "dn").count(b"dn: ")
+        assert written > 0
+        if running.returncode == 4:
+            outcomes = json.loads((world.folder / "cut.json").read_text())["outcomes"]
+            told_written = [outcome for outcome in outcomes if outcome["outcome"] == "written"]
+            assert len(told_written) <= written
+        world.run("apply")
+        assert world.plan("--fail-on-changes")["changes"] == []
