@@ -25,7 +25,8 @@ _LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 class Schema:
     """Attribute types and object classes by name or number, whatever the case and the attribute options.
 
-    Definitions are read when they are asked for: a server publishes some 1,500, and a mapping names ten.
+    Definitions are read when they are asked for: a server publishes some 1,500, and a mapping names ten. `lax`: the
+    server does not mind whether a class is structural, auxiliary or abstract, nor whether anything is obsolete.
     """
 
     def __init__(
@@ -33,7 +34,10 @@ class Schema:
         attribute_types: Iterable[str | bytes],
         object_classes: Iterable[str | bytes] = (),
         content_rules: Iterable[str | bytes] = (),
+        *,
+        lax: bool = False,
     ) -> None:
+        self._lax = lax
         self._types = Index(attribute_types)
         self._classes = Index(object_classes)
         self._rules = Index(content_rules)
@@ -138,7 +142,7 @@ class Schema:
             most=_number(lineage, "X-MOST"),
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
             comparable=rule is not None,
-            obsolete="OBSOLETE" in lineage[0].fields,
+            obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
             operational=_operational(lineage[0]),
             classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
             aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),
@@ -155,12 +159,12 @@ class Schema:
         lineage = self._classes.lineage(name)
         return ClassInfo(
             name=definition.name.lower(),
-            kind=self.kind(name) or "structural",
+            kind="auxiliary" if self._lax else self.kind(name) or "structural",
             above=self.superclasses(name),
             must=_lower(item.fields.get("MUST", ()) for item in lineage),
             may=_lower(item.fields.get("MAY", ()) for item in lineage),
             anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
-            obsolete="OBSOLETE" in definition.fields,
+            obsolete="OBSOLETE" in definition.fields and not self._lax,
             rule=self._rule(definition),
         )
 

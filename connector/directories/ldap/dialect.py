@@ -42,6 +42,8 @@ class Dialect(Struct, frozen=True):
     partitions without users, a hidden value compares as an absent one, and a Global Catalog may answer in its place.
     `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
     own.
+    partitions without users, and a Global Catalog may answer in its place.
+    `lax`: what kind an object class is, and what is obsolete, means nothing to it (measured).
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
     where it is not, a letter in its composed and in its decomposed form is two.
@@ -56,6 +58,7 @@ class Dialect(Struct, frozen=True):
     post_read: bool = False
     effective_rights: bool = False
     lengths: bool = False
+    lax: bool = False
     microsoft: bool = False
     classes_first: bool = False
     by_syntax: bool = False
@@ -118,6 +121,7 @@ DS389: Final = Dialect(
     "389-DS",
     NS_UNIQUE_ID,
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
+    lax=True,
     by_syntax=True,
     prepares=False,
     batches=8,  # with fewer in flight it pauses between them (measured: up to 50 ms, on a busy machine)

@@ -117,7 +117,7 @@ class Inspection:
     def schema(self) -> Schema:
         """The server's schema, or where it shows none what this program knows of common attributes."""
         found = self._published
-        return Schema(found.types, found.classes, found.rules) if found.types else known_schema()
+        return Schema(found.types, found.classes, found.rules, lax=self.dialect.lax) if found.types else known_schema()
 
     @cached_property
     def _types(self) -> Index:
