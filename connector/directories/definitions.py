@@ -7,7 +7,7 @@ generous, and total: a definition that cannot be read is None, never an exceptio
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -123,7 +123,7 @@ class Index:
         return None if place is None else self._at(place)
 
     @property
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """Every name and number, in lower case."""
         return self._places.keys()
 
@@ -170,6 +170,9 @@ class Defined(Mapping[str, T]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._index.names)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

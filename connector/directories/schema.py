@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.directories.definitions import Defined, Definition, Index
 from connector.directories.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
-from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, View
+from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, Unit, View
 
 ClassKind = Literal["structural", "auxiliary", "abstract"]
 
@@ -19,6 +19,7 @@ _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
 _ANYTHING: Final = "*"
 _BOUND: Final = re.compile(r"-?[0-9]{1,20}")
+_UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
 _LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
 
 
@@ -138,6 +139,7 @@ class Schema:
             min_length=_number(lineage, "X-SHORTEST") or 0,
             max_length=int(length.group(1)) if length else None,
             readable=None if _inherited(lineage, "X-CONFIDENTIAL") else True,
+            unit=_UNITS.get(_inherited(lineage, "X-COUNTED") or "", "characters"),
             least=_number(lineage, "X-LEAST"),
             most=_number(lineage, "X-MOST"),
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),

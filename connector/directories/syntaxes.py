@@ -33,7 +33,7 @@ SYNTAXES: Final = {
     _RFC4517 + "44": Syntax.PRINTABLE,
     _RFC4517 + "50": Syntax.TELEPHONE,
     _RFC4517 + "52": Syntax.TELEX,
-    _RFC4517 + "53": Syntax.PRINTABLE,  # UTC Time, with two digits for the year
+    _RFC4517 + "53": Syntax.UTC_TIME,
     "1.3.6.1.1.1.0.0": Syntax.NETGROUP,
     "1.3.6.1.1.1.0.1": Syntax.BOOT,
     "1.3.6.1.1.16.1": Syntax.UUID,
@@ -41,6 +41,8 @@ SYNTAXES: Final = {
     MICROSOFT + "906": Syntax.INTEGER,
     MICROSOFT + "907": Syntax.OCTETS,
     MICROSOFT + "1362": Syntax.TEXT,
+    "2.5.5.2": Syntax.DEFINED,  # Active Directory's own numbers, where its syntaxes are narrower than RFC 4517's
+    "2.5.5.11": Syntax.FULL_TIME,
 }
 """Syntaxes by number; of all others nothing is known but that they are shown as text."""
 
@@ -74,6 +76,9 @@ BY_SYNTAX: Final = {
     Syntax.INTEGER: Equality.INTEGER,
     Syntax.BOOLEAN: Equality.BOOLEAN,
     Syntax.TIME: Equality.TIME,
+    Syntax.FULL_TIME: Equality.TIME,
+    Syntax.UTC_TIME: Equality.CASE_EXACT,
+    Syntax.DEFINED: Equality.CASE_IGNORE,
     Syntax.DN: Equality.DN,
     Syntax.OCTETS: Equality.OCTETS,
     Syntax.COUNTRY: Equality.CASE_IGNORE,

@@ -59,11 +59,14 @@ class Syntax(StrEnum):
     INTEGER = "integer"
     BOOLEAN = "boolean"
     TIME = "time"
+    FULL_TIME = "time to the second, in UTC"
+    UTC_TIME = "time with two digits of the year"
     DN = "dn"
     OCTETS = "octets"
     COUNTRY = "country"
     BITS = "bits"
     OID = "oid"
+    DEFINED = "oid of the schema"
     UUID = "uuid"
     FACSIMILE = "facsimile"
     TELEX = "telex"
@@ -95,11 +98,15 @@ class Equality(StrEnum):
     OCTETS = "octetString"
 
 
+Unit = Literal["characters", "octets", "utf-16"]
+"""What a directory counts the length of text in."""
+
+
 class AttributeInfo(Struct, frozen=True):
     """What the directory says of one attribute.
 
     `readable` True: an attribute that is not returned is absent; None: it may as well be hidden from us.
-    `min_length`, `max_length` count characters (octets for octet strings); `least` and `most` bound a number.
+    `min_length`, `max_length` count in `unit`s (octets for octet strings); `least` and `most` bound a number.
     `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
     every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
     can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it. `unique`: the
@@ -112,6 +119,7 @@ class AttributeInfo(Struct, frozen=True):
     single: bool = True
     min_length: int = 0
     max_length: int | None = None
+    unit: Unit = "characters"
     least: int | None = None
     most: int | None = None
     writable: bool = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as AbstractMapping
 from contextlib import suppress
 
 from msgspec import Struct
@@ -29,7 +28,7 @@ from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal
 from connector.reconcile.templates import Render
-from connector.reconcile.values import UnfitError, fit, named
+from connector.reconcile.values import UnfitError, defined, fit, named
 
 
 class Difference(Struct, frozen=True, gc=False):
@@ -53,7 +52,7 @@ class _Wanted(Struct, frozen=True):
     rule: AttributeRule
     info: AttributeInfo
     render: Render
-    types: AbstractMapping[str, AttributeInfo]
+    schema: Description
 
 
 _Column = tuple[str, Render, _Wanted]
@@ -91,13 +90,18 @@ class Differ:
             for rule in mapping.attributes
             if rule.secret and self._infos[rule.name].equality is not Equality.OCTETS
         ]
+        self.cautions += [
+            f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
+            for rule in mapping.attributes
+            if self._infos[rule.name].syntax is Syntax.OTHER
+        ]
         missing: dict[str, list[str]] = {}
         for rule in mapping.attributes:
             for field in rule.value.missing(tenant):
                 missing.setdefault(field, []).append(rule.name)
             if not rule.value.missing(tenant):
                 bound = rule.value.bind(tenant)
-                self._wanted.append(_Wanted(rule, self._infos[rule.name], bound, description.types))
+                self._wanted.append(_Wanted(rule, self._infos[rule.name], bound, description))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self.problems += [
@@ -242,8 +246,11 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
     fitted = fit(info, text) if isinstance(text, str) else text
-    if info.syntax in (Syntax.DN, Syntax.NAME_AND_UID) and isinstance(fitted, str) and wanted.types:
-        named(info, fitted, wanted.types)
+    if wanted.schema.types and isinstance(fitted, str):
+        if info.syntax in (Syntax.DN, Syntax.NAME_AND_UID):
+            named(info, fitted, wanted.schema.types)
+        elif info.syntax is Syntax.DEFINED:
+            defined(fitted, wanted.schema.types, wanted.schema.classes)
     if rule.owns is not None and not equality.owns(rule.owns)(fitted):
         raise UnfitError(f"the value is not one that the mapping says is ours (owns: {rule.owns})")
     return Secret(fitted) if rule.secret else fitted

@@ -30,14 +30,13 @@ class Rehearsal:
 
     def __init__(self, added: Iterable[str], description: Description) -> None:
         self._schema = description
-        self._readable = bool(description.classes)
         self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
         self._entries: dict[frozenset[str], _Entry] = {}
         self.blind = False
 
     def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         """What of these changes the user's entry would not take."""
-        if not self._readable:
+        if not self._schema.classes:
             return {}
         names = classes_of(user)
         if not names:

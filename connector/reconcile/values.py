@@ -8,11 +8,11 @@ of 60 seconds, it is not worth a value that another one refuses.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from connector.model import AttributeInfo, Syntax, Value
+from connector.model import AttributeInfo, Syntax, Unit, Value
 from connector.reconcile import equality
 
 
@@ -23,14 +23,31 @@ class UnfitError(ValueError):
 def fit(info: AttributeInfo, text: str) -> Value:
     """The text as a value of the attribute's syntax (RFC 4517 §3.3), in its canonical form. Raises UnfitError."""
     value = _FIT[info.syntax](text) if info.syntax in _FIT else text
-    unit = "octets" if info.octets else "characters"
-    if info.max_length is not None and len(value) > info.max_length:
-        raise UnfitError(f"{len(value)} {unit}, and {info.name} holds at most {info.max_length}")
-    if len(value) < info.min_length:
-        raise UnfitError(f"{len(value)} {unit}, and {info.name} holds at least {info.min_length}")
+    length, unit = _length(value, info.unit)
+    if info.max_length is not None and length > info.max_length:
+        raise UnfitError(f"{length} {unit}, and {info.name} holds at most {info.max_length}")
+    if length < info.min_length:
+        raise UnfitError(f"{length} {unit}, and {info.name} holds at least {info.min_length}")
     if info.syntax is Syntax.INTEGER:
         _bounded(info, int(value))
     return value
+
+
+def _length(value: Value, unit: Unit) -> tuple[int, str]:
+    """How long it is, and in what."""
+    if isinstance(value, bytes):
+        return len(value), "octets"
+    if value.isascii() or unit == "characters":
+        return len(value), "characters"
+    if unit == "octets":
+        return len(value.encode()), "octets"
+    return len(value.encode("utf-16-le")) // 2, "characters"
+
+
+def defined(value: str, types: Collection[str], classes: Collection[str]) -> None:
+    """Hold an object identifier to what a schema defines. Raises UnfitError."""
+    if value.lower() not in types and value.lower() not in classes:
+        raise UnfitError("it names nothing that the directory's schema defines")
 
 
 def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -> None:
@@ -87,25 +104,53 @@ def _encoded(_: str) -> str:
 # ---------------------------------------------------------------- time
 
 _TIME: Final = re.compile(
-    r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})(?P<hour>[0-9]{2})"
-    r"(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,][0-9]+)?"
-    r"(?:Z|[+-](?P<off>[0-9]{2})(?P<by>[0-9]{2})?)"
+    r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
 )
+_FIRST_YEAR: Final = 1601
+"""The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
 
 
 def _time(text: str) -> str:
     """GeneralizedTime (RFC 4517 §3.3.13), and the days that the calendar has."""
+    _instant(text)
+    return text
+
+
+def _full_time(text: str) -> str:
+    """Active Directory's form of it, which others it takes for something else: `202601311200Z` is a day of 2022."""
+    instant = _instant(text)
+    if not instant.year >= _FIRST_YEAR:
+        raise UnfitError(f"it is a time before the year {_FIRST_YEAR}")
+    if instant.microsecond:
+        raise UnfitError("it is a time with parts of a second, which the directory does not keep")
+    return f"{instant:%Y%m%d%H%M%S}.0Z"
+
+
+def _utc_time(text: str) -> str:
+    """UTC Time (RFC 4517 §3.3.34) with its seconds; the years from 50 on are of the last century."""
+    match = re.fullmatch(r"([0-9]{2})([0-9]{8})([0-9]{2})?Z", text)
+    if match is None:
+        raise UnfitError("it is not a time such as 260131120000Z")
+    year, middle, seconds = match.groups()
+    _instant(f"{'19' if year >= '50' else '20'}{year}{middle}{seconds or '00'}Z")
+    return f"{year}{middle}{seconds or '00'}Z"
+
+
+def _instant(text: str) -> datetime:
+    """What a GeneralizedTime means, in UTC. Raises UnfitError."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise UnfitError("it is not a time such as 20260131120000Z")
-    year, month, day, hour, minute, second, off, by = (int(part or 0) for part in match.group(*_TIME.groupindex))
-    if not (year and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):
-        raise UnfitError("it is not a time: the calendar has no such day")
-    if (off or by) and not 1 < year < 9999:
-        raise UnfitError("it is not a time: in UTC it may be in no year of four digits")
-    if hour > 23 or minute > 59 or second > 59 or off > 23 or by > 59:
-        raise UnfitError("it is not a time: the clock has no such hour")
-    return text
+    day, hour, minute, second, part, sign, hours, minutes = match.groups()
+    unit = timedelta(seconds=1) if second else timedelta(minutes=1) if minute else timedelta(hours=1)
+    try:
+        moment = datetime.combine(date.fromisoformat(day), time(int(hour), int(minute or 0), int(second or 0)), UTC)
+        beside = time(int(hours or 0), int(minutes or 0))
+        away = timedelta(hours=beside.hour, minutes=beside.minute)
+        return moment + unit * float(f"0.{part or 0}") + (away if sign == "-" else -away)
+    except (ValueError, OverflowError):
+        raise UnfitError("it is not a time: the calendar has no such day, or the clock no such hour") from None
 
 
 # ---------------------------------------------------------------- names of entries
@@ -172,11 +217,14 @@ _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.INTEGER: _integer,
     Syntax.BOOLEAN: _boolean,
     Syntax.TIME: _time,
+    Syntax.FULL_TIME: _full_time,
+    Syntax.UTC_TIME: _utc_time,
     Syntax.DN: _name,
     Syntax.OCTETS: str.encode,
     Syntax.COUNTRY: _checked(r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"),
     Syntax.BITS: _checked(r"'[01]*'B", "bits such as '0101'B"),
     Syntax.OID: _checked(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", "an object identifier such as 1.3.6.1"),
+    Syntax.DEFINED: _checked(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+", "an object identifier"),
     Syntax.UUID: _checked(rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}", "a UUID"),
     Syntax.FACSIMILE: _checked(rf"{_PRINTABLE}(\$({_FAX}))*", "a facsimile number such as +49 30 123$fineResolution"),
     Syntax.TELEX: _checked(rf"{_PRINTABLE}(\${_PRINTABLE}){{2}}", "a telex number of three parts with $ between them"),

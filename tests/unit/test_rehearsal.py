@@ -6,9 +6,9 @@ import pytest
 
 from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
-from connector.model import AttributeChange, AttributeInfo, Description, Syntax, User
+from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
 from connector.reconcile.rehearsal import Rehearsal
-from connector.reconcile.values import UnfitError, fit, named
+from connector.reconcile.values import UnfitError, defined, fit, named
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")
@@ -189,6 +189,58 @@ def test_bounds_of_length_and_range() -> None:
     for info, value in ((text, "a"), (text, "abcd"), (number, "-2"), (number, "10")):
         with pytest.raises(UnfitError, match=r"at (least|most)|least that|most that"):
             fit(info, value)
+
+
+@pytest.mark.parametrize(
+    ("unit", "longest"), [("characters", "ab\u00e9"), ("octets", "a\u00e9"), ("utf-16", "\U0001f600a")]
+)
+def test_lengths_are_counted_as_the_directory_does(unit: Unit, longest: str) -> None:
+    info = AttributeInfo("x", max_length=3, unit=unit)
+    assert fit(info, longest) == longest
+    with pytest.raises(UnfitError, match="at most 3"):
+        fit(info, longest + "c")
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("20260131120000Z", "20260131120000.0Z"),
+        ("202601311200Z", "20260131120000.0Z"),
+        ("2026013112.5+0130", "20260131110000.0Z"),
+        ("20260131233000-0045", "20260201001500.0Z"),
+        ("20260131120000,00Z", "20260131120000.0Z"),
+        ("16010101000000Z", "16010101000000.0Z"),
+        ("16001231235959Z", None),
+        ("20260131120000.5Z", None),
+        ("20260230120000Z", None),
+        ("260131120000Z", None),
+    ],
+)
+def test_active_directory_is_given_the_one_form_of_a_time_that_it_does_not_mistake(
+    given: str, stored: str | None
+) -> None:
+    info = AttributeInfo("x", syntax=Syntax.FULL_TIME)
+    if stored is None:
+        with pytest.raises(UnfitError):
+            fit(info, given)
+    else:
+        assert fit(info, given) == stored
+
+
+def test_two_digits_of_a_year_are_a_day_of_the_calendar_too() -> None:
+    info = AttributeInfo("x", syntax=Syntax.UTC_TIME)
+    assert fit(info, "2601311200Z") == fit(info, "260131120000Z") == "260131120000Z"
+    for text in ("202601311200Z", "260230120000Z", "260131120000", "20260131120000Z"):
+        with pytest.raises(UnfitError):
+            fit(info, text)
+
+
+def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
+    known = known_schema()
+    for text in ("cn", "CN", "2.5.4.3", "person"):
+        defined(text, known.types, known.classes)
+    with pytest.raises(UnfitError):
+        defined("1.2.3", known.types, known.classes)
 
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:

@@ -38,11 +38,11 @@ _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX
 _EXACT: Final = "EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX "
 _OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {_RFC4517}40"
 _NAME: Final = f"EQUALITY distinguishedNameMatch SYNTAX {_RFC4517}12"
-_TIME: Final = f"EQUALITY generalizedTimeMatch SYNTAX {_RFC4517}24"
+_TIME: Final = "EQUALITY generalizedTimeMatch SYNTAX 2.5.5.11"
 _INTEGER: Final = f"EQUALITY integerMatch SYNTAX {_RFC4517}27"
 _SYNTAXES: Final = {
     ("2.5.5.1", "127"): _NAME,
-    ("2.5.5.2", "6"): f"EQUALITY objectIdentifierMatch SYNTAX {_RFC4517}38",
+    ("2.5.5.2", "6"): "EQUALITY objectIdentifierMatch SYNTAX 2.5.5.2",
     ("2.5.5.3", "27"): f"{_EXACT}{_MICROSOFT}1362",
     ("2.5.5.4", "20"): f"{_TEXT}{_MICROSOFT}905",
     ("2.5.5.5", "19"): f"{_EXACT}{_RFC4517}44",
@@ -63,6 +63,7 @@ _SYNTAXES: Final = {
 """Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others have no equality here."""
 _LONG: Final = frozenset({"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.10", "2.5.5.12"})
 """The syntaxes of which rangeLower and rangeUpper are lengths ([MS-ADTS] 3.1.1.2.3); of numbers they are bounds."""
+_UNICODE: Final = "2.5.5.12"
 _WIDTH: Final = {"2.5.5.9": 1 << 31, "2.5.5.16": 1 << 63}
 _CONSTRUCTED: Final = 0x4
 _CONFIDENTIAL: Final = 0x80
@@ -91,11 +92,12 @@ def definitions(entries: Iterable[Entry]) -> Published:
 def _attribute_type(entry: Entry) -> str:
     name, number = _first(entry, "ldapdisplayname"), _first(entry, "attributesyntax")
     words = [f"( {_first(entry, 'attributeid')} NAME '{name}'"]
-    words.append(_SYNTAXES.get((number, _first(entry, "omsyntax")), f"SYNTAX {_RFC4517}15"))
+    words.append(_SYNTAXES.get((number, _first(entry, "omsyntax")), f"SYNTAX {number}"))
     lower, upper = _number(entry, "rangelower"), _number(entry, "rangeupper")
     if number in _LONG:
         words[-1] += f"{{{upper}}}" if upper is not None and upper > 0 else ""
         words += [f"X-SHORTEST '{lower}'"] if lower is not None and lower > 0 else []
+        words.append(f"X-COUNTED '{'utf-16' if number == _UNICODE else 'octets'}'")
     elif number in _WIDTH:
         least, most = -_WIDTH[number], _WIDTH[number] - 1
         words += [f"X-LEAST '{least if lower is None else lower}'", f"X-MOST '{most if upper is None else upper}'"]

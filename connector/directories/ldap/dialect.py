@@ -42,7 +42,6 @@ class Dialect(Struct, frozen=True):
     partitions without users, a hidden value compares as an absent one, and a Global Catalog may answer in its place.
     `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
     own.
-    partitions without users, and a Global Catalog may answer in its place.
     `lax`: what kind an object class is, and what is obsolete, means nothing to it (measured).
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
