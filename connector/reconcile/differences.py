@@ -26,7 +26,7 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.rehearsal import Rehearsal
+from connector.reconcile.rehearsal import Rehearsal, classes_of
 from connector.reconcile.templates import Render
 from connector.reconcile.values import UnfitError, defined, fit, named
 
@@ -69,6 +69,7 @@ class Differ:
         self._mapping = mapping
         self._infos = description.attributes
         self._schema = description.classes
+        self._named: dict[tuple[Held, ...], frozenset[str]] = {}
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
@@ -177,8 +178,11 @@ class Differ:
 
     def _classes(self, user: User) -> frozenset[str]:
         """The user's object classes in lower case, as they are spelt and by their names; servers store numbers too."""
-        spelt = frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
-        return spelt | {self._schema[name].name for name in spelt if name in self._schema}
+        shown = user.values.get(OBJECT_CLASS, ())
+        if shown not in self._named:
+            spelt = classes_of(user)
+            self._named[shown] = spelt | {self._schema[name].name for name in spelt if name in self._schema}
+        return self._named[shown]
 
     def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
         """The changes, led by the object classes that the attributes to be set need and the entry lacks.

@@ -8,18 +8,31 @@ worked out once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
 
-from connector.model import OBJECT_CLASS, AttributeChange, AttributeInfo, ClassInfo, ContentRule, Description, User
+from connector.model import (
+    OBJECT_CLASS,
+    AttributeChange,
+    AttributeInfo,
+    ClassInfo,
+    ContentRule,
+    Description,
+    Held,
+    User,
+)
 
 _NO_RULE: Final = ContentRule()
 
-Refused = dict[str, str]
+_MOST_SHAPES: Final = 10_000
+
+Refused = Mapping[str, str]
 """Attributes of a change that would be refused, each with the reason."""
+_Shape = tuple[tuple[Held, ...], tuple[tuple[str, bool | None], ...]]
+"""The classes that a user shows, and of each change whether it empties the attribute; None where it sets it."""
 
 
 class Rehearsal:
@@ -31,13 +44,30 @@ class Rehearsal:
     def __init__(self, added: Iterable[str], description: Description) -> None:
         self._schema = description
         self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
+        self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
         self._entries: dict[frozenset[str], _Entry] = {}
+        self._known: dict[_Shape, Refused] = {}
         self.blind = False
 
     def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
-        """What of these changes the user's entry would not take."""
+        """What of these changes the user's entry would not take.
+
+        Users of the same classes whose changes are of the same shape are judged alike, unless it matters what else they
+        hold; so the first of them speaks for all.
+        """
         if not self._schema.classes:
             return {}
+        if self._relying:
+            return self._refused(user, changes)
+        shape = (user.values.get(OBJECT_CLASS, ()), tuple((each.name, _empties(user, each)) for each in changes))
+        known = self._known.get(shape)
+        if known is None:
+            if len(self._known) == _MOST_SHAPES:
+                self._known.clear()
+            known = self._known[shape] = self._refused(user, changes)
+        return known
+
+    def _refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         names = classes_of(user)
         if not names:
             self.blind = True
@@ -46,7 +76,7 @@ class Rehearsal:
         obstacle = entry.obstacle(closed=self._schema.closed)
         if obstacle:
             return {change.name: obstacle for change in changes}
-        refused: Refused = {}
+        refused: dict[str, str] = {}
         while True:  # an attribute that falls away may be one that a class which is to be added must have
             left = [change for change in changes if change.name not in refused]
             found = dict(self._of(entry, user, left))
@@ -57,7 +87,7 @@ class Rehearsal:
     def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
         names = classes_of(user)
-        if not (changes and names and self._added):
+        if not (self._relying and names):
             return frozenset()
         entry = self._entry(names)
         lacking = {
@@ -86,12 +116,8 @@ class Rehearsal:
         return self._entries[names]
 
     def _of(self, entry: _Entry, user: User, changes: Iterable[AttributeChange]) -> Iterator[tuple[str, str]]:
-        set_, emptied = [], []
-        for change in changes:
-            if change.new:
-                set_.append(change)
-            elif len(user.values.get(change.name, ())) <= len(change.old):
-                emptied.append(change)
+        set_ = [change for change in changes if change.new]
+        emptied = [change for change in changes if _empties(user, change)]
         there = {name.lower() for name in user.values} | {name for change in set_ for name in self._spellings(change)}
         coming: dict[str, ClassInfo] = {}
         for change in set_:
@@ -152,6 +178,11 @@ class Rehearsal:
 
     def _spellings(self, change: AttributeChange) -> frozenset[str]:
         return self._info(change).aliases | {change.name.lower()}
+
+
+def _empties(user: User, change: AttributeChange) -> bool | None:
+    """Whether no value is left; None where one is set."""
+    return None if change.new else len(user.values.get(change.name, ())) <= len(change.old)
 
 
 def classes_of(user: User) -> frozenset[str]:

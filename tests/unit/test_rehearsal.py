@@ -41,7 +41,7 @@ def user(*classes: str, **values: str) -> User:
 
 
 def refused(of: User, *changes: AttributeChange, add: tuple[str, ...] = ()) -> dict[str, str]:
-    return Rehearsal(add, DESCRIPTION).refused(of, changes)
+    return dict(Rehearsal(add, DESCRIPTION).refused(of, changes))
 
 
 def put(name: str, old: tuple[str, ...] = ()) -> AttributeChange:
@@ -142,6 +142,17 @@ def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known()
     assert not rehearsal.blind
     assert rehearsal.refused(user(), [put("badge")]) == {}
     assert rehearsal.blind
+
+
+def test_users_alike_are_judged_alike_and_others_are_not() -> None:
+    rehearsal = Rehearsal((), DESCRIPTION)
+    empties, leaves = clear("sn", "x"), User("2", "cn=y", {"objectClass": ("person",), "sn": ("x", "y")})
+    for _ in range(2):
+        assert set(rehearsal.refused(user("person", sn="x"), [empties])) == {"sn"}
+        assert rehearsal.refused(leaves, [empties]) == {}
+        assert rehearsal.refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
+        assert set(rehearsal.refused(user("person"), [put("badge")])) == {"badge"}
+        assert rehearsal.refused(user("person", "badged"), [put("badge")]) == {}
 
 
 def test_without_a_schema_nothing_is_refused() -> None:
