@@ -8,9 +8,12 @@ nobody more is concerned. Limits are judged for whole plans, and so not here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +21,7 @@ from msgspec.structs import replace
 from connector.directories.port import Reader
 from connector.errors import IncompleteRead, UsageError
 from connector.lookup import Lookup
-from connector.model import AgentRef, Change, Key, Plan, Secret, Tenant, User, UserRef
+from connector.model import AgentRef, Change, Key, Plan, Secret, Tenant, User, UserRef, View
 from connector.parts import Dry
 from connector.reconcile import equality
 from connector.reconcile.claims import Claims, Verdicts
@@ -28,6 +31,9 @@ from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.roster import Roster
 from connector.reconcile.spellings import spellings
 from connector.reconcile.traces import Tracer
+from connector.settings import job as jobs
+from connector.settings import mapping as mappings
+from connector.wiring import reader_of
 
 NAMED = 5
 """How many agents of nearly that name are suggested."""
@@ -63,6 +69,27 @@ def _meant(tenant: Tenant, name: str) -> str:
     domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
     close = dict.fromkeys(known[text.lower()] for _, text in spellings(name, domains) if text.lower() in known)
     return f"; did you mean {' or '.join(map(repr, list(close)[:NAMED]))}?" if close else ""
+
+
+@contextmanager
+def beyond(path: Path) -> Iterator[Reader | None]:
+    """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
+    job = jobs.load(path)
+    settings = job.job.directory
+    everybody = {"filter": "(objectClass=*)", "base": ""}
+    if settings.type == "ldap":
+        everybody |= {"base": _domain(settings.base), "scope": "subtree"}
+    wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
+    mapping = mappings.load(job.job.mapping, path)
+    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
+    with closing(reader_of(replace(job, job=wider), view)) as reader:
+        yield reader
+
+
+def _domain(base: str) -> str:
+    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
+    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
+    return found[1] if found else base
 
 
 class Case:

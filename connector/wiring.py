@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from connector import traffic
 from connector.directories.port import Directory, Reader
@@ -67,31 +65,8 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
     """
     opening = _for_a_plan if remember else lambda _: open_state(None)
     with _opened(path, opening, watching) as (stack, job, mapping, common):
-        reader = stack.enter_context(closing(_located(job, _reader, mapping.view())))
-        yield Dry(reader=reader, source=_source(job, mapping), **_people(job), **common)
-
-
-@contextmanager
-def beyond(path: Path) -> Iterator[Reader | None]:
-    """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
-    job = jobs.load(path)
-    settings = job.job.directory
-    everybody: dict[str, Any] = {"filter": None}
-    if settings.type != "scim":
-        everybody = {"filter": "(objectClass=*)", "base": ""}
-    if settings.type == "ldap":
-        everybody |= {"base": _domain(settings.base), "scope": "subtree"}
-    wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
-    mapping = mappings.load(job.job.mapping, path)
-    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
-    with closing(_located(replace(job, job=wider), _reader, view)) as reader:
-        yield reader
-
-
-def _domain(base: str) -> str:
-    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
-    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
-    return found[1] if found else base
+        reader = stack.enter_context(closing(reader_of(job, mapping.view())))
+        yield Dry(reader=reader, source=source_of(job, mapping), **_people(job), **common)
 
 
 @contextmanager
@@ -112,7 +87,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
-        source = _source(job, mapping)
+        source = source_of(job, mapping)
         yield Wet(reader=directory, directory=directory, source=source, **_people(job), **common)
 
 
@@ -121,7 +96,7 @@ def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
     """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         wrote_to, view = _written(common["state"], job, run, mapping, common["sealer"])
-        reader = stack.enter_context(closing(_located(job, _reader, view)))
+        reader = stack.enter_context(closing(reader_of(job, view)))
         yield Undo(reader=reader, run=run, wrote_to=wrote_to, **common)
 
 
@@ -291,7 +266,8 @@ def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
 
 
-def _source(job: jobs.LoadedJob, mapping: Mapping) -> Source:
+def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
+    """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
     settings = job.job.source
     passwords = mapping.passwords  # what nothing is to be made of is not kept in memory either
     if settings.type == "file":
@@ -316,6 +292,11 @@ def _located(job: jobs.LoadedJob, make: Callable[[jobs.LoadedJob, View], Adapter
         raise FileError(fault.what, where=job.where(*keys)) from None
 
 
+def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
+    """A reader of the directory that a job names. Raises FileError with the job's line."""
+    return _located(job, _reader, view)
+
+
 def _reader(job: jobs.LoadedJob, view: View) -> Reader:
     settings = job.job.directory
     if settings.type == "ldif":
@@ -328,7 +309,7 @@ def _reader(job: jobs.LoadedJob, view: View) -> Reader:
         return ScimReader(settings, _transport(job, settings), view)
     from connector.directories.ldap.adapter import LdapReader
 
-    return LdapReader(settings, _password(job), view)
+    return LdapReader(settings, password_of(job), view)
 
 
 def _directory(job: jobs.LoadedJob, view: View) -> Directory:
@@ -343,7 +324,7 @@ def _directory(job: jobs.LoadedJob, view: View) -> Directory:
         return ScimDirectory(settings, _transport(job, settings), view)
     from connector.directories.ldap.adapter import LdapDirectory
 
-    return LdapDirectory(settings, _password(job), view)
+    return LdapDirectory(settings, password_of(job), view)
 
 
 def _transport(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
@@ -353,6 +334,7 @@ def _transport(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
     return HttpTransport(settings, resolve(kept.ref, kept.what, job.where("directory", *kept.keys)) if kept else None)
 
 
-def _password(job: jobs.LoadedJob) -> Secret | None:
+def password_of(job: jobs.LoadedJob) -> Secret | None:
+    """The password of the name that a job binds as, if it does. Raises FileError."""
     ref = job.job.directory.password if job.job.directory.type == "ldap" else None
     return resolve(ref, "the password of bind_dn", job.where("directory", "password")) if ref else None

@@ -21,9 +21,9 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
 
     Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
     """
-    from connector.explaining import explain
+    from connector.explaining import beyond, explain
     from connector.reports import explanation
-    from connector.wiring import beyond, dry
+    from connector.wiring import dry
 
     with dry(job, lambda begun: watchers(begun, log_level)) as parts, beyond(job) as outside:
         explained = explain(parts, agent, outside)

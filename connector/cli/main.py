@@ -13,6 +13,7 @@ import click
 from connector import __version__
 
 COMMANDS = {
+    "init": "Look at a directory and a tenant, and write a job and a mapping that fit them.",
     "demo": "Show the whole story on sample data: plan, apply, and a second plan that is empty.",
     "check": "Read a job's files, its source and its directory, and say what is wrong; write nothing.",
     "plan": "Show what apply would do (a dry run).",

@@ -259,7 +259,12 @@ def load(path: Path) -> LoadedJob:
 
     The files that it names are there, but are not read: see `mapping.load`, `people.load_pins`, `secrets.resolve`.
     """
-    document = read(path)
+    return shaped(read(path))
+
+
+def shaped(document: Document) -> LoadedJob:
+    """A job from what its file says. Raises FileError."""
+    path = document.path
     job, faults = check(Job, document)
     if job is None or faults:
         raise wrong(path, faults)

@@ -232,11 +232,15 @@ def load(named: str, relative_to: Path, line: int = 0) -> Mapping:
         path, _ = locate(named, relative_to.parent)
     except FileError as fault:
         raise FileError(fault.what, where=f"{relative_to}:{line}" if line else str(relative_to)) from None
-    document = read(path)
+    return shaped(read(path))
+
+
+def shaped(document: Document) -> Mapping:
+    """A mapping from what its file says. Raises FileError."""
     shape, faults = check(MappingShape, document)
     faults += _across(document)
     if shape is None or faults:
-        raise wrong(path, faults)
+        raise wrong(document.path, faults)
     return Mapping(
         match=tuple(MatchRule(rule.agent, rule.directory) for rule in shape.match),
         attributes=tuple(
@@ -254,7 +258,7 @@ def load(named: str, relative_to: Path, line: int = 0) -> Mapping:
         ),
         object_classes=tuple(shape.object_classes),
         stale=shape.stale,
-        where=str(path),
+        where=str(document.path),
     )
 
 

@@ -69,7 +69,11 @@ def read(path: Path) -> Document:
     Faults that leave the rest readable (a repeated key, an anchor, a tag) are kept in `faults`, to be reported with
     those of the shape; `check` in settings/shape.py does. Raises FileError for all others.
     """
-    text = read_text(path)
+    return parse(read_text(path), path)
+
+
+def parse(text: str, path: Path) -> Document:
+    """The same of a text that is to become that file."""
     builder = _Builder(path, text)
     root = builder.document()
     if not isinstance(root, dict):

@@ -127,6 +127,7 @@ class Slapd(LdapServer):
         verify_client: str = "never",
         accesslog: bool = False,
         overlays: str = "",
+        stock: bool = False,
     ) -> None:
         self.folder = folder
         self._tls = tls
@@ -136,8 +137,9 @@ class Slapd(LdapServer):
         (folder / "log").mkdir()
         self._certificates()
         certificates = _TLS.format(folder=folder, verify_client=verify_client) if tls else ""
+        config = _CONFIG.replace("include {schema}/", "#").replace(",cecAccountCode", "") if stock else _CONFIG
         (folder / "slapd.conf").write_text(
-            _CONFIG.format(
+            config.format(
                 schema=SCHEMA, folder=folder, tls=certificates, sync=SYNC, limits=limits, rules=rules,
                 security="security tls=1 simple_bind=128\nlocalSSF 256" if tls_only else "",
                 accesslog=_ACCESSLOG.format(folder=folder, admin=ADMIN) if accesslog else "",

@@ -1,0 +1,199 @@
+"""`init`: ask a directory and write a job that fits it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.advice import Exit
+from connector.errors import FileError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from connector.fitting.drafts import Answers, Reference
+    from connector.fitting.fit import Fit, Server
+
+_KEPT = "env:NAME|file:PATH"
+_path = click.Path(path_type=Path)
+
+
+def _is_reference(value: str) -> bool:
+    return re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", value) is not None
+
+
+def _reference(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Never repeats the value: somebody may have written the secret itself."""
+    if value is None or _is_reference(value):
+        return value
+    raise click.BadParameter("say where the secret is kept, env:NAME or file:PATH; it is never given here itself")
+
+
+@click.command
+@click.option("--source", metavar="URL|FILE", help="The https:// address of a CEC tenant, or a file of agents.")
+@click.option("--app-key", metavar=_KEPT, callback=_reference, help="Where the tenant's app key is kept.")
+@click.option("--app-secret", metavar=_KEPT, callback=_reference, help="Where the tenant's app secret is kept.")
+@click.option("--source-ca-file", type=_path, metavar="FILE", help="Authorities to trust for the tenant, in PEM.")
+@click.option(
+    "--directory",
+    multiple=True,
+    metavar="URL|FILE",
+    help="ldaps://, ldap:// or ldapi:// of a server (repeatable), or an LDIF file.",
+)
+@click.option("--bind-dn", metavar="DN", help="The name to bind as.")
+@click.option("--password", metavar=_KEPT, callback=_reference, help="Where its password is kept.")
+@click.option("--ca-file", type=_path, metavar="FILE", help="Authorities to trust for the directory, in PEM.")
+@click.option("--start-tls", is_flag=True, help="Begin TLS on an ldap:// connection.")
+@click.option("--base", metavar="DN", help="Under which users are.")
+@click.option("--filter", "filter_", metavar="FILTER", help="Which users match. Default: what fits the server's kind.")
+@click.option("--job", type=_path, default="job.yaml", show_default=True, help="The job file to write.")
+@click.option("--mapping", type=_path, help="The mapping file to write. Default: mapping.yaml beside the job.")
+@click.option("--force", is_flag=True, help="Replace these files where they are there already.")
+def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
+    """Look at a directory and a tenant, and write a job and a mapping that fit them.
+
+    What no option says is asked for at a terminal. Nothing is written to the directory. Secrets are named by where they
+    are kept, env:NAME for an environment variable or file:PATH for a file, and read from there.
+    """
+    from connector.fitting.drafts import job_text
+    from connector.fitting.fit import fit, meet
+
+    mapping = mapping or job.parent / "mapping.yaml"
+    for path in (job, mapping):
+        if not force and os.path.lexists(path):
+            raise UsageError("it is there already; --force replaces it", where=str(path))
+    try:
+        answers = _answers(given, job)
+        server = meet(answers, job)
+        fitted = fit(_based(answers, server), job, server, mapping)
+    except FileError as fault:
+        if not fault.where.startswith(f"{job}:"):
+            raise
+        raise UsageError(fault.what, where="init") from None  # there is no such file yet, so its lines say nothing
+    _write(mapping, fitted.text)
+    _write(job, job_text(fitted.answers, os.path.relpath(mapping, job.parent)))
+    for line in _told(fitted, server, job, mapping):
+        click.echo(line)
+    return Exit.DONE
+
+
+# ---------------------------------------------------------------- asking
+
+
+def _ask(option: str, question: str, given: str | None, default: str | None = None) -> str:
+    """What was given, or what somebody answers; without a terminal a usage error that names the option."""
+    if given:
+        return given
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        likely = f" (the directory has {default})" if default else ""
+        raise UsageError(
+            f"{option} is missing, {question}{likely}; without a terminal nobody can be asked", where="init"
+        )
+    return str(click.prompt(question[0].upper() + question[1:], default=default, err=True))
+
+
+def _ask_where(option: str, what: str, given: str | None, job: Path) -> Reference:
+    """The same for the place of a secret."""
+    from connector.fitting.drafts import Reference
+
+    said = _ask(option, f"where {what} is kept ({_KEPT})", given)
+    while not _is_reference(said):
+        click.echo("Say env:NAME or file:PATH: the secret itself is never given here.", err=True)
+        said = _ask(option, f"where {what} is kept ({_KEPT})", None)
+    kind, _, place = said.partition(":")
+    return Reference(kind, place if kind == "env" else _named(Path(place), job))
+
+
+def _answers(given: dict[str, Any], job: Path) -> Answers:
+    from connector.fitting.drafts import Answers
+
+    source = _ask("--source", "the https:// address of the CEC tenant, or a file of agents", given["source"])
+    directories = given["directory"] or (
+        _ask("--directory", "the ldaps:// address of the directory, or an LDIF file", None),
+    )
+    plain = Answers(source, tuple(directories))
+    tenant, server, local = plain.cec, plain.ldap, plain.local
+    if not server and (len(directories) > 1 or "://" in directories[0]):
+        what = (
+            "init looks at ldaps://, ldap:// or ldapi:// addresses, or one LDIF file; for others see docs/job-file.md"
+        )
+        raise UsageError(what, where="--directory")
+    bound = server and not local
+    ca_files = [given[name] and _named(given[name], job) for name in ("source_ca_file", "ca_file")]
+    return Answers(
+        source=source if tenant else _named(Path(source), job),
+        directories=plain.directories if server else (_named(Path(directories[0]), job),),
+        app_key=_ask_where("--app-key", "the app key", given["app_key"], job) if tenant else None,
+        app_secret=_ask_where("--app-secret", "the app secret", given["app_secret"], job) if tenant else None,
+        source_ca=ca_files[0],
+        bind_dn=_ask("--bind-dn", "the name to bind as", given["bind_dn"]) if bound else None,
+        password=_ask_where("--password", "its password", given["password"], job) if bound else None,
+        ca_file=ca_files[1],
+        start_tls=given["start_tls"],
+        base=given["base"] or "",
+        filter=given["filter_"] or "",
+    )
+
+
+def _based(answers: Answers, server: Server) -> Answers:
+    from msgspec.structs import replace
+
+    if not answers.ldap or answers.base:
+        return answers
+    question = "the DN under which users are"
+    return replace(answers, base=_ask("--base", question, None, default=" ".join(server.contexts[:1]) or None))
+
+
+def _named(path: Path, job: Path) -> str:
+    """A path as the job file is to name it: from its own folder."""
+    return str(path) if path.is_absolute() else os.path.relpath(path, job.parent)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as fault:
+        raise OutputError(f"it cannot be written: {fault.strerror}", where=str(path)) from None
+
+
+# ---------------------------------------------------------------- telling
+
+
+def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str]:
+    from connector.reports.values import visible
+
+    answers, chosen = fitted.answers, fitted.chosen
+    yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"
+    yield f"base       {visible(answers.base) or 'the whole file'}"
+    yield f"filter     {visible(answers.filter)}"
+    yield f"mapping    {chosen.name}"
+    for misfit in fitted.misfits:
+        yield f"           not {visible(misfit)}"
+    for name, why in chosen.taken.items():
+        yield f"           without {name}: {visible(why)}"
+    yield f"agents     {fitted.agents:,}, of which {chosen.agents:,} with an account were tried"
+    yield "\nMatch rules, with how many of these agents have exactly one user by each alone"
+    order = {(rule.agent.text, rule.directory): place for place, rule in enumerate(chosen.rules, start=1)}
+    telling = [each for each in chosen.tried if each.matched or each.several]
+    for each in sorted(telling, key=lambda each: -each.matched):
+        place = order.get((each.rule.agent.text, each.rule.directory))
+        note = f"   rule {place}" if place else "   not proposed: a seat may be given to somebody else"
+        note = note if place or not each.proposed else ""
+        several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
+        yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
+    yield f"  {'none':>5}  for each of {len(chosen.tried) - len(telling)} others that were tried"
+    yield _together(fitted)
+    yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Read them, then:"
+    for command_ in ("check", "plan"):
+        yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
+
+
+def _together(fitted: Fit) -> str:
+    if not fitted.chosen.rules:
+        return "None of them finds anybody: the mapping has its ready rules, which have to be changed by hand."
+    return f"With the rules that are written, {fitted.together:,} of {fitted.chosen.agents:,} have exactly one user."

@@ -1,0 +1,159 @@
+"""What a directory is, which users and which ready mapping fit it, and which match rules find agents their users."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.errors import FileError, UsageError
+from connector.fitting.drafts import Answers, Chosen, mapping_text
+from connector.fitting.rules import ATTRIBUTES, Sample, Tried, best, candidates, keys, some, tried
+from connector.model import Tenant, User, View
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import Mapping, MatchRule
+from connector.settings import job as jobs
+from connector.settings import mapping as mappings
+from connector.settings.textfile import read_text
+from connector.settings.yamlfile import parse
+from connector.wiring import password_of, reader_of, source_of
+
+AGENTS: Final = 200
+"""So many agents are tried, and so many users show what the directory's values look like."""
+
+_PEOPLE: Final = "(objectClass=inetOrgPerson)"
+_FILTERS: Final = {
+    "Active Directory": (
+        "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
+    )
+}
+_MAPPINGS: Final = {
+    "Active Directory": ("active-directory",),
+    "389-DS": ("389ds", "inetorgperson"),
+    "LDIF file": ("ldif",),
+}
+"""Ready mappings by the kind of directory, the fullest first."""
+
+
+class Server(Struct, frozen=True):
+    """A directory as it is first met: its kind, and what may be a base (naming contexts)."""
+
+    kind: str
+    contexts: tuple[str, ...] = ()
+
+
+class Fit(Struct, frozen=True):
+    """A job that fits: its base and filter in `answers`, the mapping file's text, and how that came about.
+
+    `misfits`: the ready mappings that were not chosen, each with why. `agents`: of the tenant. `together`: how many of
+    the agents that were tried have exactly one user by the rules that were chosen.
+    """
+
+    answers: Answers
+    text: str
+    chosen: Chosen
+    misfits: tuple[str, ...]
+    agents: int
+    together: int
+
+
+def meet(answers: Answers, path: Path) -> Server:
+    """Connect and look. Raises FileError, or one of the kinds of IncompleteRead."""
+    if not answers.ldap:
+        return Server("LDIF file")
+    from connector.directories.ldap.connection import connect
+    from connector.directories.ldap.inspection import Inspection
+
+    job = answers.to(path, answers.base or "dc=unknown", answers.filter or _PEOPLE)
+    settings = job.job.directory
+    assert settings.type == "ldap"
+    with closing(connect(settings, password_of(job))) as wire:
+        inspection = Inspection(wire, settings.base)
+        root = inspection.root
+        named = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
+        users = [name for name in named if name and not name.lower().startswith("cn=")]
+        return Server(inspection.dialect.kind, tuple(users))
+
+
+def fit(answers: Answers, path: Path, server: Server, mapping_path: Path) -> Fit:
+    """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
+    answers = replace(answers, filter=_filter(answers, path, server))
+    job = answers.to(path, answers.base, answers.filter)
+    name, ready, misfits = _ready(job, server)
+    tenant = source_of(job, replace(ready, attributes=())).read()
+    sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
+    each, rules, together = _rules(job, sampled)
+    chosen = Chosen(name, ready, len(sampled.agents), each, rules, {})
+    chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
+    text = mapping_text(read_text(Path(ready.where)), chosen)
+    mappings.shaped(parse(text, mapping_path))
+    return Fit(answers, text, chosen, misfits, tenant.size, together)
+
+
+def _filter(answers: Answers, path: Path, server: Server) -> str:
+    """The one that was asked for, or the first that somebody is found by."""
+    likely: tuple[str, ...] = (*_FILTERS.get(server.kind, ()), _PEOPLE, "(objectClass=person)")
+    tries = (answers.filter,) if answers.filter else likely
+    for filter_ in tries:
+        with closing(reader_of(answers.to(path, answers.base, filter_), View(("objectClass",)))) as reader:
+            if next(reader.scan(), None) is not None:
+                return filter_
+    why = f"nobody is within {answers.base or 'the file'} by {' or '.join(tries)}, or we may not see who is"
+    raise UsageError(f"{why}; say which users are meant", where="--base, --filter")
+
+
+def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
+    """The fullest ready mapping that the directory's schema has a place for, and why not those before it."""
+    misfits = []
+    for name in _MAPPINGS.get(server.kind, ("openldap-h350", "inetorgperson")):
+        try:
+            mapping = mappings.load(name, job.path)
+            with closing(reader_of(job, mapping.view())) as reader:
+                Differ(Tenant([]), mapping, reader.describe())
+        except FileError as fault:
+            why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])  # where in a file that is ours
+            misfits.append(f"{name}: {why}")
+        else:
+            return name, mapping, tuple(misfits)
+    raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
+
+
+def _rules(job: jobs.LoadedJob, sampled: Tenant) -> tuple[list[Tried], list[MatchRule], int]:
+    """The candidates, each by itself; those to take; and how many agents these find together."""
+    with closing(reader_of(job, View(ATTRIBUTES))) as reader:
+        description = reader.describe()
+        known = [name for name in ATTRIBUTES if description.attributes[name].known]
+        looks = list(islice(reader.scan(), AGENTS))
+        rules = list(candidates(known, sampled.agents, looks))
+        users: dict[str, User] = {user.id: user for user in reader.find(keys(rules, sampled))}
+    sample = Sample(sampled, list(users.values()), description)
+    each = tried(rules, sample)
+    rules = best(each, sample)
+    return each, rules, sample.try_(rules)[0] if rules else 0
+
+
+def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, str]:
+    """Stock attributes that hold something else for users of the sample, by name, each with for how many.
+
+    The connector's own classes hold nothing that was not meant for it.
+    """
+    if mapping.object_classes:
+        return {}
+    with closing(reader_of(job, mapping.view())) as reader:
+        users = list(reader.find(keys(mapping.match, sampled)))
+        verdicts = Sample(sampled, users, reader.describe()).verdicts(mapping)
+    replaced = Counter(
+        each.name
+        for claim in verdicts.matched
+        for each in claim.difference.changes
+        if each.old and each.pattern is None
+    )  # fmt: skip
+    return {
+        name: f"{count} of {len(verdicts.matched)} matched users hold another value" for name, count in replaced.items()
+    }
