@@ -72,13 +72,16 @@ def _meant(tenant: Tenant, name: str) -> str:
 
 
 @contextmanager
-def beyond(path: Path) -> Iterator[Reader | None]:
-    """A reader of the same directory past the job's base and filter, for telling who is there; None: there is none."""
+def beyond(path: Path) -> Iterator[Reader]:
+    """A reader of the same directory past the job's base and filter, for telling who is there."""
     job = jobs.load(path)
     settings = job.job.directory
-    everybody = {"filter": "(objectClass=*)", "base": ""}
-    if settings.type == "ldap":
-        everybody |= {"base": _domain(settings.base), "scope": "subtree"}
+    if settings.type == "scim":
+        everybody: dict[str, str | None] = {"filter": None}
+    elif settings.type == "ldap":
+        everybody = {"filter": "(objectClass=*)", "base": _domain(settings.base), "scope": "subtree"}
+    else:
+        everybody = {"filter": "(objectClass=*)", "base": ""}
     wider = job.job.model_copy(update={"directory": settings.model_copy(update=everybody)})
     mapping = mappings.load(job.job.mapping, path)
     view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
@@ -154,7 +157,7 @@ class Case:
             if any(not isinstance(question.value, Secret) for question in questions):
                 more |= self._sample()
             if more <= concerned:
-                draft.answers(self._lookup.answers(questions), self._memory, self._parts.fingerprint)
+                self._lookup.complete(draft, self._claims.shown, self._memory, self._parts.fingerprint)
                 settled = draft.moves().settle(holders)
                 plan = draft.plan(
                     settled, self._memory, self._parts.limits, job=self._parts.job, plan_id="", created=""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from time import monotonic
 
 from connector.directories.port import Read, Reader
 from connector.errors import IncompleteRead
-from connector.model import Description, Holds, Key, Question, User
+from connector.model import Description, Fingerprint, Holds, Key, Memory, Question, User
 from connector.reconcile.claims import Verdicts
+from connector.reconcile.drawing import Draft
 from connector.reconcile.near import AGENTS, NearMisses
 from connector.reconcile.roster import Roster
 from connector.watch import Watch
@@ -85,6 +86,14 @@ class Lookup:
         self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
         yield from self._ask("find", keys, wanted, why)
 
+    def complete(self, draft: Draft, shown: Collection[str], memory: Memory, fingerprint: Fingerprint) -> None:
+        """Ask what a draft still has to know: values that were not shown, and what the directory has against it.
+
+        `shown`: attributes of which some user has shown a value.
+        """
+        draft.answers(self.answers(draft.questions(shown)), memory, fingerprint)
+        draft.objected(self._reader.objections(draft.changes()))
+
     def answers(self, questions: list[Question]) -> Iterator[tuple[Question, Holds]]:
         """Ask about values that were not shown, many at a time."""
         if not questions:
@@ -119,14 +128,21 @@ class Lookup:
                 return []
             return [f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`"]
         ends = monotonic() + NEAR_SECONDS
-        keys = near.keys()
+        late = False
 
         def in_time() -> Iterator[Key]:
-            while monotonic() < ends and (key := next(keys, None)) is not None:
+            nonlocal late
+            for key in near.wanted():
+                late = monotonic() >= ends
+                if late:
+                    return
                 yield key
 
         for user in self._reader.find(in_time()):
             near.add(user)
-        if next(keys, None) is None:
+            late = late or monotonic() >= ends  # where look-ups cannot be trusted, find reads everybody
+            if late:
+                break
+        if not late:
             return []
         return [f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index"]

@@ -237,9 +237,8 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
     adopted = parts.reader.scan(parts.mapping.adopting) if parts.mapping.adopting else ()
     draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, adopted, only)))
-    draft.answers(directory.answers(draft.questions(claims.shown)), memory, parts.fingerprint)
+    directory.complete(draft, claims.shown, memory, parts.fingerprint)
     draft.written_again(step.change for step in untold)
-    draft.objected(parts.reader.objections(draft.changes()))
     moves = draft.moves()
     settled = moves.settle(directory.users(moves.keys(), len(moves)))
     plan = draft.plan(

@@ -43,10 +43,11 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--directory",
     multiple=True,
     metavar="URL|FILE",
-    help="ldaps://, ldap:// or ldapi:// of a server (repeatable), or an LDIF file.",
+    help="ldaps://, ldap:// or ldapi:// of a server (repeatable), https:// of a SCIM server, or an LDIF file.",
 )
 @click.option("--bind-dn", metavar="DN", help="The name to bind as.")
 @click.option("--password", metavar=_KEPT, callback=_reference, help="Where its password is kept.")
+@click.option("--token", metavar=_KEPT, callback=_reference, help="Where a SCIM server's bearer token is kept.")
 @click.option("--ca-file", type=_path, metavar="FILE", help="Authorities to trust for the directory, in PEM.")
 @click.option("--start-tls", is_flag=True, help="Begin TLS on an ldap:// connection.")
 @click.option("--base", metavar="DN", help="Under which users are.")
@@ -114,25 +115,24 @@ def _answers(given: dict[str, Any], job: Path) -> Answers:
 
     source = _ask("--source", "the https:// address of the CEC tenant, or a file of agents", given["source"])
     directories = given["directory"] or (
-        _ask("--directory", "the ldaps:// address of the directory, or an LDIF file", None),
+        _ask("--directory", "the ldaps:// or (SCIM) https:// address of the directory, or an LDIF file", None),
     )
     plain = Answers(source, tuple(directories))
     tenant, server, local = plain.cec, plain.ldap, plain.local
-    if not server and (len(directories) > 1 or "://" in directories[0]):
-        what = (
-            "init looks at ldaps://, ldap:// or ldapi:// addresses, or one LDIF file; for others see docs/job-file.md"
-        )
+    if not server and (len(directories) > 1 or ("://" in directories[0] and not plain.scim)):
+        what = "it must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
         raise UsageError(what, where="--directory")
     bound = server and not local
     ca_files = [given[name] and _named(given[name], job) for name in ("source_ca_file", "ca_file")]
     return Answers(
         source=source if tenant else _named(Path(source), job),
-        directories=plain.directories if server else (_named(Path(directories[0]), job),),
+        directories=plain.directories if server or plain.scim else (_named(Path(directories[0]), job),),
         app_key=_ask_where("--app-key", "the app key", given["app_key"], job) if tenant else None,
         app_secret=_ask_where("--app-secret", "the app secret", given["app_secret"], job) if tenant else None,
         source_ca=ca_files[0],
         bind_dn=_ask("--bind-dn", "the name to bind as", given["bind_dn"]) if bound else None,
         password=_ask_where("--password", "its password", given["password"], job) if bound else None,
+        token=_ask_where("--token", "the bearer token", given["token"], job) if plain.scim else None,
         ca_file=ca_files[1],
         start_tls=given["start_tls"],
         base=given["base"] or "",
@@ -169,8 +169,8 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
 
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"
-    yield f"base       {visible(answers.base) or 'the whole file'}"
-    yield f"filter     {visible(answers.filter)}"
+    yield f"base       {visible(answers.base) or '(all of it)'}"
+    yield f"filter     {visible(answers.filter) or '(none)'}"
     yield f"mapping    {chosen.name}"
     for misfit in fitted.misfits:
         yield f"           not {visible(misfit)}"

@@ -45,6 +45,7 @@ class Answers(Struct, frozen=True):
     source_ca: str | None = None
     bind_dn: str | None = None
     password: Reference | None = None
+    token: Reference | None = None
     ca_file: str | None = None
     start_tls: bool = False
     base: str = ""
@@ -59,6 +60,11 @@ class Answers(Struct, frozen=True):
     def ldap(self) -> bool:
         """Whether the directory is a server, rather than a file."""
         return self.directories[0].lower().startswith(("ldaps:", "ldap:", "ldapi:"))
+
+    @property
+    def scim(self) -> bool:
+        """Whether the directory is a SCIM server."""
+        return self.directories[0].lower().startswith(("https:", "http:"))
 
     @property
     def local(self) -> bool:
@@ -102,7 +108,10 @@ def _source(answers: Answers) -> dict[str, object]:
 
 
 def _directory(answers: Answers) -> dict[str, object]:
-    within: dict[str, object] = {"base": answers.base or None, "filter": answers.filter}
+    within: dict[str, object] = {"base": answers.base or None, "filter": answers.filter or None}
+    if answers.scim:
+        proof = {"token": answers.token, "ca_file": answers.ca_file}
+        return {"type": "scim", "url": answers.directories[0], **proof, **within}
     if not answers.ldap:
         return {"type": "ldif", "path": answers.directories[0], **within}
     return {
@@ -169,5 +178,5 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
 
 
 def _left_out(line: str, taken: Reasons) -> str:
-    why = taken.get(line.strip().partition(":")[0]) if line.startswith("  ") else None
+    why = next((why for name, why in taken.items() if line.startswith(f"  {name}:")), None)
     return f"  # left out, since {why}:\n  # {line.strip()}" if why else line

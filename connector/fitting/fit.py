@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from connector.errors import FileError, UsageError
 from connector.fitting.drafts import Answers, Chosen, mapping_text
-from connector.fitting.rules import ATTRIBUTES, Sample, Tried, best, candidates, keys, some, tried
+from connector.fitting.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, best, candidates, keys, some, tried
 from connector.model import Tenant, User, View
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import Mapping, MatchRule
@@ -37,8 +37,11 @@ _MAPPINGS: Final = {
     "Active Directory": ("active-directory",),
     "389-DS": ("389ds", "inetorgperson"),
     "LDIF file": ("ldif",),
+    "SCIM 2.0 server": ("scim-extension", "scim-enterprise"),
 }
 """Ready mappings by the kind of directory, the fullest first."""
+_STOCK: Final = frozenset({"active-directory", "inetorgperson", "scim-enterprise"})
+"""Those of them that write to attributes which may well be in use for something else."""
 
 
 class Server(Struct, frozen=True):
@@ -66,7 +69,7 @@ class Fit(Struct, frozen=True):
 def meet(answers: Answers, path: Path) -> Server:
     """Connect and look. Raises FileError, or one of the kinds of IncompleteRead."""
     if not answers.ldap:
-        return Server("LDIF file")
+        return Server("SCIM 2.0 server" if answers.scim else "LDIF file")
     from connector.directories.ldap.connection import connect
     from connector.directories.ldap.inspection import Inspection
 
@@ -90,7 +93,8 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path) -> Fit
     sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
     each, rules, together = _rules(job, sampled)
     chosen = Chosen(name, ready, len(sampled.agents), each, rules, {})
-    chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
+    if name in _STOCK:
+        chosen = replace(chosen, taken=_taken(job, sampled, chosen.mapping))
     text = mapping_text(read_text(Path(ready.where)), chosen)
     mappings.shaped(parse(text, mapping_path))
     return Fit(answers, text, chosen, misfits, tenant.size, together)
@@ -99,36 +103,42 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path) -> Fit
 def _filter(answers: Answers, path: Path, server: Server) -> str:
     """The one that was asked for, or the first that somebody is found by."""
     likely: tuple[str, ...] = (*_FILTERS.get(server.kind, ()), _PEOPLE, "(objectClass=person)")
-    tries = (answers.filter,) if answers.filter else likely
+    tries = (answers.filter,) if answers.filter or answers.scim else likely
     for filter_ in tries:
-        with closing(reader_of(answers.to(path, answers.base, filter_), View(("objectClass",)))) as reader:
+        with closing(reader_of(answers.to(path, answers.base, filter_), View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
-    why = f"nobody is within {answers.base or 'the file'} by {' or '.join(tries)}, or we may not see who is"
+    where = answers.base or ", ".join(answers.directories)
+    why = f"nobody is within {where} by {' or '.join(tries) or 'no filter'}, or we may not see who is"
     raise UsageError(f"{why}; say which users are meant", where="--base, --filter")
 
 
 def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
     """The fullest ready mapping that the directory's schema has a place for, and why not those before it."""
     misfits = []
-    for name in _MAPPINGS.get(server.kind, ("openldap-h350", "inetorgperson")):
+    names = _MAPPINGS.get(server.kind, ("openldap-h350", "inetorgperson"))
+    for name in names:
         try:
             mapping = mappings.load(name, job.path)
             with closing(reader_of(job, mapping.view())) as reader:
-                Differ(Tenant([]), mapping, reader.describe())
+                description = reader.describe()
+                Differ(Tenant([]), mapping, description)
         except FileError as fault:
             why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])  # where in a file that is ours
             misfits.append(f"{name}: {why}")
-        else:
+            continue
+        if description.closed or name == names[-1]:  # without a schema nobody can say, so the plainest is the safest
             return name, mapping, tuple(misfits)
+        misfits.append(f"{name}: the server publishes no schema that says so")
     raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
 
 
 def _rules(job: jobs.LoadedJob, sampled: Tenant) -> tuple[list[Tried], list[MatchRule], int]:
     """The candidates, each by itself; those to take; and how many agents these find together."""
-    with closing(reader_of(job, View(ATTRIBUTES))) as reader:
+    attributes = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
+    with closing(reader_of(job, View(attributes))) as reader:
         description = reader.describe()
-        known = [name for name in ATTRIBUTES if description.attributes[name].known]
+        known = [name for name in attributes if description.attributes[name].known]
         looks = list(islice(reader.scan(), AGENTS))
         rules = list(candidates(known, sampled.agents, looks))
         users: dict[str, User] = {user.id: user for user in reader.find(keys(rules, sampled))}
@@ -139,12 +149,7 @@ def _rules(job: jobs.LoadedJob, sampled: Tenant) -> tuple[list[Tried], list[Matc
 
 
 def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, str]:
-    """Stock attributes that hold something else for users of the sample, by name, each with for how many.
-
-    The connector's own classes hold nothing that was not meant for it.
-    """
-    if mapping.object_classes:
-        return {}
+    """Attributes that hold something else for users of the sample, by name, each with for how many."""
     with closing(reader_of(job, mapping.view())) as reader:
         users = list(reader.find(keys(mapping.match, sampled)))
         verdicts = Sample(sampled, users, reader.describe()).verdicts(mapping)

@@ -24,6 +24,12 @@ ATTRIBUTES: Final = (
     "employeeNumber",
     "employeeID",
 )
+SCIM_ATTRIBUTES: Final = (
+    "userName",
+    "emails.value",
+    "externalId",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:employeeNumber",
+)
 """Where directories keep what people log in with, or are known by."""
 DOMAINS: Final = 3
 MOST_RULES: Final = 3

@@ -38,7 +38,7 @@ class Rendered(Struct, frozen=True):
 class RuleTrace(Struct, frozen=True):
     """A match rule (0: the pin), what it looked for, whom it found, and why not.
 
-    `unequal`: users that the directory returned and that do not hold the value by the attribute's equality rule;
+    `unequal`: users that the directory returned, and whose value is not the same by the attribute's equality rule;
     `outside`: users that hold it and are not within base and filter.
     """
 

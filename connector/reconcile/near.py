@@ -29,7 +29,7 @@ MOST_NAMES: Final = 5
 DOMAINS: Final = 3
 """How many domains are tried: those that most values have."""
 
-_WORDS: Final = frozenset({Equality.CASE_IGNORE, Equality.CASE_EXACT})
+_WORDS: Final = frozenset({Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE})
 _NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
 _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 
@@ -52,7 +52,7 @@ class NearMisses:
         chosen = sorted(unmatched, key=lambda each: (agents[each].work_no, agents[each].account_code))[:AGENTS]
         self.left_out = len(unmatched) - len(chosen)
         self._wanted: dict[str, dict[Hashable, list[_Hit]]] = {}
-        self._keys: list[Key] = []
+        self._keys: dict[str, list[str]] = {}
         self._key_of: dict[str, Callable[[Value], Hashable]] = {}
         self._found: dict[int, dict[str, tuple[int, Near]]] = {}
         domains = _Domains(sample)
@@ -82,16 +82,16 @@ class NearMisses:
         self._key_of.setdefault(attribute, equality.keys_of(description.equality(attribute)))
         hits = self._wanted.setdefault(attribute, {}).setdefault(key, [])
         if not hits:
-            self._keys.append((attribute, text))
+            self._keys.setdefault(attribute, []).append(text)
         hits.append(hit)
 
-    def keys(self) -> Iterator[Key]:
-        """What to look users up by."""
-        return iter(self._keys)
+    def wanted(self) -> Iterator[Key]:
+        """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
+        return ((attribute, text) for attribute, texts in self._keys.items() for text in texts)
 
     def __len__(self) -> int:
         """How many keys there are."""
-        return len(self._keys)
+        return sum(map(len, self._keys.values()))
 
     def add(self, user: User) -> None:
         """Take a user in, if it holds one of the keys and nobody claims it."""

@@ -6,6 +6,7 @@ they answer.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -44,9 +45,10 @@ class Tracer(Struct, frozen=True):
             if decided is not None:
                 trace = replace(trace, outcome=f"not tried: {_by(decided)} has decided")
             elif key is not None:
-                users = {user.name: (number, rule) in self.roster.finds(user) for user in returned[rule]}
-                found = tuple(sorted(name for name, claims in users.items() if claims))
-                unequal = tuple(sorted(name for name, claims in users.items() if not claims))
+                users = {user.name: user for user in returned[rule]}
+                claimed = {name for name, user in users.items() if (number, rule) in self.roster.finds(user)}
+                others = {name for name in users if name not in claimed and _alike(users[name], *key)}
+                found, unequal = tuple(sorted(claimed)), tuple(sorted(others))
                 decided = rule if found else None
                 outcome = "found nobody" if not found else "found" if len(found) == 1 else f"found {len(found)} users"
                 trace = replace(trace, outcome=outcome, found=found, unequal=unequal)
@@ -122,6 +124,18 @@ def normalised(rule: Equality, value: Held) -> str | None:
         return None
     key = equality.key(rule, value)
     return str(key) if isinstance(key, str | int) else None
+
+
+def _alike(user: User, attribute: str, value: str) -> bool:
+    """Whether a directory may have taken a value of the user's for the one it was asked for."""
+    held = user.values.get(attribute, ())
+    return any(isinstance(each, str) and _loosely(each) == _loosely(value) for each in held)
+
+
+def _loosely(value: str) -> str:
+    """Without case, spaces, accents and compatibility forms: as loosely as any directory compares."""
+    letters = unicodedata.normalize("NFKD", value.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter) and not letter.isspace())
 
 
 def _by(rule: int) -> str:

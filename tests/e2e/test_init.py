@@ -226,17 +226,17 @@ def test_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
 
 
 def test_a_directory_of_another_kind_is_a_usage_error(folder: Path) -> None:
-    for directories in (["https://scim.example.org/v2"], ["people.ldif", "more.ldif"]):
+    for directories in (["ftp://ldap.example.org"], ["people.ldif", "more.ldif"]):
         arguments = [word for name in directories for word in ("--directory", name)]
         said = run(folder, "init", "--source", "agents.json", *arguments, code=64).err
-        assert "ldaps://, ldap:// or ldapi:// addresses, or one LDIF file" in said
+        assert "addresses, one https:// address (SCIM), or one LDIF file" in said
 
 
 def test_a_base_or_a_filter_that_nobody_is_within_is_a_usage_error(folder: Path) -> None:
     (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join(people()))
     given = ["--source", "agents.json", "--directory", "people.ldif"]
     said = run(folder, "init", *given, "--filter", "(uid=nobody)", code=64).err
-    assert "nobody is within the file by (uid=nobody)" in said
+    assert "nobody is within people.ldif by (uid=nobody)" in said
     assert "--base, --filter" in said
     assert not (folder / "job.yaml").exists()
 

@@ -68,18 +68,18 @@ def test_a_user_that_another_agent_claims_is_near_nobody() -> None:
 def test_a_number_is_near_numbers_alone() -> None:
     near, verdicts = look([Agent(1, "1001")], [user("1002"), user("100a")], Equality.NUMERIC)
     assert [each.value for each in nearest(verdicts)] == ["1002"]
-    asked = [value for _, value in near.keys()]  # noqa: SIM118  # it is no dict
+    asked = [value for _, value in near.wanted()]
     assert all(map(str.isdigit, asked))
 
 
 def test_what_compares_in_no_such_way_has_no_near_misses() -> None:
     near, _ = look([Agent(1, "1001")], [], Equality.UUID)
-    assert list(near.keys()) == []
+    assert list(near.wanted()) == []
 
 
 def test_a_pinned_agent_is_where_somebody_has_put_it() -> None:
     near, _ = look([Agent(1, "ann")], [], pins=[Pin("ann", user="id-gone")])
-    assert list(near.keys()) == []
+    assert list(near.wanted()) == []
 
 
 def test_a_few_users_are_named_the_nearest_first() -> None:
@@ -91,7 +91,7 @@ def test_a_few_users_are_named_the_nearest_first() -> None:
 
 def test_what_is_asked_is_bounded_for_each_agent_and_for_all() -> None:
     few, _ = look([Agent(1, "first.lastname")], [])
-    assert len(few) == len(list(few.keys())) <= MOST_KEYS
+    assert len(few) == len(list(few.wanted())) <= MOST_KEYS
     many, verdicts = look([Agent(number, f"someone{number}") for number in range(10_000)], [user("someone-0")])
     assert KEYS * 0.9 < len(many) <= KEYS
     assert many.left_out == 10_000 - AGENTS
