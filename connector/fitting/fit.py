@@ -28,12 +28,12 @@ AGENTS: Final = 200
 """So many agents are tried, and so many users show what the directory's values look like."""
 
 _PEOPLE: Final = "(objectClass=inetOrgPerson)"
-_FILTERS: Final = {
+_FILTERS: Final[dict[str, tuple[str, ...]]] = {
     "Active Directory": (
         "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
     )
 }
-_MAPPINGS: Final = {
+_MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
     "Active Directory": ("active-directory",),
     "389-DS": ("389ds", "inetorgperson"),
     "LDIF file": ("ldif",),
@@ -100,9 +100,14 @@ def fit(answers: Answers, path: Path, server: Server, mapping_path: Path) -> Fit
     return Fit(answers, text, chosen, misfits, tenant.size, together)
 
 
+def _of_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:
+    """The line of a table whose words the kind of server has in its name, as "Samba Active Directory" has."""
+    return next((line for words, line in table.items() if words in kind), ())
+
+
 def _filter(answers: Answers, path: Path, server: Server) -> str:
     """The one that was asked for, or the first that somebody is found by."""
-    likely: tuple[str, ...] = (*_FILTERS.get(server.kind, ()), _PEOPLE, "(objectClass=person)")
+    likely = (*_of_kind(_FILTERS, server.kind), _PEOPLE, "(objectClass=person)")
     tries = (answers.filter,) if answers.filter or answers.scim else likely
     for filter_ in tries:
         with closing(reader_of(answers.to(path, answers.base, filter_), View(()))) as reader:
@@ -116,7 +121,7 @@ def _filter(answers: Answers, path: Path, server: Server) -> str:
 def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
     """The fullest ready mapping that the directory's schema has a place for, and why not those before it."""
     misfits = []
-    names = _MAPPINGS.get(server.kind, ("openldap-h350", "inetorgperson"))
+    names = _of_kind(_MAPPINGS, server.kind) or ("openldap-h350", "inetorgperson")
     for name in names:
         try:
             mapping = mappings.load(name, job.path)
