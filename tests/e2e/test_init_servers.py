@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import samba
 import slapd
 from ds389 import Ds389
 from ldap_server import LdapServer
 from program import Ended, program
+from samba import Samba
 from story import agent, tenant
 
 COUNT = 8
@@ -66,6 +68,21 @@ def test_389_ds(tmp_path: Path) -> None:
         assert "directory  389-DS: " in out
         assert "mapping    389ds" in out
         assert "    8  {accountCode} in uid   rule 1" in out
+        planned = folder.plan()
+        assert planned["summary"]["matched"] == planned["summary"]["update"] == COUNT, planned["problems"]
+        as_planned(folder, planned)
+
+
+@pytest.mark.samba
+def test_active_directory(tmp_path: Path) -> None:
+    people = [samba.person(f"agent{number:03}") for number in range(1, COUNT + 1)]
+    people += [samba.person("left", "userAccountControl: 514")]
+    with Samba.start(tmp_path / "server", people) as server:
+        folder = Folder(tmp_path / "job", samba.SYNC_PASSWORD)
+        out = folder.init(server, samba.SYNC, samba.PEOPLE)
+        assert "Active Directory: ldaps://" in out
+        assert "mapping    active-directory" in out
+        assert "    8  {accountCode} in sAMAccountName   rule 1" in out
         planned = folder.plan()
         assert planned["summary"]["matched"] == planned["summary"]["update"] == COUNT, planned["problems"]
         as_planned(folder, planned)
