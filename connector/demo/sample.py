@@ -114,7 +114,10 @@ def today() -> dict[str, Any]:
     agents += [_agent(160)]  # on the never-list
     agents += [_agent(165)]  # holds two values where the mapping writes one
     agents += [_agent(170) | {"accountCode": "external-7"}, _agent(171) | {"accountCode": "external-8"}]  # pinned
-    agents += [_agent(900) | {"accountCode": "unknown.1"}, _agent(901) | {"accountCode": "unknown.2"}]  # unmatched
+    agents += [
+        _agent(900) | {"accountCode": "unknown.1"},
+        _agent(901) | {"accountCode": "usre195"},
+    ]  # unmatched, one nearly
     agents += [{"workNo": 1950 + number, "sipAccount": str(7950 + number)} for number in range(5)]  # unassigned
     agents += [{"workNo": None, "accountCode": "broken.1"}, {"workNo": 1961, "accountCode": 42}]  # invalid
     return _document(agents)

@@ -19,6 +19,7 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "Done: 51 users written." in ended.out
     assert "Nothing left to do." in ended.out
     assert {kind for kind in KINDS if f"Problems: {kind} (" in ended.out} == KINDS
+    assert "almost: uid=user195,ou=people,dc=example,dc=org (uid user195: differs in one edit)" in ended.out
     assert "sample-password" not in ended.said
     # the folder is a job like any other, as long as there is a tenant at its address
     again = program("plan", tmp_path / "demo" / "job.yaml", folder=tmp_path)

@@ -270,3 +270,30 @@ def test_nothing_is_written(job: Job) -> None:
     job.explain("Ann")
     assert job.plan()["digest"] == before["digest"]
     assert job.run("runs", "job.yaml", "--json").out.strip() == "[]"
+
+
+HIDING = f"""
+access to attrs=userPassword by anonymous auth by * none
+access to attrs=employeeNumber by dn.exact="{SYNC}" =wc by * none
+access to * by dn.exact="{SYNC}" write by users read by anonymous auth
+"""
+
+
+@pytest.mark.slapd
+def test_an_attribute_that_is_hidden_is_unknown_to_an_explanation_as_it_is_to_a_plan(tmp_path: Path) -> None:
+    users = [person(f"u{number}", *(["employeeNumber: 9"] if number < 3 else [])) for number in range(1, 6)]
+    with Slapd.start(tmp_path / "slapd", users, acl=HIDING) as server:
+        login = f'bind_dn: "{SYNC}", password: {{env: LDAP_PASSWORD}}'
+        job = Job(tmp_path / "job", f'type: ldap, urls: ["{server.ldaps_url}"], ca_file: "{server.ca}", {login}')
+        agents = [{"workNo": number, "accountCode": f"u{number}"} for number in range(1, 6)]
+        (job.folder / "agents.json").write_text(json.dumps({"agents": agents}))
+        plan = job.plan()
+        (unreadable,) = [problem for problem in plan["problems"] if problem["kind"] == "unreadable"]
+        for each in agents:  # also of those that have no value
+            explained = job.explain(str(each["accountCode"]))
+            assert [explained["change"]] == [
+                change for change in plan["changes"] if change["agent"] == explained["agent"]
+            ]
+            assert unreadable in explained["problems"]
+            hidden = attribute(explained, "employeeNumber")
+            assert (hidden["outcome"], hidden["why"]) == ("refused", unreadable["why"])
