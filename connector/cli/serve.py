@@ -40,11 +40,12 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     import structlog
 
     from connector.cli.watchers import log_to_standard_error
+    from connector.serve.courier import Courier
     from connector.serve.service import Service
     from connector.serve.web import Web
 
     log_to_standard_error(log_level)
-    with Service(jobs, log_level, lambda *_: None) as service, Web(listen, service) as web:
+    with Courier() as courier, Service(jobs, log_level, courier.told) as service, Web(listen, service) as web:
         structlog.get_logger().info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
         service.run()
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 from connector.cli.advice import code_of
 from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Result
+from connector.settings.job import LoadedJob
 from connector.stopping import Stop
 from connector.watch import Watch, Watcher, Watchers
 from connector.watchers.facts import FactsWatch, Kind, RunFacts
@@ -142,10 +143,19 @@ def watchers(
 
         bound = settings.directory.bind_dn if settings.directory.type == "ldap" else None
         watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
-    if take is None and settings.metrics is not None:
+    if kind is not None:
+        takers = [take] if take is not None else list(_takers(begun.job))
+        watching += [FactsWatch(begun.job.name, run, kind, each, code_of) for each in takers]
+    return Watchers(watching)
+
+
+def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:
+    """Who, of those that the job names, is handed the facts of a single run."""
+    if job.job.metrics is not None:
         from connector.watchers.export import export
 
-        take = partial(export, settings.metrics)
-    if take is not None and kind is not None:
-        watching.append(FactsWatch(begun.job.name, run, kind, take, code_of))
-    return Watchers(watching)
+        yield partial(export, job.job.metrics)
+    if job.job.notify is not None:
+        from connector.watchers.notify import tell
+
+        yield partial(tell, job)

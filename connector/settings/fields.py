@@ -80,7 +80,7 @@ class SecretRef(Strict):
         return self
 
 
-def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
     """The parts of a URL that has an authority and nothing behind it (RFC 3986 §3). Never repeats the URL."""
     if not url.isascii() or not url.isprintable() or " " in url:
         raise misfit("holds characters that a URL cannot have (a host name is written in its xn-- form)")
@@ -100,23 +100,25 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def _host(parts: SplitResult) -> None:
+def check_host(parts: SplitResult) -> None:
+    """Raises where the URL names no host."""
     host = parts.hostname or ""
     if "[" not in parts.netloc and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?", host):
         raise misfit("names no host" if not host else "is no valid URL: see its host and port")
 
 
-def _http_url(url: str, info: ValidationInfo) -> str:
-    parts = _split(url, ("https", "http"))
-    _host(parts)
+def http_url(url: str, info: ValidationInfo) -> str:
+    """`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
+    parts = split_url(url, ("https", "http"))
+    check_host(parts)
     if parts.path not in ("", "/"):
         raise misfit("must end after the host and port; what follows goes into path and token_path")
     return _allowed(url, parts, info).rstrip("/")
 
 
 def _http_address(url: str, info: ValidationInfo) -> str:
-    parts = _split(url, ("https", "http"))
-    _host(parts)
+    parts = split_url(url, ("https", "http"))
+    check_host(parts)
     return _allowed(url, parts, info)
 
 
@@ -126,14 +128,15 @@ def _allowed(url: str, parts: SplitResult, info: ValidationInfo) -> str:
     return url
 
 
-def _url_path(path: str) -> str:
+def url_path(path: str) -> str:
+    """A path on a host, without a query."""
     if not re.fullmatch(r"/[!-~]*", path) or re.search(r"[?#]", path):
         raise misfit("must begin with / and hold neither spaces nor a query")
     return path
 
 
 def _ldap_url(url: str, info: ValidationInfo) -> str:
-    parts = _split(url, ("ldaps", "ldap", "ldapi"))
+    parts = split_url(url, ("ldaps", "ldap", "ldapi"))
     if parts.path not in ("", "/"):
         raise misfit("must end after the host and port; a DN goes into base, a socket is written ldapi://%2Fpath")
     start_tls = info.data.get("start_tls")
@@ -141,7 +144,7 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
         if not re.fullmatch(r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*", parts.netloc):
             raise misfit("a socket is written ldapi://%2Fpath, with %2F for each slash")
     else:
-        _host(parts)
+        check_host(parts)
     if start_tls and parts.scheme != "ldap":
         raise misfit(f"start_tls goes with ldap://, not with {parts.scheme}://")
     if parts.scheme == "ldap" and start_tls is False and not info.data.get("allow_plaintext", True):
@@ -149,11 +152,11 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
     return url.rstrip("/") if parts.scheme != "ldapi" else url
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 """`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 """The same with a path: `https://host[:port]/path`; a slash at its end is kept, for it may matter."""
-UrlPath = Annotated[str, AfterValidator(_url_path)]
+UrlPath = Annotated[str, AfterValidator(url_path)]
 """A path on that host, without a query."""
 LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
 """`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""

@@ -40,7 +40,7 @@ from connector.settings.fields import (
     folder_of,
 )
 from connector.settings.mapping import locate
-from connector.settings.operations import Audit, Metrics, Serve
+from connector.settings.operations import Audit, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
@@ -232,6 +232,7 @@ class Job(Strict):
     never: Annotated[ExistingFile | None, Field(description="CSV file of agents and users left alone.")] = None
     audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
     metrics: Annotated[Metrics | None, Field(description="Where a single run leaves its metrics.")] = None
+    notify: Annotated[Notify | None, Field(description="Who is told when a run needs somebody.")] = None
     serve: Annotated[Serve | None, Field(description="When `cec-connector serve` runs this job.")] = None
 
 

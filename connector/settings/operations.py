@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -17,10 +17,20 @@ from pydantic import (
     PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
-from connector.settings.fields import AnyPath, ExistingFile, HttpUrl
+from connector.settings.fields import (
+    AnyPath,
+    ExistingFile,
+    HttpUrl,
+    SecretRef,
+    check_host,
+    http_url,
+    split_url,
+    url_path,
+)
 from connector.settings.shape import Strict, misfit
 
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
@@ -166,4 +176,86 @@ class Serve(Strict):
             raise misfit("says when by exactly one of: {every: 30m} or {cron: 15 6 * * *}")
         if self.every is not None and self.timezone is not None:
             raise misfit("timezone goes with cron; `every` is the same in every zone")
+        return self
+
+
+def _hook(url: str, info: ValidationInfo) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    http_url(f"{scheme}://{host}", info)
+    if slash:
+        url_path(f"/{path}")
+    return url
+
+
+class Webhook(Strict):
+    """Whom to tell over HTTPS: a POST of JSON, signed as https://www.standardwebhooks.com says."""
+
+    allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
+    url: Annotated[Annotated[str, AfterValidator(_hook)], Field(description="https://host[:port]/path.")]
+    secret: Annotated[SecretRef, Field(description="Where the secret is kept that messages are signed with.")]
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+
+
+def _smtp(url: str) -> str:
+    parts = split_url(url, ("smtp", "smtps"))
+    check_host(parts)
+    if parts.path not in ("", "/"):
+        raise misfit("must end after the host and port")
+    return url.rstrip("/")
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", text):
+        raise misfit("must be a mail address, such as identity@example.org")
+    return text
+
+
+MailAddress = Annotated[str, AfterValidator(_address)]
+
+
+class Mail(Strict):
+    """Whom to tell by e-mail."""
+
+    allow_plaintext: Annotated[bool, Field(description="Allow smtp:// without STARTTLS.")] = False
+    server: Annotated[
+        Annotated[str, AfterValidator(_smtp)],
+        Field(description="smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."),
+    ]
+    sender: Annotated[MailAddress, Field(description="The address that messages come from.")]
+    to: Annotated[list[MailAddress], Field(min_length=1, description="The addresses that they go to.")]
+    user: Annotated[str | None, Field(min_length=1, description="The name to log in with.")] = None
+    password: Annotated[
+        SecretRef | None, Field(description="Where the password of user is kept.", validate_default=True)
+    ] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+
+    @field_validator("password")
+    @classmethod
+    def _name_and_password(cls, password: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if "user" in info.data and (password is None) != (info.data["user"] is None):
+            raise misfit("user and password go together")
+        return password
+
+
+Occasion = Literal["refused", "failed", "conflict", "pending"]
+
+
+class Notify(Strict):
+    """Who is told when a run needs somebody."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["webhook"]}, {"required": ["mail"]}]})
+
+    when: list[Occasion] = Field(
+        min_length=1,
+        description="On what: a refused plan, a run or write that failed, a conflict, changes that wait for an apply.",
+        default_factory=lambda: list(get_args(Occasion)),
+    )
+    webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
+    mail: Annotated[Mail | None, Field(description="E-mail.")] = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Notify:
+        if self.webhook is None and self.mail is None:
+            raise misfit("names nobody; write {webhook: …} or {mail: …}")
         return self

@@ -1,0 +1,189 @@
+"""Whoever is needed is told: over a webhook and by mail, once, with what they need, and never at the cost of a run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from receivers import PASSWORD, SECRET, hook, mail_server
+from serving import serving
+from slapd import authority
+from test_ldif_story import JOB, Job, agent
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=3)
+    made.write("secret", SECRET + "\n")
+    made.write("mail-password", PASSWORD + "\n")
+    authority()[0].cert_pem.write_to_path(tmp_path / "ca.pem")
+    return made
+
+
+def told(job: Job, url: str, more: str = "", text: str = JOB) -> None:
+    job.write(
+        "job.yaml",
+        text + f"notify:\n  webhook: {{url: {url}, allow_plaintext: true, secret: {{file: secret}}}}\n{more}",
+    )
+
+
+def test_a_refused_plan_is_told_with_what_refused_it(job: Job) -> None:
+    with hook() as receiver:
+        told(job, receiver.url, text=JOB.replace("100%", "2"))
+        job.run("apply", "--report", "report.json", code=3)
+        body = receiver.next()
+    report = json.loads(job.read("report.json"))
+    assert (body["schema"], body["job"], body["kind"]) == ("cec-connector/notice/1", "job", "apply")
+    assert (body["occasions"], body["ending"], body["exit_code"]) == (["refused"], "refused", 3)
+    assert (body["run"], body["digest"], body["changes"]) == (report["id"], report["digest"], 3)
+    assert body["refusals"][0]["limit"] == "update"
+    assert "Refused by update: it would set an attribute of 3 users, and 2 are allowed." in body["text"]
+
+
+def test_pending_changes_conflicts_and_failures_are_told_and_a_good_run_is_not(job: Job) -> None:
+    with hook() as receiver:
+        told(job, receiver.url)
+        job.run("plan", "--save", "plan.json")
+        assert receiver.next()["occasions"] == ["pending"]
+        people = job.read("people.ldif")
+        job.write("people.ldif", people.replace("uid: user1\n", "uid: user1\nemployeeNumber: 5\n"))
+        job.run("apply", "--plan", "plan.json", code=4)
+        conflict = receiver.next()
+        assert (conflict["occasions"], conflict["outcomes"]) == (["conflict"], {"conflict": 1, "written": 2})
+        job.run("apply")
+        job.run("plan")
+        assert receiver.empty()
+        job.write("agents.json", "{")
+        job.run("plan", code=1)
+        failed = receiver.next()
+        assert failed["occasions"] == ["failed"]
+        assert "agents.json" in failed["fault"]
+        job.write("mapping.yaml", "match: [\n")
+        job.run("plan", code=78)
+        assert "mapping.yaml" in receiver.next()["fault"]
+
+
+def test_only_what_was_asked_for_is_told(job: Job) -> None:
+    with hook() as receiver:
+        told(job, receiver.url, "  when: [failed]\n")
+        job.run("plan")
+        job.write("agents.json", "{")
+        job.run("plan", code=1)
+        assert receiver.next()["occasions"] == ["failed"]
+        assert receiver.empty()
+
+
+def test_a_receiver_that_is_busy_is_asked_again_with_the_same_id(job: Job) -> None:
+    with hook(lambda number: 503 if number == 1 else 200) as receiver:
+        told(job, receiver.url)
+        job.run("plan")
+        receiver.next()
+        assert len(receiver.ids) == 2
+        assert len(set(receiver.ids)) == 1
+
+
+def test_a_receiver_that_refuses_or_is_away_costs_no_run(job: Job) -> None:
+    with hook(lambda _: 403) as receiver:
+        told(job, receiver.url)
+        ended = job.program("plan", "job.yaml")
+        assert (ended.code, len(receiver.ids)) == (0, 1)
+        assert "the receiver answered with 403 Forbidden" in ended.err
+    began = time.monotonic()
+    ended = job.program("plan", "job.yaml")
+    assert ended.code == 0
+    assert "notice not sent" in ended.err
+    assert time.monotonic() - began < 30
+    (job.folder / "secret").unlink()
+    ended = job.program("plan", "job.yaml")
+    assert (ended.code, "job.yaml:6: the secret of the webhook: " in ended.err) == (0, True), ended.err
+
+
+def test_mail_goes_over_starttls_after_a_log_in(job: Job) -> None:
+    with mail_server() as (server, box):
+        mail = f"  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org, desk@example.org], "
+        mail += "user: cec, password: {file: mail-password}, ca_file: ca.pem}\n"
+        job.write("job.yaml", JOB.replace("100%", "2") + "notify:\n" + mail)
+        ended = job.program("apply", "job.yaml")
+        assert ended.code == 3, ended.err
+        recipients, message = box.coming.get(timeout=20)
+        assert recipients == ["identity@example.org", "desk@example.org"]
+        assert message["Subject"] == "cec-connector: job: a plan was refused"
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert "Refused by update" in str(message.get_payload())
+        job.write("mail-password", "wrong")
+        ended = job.program("apply", "job.yaml")
+        assert (ended.code, "at the log-in" in ended.err) == (3, True), ended.err
+        job.write("mail-password", PASSWORD)
+        job.write("job.yaml", job.read("job.yaml").replace(", ca_file: ca.pem", ""))
+        ended = job.program("apply", "job.yaml")
+        assert (ended.code, "the certificate is not trusted" in ended.err) == (3, True), ended.err
+
+
+def test_mail_is_not_sent_in_clear_unless_that_is_allowed(job: Job) -> None:
+    with mail_server(tls=False) as (server, box):
+        mail = f"notify:\n  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org]"
+        job.write("job.yaml", JOB + mail + "}\n")
+        ended = job.program("plan", "job.yaml")
+        assert (ended.code, "the server offers no STARTTLS" in ended.err) == (0, True), ended.err
+        assert box.coming.empty()
+        job.write("job.yaml", JOB + mail + ", allow_plaintext: true}\n")
+        job.run("plan")
+        assert "changes are pending" in box.coming.get(timeout=20)[1]["Subject"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("webhook: {url: http://hooks.example.org/x, secret: {file: secret}}", "notify.webhook.url: http:// sends"),
+        ("webhook: {url: https://hooks.example.org/x}", "notify.webhook.secret: is missing"),
+        ("webhook: {url: https://hooks.example.org/x, secret: abc}", "a secret is never written here in clear"),
+        ("mail: {server: mail.example.org, sender: a@b, to: [a@b]}", "notify.mail.server: must begin with smtp://"),
+        ("mail: {server: smtps://mail.example.org, sender: a@b, to: []}", "notify.mail.to: must not be empty"),
+        ("mail: {server: smtps://mail.example.org, sender: a@b, to: [a@b], user: x}", "user and password go together"),
+        ("when: [often]", "notify.when"),
+        ("when: [failed]", "notify: names nobody"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_it_is_said_with_its_line(job: Job, line: str, said: str) -> None:
+    job.write("job.yaml", JOB + f"notify:\n  {line}\n")
+    ended = job.program("plan", "job.yaml")
+    assert (ended.code, said in ended.err) == (78, True), ended.err
+
+
+# ---------------------------------------------------------------- of `serve`
+
+
+def test_the_schedule_tells_once_as_long_as_nothing_changes_with_the_command_that_goes_on(job: Job) -> None:
+    with hook() as receiver:
+        told(job, receiver.url, text=JOB.replace("100%", "2") + "serve: {every: 1s, mode: apply}\n")
+        with serving(job.folder, "job.yaml") as served:
+            first = receiver.next()
+            waiting = str(job.folder / "job.plan.json")
+            assert (first["occasions"], first["waiting"]) == (["refused"], waiting)
+            assert (
+                f"cec-connector apply {job.folder}/job.yaml --plan {waiting} --accept {first['digest']}"
+                in first["text"]
+            )
+            for _ in range(3):
+                served.next("run ended")
+            assert receiver.empty(), "the same was told again"
+            job.agents([agent(1, workNo=1011), agent(2), agent(3)])
+            assert receiver.next()["digest"] != first["digest"]
+            assert served.stop() == 0
+
+
+def test_a_receiver_that_never_answers_holds_no_run_up(job: Job) -> None:
+    def answer(_: int) -> int:
+        time.sleep(8)
+        return 200
+
+    with hook(answer) as receiver:
+        told(job, receiver.url, text=JOB + "serve: {every: 1s}\n")
+        with serving(job.folder, "job.yaml") as served:
+            for _ in range(4):
+                assert served.next("run ended")["ending"] == "done"
+            assert "notice sent" not in served.text
+            assert served.stop() == 0
+    assert "notice sent" in served.text, "the end did not wait for what was on its way"
