@@ -12,6 +12,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from connector import traffic
+from connector.custody import resolve
 from connector.directories.port import Directory, Reader
 from connector.directories.scim.port import Transport
 from connector.errors import FileError, StateError, UsageError
@@ -25,7 +26,6 @@ from connector.settings import job as jobs
 from connector.settings import mapping as mappings
 from connector.settings import people
 from connector.settings.scim import ScimDirectory as ScimSettings
-from connector.settings.secrets import resolve
 from connector.settings.textfile import noted
 from connector.sources.port import Source
 from connector.state.sealing import Sealer

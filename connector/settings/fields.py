@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
@@ -55,28 +55,44 @@ def _variable(name: str) -> str:
     return name
 
 
-class SecretRef(Strict):
-    """Where a secret is kept: in an environment variable, or in a file (its last line break is not part of it)."""
+def _credential(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", name) or name in (".", ".."):
+        raise misfit("must be the name of a credential: letters, digits and any of _ . : -")
+    return name
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]})
+
+_PLACES: Final = ("env", "file", "credential")
+
+
+class Place(Strict):
+    """Where a secret is kept on this machine."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in _PLACES]})
     discreet: ClassVar[bool] = True
+    choice: ClassVar[str] = "{env: NAME}, {file: PATH} or {credential: NAME}"
 
     env: Annotated[
         Annotated[str, AfterValidator(_variable)] | None, Field(description="Name of the environment variable.")
     ] = None
-    file: Annotated[AnyPath | None, Field(description="Path of the file, for instance a mounted secret.")] = None
+    file: Annotated[
+        AnyPath | None, Field(description="Path of the file; its last line break is not part of the secret.")
+    ] = None
+    credential: Annotated[
+        Annotated[str, AfterValidator(_credential)] | None,
+        Field(description="Name of a credential that systemd hands over (LoadCredential=)."),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
     def _never_in_clear(cls, value: Any) -> Any:
-        if not isinstance(value, dict | SecretRef):
+        if not isinstance(value, dict | Place):
             raise misfit(CLEAR_SECRET)
         return value
 
     @model_validator(mode="after")
-    def _one_place(self) -> SecretRef:
-        if (self.env is None) == (self.file is None):
-            raise misfit("name exactly one place: {env: NAME} or {file: PATH}")
+    def _one_place(self) -> Self:
+        if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
+            raise misfit(f"name exactly one place: {self.choice}")
         return self
 
 
@@ -157,6 +173,56 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 """The same with a path: `https://host[:port]/path`; a slash at its end is kept, for it may matter."""
 UrlPath = Annotated[str, AfterValidator(url_path)]
+
+
+def _vault_path(path: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.@=:+-]+(/[A-Za-z0-9_.@=:+-]+)*", path):
+        raise misfit("must be a path in Vault without a slash at either end, such as cec/production")
+    return path
+
+
+VaultPath = Annotated[str, AfterValidator(_vault_path)]
+
+
+class AppRole(Strict):
+    """A role to log in to Vault as."""
+
+    mount: Annotated[VaultPath, Field(description="Where the auth method is mounted.")] = "approle"
+    role_id: Annotated[str, Field(min_length=1, description="The id of the role.")]
+    secret_id: Annotated[Place, Field(description="Where its secret id is kept.")]
+
+
+class VaultRef(Strict):
+    """A value in a version 2 KV store of HashiCorp Vault, and who asks for it."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["token"]}, {"required": ["approle"]}]})
+
+    allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
+    url: Annotated[HttpUrl, Field(description="https://host[:port] of the server.")]
+    mount: Annotated[VaultPath, Field(description="Where the store is mounted.")] = "secret"
+    path: Annotated[VaultPath, Field(description="The path of the secret in it.")]
+    key: Annotated[str, Field(min_length=1, description="The key whose value is wanted.")]
+    namespace: Annotated[VaultPath | None, Field(description="The namespace, where there are any.")] = None
+    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    token: Annotated[Place | None, Field(description="Where a token is kept.")] = None
+    approle: Annotated[AppRole | None, Field(description="A role to log in as.")] = None
+
+    @model_validator(mode="after")
+    def _one_proof(self) -> Self:
+        if (self.token is None) == (self.approle is None):
+            raise misfit("says who asks by exactly one of token and approle")
+        return self
+
+
+class SecretRef(Place):
+    """Where a secret is kept: on this machine, or in a vault."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in (*_PLACES, "vault")]})
+    choice: ClassVar[str] = f"{Place.choice.replace(' or', ',')}, or {{vault: …}}"
+
+    vault: Annotated[VaultRef | None, Field(description="A value in HashiCorp Vault.")] = None
+
+
 """A path on that host, without a query."""
 LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
 """`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""

@@ -1,4 +1,4 @@
-"""Fetches a secret from where a job says it is kept."""
+"""Fetches a secret from where a job says it is kept on this machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 
 from connector.errors import FileError
 from connector.model import Secret
-from connector.settings.fields import SecretRef
+from connector.settings.fields import Place
 from connector.settings.textfile import read_text
 
 MAX_BYTES: Final = 64 << 10
 
 
-def resolve(ref: SecretRef, what: str, where: str) -> Secret:
+def resolve(ref: Place, what: str, where: str) -> Secret:
     """The secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
 
     An empty one is refused: to LDAP it would be an anonymous bind that succeeds (RFC 4513 §5.1.2). Raises FileError,
@@ -23,10 +23,20 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     if ref.env is not None:
         place, value = f"environment variable {ref.env}", _variable(ref.env, what, where)
     else:
-        place, value = str(ref.file), _file(ref, what, where)
+        path = ref.file or _handed_over(ref.credential or "", what, where)
+        place, value = str(path), _file(path, what, where)
     if not value:
         raise FileError(f"{what}: {place} is empty", where=where)
     return Secret(value)
+
+
+def _handed_over(name: str, what: str, where: str) -> Path:
+    """The file of a credential (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        why = f"credential {name}: systemd hands none over here (CREDENTIALS_DIRECTORY is not set)"
+        raise FileError(f"{what}: {why}", where=where)
+    return Path(folder) / name
 
 
 def _variable(name: str, what: str, where: str) -> str:
@@ -38,9 +48,9 @@ def _variable(name: str, what: str, where: str) -> str:
     return value
 
 
-def _file(ref: SecretRef, what: str, where: str) -> str:
+def _file(path: Path, what: str, where: str) -> str:
     try:
-        value = read_text(ref.file or Path(), MAX_BYTES)
+        value = read_text(path, MAX_BYTES)
     except FileError as fault:
         raise FileError(f"{what}: {fault}", where=where) from None
     return value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")

@@ -14,10 +14,10 @@ from typing import Final
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from connector.custody import resolve
 from connector.errors import ConnectorError, UnreachableError
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Notify
-from connector.settings.secrets import resolve
 from connector.watchers.facts import RunFacts
 from connector.watchers.notices import Notice, notice, occasions
 

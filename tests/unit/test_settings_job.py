@@ -196,9 +196,12 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         # secrets
         (
             SOURCE + DIRECTORY + MAPPING + "key: {env: A, file: b}\n",
-            ["4: key: name exactly one place: {env: NAME} or {file: PATH}"],
+            ["4: key: name exactly one place: {env: NAME}, {file: PATH}, {credential: NAME}, or {vault: …}"],
         ),
-        (SOURCE + DIRECTORY + MAPPING + "key: {}\n", ["4: key: name exactly one place: {env: NAME} or {file: PATH}"]),
+        (
+            SOURCE + DIRECTORY + MAPPING + "key: {}\n",
+            ["4: key: name exactly one place: {env: NAME}, {file: PATH}, {credential: NAME}, or {vault: …}"],
+        ),
         (
             SOURCE + DIRECTORY + MAPPING + "key: {env: A-B}\n",
             ["4: key.env: must be the name of an environment variable: letters, digits and _"],

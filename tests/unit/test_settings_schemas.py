@@ -43,7 +43,8 @@ def test_the_schema_of_a_job_names_every_key() -> None:
     for model in (jobs.CecSource, jobs.FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, jobs.SecretRef):
         assert set(shapes[model.__name__]["properties"]) == set(model.model_fields)
     assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
-    assert shapes["SecretRef"]["oneOf"] == [{"required": ["env"]}, {"required": ["file"]}]
+    places = ("env", "file", "credential", "vault")
+    assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
 
 
 def test_defaults_are_written_as_a_file_would() -> None:

@@ -1,0 +1,179 @@
+"""Secrets at run time: from systemd's credentials and from Vault, read anew by every run, and in no message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from program import Ended, program
+from serving import serving
+from slapd import authority, server_context
+from test_ldif_story import JOB, Job
+from vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
+
+from connector.demo.simulator import Simulator
+
+KEY, SECRET = "canary-app-key", "canary-app-secret"
+
+
+@pytest.fixture
+def tenant(job: Job) -> Iterator[Simulator]:
+    with Simulator(json.loads(job.read("agents.json")), KEY, SECRET) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    made = Job(tmp_path, users=2)
+    made.write("token", TOKEN + "\n")
+    made.write("secret-id", SECRET_ID + "\n")
+    authority()[0].cert_pem.write_to_path(tmp_path / "ca.pem")
+    return made
+
+
+def asks(job: Job, tenant: Simulator, key: str, secret: str) -> None:
+    source = (
+        f"{{type: cec, url: {tenant.url}, allow_plaintext: true, retries: 0, app_key: {key}, app_secret: {secret}}}"
+    )
+    job.write("job.yaml", JOB.replace("{type: file, path: agents.json}", source))
+
+
+def plan(job: Job, **env: str) -> Ended:
+    ended = program("plan", "job.yaml", folder=job.folder, env=env)
+    for secret in (KEY, SECRET, TOKEN, SECRET_ID):
+        assert secret not in ended.said
+    return ended
+
+
+def test_systemds_credentials_are_read(job: Job, tenant: Simulator) -> None:
+    asks(job, tenant, "{credential: cec-key}", "{credential: cec-secret}")
+    folder = job.folder / "credentials"
+    folder.mkdir()
+    (folder / "cec-key").write_text(KEY)
+    (folder / "cec-secret").write_text(SECRET + "\n")
+    assert plan(job, CREDENTIALS_DIRECTORY=str(folder)).code == 0
+    (folder / "cec-secret").unlink()
+    ended = plan(job, CREDENTIALS_DIRECTORY=str(folder))
+    assert (ended.code, "job.yaml:1: the app secret: " in ended.err) == (78, True)
+    ended = plan(job)
+    assert (ended.code, "CREDENTIALS_DIRECTORY is not set" in ended.err) == (78, True)
+    asks(job, tenant, "{credential: ../x}", "{credential: cec-secret}")
+    assert "must be the name of a credential" in plan(job).err
+
+
+@pytest.fixture
+def store(job: Job) -> Iterator[Vault]:
+    with vault(server_context()) as opened:
+        opened.secrets["secret/cec/production"] = {"key": KEY, "app_secret": SECRET, "number": 5}
+        yield opened
+
+
+def place(store: Vault, key: str, proof: str, more: str = "") -> str:
+    return f"{{vault: {{url: {store.url}, ca_file: ca.pem, path: cec/production, key: {key}, {proof}{more}}}}}"
+
+
+BY_TOKEN = "token: {file: token}"
+BY_ROLE = f"approle: {{role_id: {ROLE_ID}, secret_id: {{file: secret-id}}}}"
+
+
+def test_a_secret_in_vault_costs_one_request_with_a_token_and_two_as_a_role(
+    job: Job, tenant: Simulator, store: Vault
+) -> None:
+    asks(job, tenant, place(store, "key", BY_TOKEN), place(store, "app_secret", BY_ROLE))
+    ended = plan(job)
+    assert ended.code == 0, ended.err
+    assert store.requests == [
+        ("GET", "/v1/secret/data/cec/production"),
+        ("POST", "/v1/auth/approle/login"),
+        ("GET", "/v1/secret/data/cec/production"),
+    ]
+
+
+def test_a_store_mounted_elsewhere_in_a_namespace_is_asked_there(job: Job, tenant: Simulator, store: Vault) -> None:
+    store.namespace = "telephony"
+    store.secrets["kv/team/cec/production"] = store.secrets["secret/cec/production"]
+    elsewhere = place(store, "app_secret", BY_TOKEN, ", mount: kv/team, namespace: telephony")
+    asks(job, tenant, elsewhere.replace("app_secret", "key"), elsewhere)
+    ended = plan(job)
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize(
+    ("key", "proof", "code", "said"),
+    [
+        ("app_secret", "token: {env: WRONG}", 1, "the app secret: Vault denied it (403 Forbidden)"),
+        ("app_secret", BY_ROLE.replace("5f0c", "0000"), 1, "the app secret: Vault refused the log-in of the role"),
+        ("else", BY_TOKEN, 78, "job.yaml:1: the app secret: the secret secret/cec/production in Vault has no"),
+        ("number", BY_TOKEN, 78, "has no text under the key number"),
+    ],
+)  # fmt: skip
+def test_what_vault_does_not_give_is_said(
+    job: Job, tenant: Simulator, store: Vault, key: str, proof: str, code: int, said: str
+) -> None:
+    asks(job, tenant, place(store, "key", BY_TOKEN), place(store, key, proof))
+    ended = plan(job, WRONG="canary-wrong")
+    assert (ended.code, said in ended.err) == (code, True), ended.err
+    assert "canary-wrong" not in ended.err
+
+
+def test_a_vault_that_is_sealed_strange_away_or_not_trusted_fails_the_run(
+    job: Job, tenant: Simulator, store: Vault
+) -> None:
+    asks(job, tenant, place(store, "key", BY_TOKEN), place(store, "app_secret", BY_TOKEN))
+    store.sealed = True
+    assert "Vault answered with 503" in _failed(plan(job))
+    store.sealed = False
+    store.reply = b"<html>canary</html>"
+    assert "this is no answer of Vault's" in _failed(plan(job))
+    store.reply = None
+    store.secrets.clear()
+    ended = plan(job)
+    assert (ended.code, "Vault has no secret at secret/cec/production" in ended.err) == (78, True)
+    job.write("job.yaml", job.read("job.yaml").replace("ca_file: ca.pem, ", ""))
+    assert "not trusted" in _failed(plan(job))
+    job.write("job.yaml", job.read("job.yaml").replace(store.url, "https://127.0.0.1:9"))
+    assert "no connection" in _failed(plan(job))
+
+
+def _failed(ended: Ended) -> str:
+    assert ended.code == 1, ended.err
+    return ended.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("https://", "http://", "app_secret.vault.url: http:// sends secrets in clear"),
+        (BY_TOKEN, f"{BY_TOKEN}, {BY_ROLE}", "says who asks by exactly one of token and approle"),
+        (BY_TOKEN, "token: canary-clear", "a secret is never written here in clear"),
+        (BY_TOKEN, "token: {vault: {}}", "a key that is not known here; there are env, file, credential"),
+        ("path: cec", "path: /cec", "must be a path in Vault without a slash"),
+        ("{vault:", "{env: X, vault:", "name exactly one place"),
+    ],
+)
+def test_what_is_wrong_in_the_job_is_said(
+    job: Job, tenant: Simulator, store: Vault, old: str, new: str, said: str
+) -> None:
+    wrong = place(store, "app_secret", BY_TOKEN)
+    assert old in wrong
+    asks(job, tenant, "{env: KEY}", wrong.replace(old, new, 1))
+    ended = plan(job, KEY=KEY)
+    assert (ended.code, said in ended.err) == (78, True), ended.err
+    assert "canary-clear" not in ended.err
+
+
+def test_a_secret_that_is_rotated_in_vault_is_used_from_the_next_run_on(
+    job: Job, tenant: Simulator, store: Vault
+) -> None:
+    asks(job, tenant, place(store, "key", BY_TOKEN), place(store, "app_secret", BY_ROLE))
+    job.write("job.yaml", job.read("job.yaml") + "serve: {every: 1s}\n")
+    with serving(job.folder, "job.yaml") as served:
+        assert served.next("run ended")["ending"] == "done"
+        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.revoke()
+        served.next("run ended", ending="failed")
+        store.secrets["secret/cec/production"]["app_secret"] = "canary-rotated"
+        served.next("run ended", ending="done")
+        assert served.stop() == 0
