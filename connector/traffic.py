@@ -6,11 +6,11 @@ A run begins with none; what is counted is for metrics alone, and nothing is eve
 from __future__ import annotations
 
 from threading import Lock
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
-Side = Literal["source", "directory"]
+SIDES: Final = ("source", "directory")
 
 
 class Traffic(Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -35,6 +36,10 @@ class Limit(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
+
+
+LIMITS: Final = ("agents", "agents_drop", "update", "clear", "secret")
+"""What a refusal may be by, but for limits of single attributes."""
 
 
 class Limits(Struct, frozen=True):

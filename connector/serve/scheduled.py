@@ -13,6 +13,7 @@ from connector.serve.orders import Order
 from connector.serve.schedule import BELIEVED, Cron, Due, Every, Timetable, Wait, before, decide, first, too_old
 from connector.serve.worker import Worker
 from connector.settings.operations import Serve
+from connector.watchers.facts import Kind
 from connector.wiring import Accepted, accept, last_tick
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,11 @@ class Scheduled:
         self.name = loaded.name
         self.state = loaded.job.state
         self.timetable = _timetable(self.settings, f"{socket.gethostname()} {loaded.path}")
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of runs it has."""
+        return "apply" if self.settings.mode == "apply" else "plan"
 
     def reread(self, now: datetime) -> None:
         """Take the files as they are now; where they are wrong, all stays as it was, and FileError is raised."""
@@ -88,7 +94,7 @@ class Scheduled:
             texts=self.accepted.texts,
             tick=tick,
             believed=now + BELIEVED,
-            write=self.settings.mode == "apply",
+            write=self.kind == "apply",
             plans=self.settings.plans or beside,
         )
 

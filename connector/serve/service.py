@@ -50,6 +50,8 @@ class Service:
         self._log_level = log_level
         self._told = told
         self._metrics = Metrics()
+        for job in self._jobs:
+            self._metrics.expect(job.name, job.kind)
         self._looked = time.monotonic()
         self._stopping = 0
         self._selector = selectors.DefaultSelector()

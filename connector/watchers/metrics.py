@@ -15,7 +15,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector import __version__
-from connector.watchers.facts import RunFacts
+from connector.model import Result
+from connector.reconcile.limits import LIMITS
+from connector.traffic import SIDES
+from connector.watchers.facts import ENDINGS, Kind, RunFacts
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
 
@@ -53,15 +56,28 @@ class Metrics:
         info = Gauge(_PREFIX + "build_info", "The version of this program.", ("version",), registry=self.registry)
         info.labels(__version__).set(1)
 
+    def expect(self, job: str, kind: Kind) -> None:
+        """Let a job's counters begin at 0, for of what begins with 1 nobody sees that it has grown."""
+        for ending in sorted(set(ENDINGS.values())):
+            self._metrics["runs"].labels(job, kind, ending)
+        for outcome in Result:
+            self._metrics["outcomes"].labels(job, outcome.value)
+        for limit in LIMITS:
+            self._metrics["refusals"].labels(job, limit)
+        for side in SIDES:
+            self._metrics["requests"].labels(job, side)
+            self._metrics["request_errors"].labels(job, side)
+
     def take(self, facts: RunFacts) -> None:
         """Count a run."""
+        self.expect(facts.job, facts.kind)
         self._add("runs", facts, 1, facts.kind, facts.ending)
         for outcome, number in facts.outcomes.items():
             self._add("outcomes", facts, number, outcome)
         for refusal in facts.refusals if facts.ending == "refused" else ():
             self._add("refusals", facts, 1, refusal.limit)
         for side, traffic in facts.traffic.items():
-            if side in ("source", "directory"):
+            if side in SIDES:
                 self._add("requests", facts, traffic.requests, side)
                 self._add("request_errors", facts, traffic.errors, side)
         for stage, seconds in facts.stages.items():

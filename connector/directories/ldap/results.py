@@ -31,6 +31,9 @@ ASSERTION_FAILED: Final = 122
 ANSWERS: Final = frozenset({SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED})
 """What a modify or a compare may well be answered with; everything else is an error of the server's or of ours."""
 
+UNSEEN: Final = frozenset({NO_SUCH_OBJECT, 50})
+"""How a search may well end that asks for what a server need not have, or show: its configuration, for instance."""
+
 NAMES: Final = {
     0: "success", 1: "operationsError", 2: "protocolError", 3: "timeLimitExceeded", 4: "sizeLimitExceeded",
     5: "compareFalse", 6: "compareTrue", 7: "authMethodNotSupported", 8: "strongerAuthRequired", 10: "referral",

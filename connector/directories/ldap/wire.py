@@ -165,7 +165,8 @@ class Wire(Session):
             return end
         fault = results.failure(end, search.base, self.where, attributes_of(search.filter), self.advice)
         if fault is not None:
-            traffic.failed("directory")
+            if end.code not in results.UNSEEN:
+                traffic.failed("directory")
             raise fault
         return end
 
