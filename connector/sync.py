@@ -50,11 +50,15 @@ class Run(Struct, frozen=True):
 
 
 class Drawn(Struct, frozen=True):
-    """A plan that was just drawn, and what was learnt on the way: nobody's users, and secrets found to be there."""
+    """A plan that was just drawn, and what was learnt on the way: nobody's users, and secrets found to be there.
+
+    `taken`: users that other jobs of this directory have written to, and whom this one's agents claim now.
+    """
 
     plan: Plan
     stale: frozenset[str] | None
     confirmed: dict[tuple[str, str], str]
+    taken: frozenset[str] = frozenset()
 
 
 class Work(Struct, frozen=True):
@@ -125,8 +129,11 @@ def wet_run(
             work = _held_to(parts, reviewed, drawn.plan, only)
         work = replace(work, again=again, unwritten=settled.unwritten)
         run = _carry_out(parts, work, show, accept, stop or Stop())
-        if run.outcomes is not None and run.remembered and drawn.stale is not None:
-            parts.state.memory(description.identity, parts.job).note_stale(drawn.stale, _now())
+        if run.outcomes is not None and run.remembered:
+            memory = parts.state.memory(description.identity, parts.job)
+            memory.take_over(drawn.taken, run.plan.id)
+            if drawn.stale is not None:
+                memory.note_stale(drawn.stale, _now())
         return run
 
 
@@ -253,7 +260,9 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     sure = not (draft.unsure or only)
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    return Drawn(plan, frozenset(ref.id for ref, _ in draft.stale) if sure else None, draft.confirmed)
+    others = memory.of_others()
+    taken = frozenset(claim.user.id for claim in verdicts.matched if claim.user.id in others)
+    return Drawn(plan, frozenset(ref.id for ref, _ in draft.stale) if sure else None, draft.confirmed, taken)
 
 
 def draw_back(parts: Undo) -> Plan:

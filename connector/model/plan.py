@@ -163,7 +163,7 @@ class Memory(Protocol):
         """The fingerprint of the secret that we last wrote there, if any."""
 
     def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
-        """Every user that holds something we wrote, with the attributes."""
+        """Every user that holds something this job wrote, with the attributes."""
 
     def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
         """What we wrote there more than once running, by user id and attribute: its digest, and how often."""

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from typing import Final
 
 from connector.model import UserRef
 from connector.state.database import Database
+
+_RUNS: Final = "select id, number from runs where directory = ? and job = ?"
+_OTHERS: Final = "select 1 from runs where directory = ? and job <> ? limit 1"
+_OWNED: Final = (
+    # an object class that we added stays when its values go, and makes nobody stale
+    "select user_id, user_name, attribute, run from ownership where directory = ? and attribute <> 'objectClass' "
+    "order by user_id"
+)
 
 
 class DirectoryMemory:
@@ -23,18 +32,33 @@ class DirectoryMemory:
         return found[0][0] if found else None
 
     def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
-        # an object class that we added stays when its values go, and makes nobody stale
-        query = (
-            "select user_id, user_name, attribute from ownership where directory = ? and attribute <> 'objectClass' "
-            "order by user_id, run"
-        )
-        names: dict[str, str] = {}
+        # what another job of this directory wrote is nobody's here: this one does not know its agents
+        places = dict(self._database.rows(_RUNS, self._directory, self._job))
+        names: dict[str, tuple[int, str]] = {}
         attributes = defaultdict(set)
-        for user_id, name, attribute in self._database.rows(query, self._directory):
-            names[user_id] = name
-            attributes[user_id].add(attribute)
-        for user_id, name in names.items():
+        for user_id, name, attribute, run in self._database.rows(_OWNED, self._directory):
+            if run in places:
+                names[user_id] = max(names.get(user_id, (-1, "")), (places[run], name))
+                attributes[user_id].add(attribute)
+        for user_id, (_, name) in names.items():
             yield UserRef(user_id, name), frozenset(attributes[user_id])
+
+    def of_others(self) -> set[str]:
+        """The users that hold something which other jobs wrote."""
+        if not self._database.rows(_OTHERS, self._directory, self._job):
+            return set()  # as it nearly always is
+        ours = {run for run, _ in self._database.rows(_RUNS, self._directory, self._job)}
+        return {user_id for user_id, _, _, run in self._database.rows(_OWNED, self._directory) if run not in ours}
+
+    def take_over(self, users: Collection[str], run: str) -> None:
+        """Make what other jobs wrote to these users this job's, in the name of a run."""
+        if users:
+            with self._database.writing() as transaction:
+                transaction.executemany(
+                    "update ownership set run = ? where directory = ? and user_id = ? "
+                    "and run in (select id from runs where job <> ?)",
+                    ((run, self._directory, user, self._job) for user in users),
+                )
 
     def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
         query = "select user_id, attribute, value, times from ownership where directory = ? and times > 1"
@@ -44,13 +68,14 @@ class DirectoryMemory:
         }
 
     def stale(self) -> Mapping[str, tuple[str, int]]:
-        query = "select user_id, since, runs from stale where directory = ?"
-        return {user_id: (since, runs) for user_id, since, runs in self._database.rows(query, self._directory)}
+        query = "select user_id, since, runs from stale where directory = ? and job = ?"
+        found = self._database.rows(query, self._directory, self._job)
+        return {user_id: (since, runs) for user_id, since, runs in found}
 
     def last_agents(self) -> int | None:
         query = (
             "select agents from runs where job = ? and directory = ? and kind = 'apply' and result in ('done', 'part') "
-            "order by started desc limit 1"
+            "order by number desc limit 1"
         )
         found = self._database.rows(query, self._job, self._directory)
         return found[0][0] if found else None
@@ -72,10 +97,13 @@ class DirectoryMemory:
     def note_stale(self, users: Collection[str], when: str) -> None:
         """Count one more run for these users, which nobody claims; all others are stale no longer."""
         known = self.stale()
+        rows = []
+        for user in users:
+            since, runs = known.get(user, (when, 0))
+            # a clock that ran ahead and was set back must not keep anybody for as long as it was wrong
+            rows.append((self._directory, self._job, user, min(since, when), runs + 1))
         with self._database.writing() as transaction:
-            transaction.execute("delete from stale where directory = ?", (self._directory,))
+            transaction.execute("delete from stale where directory = ? and job = ?", (self._directory, self._job))
             transaction.executemany(
-                "insert into stale (directory, user_id, since, runs) values (?, ?, ?, ?)",
-                ((self._directory, user, known.get(user, (when, 0))[0], known.get(user, (when, 0))[1] + 1)
-                 for user in users),
-            )  # fmt: skip
+                "insert into stale (directory, job, user_id, since, runs) values (?, ?, ?, ?, ?)", rows
+            )

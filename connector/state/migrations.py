@@ -1,13 +1,13 @@
 """The tables, as numbered migrations that only go forward. A number that was once released never changes.
 
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
-             were never tried; null: it was killed
+             were never tried; null: it was killed. `number` orders them, for clocks are set back
 journal      what a run set out to write. `outcome` null: it is not known whether it was written
 ownership    what we wrote last, where: a secret by `fingerprint`, any value by `value` (a digest), and how many `times`
              in a row it was the same
 plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
-stale        users that nobody claims: since when, and in how many runs
+stale        users that nobody claims any more of whom a job has written: since when, and in how many of its runs
 directories  how many users a directory has been seen to have
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 """
@@ -58,6 +58,15 @@ MIGRATIONS: Final = (
     """,
     """
     create table schedule (job text primary key, tick text not null, ended integer not null, good text)
+    """,
+    """
+    alter table runs add column number integer not null default 0;
+    update runs set number = (select count(*) from runs as earlier where earlier.started <= runs.started);
+    drop table stale;
+    create table stale (
+        directory text not null, job text not null, user_id text not null, since text not null, runs integer not null,
+        primary key (directory, job, user_id)
+    )
     """,
 )
 

@@ -154,8 +154,9 @@ class Store:
             summary = json.encode(to_builtins(plan.summary)).decode()
             row = (plan.id, plan.job, directory, _now(), plan.digest, plan.summary.agents, summary, kind, undoes)
             transaction.execute(
-                "insert into runs (id, job, directory, started, digest, agents, summary, kind, undoes) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+                "insert into runs (id, job, directory, started, digest, agents, summary, kind, undoes, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "on conflict (id) do nothing",
                 row,
             )
         journal = RunJournal(self._database, plan.id, directory, sealer)
@@ -172,7 +173,7 @@ class Store:
         """The runs of a job, newest first."""
         found = self._database.rows(
             "select id, job, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
-            "order by started desc",
+            "order by number desc",
             job,
         )
         try:

@@ -122,8 +122,8 @@ def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str
     running.__enter__().intend(changes)  # and its end never comes
 
 
-def owned(state: Store, directory: str = HERE) -> dict[str, set[str]]:
-    return {ref.id: set(names) for ref, names in state.memory(directory, "hr").owned()}
+def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
+    return {ref.id: set(names) for ref, names in state.memory(directory, job).owned()}
 
 
 # ---------------------------------------------------------------- opening
@@ -309,6 +309,46 @@ def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
     assert [run.id for run in state.runs("hr")] == ["run-2", "run-1", "run-0"]
     assert [run.id for run in state.runs("it")] == ["other"]
     assert state.runs("nobody") == []
+
+
+def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, year in enumerate((2026, 2090, 2027, 2028)):
+        monkeypatch.setattr("connector.state.store._now", lambda year=year: f"{year}-01-01T00:00:00+00:00")
+        apply(state, id_=f"run-{number}", agents=100 + number)
+    assert [run.id for run in state.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
+    assert state.memory(HERE, "hr").last_agents() == 103
+
+
+def test_what_one_job_wrote_is_another_s_only_once_it_has_written_it_too(state: Store) -> None:
+    ours, theirs = state.memory(HERE, "hr"), state.memory(HERE, "it")
+    apply(state, change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org")), id_="1")
+    assert [ref.id for ref, _ in ours.owned()] == ["id-00001", "id-00002"]
+    assert list(theirs.owned()) == []
+    apply(state, change(2, sets("mail", "c@example.org", old=("b@example.org",))), id_="2", job="it")
+    assert [ref.id for ref, _ in ours.owned()] == ["id-00001"]
+    assert [ref.id for ref, _ in theirs.owned()] == ["id-00002"]
+    assert (ours.of_others(), theirs.of_others()) == ({"id-00002"}, {"id-00001"})
+    theirs.take_over(["id-00001", "id-00007"], "2")
+    assert [ref.id for ref, _ in theirs.owned()] == ["id-00001", "id-00002"]
+    assert list(ours.owned()) == []
+    assert ours.of_others() == {"id-00001", "id-00002"}
+    assert state.memory(THERE, "hr").of_others() == set()
+
+
+def test_who_is_stale_for_one_job_is_none_of_another_s_business(state: Store) -> None:
+    ours, theirs = state.memory(HERE, "hr"), state.memory(HERE, "it")
+    ours.note_stale({"id-1"}, "2026-11-01")
+    theirs.note_stale({"id-2"}, "2026-11-02")
+    ours.note_stale({"id-1"}, "2026-11-03")
+    assert ours.stale() == {"id-1": ("2026-11-01", 2)}
+    assert theirs.stale() == {"id-2": ("2026-11-02", 1)}
+
+
+def test_a_clock_that_was_set_back_does_not_keep_anybody_stale_for_ever(state: Store) -> None:
+    memory = state.memory(HERE, "hr")
+    memory.note_stale({"id-1"}, "2090-01-01T00:00:00+00:00")
+    memory.note_stale({"id-1"}, "2026-11-01T00:00:00+00:00")
+    assert memory.stale() == {"id-1": ("2026-11-01T00:00:00+00:00", 2)}
 
 
 def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Store) -> None:
@@ -794,7 +834,7 @@ def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -
                 journal.settle(outcomes([each]))
             first.result = second.result = "done"
         assert owned(one) == {"id-00001": {"mail"}}
-        assert owned(one, THERE) == {"id-00002": {"mail"}}
+        assert owned(one, THERE, "it") == {"id-00002": {"mail"}}
 
 
 _HOLDING = """
