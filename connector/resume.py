@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,6 +41,19 @@ def settle(parts: Parts, description: Description) -> Settled:
             found.append((step, outcome))
     _settle(parts, description, found)
     return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED])
+
+
+def happened(
+    parts: Parts, description: Description, steps: Iterable[Step], now: Mapping[str, User]
+) -> Iterator[Change]:
+    """The changes that were written, those among them that are open and that the users, as they are `now`, show."""
+    for step in steps:
+        outcome = step.outcome
+        if outcome is None:
+            told = aftermath(step.change, now.get(step.change.user.id), description, parts.fingerprint)
+            outcome = None if told is None else told.result
+        if outcome is Result.WRITTEN:
+            yield step.change
 
 
 def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:

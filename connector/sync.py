@@ -21,7 +21,7 @@ from connector.reconcile.people import strangers
 from connector.reconcile.review import fresh_refusals, hold_to, open_users
 from connector.reconcile.roster import Roster
 from connector.reconcile.undoing import folded, undoing
-from connector.resume import settle, settle_late, settle_secrets
+from connector.resume import happened, settle, settle_late, settle_secrets
 from connector.state.journal import Step
 from connector.stopping import Stop
 
@@ -272,9 +272,10 @@ def draw_back(parts: Undo) -> Plan:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
     memory = parts.state.memory(description.identity, parts.job)
     _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    written = folded(step.change for step in steps if step.outcome is Result.WRITTEN)
-    parts.watch.stage("read directory", users=len(written))
-    now = {user.id: user for user in parts.reader.read([change.user for change in written])}
+    steps = [step for step in steps if step.outcome in (Result.WRITTEN, None)]
+    parts.watch.stage("read directory", users=len(steps))
+    now = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
+    written = folded(happened(parts, description, steps, now))
     begun = parts.state.released(parts.run, parts.sealer)
     back = undoing(written, now, description, parts.fingerprint, begun)
     moves = Moves(back.changes, parts.mapping, description)

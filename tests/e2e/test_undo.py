@@ -124,6 +124,21 @@ def test_seats_that_changed_hands_change_back(job: Job) -> None:
     assert entries(job.read("people.ldif")) == entries(before)
 
 
+def test_of_a_run_that_was_interrupted_all_that_happened_is_shown_and_taken_back(job: Job) -> None:
+    before = job.read("people.ldif")
+    job.run("apply")
+    run = last_run(job)
+    job.sql("update journal set outcome = null")  # as after a kill behind the last write
+    job.sql("update runs set ended = null, result = null")
+    shown = job.run("undo", run)
+    assert "4 users would be changed" in shown
+    assert "4 users would be changed" in job.run("undo", run), "looking on has settled something"
+    said = job.run("undo", run, "--apply")
+    digests = [next(line for line in text.splitlines() if line.startswith("  digest")) for text in (shown, said)]
+    assert digests[0] == digests[1], "what was shown is not what was done"
+    assert job.read("people.ldif") == before
+
+
 def test_limits_hold_for_an_undo_too(job: Job) -> None:
     job.run("apply")
     job.write("job.yaml", JOB.replace("update: 100%", "update: 100%, clear: 2"))
