@@ -50,15 +50,12 @@ class Run(Struct, frozen=True):
 
 
 class Drawn(Struct, frozen=True):
-    """A plan that was just drawn, and what was learnt on the way: nobody's users, and secrets found to be there.
-
-    `taken`: users that other jobs of this directory have written to, and whom this one's agents claim now.
-    """
+    """A plan that was just drawn, with users that are nobody's, secrets that are there, and users that are matched."""
 
     plan: Plan
     stale: frozenset[str] | None
     confirmed: dict[tuple[str, str], str]
-    taken: frozenset[str] = frozenset()
+    matched: Sequence[str] = ()
 
 
 class Work(Struct, frozen=True):
@@ -131,7 +128,7 @@ def wet_run(
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
-            memory.take_over(drawn.taken, run.plan.id)
+            memory.take_over(drawn.matched, run.plan.id)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, _now())
         return run
@@ -260,9 +257,8 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     sure = not (draft.unsure or only)
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    others = memory.of_others()
-    taken = frozenset(claim.user.id for claim in verdicts.matched if claim.user.id in others)
-    return Drawn(plan, frozenset(ref.id for ref, _ in draft.stale) if sure else None, draft.confirmed, taken)
+    stale = frozenset(ref.id for ref, _ in draft.stale) if sure else None
+    return Drawn(plan, stale, draft.confirmed, [claim.user.id for claim in verdicts.matched])
 
 
 def draw_back(parts: Undo) -> Plan:
@@ -271,18 +267,15 @@ def draw_back(parts: Undo) -> Plan:
     if description.identity != parts.wrote_to:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
     memory = parts.state.memory(description.identity, parts.job)
-    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    steps = [step for step in steps if step.outcome in (Result.WRITTEN, None)]
-    parts.watch.stage("read directory", users=len(steps))
-    now = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
-    written = folded(happened(parts, description, steps, now))
+    changes, now = happened(parts, description)
+    written = folded(changes)
     begun = parts.state.released(parts.run, parts.sealer)
     back = undoing(written, now, description, parts.fingerprint, begun)
     moves = Moves(back.changes, parts.mapping, description)
     directory = Lookup(parts.reader, parts.read, parts.watch)
-    changes, problems = moves.settle(directory.users(moves.keys(), len(moves)))
+    settled, problems = moves.settle(directory.users(moves.keys(), len(moves)))
     return draw_undo(
-        changes,
+        settled,
         [*back.problems, *problems],
         parts.limits,
         whole=max(len(written), sum(1 for _ in memory.owned())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from connector.model import UserRef
@@ -43,21 +43,19 @@ class DirectoryMemory:
         for user_id, (_, name) in names.items():
             yield UserRef(user_id, name), frozenset(attributes[user_id])
 
-    def of_others(self) -> set[str]:
-        """The users that hold something which other jobs wrote."""
-        if not self._database.rows(_OTHERS, self._directory, self._job):
-            return set()  # as it nearly always is
-        ours = {run for run, _ in self._database.rows(_RUNS, self._directory, self._job)}
-        return {user_id for user_id, _, _, run in self._database.rows(_OWNED, self._directory) if run not in ours}
-
-    def take_over(self, users: Collection[str], run: str) -> None:
+    def take_over(self, users: Iterable[str], run: str) -> None:
         """Make what other jobs wrote to these users this job's, in the name of a run."""
-        if users:
+        if not self._database.rows(_OTHERS, self._directory, self._job):
+            return  # as it nearly always is
+        ours = {run for run, _ in self._database.rows(_RUNS, self._directory, self._job)}
+        others = {user for user, _, _, by in self._database.rows(_OWNED, self._directory) if by not in ours}
+        rows = [(run, self._directory, user, self._job) for user in users if user in others]
+        if rows:
             with self._database.writing() as transaction:
                 transaction.executemany(
                     "update ownership set run = ? where directory = ? and user_id = ? "
                     "and run in (select id from runs where job <> ?)",
-                    ((run, self._directory, user, self._job) for user in users),
+                    rows,
                 )
 
     def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:

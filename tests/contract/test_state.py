@@ -327,12 +327,9 @@ def test_what_one_job_wrote_is_another_s_only_once_it_has_written_it_too(state: 
     apply(state, change(2, sets("mail", "c@example.org", old=("b@example.org",))), id_="2", job="it")
     assert [ref.id for ref, _ in ours.owned()] == ["id-00001"]
     assert [ref.id for ref, _ in theirs.owned()] == ["id-00002"]
-    assert (ours.of_others(), theirs.of_others()) == ({"id-00002"}, {"id-00001"})
     theirs.take_over(["id-00001", "id-00007"], "2")
     assert [ref.id for ref, _ in theirs.owned()] == ["id-00001", "id-00002"]
     assert list(ours.owned()) == []
-    assert ours.of_others() == {"id-00001", "id-00002"}
-    assert state.memory(THERE, "hr").of_others() == set()
 
 
 def test_who_is_stale_for_one_job_is_none_of_another_s_business(state: Store) -> None:
