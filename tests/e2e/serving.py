@@ -93,11 +93,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *jobs: str, env: Mapping[str, str] | None = None) -> Iterator[Served]:
+def serving(folder: Path, *jobs: str, env: Mapping[str, str] | None = None, level: str = "info") -> Iterator[Served]:
     """`serve` these jobs on a free port; it is killed at the end if it still runs."""
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG", "HOME"}}
     with subprocess.Popen(
-        [sys.executable, *WARNINGS, "-m", "connector", "serve", *jobs, "--listen", "127.0.0.1:0"],
+        [sys.executable, *WARNINGS, "-m", "connector", "--log-level", level, "serve", *jobs, "--listen", "127.0.0.1:0"],
         cwd=folder,
         env=keep | dict(env or {}),
         stdin=subprocess.DEVNULL,

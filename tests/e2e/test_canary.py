@@ -19,6 +19,7 @@ import pytest
 from canary import HEADER, Canaries, ProcessList, canary, everything, forms
 from faulty_cec import Fault, FaultyCec, cut, for_ever, status
 from program import WARNINGS
+from serving import serving
 from slapd import PEOPLE, SYNC, Slapd, person, server_context
 
 from connector.cli.main import COMMANDS
@@ -31,7 +32,8 @@ PEOPLE_OF = 4
 OLD = [canary(f"old{number}") for number in range(PEOPLE_OF)]
 NEW = [canary(f"new{number}") for number in range(PEOPLE_OF)]
 BIND, APP_KEY, APP_SECRET, KEY = canary("bind"), canary("appkey", HEADER), canary("appsecret"), canary("key")
-ALL = Canaries([*OLD, *NEW, BIND, APP_KEY, APP_SECRET, KEY])
+SERVED = canary("served")
+ALL = Canaries([*OLD, *NEW, SERVED, BIND, APP_KEY, APP_SECRET, KEY])
 INPUTS = ("app-key", "app-secret", "key")
 REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
 JOB = """\
@@ -93,6 +95,23 @@ class Scene:
         ALL.hold(everything(self.folder, INPUTS))
         assert any(command.encode() in seen for seen in processes.seen) or processes.looks < 5
         return shown.decode()
+
+    def serve(self) -> None:
+        """The same for `serve`, from its first run to its end."""
+        self.ran.add("serve")
+        with (self.folder / "job.yaml").open("a") as job:
+            job.write("serve: {every: 1s, mode: apply}\n")
+        with (
+            ProcessList() as processes,
+            serving(self.folder, "job.yaml", env={"LDAP_PASSWORD": BIND}, level="debug") as served,
+        ):
+            served.next("run ended")
+            answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))
+            served.next("run ended")
+            assert served.stop() == 0
+        ALL.hold({"its log": served.text.encode(), "its answers": answers.encode()})
+        ALL.hold({"the process list": b"\n".join(processes.seen)})
+        ALL.hold(everything(self.folder, INPUTS))
 
 
 def piped(line: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, bytes]:
@@ -160,6 +179,8 @@ def test_no_command_shows_or_leaves_a_secret(scene: Scene) -> None:
     assert b64encode(OLD[0].encode()) in scene.server.search("(uid=user0)"), "nothing was sealed"
     scene.run("apply", "job.yaml", code=3)
     scene.run("release", "job.yaml")
+    scene.cec.document = tenant([SERVED, *NEW[1:]])
+    scene.serve()
     scene.run("demo", "--folder", "demo")
     assert scene.ran == set(COMMANDS), "a command that this test does not know: it belongs in here"
 
