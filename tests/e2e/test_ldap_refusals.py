@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -184,6 +185,38 @@ def test_asked_to_stop_it_finishes_what_is_in_flight_tells_all_and_lets_go(
         job.apply(0)
         assert job.stored() == UIDS
         assert len(sent) == 40, "something was written twice"
+
+
+def test_asked_twice_it_ends_at_once_and_the_next_run_finds_out_what_was_written(
+    tmp_path: Path, people: list[str]
+) -> None:
+    running: list[int] = []
+    sent: list[str] = []
+    over = threading.Event()
+
+    def acted(name: str) -> None:
+        """The server has written the 12th, and its answer does not come."""
+        sent.append(name)
+        if len(sent) == 12:
+            os.kill(running[0], signal.SIGTERM)
+            os.kill(running[0], signal.SIGINT)  # two of the same at once would be one
+            over.wait(20)
+            raise ConnectionResetError
+
+    with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, acted=acted) as proxy:
+        job = Plain(tmp_path, server, proxy.url)
+        with started(*job.command, folder=tmp_path, env=PASSWORD) as process:
+            running.append(process.pid)
+            done = ended(process)
+        over.set()
+        assert (done.code, done.err.strip().splitlines()[-1]) == (1, "interrupted"), done.said
+        written = len(job.stored())
+        assert 12 <= written <= 12 + 4
+        job.apply(0)
+        assert job.stored() == UIDS
+        with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+            journal = db.execute("select outcome, count(*) from journal where outcome = 'written' or outcome is null")
+            assert journal.fetchall() == [("written", 40)]
 
 
 def test_a_value_that_somebody_else_takes_back_each_time_is_named(tmp_path: Path, people: list[str]) -> None:
