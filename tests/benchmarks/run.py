@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # where the tests have 
 
 import apart
 import reading
+import scim
 import writing
 from figures import Figure
 from jobs import PYTHON_LDAP
@@ -25,7 +26,7 @@ from people import write_users
 from report import as_json, plot, table
 from servers import Server
 
-WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif")
+WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif", "scim")
 LARGE = 100_000
 PROGRAM = Path(__file__).parents[2] / "connector"
 
@@ -49,6 +50,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     apart_of: dict[str, Callable[[Path], Iterator[Figure]]] = {
         "start": lambda place: apart.start(place, rounds),
         "parse": lambda place: apart.parse(place, LARGE if options.quick else 10 * LARGE, rounds),
+        "scim": lambda place: scim.writing(place, rounds),
         "ldif": lambda place: apart.ldif(place, min(LARGE, sizes[-1]), min(3, rounds)),
     }
     for name, work in apart_of.items():
