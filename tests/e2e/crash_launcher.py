@@ -16,6 +16,7 @@ import os
 import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,12 +24,14 @@ from typing import Any
 
 import connector.cli.main
 from connector.directories.ldap.stream import Stream
+from connector.http.channel import Answer, Channel
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
 
 for _module in ("apply", "plan", "release", "runs", "undo"):
     importlib.import_module(f"connector.cli.{_module}")
 importlib.import_module("connector.directories.ldap.adapter")
+importlib.import_module("connector.directories.scim.adapter")
 importlib.import_module("connector.sources.file")
 importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
 
@@ -41,9 +44,14 @@ class Fate:
 
     def __init__(self, memory: mmap.mmap, kind: str | None, number: int, begun: int) -> None:
         self._memory, self._kind, self._number, self._begun = memory, kind, number, begun
+        self._lock = threading.Lock()
 
     def reach(self, kind: str) -> None:
         """One more moment of this kind; wire's count once the journal's do."""
+        with self._lock:  # requests to a SCIM server are made by several threads
+            self._reach(kind)
+
+    def _reach(self, kind: str) -> None:
         counts = dict(zip(KINDS, _COUNTS.unpack_from(self._memory), strict=True))
         if kind == "journal" and not counts[kind]:
             os.write(self._begun, b".")
@@ -57,7 +65,7 @@ class Fate:
 
 def wrap(fate: Fate) -> None:
     """A moment before each transaction, one before its commit and one after; one around whatever is sent or comes."""
-    flush, receive = Stream.flush, Stream.receive
+    flush, receive, exchange = Stream.flush, Stream.receive, Channel.exchange
 
     def mortal(writing: Callable[[Any], AbstractContextManager[Any]]) -> Callable[[Any], AbstractContextManager[Any]]:
         @contextmanager
@@ -81,11 +89,18 @@ def wrap(fate: Fate) -> None:
         fate.reach("wire")
         return octets
 
+    def mortal_exchange(self: Channel, *request: Any, **more: Any) -> Answer:
+        fate.reach("wire")
+        answer = exchange(self, *request, **more)
+        fate.reach("wire")
+        return answer
+
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)
     Stream.flush = mortal_flush  # type: ignore[method-assign]
     Stream.receive = mortal_receive  # type: ignore[method-assign]
+    Channel.exchange = mortal_exchange  # type: ignore[method-assign]
 
 
 def child(request: dict[str, Any], fate: Fate) -> None:

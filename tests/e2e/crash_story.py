@@ -9,7 +9,7 @@ from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from crash_world import FIRST, SECOND, Entries, Kill, Launcher, World, logs, records
+from crash_world import FIRST, SECOND, Kill, Launcher, LdapWorld, World, logs, records
 from msgspec import Struct
 from slapd import ACL, SYNC, Slapd
 
@@ -35,7 +35,7 @@ class Story(Struct, frozen=True):
 class Ended(Struct):
     """What a story came to: the entries and what is ours after each phase, and, undisturbed, how long each took."""
 
-    entries: list[Entries]
+    entries: list[Any]
     owned: list[Any]
     took: list[dict[str, Any]]
 
@@ -88,11 +88,11 @@ class Stage:
         folder = self._folder / f"{self._acl}-{number}"
         folder.mkdir(parents=True)
         options = {"acl": ACLS[self._acl], "accesslog": True}
-        opened: list[World] = []
+        opened: list[LdapWorld] = []
 
         def worlds() -> Iterator[World]:
             for name in names:
-                opened.append(World(folder, name, server, launcher, state=self._state()))
+                opened.append(LdapWorld(folder, name, server, launcher, state=self._state()))
                 yield opened[-1]
 
         with Slapd.start(folder / "slapd", people, **options) as server, Launcher() as launcher:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_world import FIRST, SECOND, Launcher, World, logs, records
+from crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
 from ldap_proxy import LdapProxy
 from program import ended, started
 from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
@@ -57,23 +57,23 @@ class Stage:
             assert twin.once("apply") == 0, twin.said
         self.undisturbed = twin.entries(), twin.owned()
 
-    def hold(self, world: World) -> None:
+    def hold(self, world: LdapWorld) -> None:
         """Hold a world to the undisturbed one, and its journal to the server's log."""
         assert (world.entries(), world.owned()) == self.undisturbed, world.said
         world.audit(logs(world.server)[world.name])
 
-    def _world(self, url: str, window: int) -> World:
-        world = World(self._folder, next(self._names), self.server, self._launcher, url)
+    def _world(self, url: str, window: int) -> LdapWorld:
+        world = LdapWorld(self._folder, next(self._names), self.server, self._launcher, url)
         job = (world.folder / "job.yaml").read_text()
         (world.folder / "job.yaml").write_text(job.replace("  base:", f"  window: {window}\n  base:"))
         return world
 
-    def world_apart(self) -> World:
+    def world_apart(self) -> LdapWorld:
         """A world without a proxy."""
         return self._world(self.server.url, window=64)
 
     @contextmanager
-    def world(self, before: Script, after: Script, window: int) -> Iterator[World]:
+    def world(self, before: Script, after: Script, window: int) -> Iterator[LdapWorld]:
         """A world behind a proxy, which is held to the undisturbed one and to the server's log at the end."""
 
         def meddle(name: str, message: bytes) -> bytes:
@@ -158,7 +158,7 @@ def deliver(server: Slapd, message: bytes) -> None:
     wire.close()
 
 
-def killed_at_the_first_modify(stage: Stage, world: World) -> bytes:
+def killed_at_the_first_modify(stage: Stage, world: LdapWorld) -> bytes:
     """Kill an apply when it has sent its first modify, which the server has not got yet; that modify."""
     sent: list[bytes] = []
     running: list[int] = []
