@@ -86,7 +86,8 @@ def test_a_job_that_names_the_dialect_goes_by_it(job: ScimJob) -> None:
     job.server.forget()
     job.run("apply")
     assert not job.server.stored("agent003")[CEC].get("sipAccount")
-    requests = [each for each in job.server.log() if each.method == "PATCH"]
+    # but for the first write, which tries whether a version that is none is refused
+    requests = [each for each in job.server.log() if each.method == "PATCH" and each.status != 412]
     assert [(each.status < 300, len(each.edits)) for each in requests] == [(True, 1)], "it was known how to clear"
 
 
