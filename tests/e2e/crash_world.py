@@ -94,7 +94,7 @@ FIRST = tenant([agent(number) for number in range(1, 10)])
 SECOND = tenant(
     [
         agent(1, workNo=1002), agent(2, workNo=1001),  # two swap their seats
-        agent(3, workNo=1004), agent(5, workNo=1003), agent(4, workNo=1005, sipPwd=" \u2028\U0001f600\n"),  # three do
+        agent(3, workNo=1004), agent(5, workNo=1003), agent(4, workNo=1005, sipPwd=' \U0001f600"\\#\u00e4: '),  # three
         agent(6, sipPwd="canary-new-6"),  # nothing but a password
         {"workNo": 1007, "accountCode": "p7"},  # no telephone any more
         agent(8, workNo=1009, sipAccount='7 0,8+0"\\#<\u00e4>;=*('),  # the seat of one who leaves, p9

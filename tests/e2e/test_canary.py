@@ -96,6 +96,13 @@ class Scene:
         assert any(command.encode() in seen for seen in processes.seen) or processes.looks < 5
         return shown.decode()
 
+    def init(self) -> None:
+        """The same for `init`, which writes a job beside this scene's."""
+        tenant = ["--source", self.cec.url, "--app-key", "file:app-key", "--app-secret", "file:app-secret"]
+        login = ["--directory", self.server.ldaps_url, "--bind-dn", SYNC, "--password", "env:LDAP_PASSWORD"]
+        trusted = ["--source-ca-file", str(self.server.ca), "--ca-file", str(self.server.ca)]
+        self.run("init", *tenant, *login, *trusted, "--base", PEOPLE, "--job", "fitted.yaml")
+
     def serve(self) -> None:
         """The same for `serve`, from its first run to its end."""
         self.ran.add("serve")
@@ -160,6 +167,7 @@ def runs(scene: Scene) -> list[dict[str, Any]]:
 def test_no_command_shows_or_leaves_a_secret(scene: Scene) -> None:
     scene.run("schema", "job")
     scene.run("schema", "mapping")
+    scene.init()
     scene.run("check", "job.yaml")
     scene.run("plan", "job.yaml", *REPORTS)
     scene.run("plan", "job.yaml", "--save", "plan.json", "--fail-on-changes", code=2)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from connector.directories.ldap import ber, requests, responses
+from connector.directories.ldap import ber, dialect, requests, responses
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.users import Users, text
@@ -60,6 +60,7 @@ def reader() -> Users:
     """What makes users, for a server that shows no schema."""
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
     inspection.root = {"vendorname": ["Example"]}
+    inspection.dialect = dialect.of(inspection.root)
     return Users(VIEW, inspection, "ldap://server.example.org")
 
 

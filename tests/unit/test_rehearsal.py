@@ -179,7 +179,7 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.NETGROUP, ["(a,b,c)", "(,,)"], ["(a,b)", "(a b,c,d)"]),
         (Syntax.BOOT, ["key=host:/path"], ["key", "key=host"]),
         (Syntax.ENCODED, [], ["MIIB", ""]),
-        (Syntax.DN, ["", "cn=a", "cn=a+sn=b, dc=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
+        (Syntax.DN, ["", "cn=a", "cn=a+sn=b,dc=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
          ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b"]),
         (Syntax.NAME_AND_UID, ["cn=a#'01'B"], ["cn#'01'B", "#'01'B"]),
     ],
@@ -190,6 +190,10 @@ def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[s
     for text in bad:
         with pytest.raises(UnfitError):
             fit(info, text)
+
+
+def test_spaces_around_the_parts_of_a_name_are_left_out_as_servers_do() -> None:
+    assert fit(AttributeInfo("x", syntax=Syntax.DN), "cn = a + sn=b , dc=c d") == "cn=a+sn=b,dc=c d"
 
 
 def test_bounds_of_length_and_range() -> None:
