@@ -178,8 +178,8 @@ def edited(record: Record, edits: Iterable[tuple[Edit, Collection[int]]], reader
                 dropped.update(range(attribute.start, attribute.stop))
         name = attributes[-1].name.decode() if attributes else edit.name
         behind = attributes[-1].stop if attributes else end
-        new = "".join(line(name, value) for value in edit.added)
-        inserted.setdefault(behind, []).extend(new.encode().replace(b"\n", break_).splitlines(keepends=True))
+        text = "".join(line(name, value) for value in edit.added)
+        inserted.setdefault(behind, []).extend(text.encode().replace(b"\n", break_).splitlines(keepends=True))
     lines: list[bytes] = []
     for place, old in enumerate([*block.lines, b""]):
         new = inserted.get(place, [])
