@@ -77,9 +77,10 @@ class Wire:
         """One request; a second one where the server does not know the first one's way of emptying an attribute."""
         if self._dialect.writes == "put":
             return self._send(writing, "PUT", editing.edited(writing.before, writing.edits))
-        clearing = self._clearing or "remove"
+        known = self._clearing  # others may learn it meanwhile
+        clearing = known or "remove"
         answer = self._patch(writing, clearing)
-        if self._clearing is None and any(edit.value is None for edit in writing.edits):
+        if known is None and any(edit.value is None for edit in writing.edits):
             if answer.status in _NO_SUCH_OPERATION:
                 clearing = "null"
                 answer = self._patch(writing, clearing)
