@@ -13,6 +13,7 @@ from figures import Figure, Target
 from jobs import PYTHON_LDAP, READY_ATTRIBUTES, Workplace, script, wanted
 from measure import Entrant, run
 from people import spread, write_agents, write_users
+from prepared import KEYS, prepare_requests
 from reading import Field
 from servers import PASSWORD, Server
 
@@ -36,7 +37,8 @@ def apply(folder: Path, users: int, rounds: int, *, durable: bool, count: int = 
     target = Target(1.0 if durable else 0.75) if count == CHANGES else None
     yield Figure.of(contest, work, users, ("apply", "ldapmodify"), target)
     yield Figure.of(contest, work, users, ("our writer", "ldapmodify"))
-    for entrant in entrants[3:]:
+    yield Figure.of(contest, work, users, ("its requests, made beforehand", "ldapmodify"))
+    for entrant in entrants[4:]:
         yield Figure.of(contest, work, users, (entrant.name, "ldapmodify"))
     if not durable:
         third = Target(1 / 3) if target else None
@@ -66,10 +68,17 @@ def _entrants(field: Field, agents: Path, count: int, *, slow: bool) -> list[Ent
         entrant = script(file, "write", told, (count, count), rounds=rounds, prepare=prepare)
         return Entrant(name, entrant.command, prepare, _both(entrant.check, lambda out: same(name)), rounds, PASSWORD)
 
+    asked = prepare_requests(field.folder, plan, server.port, READY_ATTRIBUTES)
+    searches = 2 * -(-count // KEYS)
+    replay = script("bare_ldap.py", "replay", str(asked), (1 + searches + count,) * 2)
+    bare = Entrant(
+        "its requests, made beforehand", replay.command, prepare, _both(replay.check, lambda out: same("the replay"))
+    )
     entrants = [
         Entrant("ldapmodify", command, prepare, lambda out: same("ldapmodify")),
         Entrant("apply", place.program("apply"), prepare, applied, env=PASSWORD),
         writer("our_ldap.py", "our writer"),
+        bare,
     ]
     if slow:
         entrants.append(writer("plain_ldap3.py", "plain ldap3", 2))

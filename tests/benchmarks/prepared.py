@@ -1,0 +1,63 @@
+"""The requests that any client has to make for a plan's changes, as octets in files: see `bare_ldap.py`.
+
+That is to bind, to look every agent's user up by one rule, to look for holders of every unique value, and to write. The
+searches ask for as many keys at once as the program's do, and for the attributes that the mapping names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from slapd import PEOPLE, SYNC, SYNC_PASSWORD
+
+from connector.directories.filters import Equal, Or
+from connector.directories.ldap import ber, requests
+from connector.directories.ldap.requests import Edit, Modification, Scope, Search
+
+KEYS, SEARCHES, WRITES = 64, 4, 256
+"""Keys of one search, and how many searches and how many writes are in flight."""
+
+
+def prepare_requests(folder: Path, plan: Path, port: int, attributes: tuple[str, ...]) -> Path:
+    """Write them, and what the replay is told of them."""
+    changes = json.loads(plan.read_bytes())["changes"]
+    accounts = [change["agent"]["accountCode"] for change in changes]
+    seats = [str(change["agent"]["workNo"]) for change in changes]
+    stages = {
+        "bind": (1, [_bind()]),
+        "find": (SEARCHES, _searches("uid", accounts, attributes)),
+        "hold": (SEARCHES, _searches("cecWorkNo", seats, attributes)),
+        "write": (WRITES, map(_modify, changes)),
+    }
+    listed = []
+    for name, (window, operations) in stages.items():
+        file = folder / f"requests-{name}"
+        file.write_bytes(b"".join(requests.message(number, each) for number, each in enumerate(operations, 1)))
+        listed.append([str(file), window])
+    told = folder / "requests.json"
+    told.write_text(json.dumps({"host": "127.0.0.1", "port": port, "stages": listed}))
+    return told
+
+
+def _bind() -> bytes:
+    """RFC 4511 §4.2, with a password."""
+    name, password = ber.tlv(ber.OCTETS, SYNC.encode()), ber.tlv(0x80, SYNC_PASSWORD.encode())
+    return ber.sequence((ber.integer(3), name, password), 0x60)
+
+
+def _searches(attribute: str, values: Iterable[str], attributes: tuple[str, ...]) -> Iterator[bytes]:
+    rest = iter(values)
+    while some := tuple(Equal(attribute, value.encode()) for value in islice(rest, KEYS)):
+        yield requests.search(Search(PEOPLE, Scope.SUBTREE, Or(some), (*attributes, "entryUUID")))
+
+
+def _modify(change: dict[str, Any]) -> bytes:
+    edits = [
+        Modification(Edit.ADD, each["name"], tuple(value.encode() for value in each["new"]))
+        for each in change["attributes"]
+    ]
+    return requests.modify(change["user"]["name"], edits)
