@@ -58,14 +58,15 @@ _UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
 _ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
 
-def storable(row: Iterable[str | int | None]) -> list[str | int | None]:
+def storable(row: Sequence[str | int | None]) -> Sequence[str | int | None]:
     """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
-    return [_spelt(value) if isinstance(value, str) else value for value in row]
+    for value in row:
+        if isinstance(value, str) and (not value.isascii() or "\0" in value):
+            return [_spelt(each) if isinstance(each, str) else each for each in row]
+    return row  # nearly every one is
 
 
 def _spelt(text: str) -> str:
-    if text.isascii() and "\0" not in text:
-        return text  # nearly everything is
     return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
 
 

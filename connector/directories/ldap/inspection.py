@@ -31,6 +31,10 @@ _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
 _PAGE: Final = 1000
+_BATCH: Final = 2000
+"""Changes between two durable notes in the journal, each of which takes as long as many writes."""
+_BATCH_READ_BEFORE: Final = 500
+"""The same where entries are read before they are written, which should not be long before."""
 _GLOBAL_CATALOG: Final = frozenset({3268, 3269})
 _EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), ("1.1",))
 
@@ -174,6 +178,7 @@ class Inspection:
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
             closed=bool(self._published.types),
+            batch=_BATCH if self.dialect.assertions else _BATCH_READ_BEFORE,
             types=self.schema.types if self._published.types else {},
             classes=self.schema.classes if self._published.types else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
