@@ -39,7 +39,7 @@ SYNTAXES: Final = {
     "1.3.6.1.1.16.1": Syntax.UUID,
     MICROSOFT + "905": Syntax.TEXT,
     MICROSOFT + "906": Syntax.INTEGER,
-    MICROSOFT + "907": Syntax.OCTETS,
+    MICROSOFT + "907": Syntax.ENCODED,
     MICROSOFT + "1362": Syntax.TEXT,
     "2.5.5.2": Syntax.DEFINED,  # Active Directory's own numbers, where its syntaxes are narrower than RFC 4517's
     "2.5.5.11": Syntax.FULL_TIME,

@@ -20,7 +20,7 @@ _CORE: Final = re.compile(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IG
 _NAMING: Final = "it names the entry, and renaming is not this program's work"
 _PASSWORD: Final = "it is how the user proves who they are to the directory itself"  # noqa: S105
 _STATUS: Final = "it says whether and how the account may be used"
-_MEMBERSHIP: Final = "it gives rights: memberships are not this program's work"
+_RIGHTS: Final = "it gives rights, and those are not this program's work"
 _SERVER: Final = "the directory keeps it itself"
 
 _REFUSED: Final = {
@@ -36,12 +36,15 @@ _REFUSED: Final = {
         " sambaNTPassword sambaLMPassword sambaPasswordHistory pwdHistory msDS-KeyCredentialLink sshPublicKey"
         " password x509Certificates",
         _STATUS: "userAccountControl accountExpires pwdLastSet lockoutTime pwdAccountLockedTime nsAccountLock"
-        " shadowExpire sambaAcctFlags active",
-        _MEMBERSHIP: "member memberOf uniqueMember memberUid memberURL roleOccupant nsRole nsRoleDN gidNumber"
-        " primaryGroupID groups members roles entitlements",
+        " shadowExpire sambaAcctFlags logonHours userWorkstations userParameters isCriticalSystemObject adminCount"
+        " active",
+        _RIGHTS: "member memberOf uniqueMember memberUid memberURL roleOccupant nsRole nsRoleDN gidNumber"
+        " primaryGroupID groups members roles entitlements nTSecurityDescriptor sIDHistory servicePrincipalName"
+        " msDS-AllowedToDelegateTo msDS-AllowedToActOnBehalfOfOtherIdentity",
         _SERVER: "entryUUID entryCSN entryID nsUniqueId objectGUID objectSid createTimestamp creatorsName"
         " modifyTimestamp modifiersName structuralObjectClass subschemaSubentry hasSubordinates numSubordinates"
-        " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory contextCSN meta",
+        " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory sAMAccountType"
+        " fSMORoleOwner contextCSN meta",
     }.items()
     for name in names.split()
 }

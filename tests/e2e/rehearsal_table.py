@@ -1,7 +1,7 @@
 """Holds what a plan says would become of a change to what a real server makes of that very change.
 
 Each case is one user and one value. What the plan would write is written, and has to succeed; what it says would be
-refused is sent as it is, and has to fail.
+refused is sent as it is, and has to fail. What was written as planned is in step: the next plan leaves it alone.
 """
 
 from __future__ import annotations
@@ -32,11 +32,16 @@ Open = Callable[[View], LdapDirectory]
 
 @dataclass
 class Table:
-    """The cases so far. `fooled`: the plan said it would succeed, and it did not; `timid`: the other way round."""
+    """The cases so far.
+
+    `fooled`: the plan said it would succeed, and it did not; `timid`: the other way round. `restless`: it was written
+    as planned, and the next plan wants it once more.
+    """
 
     agreed: int = 0
     fooled: list[str] = field(default_factory=list)
     timid: list[str] = field(default_factory=list)
+    restless: list[str] = field(default_factory=list)
 
     @property
     def cases(self) -> int:
@@ -85,6 +90,7 @@ def judge(
             elif plan is None or user.name in refused:
                 tried[user.id] = _raw(user, attribute, wanted[name], object_classes)
         outcomes = {outcome.user.id: outcome for outcome in directory.write(tried.values())}
+        again = {change.user.id for change in _again(directory, mapping, tenant)} if planned else set()
     for name, user in users.items():
         if user.id in tried:
             classes = ",".join(sorted(str(value) for value in user.values.get(OBJECT_CLASS, ())))
@@ -92,7 +98,19 @@ def judge(
             outcome = outcomes[user.id]
             done = outcome.result is Result.WRITTEN
             table.note(case, planned=user.id in planned, done=done, said=f"{outcome.result}: {outcome.why}")
+            table.restless += [case] if done and user.id in planned.keys() & again else []
     return plan
+
+
+def trial(connect: Open, attributes: Sequence[AttributeRule], user: str, *, match: str = "uid") -> dict[str, str]:
+    """Write several attributes of one user at once, as planned; those that were left out, by the kind of problem."""
+    mapping = AttributeMapping((MatchRule(Template.parse("{accountCode}"), match),), tuple(attributes))
+    with closing(connect(mapping.view())) as directory:
+        plan = _plan(directory, mapping, Tenant([Agent(1, user)]))
+        assert plan is not None
+        assert [(outcome.result, outcome.why) for outcome in directory.write(plan.changes)] == [(Result.WRITTEN, "")]
+        assert _again(directory, mapping, Tenant([Agent(1, user)])) == ()
+    return {problem.attribute: problem.kind for problem in plan.problems if problem.attribute}
 
 
 def empty(connect: Open, attribute: AttributeRule, users: Iterable[str], *, match: str = "uid") -> None:
@@ -122,6 +140,12 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
             return draw(dry).plan
         except FileError:
             return None
+
+
+def _again(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -> Sequence[Change]:
+    plan = _plan(directory, mapping, tenant)
+    assert plan is not None, "a mapping that was in order is refused after an apply"
+    return plan.changes
 
 
 def _raw(user: User, attribute: AttributeRule, value: str | None, object_classes: Sequence[str]) -> Change:

@@ -155,6 +155,7 @@ def test_values_of_every_syntax(site: Site, attribute: str) -> None:
     empty(site.connect, rule(attribute, single=False), wanted.keys() - {"shows"})
     judge(table, site.connect, rule(attribute, single=False), wanted)
     assert table.fooled == []
+    assert table.restless == []
     assert site.timid(table) == []
     assert len(table.timid) <= table.cases // 8 or attribute == "xTelex"  # OpenLDAP takes any text there
     assert table.cases >= 80
@@ -169,6 +170,7 @@ def test_every_value_in_every_syntax(site: Site, attribute: str) -> None:
     empty(site.connect, rule(attribute, single=False), wanted.keys() - {"shows"})
     judge(table, site.connect, rule(attribute, single=False), wanted)
     assert table.fooled == []
+    assert table.restless == []
     assert site.timid(table) == []
     assert table.cases == len(ALL)
 
@@ -182,6 +184,7 @@ def test_obstacles_of_the_schema(site: Site) -> None:
     for plan, name in enumerate(CLEARING, start=len(SETTING)):
         judge(table, site.connect, rule(name, single=name in SINGLE), {f"{kind}-{plan}": None for kind in KINDS})
     assert table.fooled == []
+    assert table.restless == []
     assert site.timid(table) == []
     assert table.cases > 1500
 
@@ -218,4 +221,5 @@ def test_values_that_nobody_thought_of(site: Site, attribute: str, data: st.Data
     empty(site.connect, rule(attribute, single=False), wanted.keys() - {"shows"})
     judge(table, site.connect, rule(attribute, single=False), wanted)
     assert table.fooled == []
+    assert table.restless == []
     assert len(site.timid(table)) <= table.cases // 10

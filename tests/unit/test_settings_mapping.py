@@ -212,7 +212,8 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "sambaNTPassword", "sambaLMPassword", "password", "urn:ietf:params:scim:schemas:core:2.0:User:password",
         "userAccountControl", "active", "member", "memberOf", "uniqueMember", "memberUid", "roleOccupant", "groups",
         "groups.value", 'groups[value eq "x"].display', "roles", "entitlements", "entryUUID", "objectGUID",
-        "createTimestamp", "meta.created", "pwdLastSet", "sAMAccountName",
+        "createTimestamp", "meta.created", "pwdLastSet", "sAMAccountName", "servicePrincipalName", "sIDHistory",
+        "nTSecurityDescriptor", "msDS-AllowedToDelegateTo", "userParameters", "sAMAccountType",
     ],
 )  # fmt: skip
 def test_an_attribute_that_is_not_ours_to_write_is_refused_with_a_reason(name: str) -> None:

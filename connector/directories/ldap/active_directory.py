@@ -37,6 +37,7 @@ _MICROSOFT: Final = "1.2.840.113556.1.4."
 _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX "
 _EXACT: Final = "EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX "
 _OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {_RFC4517}40"
+_ENCODED: Final = f"SYNTAX {_MICROSOFT}907"
 _NAME: Final = f"EQUALITY distinguishedNameMatch SYNTAX {_RFC4517}12"
 _TIME: Final = "EQUALITY generalizedTimeMatch SYNTAX 2.5.5.11"
 _INTEGER: Final = f"EQUALITY integerMatch SYNTAX {_RFC4517}27"
@@ -56,9 +57,11 @@ _SYNTAXES: Final = {
     ("2.5.5.11", "23"): f"EQUALITY caseExactMatch SYNTAX {_RFC4517}53",
     ("2.5.5.11", "24"): _TIME,
     ("2.5.5.12", "64"): f"{_TEXT}{_RFC4517}15",
-    ("2.5.5.15", "66"): f"SYNTAX {_MICROSOFT}907",
+    ("2.5.5.7", "127"): _ENCODED,  # a name with octets or text beside it, as links between systems have it
+    ("2.5.5.14", "127"): _ENCODED,
+    ("2.5.5.15", "66"): _ENCODED,  # a security descriptor
     ("2.5.5.16", "65"): f"EQUALITY integerMatch SYNTAX {_MICROSOFT}906",
-    ("2.5.5.17", "4"): _OCTETS,
+    ("2.5.5.17", "4"): _ENCODED,  # a security identifier
 }
 """Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others have no equality here."""
 _LONG: Final = frozenset({"2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.10", "2.5.5.12"})

@@ -189,10 +189,14 @@ class Inspection:
         """What is known of these attributes; of one with options also whether the server takes them.
 
         No schema says which options (RFC 4512 §2.5) there are, but a server that is asked to compare tells: measured,
-        OpenLDAP answers undefinedAttributeType for `;x-cec`, before it looks at rights or at the entry.
+        OpenLDAP answers undefinedAttributeType for `;x-cec`, before it looks at rights or at the entry. Active
+        Directory has none for values of their own, and Samba takes one for another value of the attribute itself.
         """
         infos = {name: self.info(name) for name in names}
-        asked = [Operation(name, requests.compare(self._base, name, b"?")) for name in names if ";" in name]
+        optional = [name for name in names if ";" in name]
+        if self.dialect.microsoft:
+            return infos | {name: replace(infos[name], known=False) for name in optional}
+        asked = [Operation(name, requests.compare(self._base, name, b"?")) for name in optional]
         for name, answer in self._wire.answers(asked, len(asked)):
             if answer.code == results.UNDEFINED_ATTRIBUTE_TYPE:
                 infos[name] = replace(infos[name], known=False)
