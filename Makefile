@@ -41,6 +41,7 @@ test:
 	@scripts/ensure-postgresql
 	@scripts/ensure-monitoring
 	@scripts/ensure-samba
+	@scripts/ensure-kerberos
 	$(PYTEST) -m "not slow and not image" $(PYTEST_FLAGS)
 
 test-all: lint test test-slow test-pythons
@@ -50,7 +51,7 @@ test-slow:
 	$(PYTEST) -m "slow and not image" $(PYTEST_FLAGS)
 
 test-pythons:
-	@scripts/test-other-pythons -m "not slow and not image" $(PYTEST_FLAGS)
+	@scripts/test-other-pythons -m "not slow and not image and not kerberos" $(PYTEST_FLAGS)
 
 lint:
 	@scripts/setup dev
@@ -100,6 +101,8 @@ lock:
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
 	$(COMPILE) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/otel.txt
+	$(COMPILE) pyproject.toml --extra gssapi -c requirements/dev.txt -o requirements/gssapi.txt
+	$(COMPILE) requirements/gssapi-build.in -o requirements/gssapi-build.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
 	$(COMPILE) requirements/deploy.in -o requirements/deploy.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
         ("monitoring", monitoring.missing, "or scripts/ensure-monitoring"),
+        ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):
         lacking = missing() if item.get_closest_marker(marker) else []
@@ -43,6 +45,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _without_slapd() -> list[str]:
     path = f"{os.environ.get('PATH', '')}:{SBIN}"
     return [name for name in ("slapd", "slapadd", "ldapsearch", "ldapmodify") if shutil.which(name, path=path) is None]
+
+
+def _without_kerberos() -> list[str]:
+    return [] if find_spec("gssapi") else ["the extra gssapi"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ a validator the keys before its own; that way every fault of a file is found at 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 from pydantic import (
@@ -104,6 +104,9 @@ class FileSource(Strict):
     max_bytes: Annotated[Bytes, Field(description="The largest file to accept, in bytes.")] = 1 << 30
 
 
+_SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
+
+
 class LdapDirectory(Strict):
     """An LDAP server; the first of `urls` that answers serves the whole run."""
 
@@ -112,7 +115,8 @@ class LdapDirectory(Strict):
     start_tls: Annotated[bool, Field(description="Begin TLS on an ldap:// connection (RFC 4511 §4.14).")] = False
     urls: Annotated[list[LdapUrl], Field(min_length=1, description="ldaps://, ldap:// or ldapi:// of its servers.")]
     sasl: Annotated[
-        Literal["external"] | None, Field(description="Bind by client certificate or local socket (RFC 4422 App. A).")
+        Literal["external", "gssapi"] | None,
+        Field(description="Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."),
     ] = None
     bind_dn: Annotated[
         Text | None, Field(description="The DN to bind as; for Active Directory also a UPN, or DOMAIN\\name.")
@@ -141,8 +145,9 @@ class LdapDirectory(Strict):
     @field_validator("bind_dn")
     @classmethod
     def _one_identity(cls, bind_dn: str | None, info: ValidationInfo) -> str | None:
-        if bind_dn and info.data.get("sasl"):
-            raise misfit("does not go with sasl: external, where the certificate or the socket says who binds")
+        sasl = info.data.get("sasl")
+        if bind_dn and sasl:
+            raise misfit(f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} says who binds")
         return bind_dn
 
     @field_validator("password")
@@ -152,7 +157,7 @@ class LdapDirectory(Strict):
             if password is None and info.data["bind_dn"]:
                 raise misfit("needs a password as well (RFC 4513 §5.1.2: without one it proves nothing)", at="bind_dn")
             if password is not None and not info.data["bind_dn"]:
-                other = "sasl: external needs none" if info.data["sasl"] else "needs a bind_dn as well"
+                other = f"sasl: {info.data['sasl']} needs none" if info.data["sasl"] else "needs a bind_dn as well"
                 raise misfit(other)
         return password
 
@@ -160,7 +165,7 @@ class LdapDirectory(Strict):
     @classmethod
     def _something_to_show(cls, cert_file: Path | None, info: ValidationInfo) -> Path | None:
         local = all(url.lower().startswith("ldapi:") for url in info.data.get("urls", ()))
-        if info.data.get("sasl") and cert_file is None and not local:
+        if info.data.get("sasl") == "external" and cert_file is None and not local:
             raise misfit("external needs a client certificate (cert_file) or an ldapi:// address", at="sasl")
         return cert_file
 

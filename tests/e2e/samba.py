@@ -175,6 +175,11 @@ class Samba(LdapServer):
         """The account's security identifier."""
         return _sid(self.search("(sAMAccountName=sync)", "objectSid"))
 
+    def export_keys(self, account: str, path: Path) -> None:
+        """Write the account's Kerberos keys into a key table."""
+        principal = f"--principal={account}@{REALM}"
+        _run(["samba-tool", "domain", "exportkeytab", str(path), principal, "-s", str(self._config)])
+
     def tool(self, *arguments: str) -> str:
         """`samba-tool` on the database itself."""
         return _run(["samba-tool", *arguments, "-H", str(self.folder / "private/sam.ldb"), "-s", str(self._config)])

@@ -228,7 +228,11 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
             SOURCE + MAPPING + LDAP + "  sasl: external\n",
             ["7: directory.sasl: external needs a client certificate (cert_file) or an ldapi:// address"],
         ),
-        (SOURCE + MAPPING + LDAP + "  sasl: plain\n", ["7: directory.sasl: 'plain' is none of external"]),
+        (SOURCE + MAPPING + LDAP + "  sasl: plain\n", ["7: directory.sasl: 'plain' is none of external, gssapi"]),
+        (
+            SOURCE + MAPPING + LDAP + "  sasl: gssapi\n  bind_dn: cn=x\n",
+            ["8: directory.bind_dn: does not go with sasl: gssapi, where the Kerberos ticket says who binds"],
+        ),
         (SOURCE + MAPPING + LDAP + "  key_file: key.pem\n", ["7: directory.key_file: needs a cert_file as well"]),
         (
             SOURCE + MAPPING + LDAP.replace("ou=people,dc=example,dc=org", "people"),
@@ -337,6 +341,7 @@ def test_an_address_of_the_directory_that_cannot_be_is_refused(
         ("ldap://192.0.2.1:389", "  allow_plaintext: true\n"),
         ("ldaps://[2001:db8::1]:636", ""),
         ("ldapi://%2Fvar%2Frun%2Fslapd%2Fldapi", "  sasl: external\n"),
+        ("ldaps://dc1.example.org", "  sasl: gssapi\n"),
         ("ldapi:///", ""),
     ],
 )

@@ -20,7 +20,7 @@ from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
 from connector import traffic, trust
-from connector.directories.ldap import password_policy, results
+from connector.directories.ldap import kerberos, password_policy, results
 from connector.directories.ldap.password_policy import Notice
 from connector.directories.ldap.refusals import explained
 from connector.directories.ldap.responses import Response
@@ -148,6 +148,8 @@ def _connection(
     options: dict[str, Any] = {"receive_timeout": math.ceil(settings.timeout), "auto_referrals": False}
     if settings.sasl == "external":
         options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+    elif settings.sasl == "gssapi":
+        return kerberos.connection(server, endpoint.host, endpoint.url, options)
     elif settings.bind_dn is not None and password is not None:
         value = password.reveal()
         # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does
@@ -166,7 +168,7 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         connection.bind(read_server_info=False, controls=[(password_policy.CONTROL, False, None)])
     end = Response(connection.result["result"], diagnostic=connection.result["message"] or "")
     notice = _notice(connection.result, endpoint)
-    who = settings.bind_dn or ("SASL EXTERNAL" if settings.sasl else "nobody (anonymous)")
+    who = settings.bind_dn or (f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
         in_clear = endpoint.scheme == "ldap" and not settings.start_tls
         said = f"{results.name(end.code)}{results.diagnostic(end)}{notice.refusal}{explained(end, in_clear=in_clear)}"
@@ -203,6 +205,8 @@ def _translated(endpoint: Endpoint, tls: _Tls) -> Iterator[None]:
     """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
     try:
         yield
+    except ConnectorError:
+        raise
     except (LDAPExceptionError, OSError) as fault:
         raise _error(fault, tls.fault, endpoint) from None
     except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything

@@ -62,6 +62,10 @@ class TlsSocket(socket.socket):
             self._push()
             return
 
+    def getpeercert(self) -> bytes | None:
+        """The server's certificate (DER), which a bind can be tied to (RFC 5929)."""
+        return self._tls.getpeercert(binary_form=True)
+
     def _take(self, size: int) -> None:
         octets = super().recv(size)
         if octets:

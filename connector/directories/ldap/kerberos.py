@@ -1,0 +1,92 @@
+"""A bind by Kerberos ticket (SASL GSSAPI, RFC 4752), with the extra `gssapi`.
+
+Whose ticket it is, and where it comes from, Kerberos is told outside of the job: by KRB5CCNAME for a cache that is kept
+filled, or by KRB5_CLIENT_KTNAME for a key table, with which it fetches one by itself. TLS protects what follows, so
+that no layer of GSSAPI's own is asked for; the bind is tied to the server's certificate (RFC 5929 §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final
+
+import ldap3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from ldap3.protocol.sasl.sasl import send_sasl_negotiation
+
+from connector.directories.ldap import results
+from connector.directories.ldap.tls import TlsSocket
+from connector.errors import DeniedError, FileError
+
+_NO_LAYER: Final = 1
+_IN_PROGRESS: Final = 14
+_WEAK: Final = frozenset({"md5", "sha1"})
+
+
+def connection(server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> ldap3.Connection:
+    """A connection that will bind so, as a client of the service `ldap` on this host. Raises FileError."""
+    try:
+        import gssapi  # noqa: PLC0415  # an extra that few jobs need
+    except ImportError as fault:
+        why = f"sasl: gssapi needs the extra: pip install 'cec-directory-connector[gssapi]' ({fault})"
+        raise FileError(why, where="directory.sasl") from None
+    return _Connection(server, host, url, gssapi, options)
+
+
+class _Connection(ldap3.Connection):
+    """ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered."""
+
+    def __init__(
+        self, server: ldap3.Server, host: str, url: str, gssapi: ModuleType, options: Mapping[str, Any]
+    ) -> None:
+        self._host = host
+        self._where = url
+        self._gssapi = gssapi
+        super().__init__(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options)
+
+    def do_sasl_bind(self, controls: Any) -> Any:
+        """What ldap3 calls to bind. Raises DeniedError where Kerberos has no ticket for us, or none for the server."""
+        try:
+            return self._exchange(controls)
+        except self._gssapi.exceptions.GSSError as fault:
+            why = " ".join(str(fault).split())
+            raise DeniedError(
+                f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where
+            ) from None
+
+    def _exchange(self, controls: Any) -> Any:
+        name = self._gssapi.Name(f"ldap@{self._host}", self._gssapi.NameType.hostbased_service)
+        context = self._gssapi.SecurityContext(
+            name=name,
+            mech=self._gssapi.MechType.kerberos,
+            usage="initiate",
+            channel_bindings=self._bindings(),
+        )
+        token = None
+        while not context.complete:
+            answer = self._say(controls, context.step(token) or b"")
+            if answer["result"] not in {results.SUCCESS, _IN_PROGRESS}:
+                return answer
+            token = answer["saslCreds"]
+        offered = context.unwrap(token).message
+        if not offered or not offered[0] & _NO_LAYER:
+            raise DeniedError("the server wants GSSAPI to protect the connection, not TLS", where=self._where)
+        return self._say(controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
+
+    def _say(self, controls: Any, token: bytes) -> Any:
+        return send_sasl_negotiation(self, controls, token)  # type: ignore[no-untyped-call]  # its stubs are not whole
+
+    def _bindings(self) -> Any:
+        """The server's certificate as a channel binding; none without TLS, or where its signature names no digest."""
+        certificate = self.socket.getpeercert() if isinstance(self.socket, TlsSocket) else None
+        if certificate is None:
+            return None
+        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+        if algorithm is None:
+            return None
+        digest = hashes.Hash(hashes.SHA256() if algorithm.name in _WEAK else algorithm)
+        digest.update(certificate)
+        data = b"tls-server-end-point:" + digest.finalize()
+        return self._gssapi.raw.ChannelBindings(application_data=data)
