@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -160,6 +162,60 @@ def test_by_cursor_every_user_is_read_once(count: int) -> None:
 def test_a_cursor_that_stands_still_and_a_false_total_are_told(odd: dict[str, Any]) -> None:
     with pytest.raises(TruncatedError):
         list(Pager(Server(25, **odd), 10).by_cursor())
+
+
+def pages(*lists: list[str], total: int | None = None) -> Callable[[Params], Answer]:
+    """A server that answers these pages round and round, whatever it is asked; the cursor is never the same."""
+    numbers = itertools.count(1)
+
+    def ask(params: Params) -> Answer:
+        number = next(numbers)
+        assert number < 5000, "it would be asked for ever"
+        users = [{"id": id_} for id_ in lists[number % len(lists)]]
+        return answer({"totalResults": total, "Resources": users, "nextCursor": f"c{number}"})
+
+    return ask
+
+
+ROUND = [["a", "b"], ["c", "d"], ["e", "f"], ["g"], ["h", "i"]]
+
+
+@pytest.mark.parametrize("total", [None, 9, 1_000_000])
+@pytest.mark.parametrize("lists", [ROUND, ROUND[:3], [[], ["a"]], [[]], [["a", "b"], ["b", "c"], ["c", "a"]]], ids=str)
+def test_pages_that_come_round_for_ever_are_told(lists: list[list[str]], total: int | None) -> None:
+    with pytest.raises(TruncatedError, match="stands still"):
+        list(Pager(pages(*lists, total=total), 2).by_cursor())
+
+
+@pytest.mark.parametrize("lists", [ROUND, ROUND[:3], [["a", "b"], ["b", "c"], ["c", "a"]]], ids=str)
+@pytest.mark.parametrize("total", [None, 9, 1_000_000])
+def test_pages_that_come_round_for_ever_are_told_by_index(lists: list[list[str]], total: int | None) -> None:
+    with pytest.raises(TruncatedError):
+        list(Pager(pages(*lists, total=total), 2).by_index())
+
+
+@pytest.mark.parametrize("total", [10, 200])
+def test_users_in_no_order_at_all_are_told_where_the_server_says_how_many_there_are(total: int) -> None:
+    chance = random.Random(7)
+
+    def ask(params: Params) -> Answer:
+        assert next(numbers) < 5000, "it would be asked for ever"
+        return answer({"totalResults": total, "Resources": [{"id": f"u{n}"} for n in chance.sample(range(total), 5)]})
+
+    numbers = itertools.count()
+    with pytest.raises(TruncatedError):
+        list(Pager(ask, 5).by_index())
+
+
+def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
+    told = iter([(["a", "b"], "1"), (["b", "c"], "2"), (["d"], "")])
+
+    def ask(params: Params) -> Answer:
+        ids, cursor = next(told)
+        return answer({"totalResults": 5, "Resources": [{"id": id_} for id_ in ids], "nextCursor": cursor})
+
+    with pytest.raises(TruncatedError, match="5 users and shows 4"):
+        list(Pager(ask, 2).by_cursor())
 
 
 @pytest.mark.parametrize(

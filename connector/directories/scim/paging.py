@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -24,6 +24,11 @@ from connector.errors import IncompleteRead, TruncatedError
 
 PASSES: Final = 3
 """So often a list is read whole before it is given up, since users come and go all the time."""
+
+EMPTY: Final = 1000
+"""So many pages running may be empty and yet have one behind them, by cursor."""
+MOVED: Final = 1000
+"""So many users beyond twice their number may a pass show by index, since users come and go."""
 
 _NO_COUNT: Final = (400, 500, 501)
 
@@ -68,17 +73,18 @@ class Pager:
 
     def by_cursor(self) -> Iterator[Resource]:
         """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
-        shown = 0
-        page = self._page(("cursor", ""))
+        marks, circle = array("q"), _Circle()
+        cursor = ""
         while True:
-            yield from page.users.values()
-            shown += len(page.users)
-            if not page.cursor:
-                break
-            cursor, before = page.cursor, page.users
             page = self._page(("cursor", cursor))
-            if page.cursor == cursor or (page.users and page.users.keys() <= before.keys()):
-                raise TruncatedError(f"the pager stands still after {shown} users", where=page.where)
+            if page.cursor and (page.cursor == cursor or circle.closes(page.users)):
+                raise TruncatedError(f"the pager stands still after {len(marks)} users", where=page.where)
+            yield from page.users.values()
+            marks.extend(map(hash, page.users))
+            cursor = page.cursor
+            if not cursor:
+                break
+        shown = _different(marks)  # one that is shown twice may have moved, and another with it
         if page.total is not None and shown < page.total:
             raise TruncatedError(f"the server speaks of {page.total} users and shows {shown}", where=page.where)
 
@@ -99,6 +105,28 @@ class Pager:
             "some may not have been shown; read when the directory is quiet",
             where=one.where,
         )
+
+
+class _Circle:
+    """Notices that pages come round again: it keeps one of all that came, the latest whose number is a power of two."""
+
+    def __init__(self) -> None:
+        self._kept: frozenset[str] = frozenset()
+        self._pages = self._empty = 0
+
+    def closes(self, users: Collection[str]) -> bool:
+        """Whether a page, of these users, shows none beside those of the page that is kept; or if none shows any."""
+        self._pages += 1
+        self._empty = 0 if users else self._empty + 1
+        closed = self._empty > EMPTY or bool(users and self._kept.issuperset(users))
+        if users and self._pages & (self._pages - 1) == 0:
+            self._kept = frozenset(users)
+        return closed
+
+
+def _different(marks: Collection[int], parts: int = 8) -> int:
+    """How many of them differ; a part at a time, since there may be very many."""
+    return sum(len({mark for mark in marks if mark % parts == part}) for part in range(parts))
 
 
 class _Known:
@@ -144,6 +172,7 @@ class _Pass:
         shown = 0
         before: dict[str, Resource] = {}
         total: int | None = None
+        circle = _Circle()
         while True:
             page = self._next(shown, before, total)
             if before and page.users:
@@ -152,6 +181,8 @@ class _Pass:
             fresh = {id_: user for id_, user in page.users.items() if id_ not in before}
             if not fresh:
                 break
+            if circle.closes(fresh) or (total is not None and shown > 2 * total + MOVED):
+                raise TruncatedError("the pager stands still: it answers the same users again", where=page.where)
             yield from fresh.items()
             shown += len(fresh)
             before = fresh
