@@ -319,6 +319,24 @@ def test_whoever_was_changed_while_the_server_was_busy_is_a_conflict(tmp_path: P
         assert [user[CEC]["sipAccount"] for user in real.all()].count("theirs") == 1
 
 
+def test_a_user_that_is_replaced_whole_keeps_what_somebody_else_wrote_while_the_server_was_busy(tmp_path: Path) -> None:
+    """Without PATCH and without versions, what is sent after a pause is what the user has become by then."""
+
+    def busy_and_raced(asked: meddlers.Asked) -> Any:
+        real.ask("PUT", f"/Users/{target(asked)}", real.get(target(asked)) | {"title": "theirs"}).raise_for_status()
+        return busy(429, "1")(asked)
+
+    with (
+        ScimServer.start(tmp_path / "server", people(8), features={"patch": {"supported": False}}) as real,
+        HttpProxy(real.root, at("PUT", busy_and_raced, skip=3, times=1)) as proxy,
+    ):
+        job = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, more="  dialect: dialect.json\n")
+        (job.folder / "dialect.json").write_text('{"writes": "put"}')
+        job.run("apply")
+        assert len(job.written()) == 8
+        assert [user.get("title") for user in real.all()].count("theirs") == 1
+
+
 def test_a_refusal_that_quotes_the_password_is_shown_without_it(world: World) -> None:
     with HttpProxy(world.server.root, at("PATCH", failing(400))) as proxy:
         ended = world.job(proxy).try_("apply")  # which holds what is said to the canary

@@ -182,7 +182,8 @@ class _Pass:
             if not fresh:
                 break
             if circle.closes(fresh) or (total is not None and shown > 2 * total + MOVED):
-                raise TruncatedError("the pager stands still: it answers the same users again", where=page.where)
+                self.settled = False
+                break
             yield from fresh.items()
             shown += len(fresh)
             before = fresh

@@ -41,6 +41,7 @@ class Writer:
         self._resources = resources
         self._attributes = attributes
         self._users = users
+        self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
@@ -84,7 +85,7 @@ class Writer:
             if not some:
                 return Outcome(change.user, Result.UNCHANGED, "the user says all of it already")
             answer = self._wire.write(
-                Writing(change.user.id, before, some, version, partial(self._still, change, some))
+                Writing(change.user.id, before, some, version, partial(self._still, change, before, some))
             )
             if good(answer):
                 return self._confirmed(change, before, some, answer)
@@ -121,10 +122,13 @@ class Writer:
             self._resources.seen = None
         return now, version
 
-    def _still(self, change: Change, some: list[Edit]) -> bool:
-        """Whether a write that had to wait would be the same if it were made now."""
+    def _still(self, change: Change, before: Resource, some: list[Edit]) -> bool:
+        """Whether a write that had to wait would be the same if it were made now; a PUT says the whole user."""
         try:
-            return editing.edits(self._before(change)[0], change, self._attributes) == some
+            now = self._before(change)[0]
+            if self._whole and editing.strayed(before, now, ()):
+                return False
+            return editing.edits(now, change, self._attributes) == some
         except (ConflictError, ForbiddenError, IncompleteRead):
             return False
 
