@@ -57,10 +57,12 @@ class Syntax(StrEnum):
     NUMERIC = "numeric"
     TELEPHONE = "telephone"
     INTEGER = "integer"
+    DECIMAL = "decimal number"
     BOOLEAN = "boolean"
     TIME = "time"
     FULL_TIME = "time to the second, in UTC"
     UTC_TIME = "time with two digits of the year"
+    DATE_TIME = "date and time such as 2026-01-31T12:00:00Z"
     DN = "dn"
     OCTETS = "octets"
     COUNTRY = "country"
@@ -82,7 +84,8 @@ class Syntax(StrEnum):
 class Equality(StrEnum):
     """How two values of an attribute are compared (RFC 4517 §4.2); `reconcile/equality.py` knows how.
 
-    CASE_ALONE is SCIM's (RFC 7643 §2.3.1): but for case, every character counts.
+    CASE_ALONE, DECIMAL and DATE_TIME are SCIM's (RFC 7643 §2.3.1, §2.3.3, §2.3.5); by the first, every character counts
+    but for its case.
     """
 
     CASE_IGNORE = "caseIgnore"
@@ -91,8 +94,10 @@ class Equality(StrEnum):
     NUMERIC = "numericString"
     TELEPHONE = "telephoneNumber"
     INTEGER = "integer"
+    DECIMAL = "decimal"
     BOOLEAN = "boolean"
     TIME = "generalizedTime"
+    DATE_TIME = "dateTime"
     DN = "distinguishedName"
     UUID = "uuid"
     OCTETS = "octetString"

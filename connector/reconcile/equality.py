@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -111,6 +113,14 @@ def _integer(value: Value) -> Hashable:
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
+
+
+def _decimal(value: Value) -> Hashable:
+    text = _text(value).strip()
+    return Decimal(text) if text.isascii() and _DECIMAL.fullmatch(text) else text
+
+
 def _boolean(value: Value) -> Hashable:
     return _text(value).strip().upper()
 
@@ -126,6 +136,23 @@ def _time(value: Value) -> Hashable:
         return text
     year, month, day, hour, minute, second, fraction, _ = match.groups()
     return (year, month, day, hour, minute or "00", second or "00", (fraction or "").rstrip("0"))
+
+
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def date_time(text: str) -> datetime | None:
+    """A time as SCIM has it (RFC 7643 §2.3.5), in UTC where it says how far from there; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(text) if _DATE_TIME.fullmatch(text) else None
+        return moment.astimezone(UTC) if moment and moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        return None
+
+
+def _date_time(value: Value) -> Hashable:
+    text = _text(value).strip()
+    return date_time(text) or text
 
 
 def _uuid(value: Value) -> Hashable:
@@ -263,8 +290,10 @@ _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.NUMERIC: _numeric,
     Equality.TELEPHONE: _telephone,
     Equality.INTEGER: _integer,
+    Equality.DECIMAL: _decimal,
     Equality.BOOLEAN: _boolean,
     Equality.TIME: _time,
+    Equality.DATE_TIME: _date_time,
     Equality.DN: _dn,
     Equality.UUID: _uuid,
     Equality.OCTETS: _octets,

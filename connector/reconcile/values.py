@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Final
 
 from connector.model import AttributeInfo, Syntax, Unit, Value
@@ -88,6 +89,17 @@ def _integer(text: str) -> str:
     return str(int(_checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")(text)))
 
 
+def _decimal(text: str) -> str:
+    """As a JSON number is read (RFC 8259 §6), which keeps some fifteen digits."""
+    number = float(
+        _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*", "a decimal number")(text)
+    )
+    short = str(int(number)) if number.is_integer() else repr(number)
+    if Decimal(short) != Decimal(text.strip()):
+        raise UnfitError("it has more digits than a JSON number keeps")
+    return short
+
+
 def _boolean(text: str) -> str:
     word = text.strip().lower()
     if word in {"true", "yes", "1"}:
@@ -135,6 +147,12 @@ def _utc_time(text: str) -> str:
     year, middle, seconds = match.groups()
     _instant(f"{'19' if year >= '50' else '20'}{year}{middle}{seconds or '00'}Z")
     return f"{year}{middle}{seconds or '00'}Z"
+
+
+def _date_time(text: str) -> str:
+    if equality.date_time(text) is None:
+        raise UnfitError("it is not a time such as 2026-01-31T12:00:00Z")
+    return text
 
 
 def _instant(text: str) -> datetime:
@@ -215,10 +233,12 @@ _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.TELEPHONE: _checked(_PRINTABLE, "a telephone number (letters, digits and '()+,-./:? = alone)"),
     Syntax.NUMERIC: _checked(r"[0-9 ]+", "made of digits"),
     Syntax.INTEGER: _integer,
+    Syntax.DECIMAL: _decimal,
     Syntax.BOOLEAN: _boolean,
     Syntax.TIME: _time,
     Syntax.FULL_TIME: _full_time,
     Syntax.UTC_TIME: _utc_time,
+    Syntax.DATE_TIME: _date_time,
     Syntax.DN: _name,
     Syntax.OCTETS: str.encode,
     Syntax.COUNTRY: _checked(r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"),

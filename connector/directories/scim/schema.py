@@ -14,7 +14,11 @@ from connector.model import AttributeInfo, Equality, Syntax
 _SYNTAX: Final = {
     "boolean": (Syntax.BOOLEAN, Equality.BOOLEAN),
     "integer": (Syntax.INTEGER, Equality.INTEGER),
+    "decimal": (Syntax.DECIMAL, Equality.DECIMAL),
+    "datetime": (Syntax.DATE_TIME, Equality.DATE_TIME),
 }
+_EXACT: Final = frozenset({"binary", "reference"})
+"""Types whose values are told apart by case, whatever the schema says (RFC 7643 §2.3.6, §2.3.7)."""
 _WRITABLE: Final = frozenset({"readwrite", "writeonly"})
 
 
@@ -127,7 +131,7 @@ def info(name: str, found: Found | None, *, secret: bool) -> AttributeInfo:
     if found is None:
         return AttributeInfo(name, equality=Equality.OCTETS, readable=None if secret else True, known=False)
     path, meant = found.path, found.meant
-    exact = Equality.OCTETS if meant.case_exact else Equality.CASE_ALONE
+    exact = Equality.OCTETS if meant.case_exact or meant.type.lower() in _EXACT else Equality.CASE_ALONE
     syntax, equality = _SYNTAX.get(meant.type.lower(), (Syntax.TEXT, exact))
     whole = str(Path(path.attribute, path.schema or CORE, path.tests, path.sub)).lower()
     return AttributeInfo(
