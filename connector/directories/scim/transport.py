@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import structlog
@@ -66,6 +66,7 @@ class HttpTransport:
         self._trust = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)
+        self._heard = False
         self._idle: deque[http.Channel] = deque()
         self._crowd = Crowd(settings.concurrency, lambda: self._patience.end("interrupted"))
 
@@ -123,9 +124,20 @@ class HttpTransport:
     def _attempt(self, sending: _Sending) -> http.Answer | IncompleteRead:
         with self._channel() as channel:
             try:
-                return sending.through(channel)
+                answer = sending.through(channel)
+            except UnreachableError as fault:
+                return fault if self._heard else self._unheard(fault)
             except IncompleteRead as fault:
                 return fault
+        self._heard = True
+        return answer
+
+    def _unheard(self, fault: UnreachableError) -> UnreachableError:
+        """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
+        if not fault.sent or self._settings.cert_file is not None or urlsplit(self._base).scheme != "https":
+            return fault
+        what = f"{fault.what} (does the server want a client's certificate, directory.cert_file?)"
+        return UnreachableError(what, where=fault.where, sent=fault.sent)
 
     def _pause(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
         """Wait before the next attempt; False where there is no patience left."""

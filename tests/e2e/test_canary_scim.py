@@ -1,0 +1,173 @@
+"""Law 6 on SCIM: a server that shows secrets, and one that repeats them in every answer, make none of them public."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from canary import HEADER, Canaries, ProcessList, canary, everything
+from http_proxy import Asked, HttpProxy, Meddler, at, pass_on
+from http_server import Act, HttpServer, said
+from program import WARNINGS
+from scim_job import JOB, agent
+from scim_servers import CEC, TOKEN, ScimServer, people
+
+AGENTS = 4
+OLD = [canary(f"old{number}") for number in range(AGENTS)]
+NEW = [canary(f"new{number}") for number in range(AGENTS)]
+CLIENT, ACCESS, KEY = canary("client"), canary("access", HEADER), canary("key")
+ALL = Canaries([*OLD, *NEW, CLIENT, ACCESS, KEY])
+INPUTS = ("agents.json", "client", "key")
+REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
+
+
+class Scene:
+    """A job whose every secret is a canary, and a proxy that takes the access token for the server's own."""
+
+    def __init__(self, folder: Path, server: ScimServer, meddler: Meddler, token: Act | None = None) -> None:
+        server.restore([])
+        server.put(people(AGENTS, **{CEC: {"sipPassword": OLD[0]}}))
+        self.folder, self.server = folder / "job", server
+        self.login = HttpServer(otherwise=token or said(200, {"access_token": ACCESS, "token_type": "Bearer"}))
+
+        def let_in(asked: Asked) -> Act:
+            known = asked.headers.get("authorization") == f"Bearer {ACCESS}"
+            return meddler(asked.with_header("authorization", f"Bearer {TOKEN}") if known else asked)
+
+        self.proxy = HttpProxy(server.root, let_in)
+        self.folder.mkdir()
+        (self.folder / "client").write_text(CLIENT)
+        (self.folder / "key").write_text(KEY)
+        oauth = f"oauth: {{token_url: {self.login.url}/t, client_id: c, client_secret: {{file: client}}}}"
+        text = JOB.format(url=self.proxy.url + server.url.removeprefix(server.root), more="  budget: 1\n")
+        text = text.replace("token: {env: SCIM_TOKEN}", oauth) + "key: {file: key}\naudit: {file: audit.jsonl}\n"
+        (self.folder / "job.yaml").write_text(text)
+        self.passwords(OLD)
+
+    def passwords(self, passwords: list[str]) -> None:
+        agents = [agent(number, sipPwd=password) for number, password in enumerate(passwords, 1)]
+        document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
+        (self.folder / "agents.json").write_text(json.dumps(document))
+
+    def run(self, command: str, *arguments: str, code: int | None = 0) -> str:
+        """Run it with everything logged, and look for the secrets in all that it shows and leaves."""
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
+        environment = kept | {"HOME": str(self.folder), "TMPDIR": str(self.folder), "COLUMNS": "500"}
+        line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, "job.yaml", *arguments]
+        with ProcessList() as processes:
+            done = subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, check=False)
+        shown = done.stdout + done.stderr
+        assert code is None or done.returncode == code, shown
+        assert b"unexpected" not in shown
+        ALL.hold({"its output": shown, "the process list": b"\n".join(processes.seen)})
+        ALL.hold(everything(self.folder, INPUTS))
+        return done.stdout.decode()
+
+    def stored(self) -> list[str]:
+        return [user[CEC]["sipPassword"] for user in self.server.all()]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
+    with ScimServer.start(tmp_path_factory.mktemp("scim")) as started:
+        yield started
+
+
+def showing(asked: Asked) -> Act:
+    """The server shows a password with every user, which the schema says that it never does."""
+    reply = asked.forward()
+    document = json.loads(reply.body or b"null")
+    if not isinstance(document, dict) or reply.status >= 300:
+        return reply
+    for user in [document, *document.get("Resources", [])]:
+        if "userName" in user:
+            user[CEC] = {**user.get(CEC, {}), "sipPassword": OLD[1]}
+    return reply.saying(document)
+
+
+def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_path: Path, server: ScimServer) -> None:
+    scene = Scene(tmp_path, server, showing)
+    with scene.login, scene.proxy:
+        scene.run("check", "--probe", "--save", "dialect.json")
+        scene.run("plan", *REPORTS)
+        scene.run("plan", "--save", "plan.json")
+        scene.run("apply", "--plan", "plan.json", *REPORTS)
+        assert scene.stored() == OLD, "what is looked for was never there"
+        scene.passwords(NEW)
+        scene.run("explain", "agent001")
+        scene.run("apply", *REPORTS)
+        assert scene.stored() == NEW
+        newest = json.loads(scene.run("runs", "--json"))[0]["id"]
+        scene.run("undo", newest, *REPORTS)
+        scene.run("undo", newest, "--apply", *REPORTS, code=None)
+
+
+def repeating(asked: Asked) -> str:
+    return f"{asked.body.decode()} {asked.headers} Bearer {ACCESS} {CLIENT} {json.dumps(OLD)} {OLD[0]}"
+
+
+def echo(status: int) -> Meddler:
+    """An error in SCIM's form that repeats all that was asked, and more."""
+    return lambda asked: said(status, {"status": str(status), "scimType": OLD[0], "detail": repeating(asked)})
+
+
+def page(status: int) -> Meddler:
+    """The same as a page of HTML."""
+    return lambda asked: said(status, f"<html>{repeating(asked)}</html>".encode(), Content_Type="text/html")
+
+
+def elsewhere(asked: Asked) -> Act:
+    return said(302, None, Location=f"https://x:{CLIENT.encode().hex()}@sso.example.org/{OLD[0].encode().hex()}")
+
+
+def another(asked: Asked) -> Act:
+    """A user of another kind, with passwords for names and values."""
+    return said(200, {"id": OLD[0], "userName": OLD[1], OLD[2].encode().hex(): OLD[3], "meta": {"version": OLD[0]}})
+
+
+FAULTS: dict[str, Meddler] = {
+    **{f"{method} {status}": at(method, echo(status), path="") for method, status in [
+        ("PATCH", 400), ("PATCH", 401), ("PATCH", 403), ("PATCH", 409), ("PATCH", 412), ("PATCH", 429), ("PATCH", 500),
+        ("GET", 401), ("GET", 500),
+    ]},
+    **{f"{method} page {status}": at(method, page(status), path="") for method, status in [
+        ("PATCH", 200), ("PATCH", 502), ("GET", 200), ("GET", 404),
+    ]},
+    "PATCH elsewhere": at("PATCH", elsewhere),
+    "GET elsewhere": at("GET", elsewhere),
+    "PATCH another": at("PATCH", another),
+    "GET another": at("GET", another, path="/Users/"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("meddler", FAULTS.values(), ids=FAULTS)
+def test_no_fault_of_a_server_shows_a_secret(tmp_path: Path, server: ScimServer, meddler: Meddler) -> None:
+    scene = Scene(tmp_path, server, meddler)
+    with scene.login, scene.proxy:
+        scene.run("apply", *REPORTS, code=None)
+        assert any("/Users" in seen.path for seen in scene.proxy.seen) or "GET" in str(scene.proxy.seen[0].method)
+
+
+def token_answers() -> dict[str, Act]:
+    told: dict[str, Any] = {"error": CLIENT, "error_description": CLIENT, "access_token": ACCESS}
+    return {
+        "401": said(401, told), "400": said(400, told | {"error": "invalid_grant"}), "500": said(500, told),
+        "another kind": said(200, told | {"token_type": CLIENT}),
+        "two lines": said(200, told | {"access_token": f"{ACCESS}\n{CLIENT}"}),
+        "a page": said(200, f"<html>{CLIENT} {ACCESS}</html>".encode()),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", token_answers().values(), ids=token_answers())
+def test_no_fault_of_a_token_endpoint_shows_a_secret(tmp_path: Path, server: ScimServer, answer: Act) -> None:
+    scene = Scene(tmp_path, server, pass_on, answer)
+    with scene.login, scene.proxy:
+        scene.run("plan", code=1)
+        assert len(scene.login.seen) >= 1
+        assert scene.proxy.seen == []

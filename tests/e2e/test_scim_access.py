@@ -1,0 +1,162 @@
+"""Each way to prove who asks, and each way in which TLS fails, by the program itself against real SCIM servers."""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from http_proxy import Asked, HttpProxy
+from http_server import Act, HttpServer, said
+from program import Ended, program
+from scim_job import ScimJob
+from scim_servers import KINDS, TOKEN, ScimServer, people
+
+AGENTS = 3
+SECRET = "canary-91c2"
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
+    with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def job(server: ScimServer, tmp_path: Path) -> ScimJob:
+    server.restore([])
+    server.put(people(AGENTS))
+    return ScimJob(tmp_path / "job", server, agents=AGENTS)
+
+
+def proved_by(job: ScimJob, proof: str) -> None:
+    """Another way in than by token."""
+    path = job.folder / "job.yaml"
+    path.write_text(path.read_text().replace("  token: {env: SCIM_TOKEN}\n", f"  {proof}\n"))
+
+
+def run(folder: Path, command: str = "apply", secret: str = SECRET) -> Ended:
+    ended = program(command, "job.yaml", folder=folder, env={"SCIM_TOKEN": TOKEN, "SECRET": secret})
+    assert secret not in ended.said
+    assert TOKEN not in ended.said
+    return ended
+
+
+def applied(job: ScimJob) -> None:
+    ended = run(job.folder)
+    assert ended.code == 0, ended.said
+    assert len(job.written()) == AGENTS
+
+
+def test_by_basic(job: ScimJob) -> None:
+    """The proxy is what stands before a server that has tokens alone."""
+    expected = "Basic " + base64.b64encode(f"connector:{SECRET}".encode()).decode()
+
+    def let_in(asked: Asked) -> Act:
+        if asked.headers.get("authorization") != expected:
+            return said(401, {"detail": SECRET})
+        return asked.with_header("authorization", f"Bearer {TOKEN}").forward()
+
+    with HttpProxy(job.server.root, let_in) as proxy:
+        job.point(proxy.url)
+        proved_by(job, "basic: {user: connector, password: {env: SECRET}}")
+        applied(job)
+        ended = run(job.folder, secret="canary-wrong")
+    assert ended.code == 1
+    assert "401 Unauthorized" in ended.err
+    assert "Check the account or key that the job names" in ended.err
+
+
+@pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
+def test_by_an_oauth_client(job: ScimJob, client_auth: str) -> None:
+    with HttpServer(otherwise=said(200, {"access_token": TOKEN, "token_type": "Bearer"})) as login:
+        of_a_client = f"client_id: connector, client_secret: {{env: SECRET}}, client_auth: {client_auth}"
+        proved_by(job, f"oauth: {{token_url: {login.url}/token, {of_a_client}}}")
+        applied(job)
+    (asked,) = login.seen
+    basic = base64.b64encode(f"connector:{SECRET}".encode()).decode()
+    proof = asked.headers.get("authorization", "") + asked.body.decode()
+    assert (f"Basic {basic}" if client_auth == "client_secret_basic" else f"client_secret={SECRET}") in proof
+
+
+def test_an_oauth_client_that_is_not_known_is_told_and_nothing_is_asked(job: ScimJob) -> None:
+    job.server.forget()
+    with HttpServer(otherwise=said(401, {"error": "invalid_client", "error_description": SECRET})) as login:
+        proved_by(job, f"oauth: {{token_url: {login.url}/token, client_id: x, client_secret: {{env: SECRET}}}}")
+        ended = run(job.folder)
+    assert ended.code == 1
+    assert "401 Unauthorized (invalid_client)" in ended.err
+    assert job.server.log() == []
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def mutual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
+    """A server that lets nobody in without a certificate of its authority (nor without the token)."""
+    folder = tmp_path_factory.mktemp("scim")
+    with ScimServer.start(folder, people(AGENTS), kind=request.param, client_certs=True) as started:
+        yield started
+
+
+def test_by_a_certificate(mutual: ScimServer, tmp_path: Path) -> None:
+    job = ScimJob(tmp_path / "job", mutual, agents=AGENTS, more="  budget: 1\n")
+    proved_by(job, f"ca_file: {mutual.ca}\n  token: {{env: SCIM_TOKEN}}")
+    ended = run(job.folder)
+    assert ended.code == 1
+    assert "does the server want a client's certificate, directory.cert_file?" in ended.err
+    path = job.folder / "job.yaml"
+    certificate = f"  cert_file: {mutual.client_cert}\n  key_file: {mutual.client_key}\n"
+    path.write_text(path.read_text().replace("  token:", f"{certificate}  token:"))
+    applied(job)
+
+
+class Impostor:
+    """A server with a certificate that is good for something else."""
+
+    def __init__(self, folder: Path, name: str = "localhost", expires: datetime | None = None) -> None:
+        authority = trustme.CA()
+        self.ca = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.ca))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name, not_after=expires).configure_cert(context)
+        self.server = HttpServer(context=context)
+        self.url = self.server.url.replace("127.0.0.1", "localhost")
+
+
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expires", "trusted", "said_of_it"),
+    [
+        ("localhost", None, False, "self-signed certificate in certificate chain|unable to get local issuer"),
+        ("scim.example.org", None, True, "not valid for 'localhost'|[Hh]ostname mismatch"),
+        ("localhost", YESTERDAY, True, "expired"),
+    ],
+)
+def test_a_server_that_cannot_be_verified_is_told_what_to_do_and_is_sent_nothing(
+    tmp_path: Path, name: str, expires: datetime | None, trusted: bool, said_of_it: str
+) -> None:
+    impostor = Impostor(tmp_path, name, expires)
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "another.pem"))
+    ca = impostor.ca if trusted else tmp_path / "another.pem"
+    (tmp_path / "agents.json").write_text('{"agents": [{"workNo": 1, "accountCode": "a"}]}')
+    (tmp_path / "job.yaml").write_text(
+        "source: {type: file, path: agents.json}\n"
+        f"directory: {{type: scim, url: {impostor.url}, token: {{env: SCIM_TOKEN}}, ca_file: {ca}}}\n"
+        "mapping: scim-extension\n"
+    )
+    with impostor.server:
+        for command in ("check", "plan", "apply"):
+            ended = run(tmp_path, command)
+            assert ended.code == 1, ended.said
+            assert "Name the authority that signed the server's certificate as `ca_file`" in ended.err
+            assert re.search(said_of_it, ended.err), ended.err
+    assert impostor.server.seen == []
