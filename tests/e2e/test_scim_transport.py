@@ -393,6 +393,15 @@ def test_requests_a_second_are_bounded() -> None:
     assert clock.naps == [0.25] * 8
 
 
+def test_requests_a_second_are_bounded_also_when_the_pauses_of_a_run_are_used_up() -> None:
+    clock = Clock()
+    with HttpServer([said(429, None, Retry_After="900")]) as server, transport(server.url, clock, rate=4) as scim:
+        failure(TruncatedError, lambda: scim.send(GET))
+        for _ in range(5):
+            scim.send(GET)
+    assert clock.naps == [0.25] * 5
+
+
 def test_requests_a_second_are_bounded_for_all_threads_together() -> None:
     with HttpServer() as server, transport(server.url, rate=50, concurrency=8) as scim:
         begun = time.monotonic()
