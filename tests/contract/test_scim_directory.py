@@ -523,6 +523,36 @@ def test_writing_nothing_changes_nothing(house: House) -> None:
     assert house.server.all() == before
 
 
+def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
+    house.server.put([person(1, **{CEC: {"workNo": 1, "accountCode": "old"}})])
+    directory = house.open(filter=f"not ({SEAT} eq 9)")
+    attributes = (
+        AttributeChange(SEAT, ("1",), ("2",)),
+        AttributeChange(ACCOUNT, ("old",), ()),
+        AttributeChange(LINE, (), ("gr\u00fcn",)),
+        AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True, seen=False),
+    )
+    before = named(directory, "agent001")
+    (outcome,) = write(directory, change(before, *attributes))
+    after = named(directory, "agent001")
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, after)
+    assert "canary" not in repr(outcome)
+    (outcome,) = write(directory, change(after, AttributeChange(SEAT, ("2",), ("9",))))
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, None), "it has left the filter"
+
+
+def test_whoever_is_gone_and_came_back_as_another_is_neither_read_nor_written(house: House) -> None:
+    house.server.put(people(2))
+    directory = house.open()
+    planned = named(directory, "agent001")
+    house.server.delete(planned.id)
+    house.server.put([person(1, active=False)])
+    before = house.server.all()
+    assert [user.name for user in directory.read([planned.ref, named(directory, "agent002").ref])] == ["agent002"]
+    assert results(directory, change(planned, AttributeChange(SEAT, (), ("1",)))) == [Result.CONFLICT]
+    assert house.server.all() == before
+
+
 # ---------------------------------------------------------------- attributes of several values
 
 PHONE = 'phoneNumbers[type eq "work"].value'
