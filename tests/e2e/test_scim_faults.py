@@ -12,7 +12,7 @@ from typing import Any
 import http_proxy as meddlers
 import pytest
 from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
-from http_server import HttpServer, said
+from http_server import Act, HttpServer, said
 from scim_job import ScimJob
 from scim_servers import CEC, KINDS, PATCH_OP, Kind, ScimServer, people
 
@@ -130,6 +130,49 @@ def test_what_cannot_be_read_whole_is_no_plan_and_nothing_is_written(world: Worl
     assert "Traceback" not in ended.said
     assert world.untouched()
     assert world.server.writes() == []
+
+
+OF_ITSELF = ("/ServiceProviderConfig", "/Schemas", "/ResourceTypes")
+NO_SUCH_PAGE = said(404, b"<html>canary-sip</html>", Content_Type="text/html")
+
+
+@pytest.mark.parametrize("page", OF_ITSELF)
+@pytest.mark.parametrize("answer", [NO_SUCH_PAGE, said(200, b"<html>canary-sip")], ids=["missing", "HTML"])
+def test_a_page_of_the_server_s_own_that_cannot_be_read_is_a_caution_and_users_are_written(
+    world: World, page: str, answer: Act
+) -> None:
+    with HttpProxy(world.server.root, at("GET", lambda asked: answer, path=page)) as proxy:
+        job = world.job(proxy, agents=3)
+        document = job.run("apply")
+        assert len(job.written()) == 3
+    assert any(page in caution and "is assumed" in caution for caution in document["cautions"])
+
+
+def test_a_server_that_says_nothing_of_itself_at_all_is_written_to_and_settles(world: World) -> None:
+    silent = at("GET", lambda asked: NO_SUCH_PAGE if asked.path.endswith(OF_ITSELF) else pass_on(asked), path="")
+    with HttpProxy(world.server.root, silent) as proxy:
+        job = world.job(proxy, agents=3)
+        assert len(job.run("apply")["cautions"]) >= 4
+        assert len(job.written()) == 3
+        assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
+WRONG: dict[str, Any] = {
+    "/ServiceProviderConfig": {"patch": "yes", "etag": [], "bulk": None, "pagination": "cursor"},
+    "/Schemas": {"Resources": [7, {"id": 5}, {"id": CEC, "attributes": [{"name": ["x"]}, {"nothing": 1}, "workNo"]}]},
+    "/ResourceTypes": {"Resources": [None, {"schema": 5}, {"endpoint": "/Elsewhere"}]},
+}
+
+
+@pytest.mark.parametrize("page", WRONG)
+def test_a_page_of_the_server_s_own_that_says_nonsense_is_no_more_than_one_that_is_missing(
+    world: World, page: str
+) -> None:
+    with HttpProxy(world.server.root, at("GET", lambda asked: said(200, WRONG[page]), path=page)) as proxy:
+        job = world.job(proxy, agents=3)
+        job.run("apply")
+        assert len(job.written()) == 3
+        assert job.run("plan", "--fail-on-changes")["changes"] == []
 
 
 def test_a_total_that_is_too_low_matters_where_nothing_else_tells_the_end(world: World) -> None:

@@ -100,6 +100,7 @@ class ScimReader:
     def _description(self) -> Description:
         attributes, dialect = self._attributes, self.dialect
         assumed = attributes.assumed()
+        _ = self._discovery.users  # asked for now, so that what has to be assumed of it is among the cautions
         cautions = list(self._discovery.cautions)
         if assumed:
             cautions.append(
