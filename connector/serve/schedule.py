@@ -99,8 +99,7 @@ class Wait(Struct, frozen=True):
 
 
 def decide(timetable: Timetable, last: datetime, now: datetime) -> Due | Wait:
-    """What is to be done now, where `last` is the tick of the last run. All times are of UTC."""
-    last = believed(last, now)
+    """What is to be done now, where `last` is the tick of the last run, and is believed. All times are of UTC."""
     tick = timetable.rule.latest(last, now)
     if tick is None:
         return Wait(timetable.begin(timetable.rule.after(last)))
@@ -108,9 +107,9 @@ def decide(timetable: Timetable, last: datetime, now: datetime) -> Due | Wait:
     return Due(tick) if begin <= now else Wait(begin)
 
 
-def believed(last: datetime, now: datetime) -> datetime:
-    """The tick of the last run, or now, where that lies too far ahead to be true."""
-    return now if last > now + BELIEVED else last
+def believed(tick: datetime, now: datetime) -> datetime:
+    """A tick that was noted, or now, where it lies too far ahead to be true. It is now once and for all: keep it."""
+    return now if tick > now + BELIEVED else tick
 
 
 def first(timetable: Timetable, begun: datetime) -> datetime:

@@ -10,7 +10,19 @@ import structlog
 
 from connector.errors import FileError, StateError
 from connector.serve.orders import Order
-from connector.serve.schedule import BELIEVED, Cron, Due, Every, Timetable, Wait, before, decide, first, too_old
+from connector.serve.schedule import (
+    BELIEVED,
+    Cron,
+    Due,
+    Every,
+    Timetable,
+    Wait,
+    before,
+    believed,
+    decide,
+    first,
+    too_old,
+)
 from connector.serve.worker import Worker
 from connector.settings.operations import Serve
 from connector.watchers.facts import Kind
@@ -68,7 +80,10 @@ class Scheduled:
         """What is to be done now; None: its state does not tell what was done."""
         if self.last is None:
             self._remember(now)
-        return None if self.last is None else decide(self.timetable, self.last, now)
+        if self.last is None:
+            return None
+        self.last, self.good = believed(self.last, now), believed(self.good, now)
+        return decide(self.timetable, self.last, now)
 
     def _remember(self, now: datetime) -> None:
         try:

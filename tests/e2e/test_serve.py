@@ -98,7 +98,7 @@ def test_what_goes_beyond_a_limit_waits_and_is_not_written(job: Job) -> None:
 
 
 def test_a_run_that_takes_longer_than_its_interval_is_not_overtaken(job: Job) -> None:
-    with slow(job, lambda number: 1.5 if number == 1 else 0) as tenant, serving(job.folder, "job.yaml") as served:
+    with slow(job, lambda number: 2.5 if number == 1 else 0) as tenant, serving(job.folder, "job.yaml") as served:
         served.next("run ended")
         served.next("run ended")
         assert served.stop() == 0
@@ -181,6 +181,19 @@ def test_a_job_with_a_cron_expression_waits_for_its_time_and_catches_up_what_it_
         served.next("run ended")
         assert served.stop() == 0
     assert served.names("run started") == ["run started"]
+
+
+def test_what_was_noted_by_a_clock_that_was_far_ahead_neither_stops_the_runs_nor_counts_as_good(job: Job) -> None:
+    schedule(job, "every: 1s, mode: apply, max_age: 1s")
+    job.run("apply")  # makes the state
+    ahead = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    job.sql(f"insert into schedule values ('job', '{ahead}', 1, '{ahead}')")
+    job.write("agents.json", "{")
+    with serving(job.folder, "job.yaml") as served:
+        assert served.next("run ended")["ending"] == "failed"
+        assert served.next("run ended")["ending"] == "failed"
+        assert served.get("/readyz")[0] == 503
+        assert served.stop() == 0
 
 
 def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
