@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from connector.cli.advice import code_of
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.settings.job import LoadedJob
 from connector.stopping import Stop
@@ -145,6 +145,8 @@ def watchers(
         watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
     if kind is not None:
         takers = [take] if take is not None else list(_takers(begun.job))
+        if settings.traces is not None:
+            takers.append(_tracer(begun.job))
         watching += [FactsWatch(begun.job.name, run, kind, each, code_of) for each in takers]
     return Watchers(watching)
 
@@ -159,3 +161,13 @@ def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:
         from connector.watchers.notify import tell
 
         yield partial(tell, job)
+
+
+def _tracer(job: LoadedJob) -> Callable[[RunFacts], None]:
+    """Raises FileError where the extra that it needs is not installed."""
+    try:
+        from connector.watchers.traces import trace
+    except ImportError as fault:
+        why = "traces need OpenTelemetry: install the extra with `pip install 'cec-directory-connector[otel]'`"
+        raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
+    return trace

@@ -238,6 +238,9 @@ class Job(Strict):
     audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
     metrics: Annotated[Metrics | None, Field(description="Where a single run leaves its metrics.")] = None
     notify: Annotated[Notify | None, Field(description="Who is told when a run needs somebody.")] = None
+    traces: Annotated[
+        Literal["otlp"] | None, Field(description="Send a trace of each run, to where OTEL_* variables say.")
+    ] = None
     serve: Annotated[Serve | None, Field(description="When `cec-connector serve` runs this job.")] = None
 
 

@@ -25,7 +25,8 @@ ENDINGS: Final = {
 class RunFacts(Struct, frozen=True, kw_only=True):
     """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
 
-    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change.
+    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `stages`: how
+    long each took in all; `course`: each as it came, with its begin and end, in seconds since the run began.
     """
 
     job: str
@@ -43,6 +44,7 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     traffic: dict[str, Traffic] = field(default_factory=dict)
+    course: list[tuple[str, float, float]] = field(default_factory=list)
 
     @property
     def ending(self) -> str:
@@ -80,12 +82,14 @@ class FactsWatch(Watcher):
         self._begun = self._since = timer()
         self._stage = "begin"
         self._stages: defaultdict[str, float] = defaultdict(float)
+        self._course: list[tuple[str, float, float]] = []
         self._outcomes: Counter[str] = Counter()
         self._plan: Plan | None = None
 
     def stage(self, name: str, **facts: object) -> None:  # noqa: ARG002  # counts are taken from the plan
         now = self._timer()
         self._stages[self._stage] += now - self._since
+        self._course.append((self._stage, self._since - self._begun, now - self._begun))
         self._stage, self._since = name, now
 
     def planned(self, plan: Plan) -> None:
@@ -103,7 +107,8 @@ class FactsWatch(Watcher):
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
                 seconds=self._timer() - self._begun, exit_code=code, fault=_said(fault),
                 stages={name: round(seconds, 6) for name, seconds in self._stages.items()},
-                outcomes=dict(self._outcomes), traffic=traffic.counted(), **(_planned(plan) if plan else {}),
+                outcomes=dict(self._outcomes), traffic=traffic.counted(), course=self._course,
+                **(_planned(plan) if plan else {}),
             )
         )  # fmt: skip
 
