@@ -13,9 +13,10 @@ from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
 from connector.model import Change, Outcome, Plan, Result, Tenant
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
+from connector.reconcile.assembly import draw_undo
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
-from connector.reconcile.drawing import Draft, draw_undo
+from connector.reconcile.drawing import Draft
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import strangers
 from connector.reconcile.review import fresh_refusals, hold_to, open_users

@@ -32,10 +32,11 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.reconcile.assembly import assembled, counts, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ, Difference
-from connector.reconcile.digests import digest_of_change, digest_of_plan, digest_of_values
-from connector.reconcile.limits import Limits, Whole, refusals, too_many
+from connector.reconcile.digests import digest_of_change
+from connector.reconcile.limits import Limits, Whole, refusals
 from connector.reconcile.mapping import Grace, Mapping
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
@@ -312,7 +313,7 @@ class Draft:
             problems = [*problems, *_fallen(change, whole)]
             if whole.attributes:
                 drawn.append(replace(whole, digest=digest_of_change(whole)))
-        problems = [*problems, *_tugs_of_war(drawn, memory)]
+        problems = [*self.problems, *problems, *tugs_of_war(drawn, memory)]
         if self._differ.rehearsal.blind:
             self.cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
@@ -323,49 +324,11 @@ class Draft:
         summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **counts(drawn))
         owned = len({ref.id for ref, _ in [*memory.owned(), *self.stale]}) if summary.clear else 0
         of = Whole(summary.matched, owned, memory.last_agents())
-        plan = Plan(
-            id=plan_id,
-            digest="",
-            job=job,
-            created=created,
-            summary=summary,
-            changes=tuple(drawn),
-            problems=tuple(sorted([*self.problems, *problems], key=_order)),
-            refusals=refusals(limits, summary, of, users_by_attribute(drawn)),
-            cautions=tuple(self.cautions),
-            about=about,
-        )
-        return replace(plan, digest=digest_of_plan(plan))
-
-
-def draw_undo(
-    changes: Iterable[Change],
-    problems: Iterable[Problem],
-    limits: Limits,
-    *,
-    whole: int,
-    job: str,
-    plan_id: str,
-    created: str,
-    about: tuple[tuple[str, str], ...],
-    cautions: Iterable[str],
-) -> Plan:
-    """The plan of an undo: it has no agents. `whole`: how many users its limits are of."""
-    drawn = [replace(change, digest=digest_of_change(change)) for change in changes]
-    summary = replace(Summary(), **counts(drawn))
-    plan = Plan(
-        id=plan_id,
-        digest="",
-        job=job,
-        created=created,
-        summary=summary,
-        changes=tuple(drawn),
-        problems=tuple(sorted(problems, key=_order)),
-        refusals=tuple(too_many(limits, summary, Whole(whole, whole, None), users_by_attribute(drawn))),
-        cautions=tuple(cautions),
-        about=about,
-    )
-    return replace(plan, digest=digest_of_plan(plan))
+        refused = refusals(limits, summary, of, users_by_attribute(drawn))
+        return assembled(
+            drawn, problems, summary, refused,
+            job=job, plan_id=plan_id, created=created, about=about, cautions=self.cautions,
+        )  # fmt: skip
 
 
 def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> list[Wish]:
@@ -385,45 +348,3 @@ def _fallen(before: Change, after: Change) -> Iterator[Problem]:
         if each.name not in left:
             why = "its object class requires another attribute, which this plan cannot set"
             yield Problem("schema", why, before.agent, (before.user.name,), before.rule, each.name)
-
-
-def _tugs_of_war(changes: Iterable[Change], memory: Memory) -> Iterator[Problem]:
-    """Values that we wrote more than once running, and that were changed by somebody each time."""
-    rewritten = memory.rewritten()
-    for change in changes if rewritten else ():
-        for each in change.attributes:
-            digest, times = rewritten.get((change.user.id, each.name), ("", 0))
-            if digest and digest == digest_of_values(each):
-                why = f"we have written this very value {times} times running, and somebody changes it each time"
-                yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
-
-
-def users_by_attribute(changes: Iterable[Change]) -> Counter[str]:
-    """Of how many users each attribute is changed."""
-    return Counter(each.name for change in changes for each in change.attributes)
-
-
-def counts(changes: Collection[Change]) -> dict[str, int]:
-    """How many users each kind of change touches; a user may count in several."""
-    return {
-        "update": sum(1 for change in changes if any(each.new for each in change.attributes)),
-        "clear": sum(1 for change in changes if any(_empties(each) for each in change.attributes)),
-        "secret": sum(1 for change in changes if any(each.secret and each.new for each in change.attributes)),
-    }
-
-
-def _empties(change: AttributeChange) -> bool:
-    return not change.new and bool(change.old or change.secret)
-
-
-_KINDS = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "schema", "rights",
-    "never", "tenant", "unreadable", "stale", "undo", "unmatched",
-)  # fmt: skip
-
-
-def _order(problem: Problem) -> tuple[int, int, int, str, str]:
-    """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
-    agent = problem.agent or AgentRef()
-    kind = _KINDS.index(problem.kind) if problem.kind in _KINDS else len(_KINDS)
-    return (kind, problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)
