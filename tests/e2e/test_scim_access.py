@@ -21,9 +21,9 @@ AGENTS = 3
 SECRET = "canary-91c2"
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
-    with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
+    with ScimServer.start(tmp_path_factory.mktemp("scim")) as started:
         yield started
 
 
