@@ -5,6 +5,7 @@
 #   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
+#   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
@@ -14,7 +15,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
 
-.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash bench image image-test sbom
+.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -24,6 +25,8 @@ LOCK ?=
 FUZZ_SECONDS ?= 300
 CRASH_KILLS ?= 1000
 CRASH_SEED ?=
+SOAK_SECONDS ?= 600
+SOAK_SEED ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
@@ -86,6 +89,12 @@ crash:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	$(BIN)/python tests/e2e/crash.py --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+
+soak:
+	@scripts/setup dev
+	@scripts/ensure-slapd
+	@scripts/ensure-monitoring
+	$(BIN)/python tests/e2e/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:
 	@scripts/setup dev

@@ -37,6 +37,8 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     A plan that may not be written, because the job is in dry-run mode or the plan goes beyond a limit, is saved and
     waits for `apply --plan`.
     """
+    import gc
+
     import structlog
 
     from connector.cli.watchers import log_to_standard_error
@@ -44,6 +46,7 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
     from connector.serve.service import Service
     from connector.serve.web import Web
 
+    gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
     log_to_standard_error(log_level)
     with Courier() as courier, Service(jobs, log_level, courier.told) as service, Web(listen, service) as web:
         structlog.get_logger().info("serving", address=str(web.address), jobs=[path.stem for path in jobs])

@@ -145,7 +145,8 @@ class Service:
             log.info("run was another process's", job=job.name, tick=worker.order.tick.isoformat())
             return
         if result is None or result.facts is None:
-            result = Result(nothing_told(worker.order, 1, how or "the run ended without a word"))
+            facts = nothing_told(worker.order, 1, how or "the run ended without a word")
+            result = Result(facts, stopped=bool(self._stopping))  # told to before it could listen
         assert result.facts is not None
         self._ended(job, worker.order, result.facts, result)
 

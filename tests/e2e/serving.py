@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -43,8 +44,9 @@ class Served:
 
     def next(self, *names: str, **facts: object) -> Event:
         """The next event of one of these names with these facts, of those that were not asked for yet."""
+        deadline = time.monotonic() + 40
         with contextlib.suppress(queue.Empty):
-            while (event := self._coming.get(timeout=40)) is not None:
+            while (event := self._coming.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
                 self.events.append(event)
                 if event["event"] in names and all(event.get(key) == value for key, value in facts.items()):
                     return event
