@@ -79,7 +79,7 @@ def test_1_and_2_what_was_applied_leaves_nothing_to_do_and_nothing_else_was_touc
         before = by_id(server)
         run = apply(world, server)
         assert run.outcomes is not None
-        assert [outcome for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
+        assert [(outcome.result, outcome.why) for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
         untouched(run.plan, before, by_id(server))
         assert plan(world, server).changes == ()
         assert CANARY not in "".join(world.shown)
