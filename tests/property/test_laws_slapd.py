@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
+import samba
 from ds389 import Ds389
+from houses import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ldap_server import LdapServer
+from samba import Samba
 from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
-from worlds import FILTER, World, later, worlds
+from worlds import FILTER, World, busy_tenants, busy_worlds, later, worlds
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.sync import draw, wet_run
+from connector.sync import Run, draw, wet_run
 
 HIDDEN = f"""
 access to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =wc by * none
@@ -33,6 +39,17 @@ HIDDEN_389 = (
 ELSEWHERE = f"dn: ou=elsewhere,{SUFFIX}\nobjectClass: organizationalUnit\nou: elsewhere\n"
 
 
+class Domain(Samba):
+    """A domain whose account may read what is confidential, or not."""
+
+    @classmethod
+    def start(cls, folder: Path, entries: Iterable[str] = (), *, confidential: bool = False, **options: Any) -> Self:
+        server = super().start(folder, entries, **options)
+        if confidential:
+            server.refuse_control()
+        return server
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -40,11 +57,16 @@ ELSEWHERE = f"dn: ou=elsewhere,{SUFFIX}\nobjectClass: organizationalUnit\nou: el
         pytest.param((Slapd, {"acl": HIDDEN}), marks=pytest.mark.slapd, id="OpenLDAP, hidden"),
         pytest.param((Ds389, {}), marks=pytest.mark.ds389, id="389-DS"),
         pytest.param((Ds389, {"rights": HIDDEN_389}), marks=pytest.mark.ds389, id="389-DS, hidden"),
+        pytest.param((Domain, {}), marks=pytest.mark.samba, id="Active Directory"),
+        pytest.param(
+            (Domain, {"confidential": True}), marks=[pytest.mark.samba, pytest.mark.slow], id="Active Directory, hidden"
+        ),
     ],
 )
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LdapServer]:
     kind, options = request.param
-    with kind.start(tmp_path_factory.mktemp("laws") / "server", [ELSEWHERE], **options) as running:
+    elsewhere = ELSEWHERE.replace(SUFFIX, kind.suffix)
+    with kind.start(tmp_path_factory.mktemp("laws") / "server", [elsewhere], **options) as running:
         yield running
 
 
@@ -66,53 +88,118 @@ def ldif(name: str, values: Mapping[str, list[Any]]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+NARROW = {"telephonenumber"}
+"""What holds one value on Active Directory, and several by the standards."""
+_THEIRS = "(|(cn=Entry *)(cn=Busy *))"
+_OF_THE_SERVER = {"whenchanged", "usnchanged", "dscorepropagationdata"}
+
+
 def put(server: LdapServer, world: World) -> None:
     """Replace the server's people by those of the world."""
-    old = server.search("-s", "sub", "(cn=Entry *)", "dn").decode().split("dn: ")[1:]
-    gone = "".join(f"dn: {name.strip()}\nchangetype: delete\n\n" for name in old)
+    old = re.findall("^dn: (.+)$", server.search("-s", "sub", _THEIRS, "dn").decode(), re.MULTILINE)
+    gone = "".join(f"dn: {name}\nchangetype: delete\n\n" for name in old)
     if gone:
         server.modify(gone)
-    people = [
-        (name, values) for name, values in world.store.snapshot().values() if "account" not in values["objectClass"]
-    ]
-    server.add("".join(ldif(name, {key: list(some) for key, some in values.items()}) for name, values in people))
+    domain = isinstance(server, Samba)
+    people = []
+    for name, values in world.store.snapshot().values():
+        if "account" not in values["objectClass"]:
+            kept = {key: list(some)[: 1 if domain and key.lower() in NARROW else None] for key, some in values.items()}
+            named = f"cn={values['cn'][0]!s},{name.partition(',')[2]}" if domain else name
+            people.append(ldif(named.replace(SUFFIX, server.suffix), kept))
+    server.add("".join(people))
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def entries(server: LdapServer) -> dict[str, dict[str, tuple[bytes, ...]]]:
+    """What the world's people hold, by name, without what the server sets by itself."""
+    found = records(server.search("-s", "sub", _THEIRS, "*"))
+    return {
+        name: {key: tuple(sorted(some)) for key, some in values.items() if key not in _OF_THE_SERVER}
+        for name, values in found.items()
+        if name.lower().endswith(server.suffix.lower())
+    }
+
+
+def job_of(server: LdapServer) -> tuple[Settings, Secret]:
+    """The job's settings for the server, and its account's password."""
+    domain = isinstance(server, Samba)
+    settings = Settings(
+        type="ldap",
+        urls=[server.ldaps_url],
+        ca_file=server.ca,
+        bind_dn=samba.SYNC if domain else SYNC,
+        password=SecretRef(env="UNUSED"),
+        base=samba.PEOPLE if domain else PEOPLE,
+        filter=FILTER,
+    )
+    return settings, Secret(samba.SYNC_PASSWORD if domain else SYNC_PASSWORD)
+
+
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
 @given(world=worlds(hidden=False), data=st.data())
 def test_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
     server: LdapServer, world: World, data: st.DataObject
 ) -> None:
     put(server, world)
-    job = Settings(
-        type="ldap",
-        allow_plaintext=True,
-        urls=[server.url],
-        bind_dn=SYNC,
-        password=SecretRef(env="UNUSED"),
-        base=PEOPLE,
-        filter=FILTER,
-    )
+    with applied(server, world) as apply:
+        for _ in range(2):
+            run = apply()
+            assert [outcome for outcome in run.outcomes or () if outcome.result is not Result.WRITTEN] == []
+            world.tenant = data.draw(later(world.tenant))
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
+@given(world=busy_worlds(hidden=False), data=st.data())
+def test_where_everything_changes_what_is_not_ours_does_not(
+    server: LdapServer, world: World, data: st.DataObject
+) -> None:
+    put(server, world)
+    count = len(world.store.snapshot())
+    ours = {rule.name.lower() for rule in world.mapping.attributes}
+    with applied(server, world) as apply:
+        for _ in range(3):
+            before = entries(server)
+            run = apply()
+            after = entries(server)
+            assert [outcome for outcome in run.outcomes or () if outcome.result is not Result.WRITTEN] == []
+            changed = {str(change.user.name).lower() for change in run.plan.changes}
+            assert before.keys() == after.keys()
+            for name, old in before.items():
+                if name.lower() not in changed:
+                    assert after[name] == old
+                for attribute in old.keys() | after[name].keys():
+                    was, now = (set(each.get(attribute, ())) for each in (old, after[name]))
+                    if attribute == "objectclass":
+                        assert was <= now
+                    elif attribute not in ours:
+                        assert now == was
+            world.tenant = data.draw(busy_tenants(count))
+
+
+@contextmanager
+def applied(server: LdapServer, world: World) -> Iterator[Callable[[], Run]]:
+    """Applies of the world to the server, each followed by a plan that has nothing left to do."""
+    job, password = job_of(server)
     opened: list[LdapDirectory] = []
 
     def connect(view: View) -> LdapDirectory:
-        opened.append(LdapDirectory(job, Secret(SYNC_PASSWORD), view))
+        opened.append(LdapDirectory(job, password, view))
         return opened[-1]
+
+    def apply() -> Run:
+        with world.parts() as parts:
+            run = wet_run(parts, lambda plan, outcomes: None)
+            assert run.outcomes is not None
+            assert draw(parts).plan.changes == ()
+            return run
 
     world.connect = connect
     world.pins = ()
     try:
-        for _ in range(2):
-            with world.parts() as parts:
-                run = wet_run(parts, lambda plan, outcomes: None)
-                assert run.outcomes is not None
-                assert [outcome for outcome in run.outcomes if outcome.result is not Result.WRITTEN] == []
-                assert draw(parts).plan.changes == ()
-            world.tenant = data.draw(later(world.tenant))
+        yield apply
     finally:
         for directory in opened:
             directory.close()

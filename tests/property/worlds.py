@@ -208,7 +208,11 @@ def busy_worlds(draw: st.DrawFn, hidden: bool = True) -> World:
     count = draw(st.integers(2, 6))
     entries: dict[str, tuple[str, dict[str, list[Any]]]] = {}
     for number in range(count):
-        values: dict[str, list[Any]] = {"objectClass": ["inetOrgPerson"], "uid": [f"u{number}"], "cn": ["x"]}
+        values: dict[str, list[Any]] = {
+            "objectClass": ["inetOrgPerson"],
+            "uid": [f"u{number}"],
+            "cn": [f"Busy {number}"],
+        }
         if draw(st.booleans()):
             values["objectClass"] += ["cecAgent", "SIPIdentity"]
             values["cecWorkNo"] = [str(number)] if draw(st.booleans()) else []
