@@ -62,7 +62,7 @@ def mappings(draw: st.DrawFn, several: bool) -> Mapping:
 @st.composite
 def users(draw: st.DrawFn, several: bool) -> list[Json]:
     """Users, of whom some are not active, and some hold values already."""
-    own = draw(st.permutations(NAMES))
+    own = list({name.lower(): name for name in draw(st.permutations(NAMES))}.values())  # unique, in any case
     found = []
     for number in range(draw(st.integers(2, 8))):
         held: Json = {
