@@ -115,7 +115,7 @@ class slow:  # noqa: N801  # read as a phrase
     def __init__(self, job: Job, delay: Any) -> None:
         self._delay = delay
         self._number = 0
-        self.gone = threading.Event()
+        self.asked, self.gone = threading.Event(), threading.Event()
         self.simulator = Simulator(json.loads(job.read("agents.json")))
         self.simulator.answer = self._answer  # type: ignore[method-assign]  # as its docstring says
         job.write("key", "demo-key")
@@ -127,6 +127,7 @@ class slow:  # noqa: N801  # read as a phrase
     def _answer(self, request: Request) -> None:
         if request.command == "GET":
             self._number += 1
+            self.asked.set()
             self.gone.wait(self._delay(self._number))
         Simulator.answer(self.simulator, request)
 
@@ -198,8 +199,10 @@ def test_what_was_noted_by_a_clock_that_was_far_ahead_neither_stops_the_runs_nor
 
 def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
     schedule(job, "every: 1h, mode: apply")
-    with slow(job, lambda number: 30 if number == 1 else 0), serving(job.folder, "job.yaml") as served:
+    tenant = slow(job, lambda number: 30 if number == 1 else 0)
+    with tenant, serving(job.folder, "job.yaml") as served:
         served.next("access token received")
+        assert tenant.asked.wait(20)
         (run,) = children(served.process.pid)
         os.kill(run, signal.SIGKILL)
         ended = served.next("run ended")
@@ -243,8 +246,10 @@ def test_jobs_of_one_state_run_one_after_the_other(job: Job) -> None:
 
 def test_sigterm_ends_a_run_in_good_order_and_its_tick_is_still_due(job: Job) -> None:
     schedule(job, "every: 1h, mode: apply")
-    with slow(job, lambda number: 30 if number == 1 else 0), serving(job.folder, "job.yaml") as served:
+    tenant = slow(job, lambda number: 30 if number == 1 else 0)
+    with tenant, serving(job.folder, "job.yaml") as served:
         served.next("access token received")
+        assert tenant.asked.wait(20)
         assert served.stop() == 0
         assert noted(job)[1] == 0
         with serving(job.folder, "job.yaml") as again:
