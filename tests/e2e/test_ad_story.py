@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from ad_limits import Limits
+from ldap_proxy import LdapProxy
 from samba import PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
 from slapd import another_authority, server_context
 from story import World, agent, tenant
@@ -286,3 +288,44 @@ def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) 
         assert world.plan("--fail-on-changes")["changes"] == []
         assert proxy.cut["searches"]
         assert proxy.cut["entries"]
+
+
+RACES: Mapping[str, tuple[list[str], str, str, list[str]]] = {
+    # who: what is there before, what the second writer does, and what is there in the end
+    "agent001": (["ipPhone: 1"], "replace: ipPhone\nipPhone: 5", "ipPhone", ["5"]),
+    "agent002": (["ipPhone: 1"], "delete: ipPhone", "ipPhone", []),
+    "agent003": ([], "add: ipPhone\nipPhone: 5", "ipPhone", ["5"]),
+    "agent004": ([f"{SEAT}: 1"], f"replace: {SEAT}\n{SEAT}: 5", SEAT, ["5"]),
+}
+
+
+def test_a_lost_race_is_a_conflict_and_never_an_overwrite(tmp_path: Path) -> None:
+    """A second writer changes each entry after it was read for the last time, and before its modify arrives."""
+    (tmp_path / "job").mkdir()
+    before = {name: lines for name, (lines, *_) in RACES.items()}
+    names = [f"agent{number:03}" for number in range(1, 7)]
+    people = [person(name, "userAccountControl: 544", *before.get(name, [])) for name in names]
+    raced = []
+    with (
+        Samba.start(tmp_path / "server", people, options=["ldap server require strong auth = no"]) as server,
+        Simulator(tenant([agent(number) for number in range(1, 7)]), ssl_context=server_context()) as cec,
+    ):
+
+        def second(name: str, message: bytes) -> bytes:
+            who = name[3:].partition(",")[0]
+            if who in RACES:
+                server.modify(f"dn: {name}\nchangetype: modify\n{RACES[who][1]}\n")
+                raced.append(who)
+            return message
+
+        world = Domain(tmp_path / "job", server, cec, "active-directory")
+        with LdapProxy(389, second, host=server.host) as proxy:
+            world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+            world.run("apply", "--report", "applied.json", code=4)
+        assert sorted(raced) == sorted(RACES)
+        outcomes = json.loads((world.folder / "applied.json").read_text())["outcomes"]
+        became = {each["user"][3:].partition(",")[0]: each["outcome"] for each in outcomes}
+        assert became == {name: "conflict" if name in RACES else "written" for name in names}
+        for name, (_, _, attribute, left) in RACES.items():
+            assert world.ours(name).get(attribute, []) == left
+            assert "otherIpPhone" not in world.ours(name), "a part of a lost change was written"
