@@ -113,6 +113,23 @@ def trial(connect: Open, attributes: Sequence[AttributeRule], user: str, *, matc
     return {problem.attribute: problem.kind for problem in plan.problems if problem.attribute}
 
 
+def near(connect: Open, attribute: AttributeRule, pairs: Sequence[tuple[str, str]], *, match: str = "uid") -> Table:
+    """Write one of each pair to a user of its own, and then the other over it: what came of that."""
+    users = [f"u{number}" for number in range(len(pairs))]
+    empty(connect, attribute, users, match=match)
+    tables = []
+    for side in (0, 1):
+        tables.append(Table())
+        judge(
+            tables[-1],
+            connect,
+            attribute,
+            {user: pair[side] for user, pair in zip(users, pairs, strict=True)},
+            match=match,
+        )
+    return tables[1]
+
+
 def empty(connect: Open, attribute: AttributeRule, users: Iterable[str], *, match: str = "uid") -> None:
     """Take away what earlier cases have left of an attribute."""
     with closing(connect(View((match, attribute.name)))) as directory:

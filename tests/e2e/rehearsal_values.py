@@ -55,3 +55,13 @@ OTHERS: Final = [
 
 GROUPS: Final = {"text": TEXT, "number": NUMBERS, "truth": TRUTHS, "time": TIMES, "name": NAMES, "other": OTHERS}
 ALL: Final = list(dict.fromkeys(value for group in GROUPS.values() for value in group))
+
+NEAR: Final = [
+    ("Anna Example", "anna example"), ("a b", "a  b"), ("a  b", "A b"), (" edge", "edge"), ("edge", "edge "),
+    ("M\u00fcller", "Mu\u0308ller"), ("Mu\u0308ller", "m\u00fcller"), ("\ufb01t", "fit"), ("a\u00a0b", "a b"),
+    ("7", "007"), ("7", "+7"), ("0", "-0"), ("TRUE", "true"), ("FALSE", "0"),
+    ("20260131120000Z", "20260131130000+0100"),
+    ("20260131120000Z", "20260131120000.0Z"), ("202601311200Z", "20260131120000Z"), ("260131120000Z", "2601311200Z"),
+    ("cn=a,dc=b", "CN=A, DC=B"), ("cn=a\\,b", "cn=a\\2cb"), ("+49 30 1234", "+49301234"), ("ZZ", "zz"),
+]  # fmt: skip
+"""Values, and others that one server or another takes for the same: in case, spaces, composition, digits, zone."""

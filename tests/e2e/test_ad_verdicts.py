@@ -15,8 +15,8 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from rehearsal_table import Table, empty, judge, rule, trial
-from rehearsal_values import ALL, GROUPS
+from rehearsal_table import Table, empty, judge, near, rule, trial
+from rehearsal_values import ALL, GROUPS, NEAR
 from samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person
 
 from connector.directories.ldap.adapter import LdapDirectory
@@ -139,6 +139,16 @@ def hold(site: Site, attribute: str, values: Sequence[str]) -> Table:
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_values_of_every_syntax(site: Site, attribute: str) -> None:
     hold(site, attribute, list(dict.fromkeys([*GROUPS[FITTING.get(attribute, "text")], *ALL[::7]])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attribute", SYNTAXES)
+def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: Site, attribute: str) -> None:
+    single = "isSingleValued: FALSE" not in SYNTAXES[attribute]
+    pairs = [*NEAR, (PEOPLE, PEOPLE.upper()), (PEOPLE, PEOPLE.replace(",", ", ")), ("-7", "-07")]
+    table = near(site.connect, rule(attribute, single=single), pairs, match=MATCH)
+    assert table.fooled == []
+    assert table.restless == []
 
 
 @pytest.mark.slow

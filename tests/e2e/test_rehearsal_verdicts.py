@@ -29,8 +29,8 @@ from rehearsal_schema import (
     everything,
     people,
 )
-from rehearsal_table import Table, empty, judge, rule
-from rehearsal_values import ALL, GROUPS
+from rehearsal_table import Table, empty, judge, near, rule
+from rehearsal_values import ALL, GROUPS, NEAR
 from slapd import Slapd
 
 from connector.directories.ldap.adapter import LdapDirectory
@@ -159,6 +159,15 @@ def test_values_of_every_syntax(site: Site, attribute: str) -> None:
     assert site.timid(table) == []
     assert len(table.timid) <= table.cases // 8 or attribute == "xTelex"  # OpenLDAP takes any text there
     assert table.cases >= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attribute", SYNTAXES)
+def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: Site, attribute: str) -> None:
+    site.syntaxes(attribute)
+    table = near(site.connect, rule(attribute, single=False), NEAR)
+    assert table.fooled == []
+    assert table.restless == []
 
 
 @pytest.mark.slow
