@@ -13,7 +13,7 @@
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
-# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest.
+# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest; PYTHONS_TESTS=… is what test-pythons runs (tests).
 
 .PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak bench image image-test sbom
 .DEFAULT_GOAL := demo
@@ -21,6 +21,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
 PYTEST_FLAGS ?=
+PYTHONS_TESTS ?= tests
 LOCK ?=
 FUZZ_SECONDS ?= 300
 CRASH_KILLS ?= 1000
@@ -54,7 +55,7 @@ test-slow:
 	$(PYTEST) -m "slow and not image" $(PYTEST_FLAGS)
 
 test-pythons:
-	@scripts/test-other-pythons -m "not slow and not image and not kerberos" $(PYTEST_FLAGS)
+	@scripts/test-other-pythons -m "not slow and not image and not kerberos" $(PYTEST_FLAGS) $(PYTHONS_TESTS)
 
 lint:
 	@scripts/setup dev
