@@ -40,6 +40,7 @@ def supply(supplier: Ds389, other: Ds389, *, whole: bool) -> None:
             f"dn: {dn}\nchangetype: modify\nadd: nsds5BeginReplicaRefresh\nnsds5BeginReplicaRefresh: start\n"
         )
         until(supplier, "nsds5replicaLastInitStatus: Error (0)", base=dn)
+        _until_it_answers(other)
 
 
 def pause(supplier: Ds389, other: Ds389, *, on: bool) -> None:
@@ -59,3 +60,16 @@ def until(server: Ds389, shown: str, *search: str, base: str = SUFFIX) -> None:
     deadline = time.monotonic() + _PATIENCE
     while shown.encode() not in server.search(*search, base=base):
         assert time.monotonic() < deadline, f"{shown} was not shown in {_PATIENCE} seconds"
+
+
+def _until_it_answers(server: Ds389) -> None:
+    """Wait for the end of a copying: as long as that takes, a server refers to its supplier, or has an error."""
+    deadline = time.monotonic() + _PATIENCE
+    said = ""
+    while time.monotonic() < deadline:
+        try:
+            if b"uid=agent001" in server.search("(uid=agent001)"):
+                return
+        except RuntimeError as fault:
+            said = str(fault)
+    raise AssertionError(f"no answer in {_PATIENCE} seconds: {said}")

@@ -123,8 +123,8 @@ class Soak:
         world.served.next("apply", job="hr")
         time.sleep(self._dice.uniform(0, 0.03))  # anywhere
         world.slapd.kill()
+        world.slapd.restart()  # before it is looked whether all is there, if that run was done already
         world.run_ends("done", "in part", "failed")
-        world.slapd.restart()
         world.night()
 
     def source_away(self) -> None:
