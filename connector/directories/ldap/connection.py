@@ -144,8 +144,12 @@ def _connection(
         get_info=ldap3.NONE,
         connect_timeout=settings.timeout,
     )
-    # whole seconds are all that ldap3 takes here
-    options: dict[str, Any] = {"receive_timeout": math.ceil(settings.timeout), "auto_referrals": False}
+    # whole seconds are all that ldap3 takes here; its fast decoder knows no referral in the answer to a bind
+    options: dict[str, Any] = {
+        "receive_timeout": math.ceil(settings.timeout),
+        "auto_referrals": False,
+        "fast_decoder": False,
+    }
     if settings.sasl == "external":
         options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
     elif settings.sasl == "gssapi":
@@ -173,7 +177,8 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         in_clear = endpoint.scheme == "ldap" and not settings.start_tls
         said = f"{results.name(end.code)}{results.diagnostic(end)}{notice.refusal}{explained(end, in_clear=in_clear)}"
         why = f"the bind as {who} failed: {said}"
-        kind = UnreachableError if end.code in results.AWAY else DeniedError
+        away = end.code in results.AWAY or end.code == results.REFERRAL  # a copy that is being made refers to another
+        kind = UnreachableError if away else DeniedError
         raise kind(why, where=endpoint.url)
     if notice.must_change:
         raise DeniedError(
