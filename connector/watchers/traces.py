@@ -52,7 +52,7 @@ class _Sender(threading.Thread):
         try:
             spans = _spans(self._facts)
             result = OTLPSpanExporter().export(spans) if spans else SpanExportResult.SUCCESS
-        except Exception as fault:  # noqa: BLE001  # whatever the variables make of the library: a word, and no more
+        except Exception as fault:  # noqa: BLE001  # a thread has no caller; `fault` is told
             self.fault = type(fault).__name__
             return
         self.arrived = result is SpanExportResult.SUCCESS

@@ -98,9 +98,9 @@ def wrap(fate: Fate) -> None:
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)
-    Stream.flush = mortal_flush  # type: ignore[method-assign]
-    Stream.receive = mortal_receive  # type: ignore[method-assign]
-    Channel.exchange = mortal_exchange  # type: ignore[method-assign]
+    Stream.flush = mortal_flush  # type: ignore[method-assign]  # in the process that dies
+    Stream.receive = mortal_receive  # type: ignore[method-assign]  # in the process that dies
+    Channel.exchange = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
 
 
 def child(request: dict[str, Any], fate: Fate) -> None:

@@ -121,6 +121,17 @@ class Stage:
         dice = random.Random(seed)
         self.play(lambda reference: takewhile(lambda _: self.kills < kills, at_random(reference, dice)))
 
+    def play_each_step(self, *, reviewed: bool) -> None:
+        """Kill at each step of the journal, in every phase."""
+        steps: list[int] = []
+
+        def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
+            steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
+            return at_each_step(reference, reviewed=reviewed)
+
+        self.play(stories)
+        assert self.kills >= sum(steps) >= 100
+
     def _hold(self, world: World, story: Story) -> None:
         ended, reference = play(world, story), self.reference[story.reviewed]
         self.kills += world.kills

@@ -121,7 +121,7 @@ class Soak:
         world.jump(due + MOMENT)
         world.run_begins(due)
         world.served.next("apply", job="hr")
-        time.sleep(self._dice.uniform(0, 0.03))  # anywhere
+        time.sleep(self._dice.uniform(0, 0.03))  # waits for nothing: it draws the moment of the kill
         world.slapd.kill()
         world.slapd.restart()  # before it is looked whether all is there, if that run was done already
         world.run_ends("done", "in part", "failed")

@@ -6,12 +6,11 @@ the journal, write by write. `make crash` does so for as long as one likes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
-from crash_story import ACLS, Ended, Stage, Story, at_each_step
+from crash_story import ACLS, Stage
 from postgres import Postgres
 
 pytestmark = pytest.mark.slapd
@@ -38,12 +37,4 @@ def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, acl: str) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(("acl", "reviewed"), [*zip(ACLS, (False, True, True), strict=True)])
 def test_killed_at_each_step_of_the_journal_it_is_made_good(tmp_path: Path, acl: str, *, reviewed: bool) -> None:
-    steps: list[int] = []
-
-    def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
-        steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
-        return at_each_step(reference, reviewed=reviewed)
-
-    stage = Stage(tmp_path, acl)
-    stage.play(stories)
-    assert stage.kills >= sum(steps) >= 100
+    Stage(tmp_path, acl).play_each_step(reviewed=reviewed)

@@ -5,12 +5,10 @@ After each story the users are those of an undisturbed one, and the server's log
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 from crash_scim import ScimStage
-from crash_story import Ended, Story, at_each_step
 from scim_servers import KINDS, Kind
 
 
@@ -28,12 +26,4 @@ def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, kind: Kind) 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reviewed"), [*zip(KINDS, (False, True), strict=True)])
 def test_killed_at_each_step_of_the_journal_it_is_made_good(tmp_path: Path, kind: Kind, *, reviewed: bool) -> None:
-    steps: list[int] = []
-
-    def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
-        steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
-        return at_each_step(reference, reviewed=reviewed)
-
-    stage = ScimStage(tmp_path, kind)
-    stage.play(stories)
-    assert stage.kills >= sum(steps) >= 100
+    ScimStage(tmp_path, kind).play_each_step(reviewed=reviewed)
