@@ -20,7 +20,7 @@ from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
 from connector import traffic, trust
-from connector.directories.ldap import kerberos, password_policy, results
+from connector.directories.ldap import password_policy, results
 from connector.directories.ldap.password_policy import Notice
 from connector.directories.ldap.refusals import explained
 from connector.directories.ldap.responses import Response
@@ -153,6 +153,9 @@ def _connection(
     if settings.sasl == "external":
         options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
     elif settings.sasl == "gssapi":
+        # cryptography's certificates, which it needs, are a tenth of a start and eight megabytes
+        from connector.directories.ldap import kerberos  # noqa: PLC0415
+
         return kerberos.connection(server, endpoint.host, endpoint.url, options)
     elif settings.bind_dn is not None and password is not None:
         value = password.reveal()
