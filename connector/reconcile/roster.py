@@ -63,16 +63,21 @@ class Roster:
         self.agents = tenant.agents
         self.doubles = _doubles(tenant.agents)
         self.pinned = _pinned(tenant.agents, pins, description)
-        self._rules = [
-            _Index(number, rule.directory, _equality(description, rule.directory), rule.agent.bind(tenant))
-            for number, rule in enumerate(mapping.match, start=1)
-        ]
         self._pins = {name: _Index(PIN, name, _equality(description, name)) for name in (ID, NAME)}
         sought: set[int] = set()
         for number, (name, user) in self.pinned.items():
             sought.update(self._pins[name].put([(number, user)]))
-        for rule in self._rules:
-            sought.update(rule.put((number, rule.render(agent)) for number, agent in self._searching()))
+        self._rules: list[_Index] = []
+        alike: dict[tuple[str, Equality], _Index] = {}
+        for place, rule in enumerate(mapping.match, start=1):
+            compared = _equality(description, rule.directory)
+            index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
+            twin = alike.setdefault((rule.agent.text, compared), index)
+            if twin is index:
+                sought.update(index.put((number, index.render(agent)) for number, agent in self._searching()))
+            else:  # one value is often looked for in several attributes
+                index.first, index.others = twin.first, twin.others
+            self._rules.append(index)
         self._sought = len(sought)
 
     def _searching(self) -> Iterator[tuple[int, Agent]]:
