@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Protocol
 
@@ -50,13 +50,16 @@ def apply(
     pace: Pace = Pace(),  # noqa: B008  # a frozen value
     stop: Stop | None = None,
     left: Iterable[tuple[Change, Outcome]] = (),
+    again: Collection[str] = (),
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
+
+    `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
     A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
     account of it.
     """
-    run = _Applying(directory, description, journal, watch, pace=pace, stop=stop or Stop())
+    run = _Applying(directory, description, journal, watch, pace=pace, stop=stop or Stop(), again=again)
     run.leave(left)
     for step in steps(changes):
         run.write(step)
@@ -67,7 +70,15 @@ class _Applying:
     """An apply on its way."""
 
     def __init__(
-        self, directory: Directory, description: Description, journal: Journal, watch: Watch, *, pace: Pace, stop: Stop
+        self,
+        directory: Directory,
+        description: Description,
+        journal: Journal,
+        watch: Watch,
+        *,
+        pace: Pace,
+        stop: Stop,
+        again: Collection[str],
     ) -> None:
         self._directory = directory
         self._description = description
@@ -75,6 +86,7 @@ class _Applying:
         self._watch = watch
         self._pace = pace
         self._stop = stop
+        self._again = again
         self._sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
         self._failures = 0
         self._keeps_a_journal = True
@@ -136,6 +148,9 @@ class _Applying:
         if any(outcome.unknown for outcome in settled.values()):
             self.stopped = self.stopped or "it is not known what became of writes before this one"
         settled |= {change.user.id: self._not_sent(change) for change in batch if change.user.id not in settled}
+        for id_ in settled.keys() & self._again:
+            if settled[id_].result is Result.WRITTEN:
+                settled[id_] = Outcome(settled[id_].user, Result.WRITTEN, _AGAIN)
         try:
             self._journal.settle((change, settled[change.user.id]) for change in batch)
         except StateError as fault:
@@ -183,4 +198,5 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
     return ready, waiting
 
 
+_AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
 _HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"

@@ -80,12 +80,6 @@ class Work(Struct, frozen=True):
         confirmed = {outcome.user.id for outcome in outcomes if outcome.result is Result.WRITTEN}
         return {change.user.id: change for change in self.changes if change.user.id in confirmed}
 
-    def told(self, outcome: Outcome) -> Outcome:
-        """The outcome, with a word where it may be the second of its kind."""
-        if outcome.result is not Result.WRITTEN or outcome.user.id not in self.again:
-            return outcome
-        return replace(outcome, why="written again, perhaps: nothing tells what an interrupted run had written")
-
 
 # ---------------------------------------------------------------- two heads
 
@@ -200,13 +194,12 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
         with noted as journal:
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
-                pace=parts.pace, stop=stop, left=work.left,
+                pace=parts.pace, stop=stop, left=work.left, again=work.again,
             )  # fmt: skip
-            outcomes = [work.told(outcome) for outcome in applied.outcomes]
-            run = Run(work.plan, refused=False, outcomes=outcomes, aside=work.aside)
+            run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if work.unwritten and not journal.broken:
-                settle_late(parts, description, work.unwritten, work.written(outcomes))
+                settle_late(parts, description, work.unwritten, work.written(applied.outcomes))
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))

@@ -112,3 +112,28 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
     assert len(skipped) == 4 - len(unknown)
     assert done.stopped == "it is not known what became of writes before this one"
     assert all(done.stopped in outcome.why for outcome in skipped)
+
+
+def test_what_an_interrupted_run_may_have_written_is_told_at_once_as_written_again_and_noted_so() -> None:
+    directory = MemoryDirectory(people("0", "1"), VIEW)
+    journal, heard = Noting(), Hearing()
+    changes = [
+        Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (AttributeChange(SEAT, (str(n),), (f"1{n}",)),), "d")
+        for n in range(2)
+    ]
+    done = apply(changes, directory, directory.describe(), journal, heard, again={"id1"})
+    plain, again = sorted(done.outcomes, key=lambda outcome: outcome.user)
+    assert (plain.result, plain.why) == (Result.WRITTEN, "")
+    assert (again.result, again.why.partition(",")[0]) == (Result.WRITTEN, "written again")
+    assert heard.outcomes == [outcome for note, _, outcome in journal.notes if note == "settle"] == [plain, again]
+
+
+class Hearing(Watchers):
+    """Remembers what it is told, so that a run that is killed has said it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: list[Outcome] = []
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        self.outcomes.append(outcome)
