@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self
 
@@ -73,7 +72,8 @@ class Channel:
             limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             follow_redirects=False,
         )
-        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        # with a policy that allows none they would still be looked for, and judged, in every answer
+        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,6 @@ replaced whole, as it was just read, but for the values that are ours.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
@@ -116,7 +115,7 @@ def _operation(edit: Edit, clearing: Clearing) -> dict[str, Json]:
 
 def edited(resource: Resource, some: Iterable[Edit]) -> Resource:
     """The whole resource as the edits leave it: the body of a PUT (RFC 7644 §3.5.1), and what PATCH is to come to."""
-    whole = copy.deepcopy(resource)
+    whole = dict(resource)  # what is set within it is copied on the way there
     for edit in some:
         _set(_holder(whole, edit), edit.path.sub or edit.path.attribute, edit.value)
     return {name: value for name, value in whole.items() if value not in ({}, None)}
@@ -128,18 +127,19 @@ def _holder(whole: Resource, edit: Edit) -> Resource:
     if edit.path.schema:
         schema = edit.path.schema
         if edit.value is not None:
-            named = whole.setdefault(key_of(whole, "schemas"), [])
+            key = key_of(whole, "schemas")
+            named = whole.get(key) or []
             if schema.lower() not in (str(urn).lower() for urn in named):
-                named.append(schema)
+                whole[key] = [*named, schema]
         holder = _member(holder, schema)
     return _member(holder, edit.path.attribute) if edit.path.sub else holder
 
 
 def _member(holder: Resource, name: str) -> Resource:
     key = key_of(holder, name)
-    if not isinstance(holder.get(key), dict):
-        holder[key] = {}
-    inner: Resource = holder[key]
+    held = holder.get(key)
+    inner: Resource = dict(held) if isinstance(held, dict) else {}
+    holder[key] = inner
     return inner
 
 

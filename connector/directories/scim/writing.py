@@ -72,16 +72,16 @@ class Writer:
         """Read, compare and write, until nobody comes in between."""
         attempts = 1
         refused = ""
-        basis = self._recalled(change)
+        recalled = self._recalled(change)
         for _ in range(RACES):
-            before, version = basis or self._before(change)
+            before, version = recalled[:2] if recalled else self._before(change)
             if version and version == refused:
                 self._wire.distrust_versions()
                 version = ""
-            basis = None
             if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
                 return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, before))
-            some = editing.edits(before, change, self._attributes)
+            some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
+            recalled = None
             if not some:
                 return Outcome(change.user, Result.UNCHANGED, "the user says all of it already")
             answer = self._wire.write(
@@ -94,8 +94,8 @@ class Writer:
             attempts, refused = answer.attempts, version
         return Outcome(change.user, Result.CONFLICT, f"somebody else wrote to the user {RACES} times meanwhile")
 
-    def _recalled(self, change: Change) -> tuple[Resource, str] | None:
-        """The user as it was read for the plan, and its version, where that is as good as reading it now."""
+    def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
+        """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now."""
         if self._resources.seen is None or not self._wire.heeds_versions:
             return None
         before = self._resources.seen.take(change.user.id)
@@ -106,7 +106,7 @@ class Writer:
             some = editing.edits(before, change, self._attributes)
         except (ConflictError, ForbiddenError):
             return None
-        return (before, version) if some else None
+        return (before, version, some) if some else None
 
     def _before(self, change: Change) -> tuple[Resource, str]:
         """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
@@ -140,7 +140,8 @@ class Writer:
         """
         whole = editing.edited(before, some)
         now = self._shown(change, answer)
-        if now is None or editing.strayed(whole, now, some):
+        strayed = [] if now is None else editing.strayed(whole, now, some)
+        if now is None or strayed:
             try:
                 found = self._resources.get(change.user.id)
             except IncompleteRead:
@@ -148,7 +149,7 @@ class Writer:
             if found is None:  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
             now = found[0]
-        strayed = editing.strayed(whole, now, some)
+            strayed = editing.strayed(whole, now, some)
         if strayed:
             why = "written, but the server changed more than it was told, or somebody else did just then"
             return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}")
