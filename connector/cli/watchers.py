@@ -66,7 +66,7 @@ class LogWatch(Watcher):
         log_to_standard_error(level)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job=job, run=run)
-        self._log: Any = structlog.get_logger()
+        self._log: Any = structlog.get_logger().bind()  # once, and not again for every user
 
     def stage(self, name: str, **facts: object) -> None:
         self._log.info(name, **facts)

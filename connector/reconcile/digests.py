@@ -19,7 +19,12 @@ UNKEYED: Final = "unkeyed"
 
 def is_secret(each: AttributeChange) -> bool:
     """Whether nothing of this attribute's values may be shown: it is marked so, or holds a `Secret` all the same."""
-    return each.secret or Secret in map(type, each.old + each.new)
+    if each.secret:
+        return True
+    for value in each.new:
+        if type(value) is Secret:
+            return True
+    return Secret in map(type, each.old) if each.old else False
 
 
 def secret_fingerprint(each: AttributeChange) -> str:
@@ -77,11 +82,15 @@ def _attribute(each: AttributeChange) -> bytes:
         fingerprint = secret_fingerprint(each)
         said = (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))
         return _list(map(_text, said))
-    return _list((_text(each.name), _text("plain"), _values(each.old), _values(each.new)))
+    return b"l%bt5:plain%b%b;" % (_text(each.name), _values(each.old), _values(each.new))
 
 
 def _values(values: tuple[Held, ...]) -> bytes:
-    """Values are a set in a directory, which returns them in any order."""
+    """Values are a set in a directory, which returns them in any order. Nearly every set is one plain text, or none."""
+    if not values:
+        return b"l;"
+    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
+        return b"lt%d:%b;" % (len(value), value.encode())
     return _list(sorted(_value(lossless(value)) for value in values if not isinstance(value, Secret)))
 
 
@@ -123,7 +132,9 @@ def _value(value: Value) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    octets = text.encode() if text.isascii() else _octets(text)
+    if text.isascii():
+        return b"t%d:%b" % (len(text), text.encode())
+    octets = _octets(text)
     return b"t%d:%b" % (len(octets), octets)
 
 

@@ -208,6 +208,8 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
 
 
 def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
+    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
+        return (value,)  # nearly every one
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
     return tuple(_Octets(value) if isinstance(value, bytes) else value for value in plain)
 
