@@ -207,6 +207,21 @@ def test_users_in_no_order_at_all_are_told_where_the_server_says_how_many_there_
         list(Pager(ask, 5).by_index())
 
 
+@pytest.mark.parametrize("way", ["by_cursor", "by_index"])
+def test_users_in_no_order_at_all_are_told_where_nothing_says_how_many_there_are(way: str) -> None:
+    chance = random.Random(7)
+
+    def ask(params: Params) -> Answer:
+        number = next(numbers)
+        assert number < 5000, "it would be asked for ever"
+        shown = [{"id": f"u{n}"} for n in chance.sample(range(3000), 5)]
+        return answer({"Resources": shown, "nextCursor": f"c{number}"})
+
+    numbers = itertools.count()
+    with pytest.raises(TruncatedError):
+        list(getattr(Pager(ask, 5), way)())
+
+
 def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
     told = iter([(["a", "b"], "1"), (["b", "c"], "2"), (["d"], "")])
 

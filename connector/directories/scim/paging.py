@@ -73,20 +73,20 @@ class Pager:
 
     def by_cursor(self) -> Iterator[Resource]:
         """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
-        marks, circle = array("q"), _Circle()
+        shown, circle = _Shown(), _Circle()
         cursor = ""
         while True:
             page = self._page(("cursor", cursor))
-            if page.cursor and (page.cursor == cursor or circle.closes(page.users)):
-                raise TruncatedError(f"the pager stands still after {len(marks)} users", where=page.where)
+            if page.cursor and (page.cursor == cursor or circle.closes(page.users) or shown.repeats()):
+                raise TruncatedError(f"the pager stands still after {len(shown.marks)} users", where=page.where)
             yield from page.users.values()
-            marks.extend(map(hash, page.users))
+            shown.marks.extend(map(hash, page.users))
             cursor = page.cursor
             if not cursor:
                 break
-        shown = _different(marks)  # one that is shown twice may have moved, and another with it
-        if page.total is not None and shown < page.total:
-            raise TruncatedError(f"the server speaks of {page.total} users and shows {shown}", where=page.where)
+        users = _different(shown.marks)  # one that is shown twice may have moved, and another with it
+        if page.total is not None and users < page.total:
+            raise TruncatedError(f"the server speaks of {page.total} users and shows {users}", where=page.where)
 
     # ------------------------------------------------------------ by index
 
@@ -98,6 +98,8 @@ class Pager:
             for id_, user in one.users():
                 if known.new(id_):
                     yield user
+                if known.stale():
+                    raise TruncatedError("the pager shows the same users over and over", where=one.where)
             if known.end_pass(one) and one.settled:
                 return
         raise TruncatedError(
@@ -129,12 +131,27 @@ def _different(marks: Collection[int], parts: int = 8) -> int:
     return sum(len({mark for mark in marks if mark % parts == part}) for part in range(parts))
 
 
+class _Shown:
+    """A mark for everybody who was shown: eight octets for each, so that hundreds of thousands are nothing."""
+
+    def __init__(self) -> None:
+        self.marks = array("q")
+        self._next_look = MOVED
+
+    def repeats(self) -> bool:
+        """Whether most of those who were shown had been before; looked for each time that they have doubled."""
+        if len(self.marks) < self._next_look:
+            return False
+        self._next_look = 2 * len(self.marks)
+        return 2 * _different(self.marks) < len(self.marks)
+
+
 class _Known:
-    """Which users were yielded: eight octets for each, so that hundreds of thousands are nothing."""
+    """Which users were yielded."""
 
     def __init__(self) -> None:
         self._earlier = array("q")
-        self._now = array("q")
+        self._now = _Shown()
 
     def new(self, id_: str) -> bool:
         """Whether no earlier pass has shown the user; it counts as shown from now on."""
@@ -142,16 +159,20 @@ class _Known:
         place = bisect_left(self._earlier, mark)
         if place < len(self._earlier) and self._earlier[place] == mark:
             return False
-        self._now.append(mark)
+        self._now.marks.append(mark)
         return True
+
+    def stale(self) -> bool:
+        """Whether most of those who were new had been shown before in this very pass."""
+        return self._now.repeats()
 
     def end_pass(self, one: _Pass) -> bool:
         """Whether the pass showed nobody twice, which is only looked for where its pages were not joined."""
         if one.settled and one.joined:
             return True
-        shown = sorted(self._now)
+        shown = sorted(self._now.marks)
         self._earlier = array("q", sorted((*self._earlier, *shown)))
-        self._now = array("q")
+        self._now = _Shown()
         return all(one != other for one, other in pairwise(shown))
 
 
