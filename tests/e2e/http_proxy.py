@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -104,8 +105,8 @@ def pass_on(asked: Asked) -> Act:
 class HttpProxy(HttpServer):
     """A proxy for the server whose root address is `target`; it answers at `url`."""
 
-    def __init__(self, target: str, meddler: Meddler = pass_on) -> None:
-        super().__init__(otherwise=self._pass)
+    def __init__(self, target: str, meddler: Meddler = pass_on, *, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(otherwise=self._pass, context=context)
         self._target, self._meddler = target, meddler
 
     def _pass(self, handler: Handler) -> None:

@@ -14,16 +14,21 @@ import pytest
 from canary import HEADER, Canaries, ProcessList, canary, everything
 from http_proxy import Asked, HttpProxy, Meddler, at, pass_on
 from http_server import Act, HttpServer, said
+from ldap_server import authority
 from program import WARNINGS
 from scim_job import JOB, agent
 from scim_servers import CEC, TOKEN, ScimServer, people
+from serving import serving
+from slapd import server_context
+
+from connector.cli.main import COMMANDS
 
 AGENTS = 4
 OLD = [canary(f"old{number}") for number in range(AGENTS)]
 NEW = [canary(f"new{number}") for number in range(AGENTS)]
 CLIENT, ACCESS, KEY = canary("client"), canary("access", HEADER), canary("key")
 ALL = Canaries([*OLD, *NEW, CLIENT, ACCESS, KEY])
-INPUTS = ("agents.json", "client", "key")
+INPUTS = ("agents.json", "client", "key", "token")
 REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
 
 
@@ -41,6 +46,8 @@ class Scene:
             return meddler(asked.with_header("authorization", f"Bearer {TOKEN}") if known else asked)
 
         self.proxy = HttpProxy(server.root, let_in)
+        self._let_in = let_in
+        self.ran: set[str] = set()
         self.folder.mkdir()
         (self.folder / "client").write_text(CLIENT)
         (self.folder / "key").write_text(KEY)
@@ -55,11 +62,13 @@ class Scene:
         document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
         (self.folder / "agents.json").write_text(json.dumps(document))
 
-    def run(self, command: str, *arguments: str, code: int | None = 0) -> str:
+    def run(self, command: str, *arguments: str, code: int | None = 0, job: str = "job.yaml") -> str:
         """Run it with everything logged, and look for the secrets in all that it shows and leaves."""
+        self.ran.add(command)
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
         environment = kept | {"HOME": str(self.folder), "TMPDIR": str(self.folder), "COLUMNS": "500"}
-        line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, "job.yaml", *arguments]
+        named = [job] if job else []
+        line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, *named, *arguments]
         with ProcessList() as processes:
             done = subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, check=False)
         shown = done.stdout + done.stderr
@@ -68,6 +77,29 @@ class Scene:
         ALL.hold({"its output": shown, "the process list": b"\n".join(processes.seen)})
         ALL.hold(everything(self.folder, INPUTS))
         return done.stdout.decode()
+
+    def init(self) -> None:
+        """The same for `init`, which writes a job beside this one, and wants TLS and a token that is kept somewhere."""
+        authority()[0].cert_pem.write_to_path(str(self.folder / "ca.pem"))
+        (self.folder / "token").write_text(ACCESS)
+        tenant = ["--source", "agents.json", "--token", "file:token", "--ca-file", "ca.pem", "--job", "fitted.yaml"]
+        with HttpProxy(self.server.root, self._let_in, context=server_context()) as proxy:
+            address = proxy.url + self.server.url.removeprefix(self.server.root)
+            self.run("init", "--directory", address, *tenant, job="")
+        assert "file: token" in (self.folder / "fitted.yaml").read_text()
+
+    def serve(self) -> None:
+        """The same for `serve`, from its first run to its end."""
+        self.ran.add("serve")
+        with (self.folder / "job.yaml").open("a") as job:
+            job.write("serve: {every: 1s, mode: apply}\n")
+        with ProcessList() as processes, serving(self.folder, "job.yaml", level="debug") as served:
+            served.next("run ended", ending="done")
+            answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))
+            assert served.stop() == 0
+        ALL.hold({"its log": served.text.encode(), "its answers": answers.encode()})
+        ALL.hold({"the process list": b"\n".join(processes.seen)})
+        ALL.hold(everything(self.folder, INPUTS))
 
     def stored(self) -> list[str]:
         return [user[CEC]["sipPassword"] for user in self.server.all()]
@@ -106,6 +138,12 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         newest = json.loads(scene.run("runs", "--json"))[0]["id"]
         scene.run("undo", newest, *REPORTS)
         scene.run("undo", newest, "--apply", *REPORTS, code=None)
+        scene.run("release")
+        scene.init()
+        scene.run("schema", "mapping", job="")
+        scene.serve()
+        assert scene.stored() == NEW
+    assert scene.ran == COMMANDS.keys() - {"demo"}  # which has a directory of its own, and is looked through with LDAP
 
 
 def repeating(asked: Asked) -> str:
