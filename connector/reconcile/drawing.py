@@ -57,7 +57,8 @@ class Wish(Struct, frozen=True):
 class Draft:
     """Claims on their way to a plan; `now` is when it is drawn.
 
-    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there.
+    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
+    empty one where it is to be gone and is.
     """
 
     def __init__(
@@ -231,7 +232,7 @@ class Draft:
             print_ = fingerprint(user, change.name, change.new[0]) if change.new else ""
             answer = secrets.get((user.id, change.name), Holds.OTHER)
             there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-            if answer is Holds.SAME and print_:
+            if answer is (Holds.SAME if print_ else Holds.ABSENT):
                 self.confirmed[user.id, change.name] = print_
             if answer is Holds.UNKNOWN:
                 there = (memory.fingerprint_of(user.id, change.name) or "") == print_

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mortal import DeathError, Mortal
-from worlds import World, busy_tenants, busy_worlds
+from worlds import BASE, SEATS, World, busy_tenants, busy_worlds
 
+from connector.directories.memory import MemoryStore
 from connector.errors import RefusedError
-from connector.model import Agent, Tenant, Value
+from connector.model import Agent, Secret, Tenant, Value
 from connector.sync import Run
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -67,6 +68,21 @@ def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.Data
     assert not run.in_part
     made_good(mortal, undisturbed)
     assert mortal.apply().plan.changes == ()
+
+
+@pytest.mark.parametrize("death", range(1, 13))
+def test_a_password_that_was_taken_away_unseen_is_found_to_be_gone(death: int) -> None:
+    """Nothing else of the user changes, and nobody may read it: what a comparison tells has to be enough."""
+    entry = (f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"], "cn": ["Somebody"]})
+    store = MemoryStore({"id-0": entry}, hidden=["SIPIdentityPassword"], compares=True)
+    world = World(Tenant([Agent(0, "u0", "0", Secret("taken"))]), store, SEATS)
+    mortal, undisturbed = Mortal(world), Mortal(world)
+    for each in (mortal, undisturbed):
+        each.apply()
+        each.world.tenant = Tenant([Agent(0, "u0", "0")])
+    undisturbed.apply()
+    until_it_ends(mortal, lambda last: mortal.apply(last=last), [death])
+    made_good(mortal, undisturbed)
 
 
 @law
