@@ -14,8 +14,9 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
-from connector.reconcile.digests import digest_of_values, is_secret, lossless
+from connector.reconcile.digests import is_secret, lossless
 from connector.state.database import Database, Transaction, restored, storable
+from connector.state.ownership import Ownership
 from connector.state.sealing import Sealer
 
 _INTENT = """
@@ -25,14 +26,6 @@ _INTENT = """
     do update set outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes
 """
 _OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?"
-_OWN = """
-    insert into ownership (directory, user_id, user_name, attribute, fingerprint, run, value)
-    values (?, ?, ?, ?, ?, ?, ?)
-    on conflict (directory, user_id, attribute)
-    do update set user_name = excluded.user_name, fingerprint = excluded.fingerprint, run = excluded.run,
-        times = case when ownership.value = excluded.value then ownership.times + 1 else 1 end, value = excluded.value
-"""
-_DISOWN = "delete from ownership where directory = ? and user_id = ? and attribute = ?"
 
 
 class _Octets(Struct, frozen=True):
@@ -155,15 +148,7 @@ class Ours:
 
     def keep(self, transaction: Transaction) -> None:
         """Note all that was taken, and begin anew."""
-        transaction.executemany(
-            _OWN,
-            (
-                (self._directory, user.id, user.name, each.name, each.fingerprint or None, self._run,
-                 digest_of_values(each))
-                for user, each in self._owned
-            ),
-        )  # fmt: skip
-        transaction.executemany(_DISOWN, ((self._directory, user.id, each.name) for user, each in self._gone))
+        Ownership(self._database, self._directory).note(transaction, self._run, self._owned, self._gone)
         self._owned, self._gone = [], []
 
     def _were_ours(self, user: UserRef, each: AttributeChange) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from connector.model import UserRef
 from connector.state.database import Database
+from connector.state.ownership import Ownership
 
-_RUNS: Final = "select id, number from runs where directory = ? and job = ?"
+_RUNS: Final = "select id from runs where directory = ? and job = ?"
 _OTHERS: Final = "select 1 from runs where directory = ? and job <> ? limit 1"
-_OWNED: Final = (
-    # an object class that we added stays when its values go, and makes nobody stale
-    "select user_id, user_name, attribute, run from ownership where directory = ? and attribute <> 'objectClass' "
-    "order by user_id"
-)
+_CLASSES: Final = "objectClass"
+"""An object class that we added stays when its values go, and makes nobody stale."""
 
 
 class DirectoryMemory:
@@ -25,45 +24,45 @@ class DirectoryMemory:
         self._database = database
         self._directory = directory
         self._job = job
+        self._ownership = Ownership(database, directory)
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        query = "select fingerprint from ownership where directory = ? and user_id = ? and attribute = ?"
-        found = self._database.rows(query, self._directory, user_id, attribute)
-        return found[0][0] if found else None
+        _, attributes = self._ownership.of([user_id]).get(user_id, (None, {}))
+        owned = attributes.get(attribute)
+        return owned.fingerprint if owned else None
 
     def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
         # what another job of this directory wrote is nobody's here: this one does not know its agents
-        places = dict(self._database.rows(_RUNS, self._directory, self._job))
-        names: dict[str, tuple[int, str]] = {}
-        attributes = defaultdict(set)
-        for user_id, name, attribute, run in self._database.rows(_OWNED, self._directory):
-            if run in places:
-                names[user_id] = max(names.get(user_id, (-1, "")), (places[run], name))
-                attributes[user_id].add(attribute)
-        for user_id, (_, name) in names.items():
-            yield UserRef(user_id, name), frozenset(attributes[user_id])
+        ours = self._runs()
+        for user, attributes in self._ownership.everything():
+            names = frozenset(name for name, each in attributes.items() if each.run in ours and name != _CLASSES)
+            if names:
+                yield user, names
 
     def take_over(self, users: Iterable[str], run: str) -> None:
         """Make what other jobs wrote to these users this job's, in the name of a run."""
         if not self._database.rows(_OTHERS, self._directory, self._job):
             return  # as it nearly always is
-        ours = {run for run, _ in self._database.rows(_RUNS, self._directory, self._job)}
-        others = {user for user, _, _, by in self._database.rows(_OWNED, self._directory) if by not in ours}
-        rows = [(run, self._directory, user, self._job) for user in users if user in others]
-        if rows:
+        ours, matched = self._runs(), frozenset(users)
+        taken = [
+            (user, {name: each if each.run in ours else replace(each, run=run) for name, each in attributes.items()})
+            for user, attributes in self._ownership.everything()
+            if user.id in matched and any(each.run not in ours for each in attributes.values())
+        ]
+        if taken:
             with self._database.writing() as transaction:
-                transaction.executemany(
-                    "update ownership set run = ? where directory = ? and user_id = ? "
-                    "and run in (select id from runs where job <> ?)",
-                    rows,
-                )
+                self._ownership.keep(transaction, taken)
 
     def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
-        query = "select user_id, attribute, value, times from ownership where directory = ? and times > 1"
         return {
-            (user_id, attribute): (value, times)
-            for user_id, attribute, value, times in self._database.rows(query, self._directory)
+            (user.id, name): (each.value or "", each.times)
+            for user, attributes in self._ownership.rewritten()
+            for name, each in attributes.items()
+            if each.times > 1
         }
+
+    def _runs(self) -> frozenset[str]:
+        return frozenset(run for (run,) in self._database.rows(_RUNS, self._directory, self._job))
 
     def stale(self) -> Mapping[str, tuple[str, int]]:
         query = "select user_id, since, runs from stale where directory = ? and job = ?"

@@ -3,8 +3,8 @@
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
              were never tried; null: it was killed. `number` orders them, for clocks are set back
 journal      what a run set out to write. `outcome` null: it is not known whether it was written
-ownership    what we wrote last, where: a secret by `fingerprint`, any value by `value` (a digest), and how many `times`
-             in a row it was the same
+ownership    what we wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in a row
+             that one of them was the same
 plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: since when, and in how many of its runs
@@ -15,10 +15,12 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from connector.errors import StateError
-from connector.state.database import Database
+from connector.state.database import Database, Transaction
+from connector.state.ownership import by_user
 
 MIGRATIONS: Final = (
     """
@@ -68,7 +70,16 @@ MIGRATIONS: Final = (
         primary key (directory, job, user_id)
     )
     """,
+    """
+    alter table ownership rename to ownership_by_attribute;
+    create table ownership (
+        directory text not null, user_id text not null, user_name text not null, attributes text not null,
+        times integer not null, primary key (directory, user_id)
+    )
+    """,
 )
+CONVERSIONS: Final[Mapping[int, Callable[[Database, Transaction], None]]] = {5: by_user}
+"""What no SQL does that both kinds of database have: it follows the statements of that number."""
 
 
 def migrate(database: Database) -> None:
@@ -82,6 +93,8 @@ def migrate(database: Database) -> None:
                 transaction.execute(statement)
             if number == 1:
                 transaction.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
+            if number in CONVERSIONS:
+                CONVERSIONS[number](database, transaction)
             database.note_version(transaction, number)
 
 

@@ -202,8 +202,12 @@ class World(ABC):
 
     def owned(self) -> list[tuple[Any, ...]]:
         """What the state remembers as ours, by name, and how often in a row the same was written."""
-        rows = self._rows("select user_name, attribute, times from ownership")
-        return sorted((name.partition(",")[0], attribute, times) for name, attribute, times in rows)
+        rows = self._rows("select user_name, attributes from ownership")
+        return sorted(
+            (name.partition(",")[0], attribute, times)
+            for name, attributes in rows
+            for attribute, (_, _, _, times) in json.loads(attributes).items()
+        )
 
 
 class LdapWorld(World):

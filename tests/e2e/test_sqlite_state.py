@@ -279,7 +279,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
     made.run("plan")
     size = (made.folder / "state.db").stat().st_size
     codes = []
-    for most in (PAGE, size // 2, size, size + 8 * PAGE, size + 24 * PAGE, size + 60 * PAGE):
+    for most in (PAGE, size // 2, size, size + 4 * PAGE, size + 12 * PAGE, size + 60 * PAGE):
         folder = tmp_path / str(most)
         shutil.copytree(made.folder, folder)
         job = copy(made)

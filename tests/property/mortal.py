@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -161,7 +162,11 @@ class Mortal:
 
     def owned(self) -> list[tuple[Any, ...]]:
         """What is remembered as ours: users and attributes, and how often in a row the same was written."""
-        return sorted(self.database.rows("select user_id, attribute, times from ownership"))
+        return sorted(
+            (user, attribute, times)
+            for user, attributes in self.database.rows("select user_id, attributes from ownership")
+            for attribute, (_, _, _, times) in json.loads(attributes).items()
+        )
 
 
 def _copied(store: MemoryStore) -> MemoryStore:
