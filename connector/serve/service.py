@@ -151,13 +151,13 @@ class Service:
         self._ended(job, worker.order, result.facts, result)
 
     def _ended(self, job: Scheduled, order: Order, facts: RunFacts, result: Result) -> None:
-        log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
-                 seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
         self._metrics.take(facts)
         if facts.good:
             job.good = max(job.good, order.tick)
         if facts.ending == "busy":  # an attempt that found its directory held is no run: its tick is still due
             job.last, job.not_before = None, time.monotonic() + AGAIN.total_seconds()
+        log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
+                 seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
         if not result.stopped:
             self._told(job, facts, result)
 

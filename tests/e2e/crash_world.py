@@ -114,7 +114,7 @@ class Launcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=60)
 
     def run(self, folder: Path, arguments: Sequence[str], kill: Kill | None) -> dict[str, Any]:
         request = {"folder": str(folder), "arguments": arguments, "kill": kill, "env": ENV}
@@ -176,7 +176,7 @@ class World(ABC):
 
     def _unless_held(self, command: str, *options: str, kill: Kill | None = None) -> int:
         """Run it, again where a database has not yet seen that the holder of its lease is dead."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (code := self.once(command, *options, kill=kill)) == 75 and time.monotonic() < deadline:
             assert self._state.startswith("postgresql"), "a lock of a file is gone with its holder"
         return code

@@ -10,7 +10,7 @@ from ldap_server import SUFFIX
 REPLICA = f'cn=replica,cn="{SUFFIX}",cn=mapping tree,cn=config'
 _MANAGER = "cn=replication manager,cn=config"
 _PASSWORD = "repl-pass"
-_PATIENCE = 30
+_PATIENCE = 120
 
 
 CONSUMER = 65535

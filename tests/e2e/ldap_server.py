@@ -78,7 +78,7 @@ class LdapServer(ABC):
             self._process = subprocess.Popen(
                 self._command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -103,7 +103,7 @@ class LdapServer(ABC):
     def _end(self, sign: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, sign)
-            self._process.wait(20)
+            self._process.wait(60)
         self._process = None
 
     def __enter__(self) -> Self:

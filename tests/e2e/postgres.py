@@ -134,7 +134,7 @@ class Postgres:
                 [self._bin / "postgres", "-D", self.folder / "data"],
                 cwd=self.folder, env=self._environment(), stdout=log, stderr=log, **self._somebody,
             )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -162,7 +162,7 @@ class Postgres:
     def _end(self, sign: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, sign)
-            self._process.wait(30)
+            self._process.wait(60)
         self._process = None
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from serving import PATIENCE
 from slapd import free_port, server_context
 
 SECRET = "canary-webhook-secret"
@@ -34,7 +35,7 @@ class Hook:
 
     def next(self) -> dict[str, Any]:
         """The next body that was taken."""
-        return self.coming.get(timeout=40)
+        return self.coming.get(timeout=PATIENCE)
 
     def empty(self) -> bool:
         return self.coming.empty()

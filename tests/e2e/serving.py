@@ -13,13 +13,24 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from program import WARNINGS
 
 Event = dict[str, Any]
+PATIENCE = 120
+"""Seconds after which what a test waits for does not come any more, however slow the machine."""
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until this is so."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, f"it did not come true within {PATIENCE} seconds"
+        time.sleep(0.02)
 
 
 class Served:
@@ -44,7 +55,7 @@ class Served:
 
     def next(self, *names: str, **facts: object) -> Event:
         """The next event of one of these names with these facts, of those that were not asked for yet."""
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE
         with contextlib.suppress(queue.Empty):
             while (event := self._coming.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
                 self.events.append(event)
@@ -52,10 +63,17 @@ class Served:
                     return event
         raise AssertionError(f"there was no {names} {facts}:\n{self.text}")
 
+    def fresh(self) -> Event:
+        """The end of a run that has begun after this moment; for one job alone."""
+        now = datetime.now(UTC)
+        while datetime.fromisoformat(self.next("run started")["timestamp"]) < now:
+            pass
+        return self.next("run ended")
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as fault:
             with fault:
@@ -79,8 +97,8 @@ class Served:
         return self.ended()
 
     def ended(self) -> int:
-        code = self.process.wait(60)
-        self._thread.join(20)
+        code = self.process.wait(PATIENCE)
+        self._thread.join(PATIENCE)
         while not self._coming.empty():
             event = self._coming.get()
             if event is not None:

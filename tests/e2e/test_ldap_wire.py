@@ -269,7 +269,7 @@ def answered_a_bind(answer: Callable[[int], bytes]) -> IncompleteRead:
             bind_dn="cn=a",
             password=SecretRef(env="PASSWORD"),
             base="dc=example,dc=org",
-            timeout=1,
+            timeout=30,
         )
         reader = LdapReader(settings, Secret("canary-7261"), View(("cn",)))
         with pytest.raises(IncompleteRead) as caught:

@@ -66,7 +66,10 @@ class Job:
         self.write("job.yaml", JOB)
 
     def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text, encoding="utf-8")
+        """Put it there whole: what runs meanwhile sees the old or the new."""
+        new = self.folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.folder / name)
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text(encoding="utf-8")

@@ -119,11 +119,11 @@ def test_runs_of_serve_are_traced_too(job: Job, collector: Collector) -> None:
 def test_a_collector_that_is_away_or_never_answers_costs_a_run_no_more_than_seconds(job: Job) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        begun = time.monotonic()
-        ended = program("plan", "job.yaml", folder=job.folder, env={"OTEL_EXPORTER_OTLP_ENDPOINT": address})
-        assert time.monotonic() - begun < 9
+        patient = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600"}  # seconds, longer than a program may take here
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": address} | patient
+        ended = program("plan", "job.yaml", folder=job.folder, env=env)
     assert ended.code == 0, ended.said
-    assert "trace not handed over" in ended.err
+    assert "no answer within 3 seconds" in ended.err
     ended = program("plan", "job.yaml", folder=job.folder, env={"OTEL_EXPORTER_OTLP_ENDPOINT": address})
     assert (ended.code, "trace not handed over" in ended.err) == (0, True), ended.said
     assert "Traceback" not in ended.said
