@@ -18,7 +18,7 @@ from msgspec import Struct
 
 BELIEVED: Final = timedelta(minutes=10)
 """A tick that lies further ahead of the clock was noted while the clock was wrong, and is not believed."""
-_MOMENT: Final = timedelta(microseconds=1)
+MOMENT: Final = timedelta(microseconds=1)
 _AMBIGUOUS: Final = timedelta(hours=3)
 """More than any clock was ever set back by for summer time."""
 
@@ -120,7 +120,7 @@ def first(timetable: Timetable, begun: datetime) -> datetime:
 def before(timetable: Timetable, tick: datetime) -> datetime:
     """What stands for the tick of the last run, where that one did not come to its end, so that it is still due."""
     rule = timetable.rule
-    return tick - (timedelta(seconds=rule.seconds) if isinstance(rule, Every) else _MOMENT)
+    return tick - (timedelta(seconds=rule.seconds) if isinstance(rule, Every) else MOMENT)
 
 
 def too_old(timetable: Timetable, good: datetime, now: datetime, max_age: int | None) -> bool:

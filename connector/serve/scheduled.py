@@ -12,6 +12,7 @@ from connector.errors import FileError, StateError
 from connector.serve.orders import Order
 from connector.serve.schedule import (
     BELIEVED,
+    MOMENT,
     Cron,
     Due,
     Every,
@@ -48,6 +49,7 @@ class Scheduled:
         self.not_before = 0.0
         self.until: datetime | None = None
         self.worker: Worker | None = None
+        self._noted_wrongly: datetime | None = None
         self._warned = False
 
     def _accept(self, accepted: Accepted) -> None:
@@ -82,7 +84,9 @@ class Scheduled:
             self._remember(now)
         if self.last is None:
             return None
-        self.last, self.good = believed(self.last, now), believed(self.good, now)
+        noted, self.last, self.good = self.last, believed(self.last, now), believed(self.good, now)
+        if self.last < noted:
+            self._noted_wrongly = noted
         return decide(self.timetable, self.last, now)
 
     def _remember(self, now: datetime) -> None:
@@ -102,13 +106,15 @@ class Scheduled:
 
     def order(self, tick: datetime, now: datetime) -> Order:
         """What is to be run."""
+        # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
+        wrongly, self._noted_wrongly = self._noted_wrongly, None
         loaded = self.accepted.job
         beside = (loaded.state_path or loaded.path.absolute()).parent
         return Order(
             job=loaded.path.absolute(),
             texts=self.accepted.texts,
             tick=tick,
-            believed=now + BELIEVED,
+            believed=min(now + BELIEVED, wrongly - MOMENT) if wrongly else now + BELIEVED,
             write=self.kind == "apply",
             plans=self.settings.plans or beside,
         )

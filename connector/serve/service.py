@@ -174,10 +174,10 @@ class Service:
         """The first time in good order, the second at once."""
         self._stopping += 1
         running = [job for job in self._jobs if job.worker]
-        log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
         for job in running:
             assert job.worker is not None
             job.worker.stop(at_once=self._stopping > 1)
+        log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
 
     def _reread(self) -> None:
         """Take all files as they are now; a job whose files are wrong goes on with those that it had."""

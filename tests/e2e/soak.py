@@ -93,13 +93,14 @@ class Soak:
         world.night()
 
     def clock_set_far_back(self) -> None:
-        """By days: it was wrong before, and nights that it had seen are still to come."""
+        """By days: it was wrong before, and nights that it had seen are still to come, the very last among them."""
         world = self.world
-        world.jump(world.clock.now() - timedelta(days=self._dice.randint(2, 4)))
-        world.reread("beat")
-        world.served.next("run ended", job="beat")
-        world.moved()
-        world.night()
+        for days in (1, self._dice.randint(2, 4)):
+            world.jump(world.clock.now() - timedelta(days=days))
+            world.reread("beat")
+            world.served.next("run ended", job="beat")
+            world.moved()
+            world.night()
 
     def directory_away(self) -> None:
         """For three nights, after which the job is not ready."""

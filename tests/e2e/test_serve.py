@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ldap_proxy import LdapProxy
 from program import program
 from serving import PATIENCE, serving
+from slapd import Slapd, person
+from soak_clock import Clock
+from test_ldap_refusals import PASSWORD, UIDS, Plain
 from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Request, Simulator
@@ -206,6 +210,26 @@ def test_what_was_noted_by_a_clock_that_was_far_ahead_neither_stops_the_runs_nor
         assert served.stop() == 0
 
 
+@pytest.mark.monitoring
+def test_a_night_that_comes_again_after_a_clock_was_a_day_ahead_has_its_run(job: Job) -> None:
+    schedule(job, "cron: 30 2 * * *, mode: apply")
+    noon = datetime(2027, 3, 1, 12, tzinfo=UTC)
+    night = datetime(2027, 3, 2, 2, 30, tzinfo=UTC)
+    clock = Clock(job.folder / "clock", noon)
+    with serving(job.folder, "job.yaml", env=clock.env) as served:
+        served.next("next run")
+        for _ in range(2):
+            clock.set(night + timedelta(seconds=1))
+            served.signal(signal.SIGHUP)  # so that it looks at the clock
+            assert served.next("run started")["tick"] == night.isoformat()
+            assert served.next("run ended")["ending"] == "done"
+            clock.set(noon)
+            served.signal(signal.SIGHUP)
+            served.next("files read again")
+            served.next("next run", at=night.isoformat())
+        assert served.stop() == 0
+
+
 def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
     schedule(job, "every: 1h, mode: apply")
     tenant = slow(job, lambda number: FOR_EVER if number == 1 else 0)
@@ -267,6 +291,45 @@ def test_sigterm_ends_a_run_in_good_order_and_its_tick_is_still_due(job: Job) ->
         with serving(job.folder, "job.yaml") as again:
             assert again.next("run ended")["ending"] == "done"
             assert again.stop() == 0
+
+
+@pytest.mark.slapd
+@pytest.mark.parametrize(("signals", "ending"), [(1, "in part"), (2, "failed")])
+def test_sigterm_lets_a_run_that_writes_finish_what_is_in_flight_and_the_second_one_does_not(
+    tmp_path: Path, signals: int, ending: str
+) -> None:
+    sent: list[str] = []
+    held, let = threading.Event(), threading.Event()
+
+    def meddle(name: str, message: bytes) -> bytes:
+        sent.append(name)
+        if len(sent) == 12:
+            held.set()
+            let.wait(PATIENCE)
+        return message
+
+    tail = "serve: {every: 1h, mode: apply}\n"
+    people = [person(uid) for uid in UIDS]
+    with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, meddle) as proxy:
+        Plain(tmp_path, server, proxy.url, tail)
+        with serving(tmp_path, "job.yaml", env=PASSWORD) as served:
+            assert held.wait(PATIENCE)
+            for number in range(signals):
+                served.signal(signal.SIGTERM)
+                assert served.next("stopping")["at_once"] == (number == 1)
+            let.set()
+            assert served.ended() == 0
+        assert [event["ending"] for event in served.events if event["event"] == "run ended"] == [ending]
+        job = Plain(tmp_path, server, tail=tail)
+        if signals == 1:
+            assert 12 <= len(job.stored()) == len(sent) <= 12 + 4
+        with serving(tmp_path, "job.yaml", env=PASSWORD) as again:
+            assert again.next("run ended")["ending"] == "done"
+            assert again.stop() == 0
+        assert job.stored() == UIDS
+        with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+            known = db.execute("select count(*) from journal where outcome = 'written' or outcome is null").fetchall()
+        assert known == [(40,)], "each was written once, and is known to be"
 
 
 def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: Job) -> None:
