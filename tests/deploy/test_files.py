@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from program import program
 from ruamel.yaml import YAML
 from tools import DEPLOY, TOOLS, call
 
 from connector.cli.advice import Exit
+from connector.serve.schedule import Cron
 from connector.settings import job as jobs
 
 pytestmark = pytest.mark.image
@@ -27,6 +32,21 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return rendered
 
 
+def template_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The template of the one pod that there is."""
+    specs = [document.get("spec", {}) for document in found]
+    (template,) = [
+        inner["template"] for spec in specs if "template" in (inner := spec.get("jobTemplate", {}).get("spec", spec))
+    ]
+    made: dict[str, Any] = template
+    return made
+
+
+def pod_of(found: list[dict[str, Any]]) -> dict[str, Any]:
+    spec: dict[str, Any] = template_of(found)["spec"]
+    return spec
+
+
 def documents(path: Path) -> list[dict[str, Any]]:
     return list(YAML(typ="safe").load_all(path))
 
@@ -37,25 +57,17 @@ def test_kubernetes_takes_every_overlay(overlay: Path) -> None:
 
 
 def test_the_pod_is_as_little_as_it_can_be(overlay: Path) -> None:
-    found = 0
-    for document in documents(overlay):
-        spec = document.get("spec", {})
-        spec = spec.get("jobTemplate", {}).get("spec", spec)
-        if "template" not in spec:
-            continue
-        found += 1
-        pod = spec["template"]["spec"]
-        assert pod["automountServiceAccountToken"] is False
-        assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 10001)
-        (container,) = pod["containers"]
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
-        assert writable == ["/var/lib/cec-connector"]
-    assert found == 1
+    pod = pod_of(documents(overlay))
+    assert pod["automountServiceAccountToken"] is False
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 10001)
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    assert writable == ["/var/lib/cec-connector"]
 
 
 def test_what_another_attempt_would_only_say_again_fails_the_job_at_once(overlay: Path) -> None:
@@ -71,6 +83,75 @@ def test_the_job_in_every_overlay_is_one(overlay: Path, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(texts["job.yaml"])
     assert jobs.load(path).job.state == "sqlite:////var/lib/cec-connector/state.db"
+
+
+def test_what_an_overlay_runs_is_a_command_line_and_what_its_name_says(overlay: Path, tmp_path: Path) -> None:
+    pod = pod_of(documents(overlay))
+    arguments = pod["containers"][0]["args"]
+    kind = {"apply": "apply", "dry-run": "plan", "serve": "serve"}[overlay.stem]
+    assert arguments[0] == kind
+    ended = program(*arguments, folder=tmp_path)
+    assert ended.code == Exit.FILE, f"only the job is not there: {ended.said}"
+
+
+def test_whatever_the_job_in_an_overlay_names_is_mounted(overlay: Path) -> None:
+    found = documents(overlay)
+    pod = pod_of(found)
+    mounted = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    (texts,) = [document for document in found if document["kind"] == "ConfigMap"]
+    assert volumes[mounted["/etc/cec-connector"]]["configMap"]["name"] == texts["metadata"]["name"]
+    job = texts["data"]["job.yaml"]
+    secrets = re.findall(r"\{file: (.+)/([a-z-]+)\}", job)
+    assert {"cec-app-key", "cec-app-secret", "ldap-password"} == {name for _, name in secrets}
+    (folder,) = {folder for folder, _ in secrets}
+    assert volumes[mounted[folder]]["secret"]["secretName"] == "cec-connector"
+    (claim,) = [document["metadata"]["name"] for document in found if document["kind"] == "PersistentVolumeClaim"]
+    assert "sqlite:////var/lib/cec-connector/" in job
+    assert volumes[mounted["/var/lib/cec-connector"]]["persistentVolumeClaim"]["claimName"] == claim
+
+
+def test_the_network_policy_lets_the_pod_out_to_what_the_job_names_and_in_only_who_asks_serve(overlay: Path) -> None:
+    found = documents(overlay)
+    (policy,) = [document["spec"] for document in found if document["kind"] == "NetworkPolicy"]
+    labels = template_of(found)["metadata"]["labels"].items()
+    assert policy["podSelector"]["matchLabels"].items() <= labels, "it is about other pods"
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    (texts,) = [document["data"] for document in found if document["kind"] == "ConfigMap"]
+    wanted = {{"https": 443, "ldaps": 636}[scheme] for scheme in re.findall(r"(\w+)://[a-z]", texts["job.yaml"])}
+    assert wanted | {53} <= out
+    container = template_of(found)["spec"]["containers"][0]
+    ports = {port["containerPort"] for port in container.get("ports", ())}
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
+    if ports:
+        assert [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")] == [
+            "/healthz", "/readyz",
+        ]  # fmt: skip
+
+
+def test_a_cron_job_says_in_which_zone_and_until_when_a_run_may_begin(overlay: Path) -> None:
+    for document in documents(overlay):
+        if document["kind"] == "CronJob":
+            spec = document["spec"]
+            ZoneInfo(spec["timeZone"])
+            Cron(spec["schedule"], spec["timeZone"]).after(datetime.now(UTC))
+            assert spec["startingDeadlineSeconds"] > 10, "Kubernetes looks every ten seconds"
+
+
+def test_systemd_leaves_the_service_little_and_the_timer_makes_up_for_what_it_missed(tmp_path: Path) -> None:
+    (service,) = (DEPLOY / "systemd").glob("*.service")
+    named = tmp_path / "cec-connector@hr.service"
+    named.write_text(service.read_text())
+    call(
+        "systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", named
+    )  # of 100, less is better
+    credentials = re.findall(r"^LoadCredential=([a-z-]+):/", service.read_text(), re.MULTILINE)
+    assert credentials == ["ldap-password", "cec-app-key", "cec-app-secret"]
+    (timer,) = (DEPLOY / "systemd").glob("*.timer")
+    settings = dict(line.split("=", 1) for line in timer.read_text().splitlines() if "=" in line)
+    assert (settings["Persistent"], settings["RandomizedDelaySec"]) == ("true", "15min")
+    call("systemd-analyze", "calendar", settings["OnCalendar"])
 
 
 def test_systemd_takes_the_units_and_they_try_again_what_may_go_better() -> None:
