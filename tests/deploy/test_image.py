@@ -16,14 +16,17 @@ from typing import Any
 import pytest
 from ldap_proxy import LdapProxy
 from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, free_port, person
-from tools import DEPLOY, ENGINE, PROJECT, engine
+from tools import DEPLOY, ENGINE, PROJECT, call, engine
 
 from connector import __version__
 
 pytestmark = [pytest.mark.image, pytest.mark.slapd]
 
 IMAGE = "cec-connector"
-HARDENED = ["--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp"]
+NO_SHELL = [f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("bash", "dash")]
+HARDENED = [
+    "--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", *NO_SHELL,
+]  # fmt: skip
 NOBODY = 10001
 JOB = """\
 source: {{type: file, path: agents.json}}
@@ -169,6 +172,27 @@ print("uncompiled:", [str(path) for path in source.rglob("*.py") if not compiled
     assert "uncompiled: []" in said
 
 
+def test_there_is_no_shell_in_these_tests() -> None:
+    for shell in ("/bin/sh", "/bin/bash"):
+        ran = subprocess.run([ENGINE, "run", "--rm", *HARDENED, "--entrypoint", shell, IMAGE, "-c", ":"], check=False)
+        assert ran.returncode == 126, "it can be run"
+
+
+def test_the_list_of_packages_is_of_those_that_are_in_the_image(tmp_path: Path) -> None:
+    call(PROJECT / "scripts" / "list-packages", tmp_path / "bom.json")
+    bom = json.loads((tmp_path / "bom.json").read_text())
+    assert bom["bomFormat"] == "CycloneDX"
+    assert bom["metadata"]["component"]["name"] == "cec-directory-connector"
+    probe = """
+import importlib.metadata, json
+print(json.dumps([[each.metadata["Name"].lower(), each.version] for each in importlib.metadata.distributions()]))
+"""
+    said = engine("run", "--rm", *HARDENED, "--entrypoint", "/opt/cec-connector/bin/python", IMAGE, "-I", "-c", probe)
+    there = {tuple(each) for each in json.loads(said)}
+    listed = {(each["name"].lower(), each["version"]) for each in bom["components"]}
+    assert there - listed == {("cec-directory-connector", __version__)}
+
+
 def test_the_demo_runs() -> None:
     said = engine("run", "--rm", *HARDENED, IMAGE, "demo")
     assert "Nothing left to do." in said
@@ -218,13 +242,17 @@ def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_goes_on(tmp_path
     assert server.search().count(b"SIPIdentityUserName:") == 60
 
 
-def test_the_health_check_asks_serve_and_leaves_a_single_run_alone(place: Place) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2"])
+def test_the_health_check_asks_serve_where_it_listens(place: Place, host: str) -> None:
     port = free_port()
     place.job(more="serve: {every: 1d, mode: dry-run}\n")
-    with place.started("serve", "job.yaml", "--listen", f"127.0.0.1:{port}") as name:
+    with place.started("serve", "job.yaml", "--listen", f"{host}:{port}") as name:
         until(lambda: not _ill(name), "serve is healthy")
         engine("stop", "--time=30", name)
         assert inspected("inspect", name)["State"]["ExitCode"] == 0
+
+
+def test_the_health_check_leaves_a_single_run_alone() -> None:
     ill = engine("run", "--rm", *HARDENED, "--entrypoint", "python", IMAGE, "/opt/cec-connector/healthcheck.py")
     assert ill == "", "a run without serve is well as long as it runs"
 
