@@ -14,15 +14,17 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
 
 from slapd import SYNC
 from soak_world import AGENTS, MAPPING, MOMENT, Taken, World
 
 START = datetime(2027, 3, 26, 12, tzinfo=UTC)
 """Two nights before clocks go forward in Berlin."""
-ALLOWED = Taken(octets=1 << 20, descriptors=4, threads=4)
-"""How much more may be taken up at the end than once everything has happened before."""
+ALLOWED = Taken(octets=1 << 20, descriptors=8, threads=4)
+"""How much more may be taken up at the end than once everything has happened before.
+
+Whoever looks may find a run under way, with its pipes, and an answer to a question; what is lost adds up to more.
+"""
 
 
 class Soak:
@@ -191,8 +193,8 @@ def flat(taken: Sequence[Sequence[Taken]]) -> str:
     first, last = taken[1], taken[-1]
     told = []
     for what in Taken.__struct_fields__:
-        before, after = (median(getattr(each, what) for each in round_) for round_ in (first, last))
-        told.append(f"{what} {before:.0f} → {after:.0f}")
+        before, after = (min(getattr(each, what) for each in round_) for round_ in (first, last))
+        told.append(f"{what} {before} → {after}")
         assert after - before <= getattr(ALLOWED, what), f"what it takes up has grown: {told}"
     return ", ".join(told)
 
