@@ -13,7 +13,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, time, timedelta
+from math import ceil
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from crash_world import agent, ldif, records, tenant
@@ -27,7 +29,6 @@ from soak_ledger import Beats, Nights
 from connector.demo.simulator import Simulator
 
 AGENTS = 6
-EVERY = timedelta(seconds=3)
 MOMENT = timedelta(seconds=1)
 """What the clock is set to is a moment past what it is set for."""
 MAPPING = """\
@@ -61,14 +62,21 @@ state: sqlite:///hr.db
 audit: {file: audit.jsonl}
 serve: {cron: 30 2 * * *, timezone: Europe/Berlin, mode: apply}
 """
-BEAT = f"""\
-source: {{type: file, path: agents.json}}
-directory: {{type: ldif, path: people.ldif, base: "{PEOPLE}", filter: (objectClass=inetOrgPerson)}}
+BEAT = """\
+source: {type: file, path: agents.json}
+directory: {type: ldif, path: people.ldif, base: "%s", filter: (objectClass=inetOrgPerson)}
 mapping: mapping.yaml
-limits: {{update: 100%}}
+limits: {update: 100%%}
 state: sqlite:///beat.db
-serve: {{every: {EVERY.seconds}s}}
+serve: {every: %ds}
 """
+
+
+def pace(folder: Path) -> timedelta:
+    """How often `beat` runs: as often as a machine keeps up with that takes so long to start a program."""
+    begun = monotonic()
+    program("schema", "job", folder=folder)
+    return timedelta(seconds=max(3, ceil(5 * (monotonic() - begun))))
 
 
 class Taken(Struct, frozen=True):
@@ -90,7 +98,8 @@ class World:
         self.secrets = {"bind-password": SYNC_PASSWORD, "app-secret": "canary-secret"}
         self.prefix = 0
         self._seat = 2000
-        self._nights, self._beats = Nights("hr"), Beats("beat", EVERY)
+        self._every = pace(folder)
+        self._nights, self._beats = Nights("hr"), Beats("beat", self._every)
         self._there: dict[str, str] = {}
         self._events: list[Event] = []
         self._done = 0
@@ -114,7 +123,7 @@ class World:
 
     def _write_files(self) -> None:
         self.write("hr.yaml", JOB % (self.source.url, self.slapd.url, SYNC, PEOPLE))
-        self.write("beat.yaml", BEAT)
+        self.write("beat.yaml", BEAT % (PEOPLE, self._every.seconds))
         self.write("mapping.yaml", MAPPING % self.prefix)
         self.write("app-key", "demo-key")
         for name, secret in self.secrets.items():

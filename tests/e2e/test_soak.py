@@ -8,7 +8,7 @@ import pytest
 from soak import START, Soak, flat
 from soak_world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.slapd, pytest.mark.monitoring]
+pytestmark = [pytest.mark.slow, pytest.mark.slapd, pytest.mark.monitoring, pytest.mark.timeout(900)]
 
 
 def test_whatever_goes_wrong_no_run_is_missed_and_none_is_made_twice(tmp_path: Path) -> None:
