@@ -50,11 +50,23 @@ class Syslog:
             return
         framed = b"%d %b" % (len(octets), octets)
         try:
+            self._is_there()
             self._socket.sendall(framed)
         except OSError:
             self.close()
             self._socket = self._connected()
             self._socket.sendall(framed)
+
+    def _is_there(self) -> None:
+        """Raises OSError where the receiver has hung up: what is sent to it then is lost, and nobody is told."""
+        self._socket.settimeout(0)
+        try:
+            if not self._socket.recv(1 << 12):
+                raise ConnectionResetError
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass  # it says nothing, as it should
+        finally:
+            self._socket.settimeout(SECONDS)
 
     def close(self) -> None:
         """Let go of it, once all was received. Never raises."""

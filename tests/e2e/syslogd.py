@@ -14,11 +14,14 @@ from slapd import server_context
 
 
 class Syslogd:
-    """Listens as a context manager; `scheme`: udp, tcp, tls or unix. After `most` messages it is gone for good."""
+    """Listens as a context manager; `scheme`: udp, tcp, tls or unix. After `most` messages it is gone for good.
 
-    def __init__(self, scheme: str, folder: Path, most: int | None = None) -> None:
+    `each`: a stream is closed after each message, and another one is taken.
+    """
+
+    def __init__(self, scheme: str, folder: Path, most: int | None = None, *, each: bool = False) -> None:
         self._scheme = scheme
-        self._most = most
+        self._most, self._each = most, each
         self.messages: queue.Queue[str] = queue.Queue()
         if scheme == "unix":
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -75,6 +78,8 @@ class Syslogd:
         with peer.makefile("rb") as stream:
             while length := b"".join(iter(lambda: stream.read(1).strip(), b"")):
                 self.messages.put(stream.read(int(length)).decode("ascii"))
+                if self._each:
+                    return
                 if self._most is not None:
                     self._most -= 1
                     if self._most == 0:

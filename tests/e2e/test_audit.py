@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import stat
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from syslogd import Syslogd
 from test_ldif_story import JOB, Job, agent, person
 
 from connector.demo.simulator import Simulator
+from connector.watchers.syslog import Syslog
 
 
 @pytest.fixture
@@ -121,6 +123,44 @@ def test_the_audit_goes_to_a_syslog_receiver(scheme: str, job: Job) -> None:
     assert [match and match[1] for match in found] == ["begin", "write", "write", "end"]
     assert all(json.loads(match[2])["job"] == "job" for match in found if match)
     assert "canary" not in "".join(messages)
+
+
+def test_a_write_that_went_wrong_is_a_warning_to_the_receiver(job: Job) -> None:
+    job.run("plan", "--save", "plan.json")
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", "uid: user1\nemployeeNumber: 5\n"))
+    with Syslogd("tcp", job.folder) as receiver:
+        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        job.run("apply", "--plan", "plan.json", code=4)
+        messages = [receiver.next() for _ in range(4)]
+    results = {json.loads(each[each.index("{") :]).get("result"): each[:4] for each in messages}
+    assert (results["conflict"], results["written"]) == ("<84>", "<85>")
+
+
+def test_a_record_that_no_datagram_can_hold_goes_without_its_values(job: Job) -> None:
+    people = job.read("people.ldif").replace("uid: user1\n", f"uid: user1\nemployeeNumber: {'9' * 70_000}\n")
+    job.write("people.ldif", people)
+    with Syslogd("udp", job.folder) as receiver:
+        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        job.run("apply")
+        found = [json.loads(each[each.index("{") :]) for each in (receiver.next() for _ in range(4))]
+    first, second = [each for each in found if each["event"] == "write"]
+    assert (first["cut"], first["result"], first["user"]["name"][:9]) == (True, "written", "uid=user1")
+    assert "attributes" not in first
+    assert "attributes" in second
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_a_stream_that_the_receiver_has_closed_is_opened_anew_and_nothing_is_lost(scheme: str, job: Job) -> None:
+    """As when it is restarted: the first message after its end would go nowhere."""
+    authority()[0].cert_pem.write_to_path(job.folder / "ca.pem")
+    with Syslogd(scheme, job.folder, each=True) as receiver:
+        sender = Syslog(receiver.url, job.folder / "ca.pem")
+        for number in range(3):
+            sender.send("write", 5, f"message {number}")
+            assert receiver.next().endswith(f"message {number}")
+            readable, _, _ = select.select([sender._socket], [], [], 20)
+            assert readable, "the receiver has not hung up"
+        sender.close()
 
 
 def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job) -> None:
