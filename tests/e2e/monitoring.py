@@ -62,6 +62,16 @@ def _answers(url: str) -> bool:
         return False
 
 
+def nobody_in(text: str, job: str = "job") -> None:
+    """Hold metrics to this: each is of the job, and none says anything about a person."""
+    samples = [line for line in text.splitlines() if line.startswith("cec_connector_")]
+    assert samples
+    for line in samples:
+        assert f'cec_job="{job}"' in line or line.startswith("cec_connector_build_info{"), line
+    for personal in ("user1", "1001", "7001", "canary"):
+        assert personal not in text
+
+
 def fetch(url: str) -> str:
     """What is there."""
     with urllib.request.urlopen(url, timeout=60) as answer:

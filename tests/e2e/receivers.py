@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -81,18 +81,24 @@ def hook(answer: Callable[[int], int] = lambda _: 200) -> Iterator[Hook]:
 
 
 class Mailbox:
-    """A mail server's handler: it keeps what comes."""
+    """A mail server's handler: it keeps what comes. `answer(n)` is what the n-th message is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[int], str]) -> None:
         self.coming: queue.Queue[tuple[list[str], Message]] = queue.Queue()
+        self.ids: list[str] = []
+        self._answer = answer
 
     async def handle_DATA(  # noqa: N802  # the library's name
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         assert isinstance(envelope.content, bytes)
         assert b"canary" not in envelope.content
-        self.coming.put((envelope.rcpt_tos, message_from_bytes(envelope.content)))
-        return "250 taken"
+        message = message_from_bytes(envelope.content)
+        self.ids.append(message["Message-ID"])
+        answer = self._answer(len(self.ids))
+        if answer.startswith("250"):
+            self.coming.put((envelope.rcpt_tos, message))
+        return answer
 
 
 def _log_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
@@ -101,14 +107,18 @@ def _log_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, 
 
 
 @contextlib.contextmanager
-def mail_server(*, tls: bool = True) -> Iterator[tuple[str, Mailbox]]:
-    """Its address, and what it got. With TLS it wants STARTTLS and a log-in."""
-    box = Mailbox()
-    options = {"tls_context": server_context(), "require_starttls": True, "auth_required": True} if tls else {}
+def mail_server(
+    tls: Literal["none", "later", "first"] = "later", answer: Callable[[int], str] = lambda _: "250 taken"
+) -> Iterator[tuple[str, Mailbox]]:
+    """Its address, and what it got. TLS comes `later` by STARTTLS, and then it wants a log-in, or `first`."""
+    box = Mailbox(answer)
+    ways = {"none": {}, "later": {"tls_context": server_context(), "require_starttls": True, "auth_required": True},
+            "first": {"ssl_context": server_context()}}  # fmt: skip
+    options = ways[tls]
     port = free_port()
     controller = Controller(box, hostname="127.0.0.1", port=port, authenticator=_log_in, **options)  # type: ignore[arg-type]
     controller.start()
     try:
-        yield f"smtp://localhost:{port}", box
+        yield f"{'smtps' if tls == 'first' else 'smtp'}://localhost:{port}", box
     finally:
         controller.stop()

@@ -33,6 +33,16 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def asked(url: str) -> tuple[int, str]:
+    """Status and text of an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as fault:
+        with fault:
+            return fault.code, fault.read().decode()
+
+
 class Served:
     """A `serve` that runs. `events` are all that it and its runs have logged so far."""
 
@@ -72,12 +82,7 @@ class Served:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of an answer."""
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as fault:
-            with fault:
-                return fault.code, fault.read().decode()
+        return asked(self.url + path)
 
     def metric(self, name: str, **labels: str) -> float | None:
         """A sample's value."""

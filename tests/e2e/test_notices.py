@@ -124,7 +124,7 @@ def test_mail_goes_over_starttls_after_a_log_in(job: Job) -> None:
 
 
 def test_mail_is_not_sent_in_clear_unless_that_is_allowed(job: Job) -> None:
-    with mail_server(tls=False) as (server, box):
+    with mail_server("none") as (server, box):
         mail = f"notify:\n  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org]"
         job.write("job.yaml", JOB + mail + "}\n")
         ended = job.program("plan", "job.yaml")
@@ -133,6 +133,20 @@ def test_mail_is_not_sent_in_clear_unless_that_is_allowed(job: Job) -> None:
         job.write("job.yaml", JOB + mail + ", allow_plaintext: true}\n")
         job.run("plan")
         assert "changes are pending" in box.coming.get(timeout=20)[1]["Subject"]
+
+
+def test_mail_goes_over_tls_from_the_start_and_again_to_a_server_that_is_busy(job: Job) -> None:
+    busy = "451 try again"
+    with mail_server("first", lambda number: busy if number == 1 else "250 taken") as (server, box):
+        mail = f"notify:\n  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org], "
+        job.write("job.yaml", JOB + mail + "ca_file: ca.pem}\n")
+        job.run("plan")
+        assert "changes are pending" in box.coming.get(timeout=20)[1]["Subject"]
+        assert (len(box.ids), len(set(box.ids))) == (2, 1), "the same message, twice"
+    with mail_server("first", lambda _: "550 no such address") as (server, box):
+        job.write("job.yaml", job.read("job.yaml").replace(mail.split("server: ")[1].split(",", maxsplit=1)[0], server))
+        ended = job.program("plan", "job.yaml")
+        assert (ended.code, "the server answered with 550" in ended.err, len(box.ids)) == (0, True, 1), ended.err
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,18 @@ from typing import Any
 
 import pytest
 from ldap_proxy import LdapProxy
+from monitoring import nobody_in
 from program import program
-from serving import PATIENCE, serving
+from serving import PATIENCE, asked, serving
 from slapd import Slapd, person
 from soak_clock import Clock
 from test_ldap_refusals import PASSWORD, UIDS, Plain
 from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Request, Simulator
+from connector.serve.address import Address
+from connector.serve.service import STUCK, Service
+from connector.serve.web import Web
 
 FOR_EVER = 600.0
 """Seconds that no test waits for."""
@@ -61,6 +65,7 @@ def test_a_job_is_applied_again_and_again_until_sigterm(job: Job) -> None:
         assert (served.metric("runs_total", kind="apply", ending="done") or 0) >= 2
         assert served.metric("outcomes_total", outcome="written") == 4
         assert served.metric("ready", cec_job="job") == 1
+        nobody_in(served.get("/metrics")[1])
         assert served.get("/else")[0] == 404
         assert served.stop() == 0
     starts = served.names("run started", "run ended")
@@ -382,6 +387,18 @@ def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
         served.next("run ended", ending="done")
         assert served.get("/readyz") == (200, "ok\n")
         assert served.stop() == 0
+
+
+def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
+    with (
+        Service([job.folder / "job.yaml"], None, lambda *_: None) as service,
+        Web(Address("127.0.0.1", 0), service) as web,
+    ):
+        assert asked(f"http://{web.address}/healthz") == (200, "ok\n")
+        service._looked -= STUCK + 1
+        assert asked(f"http://{web.address}/healthz") == (
+            503, f"the schedule has not looked at its clock for {STUCK + 1:.0f} seconds\n",
+        )  # fmt: skip
 
 
 def test_a_state_that_is_away_is_waited_for(job: Job) -> None:
