@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from monitoring import fetch, nobody_in, promtool, pushgateway
 from prometheus_client.parser import text_string_to_metric_families
+from scim_job import ScimJob
+from scim_servers import ScimServer, people
 from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 from test_ldif_story import JOB, Job, agent
 
@@ -140,6 +142,25 @@ metrics: {{textfile: cec.prom}}
         job.write("secret", "wrong")
         job.run("plan", code=1)
         assert samples(job.read("cec.prom"))["request_errors_total", "source"] == 1
+
+
+def test_requests_to_a_scim_server_are_counted_as_it_counts_them(tmp_path: Path) -> None:
+    with ScimServer.start(tmp_path / "scim") as server:
+        server.put(people(3))
+        server.forget()
+        job = ScimJob(tmp_path / "job", server, agents=2)
+        path = job.folder / "job.yaml"
+        path.write_text(path.read_text() + "metrics: {textfile: cec.prom}\n")
+        job.run("apply")
+        seen = server.log()
+        found = samples((job.folder / "cec.prom").read_text())
+        assert found["requests_total", "directory"] == len(seen) > 3
+        assert found["request_errors_total", "directory"] == len([each for each in seen if each.status >= 400])
+        path.write_text(path.read_text().replace("{env: SCIM_TOKEN}", "{file: wrong}"))
+        (job.folder / "wrong").write_text("canary-wrong")
+        job.run("plan", code=1)
+        refused = samples((job.folder / "cec.prom").read_text())
+        assert refused["request_errors_total", "directory"] == found["request_errors_total", "directory"] + 1
 
 
 @pytest.mark.monitoring
