@@ -7,12 +7,13 @@ from itertools import chain, repeat
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.errors import StateError
 from connector.model import Change, Description, Outcome, Result
 from connector.reconcile.limits import Pace
-from connector.reconcile.steps import steps
+from connector.reconcile.steps import parted, steps
 from connector.stopping import Stop
 from connector.verification import verified
 from connector.watch import Watch
@@ -111,8 +112,8 @@ class _Applying:
             size, ramp = next(self._sizes)
             batch, ready = ready[:size], ready[size:]
             self._watch.stage("write", changes=len(batch))
-            settled = self._batch(batch)
-            self._tell((change, settled[change.user.id]) for change in batch)
+            settled = self._in_parts(batch) if self._description.classes_first else self._batch(batch)
+            self._tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
             if ramp and ready and not any(outcome.result in CONFIRMED for outcome in settled.values()):
                 first = "first user" if len(batch) == 1 else f"{len(batch)} users of this step"
                 self.stopped = self.stopped or f"nothing could be written for the {first}"
@@ -135,8 +136,23 @@ class _Applying:
             self.outcomes[change.user.id] = outcome
             self._watch.outcome(change, outcome)
 
+    def _in_parts(self, batch: list[Change]) -> dict[str, Outcome]:
+        """Note, write and read back object classes first, and then what needs them of those who have them now.
+
+        A write of its own has a place of its own in the journal, lest one be known by the other.
+        """
+        parts = {change.user.id: parted(change) for change in batch}
+        begun = self._batch([first for first, *rest in parts.values() if rest])
+        lacking = {id_: outcome for id_, outcome in begun.items() if outcome.result not in CONFIRMED}
+        self.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
+        settled = self._batch([last for id_, (*_, last) in parts.items() if id_ not in lacking])
+        halves = {id_ for id_ in settled.keys() & begun.keys() if settled[id_].result not in CONFIRMED}
+        return settled | {id_: replace(settled[id_], why=settled[id_].why + _CLASSES_ALONE) for id_ in halves}
+
     def _batch(self, batch: list[Change]) -> dict[str, Outcome]:
         """Note, write, read back, note again."""
+        if not batch:
+            return {}
         try:
             self._journal.intend(batch)
         except StateError as fault:
@@ -199,4 +215,5 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
 
 
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_CLASSES_ALONE = " (object classes were added already)"
 _HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"

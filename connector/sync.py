@@ -264,7 +264,7 @@ def draw_back(parts: Undo) -> Plan:
     changes, now = happened(parts, description)
     written = folded(changes)
     begun = parts.state.released(parts.run, parts.sealer)
-    back = undoing(written, now, description, parts.fingerprint, begun)
+    back = undoing(written, now, description, parts.fingerprint, memory=memory, begun=begun)
     moves = Moves(back.changes, parts.mapping, description)
     directory = Lookup(parts.reader, parts.read, parts.watch)
     settled, problems = moves.settle(directory.users(moves.keys(), len(moves)))

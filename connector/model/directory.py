@@ -185,11 +185,12 @@ class Description(Struct, frozen=True):
 
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
-    (RFC 4511 §4.10). `closed`: an attribute that is not `known` cannot be written; nor can
-    `unknown_classes`, those of the view's that its schema lacks. `batch`: how many changes are written before they are
-    read back and journalled. `names`: how user names compare. `types`, `classes`: everything that its schema defines,
-    by any name or number in lower case, read when it is asked for. `rehearses`: what of a change can be found out
-    without sending it, and what cannot, in a few words.
+    (RFC 4511 §4.10). `classes_first`: object classes that a user gets are written before what needs them, in a change
+    of their own. `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the
+    view's that its schema lacks. `batch`: how many changes are written before they are read back and journalled.
+    `names`: how user names compare. `types`, `classes`: everything that its schema defines, by any name or number in
+    lower case, read when it is asked for. `rehearses`: what of a change can be found out without sending it, and what
+    cannot, in a few words.
     `cautions`: sentences for the report.
     """
 
@@ -199,6 +200,7 @@ class Description(Struct, frozen=True):
     names: Equality = Equality.DN
     atomic: bool = False
     compares: bool = False
+    classes_first: bool = False
     closed: bool = False
     unknown_classes: tuple[str, ...] = ()
     batch: int = 500

@@ -1,6 +1,7 @@
 """The order of a plan's writes: whoever sets a single-holder value waits for the one that frees it.
 
-Two users that swap values wait for each other: then one of them lets go first, in a write of its own.
+Two users that swap values wait for each other: then one of them lets go first, in a write of its own. So do object
+classes where a server wants them to be there before the attributes that need them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import Change
+from connector.model import OBJECT_CLASS, Change
 from connector.reconcile.digests import digest_of_change
 
 RELEASE: Final = "/release"
-"""The end of the digest of a change that lets go first, by which the journal tells it from the rest."""
+CLASSES: Final = "/classes"
+"""The ends of the digests of what goes first, letting go or object classes, by which it is told from the rest.
+
+No other digest has a slash.
+"""
 
 
 def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -52,11 +57,25 @@ def _split(change: Change) -> tuple[Change, Change]:
 
 
 def _without(change: Change, released: Collection[str]) -> Change:
-    """The change as far as it is left once the old values of these attributes are gone."""
+    """The change as far as it is left once the old values of these attributes are gone, and object classes there."""
     rest = (replace(each, old=()) if each.name in released else each for each in change.attributes)
-    return replace(change, attributes=tuple(each for each in rest if each.new or each.name not in released))
+    keeps = (each for each in rest if each.name not in released or (each.new and each.name != OBJECT_CLASS))
+    return replace(change, attributes=tuple(keeps))
 
 
 def digest_of_rest(change: Change, released: Collection[str]) -> str:
-    """The digest that a plan has for the rest of a change whose values of these attributes were let go already."""
+    """The digest that a plan has for the rest of a change of which what goes first was written already.
+
+    `released`: the attributes whose values were let go; objectClass, if classes were added.
+    """
     return digest_of_change(_without(change, released))
+
+
+def parted(change: Change) -> tuple[Change, ...]:
+    """The object classes that it adds in a change of their own, and all else in one after it; whole if it lacks one."""
+    classes = tuple(each for each in change.attributes if each.name == OBJECT_CLASS and each.new)
+    rest = tuple(each for each in change.attributes if each not in classes)
+    if not classes or not rest:
+        return (change,)
+    first = replace(change, attributes=classes, digest=change.digest + CLASSES, after=frozenset())
+    return first, replace(change, attributes=rest)

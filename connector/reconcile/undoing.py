@@ -15,6 +15,7 @@ from connector.model import (
     Equality,
     Fingerprint,
     Held,
+    Memory,
     Problem,
     Secret,
     User,
@@ -22,7 +23,7 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.standing import secret_stands
-from connector.reconcile.steps import RELEASE
+from connector.reconcile.steps import CLASSES, RELEASE
 
 
 class Undoing(Struct, frozen=True):
@@ -33,9 +34,9 @@ class Undoing(Struct, frozen=True):
 
 
 def folded(steps: Iterable[Change]) -> list[Change]:
-    """One change a user: a change that was written in two halves, the letting go first, is whole again."""
+    """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
     users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: not change.digest.endswith(RELEASE)):
+    for change in sorted(steps, key=lambda change: not change.digest.endswith((RELEASE, CLASSES))):
         before = users.get(change.user.id)
         users[change.user.id] = change if before is None else replace(before, attributes=_joined(before, change))
     return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
@@ -55,6 +56,8 @@ def undoing(
     now: Mapping[str, User],
     description: Description,
     fingerprint: Fingerprint,
+    *,
+    memory: Memory,
     begun: Mapping[str, Collection[str]] | None = None,
 ) -> Undoing:
     """The changes that take back what `written` did to users that are `now` so.
@@ -81,6 +84,7 @@ def undoing(
                 )  # fmt: skip
             elif answer is not None:
                 back.append(answer)
+        kept += _hidden(user, description, memory)
         back += _classes_back(change, back, kept, user, description)
         if back:
             changes.append(Change(user.ref, change.agent, change.rule, tuple(back)))
@@ -131,6 +135,15 @@ def _wrapped(value: Held) -> Secret:
 def _within(pattern: str) -> Callable[[Held], bool]:
     ours = equality.owns(pattern)
     return lambda value: ours(equality.plain(value))
+
+
+def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
+    """Attributes that are not shown and hold what some run of ours wrote."""
+    return [
+        name
+        for name, info in description.attributes.items()
+        if name not in user.values and info.readable is not True and memory.fingerprint_of(user.id, name)
+    ]
 
 
 def _classes_back(

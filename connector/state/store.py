@@ -7,6 +7,7 @@ unless the job names one.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -198,7 +199,10 @@ class Store:
             ) from fault
 
     def _counts(self, run: str) -> dict[str, int]:
-        counts = "select coalesce(outcome, 'unknown'), count(*) from journal where run = ? group by 1 order by 1"
+        counts = (
+            "select coalesce(outcome, 'unknown'), count(*) from journal where run = ? "
+            "and (replace(digest, '/', '') = digest or outcome is null) group by 1 order by 1"
+        )
         return dict(self._database.rows(counts, run))
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
@@ -245,21 +249,23 @@ class Store:
         query = (
             "select user_id from journal where run = ? group by user_id "
             "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
-            "and sum(case when replace(digest, '/release', '') = digest then 1 else 0 end) > 0"
+            "and sum(case when replace(digest, '/', '') = digest then 1 else 0 end) > 0"
         )
         return frozenset(user_id for (user_id,) in self._database.rows(query, run))
 
     def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
-        """By user id the attributes whose values this run, or an undo of it, has let go and not set anew yet."""
-        halves_alone = (
-            " as half where outcome = 'written' and replace(digest, '/release', '') <> digest "
+        """By user id the attributes of what went first in this run, or an undo of it, where the rest is not written."""
+        firsts_alone = (
+            " as half where outcome = 'written' and replace(digest, '/', '') <> digest "
             "and (run = ? or run in (select id from runs where undoes = ?)) "
             "and not exists (select 1 from journal as other where other.run = half.run and "
-            "other.user_id = half.user_id and outcome = 'written' and replace(digest, '/release', '') = digest)"
+            "other.user_id = half.user_id and outcome = 'written' and replace(digest, '/', '') = digest)"
         )
-        query = STEPS + halves_alone
-        halves = (step(row, sealer, self._database.where).change for row in self._database.rows(query, run, run))
-        return {half.user.id: frozenset(each.name for each in half.attributes) for half in halves}
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for row in self._database.rows(STEPS + firsts_alone, run, run):
+            first = step(row, sealer, self._database.where).change
+            found[first.user.id].update(each.name for each in first.attributes)
+        return {user: frozenset(names) for user, names in found.items()}
 
 
 def _seal(plan: Plan) -> str:

@@ -12,7 +12,8 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif import LdifDirectory
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
-from connector.model import Equality, Secret, View
+from connector.model import Change, Equality, Secret, View
+from connector.reconcile.steps import parted
 from connector.settings.job import LdapDirectory as LdapSettings
 from connector.settings.job import LdifDirectory as LdifSettings
 from connector.settings.job import SecretRef
@@ -54,6 +55,11 @@ class House(Protocol):
 
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         """Everything that an entry holds, operational attributes excepted, by lower-case name."""
+
+
+def parts(directory: Directory, change: Change) -> Sequence[Change]:
+    """The change as this directory has to be written."""
+    return parted(change) if directory.describe().classes_first else [change]
 
 
 def octets(value: str | bytes) -> bytes:

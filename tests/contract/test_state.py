@@ -23,7 +23,7 @@ from postgres import Postgres
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret, Summary, UserRef
-from connector.reconcile.steps import RELEASE
+from connector.reconcile.steps import RELEASE, parted
 from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
@@ -425,6 +425,24 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
         (release.attributes, Result.WRITTEN),
     ]
     assert owned(state) == {"id-00001": {"employeeNumber"}}
+
+
+def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_be_due(state: Store) -> None:
+    whole = change(1, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
+    release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), digest=whole.digest + RELEASE)
+    classes, rest = parted(whole)
+    with state.run(plan(whole), HERE, SEALER) as journal:
+        for first in (release, classes):
+            journal.intend([first])
+            journal.settle(outcomes([first]))
+        assert state.written("run-1") == frozenset()
+        assert state.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
+        journal.intend([rest])
+        journal.settle(outcomes([rest]))
+    assert state.written("run-1") == {whole.user.id}
+    assert state.released("run-1", SEALER) == {}
+    (run,) = state.runs("hr")
+    assert run.outcomes == {"written": 1}, "of one user"
 
 
 def test_a_first_half_that_was_interrupted_is_settled(state: Store) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ from crash_world import PEOPLE_IN_A_WORLD, Launcher, World
 from scim_servers import CEC, CORE, Asked, Kind, ScimServer
 
 from connector.model import Change
-from connector.state.sealing import Sealer
-from connector.state.store import open_state
 
 MAPPING = f"""\
 match: [{{agent: "{{accountCode}}", directory: userName}}]
@@ -76,11 +74,8 @@ class ScimWorld(World):
 
     def audit(self) -> None:
         """Hold the journal to what the server has answered."""
-        with closing(open_state(self._state)) as state:
-            sealer = Sealer(state.key())
-            steps = [step for run in reversed(self.runs()) for step in state.steps(run, "job", sealer)[1]]
         journal: defaultdict[str, Counter[Write]] = defaultdict(Counter)
-        for step in steps:
+        for step in self.journalled():
             journal["open" if step.outcome is None else step.outcome.value][_journalled(step.change)] += 1
         done, perhaps = Counter[Write](), Counter[Write]()
         for asked in self._server.log():

@@ -14,7 +14,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 
 from connector.model import AttributeChange, Change, Fingerprint, Secret, UserRef
 from connector.reconcile.fingerprints import fingerprinter
+from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 
@@ -116,8 +117,8 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=60)
 
-    def run(self, folder: Path, arguments: Sequence[str], kill: Kill | None) -> dict[str, Any]:
-        request = {"folder": str(folder), "arguments": arguments, "kill": kill, "env": ENV}
+    def run(self, folder: Path, arguments: Sequence[str], kill: Kill | None, env: Mapping[str, str]) -> dict[str, Any]:
+        request = {"folder": str(folder), "arguments": arguments, "kill": kill, "env": env}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -141,6 +142,8 @@ Write = tuple[str, tuple[Edit, ...]]
 class World(ABC):
     """One folder with a job and its state, on some server. `state`: one elsewhere than in a file of that folder."""
 
+    env: Mapping[str, str] = ENV
+
     def __init__(self, folder: Path, name: str, launcher: Launcher, mapping: str, job: str, state: str = "") -> None:
         self.name, self.launcher = name, launcher
         self.folder = folder / name
@@ -156,7 +159,7 @@ class World(ABC):
 
     def once(self, command: str, *options: str, kill: Kill | None = None) -> int:
         """Run a command, perhaps not to its end; its exit code, which is -9 if it was killed."""
-        self.last = self.launcher.run(self.folder, [command, "job.yaml", *options], kill)
+        self.last = self.launcher.run(self.folder, [command, "job.yaml", *options], kill, self.env)
         code: int = self.last["code"]
         self.kills += code == -9
         said = "".join((self.folder / name).read_text() for name in ("stdout", "stderr"))
@@ -200,6 +203,17 @@ class World(ABC):
     def entries(self) -> Any:
         """Every user, by name, with all that there is to be seen."""
 
+    def journalled(self) -> list[Step]:
+        """Every step of every run, the oldest run first."""
+        with closing(open_state(self._state)) as state:
+            sealer = Sealer(state.key())
+            return [step for run in reversed(self.runs()) for step in state.steps(run, "job", sealer)[1]]
+
+    def fingerprint(self) -> Fingerprint:
+        """What the state knows secrets by."""
+        with closing(open_state(self._state)) as state:
+            return fingerprinter(state.key())
+
     def owned(self) -> list[tuple[Any, ...]]:
         """What the state remembers as ours, by name, and how often in a row the same was written."""
         rows = self._rows("select user_name, attributes from ownership")
@@ -229,11 +243,9 @@ class LdapWorld(World):
 
     def audit(self, log: Sequence[dict[str, list[bytes]]]) -> None:
         """Hold the journal to the server's log of this world's writes."""
-        with closing(open_state(self._state)) as state:
-            fingerprint = fingerprinter(state.key())
-            steps = [step for run in reversed(self.runs()) for step in state.steps(run, "job", Sealer(state.key()))[1]]
+        fingerprint = self.fingerprint()
         journal: defaultdict[str, Counter[Write]] = defaultdict(Counter)
-        for step in steps:
+        for step in self.journalled():
             journal["open" if step.outcome is None else step.outcome.value][_journalled(step.change)] += 1
         server: defaultdict[bool, Counter[Write]] = defaultdict(Counter)
         for record in log:
@@ -273,10 +285,11 @@ def ldif(octets: bytes) -> Iterator[dict[str, list[bytes]]]:
 
 
 def _journalled(change: Change) -> Write:
-    return change.user.id, tuple(sorted(edit for each in change.attributes if (edit := _edit(each))))
+    return change.user.id, tuple(sorted(edit for each in change.attributes if (edit := edit_of(each))))
 
 
-def _edit(each: AttributeChange) -> Edit | None:
+def edit_of(each: AttributeChange) -> Edit | None:
+    """What an attribute's change does, if it does anything."""
     if each.secret:
         return Edit(each.name, (), (each.fingerprint,))
     old, new = ({str(value) for value in values} for values in (each.old, each.new))

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from houses import parts
+
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.errors import FileError
-from connector.model import OBJECT_CLASS, Agent, AttributeChange, Change, Plan, Result, Tenant, User, View
+from connector.model import OBJECT_CLASS, Agent, AttributeChange, Change, Outcome, Plan, Result, Tenant, User, View
 from connector.parts import Dry
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
@@ -89,7 +91,10 @@ def judge(
                 tried[user.id] = planned[user.id]
             elif plan is None or user.name in refused:
                 tried[user.id] = _raw(user, attribute, wanted[name], object_classes)
-        outcomes = {outcome.user.id: outcome for outcome in directory.write(tried.values())}
+        outcomes: dict[str, Outcome] = {}
+        for outcome in directory.write(part for change in tried.values() for part in parts(directory, change)):
+            if outcome.user.id not in outcomes or outcomes[outcome.user.id].result is Result.WRITTEN:
+                outcomes[outcome.user.id] = outcome
         again = {change.user.id for change in _again(directory, mapping, tenant)} if planned else set()
     for name, user in users.items():
         if user.id in tried:

@@ -268,6 +268,24 @@ def test_a_password_converges_whether_it_may_be_read_or_not(world: Domain, confi
     assert world.plan("--fail-on-changes")["changes"] == []
 
 
+def test_an_undo_leaves_the_class_that_the_hidden_password_of_a_later_run_needs(world: Domain) -> None:
+    assert isinstance(world.server, Samba)
+    world.server.refuse_control()
+    without = [line for line in EXTENDED.splitlines() if "Password" not in line]
+    (world.folder / "extended.yaml").write_text("\n".join(without))
+    world.job(("mapping: active-directory", "mapping: extended.yaml"), ("clear: 10", "clear: 100"))
+    world.run("apply")
+    (world.folder / "extended.yaml").write_text(EXTENDED)
+    world.run("apply")
+    first = json.loads(world.run("runs", "--json").out)[-1]["id"]
+    world.run("undo", first, "--apply")
+    left = world.server.search("(cn=agent007)", "*").decode()
+    assert "objectClass: SIPIdentity" in left
+    assert "SIPIdentityPassword: canary-7" in left
+    assert "cecAgent" not in left
+    assert "SIPIdentityUserName" not in left
+
+
 def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     people = [person(f"agent{number:03}", "userAccountControl: 544") for number in range(1, 31)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from connector.apply import apply
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import UnreachableError
-from connector.model import AttributeChange, Change, Outcome, Result, User, UserRef, View
+from connector.model import AttributeChange, Change, Description, Outcome, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.watch import Watchers
 
@@ -137,3 +138,50 @@ class Hearing(Watchers):
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.outcomes.append(outcome)
+
+
+class Strict(MemoryDirectory):
+    """Object classes have to be there first. One user gets none; of another, the attribute is another's by then."""
+
+    refused = raced = ""
+
+    def describe(self) -> Description:
+        return replace(super().describe(), classes_first=True)
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            adds = {each.name for each in change.attributes}
+            held = self.store.snapshot()[change.user.id][1]["objectClass"]
+            assert adds == {"objectClass"} or ("objectClass" not in adds and "cecAgent" in held)
+            if (change.user.id, *adds) == (self.refused, "objectClass"):
+                yield Outcome(change.user, Result.FAILED, "no")
+                continue
+            if change.user.id == self.raced and "cecAccountCode" in adds:
+                yield Outcome(change.user, Result.CONFLICT, "somebody was there")
+                continue
+            yield from super().write([change])
+
+
+def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
+    directory = Strict(people("0", "1", "2"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
+    directory.refused, directory.raced = "id1", "id2"
+    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
+    changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
+    journal = Noting()
+    done = apply(changes, directory, directory.describe(), journal, Watchers())
+    assert {outcome.user.id: (outcome.result, outcome.why) for outcome in done.outcomes} == {
+        "id0": (Result.WRITTEN, ""),
+        "id1": (Result.FAILED, "no"),
+        "id2": (Result.CONFLICT, "somebody was there (object classes were added already)"),
+    }
+    noted = [(note, change.digest, outcome and outcome.result) for note, change, outcome in journal.notes]
+    assert noted == [
+        *(("intend", f"d{n}/classes", None) for n in range(3)),
+        ("settle", "d0/classes", Result.WRITTEN),
+        ("settle", "d1/classes", Result.FAILED),
+        ("settle", "d2/classes", Result.WRITTEN),
+        ("leave", "d1", Result.FAILED),
+        *(("intend", f"d{n}", None) for n in (0, 2)),
+        ("settle", "d0", Result.WRITTEN),
+        ("settle", "d2", Result.CONFLICT),
+    ]

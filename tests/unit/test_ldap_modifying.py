@@ -32,7 +32,7 @@ def change(*attributes: AttributeChange) -> Change:
 
 
 def edits(attribute: AttributeChange) -> bytes | None:
-    return modifier().requests(change(attribute))[0]
+    return modifier().request(change(attribute))
 
 
 def modify(*changes: Modification) -> bytes:
@@ -123,22 +123,6 @@ def test_an_entry_that_was_renamed_is_not_written_under_its_old_name_which_may_b
     assert "another name" in str(modifier().differs(planned, User(USER.id, renamed, held)))
 
 
-def test_classes_go_ahead_of_the_attributes_that_need_them_where_the_server_wants_that() -> None:
-    both = change(AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("anna",)))
-    classes = Modification(Edit.ADD, "objectClass", (b"cecAgent",))
-    value = Modification(Edit.ADD, "cecAccountCode", (b"anna",))
-    assert modifier().requests(both) == (modify(classes, value), None)
-    samba = Modifier(dialect.SAMBA, Present("uid"), known_schema().info, lambda _: Rules())
-    assert samba.requests(both) == (modify(classes), modify(value))
-    assert samba.requests(change(both.attributes[0])) == (modify(classes), None)
-    assert samba.requests(change(both.attributes[1])) == (modify(value), None)
-    back = change(AttributeChange("cecAccountCode", ("anna",), ()), AttributeChange("objectClass", ("cecAgent",), ()))
-    first, then = samba.requests(back)
-    assert first is not None
-    assert then is None, "what goes, goes in one step"
-    assert samba.requests(change(AttributeChange("cecAccountCode", ("a",), ("A",)))) == (None, None)
-
-
 def test_several_values_for_an_attribute_that_has_one_are_not_sent() -> None:
     with pytest.raises(ForbiddenError, match="one value only"):
-        modifier().requests(change(AttributeChange("employeeNumber", ("1",), ("2", "3"))))
+        modifier().request(change(AttributeChange("employeeNumber", ("1",), ("2", "3"))))

@@ -43,16 +43,10 @@ class Modifier(Struct, frozen=True, dict=True):
     info: Callable[[str], AttributeInfo]
     rules: Callable[[str], Rules]
 
-    def requests(self, change: Change) -> tuple[bytes | None, bytes | None]:
-        """The modify request, if there is anything to do, and one that has to wait for its answer, if there is one.
-
-        Raises ForbiddenError.
-        """
+    def request(self, change: Change) -> bytes | None:
+        """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
-        first = [edit for edit in edits if _adds_classes(edit)] if self.dialect.classes_first else edits
-        then = [edit for edit in edits if edit not in first] if first else []
-        name = change.user.name
-        return requests.modify(name, first or edits) if edits else None, requests.modify(name, then) if then else None
+        return requests.modify(change.user.name, edits) if edits else None
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
         """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw."""
@@ -152,10 +146,6 @@ class Modifier(Struct, frozen=True, dict=True):
 
 
 _CLASSES = OBJECT_CLASS.lower()
-
-
-def _adds_classes(edit: Modification) -> bool:
-    return edit.edit is Edit.ADD and edit.attribute.lower() == _CLASSES
 
 
 _CONFLICTS = {

@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-from connector.directories.ldap import results
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.session import Flight, Operation
@@ -96,8 +95,6 @@ class Writer:
         self._covers = by_parent(covers)
         self._read = read
         self._flight: Flight[Change] = Flight(wire)
-        self._following: dict[str, bytes] = {}
-        """By user id, the request that waits for the answer to the one before it."""
 
     def write(self, queue: Queue) -> Iterator[Outcome]:
         """An outcome for every change, handed on when the window is full again, so that the server is never idle."""
@@ -139,15 +136,13 @@ class Writer:
         if why is not None:
             return Outcome(change.user, Result.CONFLICT, why)
         try:
-            first, following = self._modifier.requests(change)
+            request = self._modifier.request(change)
         except ForbiddenError as fault:
             return Outcome(change.user, Result.FAILED, str(fault))
-        if first is None:
+        if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        if following is not None:
-            self._following[change.user.id] = following
         controls = (*self._modifier.controls(change), *self._post_read.controls(change))
-        self._flight.send(Operation(change, first, controls))
+        self._flight.send(Operation(change, request, controls))
         return None
 
     def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
@@ -160,11 +155,6 @@ class Writer:
         """Wait, and say what the answers that come mean."""
         settled = []
         for change, answer in self._flight.responses():
-            following = self._following.pop(change.user.id, None)
-            if following is not None and answer.code == results.SUCCESS:
-                self._flight.send(Operation(change, following))
-                self._wire.flush()
-                continue
             queue.done(change)
             outcome = self._modifier.outcome(change, answer)
             if outcome.result is Result.WRITTEN:

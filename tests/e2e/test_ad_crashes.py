@@ -1,0 +1,24 @@
+"""Law 5 in Active Directory: the program is killed anywhere and run again, and it is as if nothing had happened.
+
+After each story the users are those of an undisturbed one, and the domain controller has written each attribute as
+often as the journal says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from crash_samba import SambaStage
+
+pytestmark = [pytest.mark.samba, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("passwords", ["readable", "confidential"])
+def test_killed_anywhere_it_is_made_good(tmp_path: Path, passwords: str) -> None:
+    SambaStage(tmp_path, passwords).play_until(12, "a few")
+
+
+@pytest.mark.parametrize(("passwords", "reviewed"), [("readable", True), ("confidential", False)])
+def test_killed_at_steps_of_the_journal_it_is_made_good(tmp_path: Path, passwords: str, *, reviewed: bool) -> None:
+    SambaStage(tmp_path, passwords).play_each_step(reviewed=reviewed, every=9)
