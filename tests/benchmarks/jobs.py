@@ -39,7 +39,9 @@ attributes:
   SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
   SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
 """
-ONE_RULE_ATTRIBUTES = ("uid", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName", "SIPIdentitySIPURI")
+ONE_RULE_ATTRIBUTES = (
+    "uid", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName", "SIPIdentitySIPURI", "objectClass",
+)  # fmt: skip
 """What that mapping has read, besides entryUUID."""
 READY = "ldif"
 """The ready mapping with five attributes and two match rules, none of them a secret."""
