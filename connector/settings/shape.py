@@ -23,7 +23,9 @@ class Strict(BaseModel):
     `discreet`: what somebody wrote in its place may be a secret, so that not even its keys are repeated.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # deferred: most of these are only ever checked as parts of another, which is built whole (measured: a twentieth of
+    # a start)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     discreet: ClassVar[bool] = False
 
 
