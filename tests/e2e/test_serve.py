@@ -228,6 +228,7 @@ def test_a_night_that_comes_again_after_a_clock_was_a_day_ahead_has_its_run(job:
             served.signal(signal.SIGHUP)  # so that it looks at the clock
             assert served.next("run started")["tick"] == night.isoformat()
             assert served.next("run ended")["ending"] == "done"
+            served.next("next run", at=(night + timedelta(days=1)).isoformat())
             clock.set(noon)
             served.signal(signal.SIGHUP)
             served.next("files read again")
