@@ -16,9 +16,14 @@ import pytest
 import samba
 from ds389 import Ds389
 from houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
+from hypothesis import HealthCheck, settings
 from postgres import Postgres
 from samba import Samba
 from slapd import Slapd
+
+# how long an example takes is the machine's business
+settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 SBIN = "/usr/sbin"
 _numbers = count()

@@ -13,7 +13,7 @@ from connector.errors import RefusedError
 from connector.model import AttributeChange, Change, Plan, Result, Secret, UserRef, Value
 from connector.reconcile.fingerprints import fingerprinter
 
-law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 Values = Mapping[str, tuple[Value, ...]]
 
 

@@ -15,7 +15,7 @@ from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
 from connector.sync import Run
 
-law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 AGAIN = "written again"
 
 

@@ -20,7 +20,7 @@ from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.store import Store
 from connector.sync import Run, Show, draw, dry_run, wet_run
 
-law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def show(world: World) -> Show:

@@ -14,7 +14,7 @@ from connector.reconcile.mapping import MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import draw, wet_run
 
-law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def explanations(world: World) -> tuple[Plan, list[Explanation]]:

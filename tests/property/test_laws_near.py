@@ -11,7 +11,7 @@ from connector.reconcile import equality
 from connector.reconcile.digests import digest_of_plan
 from connector.sync import draw
 
-law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def plan(world: World) -> Plan:

@@ -33,7 +33,6 @@ from connector.sync import Run, draw, wet_run
 Json = dict[str, Any]
 law = settings(
     max_examples=6,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 

@@ -138,7 +138,7 @@ def job_of(server: LdapServer) -> tuple[Settings, Secret]:
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=8, suppress_health_check=CHECKS)
 @given(world=worlds(hidden=False), data=st.data())
 def test_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
     server: LdapServer, world: World, data: st.DataObject
@@ -151,7 +151,7 @@ def test_after_an_apply_that_wrote_everything_the_next_plan_is_empty(
             world.tenant = data.draw(later(world.tenant))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=4, suppress_health_check=CHECKS)
 @given(world=busy_worlds(hidden=False), data=st.data())
 def test_where_everything_changes_what_is_not_ours_does_not(
     server: LdapServer, world: World, data: st.DataObject

@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.serve.schedule import (
@@ -53,7 +53,6 @@ def runs(timetable: Timetable, last: datetime, now: datetime, until: datetime) -
 
 
 @given(timetables, times, st.timedeltas(timedelta(hours=1), timedelta(days=3)))
-@settings(deadline=None)
 def test_ticks_go_up_and_each_run_begins_between_its_tick_and_the_next(
     timetable: Timetable, start: datetime, length: timedelta
 ) -> None:
@@ -84,7 +83,6 @@ def test_a_daily_run_is_one_a_day_by_the_clock_on_the_wall_all_year_long(zone: s
 
 
 @given(st.sampled_from(ZONES), times)
-@settings(deadline=None)
 def test_an_hour_that_is_any_is_every_hour_that_passes(zone: str, start: datetime) -> None:
     ticks = [tick for tick, _ in runs(Timetable(Cron("0 * * * *", zone)), start, start, start + timedelta(hours=60))]
     gaps = {after - before for before, after in pairwise(ticks)}
@@ -94,7 +92,6 @@ def test_an_hour_that_is_any_is_every_hour_that_passes(zone: str, start: datetim
 
 
 @given(timetables, times, st.timedeltas(timedelta(0), timedelta(days=400)))
-@settings(deadline=None)
 def test_whatever_was_missed_is_caught_up_by_one_run(timetable: Timetable, last: datetime, away: timedelta) -> None:
     now = last + away
     decided = decide(timetable, last, now)
@@ -117,7 +114,6 @@ def test_a_clock_that_is_set_back_a_little_never_runs_a_tick_again(
 
 
 @given(timetables, times, st.timedeltas(BELIEVED + timedelta(seconds=1), timedelta(days=4000)))
-@settings(deadline=None)
 def test_a_clock_that_was_far_ahead_does_not_keep_a_job_from_its_next_run(
     timetable: Timetable, now: datetime, ahead: timedelta
 ) -> None:
