@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ldap_proxy import SEARCH, LdapProxy, octets_of
+from ldap_proxy import SEARCH, LdapProxy, octets_of, result
 
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame
@@ -50,8 +50,7 @@ class Limits(LdapProxy):
             self._paged.discard(frame.id)
             if self._sent.pop(frame.id, 0) > self.page:
                 self.cut["searches"] += 1
-                end = ber.sequence((ber.integer(4, ber.ENUMERATED), _text(b""), _text(b"")), DONE)
-                return requests.message(frame.id, end)
+                return result(frame.id, DONE, 4)
         return octets_of(frame)
 
     def _entry(self, frame: Frame) -> bytes:

@@ -58,7 +58,7 @@ class SambaWorld(World):
         super().__init__(folder, name, launcher, MAPPING, job)
         self.server = server
         server.add(people(name))
-        self._before = self._counted()
+        self._before = self.counted()
 
     def _read(self, *attributes: str) -> Iterator[dict[str, list[bytes]]]:
         found = self.server.search("(uid=*)", *attributes, base=f"OU={self.name},{PEOPLE}")
@@ -70,7 +70,7 @@ class SambaWorld(World):
             for entry in self._read("*")
         }
 
-    def _counted(self) -> Writes:
+    def counted(self) -> Writes:
         """How often each attribute was written, as the server counts."""
         numbers = _numbers(self.server)
         return Writes({
@@ -82,7 +82,7 @@ class SambaWorld(World):
 
     def audit(self) -> None:
         """Hold the journal to how often the server has written what."""
-        server = self._counted()
+        server = self.counted()
         server.subtract(self._before)
         journal: defaultdict[str, Writes] = defaultdict(Writes)
         for step in self.journalled():

@@ -42,6 +42,7 @@ class LdapProxy:
         self._target, self._meddle, self._quiet, self._acted = (host, port), meddle, quiet, acted
         self._unanswered: dict[int, str] = {}
         self._held: list[tuple[int, bytes]] = []
+        self._over = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"ldap://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
@@ -65,6 +66,7 @@ class LdapProxy:
                 return
             self._unanswered.clear()
             self._held.clear()
+            self._over = False
             try:
                 with client, socket.create_connection(self._target) as server:
                     self._pass(client, server)
@@ -77,7 +79,7 @@ class LdapProxy:
         asking, answering = Framer(), Framer()
         for side in (client, server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while True:
+        while not self._over:
             ready, _, _ = select.select([client, server], [], [], self._quiet if self._held else None)
             for source, framer in ((client, asking), (server, answering)):
                 if source not in ready:
@@ -102,7 +104,7 @@ class LdapProxy:
         self._held.append((frame.id, self._heard(frame)))
 
     def _heard(self, frame: Frame) -> bytes:
-        """What an answer is to the client."""
+        """What an answer is to the client. One that sets `_over` is the last that it hears."""
         return octets_of(frame)
 
     def _request(self, frame: Frame) -> bytes:
@@ -117,10 +119,14 @@ class LdapProxy:
         self.most_of_one = max(self.most_of_one, *Counter(self._unanswered.values()).values())
         message = self._meddle(name, octets_of(frame))
         if message is None:
-            nothing = ber.tlv(ber.OCTETS, b"")
-            yes = ber.sequence((ber.integer(0, ber.ENUMERATED), nothing, nothing), MODIFIED)
-            self._held.append((frame.id, requests.message(frame.id, yes)))
+            self._held.append((frame.id, result(frame.id, MODIFIED, 0)))
         return message or b""
+
+
+def result(number: int, tag: int, code: int) -> bytes:
+    """An LDAPResult (RFC 4511 §4.1.9) without words."""
+    nothing = ber.tlv(ber.OCTETS, b"")
+    return requests.message(number, ber.sequence((ber.integer(code, ber.ENUMERATED), nothing, nothing), tag))
 
 
 def octets_of(frame: Frame) -> bytes:
