@@ -47,12 +47,13 @@ NO_DIFFERENCE = Difference()
 
 
 class _Wanted(Struct, frozen=True):
-    """One attribute rule, bound to the tenant and to what the directory says of the attribute."""
+    """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names."""
 
     rule: AttributeRule
     info: AttributeInfo
     render: Render
     schema: Description
+    names: frozenset[str]
 
 
 _Column = tuple[str, Render, _Wanted]
@@ -101,8 +102,8 @@ class Differ:
             for field in rule.value.missing(tenant):
                 missing.setdefault(field, []).append(rule.name)
             if not rule.value.missing(tenant):
-                bound = rule.value.bind(tenant)
-                self._wanted.append(_Wanted(rule, self._infos[rule.name], bound, description))
+                bound, info = rule.value.bind(tenant), self._infos[rule.name]
+                self._wanted.append(_Wanted(rule, info, bound, description, info.aliases | {rule.name.lower()}))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self.problems += [
@@ -216,11 +217,13 @@ class Differ:
 def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: User) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
-    if (info.aliases | {rule.name.lower()}) & equality.naming(user.name):
+    if not wanted.names.isdisjoint(equality.naming(user.name)):
         raise UnfitError("it names the entry, and a naming attribute is never written")
     new = () if value is None else (_fitted(wanted, value),)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(wanted, (), new, seen=False)
+    if not held:
+        return _attribute_change(wanted, (), new, seen=True) if new else None
     owned = _owned(rule, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(f"it holds {len(held)} values, and the mapping does not say which of them are ours (owns)")

@@ -29,10 +29,11 @@ class Moves:
             if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
         }
         self._changes = {change.user.id: change for change in changes}
+        self._brings = {user: list(self._sets(change)) for user, change in self._changes.items()}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
-        for change in self._changes.values():
-            for slot, _ in self._sets(change):
-                self._wanted[slot].append(change.user.id)
+        for user, brought in self._brings.items():
+            for slot, _ in brought:
+                self._wanted[slot].append(user)
 
     def _sets(self, change: Change) -> Iterator[tuple[Slot, str]]:
         """The unique values that a change brings to a user that does not hold them now."""
@@ -46,8 +47,8 @@ class Moves:
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
-        for change in self._changes.values():
-            for (name, _), value in self._sets(change):
+        for brought in self._brings.values():
+            for (name, _), value in brought:
                 yield name, value
 
     def __len__(self) -> int:
@@ -59,8 +60,8 @@ class Moves:
         problems = [self._leave_out_shared(slot, users) for slot, users in self._wanted.items() if len(users) > 1]
         problems += self._leave_out_reassigned(held)
         waiting = {
-            user: frozenset(holder for slot, _ in self._sets(change) for holder in held.get(slot, {}) if holder != user)
-            for user, change in self._changes.items()
+            user: frozenset(holder for slot, _ in brought for holder in held.get(slot, {}) if holder != user)
+            for user, brought in self._brings.items()
         }
         changes = [
             replace(change, after=waiting[user]) if waiting[user] else change for user, change in self._changes.items()
@@ -97,7 +98,7 @@ class Moves:
         while queue:
             user = queue.pop()
             change = self._changes[user]
-            for slot, _ in list(self._sets(change)):
+            for slot, _ in self._brings[user]:
                 stuck = {
                     holder: name for holder, name in held.get(slot, {}).items() if not self._frees(holder, slot, user)
                 }
@@ -128,3 +129,4 @@ class Moves:
         change = self._changes[user]
         kept = tuple(each for each in change.attributes if each.name != attribute)
         self._changes[user] = replace(change, attributes=kept)
+        self._brings[user] = [(slot, value) for slot, value in self._brings[user] if slot[0] != attribute]

@@ -90,6 +90,8 @@ def _attribute(each: AttributeChange) -> Object:
 
 def value_list(values: tuple[Held, ...]) -> list[str | Object]:
     """Octets are always told from text, so that a digest can be computed from the document alone."""
+    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
+        return [value]  # nearly every one
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
     return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
 
