@@ -84,12 +84,11 @@ def _lost(
         return ["the entry (it is gone, or no longer within base and filter)"]
     lost = []
     for each in change.attributes:
-        answer = answers.get((user.id, each.name))
+        answer = answers.get((user.id, each.name)) if answers else None
         if answer is not None:
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:
-            held = user.values.get(each.name, ())
-            stuck = stands(each, held, description)
+            stuck = stands(each, user.values.get(each.name, ()), description)
         if not stuck:
             lost.append(each.name)
     return lost

@@ -76,11 +76,12 @@ class Modifier(Struct, frozen=True, dict=True):
             if removed and added:
                 rule = self.info(name).equality
                 removed, added = minus(rule, removed, added), minus(rule, added, removed)
-            info = self.info(name)
-            if info.known and info.single and len(added) > 1:
+            if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
-            pairs = ((Edit.DELETE, removed), (Edit.ADD, added))
-            return [Modification(edit, name, tuple(map(octets, values))) for edit, values in pairs if values]
+            edits = [Modification(Edit.DELETE, name, tuple(map(octets, removed)))] if removed else []
+            if added:
+                edits.append(Modification(Edit.ADD, name, tuple(map(octets, added))))
+            return edits
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
+from connector.directories.changing import OBJECT_CLASS, octets
 from connector.directories.filters import Filter, attributes_of
 from connector.directories.ldap import requests, responses
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import Entry, Response
 from connector.directories.ldap.users import Users
-from connector.directories.matching import Matcher, matcher
+from connector.directories.matching import Matcher, Values, matcher
 from connector.errors import DeniedError, MalformedError
 from connector.model import Change, User
+
+_CLASSES: Final = OBJECT_CLASS.lower()
 
 
 class PostRead:
@@ -29,6 +33,7 @@ class PostRead:
         self._beside = (*sorted(attributes_of(filter_)), inspection.dialect.identity.attribute)
         self._known = inspection.dialect.post_read
         self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
+        self._by_class = {inspection.schema.key(name) for name in attributes_of(filter_)} == {_CLASSES}
 
     def controls(self, change: Change) -> tuple[bytes, ...]:
         """The control that asks for the attributes of a change, and for what is needed to judge the answer."""
@@ -43,13 +48,18 @@ class PostRead:
             return None
         try:
             message = responses.post_read(value)
-            user, entry = self._users.user(message), responses.entry(message)
+            user = self._users.user(message)
+            held = self._classes(user) if self._by_class else self._values(responses.entry(message))
         except (MalformedError, DeniedError):
             return None
-        return user if user.id == change.user.id and self._in_filter(self._matches, entry) else None
+        return user if user.id == change.user.id and self._matches(held) is True else None
 
-    def _in_filter(self, matches: Matcher, entry: Entry) -> bool:
-        return matches({self._key(name): values for name, values in entry.attributes}) is True
+    def _classes(self, user: User) -> Values:
+        """All that most filters are about, and that was decoded for the user already."""
+        return {_CLASSES: [octets(value) for value in user.values.get(OBJECT_CLASS, ())]}
+
+    def _values(self, entry: Entry) -> Values:
+        return {self._key(name): values for name, values in entry.attributes}
 
 
 def _matches(inspection: Inspection, filter_: Filter) -> Matcher | None:
