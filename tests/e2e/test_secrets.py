@@ -94,7 +94,9 @@ def test_a_secret_in_vault_costs_one_request_with_a_token_and_two_as_a_role(
 def test_a_store_mounted_elsewhere_in_a_namespace_is_asked_there(job: Job, tenant: Simulator, store: Vault) -> None:
     store.namespace = "telephony"
     store.secrets["kv/team/cec/production"] = store.secrets["secret/cec/production"]
-    elsewhere = place(store, "app_secret", BY_TOKEN, ", mount: kv/team, namespace: telephony")
+    store.roles = "team-roles"
+    by_role = BY_ROLE.replace("approle: {", "approle: {mount: team-roles, ")
+    elsewhere = place(store, "app_secret", by_role, ", mount: kv/team, namespace: telephony")
     asks(job, tenant, elsewhere.replace("app_secret", "key"), elsewhere)
     ended = plan(job)
     assert ended.code == 0, ended.err

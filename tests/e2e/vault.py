@@ -16,13 +16,17 @@ ROLE_ID = "5f0c1c2e-9d4b-4f36-8f0e-2a1f9f5c7b11"
 
 
 class Vault:
-    """What it holds, by mount and path, and what it was asked. `sealed`: it answers nothing."""
+    """What it holds, by mount and path, and what it was asked. `sealed`: it answers nothing.
+
+    `roles`: where AppRole is mounted.
+    """
 
     def __init__(self) -> None:
         self.secrets: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.sealed = False
         self.namespace: str | None = None
+        self.roles = "approle"
         self.reply: bytes | None = None
         self.url = ""
 
@@ -32,7 +36,7 @@ class Vault:
             return 503, {"errors": ["Vault is sealed"]}
         if headers.get("X-Vault-Namespace") != self.namespace:
             return 404, {"errors": ["no handler for route"]}
-        if (method, path) == ("POST", "/v1/auth/approle/login"):
+        if (method, path) == ("POST", f"/v1/auth/{self.roles}/login"):
             return self._log_in(json.loads(body))
         return self._read(path, headers)
 
