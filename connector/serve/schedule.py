@@ -124,7 +124,7 @@ def before(timetable: Timetable, tick: datetime) -> datetime:
 
 
 def too_old(timetable: Timetable, good: datetime, now: datetime, max_age: int | None) -> bool:
-    """Whether the last good run is too old: by `max_age` in seconds, or three ticks have begun since it began."""
+    """Whether what was good then is too old: by `max_age` in seconds, or three runs should have begun since."""
     if max_age is not None:
         return now - good > timedelta(seconds=max_age)
     rule = timetable.rule

@@ -36,8 +36,8 @@ class Scheduled:
     """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
 
     `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
-    there was none, since when it is waited for one. `until`: when its next run is due; `not_before`: it is not tried
-    before this time on a steady clock.
+    there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
+    `not_before`: it is not tried before this time on a steady clock.
     """
 
     def __init__(self, path: Path, now: datetime) -> None:
@@ -45,7 +45,7 @@ class Scheduled:
         self._accept(accept(path))
         self.in_order = True
         self.last: datetime | None = None
-        self.good = self._since = now
+        self.good = self.over = now
         self.not_before = 0.0
         self.until: datetime | None = None
         self.worker: Worker | None = None
@@ -84,7 +84,8 @@ class Scheduled:
             self._remember(now)
         if self.last is None:
             return None
-        noted, self.last, self.good = self.last, believed(self.last, now), believed(self.good, now)
+        noted, self.last = self.last, believed(self.last, now)
+        self.good, self.over = believed(self.good, now), believed(self.over, now)
         if self.last < noted:
             self._noted_wrongly = noted
         return decide(self.timetable, self.last, now)
@@ -102,7 +103,7 @@ class Scheduled:
             self.last = first(self.timetable, now)
         else:
             self.last = found.tick if found.ended else before(self.timetable, found.tick)
-            self.good = found.good or self.good
+            self.good = self.over = found.good or self.good
 
     def order(self, tick: datetime, now: datetime) -> Order:
         """What is to be run."""
@@ -119,9 +120,14 @@ class Scheduled:
             plans=self.settings.plans or beside,
         )
 
+    def went_well(self, tick: datetime, now: datetime) -> None:
+        """Its run of this tick has ended well now."""
+        self.good, self.over = max(self.good, tick), now
+
     def too_old(self, now: datetime) -> bool:
-        """Whether the last good run is too old."""
-        return too_old(self.timetable, self.good, now, self.settings.max_age)
+        """Whether the last good run is too old: by its begin, or by its end, before which no other could begin."""
+        max_age = self.settings.max_age
+        return too_old(self.timetable, self.over if max_age is None else self.good, now, max_age)
 
 
 def _timetable(settings: Serve, seed: str) -> Timetable:

@@ -153,7 +153,7 @@ class Service:
     def _ended(self, job: Scheduled, order: Order, facts: RunFacts, result: Result) -> None:
         self._metrics.take(facts)
         if facts.good:
-            job.good = max(job.good, order.tick)
+            job.went_well(order.tick, utc())
         if facts.ending == "busy":  # an attempt that found its directory held is no run: its tick is still due
             job.last, job.not_before = None, time.monotonic() + AGAIN.total_seconds()
         log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,

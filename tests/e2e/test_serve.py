@@ -24,6 +24,7 @@ from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Request, Simulator
 from connector.serve.address import Address
+from connector.serve.scheduled import Scheduled
 from connector.serve.service import STUCK, Service
 from connector.serve.web import Web
 
@@ -388,6 +389,20 @@ def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
         served.next("run ended", ending="done")
         assert served.get("/readyz") == (200, "ok\n")
         assert served.stop() == 0
+
+
+def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job: Job) -> None:
+    schedule(job, "every: 10m")
+    tick = datetime(2027, 3, 1, 12, tzinfo=UTC)
+    over = tick + timedelta(hours=2)
+    scheduled = Scheduled(job.folder / "job.yaml", tick)
+    assert scheduled.too_old(over)
+    scheduled.went_well(tick, over)
+    assert not scheduled.too_old(over + timedelta(minutes=29))
+    assert scheduled.too_old(over + timedelta(minutes=30))
+    schedule(job, "every: 10m, max_age: 1h")
+    scheduled.reread(over)
+    assert scheduled.too_old(over), "how old what it read may be was said"
 
 
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
