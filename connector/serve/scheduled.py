@@ -70,8 +70,11 @@ class Scheduled:
     def reread(self, now: datetime) -> None:
         """Take the files as they are now; where they are wrong, all stays as it was, and FileError is raised."""
         rule, state = self.timetable.rule, self.state
-        self.in_order = False
-        self._accept(accept(self.path))
+        try:
+            self._accept(accept(self.path))
+        except FileError:
+            self.in_order = False
+            raise
         self.in_order = True
         if self.state != state:
             self.last, self._warned = None, False

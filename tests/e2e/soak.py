@@ -87,9 +87,9 @@ class Soak:
         world.night()
         before = world.clock.now()
         world.jump(before - timedelta(minutes=self._dice.randint(1, 9)))
-        world.reread("beat")  # so that it looks at the clock
+        world.reread()  # so that it looks at the clock
         world.jump(before + MOMENT)
-        world.reread("beat")
+        world.reread()
         world.served.next("run ended", job="beat")
         world.moved()
         world.night()
@@ -99,7 +99,7 @@ class Soak:
         world = self.world
         for days in (1, self._dice.randint(2, 4)):
             world.jump(world.clock.now() - timedelta(days=days))
-            world.reread("beat")
+            world.reread()
             world.served.next("run ended", job="beat")
             world.moved()
             world.night()
@@ -171,11 +171,11 @@ class Soak:
         world = self.world
         fault = self._dice.choice(("match: [\n", "match: []\nattributes: {userPassword: x}\n", "\0", "[]"))
         world.write("mapping.yaml", fault)
-        world.reread("hr", refused=True)
+        world.reread(refused=True)
         world.moved()
         world.night()
         world.write("mapping.yaml", MAPPING % world.prefix)
-        world.reread("hr")
+        world.reread()
 
     def new_files(self) -> None:
         """They count once they have been read again, and not before."""
@@ -184,7 +184,7 @@ class Soak:
         world.moved()
         world.night()
         world.prefix += 1
-        world.reread("hr")
+        world.reread()
         world.night()
 
 

@@ -157,12 +157,13 @@ class World:
         self._beats.jumped(before, self.clock.now())
         self.begin()
 
-    def reread(self, job: str, *, refused: bool = False) -> None:
-        """Let it read its files again."""
+    def reread(self, *, refused: bool = False) -> None:
+        """Let it read its files again, those of both jobs, and so look at its clock."""
         self.served.signal(signal.SIGHUP)
         said = "files refused, the old ones go on" if refused else "files read again"
-        self.served.next(said, job=job)
-        assert self.served.metric("files_accepted", cec_job=job) == (not refused)
+        for job in ("hr", "beat"):  # in this order: nothing of it is left for whoever waits for the next
+            self.served.next(said, job=job)
+            assert self.served.metric("files_accepted", cec_job=job) == (not refused)
 
     def ready(self) -> bool:
         """Whether its nights go well, by what it says of itself."""
