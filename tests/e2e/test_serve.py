@@ -362,6 +362,22 @@ def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: 
         assert served.stop() == 0
 
 
+def test_while_files_are_read_again_the_old_ones_are_in_order(job: Job) -> None:
+    schedule(job, "every: 1h")
+    with serving(job.folder, "job.yaml") as served:
+        served.next("run ended")
+        mapping = job.read("mapping.yaml")
+        (job.folder / "mapping.yaml").unlink()
+        os.mkfifo(job.folder / "mapping.yaml")
+        served.signal(signal.SIGHUP)
+        with (job.folder / "mapping.yaml").open("w") as file:  # it has begun to read, and is not done
+            assert served.metric("files_accepted") == 1
+            file.write(mapping)
+        served.next("files read again")
+        assert served.metric("files_accepted") == 1
+        assert served.stop() == 0
+
+
 def test_a_secret_is_rotated_without_a_restart(job: Job) -> None:
     with slow(job, lambda number: 0) as tenant, serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
