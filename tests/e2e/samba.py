@@ -92,6 +92,19 @@ SYNTAXES: dict[str, tuple[str, ...]] = {
     "testOid": ("2.5.5.2", "6"),
 }
 """Attributes of every syntax for the tests, with one value where nothing else is said; every user may have them."""
+EXTENDED = """
+match:
+  - {agent: "{accountCode}", directory: sAMAccountName}
+attributes:
+  cecAccountCode: "{accountCode}"
+  cecWorkNo: {value: "{workNo}", unique: true}
+  SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+stale: clear
+"""
+"""A mapping onto the schema of `deploy/schema/active-directory`."""
 _ARC = "1.2.840.113556.1.8000.2554.1.1"
 
 _RIGHTS = "(A;CI;LCRPWPLORC;;;{sid})"

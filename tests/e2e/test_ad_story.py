@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ad_limits import Limits
 from ldap_proxy import LdapProxy
-from samba import PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
+from samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
 from slapd import another_authority, server_context
 from story import World, agent, tenant
 
@@ -228,19 +228,6 @@ def test_what_cannot_be_is_said_with_the_way_out(
 
 
 # ---------------------------------------------------------------- passwords, in a schema that was extended
-
-EXTENDED = """
-match:
-  - {agent: "{accountCode}", directory: sAMAccountName}
-attributes:
-  cecAccountCode: "{accountCode}"
-  cecWorkNo: {value: "{workNo}", unique: true}
-  SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
-  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
-  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
-object_classes: [cecAgent, SIPIdentity]
-stale: clear
-"""
 
 
 @pytest.mark.parametrize("confidential", [False, True], ids=["readable", "confidential"])

@@ -1,0 +1,102 @@
+"""Law 6 in Active Directory: neither the program nor a domain controller's own words make a secret public."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from canary_scene import APP_KEY, APP_SECRET, BIND, NEW, OLD, PEOPLE_OF, REPORTS, Scene, every_command, tenant
+from crash_samba import WITHOUT_TLS
+from ldap_proxy import LdapProxy
+from samba import EXTENDED, PEOPLE, SYNC, SYNC_DN, Samba, person
+from slapd import server_context
+
+from connector.demo.simulator import Simulator
+
+pytestmark = pytest.mark.samba
+
+
+class Domain(Scene):
+    """The same scene in a domain whose schema has places for passwords."""
+
+    sync, people, filter, mapping = SYNC, PEOPLE, "(objectClass=user)", "extended.yaml"
+
+    def map(self, text: str) -> None:
+        (self.folder / self.mapping).write_text(text)
+
+    def behind(self, proxy: LdapProxy) -> None:
+        job = (self.folder / "job.yaml").read_text()
+        text = job.replace(self.server.ldaps_url, proxy.url).replace(
+            "  bind_dn:", "  allow_plaintext: true\n  bind_dn:"
+        )
+        (self.folder / "job.yaml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """Its account's password is a canary. For the proxies it is spoken to in clear."""
+    people = [person(f"user{number}", "userAccountControl: 544") for number in range(PEOPLE_OF)]
+    with Samba.start(tmp_path_factory.mktemp("canary") / "dc", people, options=WITHOUT_TLS) as started:
+        password = b64encode(f'"{BIND}"'.encode("utf-16-le")).decode()
+        started.modify(f"dn: {SYNC_DN}\nchangetype: modify\nreplace: unicodePwd\nunicodePwd:: {password}\n")
+        yield started
+
+
+@pytest.fixture
+def scene(tmp_path: Path, server: Samba) -> Iterator[Domain]:
+    with Simulator(tenant(OLD), APP_KEY, APP_SECRET, ssl_context=server_context()) as cec:
+        scene = Domain(tmp_path, server, cec)
+        scene.map(EXTENDED)
+        yield scene
+
+
+@pytest.mark.slow
+def test_no_command_shows_or_leaves_a_secret(scene: Domain) -> None:
+    every_command(scene)
+
+
+def test_a_bind_that_fails_shows_no_password(scene: Domain) -> None:
+    assert "data 52e" in scene.run("plan", "job.yaml", code=1, password=NEW[0])
+
+
+def test_passwords_that_no_schema_would_take_are_not_shown(scene: Domain) -> None:
+    names = ("testText", "testPrintable", "testDigits", "testInteger", "testBoolean", "testTime", "testName", "testOid")
+    lines = [f'  {name}: {{value: "{{sipPwd}}", secret: true}}\n' for name in names]
+    scene.map('match: [{agent: "{accountCode}", directory: sAMAccountName}]\nattributes:\n' + "".join(lines))
+    assert "testInteger" in scene.run("plan", "job.yaml", *REPORTS)
+    scene.run("apply", "job.yaml", *REPORTS, code=None)
+
+
+def test_a_password_that_somebody_else_has_set_first_is_not_shown(scene: Domain, server: Samba) -> None:
+    """The domain controller has something to say about the value that is there already."""
+    scene.run("apply", "job.yaml", code=None)
+    assert scene.stored("user0", OLD[0])
+    scene.cec.document = tenant(NEW)
+    coded = b64encode(NEW[0].encode()).decode()
+
+    def second(name: str, message: bytes) -> bytes:
+        if NEW[0].encode() in message:
+            server.modify(f"dn: {name}\nchangetype: modify\nadd: SIPIdentityPassword\nSIPIdentityPassword:: {coded}\n")
+        return message
+
+    with LdapProxy(389, second, host=server.host) as proxy:
+        scene.behind(proxy)
+        assert "conflict: 1" in scene.run("apply", "job.yaml", *REPORTS, code=4)
+
+
+def test_a_connection_that_is_cut_at_a_password_shows_none(scene: Domain, server: Samba) -> None:
+    held = server.search("(SIPIdentityPassword=*)", "1.1", base=PEOPLE).decode()
+    for line in held.splitlines():
+        if line.startswith("dn: "):
+            server.modify(f"{line}\nchangetype: modify\ndelete: SIPIdentityPassword\n")
+
+    def cut(name: str, message: bytes) -> bytes:
+        if OLD[0].encode() in message:
+            raise ConnectionResetError
+        return message
+
+    with LdapProxy(389, cut, host=server.host) as proxy:
+        scene.behind(proxy)
+        assert "it may have been written" in scene.run("apply", "job.yaml", *REPORTS, code=4)
