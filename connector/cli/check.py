@@ -37,7 +37,8 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         description = parts.reader.describe()
         differ = Differ(tenant, parts.mapping, description)
         for place, what in parts.about(description):
-            click.echo(f"  {place}: {visible(what)}")
+            if place != "state":  # a check remembers nothing, which says nothing about a run
+                click.echo(f"  {place}: {visible(what)}")
         survey = Survey(differ.attributes, differ.rehearsal)
         for user in parts.reader.scan():
             survey.add(user)

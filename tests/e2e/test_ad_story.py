@@ -126,6 +126,7 @@ def test_check_says_what_is_there(world: Domain) -> None:
     assert "29 users" in out
     assert "ipPhone: text of at most 64 characters, one value" in out
     assert "otherIpPhone: text, several values" in out
+    assert "cannot be kept" not in out, "a check that keeps no state says nothing about a run's"
 
 
 def test_the_ldif_report_is_applied_by_ldapmodify_as_it_is(world: Domain) -> None:
