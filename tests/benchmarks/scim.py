@@ -1,7 +1,9 @@
 """What is measured of SCIM: the rate of PATCH, against requests made beforehand, on one server in the same rounds.
 
-Both begin with the same users, change five attributes of each, and have to leave the same behind. What counts is
-the seconds that each says its writing took, since the program has to read the users first and the generator has not.
+All begin with the same users, change five attributes of each, and have to leave the same behind. What counts is
+the seconds that each says its writing took, since the program has to read the users first and a generator has not.
+There are two generators: one sends the requests as the program makes them, which ask for the user in the answer, lest
+each has to be read afterwards; the other the barest PATCH, which the server answers with less.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from figures import Figure, Target
 from jobs import HERE
 from measure import Contest, Entrant, Sample
 from people import IP, PORT
 from scim_servers import CEC, PATCH_OP, ScimServer, people
+
+from connector.directories.scim.sending import WHOLE
 
 IN_FLIGHT = 8
 USERS = 500
@@ -41,15 +46,18 @@ def writing(folder: Path, rounds: int, count: int = USERS) -> Iterator[Figure]:
     with ScimServer.start(folder / "server", people(count)) as server:
         before = server.all()
         plan = _plan(folder, server, before)
-        told, requests = folder / "told.json", folder / "requests.json"
+        told, same, barest = folder / "told.json", folder / "same.json", folder / "barest.json"
         told.write_text(json.dumps(_told(server, plan)))
-        requests.write_text(json.dumps(_requests(server, plan)))
+        same.write_text(json.dumps(_requests(server, plan, query=f"?{urlencode(WHOLE)}", **{"If-Match": "*"})))
+        barest.write_text(json.dumps(_requests(server, plan)))
         entrants = [
-            Entrant("load generator", [sys.executable, HERE / "bare_scim.py", "write", requests]),
+            Entrant("load generator", [sys.executable, HERE / "bare_scim.py", "write", same]),
             Entrant("our writer", [sys.executable, HERE / "our_scim.py", "write", told]),
+            Entrant("barest PATCH", [sys.executable, HERE / "bare_scim.py", "write", barest]),
         ]
         contest = _Contest(entrants, rounds, folder, server, before)
         yield Figure.of(contest, f"PATCH {count:,} users", count, ("our writer", "load generator"), TARGET)
+        yield Figure.of(contest, f"PATCH {count:,} users", count, ("our writer", "barest PATCH"))
 
 
 def _plan(folder: Path, server: ScimServer, users: list[dict[str, Any]]) -> Path:
@@ -79,7 +87,7 @@ def _told(server: ScimServer, plan: Path) -> dict[str, Any]:
     return {"directory": directory, "token": server.token, "attributes": attributes, "plan": str(plan)}
 
 
-def _requests(server: ScimServer, plan: Path) -> dict[str, Any]:
+def _requests(server: ScimServer, plan: Path, query: str = "", **headers: str) -> dict[str, Any]:
     """What a load generator is to send: the changes of the plan, each in one PATCH."""
     base = server.url.removeprefix(server.root)
     requests = []
@@ -89,12 +97,12 @@ def _requests(server: ScimServer, plan: Path) -> dict[str, Any]:
             for each in change["attributes"]
         ]
         body = json.dumps({"schemas": [PATCH_OP], "Operations": operations})
-        requests.append(["PATCH", f"{base}/Users/{change['user']['id']}", body])
-    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/scim+json"}
+        requests.append(["PATCH", f"{base}/Users/{change['user']['id']}{query}", body])
+    always = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/scim+json"}
     return {
         "host": "127.0.0.1",
         "port": server.port,
-        "headers": headers,
+        "headers": always | headers,
         "threads": IN_FLIGHT,
         "requests": requests,
     }

@@ -21,7 +21,7 @@ from connector.directories.scim.reading import Resources
 _BAD_REQUEST: Final = 400
 _NO_SUCH_OPERATION: Final = (400, 405, 501)
 _NO_VERSION: Final = 'W/"no-such-version"'
-_WHOLE: Final = (("excludedAttributes", "x509Certificates"),)
+WHOLE: Final = (("excludedAttributes", "x509Certificates"),)
 """Asks for the user in the answer to a PATCH, where a server would else say 204 (RFC 7644 §3.5.2, §3.9)."""
 
 
@@ -93,7 +93,7 @@ class Wire:
         body = editing.operations(writing.edits, clearing)
         if not self._asks_back:
             return self._send(writing, "PATCH", body)
-        answer = self._send(writing, "PATCH", body, _WHOLE)
+        answer = self._send(writing, "PATCH", body, WHOLE)
         if good(answer):
             self._asks_back = bool(answer.content)
         elif answer.status == _BAD_REQUEST:  # that parameter perhaps
