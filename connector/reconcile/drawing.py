@@ -180,7 +180,10 @@ class Draft:
         """
         written = {ref.id: names for ref, names in self.stale}
         infos = self._description.attributes
-        looked_at = [rule.directory for rule in self._mapping.match if infos[rule.directory].readable is not True]
+        hides = self._description.hides
+        looked_at = [
+            each.directory for each in self._mapping.match if hides or infos[each.directory].readable is not True
+        ]
         for user in users:
             missing = [name for name in looked_at if name not in user.values]
             if missing:

@@ -256,6 +256,29 @@ def test_a_password_converges_whether_it_may_be_read_or_not(world: Domain, confi
     assert world.plan("--fail-on-changes")["changes"] == []
 
 
+def test_a_match_attribute_that_becomes_hidden_clears_nobody(world: Domain) -> None:
+    """A domain controller shows it like one that is not there, so that nothing tells the two apart."""
+    assert isinstance(world.server, Samba)
+    names = [f"agent{number:03}" for number in range(1, 20)]
+    for name in names:
+        world.set(name, "mail", f"{name}@example.org")
+    (world.folder / "stale.yaml").write_text(
+        'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
+        'attributes: {ipPhone: "{sipAccount}"}\nstale: clear\n'
+    )
+    world.job(("mapping: active-directory", "mapping: stale.yaml"), ("clear: 10", "clear: 100"))
+    world.run("apply")
+    assert world.ours("agent007")["ipPhone"] == ["7007"]
+    for name in names:
+        world.server.hide(f"CN={name},{PEOPLE}", "mail")
+    before = world.user("agent0*")
+    planned = world.plan()
+    assert planned["summary"]["matched"] == 0
+    assert planned["changes"] == []
+    world.run("apply")
+    assert world.user("agent0*") == before
+
+
 def test_an_undo_leaves_the_class_that_the_hidden_password_of_a_later_run_needs(world: Domain) -> None:
     assert isinstance(world.server, Samba)
     world.server.refuse_control()

@@ -177,6 +177,7 @@ class Inspection:
             names=Equality.DN,
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
+            hides=self.dialect.microsoft,
             classes_first=self.dialect.classes_first,
             closed=bool(self._published.types),
             batch=_BATCH if self.dialect.assertions else _BATCH_READ_BEFORE,
