@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from connector.directories.port import Reader
 from connector.errors import IncompleteRead, UsageError
 from connector.lookup import Lookup
-from connector.model import AgentRef, Change, Key, Plan, Secret, Tenant, User, UserRef, View
+from connector.model import NAME, AgentRef, Change, Key, Plan, Problem, Secret, Tenant, User, UserRef, View
 from connector.parts import Dry
 from connector.reconcile import equality
 from connector.reconcile.claims import Claims, Verdicts
@@ -37,6 +37,8 @@ from connector.wiring import reader_of
 
 NAMED = 5
 """How many agents of nearly that name are suggested."""
+ROUNDS = 4
+"""So often near misses are looked for, where those found first turn out to be other agents'."""
 
 
 def explain(parts: Dry, name: str, beyond: Reader | None = None) -> list[Explanation]:
@@ -215,11 +217,7 @@ class Case:
         for kind in ("unmatched", "ambiguous", "contested"):
             problem = getattr(verdicts, kind).get(number)
             if problem is not None:
-                nearby, _ = self._lookup.near_misses(
-                    replace(verdicts, unmatched={number: problem} if kind == "unmatched" else {}),
-                    self._roster, self._description,
-                )  # fmt: skip
-                told = nearby.unmatched.get(number, problem)
+                told = self._nearly(number, problem, verdicts) if kind == "unmatched" else problem
                 return Explanation(ref, kind, problem.why, rules, problems=(told,))
         claim = next((claim for claim in verdicts.matched if claim.agent == number), None)
         if claim is None:
@@ -228,6 +226,21 @@ class Case:
         why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user, and no other agent claims it"
         attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines))
         return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
+
+    def _nearly(self, number: int, problem: Problem, verdicts: Verdicts) -> Problem:
+        """The problem with whom the agent almost matches; of those it is looked up whether other agents claim them."""
+        taken: set[str] = set()
+        for _ in range(ROUNDS):
+            alone = replace(verdicts, unmatched={number: problem})
+            nearby, _missed = self._lookup.near_misses(alone, self._roster, self._description)
+            told = nearby.unmatched[number]
+            users = list(self._parts.reader.find([(NAME, near.user) for near in told.near])) if told.near else []
+            self._look_up(other for user in users for other in self._finders(user))
+            verdicts = replace(verdicts, claimed=self._claims.settle(self._tenant, [number]).claimed)
+            taken = {user.name for user in users if user.id in verdicts.claimed}
+            if not taken:
+                break
+        return replace(told, near=tuple(near for near in told.near if near.user not in taken))
 
     def _rules(self, number: int, beyond: Reader | None) -> Iterator[RuleTrace]:
         keys = {rule: key for rule, key in self._roster.searches(number) if key is not None}

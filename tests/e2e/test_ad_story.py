@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 from ad_limits import Limits
-from ldap_proxy import LdapProxy
+from ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
 from samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
 from slapd import another_authority, server_context
 from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from connector.directories.ldap.framing import Frame
 
 pytestmark = pytest.mark.samba
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "active-directory.yaml"
 SEAT = "msDS-cloudExtensionAttribute20"
+BIND, UNBIND, ABANDON = 0x60, 0x42, 0x50
 OURS = ("ipPhone", "otherIpPhone", "msDS-cloudExtensionAttribute19", SEAT)
 
 
@@ -317,6 +319,53 @@ def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) 
         assert world.plan("--fail-on-changes")["changes"] == []
         assert proxy.cut["searches"]
         assert proxy.cut["entries"]
+
+
+class Listening(LdapProxy):
+    """Notes what kinds of requests pass."""
+
+    def __init__(self, host: str) -> None:
+        self.kinds: set[int] = set()
+        super().__init__(389, host=host)
+
+    def _request(self, frame: Frame) -> bytes:
+        self.kinds.add(frame.tag)
+        return super()._request(frame)
+
+
+def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
+    """Also where there is a change to rehearse that the server would refuse: one that is refused leaves no trace."""
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}", "userAccountControl: 544") for number in range(1, 4)]
+    agents = tenant([agent(1), agent(2, sipAccount="x" * 70), agent(9), agent(12)])
+    with (
+        Samba.start(tmp_path / "server", people, options=["ldap server require strong auth = no"]) as server,
+        Simulator(agents, ssl_context=server_context()) as cec,
+        Listening(server.host) as proxy,
+    ):
+        world = Domain(tmp_path / "job", server, cec, "active-directory")
+        world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+        world.run("check")
+        assert {"value", "unmatched"} <= {problem["kind"] for problem in world.plan()["problems"]}
+        for name in ("agent001", "agent002", "agent009"):
+            world.run("explain", name)
+        assert proxy.kinds <= {BIND, UNBIND, SEARCH, COMPARE, ABANDON}
+        assert SEARCH in proxy.kinds
+        world.run("apply")
+        assert MODIFY in proxy.kinds
+
+
+def test_an_explanation_names_who_is_disabled_and_who_is_nearly_meant(world: Domain) -> None:
+    said = world.run("explain", "agent020").out
+    assert f"outside of base and filter: CN=agent020,{PEOPLE}" in said
+    misspelt = [agent(28, accountCode="agnet025"), agent(29, accountCode="agnet007")]
+    world.cec.document = tenant([*(agent(number) for number in range(1, 21)), *misspelt])
+    planned = {each["agent"]["accountCode"]: each.get("near") for each in world.plan()["problems"]}
+    for name in ("agnet025", "agnet007", "agent020"):
+        (explained,) = json.loads(world.run("explain", name, "--json").out)["agents"]
+        assert explained["problems"][0].get("near") == planned[name], "another agent's user is not meant"
+    assert [each["user"] for each in planned["agnet025"]] == [f"CN=agent025,{PEOPLE}"]
+    assert planned["agnet007"] is None
 
 
 RACES: Mapping[str, tuple[list[str], str, str, list[str]]] = {
