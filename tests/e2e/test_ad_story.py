@@ -63,6 +63,16 @@ class Domain(World):
         return self.server.search(f"(cn={name})", "*")
 
 
+def written(number: int) -> dict[str, list[str]]:
+    """What the ready mapping makes of an agent."""
+    return {
+        "ipPhone": [f"{7000 + number}"],
+        "otherIpPhone": [f"sip:{7000 + number}@192.0.2.10:5060"],
+        "msDS-cloudExtensionAttribute19": [f"agent{number:03}"],
+        SEAT: [f"{1000 + number}"],
+    }
+
+
 @contextmanager
 def started(folder: Path, mapping: str = "active-directory") -> Iterator[Domain]:
     """Thirty users, the first twenty of which are agents; the twentieth is disabled."""
@@ -90,12 +100,7 @@ def test_plan_apply_plan_edit_plan_apply(world: Domain) -> None:
     assert world.user("agent0*") == before, "a dry run wrote to the directory"
 
     world.run("apply")
-    expected = {
-        "ipPhone": ["7007"],
-        "otherIpPhone": ["sip:7007@192.0.2.10:5060", "theirs"],
-        "msDS-cloudExtensionAttribute19": ["agent007"],
-        SEAT: ["1007"],
-    }
+    expected = written(7) | {"otherIpPhone": ["sip:7007@192.0.2.10:5060", "theirs"]}
     assert world.ours("agent007") == expected
     assert world.user("agent020") == disabled, "a disabled user was written"
     after = world.user("agent0*")
@@ -319,6 +324,40 @@ def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) 
         assert world.plan("--fail-on-changes")["changes"] == []
         assert proxy.cut["searches"]
         assert proxy.cut["entries"]
+
+
+HOSTILE = [
+    "*)(objectClass=*",
+    "\\2a",
+    "a,b+c=d",
+    "#hash",
+    " both ends ",
+    "\u00e4\U0001f600",
+    "dup@example.org",
+    "x" * 300,
+]
+
+
+def test_all_faults_at_once_are_a_line_each_and_the_rest_is_written(world: Domain) -> None:
+    """Law 7: records that are none, names that are filters, values that do not fit, and somebody in the way."""
+    for name in ("agent024", "agent025"):
+        world.set(name, "mail", "dup@example.org")
+    world.set("agent026", SEAT, "1003")
+    broken = [agent(40, accountCode="\0"), agent(41, workNo="x"), agent(42, accountCode=7), {"sipPwd": "canary"}]
+    seats = [agent(43, accountCode=None)]
+    misfits = [agent(1, sipAccount="x" * 70), agent(2, sipAccount=' 7,0+"<ae>;=#')]
+    hostile = [agent(50 + number, accountCode=text) for number, text in enumerate(HOSTILE)]
+    world.cec.document = tenant([*misfits, *(agent(number) for number in range(3, 20)), *seats, *broken, *hostile])
+    summary = world.plan()["summary"]
+    assert (summary["matched"], summary["update"], summary["invalid"]) == (19, 19, 4), summary
+    assert (summary["ambiguous"], summary["unassigned"]) == (1, 1), summary
+    assert summary["unmatched"] == len(HOSTILE) - 1
+    world.run("apply")
+    assert "ipPhone" not in world.ours("agent001")
+    assert world.ours("agent002")["otherIpPhone"] == [f"sip:{misfits[1]['sipAccount']}@192.0.2.10:5060"]
+    assert SEAT not in world.ours("agent003"), "somebody else has it"
+    assert world.ours("agent019") == written(19)
+    assert world.plan("--fail-on-changes")["changes"] == []
 
 
 class Listening(LdapProxy):
