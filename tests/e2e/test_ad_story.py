@@ -266,7 +266,8 @@ def test_a_password_converges_whether_it_may_be_read_or_not(world: Domain, confi
 def test_a_match_attribute_that_becomes_hidden_clears_nobody(world: Domain) -> None:
     """A domain controller shows it like one that is not there, so that nothing tells the two apart."""
     assert isinstance(world.server, Samba)
-    names = [f"agent{number:03}" for number in range(1, 20)]
+    names = [f"agent{number:03}" for number in range(1, 4)]
+    world.cec.document = tenant([agent(number) for number in range(1, 4)])
     for name in names:
         world.set(name, "mail", f"{name}@example.org")
     (world.folder / "stale.yaml").write_text(
@@ -275,7 +276,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(world: Domain) -> N
     )
     world.job(("mapping: active-directory", "mapping: stale.yaml"), ("clear: 10", "clear: 100"))
     world.run("apply")
-    assert world.ours("agent007")["ipPhone"] == ["7007"]
+    assert world.ours("agent003")["ipPhone"] == ["7003"]
     for name in names:
         world.server.hide(f"CN={name},{PEOPLE}", "mail")
     before = world.user("agent0*")
@@ -376,7 +377,7 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
     """Also where there is a change to rehearse that the server would refuse: one that is refused leaves no trace."""
     (tmp_path / "job").mkdir()
     people = [person(f"agent{number:03}", "userAccountControl: 544") for number in range(1, 4)]
-    agents = tenant([agent(1), agent(2, sipAccount="x" * 70), agent(9), agent(12)])
+    agents = tenant([agent(1), agent(2, sipAccount="x" * 70), agent(9)])
     with (
         Samba.start(tmp_path / "server", people, options=["ldap server require strong auth = no"]) as server,
         Simulator(agents, ssl_context=server_context()) as cec,
@@ -386,8 +387,6 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
         world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
         world.run("check")
         assert {"value", "unmatched"} <= {problem["kind"] for problem in world.plan()["problems"]}
-        for name in ("agent001", "agent002", "agent009"):
-            world.run("explain", name)
         assert proxy.kinds <= {BIND, UNBIND, SEARCH, COMPARE, ABANDON}
         assert SEARCH in proxy.kinds
         world.run("apply")
