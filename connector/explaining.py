@@ -187,7 +187,7 @@ class Case:
     def _clear(self, draft: Draft, nobodys: dict[str, User]) -> None:
         """Take our values from those users that nobody claims, as the plan would, grace and all."""
         everybody_else = _AllBut(frozenset(nobodys))
-        due = draft.forgotten(self._memory, everybody_else, self._parts.never, nobodys.values())
+        due = draft.forgotten(self._memory, everybody_else, nobodys.values())
         draft.clear(self._parts.reader.read(due))
 
     def _some_are_not_looked_for(self) -> bool:
@@ -234,8 +234,11 @@ class Case:
             alone = replace(verdicts, unmatched={number: problem})
             nearby, _missed = self._lookup.near_misses(alone, self._roster, self._description)
             told = nearby.unmatched[number]
-            users = list(self._parts.reader.find([(NAME, near.user) for near in told.near])) if told.near else []
-            self._look_up(other for user in users for other in self._finders(user))
+            try:
+                users = list(self._parts.reader.find([(NAME, near.user) for near in told.near])) if told.near else []
+                self._look_up(other for user in users for other in self._finders(user))
+            except IncompleteRead:
+                return problem  # a hint that cannot be held to anything is none
             verdicts = replace(verdicts, claimed=self._claims.settle(self._tenant, [number]).claimed)
             taken = {user.name for user in users if user.id in verdicts.claimed}
             if not taken:

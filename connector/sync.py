@@ -234,7 +234,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     draft.claims(verdicts, parts.never, only)
     draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
     adopted = parts.reader.scan(parts.mapping.adopting) if parts.mapping.adopting else ()
-    draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, parts.never, adopted, only)))
+    draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, adopted, only)))
     directory.complete(draft, claims.shown, memory, parts.fingerprint)
     draft.written_again(step.change for step in untold)
     moves = draft.moves()

@@ -56,10 +56,10 @@ class Directory(Reader, Protocol):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Write changes, many in flight, one at a time for each user; one outcome for every change, in any order.
 
-        Each is written whole or not at all. Where the description says `classes_first`, none both adds object classes
-        and sets what needs them. A user whose values are not the ones that its change believes is a conflict and stays
-        as it is. An outcome *written* may show the user as the same operation left it, within base and filter as `read`
-        would show it, with the attributes of its change at least; who is not shown has to be read back. A server that
-        goes away is no exception: what was in flight has *failed* and is `unknown`, for it may have been written;
-        what was not sent is *skipped*.
+        Each is written whole or not at all; of a SCIM server that does a part of one, it has *failed* and says so.
+        Where the description says `classes_first`, none both adds object classes and sets what needs them. A user whose
+        values are not the ones that its change believes is a conflict and stays as it is. An outcome *written* may show
+        the user as the same operation left it, within base and filter as `read` would show it, with the attributes of
+        its change at least; who is not shown has to be read back. A server that goes away is no exception: what was in
+        flight has *failed* and is `unknown`, for it may have been written; what was not sent is *skipped*.
         """

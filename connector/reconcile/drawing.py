@@ -74,6 +74,7 @@ class Draft:
         self.wishes: list[Wish] = []
         self.stale: list[tuple[UserRef, frozenset[str]]] = []
         self._held: set[str] = set()
+        self._spared: Callable[[AgentRef | None, UserRef], bool] = lambda agent, user: False
         self.cautions = [*description.cautions, *differ.cautions]
         self._unsure = bool(tenant.invalid)
         self._summary = Summary()
@@ -86,7 +87,7 @@ class Draft:
         for without in (verdicts.unmatched, verdicts.ambiguous, verdicts.contested):
             self.problems += without.values()
         self._unsure |= verdicts.unsure
-        spared = never.spares()
+        self._spared = never.spares()
         left_out = 0
         for claim in verdicts.matched:
             difference = claim.difference
@@ -94,7 +95,7 @@ class Draft:
                 continue
             agent = self._tenant.agents[claim.agent]
             ref = AgentRef(agent.work_no, agent.account_code)
-            if spared(ref, claim.user):
+            if self._spared(ref, claim.user):
                 why = "the never-list says hands off; otherwise it would be changed"
                 self.problems.append(Problem("never", why, agent=ref, users=(claim.user.name,), rule=claim.rule))
                 self._held.add(claim.user.id)
@@ -132,7 +133,6 @@ class Draft:
         self,
         memory: Memory,
         claimed: Container[str],
-        never: Never,
         adopted: Iterable[User] = (),
         only: Collection[str] = (),
     ) -> list[UserRef]:
@@ -159,8 +159,7 @@ class Draft:
             why = f"{', '.join(sorted(names))}: ours, and no agent claims the user any more{left}"
             self.problems.append(Problem("stale", why, users=(ref.name,)))
             due += [] if left else [ref]
-        spared = never.spares()
-        return [ref for ref in due if not spared(None, ref)] if clearing else []
+        return [ref for ref in due if not self._spared(None, ref)] if clearing else []
 
     def _grace(self, since: str, runs: int) -> str:
         """What is left of the time of grace, as the end of a sentence; nothing where it is over, or there is none."""
@@ -185,6 +184,8 @@ class Draft:
             each.directory for each in self._mapping.match if hides or infos[each.directory].readable is not True
         ]
         for user in users:
+            if self._spared(None, user.ref):
+                continue  # by the name that it has now
             missing = [name for name in looked_at if name not in user.values]
             if missing:
                 why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"

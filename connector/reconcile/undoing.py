@@ -138,7 +138,7 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
-    """Attributes that are not shown and hold what some run of ours wrote."""
+    """Secrets that are not shown and that some run of ours wrote."""
     return [
         name
         for name, info in description.attributes.items()

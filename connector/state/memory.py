@@ -7,14 +7,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import UserRef
+from connector.model import OBJECT_CLASS, UserRef
 from connector.state.database import Database
 from connector.state.ownership import Ownership
 
 _RUNS: Final = "select id from runs where directory = ? and job = ?"
 _OTHERS: Final = "select 1 from runs where directory = ? and job <> ? limit 1"
-_CLASSES: Final = "objectClass"
-"""An object class that we added stays when its values go, and makes nobody stale."""
 
 
 class DirectoryMemory:
@@ -35,7 +33,8 @@ class DirectoryMemory:
         # what another job of this directory wrote is nobody's here: this one does not know its agents
         ours = self._runs()
         for user, attributes in self._ownership.everything():
-            names = frozenset(name for name, each in attributes.items() if each.run in ours and name != _CLASSES)
+            # an object class that we added stays when its values go, and makes nobody stale
+            names = frozenset(name for name, each in attributes.items() if each.run in ours and name != OBJECT_CLASS)
             if names:
                 yield user, names
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
@@ -26,6 +27,19 @@ from connector.state.migrations import migrate
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
+
+_COUNTS: Final = """
+    select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
+        case when replace(step.digest, '/', '') = step.digest then not exists (
+            select 1 from journal as part where part.run = step.run and part.user_id = step.user_id
+            and replace(part.digest, '/', '') <> part.digest and part.outcome is null
+        ) else outcome is null or not exists (
+            select 1 from journal as whole where whole.run = step.run and whole.user_id = step.user_id
+            and replace(whole.digest, '/', '') = whole.digest
+        ) end
+    ) group by 1 order by 1
+"""
+"""Each user once: by the whole of its change, or by what went first, where that is unknown or nothing came after it."""
 
 
 class RunRecord(Struct, frozen=True):
@@ -199,11 +213,7 @@ class Store:
             ) from fault
 
     def _counts(self, run: str) -> dict[str, int]:
-        counts = (
-            "select coalesce(outcome, 'unknown'), count(*) from journal where run = ? "
-            "and (replace(digest, '/', '') = digest or outcome is null) group by 1 order by 1"
-        )
-        return dict(self._database.rows(counts, run))
+        return dict(self._database.rows(_COUNTS, run))
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 
 import pytest
@@ -236,6 +236,62 @@ def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(plac
     with closing(place.open()) as state:
         apply(state, change(1, sets("mail", "new@example.org")), id_="new-run")
         assert [run.id for run in state.runs("hr")] == ["new-run", "old-run"]
+
+
+@pytest.mark.parametrize("page", [3, 4, 5, 7, 100])
+def test_what_was_remembered_by_attribute_is_remembered_by_user(
+    place: Place, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Of version 4, with more rows than are read at once; a user's name is the one that the latest run knew."""
+    monkeypatch.setattr("connector.state.ownership._PAGE", page)
+    _as_of_version_1(place)
+    for number, statements in enumerate(MIGRATIONS[1:4], start=2):
+        for statement in statements.split(";"):
+            place.execute(statement)
+        version = f"update meta set value = '{number}' where name = 'version'"
+        place.execute(f"pragma user_version = {number}" if place.url.startswith("sqlite") else version)
+    place.execute(
+        f"insert into runs (id, job, directory, started, digest, agents, summary, result, number) "
+        f"values ('new-run', 'hr', '{HERE}', '2026-01-02T00:00:00+00:00', 'sha256:1', 7, '{{}}', 'done', 2)"
+    )
+    users = [(directory, f"id-{n:05}") for directory in (HERE, THERE) for n in (1, 2, 3)]
+    place.execute("delete from ownership")
+    for (directory, id_), attribute in product(users, ("cn", "mail", "sn")):
+        run, name = ("new-run", "uid=new") if attribute == "sn" else ("old-run", "uid=old")
+        values = f"'{directory}', '{id_}', '{name}', '{attribute}', null, '{run}', 'digest of {attribute}', 2"
+        place.execute(
+            "insert into ownership (directory, user_id, user_name, attribute, fingerprint, run, value, times) "
+            f"values ({values})"
+        )
+    with closing(place.open()) as state:
+        memory = state.memory(HERE, "hr")
+        found = sorted(memory.owned())
+        assert found == [(UserRef(f"id-{n:05}", "uid=new"), frozenset({"cn", "mail", "sn"})) for n in (1, 2, 3)]
+        assert len(memory.rewritten()) == 9
+        assert memory.rewritten()["id-00002", "sn"] == ("digest of sn", 2)
+    assert place.execute("select count(*), sum(times) from ownership") == [(6, 12)]
+
+
+def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:
+    def part(number: int, result: Result | None, what: str = "") -> None:
+        each = change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}{what}")
+        journal.intend([each])
+        if result is not None:
+            journal.settle(outcomes([each], result))
+
+    with state.run(plan(), HERE, SEALER) as journal:
+        part(1, Result.WRITTEN, "/release")
+        part(1, Result.WRITTEN)
+        part(2, Result.CONFLICT, "/release")  # nothing came after it
+        part(3, Result.WRITTEN, "/classes")
+        part(3, None)
+        part(4, Result.WRITTEN, "/classes")  # killed there
+        part(5, None, "/classes")
+        part(5, Result.FAILED)
+        part(6, Result.WRITTEN, "/release")
+        part(6, Result.CONFLICT)
+    (run,) = state.runs("hr")
+    assert run.outcomes == {"conflict": 2, "unknown": 2, "written": 2}
 
 
 def test_every_migration_is_taken_once_and_nothing_is_kept_of_one_that_fails(

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from worlds import BASE, CANARY, FILTER, World, later, worlds
+from worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.people import Never
 from connector.reconcile.templates import Template
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.store import Store
@@ -274,3 +275,20 @@ def test_seats_that_change_hands_end_where_they_belong_and_nobody_ever_shares_on
     if not leavers and 0 not in seats:
         assert not problems
     assert plan(world).changes == ()
+
+
+def test_whoever_the_never_list_names_as_they_are_named_now_is_not_cleared() -> None:
+    """The state knows a user by the name that it had; it has been moved since, and its agent is gone."""
+    values = {"objectClass": ["inetOrgPerson"], "cn": ["Somebody"]}
+    store = MemoryStore({f"id-{n}": (f"uid=u{n},{BASE}", {**values, "uid": [f"u{n}"]}) for n in range(3)})
+    world = World(Tenant([Agent(n, f"u{n}", str(n)) for n in range(3)]), store, replace(SEATS, stale="clear"))
+    assert len(apply(world).plan.changes) == 3
+    for number in (1, 2):
+        _, held = store.snapshot()[f"id-{number}"]
+        store.put(f"id-{number}", f"uid=u{number},ou=moved,{BASE}", {name: list(some) for name, some in held.items()})
+    world.tenant = Tenant(world.tenant.agents[:1])
+    world.never = Never(users=frozenset({f"uid=u1,ou=moved,{BASE}"}))
+    run = apply(world)
+    assert [change.user.id for change in run.plan.changes] == ["id-2"]
+    assert "cecWorkNo" in store.snapshot()["id-1"][1]
+    assert "cecWorkNo" not in store.snapshot()["id-2"][1]
