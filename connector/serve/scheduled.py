@@ -77,7 +77,7 @@ class Scheduled:
             raise
         self.in_order = True
         if self.state != state:
-            self.last, self._warned = None, False
+            self.last, self._noted_wrongly, self._warned = None, None, False
         elif self.last is not None and self.timetable.rule != rule and isinstance(self.timetable.rule, Cron):
             self.last = max(self.last, now)  # what a schedule would have named before it was one is not missed
 
@@ -111,7 +111,7 @@ class Scheduled:
     def order(self, tick: datetime, now: datetime) -> Order:
         """What is to be run."""
         # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
-        wrongly, self._noted_wrongly = self._noted_wrongly, None
+        wrongly = self._noted_wrongly if self._noted_wrongly and self._noted_wrongly >= tick else None
         loaded = self.accepted.job
         beside = (loaded.state_path or loaded.path.absolute()).parent
         return Order(
@@ -123,14 +123,22 @@ class Scheduled:
             plans=self.settings.plans or beside,
         )
 
+    def started(self, tick: datetime) -> None:
+        """Its run of this tick is under way."""
+        self.last, self._noted_wrongly = tick, None
+
     def went_well(self, tick: datetime, now: datetime) -> None:
         """Its run of this tick has ended well now."""
         self.good, self.over = max(self.good, tick), now
 
     def too_old(self, now: datetime) -> bool:
         """Whether the last good run is too old: by its begin, or by its end, before which no other could begin."""
-        max_age = self.settings.max_age
-        return too_old(self.timetable, self.over if max_age is None else self.good, now, max_age)
+        return too_old(self.timetable, self.since, now, self.settings.max_age)
+
+    @property
+    def since(self) -> datetime:
+        """From when on it is waited for a good run."""
+        return self.over if self.settings.max_age is None else self.good
 
 
 def _timetable(settings: Serve, seed: str) -> Timetable:

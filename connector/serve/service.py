@@ -122,7 +122,7 @@ class Service:
             log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
             job.not_before = time.monotonic() + AGAIN.total_seconds()
             return
-        job.last = tick
+        job.started(tick)
         self._selector.register(worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker))
         if worker.tell():
             self._selector.register(worker.input, selectors.EVENT_WRITE, lambda: self._tell(worker))
@@ -200,7 +200,7 @@ class Service:
         """The jobs whose last good run is too old, each with a sentence."""
         now = utc()
         return [
-            f"{job.name}: no run has ended well since {job.good.isoformat(timespec='seconds')}"
+            f"{job.name}: no run has ended well since {job.since.isoformat(timespec='seconds')}"
             for job in self._jobs
             if job.too_old(now)
         ]
