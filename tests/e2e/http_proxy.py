@@ -207,6 +207,19 @@ def capped(number: int) -> Meddler:
     return meddle
 
 
+def sparse(*names: str) -> Meddler:
+    """Lists show users without these attributes; whoever asks for one user by its id is shown them."""
+
+    def meddle(asked: Asked) -> Act:
+        reply = asked.forward()
+        if reply.status != 200 or "Resources" not in (document := reply.document):
+            return reply
+        shown = [{name: held for name, held in user.items() if name not in names} for user in document["Resources"]]
+        return reply.saying({**document, "Resources": shown})
+
+    return meddle
+
+
 # ---------------------------------------------------------------- lies of writes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -343,6 +344,26 @@ def test_an_answer_with_the_user_in_it_is_done_without_where_a_server_refuses_to
         job.run("apply")
         assert len(job.written()) == 20
         assert sum(seen.method == "PATCH" and "?" in seen.path for seen in proxy.seen) <= 6
+
+
+@pytest.mark.parametrize("writes", ["patch", "put"])
+@pytest.mark.parametrize("titled", [slice(None), slice(19, None)], ids=["everybody", "the last"])
+def test_what_lists_leave_out_of_a_user_is_neither_taken_away_nor_taken_for_a_change(
+    tmp_path: Path, writes: str, titled: slice
+) -> None:
+    users = people(20)
+    for each in users[titled]:
+        each["title"] = "Sample"
+    with (
+        ScimServer.start(tmp_path / "server", users) as real,
+        HttpProxy(real.root, at("GET", meddlers.sparse("title"))) as proxy,
+    ):
+        job = ScimJob(tmp_path / "job", real, agents=20, url=proxy.url, more="  dialect: dialect.json\n")
+        (job.folder / "dialect.json").write_text(json.dumps({"writes": writes, "versions": True}))
+        assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 20}
+        assert len(job.written()) == 20
+        assert [user.get("title") for user in real.all()] == [user.get("title") for user in users]
+        assert job.run("plan", "--fail-on-changes")["changes"] == []
 
 
 def test_whoever_was_changed_while_the_server_was_busy_is_a_conflict(tmp_path: Path) -> None:

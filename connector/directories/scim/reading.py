@@ -63,8 +63,9 @@ class Resources:
     def existing(self, found: Iterable[Resource]) -> Iterator[Resource]:
         """Those that match the job's filter."""
         for each in filter(self.exists, found):
-            if self.seen is not None:
-                self.seen.keep(each)
+            seen = self.seen  # others may let go of it meanwhile
+            if seen is not None:
+                seen.keep(each)
             yield each
 
     @cached_property

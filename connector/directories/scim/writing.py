@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from connector.directories.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing
+from connector.directories.scim import filters
 from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAILED, good, id_of, resource, said
-from connector.directories.scim.attributes import Attributes, Users
+from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.paths import Resource, member, text_of
@@ -81,24 +82,28 @@ class Writer:
             if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
                 return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, before))
             some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
-            recalled = None
+            listed, recalled = recalled is not None, None
             if not some:
                 return Outcome(change.user, Result.UNCHANGED, "the user says all of it already")
             answer = self._wire.write(
                 Writing(change.user.id, before, some, version, partial(self._still, change, before, some))
             )
             if good(answer):
-                return self._confirmed(change, before, some, answer)
+                return self._confirmed(change, before, some, answer, listed=listed)
             if answer.status not in {PRECONDITION_FAILED, *BUSY}:
                 return self._refused(change, before, some, answer)
             attempts, refused = answer.attempts, version
         return Outcome(change.user, Result.CONFLICT, f"somebody else wrote to the user {RACES} times meanwhile")
 
     def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
-        """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now."""
-        if self._resources.seen is None or not self._wire.heeds_versions:
+        """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now.
+
+        It never is where users are replaced whole: what a list leaves out of a user would be gone.
+        """
+        seen = self._resources.seen
+        if seen is None or self._whole or not self._wire.heeds_versions:
             return None
-        before = self._resources.seen.take(change.user.id)
+        before = seen.take(change.user.id)
         version = _stated(before) if before else ""
         if before is None or not version:
             return None
@@ -118,8 +123,10 @@ class Writer:
             return now, ""
         stated = _stated(now)
         version = answer.headers.get("etag", stated)
-        if version != stated:  # so what is read in lists is of no use as a version
-            self._resources.seen = None
+        seen = self._resources.seen
+        listed = seen.take(change.user.id) if seen else None
+        if version != stated or (listed and _stated(listed) == version and editing.strayed(listed, now, ())):
+            self._resources.seen = None  # what lists say of versions or of users is of no use
         return now, version
 
     def _still(self, change: Change, before: Resource, some: list[Edit]) -> bool:
@@ -132,11 +139,13 @@ class Writer:
         except (ConflictError, ForbiddenError, IncompleteRead):
             return False
 
-    def _confirmed(self, change: Change, before: Resource, some: list[Edit], answer: Answer) -> Outcome:
+    def _confirmed(
+        self, change: Change, before: Resource, some: list[Edit], answer: Answer, *, listed: bool
+    ) -> Outcome:
         """What a yes has come to. Whether the values are there is for the reader of `shown` to see.
 
         What the answer shows is believed of a server that heeds versions, where nothing else has changed; all others
-        are read again.
+        are read again. `listed`: `before` was seen in a list, which may leave out what is shown of one user alone.
         """
         whole = editing.edited(before, some)
         now = self._shown(change, answer)
@@ -150,10 +159,23 @@ class Writer:
                 return Outcome(change.user, Result.WRITTEN)
             now = found[0]
             strayed = editing.strayed(whole, now, some)
+        if strayed and listed:
+            self._resources.seen = None
+            like = self._listed(change.user.id, now)
+            strayed = editing.strayed(whole, like, some) if like else strayed
         if strayed:
             why = "written, but the server changed more than it was told, or somebody else did just then"
             return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}")
         return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
+
+    def _listed(self, id_: str, now: Resource) -> Resource | None:
+        """The user as a list shows it, if the server finds it by its name."""
+        by_name = filters.equal(USER_NAME, name_of(id_, now))
+        try:
+            found = self._resources.matching(by_name, lambda each: id_of(each) == id_)
+        except IncompleteRead:
+            return None
+        return found[0] if found else None
 
     def _shown(self, change: Change, answer: Answer) -> Resource | None:
         """The user as the answer to a write shows it, if that is to be believed."""
