@@ -12,6 +12,7 @@ from typing import Any
 
 import http_proxy as meddlers
 import pytest
+from faulty_cec import bomb
 from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
 from http_server import Act, HttpServer, said
 from scim_job import ScimJob
@@ -138,7 +139,10 @@ NO_SUCH_PAGE = said(404, b"<html>canary-sip</html>", Content_Type="text/html")
 
 
 @pytest.mark.parametrize("page", OF_ITSELF)
-@pytest.mark.parametrize("answer", [NO_SUCH_PAGE, said(200, b"<html>canary-sip")], ids=["missing", "HTML"])
+@pytest.mark.parametrize("answer", [
+    NO_SUCH_PAGE, said(200, b"<html>canary-sip"), said(302, None, Location="https://login.example.org/?canary-sip"),
+    said(200, b"canary-sip", Content_Encoding="gzip"), bomb(65 << 20),
+], ids=["missing", "HTML", "redirect", "garbled", "too long"])  # fmt: skip
 def test_a_page_of_the_server_s_own_that_cannot_be_read_is_a_caution_and_users_are_written(
     world: World, page: str, answer: Act
 ) -> None:
@@ -147,6 +151,14 @@ def test_a_page_of_the_server_s_own_that_cannot_be_read_is_a_caution_and_users_a
         document = job.run("apply")
         assert len(job.written()) == 3
     assert any(page in caution and "is assumed" in caution for caution in document["cautions"])
+
+
+def test_a_page_of_the_server_s_own_that_it_is_too_busy_for_till_the_end_is_nothing_to_assume(world: World) -> None:
+    with HttpProxy(world.server.root, at("GET", busy(after="900"), path="/Schemas")) as proxy:
+        ended = world.job(proxy, "  budget: 1\n").try_("apply")
+    assert ended.code == 1, ended.said
+    assert "directory.budget" in ended.err
+    assert world.untouched()
 
 
 def test_a_server_that_says_nothing_of_itself_at_all_is_written_to_and_settles(world: World) -> None:

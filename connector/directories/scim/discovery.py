@@ -1,7 +1,7 @@
 """What a server says of itself (RFC 7644 §4): features, schemas, where users are. All of it may be missing or wrong.
 
-What is missing is assumed, and said as a caution; nothing of it ends a run. Measured: no such pages at all, an *s* too
-many (Salesforce), lists without numbers, endpoints with the path of the base in front of them.
+What is missing or cannot be read is assumed, and said as a caution; nothing of it ends a run. Measured: no such pages
+at all, an *s* too many (Salesforce), lists without numbers, endpoints with the path of the base in front of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from connector.directories.scim.answers import document, good, said
 from connector.directories.scim.paths import CORE, Json, member
-from connector.directories.scim.port import Request, Transport
+from connector.directories.scim.port import ImpatientError, Request, Transport
 from connector.directories.scim.schema import Schemas
+from connector.errors import MalformedError, TruncatedError
 
 USERS: Final = "/Users"
 _CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")  # the second: Salesforce
@@ -41,15 +42,27 @@ class Discovery:
 
     def _document(self, *paths: str) -> Any:
         """The first of the pages that is JSON, and None, said as a caution, where none is."""
-        answer = None
+        whys = []
         for path in paths:
-            answer = self._transport.send(Request("GET", path, repeatable=True))
-            found = document(answer) if good(answer) else None
-            if isinstance(found, dict | list):
+            found, why = self._page(path)
+            if found is not None:
                 return found
-        why = "something that is no JSON" if answer is None or good(answer) else said(answer)
-        self.cautions.append(f"the server answers {paths[0]} with {why}: what it would say there is assumed")
+            whys.append(why)
+        self.cautions.append(f"the server answers {paths[0]} with {whys[0]}: what it would say there is assumed")
         return None
+
+    def _page(self, path: str) -> tuple[Any, str]:
+        """A page that is JSON, or what stands in its place."""
+        try:
+            answer = self._transport.send(Request("GET", path, repeatable=True))
+        except ImpatientError:
+            raise
+        except (MalformedError, TruncatedError) as fault:
+            return None, f"what cannot be read ({fault.what})"
+        if not good(answer):
+            return None, said(answer)
+        found = document(answer)
+        return (found, "") if isinstance(found, dict | list) else (None, "something that is no JSON")
 
     @cached_property
     def features(self) -> Features:

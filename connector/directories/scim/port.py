@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
-from connector.errors import IncompleteRead
+from connector.errors import IncompleteRead, TruncatedError
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Item = TypeVar("Item")
@@ -70,6 +70,10 @@ class LostAnswerError(IncompleteRead):
     """
 
 
+class ImpatientError(TruncatedError):
+    """The pauses of a run are used up, so that nothing that is asked for from now on may be answered."""
+
+
 class Transport(Protocol):
     """Requests to one server, from several threads at once."""
 
@@ -89,8 +93,9 @@ class Transport(Protocol):
           - UntrustedError: TLS could not establish whom we talk to.
           - DeniedError: 401, also with a new token; or no token to be had.
           - MalformedError: 3xx (which is never followed); a body that is garbled on its way.
-          - TruncatedError: 429 or 503 until the patience had an end, after which every request that would need some
-            fails at once; a body that is longer than the job allows, or that does not come to an end in time.
+          - ImpatientError, a TruncatedError: 429 or 503 until the patience had an end, after which every request that
+            would need some fails at once.
+          - TruncatedError: a body that is longer than the job allows, or that does not come to an end in time.
           - LostAnswerError: in place of UnreachableError, MalformedError (but for 3xx) and TruncatedError, where a
             request that is not repeatable was sent, and its answer could not be read whole, or was one of a gateway in
             the server's place: 502, 504, or 503 to the end.

@@ -24,6 +24,7 @@ from connector.directories.scim.port import (
     MEDIA_TYPE,
     PLAIN_JSON,
     Answer,
+    ImpatientError,
     Item,
     LostAnswerError,
     Request,
@@ -102,7 +103,7 @@ class HttpTransport:
         doubt = False
         for attempt in count(1):
             if not self._patience.turn():
-                raise _lost(doubt, TruncatedError(f"not sent: {self._patience.why}", where=sending.where))
+                raise _lost(doubt, ImpatientError(f"not sent: {self._patience.why}", where=sending.where))
             outcome = self._attempt(sending)
             doubt = doubt or _may_be_done(outcome, sending)
             if not _passing(outcome, attempt, sending.repeatable):
@@ -148,10 +149,10 @@ class HttpTransport:
         log.warning("request to be repeated", attempt=attempt, reason=reason, wait=round(wait, 3))
         return self._patience.pause(wait, everybody=bool(asked))
 
-    def _impatient(self, answer: http.Answer) -> TruncatedError:
+    def _impatient(self, answer: http.Answer) -> ImpatientError:
         asked = retry_after(answer.headers)
         after = f", to be asked again after {asked:.0f} s" if asked else ""
-        return TruncatedError(f"{phrase(answer.status)}{after}: {self._patience.why}", where=answer.where)
+        return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}", where=answer.where)
 
     @contextmanager
     def _channel(self) -> Iterator[http.Channel]:
