@@ -10,7 +10,7 @@ from typing import Any
 
 import http_proxy
 import pytest
-from http_proxy import Asked, HttpProxy, at, failing
+from http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on
 from http_server import Act, said
 from scim_job import ScimJob
 from scim_servers import CEC, KINDS, ScimServer, people
@@ -187,6 +187,58 @@ def test_a_user_that_cannot_be_removed_is_named(reference: ScimJob) -> None:
     (left,) = {user["userName"] for user in reference.server.all()} - {each["userName"] for each in people(12)}
     assert left in ended.err
     assert left.startswith("cec-connector-probe-")
+
+
+# ---------------------------------------------------------------- how users are written
+
+
+def without_patch(put: Meddler = pass_on, *, open_: bool = False) -> Meddler:
+    """PATCH is announced and refused, and PUT is as it is said; `open_`: the schemas keep nothing to themselves."""
+
+    def meddle(asked: Asked) -> Act:
+        if asked.method == "PATCH":
+            return said(501)
+        if asked.method == "PUT":
+            return put(asked)
+        reply = asked.forward()
+        return replace(reply, body=reply.body.replace(b'"never"', b'"default"')) if open_ else reply
+
+    return meddle
+
+
+def forgetting(asked: Asked) -> Act:
+    """A PUT that loses an attribute."""
+    return asked.saying({name: value for name, value in asked.document.items() if name != "displayName"}).forward()
+
+
+@pytest.mark.parametrize(("put", "open_", "writes", "seen"), [
+    (pass_on, True, "put", "works"),
+    (pass_on, False, "no", "works, as far as is shown: what is never shown it may take away"),
+    (forgetting, True, "no", "takes away or changes displayname"),
+    (http_proxy.dropped, True, "no", "answered with yes and not done"),
+    (failing(405), True, "no", "refused: 405 Method Not Allowed"),
+], ids=["keeps", "hides", "forgets", "drops", "refuses"])  # fmt: skip
+def test_where_patch_is_announced_and_refused_it_is_seen_what_a_put_does(
+    reference: ScimJob, put: Meddler, open_: bool, writes: str, seen: str
+) -> None:
+    before = reference.server.all()
+    with HttpProxy(reference.server.root, without_patch(put, open_=open_)) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"]["PATCH replace"] == "refused: 501 Not Implemented"
+    assert (dialect["writes"], dialect["found"]["PUT"]) == (writes, seen)
+    assert dialect["versions"] is (writes == "put"), "they are tried out in the way in which users are written"
+    assert reference.server.all() == before
+
+
+def test_patch_that_is_not_announced_and_works_is_used(reference: ScimJob) -> None:
+    def denying(asked: Asked) -> Act:
+        reply = asked.forward()
+        return reply.saying({**reply.document, "patch": {"supported": False}})
+
+    with HttpProxy(reference.server.root, at("GET", denying, path="/ServiceProviderConfig")) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["writes"] == "patch"
+    assert "PUT" not in dialect["found"]
 
 
 # ---------------------------------------------------------------- without PATCH

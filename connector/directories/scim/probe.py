@@ -18,9 +18,9 @@ from connector.directories.scim.answers import NOT_FOUND, document, failure, goo
 from connector.directories.scim.attributes import Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
-from connector.directories.scim.edits import PATCH_OP
+from connector.directories.scim.edits import PATCH_OP, Edit, edited, strayed
 from connector.directories.scim.paths import CORE, Json, Path, Resource
-from connector.directories.scim.port import Answer, LostAnswerError, Request, Transport
+from connector.directories.scim.port import Answer, LostAnswerError, Method, Request, Transport
 from connector.errors import IncompleteRead
 from connector.model import View
 from connector.settings.scim import ScimDirectory as Settings
@@ -28,6 +28,7 @@ from connector.settings.scim import ScimDirectory as Settings
 NAME: Final = "cec-connector-probe"
 _DONE: Final = "works"
 _CANARY: Final = "probe-canary"
+_NO_SUCH_METHOD: Final = (405, 501)
 
 
 class Probe:
@@ -41,6 +42,7 @@ class Probe:
         self._transport = transport
         self._endpoint = discovery.users
         self._features = discovery.features
+        self._open = discovery.schemas.open
         attributes = Attributes(view, discovery.schemas, settings.urn)
         self._view = [each for each in attributes.view if each.info.writable]
         self._name = f"{NAME}-{uuid4().hex[:12]}"
@@ -112,9 +114,20 @@ class Probe:
         return resource(answer), answer
 
     def _patch(self, *operations: Json, version: str = "") -> Answer:
-        body = {"schemas": [PATCH_OP], "Operations": operations}
+        return self._write("PATCH", {"schemas": [PATCH_OP], "Operations": operations}, version)
+
+    def _put(self, path: Path, value: Json, version: str = "") -> Answer:
+        return self._write("PUT", edited(self._now()[0], [Edit(path, value)]), version)
+
+    def _set(self, path: Path, value: str, version: str = "") -> Answer:
+        """Set a value in the way in which users are written here."""
+        if self.dialect.writes == "put":
+            return self._put(path, value, version)
+        return self._patch({"op": "replace", "path": str(path), "value": value}, version=version)
+
+    def _write(self, method: Method, body: Json, version: str) -> Answer:
         headers = (("If-Match", version),) if version else ()
-        return self._transport.send(Request("PATCH", self._address, body=body, headers=headers))
+        return self._transport.send(Request(method, self._address, body=body, headers=headers))
 
     def _done(self, answer: Answer, path: Path, value: Json) -> str:
         """What came of setting a value at a path, or of emptying it."""
@@ -138,8 +151,14 @@ class Probe:
             return
         path, whole = subject.path, str(subject.path)
         before, _ = self._now()
-        replaced = self._done(self._patch({"op": "replace", "path": whole, "value": "probe-1"}), path, "probe-1")
+        answer = self._patch({"op": "replace", "path": whole, "value": "probe-1"})
+        replaced = self._done(answer, path, "probe-1")
         yield "PATCH replace", replaced
+        if replaced == _DONE:
+            self.dialect = replace(self.dialect, writes="patch")
+        elif answer.status in _NO_SUCH_METHOD or not self._features.patch:
+            yield from self._replacing(path)
+            return
         now, _ = self._now()
         lost = sorted(name for name in before if name not in {"meta", "schemas"} and not now.get(name) and before[name])
         yield "PATCH beside", f"takes away {', '.join(lost)}" if lost else "what stands beside is kept"
@@ -160,6 +179,20 @@ class Probe:
         answer = self._patch({"op": "replace", "path": phone, "value": "2"})
         yield "PATCH with a filter in the path", self._done(answer, Path.parse(phone), "2")
 
+    def _replacing(self, path: Path) -> Iterator[tuple[str, str]]:
+        """Whether a PUT changes what it is to change, and nothing else (RFC 7644 §3.5.1)."""
+        before, _ = self._now()
+        seen = self._done(self._put(path, "probe-put"), path, "probe-put")
+        if seen == _DONE:
+            some = [Edit(path, "probe-put")]
+            lost = strayed(edited(before, some), self._now()[0], some)
+            if lost:
+                seen = f"takes away or changes {', '.join(lost)}"
+            elif not self._open:
+                seen = f"{_DONE}, as far as is shown: what is never shown it may take away"
+        self.dialect = replace(self.dialect, writes="put" if seen == _DONE else "no")
+        yield "PUT", seen
+
     def _versions(self) -> Iterator[tuple[str, str]]:
         """Whether a wrong version is refused and the right one is not (RFC 7644 §3.14)."""
         subject = self._subject()
@@ -169,10 +202,12 @@ class Probe:
         heeded = False
         if not version or subject is None:
             seen = "none are shown"
+        elif self.dialect.writes == "no":
+            seen = "not tried: there is no way to write"
         else:
             path = subject.path
-            wrong = self._patch(_set(path, "probe-5"), version='W/"not-the-version"')
-            right = self._patch(_set(path, "probe-6"), version=version)
+            wrong = self._set(path, "probe-5", 'W/"not-the-version"')
+            right = self._set(path, "probe-6", version)
             heeded = wrong.status == 412 and self._done(right, path, "probe-6") == _DONE
             seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {said(wrong)}"
         self.dialect = replace(self.dialect, versions=heeded)
@@ -182,7 +217,7 @@ class Probe:
         """Whether what is `returned: never` is shown all the same."""
         for located in self._view:
             if not located.shown:
-                answer = self._patch(_set(located.path, _CANARY))
+                answer = self._set(located.path, _CANARY)
                 _, read = self._now()
                 shown = any(_CANARY.encode() in each.content for each in (answer, read))
                 taken = "" if good(answer) else f"; refused: {said(answer)}"
@@ -197,7 +232,7 @@ class Probe:
         yield "filter id", self._found(filters.equal(Path("id"), self._id))
         subject = self._subject()
         if subject is not None and subject.path.schema:
-            self._patch(_set(subject.path, self._name))
+            self._set(subject.path, self._name)
             yield f"filter {subject.path}", self._found(filters.equal(subject.path, self._name))
 
     def _found(self, text: str) -> str:
@@ -227,7 +262,3 @@ class Probe:
     def _page(self, *params: tuple[str, str]) -> list[str]:
         answer = self._transport.send(Request("GET", self._endpoint, params, repeatable=True))
         return [id_of(resource(answer, raw)) for raw in listing(answer).resources] if good(answer) else []
-
-
-def _set(path: Path, value: str) -> dict[str, Json]:
-    return {"op": "replace", "path": str(path), "value": value}
