@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from connector.cli.running import job_argument
 from connector.cli.watchers import watchers
-from connector.errors import UsageError
+from connector.errors import TruncatedError, UsageError
 from connector.reports.values import visible
+
+if TYPE_CHECKING:
+    from connector.model import Description
+    from connector.reconcile.survey import Survey
 
 
 @click.command
@@ -23,7 +28,6 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
-    from connector.reports.attributes import attribute
     from connector.wiring import dry
 
     if save is not None and not probe:
@@ -40,24 +44,36 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
             if place != "state":  # a check remembers nothing, which says nothing about a run
                 click.echo(f"  {place}: {visible(what)}")
         survey = Survey(differ.attributes, differ.rehearsal)
-        for user in parts.reader.scan():
-            survey.add(user)
+        try:
+            for user in parts.reader.scan():
+                survey.add(user)
+        except TruncatedError:  # of a server that cannot be read whole, a probe may say why
+            if probe:
+                _probe(job, save, parts.files)
+            raise
         identity = visible(description.identity)
         click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
         for problem in differ.problems:
             click.echo(f"  note: {visible(problem.why)}")
-        barred = survey.barred()
-        for name, info in description.attributes.items():
-            click.echo(f"  {visible(info.name)}: {attribute(info)}")
-            for why, count in barred.get(name, {}).items():
-                click.echo(f"    {count} of the users could not take it: {visible(why)}")
-        for caution in description.cautions:
-            click.echo(f"  note: {visible(caution)}")
+        _tell(description, survey)
         if not probe:
             click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
             return 0
         _probe(job, save, parts.files)
     return 0
+
+
+def _tell(description: Description, survey: Survey) -> None:
+    """Say what the directory's attributes may hold, who could not take a value of them, and what is assumed."""
+    from connector.reports.attributes import attribute
+
+    barred = survey.barred()
+    for name, info in description.attributes.items():
+        click.echo(f"  {visible(info.name)}: {attribute(info)}")
+        for why, count in barred.get(name, {}).items():
+            click.echo(f"    {count} of the users could not take it: {visible(why)}")
+    for caution in description.cautions:
+        click.echo(f"  note: {visible(caution)}")
 
 
 def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import http_proxy
 import pytest
@@ -20,6 +22,8 @@ EXPECTED = {
         "PATCH replace": "works", "PATCH remove": "works", "PATCH add": "works", "PATCH without a path": "works",
         "PATCH with a filter in the path": "works", "versions (ETag, If-Match)": "heeded",
         "filter id": "works", "filter with 25 terms": "works", "paging by cursor": "works",
+        "paging by index": "pages can overlap", "totalResults": "right",
+        "Bulk": "announced, 1000 operations and 1048576 octets at once; not used",
         f"secret {CEC}:sipPassword": "never shown",
     },
     "django-scim2": {
@@ -27,6 +31,7 @@ EXPECTED = {
         "PATCH add": "refused: 501 Not Implemented", "PATCH replace with null": "works",
         "PATCH without a path": "refused: 500 Internal Server Error", "versions (ETag, If-Match)": "none are shown",
         "filter id": "finds nobody", "filter with 25 terms": "works", "paging by cursor": "no next page is named",
+        "paging by index": "pages can overlap", "totalResults": "right", "Bulk": "not announced",
         f"secret {CEC}:sipPassword": "never shown",
     },
 }  # fmt: skip
@@ -187,6 +192,48 @@ def test_a_user_that_cannot_be_removed_is_named(reference: ScimJob) -> None:
     (left,) = {user["userName"] for user in reference.server.all()} - {each["userName"] for each in people(12)}
     assert left in ended.err
     assert left.startswith("cec-connector-probe-")
+
+
+# ---------------------------------------------------------------- pages that are not what they say
+
+
+def cursor_standing_still(asked: Asked) -> Act:
+    """A next page is named, and it is the first one again."""
+    path, _, query = asked.path.partition("?")
+    told = {name: "" if name == "cursor" else value for name, value in parse_qsl(query, keep_blank_values=True)}
+    return replace(asked, path=f"{path}?{urlencode(told)}").forward()
+
+
+def cursor_refused(asked: Asked) -> Act:
+    """A next page is named, and there is none."""
+    return said(400, {"scimType": "invalidCursor"}) if re.search("cursor=[^&]", asked.path) else asked.forward()
+
+
+@pytest.mark.parametrize(("meddler", "what", "seen", "cursor"), [
+    (http_proxy.standing_still, "paging by index", "ignores startIndex: the second page is the first one", False),
+    (http_proxy.total(3), "totalResults", "wrong: 3, where 13 users are shown", True),
+    (http_proxy.capped(3), "totalResults", "not judged: there are more users than a page shows", True),
+    (cursor_standing_still, "paging by cursor", "the next page is the first one", False),
+    (cursor_refused, "paging by cursor", "the next page is refused: 400 Bad Request, invalidCursor", False),
+], ids=["standing still", "too low", "capped", "cursor standing still", "cursor refused"])  # fmt: skip
+def test_pages_that_are_not_what_they_say_are_seen(
+    reference: ScimJob, meddler: Meddler, what: str, seen: str, cursor: bool
+) -> None:
+    with HttpProxy(reference.server.root, at("GET", meddler, path="/Users?")) as proxy:
+        dialect = through(reference, proxy)
+    assert dialect["found"][what] == seen
+    assert dialect["cursor"] is cursor
+
+
+def test_a_server_whose_list_cannot_be_read_whole_is_probed_all_the_same(reference: ScimJob) -> None:
+    with HttpProxy(reference.server.root, at("GET", http_proxy.total(50), path="/Users?")) as proxy:
+        reference.point(proxy.url)
+        ended = reference.try_("check", "--probe", "--save", "dialect.json")
+    assert ended.code == 1
+    assert "speaks of 50 users" in ended.err
+    assert "totalResults: wrong: 50, where 13 users are shown" in ended.out
+    assert (reference.folder / "dialect.json").exists()
+    assert len(reference.server.all()) == 12
 
 
 # ---------------------------------------------------------------- how users are written

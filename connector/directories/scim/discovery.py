@@ -30,6 +30,8 @@ class Features(Struct, frozen=True):
     etag: bool = False
     cursor: bool = False
     bulk: bool = False
+    bulk_operations: int | None = None
+    bulk_octets: int | None = None
 
 
 class Discovery:
@@ -76,6 +78,8 @@ class Discovery:
             etag=_supported(found, "etag"),
             cursor=isinstance(paging, dict) and member(paging, "cursor") is True,
             bulk=_supported(found, "bulk"),
+            bulk_operations=_number(found, "bulk", "maxOperations"),
+            bulk_octets=_number(found, "bulk", "maxPayloadSize"),
         )
 
     @cached_property
@@ -109,3 +113,9 @@ def _supported(config: dict[str, Json], name: str, *, default: bool = False) -> 
     said_of_it = member(config, name)
     supported = member(said_of_it, "supported") if isinstance(said_of_it, dict) else None
     return supported if isinstance(supported, bool) else default
+
+
+def _number(config: dict[str, Json], name: str, limit: str) -> int | None:
+    said_of_it = member(config, name)
+    number = member(said_of_it, limit) if isinstance(said_of_it, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None

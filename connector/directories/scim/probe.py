@@ -14,19 +14,20 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import NOT_FOUND, document, failure, good, id_of, listing, resource, said
+from connector.directories.scim.answers import NOT_FOUND, failure, good, id_of, listing, resource, said
 from connector.directories.scim.attributes import Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
 from connector.directories.scim.edits import PATCH_OP, Edit, edited, strayed
+from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import CORE, Json, Path, Resource
 from connector.directories.scim.port import Answer, LostAnswerError, Method, Request, Transport
+from connector.directories.scim.probe_paging import WORKS, paging
 from connector.errors import IncompleteRead
 from connector.model import View
 from connector.settings.scim import ScimDirectory as Settings
 
 NAME: Final = "cec-connector-probe"
-_DONE: Final = "works"
 _CANARY: Final = "probe-canary"
 _NO_SUCH_METHOD: Final = (405, 501)
 
@@ -71,8 +72,17 @@ class Probe:
         yield from self._versions()
         yield from self._secrets()
         yield from self._filters()
-        yield from self._paging()
-        yield "Bulk", "announced, and not used" if self._features.bulk else "not announced"
+        cursor = yield from paging(self._ask, announced=self._features.cursor)
+        self.dialect = replace(self.dialect, cursor=cursor)
+        yield "Bulk", self._bulk()
+
+    def _bulk(self) -> str:
+        """What is announced of it (RFC 7643 §5)."""
+        told = ((self._features.bulk_operations, "operations"), (self._features.bulk_octets, "octets"))
+        limits = " and ".join(f"{number} {what}" for number, what in told if number is not None)
+        if not self._features.bulk:
+            return "not announced"
+        return f"announced, {limits} at once; not used" if limits else "announced, without limits; not used"
 
     # ------------------------------------------------------------ the scratch user
 
@@ -135,7 +145,7 @@ class Probe:
             return f"refused: {said(answer)}"
         now, _ = self._now()
         wanted = [] if value is None else [str(value)]
-        return _DONE if list(path.values(now)) == wanted else "answered with yes and not done"
+        return WORKS if list(path.values(now)) == wanted else "answered with yes and not done"
 
     # ------------------------------------------------------------ what is tried
 
@@ -154,7 +164,7 @@ class Probe:
         answer = self._patch({"op": "replace", "path": whole, "value": "probe-1"})
         replaced = self._done(answer, path, "probe-1")
         yield "PATCH replace", replaced
-        if replaced == _DONE:
+        if replaced == WORKS:
             self.dialect = replace(self.dialect, writes="patch")
         elif answer.status in _NO_SUCH_METHOD or not self._features.patch:
             yield from self._replacing(path)
@@ -167,7 +177,7 @@ class Probe:
         self._patch({"op": "replace", "path": whole, "value": "probe-2"})
         nulled = self._done(self._patch({"op": "replace", "path": whole, "value": None}), path, None)
         yield "PATCH replace with null", nulled
-        clearing = "remove" if removed == _DONE else "null" if nulled == _DONE else None
+        clearing = "remove" if removed == WORKS else "null" if nulled == WORKS else None
         self.dialect = replace(self.dialect, clearing=clearing)
         yield "PATCH add", self._done(self._patch({"op": "add", "path": whole, "value": "probe-3"}), path, "probe-3")
         if not path.sub:
@@ -183,14 +193,14 @@ class Probe:
         """Whether a PUT changes what it is to change, and nothing else (RFC 7644 §3.5.1)."""
         before, _ = self._now()
         seen = self._done(self._put(path, "probe-put"), path, "probe-put")
-        if seen == _DONE:
+        if seen == WORKS:
             some = [Edit(path, "probe-put")]
             lost = strayed(edited(before, some), self._now()[0], some)
             if lost:
                 seen = f"takes away or changes {', '.join(lost)}"
             elif not self._open:
-                seen = f"{_DONE}, as far as is shown: what is never shown it may take away"
-        self.dialect = replace(self.dialect, writes="put" if seen == _DONE else "no")
+                seen = f"{WORKS}, as far as is shown: what is never shown it may take away"
+        self.dialect = replace(self.dialect, writes="put" if seen == WORKS else "no")
         yield "PUT", seen
 
     def _versions(self) -> Iterator[tuple[str, str]]:
@@ -208,7 +218,7 @@ class Probe:
             path = subject.path
             wrong = self._set(path, "probe-5", 'W/"not-the-version"')
             right = self._set(path, "probe-6", version)
-            heeded = wrong.status == 412 and self._done(right, path, "probe-6") == _DONE
+            heeded = wrong.status == 412 and self._done(right, path, "probe-6") == WORKS
             seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {said(wrong)}"
         self.dialect = replace(self.dialect, versions=heeded)
         yield "versions (ETag, If-Match)", seen
@@ -235,30 +245,15 @@ class Probe:
             self._set(subject.path, self._name)
             yield f"filter {subject.path}", self._found(filters.equal(subject.path, self._name))
 
+    def _ask(self, params: Params) -> Answer:
+        return self._transport.send(Request("GET", self._endpoint, params, repeatable=True))
+
     def _found(self, text: str) -> str:
-        answer = self._transport.send(Request("GET", self._endpoint, (("filter", text),), repeatable=True))
+        answer = self._ask((("filter", text),))
         if not good(answer):
             return f"refused: {said(answer)}"
         page = listing(answer)
         ids = [id_of(resource(answer, raw)) for raw in page.resources]
         if self._id not in ids:
             return "finds nobody" if not ids else "finds others"
-        return _DONE if len(ids) == 1 else f"ignored: finds {page.total} users"
-
-    def _paging(self) -> Iterator[tuple[str, str]]:
-        one = self._page(("startIndex", "1"), ("count", "2"))
-        two = self._page(("startIndex", "2"), ("count", "2"))
-        if len(one) < 2 or not two:
-            yield "paging by index", "not seen: there are too few users, or pages of them"
-        else:
-            yield "paging by index", "pages can overlap" if two[0] == one[1] else "pages cannot overlap"
-        answer = self._transport.send(Request("GET", self._endpoint, (("cursor", ""), ("count", "1")), repeatable=True))
-        cursor = good(answer) and bool(listing(answer).cursor)
-        self.dialect = replace(self.dialect, cursor=cursor or (self._features.cursor and len(one) < 2))
-        yield "paging by cursor", _DONE if cursor else "no next page is named"
-        counting = self._transport.send(Request("GET", self._endpoint, (("count", "0"),), repeatable=True))
-        yield "count=0", _DONE if good(counting) and document(counting) else f"refused: {said(counting)}"
-
-    def _page(self, *params: tuple[str, str]) -> list[str]:
-        answer = self._transport.send(Request("GET", self._endpoint, params, repeatable=True))
-        return [id_of(resource(answer, raw)) for raw in listing(answer).resources] if good(answer) else []
+        return WORKS if len(ids) == 1 else f"ignored: finds {page.total} users"
