@@ -94,7 +94,65 @@ def test_an_oauth_client_that_is_not_known_is_told_and_nothing_is_asked(job: Sci
     assert job.server.log() == []
 
 
+def test_a_token_endpoint_that_answers_nonsense_is_told_and_nothing_of_the_server_is_assumed(job: ScimJob) -> None:
+    job.server.forget()
+    nonsense, token = said(200, b"<html>"), said(200, {"access_token": TOKEN, "token_type": "Bearer"})
+    with HttpServer([nonsense], otherwise=token) as login:
+        proved_by(job, f"oauth: {{token_url: {login.url}/token, client_id: x, client_secret: {{env: SECRET}}}}")
+        ended = run(job.folder)
+    assert ended.code == 1, ended.said
+    assert f"{login.url}/token" in ended.err
+    assert job.server.log() == []
+
+
 # ---------------------------------------------------------------- TLS
+
+
+def in_tls(job: ScimJob, *, mutual: bool = False) -> ssl.SSLContext:
+    """What a server needs whose authority is the SCIM server's; `mutual`: its clients need a certificate of it too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(job.server.folder / "server.pem", job.server.folder / "server.key")
+    if mutual:
+        context.load_verify_locations(job.server.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def by_name(server: HttpServer) -> str:
+    """Its address as its certificate has it."""
+    return server.url.replace("127.0.0.1", "localhost")
+
+
+def test_by_a_certificate_alone(job: ScimJob) -> None:
+    """The proxy is what stands before a server that has tokens alone."""
+
+    def let_in(asked: Asked) -> Act:
+        return asked.with_header("authorization", f"Bearer {TOKEN}").forward()
+
+    with HttpProxy(job.server.root, let_in, context=in_tls(job, mutual=True)) as proxy:
+        job.point(by_name(proxy))
+        proved_by(
+            job,
+            f"ca_file: {job.server.ca}\n  cert_file: {job.server.client_cert}\n  key_file: {job.server.client_key}",
+        )
+        applied(job)
+    assert all("authorization" not in asked.headers for asked in proxy.seen)
+
+
+def test_by_an_oauth_client_whose_token_endpoint_is_trusted_by_the_job_s_authority(job: ScimJob) -> None:
+    token = said(200, {"access_token": TOKEN, "token_type": "Bearer"})
+    with HttpServer(otherwise=token, context=in_tls(job)) as login:
+        oauth = f"oauth: {{token_url: {by_name(login)}/token, client_id: x, client_secret: {{env: SECRET}}}}"
+        proved_by(job, oauth)
+        ended = run(job.folder)
+        assert ended.code == 1
+        assert f"{by_name(login)}/token" in ended.err
+        assert "Name the authority that signed the server's certificate as `ca_file`" in ended.err
+        assert login.seen == []
+        job.point()
+        proved_by(job, f"{oauth}\n  ca_file: {job.server.ca}")
+        applied(job)
+    assert [asked.path for asked in login.seen] == ["/token"]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -127,7 +185,7 @@ class Impostor:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name, not_after=expires).configure_cert(context)
         self.server = HttpServer(context=context)
-        self.url = self.server.url.replace("127.0.0.1", "localhost")
+        self.url = by_name(self.server)
 
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)

@@ -39,7 +39,7 @@ class Discovery:
 
     def __init__(self, transport: Transport, base: str) -> None:
         self._transport = transport
-        self._base = base
+        self._base = base.rstrip("/")
         self.cautions: list[str] = []
 
     def _document(self, *paths: str) -> Any:
@@ -57,9 +57,10 @@ class Discovery:
         """A page that is JSON, or what stands in its place."""
         try:
             answer = self._transport.send(Request("GET", path, repeatable=True))
-        except ImpatientError:
-            raise
         except (MalformedError, TruncatedError) as fault:
+            # patience that is used up, or a token endpoint that gives no token, is no matter of this page
+            if isinstance(fault, ImpatientError) or fault.where != self._base + path:
+                raise
             return None, f"what cannot be read ({fault.what})"
         if not good(answer):
             return None, said(answer)
@@ -96,7 +97,7 @@ class Discovery:
         for kind in _resources(self._document("/ResourceTypes")):
             if isinstance(kind, dict) and str(member(kind, "schema")).lower() == CORE.lower():
                 endpoint = urlsplit(str(member(kind, "endpoint") or USERS)).path
-                below = endpoint.removeprefix(urlsplit(self._base).path.rstrip("/"))
+                below = endpoint.removeprefix(urlsplit(self._base).path)
                 return f"/{below.strip('/')}"
         return USERS
 
