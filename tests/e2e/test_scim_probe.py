@@ -320,3 +320,11 @@ def test_without_patch_users_are_replaced_whole_where_a_dialect_allows_it(patchl
         assert {k: v for k, v in user.items() if k not in ours} == {k: v for k, v in was.items() if k not in ours}
     assert patchless.run("plan", "--fail-on-changes")["changes"] == []
     assert {each.method for each in patchless.server.writes()} == {"PUT"}
+
+
+def test_without_patch_a_probe_tells_that_a_put_keeps_what_is_shown_and_does_not_rely_on_it(patchless: ScimJob) -> None:
+    before = patchless.server.all()
+    dialect = probed(patchless)
+    assert dialect["writes"] == "no"
+    assert dialect["found"]["PUT"] == "works, as far as is shown: what is never shown it may take away"
+    assert patchless.server.all() == before
