@@ -191,6 +191,7 @@ class Description(Struct, frozen=True):
     `names`: how user names compare. `types`, `classes`: everything that its schema defines, by any name or number in
     lower case, read when it is asked for. `rehearses`: what of a change can be found out without sending it, and what
     cannot, in a few words.
+    `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `cautions`: sentences for the report.
     """
@@ -208,6 +209,7 @@ class Description(Struct, frozen=True):
     types: Mapping[str, AttributeInfo] = {}
     classes: Mapping[str, ClassInfo] = {}
     rehearses: str = ""
+    replaces: bool = False
     hides: bool = False
     cautions: tuple[str, ...] = ()
 

@@ -75,6 +75,7 @@ class Draft:
         self.stale: list[tuple[UserRef, frozenset[str]]] = []
         self._held: set[str] = set()
         self._spared: Callable[[AgentRef | None, UserRef], bool] = lambda agent, user: False
+        self._again: set[tuple[str, str]] = set()
         self.cautions = [*description.cautions, *differ.cautions]
         self._unsure = bool(tenant.invalid)
         self._summary = Summary()
@@ -239,10 +240,23 @@ class Draft:
             if answer is (Holds.SAME if print_ else Holds.ABSENT):
                 self.confirmed[user.id, change.name] = print_
             if answer is Holds.UNKNOWN:
-                there = (memory.fingerprint_of(user.id, change.name) or "") == print_
+                there = self._remembered(user, change, print_, memory)
             return None if there else replace(change, fingerprint=print_)
 
-        self.wishes = _filtered(self.wishes, keep)
+        kept = _filtered(self.wishes, keep)
+        self.wishes = [wish for wish in kept if self._news(wish.user, wish.difference.changes)]
+
+    def _remembered(self, user: UserRef, change: AttributeChange, print_: str, memory: Memory) -> bool:
+        """Whether a secret that cannot be compared is there by its fingerprint, and stays without being written."""
+        there = (memory.fingerprint_of(user.id, change.name) or "") == print_
+        if there and change.new and self._description.replaces:
+            self._again.add((user.id, change.name))
+            return False
+        return there
+
+    def _news(self, user: UserRef, changes: Iterable[AttributeChange]) -> list[AttributeChange]:
+        """Those that are not secrets which are there, and are written again with the others lest they be lost."""
+        return [change for change in changes if (user.id, change.name) not in self._again]
 
     def written_again(self, unsure: Iterable[Change]) -> None:
         """Say so of the secrets in `unsure`, writes that may have happened, that this plan sets again."""
@@ -316,9 +330,10 @@ class Draft:
             difference = replace(differences[change.user.id], changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
             problems = [*problems, *_fallen(change, whole)]
-            if whole.attributes:
+            if self._news(whole.user, whole.attributes):
                 drawn.append(replace(whole, digest=digest_of_change(whole)))
-        problems = [*self.problems, *problems, *tugs_of_war(drawn, memory)]
+        new = (replace(change, attributes=tuple(self._news(change.user, change.attributes))) for change in drawn)
+        problems = [*self.problems, *problems, *tugs_of_war(new, memory)]
         if self._differ.rehearsal.blind:
             self.cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"

@@ -250,3 +250,13 @@ def wiping(name: str) -> Meddler:
         return asked.saying(document).forward()
 
     return meddle
+
+
+def replacing(name: str, schema: str) -> Meddler:
+    """A PUT that does not say this attribute of an extension empties it (RFC 7644 §3.5.1)."""
+
+    def meddle(asked: Asked) -> Act:
+        document = asked.document
+        return asked.saying({**document, schema: {name: None} | document[schema]}).forward()
+
+    return meddle

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import http_proxy
 import pytest
-from http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on
+from http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on, replacing
 from http_server import Act, said
 from scim_job import ScimJob
 from scim_servers import CEC, KINDS, ScimServer, people
@@ -315,7 +315,7 @@ def test_without_patch_users_are_replaced_whole_where_a_dialect_allows_it(patchl
     patchless.run("apply")
     assert len(patchless.written()) == 8
     for user in patchless.server.all():
-        ours = {CEC, "schemas", "password"}  # the last is what that server takes away, as the caution says
+        ours = {CEC, "schemas"}
         was = before[user["userName"]]
         assert {k: v for k, v in user.items() if k not in ours} == {k: v for k, v in was.items() if k not in ours}
     assert patchless.run("plan", "--fail-on-changes")["changes"] == []
@@ -328,3 +328,36 @@ def test_without_patch_a_probe_tells_that_a_put_keeps_what_is_shown_and_does_not
     assert dialect["writes"] == "no"
     assert dialect["found"]["PUT"] == "works, as far as is shown: what is never shown it may take away"
     assert patchless.server.all() == before
+
+
+@pytest.fixture
+def replaced(patchless: ScimJob) -> Iterator[ScimJob]:
+    """Users are replaced whole, and what a PUT does not say is gone."""
+    (patchless.folder / "dialect.json").write_text('{"writes": "put", "versions": true}')
+    with HttpProxy(patchless.server.root, at("PUT", replacing("sipPassword", CEC))) as proxy:
+        patchless.point(proxy.url, "  dialect: dialect.json\n")
+        patchless.run("apply")
+        yield patchless
+
+
+def test_a_user_that_is_replaced_whole_is_told_its_secret_again_and_only_then(replaced: ScimJob) -> None:
+    for seat in (11, 12, 13):
+        replaced.server.forget()
+        replaced.agents[0]["workNo"] = seat
+        replaced.tenant()
+        document = replaced.run("apply")
+        assert (document["problems"], replaced.outcomes(document)) == ([], {"agent001": "written"})
+        assert len(replaced.written()) == 8
+        assert len(replaced.server.writes()) == 1
+        assert replaced.run("plan", "--fail-on-changes")["changes"] == []
+
+
+def test_a_secret_is_not_told_again_where_what_else_was_to_change_is_held_back(replaced: ScimJob) -> None:
+    holder = replaced.server.stored("agent010")
+    held = {"schemas": [*holder["schemas"], CEC], CEC: {"workNo": 11}}
+    replaced.server.ask("PUT", f"/Users/{holder['id']}", holder | held).raise_for_status()
+    replaced.agents[0]["workNo"] = 11
+    replaced.tenant()
+    planned = replaced.run("plan")
+    assert [each["kind"] for each in planned["problems"]] == ["reassigned"]
+    assert planned["changes"] == []

@@ -121,6 +121,7 @@ class ScimReader:
             names=attributes.located(str(USER_NAME)).info.equality,
             atomic=dialect.versions,
             closed=not assumed,
+            replaces=dialect.writes == "put",
             rehearses=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
         )
@@ -188,8 +189,8 @@ class ScimDirectory(ScimReader):
 
 
 PUT = (
-    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them, "
-    "such as a password, it may then take away (RFC 7644 §3.5.1)"
+    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them "
+    "and the mapping does not set, such as a password, it may then take away (RFC 7644 §3.5.1)"
 )
 NO_PUT = (
     "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "
