@@ -241,12 +241,12 @@ def under_another_key(name: str, other: str) -> Meddler:
     return meddle
 
 
-def wiping(name: str) -> Meddler:
-    """What was asked is done, and another attribute is emptied beside it."""
+def wiping(name: str, to: str | None = None) -> Meddler:
+    """What was asked is done, and another attribute is emptied beside it, by a value that the server knows for that."""
 
     def meddle(asked: Asked) -> Act:
         document = asked.document
-        document["Operations"].append({"op": "remove", "path": name})
+        document["Operations"].append({"op": "replace", "path": name, "value": to})
         return asked.saying(document).forward()
 
     return meddle
