@@ -129,6 +129,20 @@ def dribble(request: Request) -> None:
             request.wfile.write(b" " * 4096)
 
 
+def trickle(request: Request) -> None:
+    """The same, of which an octet comes ten times a second."""
+    request.close_connection = True
+    request.send_response(200)
+    request.end_headers()
+    request.connection.settimeout(0.1)
+    hung_up = False
+    with contextlib.suppress(ConnectionError):
+        while not hung_up:
+            request.wfile.write(b" ")
+            with contextlib.suppress(TimeoutError):
+                hung_up = request.connection.recv(1) == b""
+
+
 def bomb(octets: int) -> Fault:
     """A small answer that becomes many octets of white space."""
     packer = zlib.compressobj(9, wbits=31)

@@ -176,6 +176,17 @@ def cut_within(asked: Asked) -> Act:
     return act
 
 
+def half_done(status: int) -> Meddler:
+    """A PATCH is refused, when the first of its operations has been done."""
+
+    def meddle(asked: Asked) -> Act:
+        document = asked.document
+        asked.saying({**document, "Operations": document["Operations"][:1]}).forward()
+        return said(status, {"detail": "the others cannot be done"})
+
+    return meddle
+
+
 # ---------------------------------------------------------------- lies of pages
 
 

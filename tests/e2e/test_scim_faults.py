@@ -12,7 +12,7 @@ from typing import Any
 
 import http_proxy as meddlers
 import pytest
-from faulty_cec import bomb
+from faulty_cec import bomb, trickle
 from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
 from http_server import Act, HttpServer, said
 from scim_job import ScimJob
@@ -230,8 +230,28 @@ def test_when_patience_ends_the_run_ends_in_part_and_names_what_is_left_and_the_
         assert job.run("plan", "--fail-on-changes")["changes"] == []
 
 
-@pytest.mark.parametrize("meddler", [cut_after, cut_within, failing(502, acts=True), failing(504, acts=True)],
-                         ids=["cut after", "cut within", "502", "504"])  # fmt: skip
+@pytest.mark.parametrize("code", ["429", "503"])
+def test_a_server_that_stays_too_busy_for_writes_ends_the_run_in_part_and_everybody_left_is_named(
+    world: World, code: str
+) -> None:
+    """503 may come in the place of a server that has done it: where nobody can look, nobody says that it was not."""
+    with HttpProxy(world.server.root, at("PATCH", busy(int(code), "2"), skip=7)) as proxy:
+        job = world.job(proxy, "  budget: 1\n")
+        outcomes = job.outcomes(job.run("apply", code=4))
+    left = {name for name, outcome in outcomes.items() if outcome in {"skipped", "failed"}}
+    assert len(outcomes) == 16
+    assert outcomes.keys() - left == job.written()
+    assert len(left) == 16 - (7 - world.first_tried)
+    job.point()
+    job.run("apply")
+    assert len(job.written()) == 16
+    assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
+ANSWERED_AMISS = [cut_after, cut_within, *(failing(code, acts=True) for code in (500, 502, 504))]
+
+
+@pytest.mark.parametrize("meddler", ANSWERED_AMISS, ids=["cut after", "cut within", "500", "502", "504"])
 def test_a_write_whose_answer_is_lost_is_found_out_by_reading(world: World, meddler: Meddler) -> None:
     with HttpProxy(world.server.root, at("PATCH", meddler, skip=2, times=1)) as proxy:
         job = world.job(proxy)
@@ -253,6 +273,50 @@ def test_a_write_that_may_still_come_is_a_failure_and_the_next_run_settles_it(wo
         job.run("apply")
         assert len(job.written()) == 16
         assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
+@pytest.mark.parametrize("code", [400, 403, 500])
+def test_a_write_that_was_refused_when_a_part_of_it_was_done_is_a_failure_that_names_the_part(
+    world: World, code: int
+) -> None:
+    with HttpProxy(world.server.root, at("PATCH", meddlers.half_done(code), skip=13, times=1)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply", code=4)
+        (failed,) = [each for each in document["outcomes"] if each["outcome"] != "written"]
+        assert failed["outcome"] == "failed"
+        assert f"refused: {code}" in failed["why"]
+        (part,) = world.server.stored(failed["user"])[CEC]
+        assert f"{CEC}:{part} is no longer as it was" in failed["why"]
+        job.run("apply")
+        assert len(job.written()) == 16
+
+
+@pytest.mark.slow
+def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> None:
+    with (
+        ScimServer.start(tmp_path / "server", people(8)) as real,
+        HttpProxy(real.root, at("GET", lambda asked: trickle)) as proxy,
+    ):
+        ended = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, more="  timeout: 1\n").try_("apply")
+        assert real.writes() == []
+    assert ended.code == 1
+    assert "10 times directory.timeout" in ended.said
+
+
+@pytest.mark.slow
+def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading(tmp_path: Path) -> None:
+    def trickling(asked: meddlers.Asked) -> Act:
+        asked.forward()
+        return trickle
+
+    with (
+        ScimServer.start(tmp_path / "server", people(16)) as real,
+        HttpProxy(real.root, at("PATCH", trickling, skip=13, times=1)) as proxy,
+    ):
+        job = ScimJob(tmp_path / "job", real, agents=16, url=proxy.url, more="  timeout: 1\n")
+        assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 16}
+        assert proxy.count("PATCH") == 16 + 1  # the first is tried with a version that is none
+        assert len(job.written()) == 16
 
 
 @pytest.mark.parametrize(("meddler", "said"), [

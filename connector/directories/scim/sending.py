@@ -99,7 +99,8 @@ class Wire:
         elif answer.status == _BAD_REQUEST:  # that parameter perhaps
             without = self._send(writing, "PATCH", body)
             self._asks_back = not good(without)
-            return without
+            # what is refused then for its version was changed by the first one, which did a part before its refusal
+            return answer if without.status == PRECONDITION_FAILED else without
         return answer
 
     def _send(self, writing: Writing, method: Method, body: Any, params: Params = ()) -> Answer:
