@@ -291,6 +291,35 @@ def test_a_write_that_was_refused_when_a_part_of_it_was_done_is_a_failure_that_n
         assert len(job.written()) == 16
 
 
+def test_a_write_that_was_refused_and_cannot_be_looked_after_is_a_failure_that_says_so(world: World) -> None:
+    whom: list[str] = []
+
+    def refuse(asked: meddlers.Asked) -> Act:
+        whom.append(target(asked))
+        return failing(403)(asked)
+
+    def look(asked: meddlers.Asked) -> Act:
+        return failing(403)(asked) if target(asked) in whom else pass_on(asked)
+
+    meddler = at("PATCH", refuse, skip=13, times=1)
+    with HttpProxy(world.server.root, lambda asked: (look if asked.method == "GET" else meddler)(asked)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply", code=4)
+    (why,) = [each["why"] for each in document["outcomes"] if each["outcome"] == "failed"]
+    assert "refused: 403" in why
+    assert "whether a part of it was done is not known" in why
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_a_user_that_goes_just_before_its_write_is_a_conflict(world: World, code: int) -> None:
+    with HttpProxy(world.server.root, at("PATCH", failing(code), skip=13, times=1)) as proxy:
+        job = world.job(proxy)
+        document = job.run("apply", code=4)
+    (lost,) = [each for each in document["outcomes"] if each["outcome"] != "written"]
+    assert (lost["outcome"], lost["why"]) == ("conflict", "the user is gone")
+    assert len(job.written()) == 15
+
+
 @pytest.mark.slow
 def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> None:
     with (
