@@ -112,7 +112,8 @@ def _secret_back(
 ) -> AttributeChange | str | None:
     info = description.attributes.get(each.name)
     if not held and not (info is not None and info.readable is True):
-        return "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is"
+        end = "it may be lost, for the user is written whole" if description.replaces else "it stays as it is"
+        return f"it cannot be read, so that nobody can say whether it still is what that run wrote; {end}"
     if each.seen and _same(held, each.old):
         return None
     if not secret_stands(each, held, user, fingerprint):

@@ -352,6 +352,22 @@ def test_a_user_that_is_replaced_whole_is_told_its_secret_again_and_only_then(re
         assert replaced.run("plan", "--fail-on-changes")["changes"] == []
 
 
+def test_whoever_takes_a_run_back_is_told_which_secrets_may_go_with_it_and_the_next_run_brings_them(
+    replaced: ScimJob,
+) -> None:
+    replaced.agents[0]["workNo"] = 11
+    replaced.tenant()
+    replaced.run("apply")
+    run = json.loads(replaced.try_("runs", "--json").out)[0]["id"]
+    taken_back = replaced.try_("undo", run, "--apply")
+    assert taken_back.code == 0, taken_back.said
+    assert "it may be lost, for the user is written whole" in taken_back.out
+    assert len(replaced.written()) == 7
+    assert replaced.try_("release").code == 0
+    replaced.run("apply")
+    assert len(replaced.written()) == 8
+
+
 def test_a_secret_is_not_told_again_where_what_else_was_to_change_is_held_back(replaced: ScimJob) -> None:
     holder = replaced.server.stored("agent010")
     held = {"schemas": [*holder["schemas"], CEC], CEC: {"workNo": 11}}
