@@ -102,3 +102,12 @@ def _order(problem: Problem) -> tuple[int, int, int, str, str]:
     agent = problem.agent or AgentRef()
     kind = _KINDS.index(problem.kind) if problem.kind in _KINDS else len(_KINDS)
     return (kind, problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)
+
+
+def fallen(before: Change, after: Change) -> Iterator[Problem]:
+    """What cannot be added to an entry, since what its object class requires has fallen away."""
+    left = {each.name for each in after.attributes}
+    for each in before.attributes:
+        if each.name not in left:
+            why = "its object class requires another attribute, which this plan cannot set"
+            yield Problem("schema", why, before.agent, (before.user.name,), before.rule, each.name)

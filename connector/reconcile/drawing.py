@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,7 +32,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.assembly import assembled, counts, tugs_of_war, users_by_attribute
+from connector.reconcile.assembly import assembled, counts, fallen, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ, Difference
 from connector.reconcile.digests import digest_of_change
@@ -153,25 +153,15 @@ class Draft:
                 "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
                 "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
             )
-        seen = memory.stale() if isinstance(self._mapping.stale, Grace) and self.stale else {}
+        grace = self._mapping.stale if isinstance(self._mapping.stale, Grace) else None
+        seen = memory.stale() if grace and self.stale else {}
         due = []
         for ref, names in self.stale:
-            left = self._grace(*seen.get(ref.id, ("", 0)))
+            left = grace.left(self._now, *seen.get(ref.id, ("", 0))) if grace else ""
             why = f"{', '.join(sorted(names))}: ours, and no agent claims the user any more{left}"
             self.problems.append(Problem("stale", why, users=(ref.name,)))
             due += [] if left else [ref]
         return [ref for ref in due if not self._spared(None, ref)] if clearing else []
-
-    def _grace(self, since: str, runs: int) -> str:
-        """What is left of the time of grace, as the end of a sentence; nothing where it is over, or there is none."""
-        grace = self._mapping.stale
-        if not isinstance(grace, Grace):
-            return ""
-        if grace.unit == "runs":
-            return "" if runs >= grace.number else f" (seen so by {runs} applies; it is cleared after {grace.number})"
-        begun = datetime.fromisoformat(since) if since else self._now
-        due = begun + timedelta(days=grace.number)
-        return "" if self._now >= due else f" (it is cleared {grace} after an apply first sees that)"
 
     def clear(self, users: Iterable[User]) -> None:
         """Wish our values away from these users.
@@ -324,12 +314,13 @@ class Draft:
     ) -> Plan:
         """The plan, its refusals included, from what `Moves.settle` gave."""
         changes, problems = settled
+        problems = list(problems)
         differences = {wish.user.id: wish.difference for wish in self.wishes}
         drawn = []
         for change in changes:
             difference = replace(differences[change.user.id], changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
-            problems = [*problems, *_fallen(change, whole)]
+            problems += fallen(change, whole)
             if self._news(whole.user, whole.attributes):
                 drawn.append(replace(whole, digest=digest_of_change(whole)))
         new = (replace(change, attributes=tuple(self._news(change.user, change.attributes))) for change in drawn)
@@ -359,12 +350,3 @@ def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange],
         if left:
             kept.append(replace(wish, difference=replace(wish.difference, changes=left)))
     return kept
-
-
-def _fallen(before: Change, after: Change) -> Iterator[Problem]:
-    """What cannot be added to an entry, since what its object class requires has fallen away."""
-    left = {each.name for each in after.attributes}
-    for each in before.attributes:
-        if each.name not in left:
-            why = "its object class requires another attribute, which this plan cannot set"
-            yield Problem("schema", why, before.agent, (before.user.name,), before.rule, each.name)
