@@ -23,7 +23,7 @@ import trustme
 from http_server import Act, HttpServer, said
 from structlog.testing import capture_logs
 
-from connector.directories.scim.port import LostAnswerError, Request
+from connector.directories.scim.port import ImpatientError, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import (
     ConnectorError,
@@ -298,7 +298,7 @@ def test_a_busy_server_that_does_not_say_how_long_is_left_alone_for_growing_rand
 
 
 @pytest.mark.parametrize(("code", "request_", "kind"), [
-    (429, GET, TruncatedError), (503, GET, TruncatedError), (429, PATCH, TruncatedError), (503, PATCH, LostAnswerError),
+    (429, GET, ImpatientError), (503, GET, ImpatientError), (429, PATCH, ImpatientError), (503, PATCH, LostAnswerError),
 ])  # fmt: skip
 def test_the_pauses_of_a_run_are_bounded_together_and_after_that_nothing_is_waited_for(
     code: int, request_: Request, kind: type[ConnectorError]
@@ -320,14 +320,14 @@ def test_the_pauses_of_a_run_are_bounded_together_and_after_that_nothing_is_wait
 def test_a_server_that_wants_hours_is_not_waited_for_at_all() -> None:
     clock = Clock()
     with HttpServer([said(429, None, Retry_After="7200")]) as server, transport(server.url, clock) as scim:
-        assert "to be asked again after 7200 s" in failure(TruncatedError, lambda: scim.send(GET))
+        assert "to be asked again after 7200 s" in failure(ImpatientError, lambda: scim.send(GET))
     assert clock.naps == []
 
 
 def test_a_server_that_is_busy_for_ever_without_saying_so_uses_the_patience_up() -> None:
     clock = Clock()
     with HttpServer(otherwise=said(503)) as server, transport(server.url, clock, budget=60) as scim:
-        failure(TruncatedError, lambda: scim.send(GET))
+        failure(ImpatientError, lambda: scim.send(GET))
     assert 30 <= sum(clock.naps) <= 60
 
 
@@ -397,7 +397,7 @@ def test_requests_a_second_are_bounded() -> None:
 def test_requests_a_second_are_bounded_also_when_the_pauses_of_a_run_are_used_up() -> None:
     clock = Clock()
     with HttpServer([said(429, None, Retry_After="900")]) as server, transport(server.url, clock, rate=4) as scim:
-        failure(TruncatedError, lambda: scim.send(GET))
+        failure(ImpatientError, lambda: scim.send(GET))
         for _ in range(5):
             scim.send(GET)
     assert clock.naps == [0.25] * 5
