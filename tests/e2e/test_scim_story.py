@@ -339,3 +339,31 @@ def test_an_extension_under_another_urn(full: World) -> None:
     full.run("apply")
     assert full.server.stored("agent003")["urn:example:cec:1.0:User"] == held(3)
     assert full.plan("--fail-on-changes")["changes"] == []
+
+
+HOSTILE = ['x" or userName pr', "a\\", "(a) and not (b)", " both ends ", "\u00e4\U0001f600", "%2F../Users", "x" * 300]
+
+
+def test_all_faults_at_once_are_a_line_each_and_the_rest_is_written(world: World) -> None:
+    """Law 7: records that are none, names that are filters, two on one seat, and somebody in the way."""
+    holder = world.server.stored("agent026")["id"]
+    world.server.patch(holder, {"op": "replace", "path": f"{CEC}:workNo", "value": 1003})
+    before = world.server.stored("agent026")
+    broken = [agent(40, accountCode="\0"), agent(41, workNo="x"), agent(42, accountCode=7), {"sipPwd": "canary"}]
+    contested = [agent(5), agent(6, workNo=1005)]
+    hostile = [agent(50 + number, accountCode=text) for number, text in enumerate(HOSTILE)]
+    good = [agent(number) for number in (1, 2, 3, 4, *range(7, 20))]
+    world.cec.document = tenant([*good, *contested, agent(43, accountCode=None), *broken, *hostile])
+    document = world.plan()
+    summary = document["summary"]
+    assert (summary["matched"], summary["update"], summary["invalid"]) == (17, 17, 4), summary
+    assert (summary["contested"], summary["unassigned"], summary["unmatched"]) == (2, 1, len(HOSTILE)), summary
+    assert [each["attribute"] for each in document["problems"] if each["kind"] == "reassigned"] == [f"{CEC}:workNo"]
+    world.run("apply")
+    stored = {each["userName"]: each for each in world.server.all()}
+    assert all(stored[f"agent{number:03}"][CEC] == held(number) for number in (1, 2, 4, *range(7, 20)))
+    assert "workNo" not in stored["agent003"][CEC], "somebody else has it"
+    assert stored["agent003"][CEC]["sipPassword"] == "canary-3"
+    assert not {CEC} & (stored["agent005"].keys() | stored["agent006"].keys())
+    assert world.server.stored("agent026") == before
+    assert world.plan("--fail-on-changes")["changes"] == []
