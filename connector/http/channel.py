@@ -72,7 +72,7 @@ class Channel:
             limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             follow_redirects=False,
         )
-        # with a policy that allows none they would still be looked for, and judged, in every answer
+        # httpx has no setting for this, and under a policy that allows none it still looks for some in every answer
         self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from typing import Any
 
 from canary import HEADER, Canaries, ProcessList, canary, everything
 from ldap_server import PEOPLE, SYNC, LdapServer
-from program import WARNINGS
+from program import WARNINGS, to_its_end
 from serving import serving
 
 from connector.cli.main import COMMANDS
@@ -128,14 +128,8 @@ def at_a_terminal(line: list[str], folder: Path, environment: dict[str, str]) ->
     ours, theirs = pty.openpty()
     with subprocess.Popen(line, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        seen = []
-        try:
-            while octets := os.read(ours, 65536):
-                seen.append(octets)
-        except OSError:
-            pass  # Linux tells the end of a terminal so
-        os.close(ours)
-    return process.returncode, b"".join(seen)
+        seen = to_its_end(ours)
+    return process.returncode, seen
 
 
 def runs(scene: Scene) -> list[dict[str, Any]]:

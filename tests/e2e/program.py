@@ -58,3 +58,15 @@ def ended(process: subprocess.Popen[str]) -> Ended:
     """What it came to, once it has ended."""
     out, err = process.communicate(timeout=120)
     return Ended(process.returncode, out, err)
+
+
+def to_its_end(terminal: int) -> bytes:
+    """All that comes to a terminal until nobody has it open any more; it is closed."""
+    seen = []
+    try:
+        while octets := os.read(terminal, 65536):
+            seen.append(octets)
+    except OSError:
+        pass  # Linux tells the end of a terminal so
+    os.close(terminal)
+    return b"".join(seen)

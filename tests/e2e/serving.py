@@ -30,7 +30,7 @@ def until(true: Callable[[], object]) -> None:
     end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, f"it did not come true within {PATIENCE} seconds"
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks; how often it is looked decides nothing
 
 
 def asked(url: str) -> tuple[int, str]:

@@ -194,7 +194,7 @@ DEAF = """\
 import sys, time
 if sys.orig_argv[-1] == "scheduled":
     open("begun", "w").close()
-    time.sleep(600)
+    time.sleep(600)  # it is killed long before
 """
 """As `sitecustomize`: the process of a run has begun, and goes no further."""
 

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from program import WARNINGS
+from program import WARNINGS, to_its_end
 from test_ldif_story import Job
 
 
@@ -19,15 +19,9 @@ def at_a_terminal(folder: Path, *arguments: str) -> tuple[int, str]:
     if child == 0:
         os.chdir(folder)
         os.execv(sys.executable, [sys.executable, *WARNINGS, "-m", "connector", *arguments])
-    seen = []
-    try:
-        while octets := os.read(terminal, 65536):
-            seen.append(octets)
-    except OSError:
-        pass  # Linux tells the end of a terminal so
-    os.close(terminal)
+    seen = to_its_end(terminal)
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), b"".join(seen).decode()
+    return os.waitstatus_to_exitcode(status), seen.decode()
 
 
 def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path) -> None:
