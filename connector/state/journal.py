@@ -74,20 +74,26 @@ class RunJournal:
 
     def intend(self, changes: Sequence[Change]) -> None:
         """Note that these changes are about to be written."""
-        with self._writing() as transaction:
-            transaction.executemany(_INTENT, (self._row(change, None, None) for change in changes))
+        self.note((), changes)
 
     def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were intended; those that may have been written stay open."""
-        settled = [(change, outcome) for change, outcome in settled if not outcome.unknown]
+        self.note(settled, ())
+
+    def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+        """Both at once, durable together: what is in both is about to be written again, and open."""
+        known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
         outcomes = [
             (outcome.result.value, outcome.why or None, self._run, change.user.id, change.digest)
-            for change, outcome in settled
+            for change, outcome in known
         ]
-        self._ours.take(change for change, outcome in settled if outcome.result is Result.WRITTEN)
+        self._ours.take(change for change, outcome in known if outcome.result is Result.WRITTEN)
         with self._writing() as transaction:
-            transaction.executemany(_OUTCOME, outcomes)
-            self._ours.keep(transaction)
+            if outcomes:
+                transaction.executemany(_OUTCOME, outcomes)
+                self._ours.keep(transaction)
+            if intended:
+                transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.

@@ -516,6 +516,51 @@ def test_a_run_of_another_job_or_of_nobody_is_not_shown(state: Store) -> None:
             state.steps(run, job, SEALER)
 
 
+def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state: Store) -> None:
+    one, other, open_ = (change(number, sets("mail", f"{number}@example.org")) for number in (1, 2, 3))
+    classes, rest = parted(
+        change(4, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
+    )
+    lost = (open_, Outcome(open_.user, Result.FAILED, "no answer", unknown=True))
+    with state.run(plan(one, other, open_, rest), HERE, SEALER) as journal:
+        journal.note([], [one, open_, classes])
+        journal.note([*outcomes([one, classes]), lost], [other, rest])
+        steps = {(step.change.user, step.change.digest): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
+        assert steps == {
+            (one.user, one.digest): Result.WRITTEN,
+            (open_.user, open_.digest): None,
+            (classes.user, classes.digest): Result.WRITTEN,
+            (other.user, other.digest): None,
+            (rest.user, rest.digest): None,
+        }
+        assert owned(state) == {"id-00001": {"mail"}}
+        journal.note(outcomes([other]) + outcomes([rest], Result.CONFLICT), [])
+        journal.note([], [])
+    assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail"}}
+    assert state.runs("hr")[0].outcomes == {"conflict": 1, "unknown": 1, "written": 2}
+
+
+def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> None:
+    each = change(1, sets("mail", "a@example.org"))
+    with state.run(plan(each), HERE, SEALER) as journal:
+        journal.intend([each])
+        journal.note(outcomes([each]), [each])
+    assert [step.outcome for step in state.open_steps(HERE, "hr", SEALER)] == [None]
+    assert owned(state) == {"id-00001": {"mail"}}
+
+
+def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state: Store) -> None:
+    one, odd = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
+    odd = replace(odd, user=replace(odd.user, name=None))
+    with state.run(plan(one), HERE, SEALER) as journal:
+        journal.intend([one])
+        with pytest.raises(StateError):
+            journal.note(outcomes([one]), [odd])
+        assert journal.broken
+    assert owned(state) == {}
+    assert state.runs("hr")[0].outcomes == {"unknown": 1}
+
+
 def test_ten_thousand_changes_come_back_in_the_order_of_their_users(state: Store) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(10_000)]
     apply(state, *changes)
