@@ -1,10 +1,15 @@
-"""Applying a plan: in steps that begin small, each noted, written, read back and noted again before the next."""
+"""Applying a plan: in steps that begin small, each noted, written, read back and noted again.
+
+A server is not kept waiting where it shows what it has written: while the window is full, what became of the changes
+before is noted together with those that come next, and only what has to be read back is waited for.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +20,7 @@ from connector.model import Change, Description, Outcome, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import parted, steps
 from connector.stopping import Stop
-from connector.verification import verified
+from connector.verification import Verifier
 from connector.watch import Watch
 
 CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
@@ -24,25 +29,36 @@ CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
 class Journal(Protocol):
     """Where intents and outcomes are kept, durably, around every batch."""
 
-    def intend(self, changes: Sequence[Change]) -> None:
-        """Note that these changes are about to be written."""
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+        """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
 
-    def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        """Keep what became of them, as far as that is known."""
+        Raises StateError.
+        """
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
-        """Keep what became of changes that were never going to be written."""
+        """Keep what became of changes that were never going to be written. Raises StateError."""
+
+
+class _Piece(Struct, frozen=True):
+    """Changes that are noted at once. `ends_batch`: what no answer shows of the batch is read back before the next.
+
+    `ramp`: they are a batch of their own, all of it is read back, and nothing is written if none of it is confirmed.
+    """
+
+    changes: list[Change]
+    ends_batch: bool
+    ramp: bool = False
 
 
 class Applied(Struct, frozen=True):
-    """One outcome for each user, and why there are changes that nobody tried, if there are."""
+    """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are."""
 
     outcomes: list[Outcome]
     stopped: str | None
 
 
 def apply(
-    changes: Iterable[Change],
+    changes: Sequence[Change],
     directory: Directory,
     description: Description,
     journal: Journal,
@@ -64,7 +80,8 @@ def apply(
     run.leave(left)
     for step in steps(changes):
         run.write(step)
-    return Applied(list(run.outcomes.values()), run.stopped)
+    places = {change.user.id: place for place, change in enumerate(changes)}
+    return Applied(sorted(run.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1)), run.stopped)
 
 
 class _Applying:
@@ -91,6 +108,9 @@ class _Applying:
         self._sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
         self._failures = 0
         self._keeps_a_journal = True
+        self._open: dict[str, Change] = {}
+        self._unnoted: list[tuple[Change, Outcome]] = []
+        self._in_doubt = False
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: str | None = None
 
@@ -105,19 +125,31 @@ class _Applying:
             self._lose_the_journal(fault)
 
     def write(self, step: list[Change]) -> None:
-        """Write one step, batch by batch."""
+        """Write one step."""
         ready, waiting = _ready(step, self.outcomes)
         self.leave(waiting)
-        while ready and self._may_go_on():
+        pieces = deque(self._pieces(ready))
+        while pieces and self._may_go_on():
+            first = pieces[0]
+            settled = self._in_parts(pieces) if self._description.classes_first else self._flow(pieces)
+            if first.ramp and pieces and not any(outcome.result in CONFIRMED for outcome in settled.values()):
+                users = "first user" if len(settled) == 1 else f"{len(settled)} users of this step"
+                self.stopped = self.stopped or f"nothing could be written for the {users}"
+        self._note()
+        self.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
+
+    def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
+        start = 0
+        while start < len(ready):
             size, ramp = next(self._sizes)
-            batch, ready = ready[:size], ready[size:]
-            self._watch.stage("write", changes=len(batch))
-            settled = self._in_parts(batch) if self._description.classes_first else self._batch(batch)
-            self._tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
-            if ramp and ready and not any(outcome.result in CONFIRMED for outcome in settled.values()):
-                first = "first user" if len(batch) == 1 else f"{len(batch)} users of this step"
-                self.stopped = self.stopped or f"nothing could be written for the {first}"
-        self.leave((change, self._not_sent(change)) for change in ready)
+            batch = ready[start : start + size]
+            start += size
+            if ramp:
+                yield _Piece(batch, ends_batch=True, ramp=True)
+                continue
+            length = size if self._description.classes_first else max(1, size // _PIECES)
+            for at in range(0, len(batch), length):
+                yield _Piece(batch[at : at + length], ends_batch=at + length >= len(batch))
 
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
@@ -136,61 +168,91 @@ class _Applying:
             self.outcomes[change.user.id] = outcome
             self._watch.outcome(change, outcome)
 
-    def _in_parts(self, batch: list[Change]) -> dict[str, Outcome]:
+    def _in_parts(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
         """Note, write and read back object classes first, and then what needs them of those who have them now.
 
         A write of its own has a place of its own in the journal, lest one be known by the other.
         """
+        batch = pieces.popleft().changes
         parts = {change.user.id: parted(change) for change in batch}
-        begun = self._batch([first for first, *rest in parts.values() if rest])
+        begun = self._part([first for first, *rest in parts.values() if rest])
         lacking = {id_: outcome for id_, outcome in begun.items() if outcome.result not in CONFIRMED}
         self.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
-        settled = self._batch([last for id_, (*_, last) in parts.items() if id_ not in lacking])
+        settled = self._part([last for id_, (*_, last) in parts.items() if id_ not in lacking])
         halves = {id_ for id_ in settled.keys() & begun.keys() if settled[id_].result not in CONFIRMED}
-        return settled | {id_: replace(settled[id_], why=settled[id_].why + _CLASSES_ALONE) for id_ in halves}
+        settled |= {id_: replace(settled[id_], why=settled[id_].why + _CLASSES_ALONE) for id_ in halves}
+        self._tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
+        return lacking | settled
 
-    def _batch(self, batch: list[Change]) -> dict[str, Outcome]:
-        """Note, write, read back, note again."""
-        if not batch:
-            return {}
-        try:
-            self._journal.intend(batch)
-        except StateError as fault:
-            self._lose_the_journal(fault)
-            return {change.user.id: self._not_sent(change) for change in batch}
-        before = self._failures
-        settled = verified(self._directory, self._description, batch, self._counted(self._feed(batch)))
-        self._failures = before + sum(outcome.result is Result.FAILED for outcome in settled.values())
+    def _part(self, changes: list[Change]) -> dict[str, Outcome]:
+        self._flow(deque([_Piece(changes, ends_batch=True)]))
+        return {change.user.id: outcome for change, outcome in self._noted()}
+
+    def _flow(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
+        """Write pieces up to the first that is waited for, and read back what no answer shows: an outcome for each.
+
+        They are taken from `pieces` as they are begun.
+        """
+        verifier = Verifier(self._directory, self._description)
+        settled: dict[str, Outcome] = {}
+        for outcome in self._directory.write(self._feed(pieces, verifier)):
+            change = self._open[outcome.user.id]
+            known = verifier.judged(change, outcome)
+            if known is not None:
+                settled[change.user.id] = self._settled(change, known)
+        for change, outcome in verifier.read_back():
+            settled[change.user.id] = self._settled(change, outcome)
         if any(outcome.unknown for outcome in settled.values()):
             self.stopped = self.stopped or "it is not known what became of writes before this one"
-        settled |= {change.user.id: self._not_sent(change) for change in batch if change.user.id not in settled}
-        for id_ in settled.keys() & self._again:
-            if settled[id_].result is Result.WRITTEN:
-                settled[id_] = Outcome(settled[id_].user, Result.WRITTEN, _AGAIN)
+        for change in list(self._open.values()):
+            settled[change.user.id] = self._settled(change, self._not_sent(change))
+        return settled
+
+    def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
+        """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
+        while pieces and self._may_go_on():
+            piece = pieces.popleft()
+            self._watch.stage("write", changes=len(piece.changes))
+            self._note(piece.changes)
+            for change in piece.changes:
+                if not self._may_go_on():
+                    return
+                yield change
+            if piece.ramp or self._in_doubt or (piece.ends_batch and not verifier.next_batch()):
+                return
+
+    def _settled(self, change: Change, outcome: Outcome) -> Outcome:
+        """Keep an outcome to be noted, and watch out for reasons to stop."""
+        del self._open[change.user.id]
+        if outcome.result is Result.WRITTEN and change.user.id in self._again:
+            outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
+        elif outcome.result is Result.FAILED:
+            self._failures += 1
+            self._in_doubt = self._in_doubt or outcome.unknown
+        elif outcome.result is Result.SKIPPED:
+            self.stopped = self.stopped or outcome.why
+        self._unnoted.append((change, outcome))
+        return outcome
+
+    def _note(self, intended: Sequence[Change] = ()) -> None:
+        """Note and tell what became of changes, and note those that are about to be written."""
+        self._tell(self._noted(intended))
+
+    def _noted(self, intended: Sequence[Change] = ()) -> list[tuple[Change, Outcome]]:
+        """What was settled, once it is noted; without a journal nobody answers for what was written, nor writes on."""
+        settled, self._unnoted = self._unnoted, []
+        self._open |= {change.user.id: change for change in intended}
         try:
-            self._journal.settle((change, settled[change.user.id]) for change in batch)
+            if settled or intended:
+                self._journal.note(settled, intended)
         except StateError as fault:
             self._lose_the_journal(fault)
             why = f"written, but the journal does not know: {fault}"
-            for change in batch:
-                if settled[change.user.id].result is Result.WRITTEN:
-                    settled[change.user.id] = Outcome(change.user, Result.FAILED, why)
+            return [
+                (change, Outcome(change.user, Result.FAILED, why) if outcome.result is Result.WRITTEN else outcome)
+                for change, outcome in settled
+            ]
         return settled
-
-    def _counted(self, changes: Iterator[Change]) -> Iterator[Outcome]:
-        """Write, and watch out for reasons to stop."""
-        for outcome in self._directory.write(changes):
-            self._failures += outcome.result is Result.FAILED
-            if outcome.result is Result.SKIPPED:
-                self.stopped = self.stopped or outcome.why
-            yield outcome
-
-    def _feed(self, batch: list[Change]) -> Iterator[Change]:
-        """The batch as long as nothing ends the writing; what is in flight then is still waited for."""
-        for change in batch:
-            if not self._may_go_on():
-                return
-            yield change
 
     def _lose_the_journal(self, fault: StateError) -> None:
         self._keeps_a_journal = False
@@ -214,6 +276,8 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
     return ready, waiting
 
 
+_PIECES: Final = 4
+"""A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
 _CLASSES_ALONE = " (object classes were added already)"
 _HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"

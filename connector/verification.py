@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connector.directories.port import Directory
@@ -10,53 +10,63 @@ from connector.errors import IncompleteRead
 from connector.model import Change, Description, Holds, Outcome, Question, Result, User
 from connector.reconcile.standing import stands
 
-
-def verified(
-    directory: Directory, description: Description, batch: Collection[Change], outcomes: Iterable[Outcome]
-) -> dict[str, Outcome]:
-    """The outcomes, of which those become failures that were written and did not stick.
-
-    What a directory shows in its answer is judged as it comes, while others are under way. All else is read back when
-    all is written; so are a few that were shown: they tell whether readers see the same as the answers show.
-    """
-    changes = {change.user.id: change for change in batch}
-    settled: dict[str, Outcome] = {}
-    unconfirmed: dict[str, User | None] = {}
-    sample = _SAMPLE
-    for outcome in outcomes:
-        user, shown = outcome.user, outcome.shown
-        settled[user.id] = outcome if shown is None else Outcome(user, outcome.result, outcome.why)
-        if outcome.result is not Result.WRITTEN:
-            continue
-        if shown is not None and sample:
-            shown, sample = None, sample - 1
-        if shown is None or any(_questions(changes[user.id], shown)):
-            unconfirmed[user.id] = shown
-        else:
-            settled[user.id] = _confirmed(changes[user.id], shown, description, {})
-    return settled | _read_back(directory, description, [changes[id_] for id_ in unconfirmed], unconfirmed)
-
-
 _SAMPLE: Final = 8
 """So many users of a batch are read back although the directory has shown them."""
 
 
-def _read_back(
-    directory: Directory, description: Description, written: Sequence[Change], shown: Mapping[str, User | None]
-) -> dict[str, Outcome]:
-    """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
-    try:
-        users = {id_: user for id_, user in shown.items() if user is not None}
-        users |= {user.id: user for user in directory.read(each.user for each in written if each.user.id not in users)}
-        unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
-        answers = {
-            (question.user.id, question.attribute): answer
-            for question, answer in zip(unseen, directory.holds(unseen), strict=True)
-        }
-    except IncompleteRead as fault:
-        why = f"written, but it could not be read back: {fault}"
-        return {change.user.id: Outcome(change.user, Result.FAILED, why, unknown=True) for change in written}
-    return {each.user.id: _confirmed(each, users.get(each.user.id), description, answers) for each in written}
+class Verifier:
+    """Judges what was written by what is there.
+
+    What a directory shows in its answer is judged as it comes, while others are under way. All else is read back when
+    all is written; so are a few that were shown: they tell whether readers see the same as the answers show.
+    """
+
+    def __init__(self, directory: Directory, description: Description) -> None:
+        self._directory = directory
+        self._description = description
+        self._unconfirmed: dict[str, tuple[Change, User | None]] = {}
+        self._sample = _SAMPLE
+        self._shows_all = True
+
+    def next_batch(self) -> bool:
+        """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
+        self._sample = _SAMPLE
+        return self._shows_all
+
+    def judged(self, change: Change, outcome: Outcome) -> Outcome | None:
+        """The outcome as far as the answer tells it; None where the user is to be read back."""
+        shown = outcome.shown
+        if outcome.result is not Result.WRITTEN:
+            return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
+        if shown is not None and self._sample:
+            self._sample -= 1
+            self._unconfirmed[change.user.id] = (change, None)
+            return None
+        if shown is None or any(_questions(change, shown)):
+            self._shows_all = False
+            self._unconfirmed[change.user.id] = (change, shown)
+            return None
+        return _confirmed(change, shown, self._description, {})
+
+    def read_back(self) -> Iterator[tuple[Change, Outcome]]:
+        """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
+        written = [change for change, _ in self._unconfirmed.values()]
+        try:
+            users = {id_: user for id_, (_, user) in self._unconfirmed.items() if user is not None}
+            unshown = (change.user for change in written if change.user.id not in users)
+            users |= {user.id: user for user in self._directory.read(unshown)}
+            unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
+            answers = {
+                (question.user.id, question.attribute): answer
+                for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
+            }
+        except IncompleteRead as fault:
+            why = f"written, but it could not be read back: {fault}"
+            for change in written:
+                yield change, Outcome(change.user, Result.FAILED, why, unknown=True)
+            return
+        for change in written:
+            yield change, _confirmed(change, users.get(change.user.id), self._description, answers)
 
 
 def _confirmed(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from msgspec.structs import replace
 from worlds import BASE, FILTER, World
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
-from connector.model import Change, Outcome, Plan, Result, Value, View
+from connector.model import Change, Description, Outcome, Plan, Result, Value, View
 from connector.parts import WetUndo
 from connector.reconcile.limits import Pace
 from connector.reports import document, document_reader
@@ -24,6 +25,8 @@ from connector.sync import Run, dry_run, wet_run, wet_undo
 
 Write = tuple[str, str]
 """A user's id, and the digest of the change that was written."""
+WINDOW = 2
+"""So many writes are unanswered while the next is done."""
 Snapshot = dict[str, tuple[str, dict[str, tuple[Value, ...]]]]
 
 
@@ -84,13 +87,28 @@ class MortalDatabase:
 
 
 class MortalDirectory(MemoryDirectory):
-    """Has a moment before each write and one after, and keeps a log of those that changed something."""
+    """Has a moment before each write and one after, and keeps a log of those that changed something.
+
+    As over a network, others are written before the answer to a write comes, which may show what was written; and
+    batches are small, so that there are several.
+    """
 
     def __init__(self, mortal: Mortal, view: View) -> None:
         super().__init__(mortal.world.store, view, base=BASE, filter=FILTER)
         self._mortal = mortal
 
+    def describe(self) -> Description:
+        return replace(super().describe(), batch=4)
+
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        answers: deque[Outcome] = deque()
+        for outcome in self._written(changes):
+            answers.append(outcome)
+            if len(answers) > WINDOW:
+                yield answers.popleft()
+        yield from answers
+
+    def _written(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         mortal = self._mortal
         for change in changes:
             mortal.fate.reach()
@@ -101,16 +119,20 @@ class MortalDirectory(MemoryDirectory):
                 mortal.log.append((change.user.id, change.digest))
                 mortal.seen.append((before, self.store.snapshot()))
             mortal.fate.reach()
+            if mortal.shows and outcome.result is Result.WRITTEN:
+                outcome = replace(outcome, shown=next(iter(self.read([change.user])), None))
             yield outcome
 
 
 class Mortal:
     """A world whose runs can die. `log` are its writes, `seen` the directory before and after each of them.
 
-    `meddle` is called right before each write: another program may do something then.
+    `shows`: whether answers show what was written. `meddle` is called right before each write: another program may do
+    something then.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, shows: bool = True) -> None:
+        self.shows = shows
         self.fate = Fate()
         self.log: list[Write] = []
         self.seen: list[tuple[Snapshot, Snapshot]] = []

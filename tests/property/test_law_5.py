@@ -59,7 +59,7 @@ deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 @law
 @given(busy_worlds(), st.data(), deaths)
 def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.DataObject, deaths: list[int]) -> None:
-    mortal, undisturbed = Mortal(world), Mortal(world)
+    mortal, undisturbed = Mortal(world, shows=data.draw(st.booleans())), Mortal(world)
     if data.draw(st.booleans()):
         mortal.apply(), undisturbed.apply()
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))

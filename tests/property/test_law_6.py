@@ -54,10 +54,10 @@ PLACES = [
     "reconcile.claims:Claims.add", "reconcile.claims:Claims.settle", "reconcile.drawing:Draft.claims",
     "reconcile.drawing:Draft.questions", "reconcile.drawing:Draft.answers", "reconcile.drawing:Draft.moves",
     "reconcile.drawing:Draft.plan", "reconcile.moves:Moves.settle", "reconcile.differences:Differ.difference",
-    "reports.text:render", "reports.html:render", "state.store:Store.run", "state.journal:RunJournal.intend",
+    "reports.text:render", "reports.html:render", "state.store:Store.run", "state.journal:RunJournal.note",
     "state.journal:RunJournal._row", "state.journal:is_secret", "state.sealing:Sealer.seal",
-    "state.journal:RunJournal.settle", "state.journal:Ours.take", "directories.memory:MemoryDirectory.write",
-    "sync:apply", "apply:steps", "apply:verified", "verification:stands", "verification:_confirmed",
+    "state.journal:Ours.take", "directories.memory:MemoryDirectory.write",
+    "sync:apply", "apply:steps", "verification:Verifier.judged", "verification:stands", "verification:_confirmed",
     "watch:Watchers.stage", "watch:Watchers.outcome", "sync:Run",
 ]  # fmt: skip
 

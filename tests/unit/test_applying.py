@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.apply import apply
 from connector.directories.memory import MemoryDirectory, MemoryStore
-from connector.errors import UnreachableError
+from connector.errors import StateError, UnreachableError
 from connector.model import AttributeChange, Change, Description, Outcome, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.watch import Watchers
@@ -24,11 +27,9 @@ class Noting:
     def __init__(self) -> None:
         self.notes: list[tuple[str, Change, Outcome | None]] = []
 
-    def intend(self, changes: Sequence[Change]) -> None:
-        self.notes += [("intend", change, None) for change in changes]
-
-    def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
         self.notes += [("settle", *each) for each in settled]
+        self.notes += [("intend", change, None) for change in intended]
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         self.notes += [("leave", *each) for each in left]
@@ -175,13 +176,113 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
         "id2": (Result.CONFLICT, "somebody was there (object classes were added already)"),
     }
     noted = [(note, change.digest, outcome and outcome.result) for note, change, outcome in journal.notes]
-    assert noted == [
-        *(("intend", f"d{n}/classes", None) for n in range(3)),
-        ("settle", "d0/classes", Result.WRITTEN),
-        ("settle", "d1/classes", Result.FAILED),
-        ("settle", "d2/classes", Result.WRITTEN),
-        ("leave", "d1", Result.FAILED),
-        *(("intend", f"d{n}", None) for n in (0, 2)),
-        ("settle", "d0", Result.WRITTEN),
-        ("settle", "d2", Result.CONFLICT),
+    assert [sorted(noted[:3]), sorted(noted[3:6]), noted[6:9], sorted(noted[9:])] == [
+        [("intend", f"d{n}/classes", None) for n in range(3)],
+        [
+            ("settle", "d0/classes", Result.WRITTEN),
+            ("settle", "d1/classes", Result.FAILED),
+            ("settle", "d2/classes", Result.WRITTEN),
+        ],
+        [("leave", "d1", Result.FAILED), *(("intend", f"d{n}", None) for n in (0, 2))],
+        [("settle", "d0", Result.WRITTEN), ("settle", "d2", Result.CONFLICT)],
     ]
+
+
+class Showing(MemoryDirectory):
+    """Shows what it wrote, three writes later, if it shows anything; counts how often it was waited for."""
+
+    shows = True
+    floods = 0
+    refuses: frozenset[str] = frozenset()
+
+    def describe(self) -> Description:
+        return replace(super().describe(), batch=8)
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        self.floods += 1
+        answers: deque[Outcome] = deque()
+        for change in changes:
+            if change.user.id in self.refuses:
+                answers.append(Outcome(change.user, Result.FAILED, "no"))
+            else:
+                (outcome,) = super().write([change])
+                (shown,) = self.read([change.user])
+                answers.append(replace(outcome, shown=shown) if self.shows else outcome)
+            if len(answers) > 3:
+                yield answers.popleft()
+        yield from answers
+
+
+class Failing(Noting):
+    """A journal that can take so many notes and no more; `written` tells what is written already."""
+
+    def __init__(self, notes: int, written: Callable[[], set[str]]) -> None:
+        super().__init__()
+        self._left = notes
+        self._written = written
+
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+        if not self._left:
+            raise StateError("the disk is full")
+        self._left -= 1
+        assert self._written().isdisjoint(change.user.id for change in intended), "written, and noted afterwards"
+        super().note(settled, intended)
+
+    def intended(self) -> set[str]:
+        return {change.user.id for note, change, _ in self.notes if note == "intend"}
+
+
+@given(
+    st.integers(0, 40), st.integers(0, 12), st.frozensets(st.integers(0, 39), max_size=5), st.booleans(),
+    st.sampled_from([(), (1,), (2, 3)]), st.integers(1, 6),
+)  # fmt: skip
+def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_that_is_told_as_it_is_noted(
+    count: int, notes: int, refused: frozenset[int], shows: bool, ramp: tuple[int, ...], most: int
+) -> None:
+    store = people(*map(str, range(count)))
+    directory = Showing(store, VIEW)
+    directory.shows, directory.refuses = shows, frozenset(f"id{n}" for n in refused)
+
+    def written() -> set[str]:
+        return {id_ for id_, (_, held) in store.snapshot().items() if str(held[SEAT][0]).startswith("new")}
+
+    journal, heard = Failing(notes, written), Hearing()
+    changes = [changes_seat(n) for n in range(count)]
+    done = apply(changes, directory, directory.describe(), journal, heard, pace=Pace(ramp, most))
+    assert [outcome.user.id for outcome in done.outcomes] == [change.user.id for change in changes]
+    assert sorted(heard.outcomes, key=lambda outcome: int(outcome.user.id[2:])) == done.outcomes
+    assert written() <= journal.intended()
+    noted = {change.user.id: outcome for note, change, outcome in journal.notes if note != "intend"}
+    for outcome in done.outcomes:
+        if outcome.user.id in noted:
+            assert noted[outcome.user.id] == outcome
+        elif outcome.user.id in written():
+            assert outcome == Outcome(
+                outcome.user, Result.FAILED, "written, but the journal does not know: the disk is full"
+            )
+        assert (outcome.result is Result.WRITTEN) <= (outcome.user.id in written() & noted.keys())
+    failures = sum(outcome.why == "no" for outcome in done.outcomes)
+    assert failures < most + 3 + 1, "writing goes on for no more than what is in flight"
+
+
+def changes_seat(n: int) -> Change:
+    seat = AttributeChange(SEAT, (str(n),), (f"new{n}",))
+    return Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (seat,), f"sha256:{n}")
+
+
+@pytest.mark.parametrize(("shows", "floods"), [(True, 3), (False, 7)])
+def test_a_directory_that_shows_what_it_wrote_is_waited_for_after_the_first_steps_only(
+    shows: bool, floods: int
+) -> None:
+    """Two steps of the ramp, and 40 changes in batches of 8; all of it is noted two changes at a time."""
+    directory = Showing(people(*map(str, range(45))), VIEW)
+    directory.shows = shows
+    journal = Noting()
+    done = apply(
+        [changes_seat(n) for n in range(45)], directory, directory.describe(), journal, Watchers(), pace=Pace((2, 3), 1)
+    )
+    assert {outcome.result for outcome in done.outcomes} == {Result.WRITTEN}
+    assert directory.floods == floods
+    kinds = [note for note, _, _ in journal.notes]
+    begun = kinds[5 + 5 :]  # after the ramp, and what became of it
+    assert begun[:4] == ["intend"] * 2 + ["intend"] * 2
