@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
@@ -199,10 +199,11 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
 
 
 def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
-    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
-        return (value,)  # nearly every one
-    plain = (lossless(value) for value in values if not isinstance(value, Secret))
-    return tuple(_Octets(value) if isinstance(value, bytes) else value for value in plain)
+    for value in values:
+        if type(value) is not str or not value.isascii():
+            plain = (lossless(each) for each in values if not isinstance(each, Secret))
+            return tuple(_Octets(each) if isinstance(each, bytes) else each for each in plain)
+    return cast("tuple[str, ...]", values)  # nearly every one
 
 
 def _held(values: tuple[str | _Octets, ...]) -> tuple[Held, ...]:
