@@ -16,7 +16,7 @@ from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
 from connector.reconcile.digests import is_secret, lossless
 from connector.state.database import Database, Transaction, restored, storable
-from connector.state.ownership import Ownership
+from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 
 _INTENT = """
@@ -138,24 +138,24 @@ class Ours:
         self._database = database
         self._directory = directory
         self._run = run
-        self._owned: list[tuple[UserRef, AttributeChange]] = []
-        self._gone: list[tuple[UserRef, AttributeChange]] = []
+        self._taken: list[Taken] = []
         kinds = database.rows("select kind from runs where id = ?", run)
         self._takes_back = bool(kinds) and kinds[0][0] == "undo"
 
     def take(self, written: Iterable[Change]) -> None:
         """Values that are set are ours; those that an undo puts back, only if they were ours before."""
         for change in written:
+            owned: list[AttributeChange] = []
+            gone: list[AttributeChange] = []
             for each in change.attributes:
-                ours = bool(each.new or each.fingerprint)
-                if ours and self._takes_back:
-                    ours = self._were_ours(change.user, each)
-                (self._owned if ours else self._gone).append((change.user, each))
+                ours = (each.new or each.fingerprint) and (not self._takes_back or self._were_ours(change.user, each))
+                (owned if ours else gone).append(each)
+            self._taken.append((change.user, owned, gone))
 
     def keep(self, transaction: Transaction) -> None:
         """Note all that was taken, and begin anew."""
-        Ownership(self._database, self._directory).note(transaction, self._run, self._owned, self._gone)
-        self._owned, self._gone = [], []
+        Ownership(self._database, self._directory).note(transaction, self._run, self._taken)
+        self._taken = []
 
     def _were_ours(self, user: UserRef, each: AttributeChange) -> bool:
         """Whether an apply once wrote these very values there."""

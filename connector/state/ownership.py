@@ -39,6 +39,8 @@ class Owned(Struct, frozen=True, array_like=True):
 
 
 Attributes = dict[str, Owned]
+Taken = tuple[UserRef, Sequence[AttributeChange], Sequence[AttributeChange]]
+"""A user, what a run has made ours there, and what is ours no longer."""
 _decode = json.Decoder(Attributes).decode
 
 
@@ -67,25 +69,20 @@ class Ownership:
                 found[user.id] = (user, attributes)
         return found
 
-    def note(
-        self,
-        transaction: Transaction,
-        run: str,
-        owned: Iterable[tuple[UserRef, AttributeChange]],
-        gone: Iterable[tuple[UserRef, AttributeChange]],
-    ) -> None:
+    def note(self, transaction: Transaction, run: str, taken: Sequence[Taken]) -> None:
         """Note what this run has made ours, and what is ours no longer; what is both has been set after all."""
-        owned, gone = list(owned), list(gone)
-        users = {user.id: user for user, _ in (*gone, *owned)}
+        users = {user.id: user for user, _, _ in taken}
         known = self.of(list(users))
         held: dict[str, Attributes] = {id_: known[id_][1] if id_ in known else {} for id_ in users}
-        for user, each in gone:
-            held[user.id].pop(each.name, None)
-        for user, each in owned:
-            value, attributes = digest_of_values(each), held[user.id]
-            before = attributes.get(each.name)
-            times = before.times + 1 if before is not None and before.value == value else 1
-            attributes[each.name] = Owned(run, value, each.fingerprint or None, times)
+        for user, _, gone in taken:
+            for each in gone:
+                held[user.id].pop(each.name, None)
+        for user, owned, _ in taken:
+            attributes = held[user.id]
+            for each in owned:
+                value, before = digest_of_values(each), attributes.get(each.name)
+                times = before.times + 1 if before is not None and before.value == value else 1
+                attributes[each.name] = Owned(run, value, each.fingerprint or None, times)
         self.keep(transaction, ((users[id_], attributes) for id_, attributes in held.items()))
 
     def keep(self, transaction: Transaction, held: Iterable[tuple[UserRef, Attributes]]) -> None:
