@@ -91,7 +91,7 @@ def _values(values: tuple[Held, ...]) -> bytes:
         return b"l;"
     if len(values) == 1 and type(value := values[0]) is str and value.isascii():
         return b"lt%d:%b;" % (len(value), value.encode())
-    return _list(sorted(_value(lossless(value)) for value in values if not isinstance(value, Secret)))
+    return _list(sorted([_value(value) for value in values if not isinstance(value, Secret)]))
 
 
 def _agent(agent: AgentRef | None) -> bytes:
@@ -128,6 +128,9 @@ _NONE: Final = b"n"
 
 
 def _value(value: Value) -> bytes:
+    if type(value) is str and value.isascii():
+        return _text(value)
+    value = lossless(value)
     return b"b%d:%b" % (len(value), value) if isinstance(value, bytes) else _text(value)
 
 

@@ -106,7 +106,7 @@ class Ownership:
 
 
 def _encoded(attributes: Attributes) -> tuple[str, int]:
-    return json.encode(attributes).decode(), max(each.times for each in attributes.values())
+    return json.encode(attributes).decode(), max([each.times for each in attributes.values()])
 
 
 def by_user(database: Database, transaction: Transaction) -> None:
