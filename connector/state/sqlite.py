@@ -40,7 +40,7 @@ class Sqlite:
             # also the removal of the rollback journal survives a power cut (SQLite, pragma synchronous): with `full`, a
             # transaction that was said to be durable could be rolled back after one
             self.rows("pragma synchronous = extra")
-            # of a new file: a batch then touches a quarter as many pages as of the usual size (SQLite, pragma page_size)
+            # in a new file; a batch then touches a quarter as many as of the usual size (SQLite, pragma page_size)
             self.rows("pragma page_size = 16384")
         except BaseException:
             self.close()
@@ -58,6 +58,7 @@ class Sqlite:
         try:
             self._db.execute("begin immediate")
             try:
+                self._look_at_the_end()
                 yield _Statements(self._db)
                 self._db.execute("commit")
             except BaseException:
@@ -78,6 +79,13 @@ class Sqlite:
                 there = None
             if there != known:
                 raise StateError(f"{path.name} was removed, or replaced, while a run was using it", where=self.where)
+
+    def _look_at_the_end(self) -> None:
+        """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
+        if self._path is not None:
+            ((page,),) = self._db.execute("pragma page_size")
+            if self._path.stat().st_size % page:
+                raise StateError("it is damaged: the end of the file is missing", where=self.where)
 
     migrating = writing  # there is one writer at a time anyway
 

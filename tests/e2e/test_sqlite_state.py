@@ -142,7 +142,7 @@ def test_a_state_that_was_cut_short_is_an_error_and_nothing_is_written(job: Job)
     job.run("apply", "--only", "user1")
     path = job.folder / "state.db"
     whole = path.read_bytes()
-    for size in (10, 1000, 4096, len(whole) // 2, len(whole) - 4096):
+    for size in (10, 1000, 4096, PAGE, len(whole) // 2, len(whole) - PAGE, len(whole) - 4096, len(whole) - 1):
         path.write_bytes(whole[:size])
         done = try_(job, "apply")
         assert done.code == 1, done.said
@@ -254,7 +254,7 @@ def test_files_that_stay_are_no_hindrance(job: Job) -> None:
 # ---------------------------------------------------------------- the disk
 
 
-PAGE = 4096
+PAGE = 16384
 FULL = """
 import os, resource, sys
 most = int(sys.argv[1])
@@ -279,7 +279,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
     made.run("plan")
     size = (made.folder / "state.db").stat().st_size
     codes = []
-    for most in (PAGE, size // 2, size, size + 4 * PAGE, size + 12 * PAGE, size + 60 * PAGE):
+    for most in (PAGE, size // 2, size, size + PAGE, size + 2 * PAGE, size + 15 * PAGE):
         folder = tmp_path / str(most)
         shutil.copytree(made.folder, folder)
         job = copy(made)
