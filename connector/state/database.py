@@ -70,11 +70,13 @@ def _spelt(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
 
 
-def restored(row: Sequence[Any]) -> tuple[Any, ...]:
+def restored(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row as it was before `storable`."""
-    return tuple(
-        _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value)
-        if isinstance(value, str) and _ESCAPE in value
-        else value
-        for value in row
-    )
+    for value in row:
+        if isinstance(value, str) and _ESCAPE in value:
+            return tuple(_respelt(each) if isinstance(each, str) else each for each in row)
+    return row  # nearly every one is
+
+
+def _respelt(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
@@ -125,6 +125,8 @@ class RunJournal:
         return (self._run, user.id, user.name, change.digest, ref, change.rule, noted, outcome, why)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
+        if not each.secret and _plain(each.old) and _plain(each.new):  # as nearly every one is
+            return _Noted(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
         if is_secret(each):
             sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
             return _Noted(each.name, (), (), each.fingerprint, sealed, each.seen, each.pattern, each.unique)
@@ -198,12 +200,16 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
     )
 
 
-def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
-    for value in values:
+def _plain(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
+    for value in values:  # noqa: SIM110  # `all` takes twice as long
         if type(value) is not str or not value.isascii():
-            plain = (lossless(each) for each in values if not isinstance(each, Secret))
-            return tuple(_Octets(each) if isinstance(each, bytes) else each for each in plain)
-    return cast("tuple[str, ...]", values)  # nearly every one
+            return False
+    return True
+
+
+def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
+    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    return tuple(_Octets(value) if isinstance(value, bytes) else value for value in plain)
 
 
 def _held(values: tuple[str | _Octets, ...]) -> tuple[Held, ...]:
