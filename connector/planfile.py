@@ -15,6 +15,7 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
 from connector.reports import document, document_reader
 
+_BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
 _OWN_STREAM: Final = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
 
@@ -75,7 +76,7 @@ def _replace(target: Path, chunks: Iterable[str], mode: int) -> None:
     """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb", _BUFFER) as stream:
             _pour(chunks, stream)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())

@@ -52,7 +52,7 @@ def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
 def as_json(value: Object | str) -> str:
     """One line of JSON that a terminal can show."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # 0: one line, with spaces in it
-    if text.isascii() and text.isprintable():
+    if text.isascii() and "\x7f" not in text:  # JSON has escapes for the other control characters
         return text
     # outside of strings a JSON text is made of visible characters alone, so that this touches strings only
     return "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in text)
@@ -88,10 +88,13 @@ def _attribute(each: AttributeChange) -> Object:
     return said
 
 
-def value_list(values: tuple[Held, ...]) -> list[str | Object]:
+def value_list(values: tuple[Held, ...]) -> Sequence[Any]:
     """Octets are always told from text, so that a digest can be computed from the document alone."""
-    if len(values) == 1 and type(value := values[0]) is str and value.isascii():
-        return [value]  # nearly every one
+    for value in values:
+        if type(value) is not str or not value.isascii():
+            break
+    else:
+        return values  # nearly all
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
     return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
 

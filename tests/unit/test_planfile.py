@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
@@ -61,6 +61,7 @@ anything = st.recursive(
 
 
 @given(st.dictionaries(text, anything, max_size=4))
+@example({"all of ASCII": "".join(map(chr, range(128)))})
 def test_a_line_of_the_document_is_spelt_as_python_spells_json(item: dict[str, Any]) -> None:
     spelt = json.dumps(item, ensure_ascii=False)
     assert as_json(item) == "".join(letter if is_visible(letter) else json.dumps(letter)[1:-1] for letter in spelt)
