@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +49,7 @@ def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
     yield "]"
 
 
-def as_json(value: Object | str) -> str:
+def as_json(value: Mapping[str, Any] | str) -> str:
     """One line of JSON that a terminal can show."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()  # 0: one line, with spaces in it
     if text.isascii() and "\x7f" not in text:  # JSON has escapes for the other control characters
