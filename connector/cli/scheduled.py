@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 import msgspec
-import structlog
 
 from connector.cli.advice import code_of
 from connector.cli.running import exit_code
@@ -40,6 +39,8 @@ def command(log_level: str | None) -> int:
         except ConnectorError as fault:
             code = code_of(fault)
             if not facts:  # its files were wrong, so that nobody watched it
+                import structlog
+
                 structlog.get_logger().error("run failed", job=order.job.stem, reason=str(fault))
                 facts.append(nothing_told(order, code, str(fault)))
         finally:

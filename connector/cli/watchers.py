@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from connector.cli.advice import code_of
+from connector.cli.spared import later, without
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.reports.document import as_json
@@ -18,24 +19,9 @@ from connector.watch import Watch, Watcher, Watchers
 from connector.watchers.facts import FactsWatch, Kind, RunFacts
 from connector.wiring import Begun
 
-
-@contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let what is imported in here take a module for not installed, unless it is loaded already.
-
-    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
-    """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-with nullcontext() if sys.stderr.isatty() else _without("rich"):  # before an adapter loads it
+# structlog has asyncio for programs that await, and rich for tracebacks in colour, which JSON does not have: two thirds
+# of its cost. Whoever imports this module does so before an adapter loads structlog.
+with later("asyncio"), nullcontext() if sys.stderr.isatty() else without("rich"):
     import structlog
     from structlog.typing import EventDict
 
