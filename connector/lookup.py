@@ -19,6 +19,8 @@ SCAN_SHARE = 0.4
 """Measured: reading everything wins only where more than about this share of the users is wanted."""
 FEW = 2_000
 """So many are looked up at once where the directory cannot tell how large it is."""
+FIRST = 1_000
+"""So many users, one page, already show whether nearly all are others than the wanted ones."""
 TRIED = 0.25
 """After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
 SAMPLE = 200
@@ -67,15 +69,16 @@ class Lookup:
         """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
 
         That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
-        are wanted it is given up sooner, which costs more than that only if most of the wanted are not there at all.
+        are wanted it is given up sooner, and where very few are, at once. That costs more only if most of the wanted
+        are not there at all, or all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
         """
         most = int(wanted / SCAN_SHARE)
-        tried = int(most * TRIED)
+        least = {FIRST: FIRST * SCAN_SHARE / 2, int(most * TRIED): int(most * TRIED) * SCAN_SHARE}
         why = f"there are more than {most} users"
         number = 0
         for number, user in enumerate(self._ask("scan", keys, wanted, "a directory that does not tell its size"), 1):
             yield user
-            if number == tried and found is not None and found() < number * SCAN_SHARE:
+            if number in least and found is not None and found() < least[number]:
                 why = f"few of the first {number} users are wanted, so there are probably more than {most}"
                 break
             if number > most:

@@ -87,7 +87,13 @@ def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
 
 @pytest.mark.parametrize(
     ("share", "how", "scanned"),
-    [(0.0, ["scan", "find"], 2_500), (0.1, ["scan", "find"], 2_500), (0.5, ["scan"], 9_000), (1.0, ["scan"], 9_000)],
+    [
+        (0.0, ["scan", "find"], 1_000),
+        (0.1, ["scan", "find"], 1_000),
+        (0.3, ["scan", "find"], 2_500),
+        (0.5, ["scan"], 9_000),
+        (1.0, ["scan"], 9_000),
+    ],
 )
 def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
     share: float, how: list[str], scanned: int
