@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.model import (
@@ -23,6 +23,7 @@ from connector.model import (
     Syntax,
     Tenant,
     User,
+    Value,
 )
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping
@@ -44,16 +45,27 @@ class Difference(Struct, frozen=True, gc=False):
 
 
 NO_DIFFERENCE = Difference()
+_MOST_LEADS: Final = 10_000
 
 
 class _Wanted(Struct, frozen=True):
-    """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names."""
+    """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
+
+    `ours`: whether a value is one of those that the rule is about; None: each of them is.
+    """
 
     rule: AttributeRule
     info: AttributeInfo
     render: Render
     schema: Description
     names: frozenset[str]
+    ours: Callable[[Value], bool] | None
+
+    @classmethod
+    def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
+        info = description.attributes[rule.name]
+        ours = None if rule.owns in (None, "*") else equality.owns(rule.owns)
+        return cls(rule, info, rule.value.bind(tenant), description, info.aliases | {rule.name.lower()}, ours)
 
 
 _Column = tuple[str, Render, _Wanted]
@@ -71,6 +83,7 @@ class Differ:
         self._infos = description.attributes
         self._schema = description.classes
         self._named: dict[tuple[Held, ...], frozenset[str]] = {}
+        self._leads: dict[tuple[frozenset[str], tuple[str, ...]], tuple[AttributeChange, ...]] = {}
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
@@ -102,8 +115,7 @@ class Differ:
             for field in rule.value.missing(tenant):
                 missing.setdefault(field, []).append(rule.name)
             if not rule.value.missing(tenant):
-                bound, info = rule.value.bind(tenant), self._infos[rule.name]
-                self._wanted.append(_Wanted(rule, info, bound, description, info.aliases | {rule.name.lower()}))
+                self._wanted.append(_Wanted.of(rule, description, tenant))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
         self.problems += [
@@ -130,6 +142,7 @@ class Differ:
         changes: list[AttributeChange] = []
         faults: list[Problem] = []
         values = user.values
+        naming: frozenset[str] | None = None
         for name, render, wanted in columns:
             value = render(agent)
             held = values.get(name, ())
@@ -137,8 +150,10 @@ class Differ:
                 continue
             if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
                 continue
+            if naming is None:
+                naming = equality.naming(user.name)
             try:
-                change = _change(wanted, value, held, user)
+                change = _change(wanted, value, held, naming)
             except UnfitError as fault:
                 faults.append(_fault("value", wanted.rule.name, agent, user, str(fault)))
                 continue
@@ -154,7 +169,7 @@ class Differ:
         changes = []
         for each in wanted:
             held = user.values.get(each.rule.name, ())
-            owned = _owned(each.rule, held)
+            owned = _owned(each, held)
             unseen = each.rule.secret and not held and each.info.readable is not True
             if owned or unseen:
                 changes.append(_attribute_change(each, owned, (), seen=not unseen))
@@ -166,7 +181,7 @@ class Differ:
         """What the directory would take of it, with a fault for each of the rest."""
         refused = self.rehearsal.refused(user, changes) if changes else {}
         faults += [_fault("schema", name, agent, user, why) for name, why in refused.items()]
-        kept = tuple(change for change in changes if change.name not in refused)
+        kept = tuple([change for change in changes if change.name not in refused] if refused else changes)
         return Difference(kept, tuple(faults), self._classes(user), self.rehearsal.relied_on(user, kept))
 
     def adopted(self, user: User) -> frozenset[str]:
@@ -174,57 +189,71 @@ class Differ:
         return frozenset(
             each.rule.name
             for each in self._wanted
-            if each.rule.adopt and _owned(each.rule, user.values.get(each.rule.name, ()))
+            if each.rule.adopt and _owned(each, user.values.get(each.rule.name, ()))
         )
 
     def _classes(self, user: User) -> frozenset[str]:
         """The user's object classes in lower case, as they are spelt and by their names; servers store numbers too."""
         shown = user.values.get(OBJECT_CLASS, ())
-        if shown not in self._named:
+        named = self._named.get(shown)
+        if named is None:
             spelt = classes_of(user)
-            self._named[shown] = spelt | {self._schema[name].name for name in spelt if name in self._schema}
-        return self._named[shown]
+            named = self._named[shown] = spelt | {self._schema[name].name for name in spelt if name in self._schema}
+        return named
 
     def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
         """The changes, led by the object classes that the attributes to be set need and the entry lacks.
 
         Where what such a class requires is no longer among the changes, those that need it are left out.
         """
-        names = {change.name for change in difference.changes}
-        if not difference.relies <= names:
-            difference = replace(difference, changes=self.without_classes(difference))
-        needed = [name for name in self._mapping.object_classes if self._needs(name, difference)]
-        if not needed:
-            return difference.changes
-        return (AttributeChange(OBJECT_CLASS, (), tuple(needed)), *difference.changes)
+        changes = difference.changes
+        if difference.relies and not difference.relies <= {change.name for change in changes}:
+            changes = self.without_classes(difference)
+        return (*self._needed(difference.classes, tuple([change.name for change in changes if change.new])), *changes)
 
     def without_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
         """Those of the changes for which no object class has to be added."""
         return self.rehearsal.without_classes(difference.classes, difference.changes)
 
-    def _needs(self, name: str, difference: Difference) -> bool:
-        if name.lower() in difference.classes:
+    def _needed(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:
+        """The change that adds the object classes which an entry of these lacks to hold these attributes, if any.
+
+        Users share few sets of classes and of attributes, so that each is worked out once.
+        """
+        known = self._leads.get((classes, names))
+        if known is None:
+            if len(self._leads) == _MOST_LEADS:
+                self._leads.clear()
+            needed = tuple(name for name in self._mapping.object_classes if self._needs(name.lower(), classes, names))
+            known = (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
+            self._leads[classes, names] = known
+        return known
+
+    def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
+        """Whether an object class has to be added for any of these attributes."""
+        if name in classes:
             return False
-        for change in difference.changes:
-            allowed_by = self._infos[change.name].classes
+        for attribute in names:
+            allowed_by = self._infos[attribute].classes
             # without a schema nobody can say which class an attribute needs: then each of the mapping's is added
-            needs = not allowed_by or (name.lower() in allowed_by and not allowed_by & difference.classes)
-            if change.new and needs:
+            if not allowed_by or (name in allowed_by and not allowed_by & classes):
                 return True
         return False
 
 
-def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: User) -> AttributeChange | None:
+def _change(
+    wanted: _Wanted, value: Held | None, held: tuple[Held, ...], naming: frozenset[str]
+) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
-    if not wanted.names.isdisjoint(equality.naming(user.name)):
+    if not wanted.names.isdisjoint(naming):
         raise UnfitError("it names the entry, and a naming attribute is never written")
     new = () if value is None else (_fitted(wanted, value),)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(wanted, (), new, seen=False)
     if not held:
         return _attribute_change(wanted, (), new, seen=True) if new else None
-    owned = _owned(rule, held)
+    owned = _owned(wanted, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(f"it holds {len(held)} values, and the mapping does not say which of them are ours (owns)")
     if info.single and new and len(owned) < len(held):
@@ -239,26 +268,28 @@ def _change(wanted: _Wanted, value: Held | None, held: tuple[Held, ...], user: U
 
 def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:
     rule, unique = wanted.rule, wanted.rule.unique or wanted.info.unique
-    return AttributeChange(rule.name, old, new, secret=rule.secret, seen=seen, pattern=rule.owns, unique=unique)
+    return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", unique)
 
 
-def _owned(rule: AttributeRule, held: tuple[Held, ...]) -> tuple[Held, ...]:
-    if rule.owns is None:
-        return held
-    ours = equality.owns(rule.owns)
-    return tuple(value for value in held if ours(equality.plain(value)))
+def _owned(wanted: _Wanted, held: tuple[Held, ...]) -> tuple[Held, ...]:
+    ours = wanted.ours
+    return held if ours is None else tuple(value for value in held if ours(equality.plain(value)))
+
+
+_BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
+"""Syntaxes of values that name something of the directory's schema."""
 
 
 def _fitted(wanted: _Wanted, value: Held) -> Held:
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
     fitted = fit(info, text) if isinstance(text, str) else text
-    if wanted.schema.types and isinstance(fitted, str):
-        if info.syntax in (Syntax.DN, Syntax.NAME_AND_UID):
-            named(info, fitted, wanted.schema.types)
-        elif info.syntax is Syntax.DEFINED:
+    if info.syntax in _BY_SCHEMA and isinstance(fitted, str) and wanted.schema.types:
+        if info.syntax is Syntax.DEFINED:
             defined(fitted, wanted.schema.types, wanted.schema.classes)
-    if rule.owns is not None and not equality.owns(rule.owns)(fitted):
+        else:
+            named(info, fitted, wanted.schema.types)
+    if wanted.ours is not None and not wanted.ours(fitted):
         raise UnfitError(f"the value is not one that the mapping says is ours (owns: {rule.owns})")
     return Secret(fitted) if rule.secret else fitted
 

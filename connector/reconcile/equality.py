@@ -179,10 +179,14 @@ _PLAIN_RDN = re.compile(r'[^\\",+;]*')
 
 def rdns(name: str) -> tuple[Rdn, ...]:
     """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
+    plain = _plain(name)
+    return _rdns(name) if plain is None else (frozenset((_attribute(plain[0]),)), *plain[1])
+
+
+def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
+    """The one attribute that names an entry, as it is written, and the RDNs above; None where it is no plain text."""
     first, comma, above = name.partition(",")
-    if comma and _PLAIN_RDN.fullmatch(first) and above.strip():
-        return (frozenset((_attribute(first),)), *_above(above))
-    return _rdns(name)
+    return (first, _above(above)) if comma and _PLAIN_RDN.fullmatch(first) and above.strip() else None
 
 
 def _rdns(name: str) -> tuple[Rdn, ...]:
@@ -213,13 +217,16 @@ def below(name: str, base: str) -> bool:
     return not upper or rdns(name)[-len(upper) :] == upper
 
 
-@lru_cache(maxsize=8)  # it is asked for each attribute of one entry after the other
 def naming(name: str) -> frozenset[str]:
     """The attribute types, in lower case, that name this entry; none for a name that is no DN."""
     try:
-        return frozenset(kind for kind, _ in rdns(name)[0])
+        plain = _plain(name)
+        if plain is None:
+            return frozenset(kind for kind, _ in _rdns(name)[0])
     except (ValueError, IndexError):
         return frozenset()
+    written, equals, _ = plain[0].partition("=")
+    return frozenset((_kind(written),)) if equals and _kind(written) else frozenset()
 
 
 def _split(text: str, separators: str) -> list[str]:
@@ -248,15 +255,21 @@ _TYPES: Final = {
 
 
 def _attribute(text: str) -> tuple[str, Hashable]:
-    kind, equals, raw = text.partition("=")
-    kind = kind.strip().lower().removeprefix("oid.")
-    if not equals or not _TYPE.fullmatch(kind):
+    written, equals, raw = text.partition("=")
+    kind = _kind(written)
+    if not (equals and kind):
         raise ValueError(f"{text!r} is no attribute=value")
-    kind = _TYPES.get(kind, kind)
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
     return kind, _case_ignore(unescape(raw))
+
+
+@lru_cache(maxsize=256)
+def _kind(written: str) -> str:
+    """An attribute type as types compare; the empty string for what is none."""
+    kind = written.strip().lower().removeprefix("oid.")
+    return _TYPES.get(kind, kind) if _TYPE.fullmatch(kind) else ""
 
 
 def unescape(raw: str) -> str:

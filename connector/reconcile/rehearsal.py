@@ -31,8 +31,8 @@ _MOST_SHAPES: Final = 10_000
 
 Refused = Mapping[str, str]
 """Attributes of a change that would be refused, each with the reason."""
-_Shape = tuple[tuple[Held, ...], tuple[tuple[str, bool | None], ...]]
-"""The classes that a user shows, and of each change whether it empties the attribute; None where it sets it."""
+_Shape = tuple[tuple[Held, ...], tuple[str, ...], tuple[tuple[str, bool], ...]]
+"""The classes that a user shows, the attributes that are set, and of each other one whether it is emptied."""
 
 
 class Rehearsal:
@@ -55,17 +55,24 @@ class Rehearsal:
         Users of the same classes whose changes are of the same shape are judged alike, unless it matters what else they
         hold; so the first of them speaks for all.
         """
-        if not self._schema.classes:
+        if self._lawless:
             return {}
         if self._relying:
             return self._refused(user, changes)
-        shape = (user.values.get(OBJECT_CLASS, ()), tuple((each.name, _empties(user, each)) for each in changes))
+        set_ = tuple([each.name for each in changes if each.new])
+        others = tuple([(each.name, _empties(user, each)) for each in changes if not each.new])
+        shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
         if known is None:
             if len(self._known) == _MOST_SHAPES:
                 self._known.clear()
             known = self._known[shape] = self._refused(user, changes)
         return known
+
+    @cached_property
+    def _lawless(self) -> bool:
+        """Whether there is no schema to hold anything to."""
+        return not self._schema.classes
 
     def _refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         names = classes_of(user)
@@ -86,8 +93,8 @@ class Rehearsal:
 
     def relied_on(self, user: User, changes: Collection[AttributeChange]) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
-        names = classes_of(user)
-        if not (self._relying and names):
+        names = classes_of(user) if self._relying else frozenset()
+        if not names:
             return frozenset()
         entry = self._entry(names)
         lacking = {
@@ -180,9 +187,9 @@ class Rehearsal:
         return self._info(change).aliases | {change.name.lower()}
 
 
-def _empties(user: User, change: AttributeChange) -> bool | None:
-    """Whether no value is left; None where one is set."""
-    return None if change.new else len(user.values.get(change.name, ())) <= len(change.old)
+def _empties(user: User, change: AttributeChange) -> bool:
+    """Whether no value is left."""
+    return not change.new and len(user.values.get(change.name, ())) <= len(change.old)
 
 
 def classes_of(user: User) -> frozenset[str]:

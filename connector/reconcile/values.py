@@ -23,15 +23,21 @@ class UnfitError(ValueError):
 
 def fit(info: AttributeInfo, text: str) -> Value:
     """The text as a value of the attribute's syntax (RFC 4517 §3.3), in its canonical form. Raises UnfitError."""
-    value = _FIT[info.syntax](text) if info.syntax in _FIT else text
+    check = _FIT.get(info.syntax)
+    value = check(text) if check else text
+    if info.max_length is not None or info.min_length:
+        _measured(info, value)
+    if info.syntax is Syntax.INTEGER and (info.least, info.most) != (None, None):
+        _bounded(info, int(value))
+    return value
+
+
+def _measured(info: AttributeInfo, value: Value) -> None:
     length, unit = _length(value, info.unit)
     if info.max_length is not None and length > info.max_length:
         raise UnfitError(f"{length} {unit}, and {info.name} holds at most {info.max_length}")
     if length < info.min_length:
         raise UnfitError(f"{length} {unit}, and {info.name} holds at least {info.min_length}")
-    if info.syntax is Syntax.INTEGER:
-        _bounded(info, int(value))
-    return value
 
 
 def _length(value: Value, unit: Unit) -> tuple[int, str]:
@@ -84,16 +90,21 @@ def _checked(pattern: str, what: str) -> Callable[[str], str]:
     return check
 
 
+_SHORT_NUMBER: Final = 20
+_whole_number: Final = _checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")
+_decimal_number: Final = _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*", "a decimal number")
+
+
 def _integer(text: str) -> str:
     """Servers refuse `007` and `+7` (measured: result 21), and what they accept they store as `7`."""
-    return str(int(_checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")(text)))
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < _SHORT_NUMBER:
+        return text  # nearly every number is written so already
+    return str(int(_whole_number(text)))
 
 
 def _decimal(text: str) -> str:
     """As a JSON number is read (RFC 8259 §6), which keeps some fifteen digits."""
-    number = float(
-        _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*", "a decimal number")(text)
-    )
+    number = float(_decimal_number(text))
     short = str(int(number)) if number.is_integer() else repr(number)
     if Decimal(short) != Decimal(text.strip()):
         raise UnfitError("it has more digits than a JSON number keeps")
@@ -107,6 +118,12 @@ def _boolean(text: str) -> str:
     if word in {"false", "no", "0"}:
         return "FALSE"
     raise UnfitError("it is neither true nor false")
+
+
+def _ascii(text: str) -> str:
+    if not text.isascii():
+        raise UnfitError("it is not plain ASCII, which is all that this attribute holds")
+    return text
 
 
 def _encoded(_: str) -> str:
@@ -228,7 +245,7 @@ _METHODS: Final = "any|mhs|physical|telex|teletex|g3fax|g4fax|ia5|videotex|telep
 _FAX: Final = "twoDimensional|fineResolution|unlimitedLength|b4Length|a3Width|b4Width|uncompressed"
 _HEX: Final = "[0-9A-Fa-f]"
 _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
-    Syntax.IA5: _checked(r"[\x00-\x7f]*", "plain ASCII, which is all that this attribute holds"),
+    Syntax.IA5: _ascii,
     Syntax.PRINTABLE: _checked(_PRINTABLE, "made of letters, digits and '()+,-./:? = alone"),
     Syntax.TELEPHONE: _checked(_PRINTABLE, "a telephone number (letters, digits and '()+,-./:? = alone)"),
     Syntax.NUMERIC: _checked(r"[0-9 ]+", "made of digits"),
