@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Change, Memory, Plan, Problem, Refusal, Summary
+from connector.model import AgentRef, Change, Memory, Plan, Problem, Refusal, Summary
 from connector.reconcile.digests import digest_of_change, digest_of_plan, digest_of_values
 from connector.reconcile.limits import Limits, Whole, too_many
 
@@ -78,17 +78,21 @@ def users_by_attribute(changes: Iterable[Change]) -> Counter[str]:
     return Counter(each.name for change in changes for each in change.attributes)
 
 
-def counts(changes: Collection[Change]) -> dict[str, int]:
+def counts(changes: Iterable[Change]) -> dict[str, int]:
     """How many users each kind of change touches; a user may count in several."""
-    return {
-        "update": sum(1 for change in changes if any(each.new for each in change.attributes)),
-        "clear": sum(1 for change in changes if any(_empties(each) for each in change.attributes)),
-        "secret": sum(1 for change in changes if any(each.secret and each.new for each in change.attributes)),
-    }
-
-
-def _empties(change: AttributeChange) -> bool:
-    return not change.new and bool(change.old or change.secret)
+    found = {"update": 0, "clear": 0, "secret": 0}
+    for change in changes:
+        sets = clears = secrets = False
+        for each in change.attributes:
+            if each.new:
+                sets = True
+                secrets = secrets or each.secret
+            elif each.old or each.secret:
+                clears = True
+        found["update"] += sets
+        found["clear"] += clears
+        found["secret"] += secrets
+    return found
 
 
 _KINDS: Final = (

@@ -6,7 +6,6 @@ hidden from us, and who holds single-holder values. Its answers settle it, and t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from datetime import datetime
 
@@ -73,6 +72,7 @@ class Draft:
         self.problems = list(differ.problems)
         self.wishes: list[Wish] = []
         self.stale: list[tuple[UserRef, frozenset[str]]] = []
+        self._secrets = any(rule.secret for rule in mapping.attributes)
         self._held: set[str] = set()
         self._spared: Callable[[AgentRef | None, UserRef], bool] = lambda agent, user: False
         self._again: set[tuple[str, str]] = set()
@@ -95,21 +95,21 @@ class Draft:
             if not difference.changes and not difference.faults:
                 continue
             agent = self._tenant.agents[claim.agent]
-            ref = AgentRef(agent.work_no, agent.account_code)
-            if self._spared(ref, claim.user):
+            ref, user = AgentRef(agent.work_no, agent.account_code), claim.user
+            if self._spared(ref, user):
                 why = "the never-list says hands off; otherwise it would be changed"
-                self.problems.append(Problem("never", why, agent=ref, users=(claim.user.name,), rule=claim.rule))
-                self._held.add(claim.user.id)
+                self.problems.append(Problem("never", why, agent=ref, users=(user.name,), rule=claim.rule))
+                self._held.add(user.id)
                 continue
             self.problems += difference.faults
             if not difference.changes:
-                self._held.add(claim.user.id)
+                self._held.add(user.id)
                 continue
             if only and not {agent.account_code, str(agent.work_no)} & set(only):
-                self._held.add(claim.user.id)
+                self._held.add(user.id)
                 left_out += 1
                 continue
-            self.wishes.append(Wish(claim.user, ref, claim.rule, difference))
+            self.wishes.append(Wish(user, ref, claim.rule, difference))
         if only:
             names = ", ".join(sorted(set(only)))
             self.cautions.append(
@@ -192,19 +192,17 @@ class Draft:
     def questions(self, shown: Collection[str]) -> list[Question]:
         """Secrets that were not shown, and a sample of attributes of which no user `shown` anything."""
         asked = []
-        probes: Counter[str] = Counter()
+        infos = self._description.attributes
+        names = {rule.name for rule in self._mapping.attributes}
+        probes = dict.fromkeys((name for name in names - set(shown) if infos[name].readable is None), PROBES)
         for wish in self.wishes:
             for change in wish.difference.changes:
                 if change.secret and not change.seen:
                     asked.append(Question(wish.user, change.name, change.new[0] if change.new else Secret("-")))
-                elif self._may_be_hidden(change, shown) and probes[change.name] < PROBES:
-                    probes[change.name] += 1
+                elif probes.get(change.name) and change.new and not change.old:
+                    probes[change.name] -= 1
                     asked.append(Question(wish.user, change.name, change.new[0]))
         return asked
-
-    def _may_be_hidden(self, change: AttributeChange, shown: Collection[str]) -> bool:
-        info = self._description.attributes[change.name]
-        return bool(change.new) and not change.old and info.readable is None and change.name not in shown
 
     def answers(self, given: Iterable[tuple[Question, Holds]], memory: Memory, fingerprint: Fingerprint) -> None:
         """Leave out what is there already, and what may not be read; give every secret its fingerprint."""
@@ -233,8 +231,18 @@ class Draft:
                 there = self._remembered(user, change, print_, memory)
             return None if there else replace(change, fingerprint=print_)
 
-        kept = _filtered(self.wishes, keep)
-        self.wishes = [wish for wish in kept if self._news(wish.user, wish.difference.changes)]
+        if hidden or self._secrets:
+            self._narrow(keep)
+
+    def _narrow(self, keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> None:
+        """Keep of every change what `keep` says, and of the users those who are left with something new."""
+        kept = []
+        for wish in self.wishes:
+            changes = [keep(wish.user, change) for change in wish.difference.changes]
+            left = tuple(change for change in changes if change is not None)
+            if self._news(wish.user, left):
+                kept.append(replace(wish, difference=replace(wish.difference, changes=left)))
+        self.wishes = kept
 
     def _remembered(self, user: UserRef, change: AttributeChange, print_: str, memory: Memory) -> bool:
         """Whether a secret that cannot be compared is there by its fingerprint, and stays without being written."""
@@ -244,15 +252,16 @@ class Draft:
             return False
         return there
 
-    def _news(self, user: UserRef, changes: Iterable[AttributeChange]) -> list[AttributeChange]:
+    def _news(self, user: UserRef, changes: tuple[AttributeChange, ...]) -> tuple[AttributeChange, ...]:
         """Those that are not secrets which are there, and are written again with the others lest they be lost."""
-        return [change for change in changes if (user.id, change.name) not in self._again]
+        again = self._again
+        return tuple(each for each in changes if (user.id, each.name) not in again) if again else changes
 
     def written_again(self, unsure: Iterable[Change]) -> None:
         """Say so of the secrets in `unsure`, writes that may have happened, that this plan sets again."""
-        wishes = {wish.user.id: {change.name for change in wish.difference.changes} for wish in self.wishes}
-        again = {change.user.id for change in unsure for each in change.attributes
-                 if each.secret and each.name in wishes.get(change.user.id, ())}  # fmt: skip
+        secrets = {(change.user.id, each.name) for change in unsure for each in change.attributes if each.secret}
+        again = {wish.user.id for wish in self.wishes for each in wish.difference.changes
+                 if (wish.user.id, each.name) in secrets} if secrets else ()  # fmt: skip
         if again:
             whose = "one user" if len(again) == 1 else f"{len(again)} users"
             self.cautions.append(
@@ -270,6 +279,8 @@ class Draft:
         against: dict[str, dict[str, Objection]] = {}
         for objection in objections:
             against.setdefault(objection.user, {}).setdefault(objection.attribute, objection)
+        if not against:
+            return
         kept = []
         for wish in self.wishes:
             objected = against.get(wish.user.id)
@@ -318,12 +329,15 @@ class Draft:
         differences = {wish.user.id: wish.difference for wish in self.wishes}
         drawn = []
         for change in changes:
-            difference = replace(differences[change.user.id], changes=change.attributes)
+            difference = differences[change.user.id]
+            if change.attributes is not difference.changes:  # a move had to be left out
+                difference = replace(difference, changes=change.attributes)
             whole = replace(change, attributes=self._differ.with_classes(difference))
-            problems += fallen(change, whole)
+            if difference.relies:
+                problems += fallen(change, whole)
             if self._news(whole.user, whole.attributes):
                 drawn.append(replace(whole, digest=digest_of_change(whole)))
-        new = (replace(change, attributes=tuple(self._news(change.user, change.attributes))) for change in drawn)
+        new = (replace(change, attributes=self._news(change.user, change.attributes)) for change in drawn)
         problems = [*self.problems, *problems, *tugs_of_war(new, memory)]
         if self._differ.rehearsal.blind:
             self.cautions.append(
@@ -340,13 +354,3 @@ class Draft:
             drawn, problems, summary, refused,
             job=job, plan_id=plan_id, created=created, about=about, cautions=self.cautions,
         )  # fmt: skip
-
-
-def _filtered(wishes: Iterable[Wish], keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> list[Wish]:
-    kept = []
-    for wish in wishes:
-        changes = [keep(wish.user, change) for change in wish.difference.changes]
-        left = tuple(change for change in changes if change is not None)
-        if left:
-            kept.append(replace(wish, difference=replace(wish.difference, changes=left)))
-    return kept
