@@ -212,9 +212,8 @@ class Draft:
                 secrets[question.user.id, question.attribute] = answer
             elif answer is not Holds.ABSENT:
                 hidden.add(question.attribute)
-        for name in sorted(hidden):
-            why = f"{name} may not be read here, so it is unknown rather than absent, and nothing is planned for it"
-            self.problems.append(Problem("unreadable", why, attribute=name))
+        why = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+        self.problems += [Problem("unreadable", f"{name} {why}", attribute=name) for name in sorted(hidden)]
 
         def keep(user: UserRef, change: AttributeChange) -> AttributeChange | None:
             if not change.secret:
