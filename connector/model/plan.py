@@ -12,7 +12,7 @@ from connector.model.directory import User, UserRef
 from connector.model.secret import Held
 
 
-class AttributeChange(Struct, frozen=True):
+class AttributeChange(Struct, frozen=True, gc=False):
     """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
 
     Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
@@ -30,7 +30,7 @@ class AttributeChange(Struct, frozen=True):
     unique: bool = False
 
 
-class AgentRef(Struct, frozen=True, order=True):
+class AgentRef(Struct, frozen=True, order=True, gc=False):
     """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""
 
     work_no: int | None = None
@@ -40,7 +40,7 @@ class AgentRef(Struct, frozen=True, order=True):
         return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
 
     `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs.
@@ -138,7 +138,7 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """What became of one user's change; `why` for all but *written*.
 
     `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.

@@ -44,7 +44,7 @@ PROBES = 10
 """How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
 
 
-class Wish(Struct, frozen=True):
+class Wish(Struct, frozen=True, gc=False):
     """One user's change before it is drawn; `agent` None: nobody claims the user any more."""
 
     user: UserRef

@@ -58,6 +58,7 @@ class Search(Struct, frozen=True):
 
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
 _UNBIND: Final = b"\x42\x00"
+_CRITICAL: Final = ber.boolean(value=True)
 
 
 def message(number: int, operation: bytes, controls: Iterable[bytes] = ()) -> bytes:
@@ -101,7 +102,7 @@ def modify(name: str, changes: Sequence[Modification]) -> bytes:
 
 def _modification(change: Modification) -> bytes:
     """One attribute's part. Nearly every one has a single short value, and is made in one piece."""
-    kind = _description(change.attribute)
+    kind = _name(change.attribute)
     if len(change.values) == 1:
         value = change.values[0]
         size, rest = len(value), len(value) + len(kind)
@@ -156,7 +157,7 @@ def effective_rights(name: str) -> bytes:
 
 
 def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
-    return ber.sequence((_text(oid), ber.boolean(value=True) if critical else b"", _octets(value)))
+    return ber.sequence((_name(oid), _CRITICAL if critical else b"", _octets(value)))
 
 
 # ---------------------------------------------------------------- filters
@@ -188,7 +189,7 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: C901, PLR0911  # ten kinds 
 
 
 def _assert_value(tag: int, attribute: str, value: bytes) -> bytes:
-    return ber.sequence((_text(attribute), _octets(value)), tag)
+    return ber.sequence((_name(attribute), _octets(value)), tag)
 
 
 def _substrings(wanted: filters.Substrings) -> bytes:
@@ -221,6 +222,6 @@ def _text(value: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _description(attribute: str) -> bytes:
-    """The name of an attribute: a job has few, and writes them in every request."""
-    return _text(attribute)
+def _name(value: str) -> bytes:
+    """The name of an attribute or a control: a job has few, and writes them in every request."""
+    return _text(value)

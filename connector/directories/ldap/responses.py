@@ -41,7 +41,7 @@ class Reference(Struct, frozen=True):
     uris: tuple[str, ...]
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID."""
 
     code: int
@@ -103,6 +103,8 @@ def reference(message: Frame) -> Reference:
 def response(message: Frame) -> Response:
     """An LDAPResult (RFC 4511 §4.1.9) with the controls beside it; components that we do not know are passed over."""
     data, end = message.data, message.stop
+    if data[message.start : end] == _PLAIN_SUCCESS:  # as nearly every one is
+        return Response(0, controls=controls(message))
     start, at = ber.element(data, message.start, end, ber.ENUMERATED)
     code = ber.number(data, start, at)
     start, at = ber.element(data, at, end, ber.OCTETS)
@@ -124,6 +126,8 @@ def response(message: Frame) -> Response:
 
 
 _REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
+_PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
+"""Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
 
 
 def controls(message: Frame) -> dict[str, bytes]:

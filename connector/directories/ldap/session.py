@@ -28,7 +28,7 @@ _MOST_IDS: Final = (1 << 31) - 1
 _SEARCH_ANSWERS: Final = frozenset({ENTRY, REFERENCE, DONE})
 
 
-class Operation(Struct, Generic[T], frozen=True):
+class Operation(Struct, Generic[T], frozen=True, gc=False):
     """A request, its controls, and what it is about."""
 
     about: T

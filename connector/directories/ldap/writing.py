@@ -18,8 +18,8 @@ from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
 from connector.model import Change, Outcome, Result, User, UserRef
 
-_EARLY: Final = 8
-"""So many changes are sent off while the next are still made into requests: the server need not wait for a window."""
+_SOME: Final = 16
+"""So many changes are sent at once: a call for each would cost more, and the server need not wait for a whole window."""
 
 _PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
@@ -102,7 +102,7 @@ class Writer:
         unsent: list[Change] = []
         settled: list[Outcome] = []
         try:
-            while (unsent := queue.take(self._window - len(flight))) or flight or settled:
+            while (unsent := queue.take(self._room())) or flight or settled:
                 settled += self._send(unsent, queue)
                 unsent = []
                 due, settled = settled, []
@@ -115,16 +115,21 @@ class Writer:
         finally:
             flight.close()
 
+    def _room(self) -> int:
+        """How many to send next: none before there is room for some."""
+        room = self._window - len(self._flight)
+        return room if room >= min(_SOME, self._window) else 0
+
     def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
         differences = {} if self._modifier.dialect.assertions else self._differences(batch)
-        for change in batch:
+        for number, change in enumerate(batch, 1):
             outcome = self._sent(change, differences.get(change.user.id))
             if outcome is not None:
                 queue.done(change)
                 settled.append(outcome)
-            elif len(self._flight) % _EARLY == 0:
+            if number % _SOME == 0:
                 self._wire.flush()
         self._wire.flush()
         return settled
