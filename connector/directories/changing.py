@@ -32,7 +32,7 @@ class Edit(Struct, frozen=True):
 
 def octets(value: Held) -> bytes:
     """A value as it is stored."""
-    bare = plain(value)
+    bare = value if type(value) is str else plain(value)
     return bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogateescape")
 
 

@@ -19,7 +19,7 @@ from connector.errors import IncompleteRead
 from connector.model import Change, Outcome, Result, User, UserRef
 
 _SOME: Final = 16
-"""So many changes are sent at once: a call for each would cost more, and the server need not wait for a whole window."""
+"""So many changes are sent at once: one call is less than many, and the server need not wait for a whole window."""
 
 _PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
