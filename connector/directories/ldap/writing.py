@@ -21,6 +21,9 @@ from connector.model import Change, Outcome, Result, User, UserRef
 _SOME: Final = 16
 """So many changes are sent at once: one call is less than many, and the server need not wait for a whole window."""
 
+_READ_BEFORE: Final = 64
+"""So many changes are under way at most where their users are read first, which should not be long before the write."""
+
 _PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
 
@@ -73,7 +76,7 @@ def by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
 
 
 class Writer:
-    """Writes the changes of a queue over one connection, `window` of them in flight.
+    """Writes the changes of a queue over one connection, `window` of them in flight at most.
 
     `covers`: whether a name is in base and scope. `read`: users as they are now, for servers without assertions.
     """
@@ -91,7 +94,7 @@ class Writer:
         self._wire = wire
         self._modifier = modifier
         self._post_read = post_read
-        self._window = window
+        self._window = window if modifier.dialect.assertions else min(window, _READ_BEFORE)
         self._covers = by_parent(covers)
         self._read = read
         self._flight: Flight[Change] = Flight(wire)
