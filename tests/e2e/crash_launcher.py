@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import connector.cli.main
+from connector.directories.ldap import inspection
 from connector.directories.ldap.stream import Stream
 from connector.http.channel import Answer, Channel
 from connector.state.postgresql import PostgreSQL
@@ -35,6 +36,7 @@ importlib.import_module("connector.directories.scim.adapter")
 importlib.import_module("connector.sources.file")
 importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
 
+inspection._BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
 KINDS = ("journal", "wire")
 _COUNTS = struct.Struct("=QQ")
 
