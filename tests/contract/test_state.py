@@ -1022,6 +1022,31 @@ def test_a_symbolic_link_leads_to_the_same_state_and_the_same_locks(tmp_path: Pa
     assert (tmp_path / "elsewhere" / "state.db").stat().st_mode & 0o077 == 0
 
 
+def test_nothing_but_the_file_is_left_of_a_state_that_was_closed(tmp_path: Path) -> None:
+    """Nor does it matter that a run which was killed had no time for that."""
+    path, rollbacks = tmp_path / "state.db", tmp_path / "state.db-journal"
+    with closing(open_state(f"sqlite:///{path}")) as state:
+        apply(state, change(1, sets("mail", "a@example.org")))
+        assert rollbacks.read_bytes()[:28] == bytes(28), "nothing to be rolled back"
+        left = rollbacks.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+    rollbacks.write_bytes(left)
+    with closing(open_state(f"sqlite:///{path}")) as state:
+        assert owned(state) == {"id-00001": {"mail"}}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_somebody_keeps_with_a_write_ahead_log_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_state(f"sqlite:///{path}").close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("pragma journal_mode = wal")
+    with closing(open_state(f"sqlite:///{path}")) as state:
+        apply(state, change(1, sets("mail", "a@example.org")))
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        assert db.execute("pragma journal_mode").fetchall() == [("wal",)]
+
+
 def test_octets_of_a_file_that_were_overwritten_are_an_error_and_never_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with closing(open_state(f"sqlite:///{path}")) as state:
