@@ -5,8 +5,6 @@ relative paths are resolved against its folder, and files that must be there are
 builds by itself has no context, and its paths stay as they are.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self

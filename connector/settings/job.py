@@ -5,8 +5,6 @@ hold references to secrets, never secrets. A key that is judged by others stands
 a validator the keys before its own; that way every fault of a file is found at once.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Final, Literal
 

@@ -1,7 +1,5 @@
 """The mapping file: which agent is which user, and what is written where. Read into `reconcile.mapping.Mapping`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

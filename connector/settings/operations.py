@@ -1,11 +1,9 @@
 """The keys of a job that speak of running it unattended: who keeps account of it, and where."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -76,7 +74,7 @@ class Audit(Strict):
     )
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Audit:
+    def _somewhere(self) -> Self:
         if self.file is None and self.syslog is None:
             raise misfit("names no place; write {file: PATH} or {syslog: URL}")
         return self
@@ -101,7 +99,7 @@ class Metrics(Strict):
     ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Metrics:
+    def _somewhere(self) -> Self:
         if self.textfile is None and self.pushgateway is None:
             raise misfit("names no place; write {textfile: PATH} or {pushgateway: URL}")
         return self
@@ -171,7 +169,7 @@ class Serve(Strict):
     ] = None
 
     @model_validator(mode="after")
-    def _one_rule(self) -> Serve:
+    def _one_rule(self) -> Self:
         if (self.every is None) == (self.cron is None):
             raise misfit("says when by exactly one of: {every: 30m} or {cron: 15 6 * * *}")
         if self.every is not None and self.timezone is not None:
@@ -255,7 +253,7 @@ class Notify(Strict):
     mail: Annotated[Mail | None, Field(description="E-mail.")] = None
 
     @model_validator(mode="after")
-    def _somebody(self) -> Notify:
+    def _somebody(self) -> Self:
         if self.webhook is None and self.mail is None:
             raise misfit("names nobody; write {webhook: …} or {mail: …}")
         return self

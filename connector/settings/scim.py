@@ -1,7 +1,5 @@
 """The part of a job that names a SCIM 2.0 service provider (RFC 7644)."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Annotated, Literal

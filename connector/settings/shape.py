@@ -23,6 +23,8 @@ class Strict(BaseModel):
     `discreet`: what somebody wrote in its place may be a secret, so that not even its keys are repeated.
     """
 
+    # The modules of its children do without `from __future__ import annotations`: pydantic would have to compile each
+    # of their annotations out of a text (measured: a fiftieth of a start).
     # deferred: most of these are only ever checked as parts of another, which is built whole (measured: a twentieth of
     # a start)
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
