@@ -38,5 +38,8 @@ def renderer(suffix: str, command: str = "") -> Renderer:
     if name is None:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"no report format has the suffix {suffix!r}: name the file with one of {known}")
-    render = import_module(f"connector.reports.{name}").render
-    return cast(Renderer, partial(render, command=command) if command and name in _WITH_COMMAND else render)
+    module = import_module(f"connector.reports.{name}")
+    if name == "document":
+        return cast(Renderer, module.Twice())
+    told = partial(module.render, command=command) if command and name in _WITH_COMMAND else module.render
+    return cast(Renderer, told)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,30 +22,65 @@ from connector.reports.values import is_visible
 SCHEMA: Final = "cec-connector/plan/1"
 Object = dict[str, Any]
 
+KEPT: Final = 16 << 20
+"""So many octets of memory are for the text of changes that will be wanted again: of some 20,000 changes."""
+
+
+class Twice:
+    """The document of a run, before and after it; its changes, which are the most of it, are rendered once if few."""
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._lines: list[str] = []
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+        return _rendered(plan, outcomes, self._lines if plan is self._plan else self._kept(plan))
+
+    def _kept(self, plan: Plan) -> Iterator[str]:
+        lines: list[str] = []
+        room = KEPT
+        for line in _changes(plan):
+            room -= sys.getsizeof(line)
+            if room > 0:
+                lines.append(line)
+            else:
+                lines.clear()
+            yield line
+        if room > 0:
+            self._plan, self._lines = plan, lines
+
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """The document, a line at a time."""
+    return _rendered(plan, outcomes, _changes(plan))
+
+
+def _changes(plan: Plan) -> Iterator[str]:
+    return map(as_json, map(change_object, plan.changes))
+
+
+def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[str]) -> Iterator[str]:
     head = {"schema": SCHEMA, "id": plan.id, "digest": plan.digest, "job": readable(plan.job), "created": plan.created}
     yield "{" + ",\n ".join(f"{as_json(key)}: {as_json(value)}" for key, value in head.items())
     if plan.about:
         yield f',\n "about": {as_json({readable(place): readable(what) for place, what in plan.about})}'
     counts = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
     yield f',\n "summary": {as_json(counts)}'
-    yield from _list("changes", map(change_object, plan.changes))
-    yield from _list("problems", map(problem_object, plan.problems))
-    yield from _list("refusals", map(_refusal, plan.refusals))
+    yield from _list("changes", changes)
+    yield from _list("problems", map(as_json, map(problem_object, plan.problems)))
+    yield from _list("refusals", map(as_json, map(_refusal, plan.refusals)))
     if plan.cautions:
-        yield from _list("cautions", map(readable, plan.cautions))
+        yield from _list("cautions", map(as_json, map(readable, plan.cautions)))
     if outcomes is not None:
-        yield from _list("outcomes", map(_outcome, outcomes))
+        yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"
 
 
-def _list(name: str, items: Iterable[Object | str]) -> Iterator[str]:
+def _list(name: str, lines: Iterable[str]) -> Iterator[str]:
     yield f',\n "{name}": ['
     separator = "\n  "
-    for item in items:
-        yield separator + as_json(item)
+    for line in lines:
+        yield separator + line
         separator = ",\n  "
     yield "]"
 

@@ -23,7 +23,8 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.planfile import load, save, write_out
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.reports.document import as_json, render
+from connector.reports import document as documents
+from connector.reports.document import Twice, as_json, change_object, render
 from connector.reports.document_reader import parse
 from connector.reports.values import is_visible
 
@@ -51,6 +52,36 @@ def test_any_plan_comes_back_from_its_document(plan: Plan, results: list[Outcome
     document = "".join(render(plan, results))
     assert parse(document.encode()) == without_values(plan)
     assert "".join(render(parse(document.encode()), results)) == document
+
+
+@given(plan=plans, other=plans, results=outcome_lists, kept=st.sampled_from([0, 400, documents.KEPT]))
+def test_a_document_that_is_rendered_twice_is_the_same_both_times(
+    plan: Plan, other: Plan, results: list[Outcome] | None, kept: int
+) -> None:
+    twice = Twice()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "KEPT", kept)
+        next(twice(plan))  # nobody took the rest
+        for shown, after in ((plan, None), (plan, results), (other, results), (other, None), (plan, None)):
+            assert "".join(twice(shown, after)) == "".join(render(shown, after))
+
+
+@pytest.mark.parametrize(("kept", "times"), [(documents.KEPT, 1), (1000, 2)])
+def test_changes_are_rendered_once_unless_they_are_more_than_may_be_kept(
+    monkeypatch: pytest.MonkeyPatch, kept: int, times: int
+) -> None:
+    rendered: list[Change] = []
+
+    def noting(change: Change) -> documents.Object:
+        rendered.append(change)
+        return change_object(change)
+
+    monkeypatch.setattr(documents, "KEPT", kept)
+    monkeypatch.setattr(documents, "change_object", noting)
+    plan, twice = sample(), Twice()
+    for results in (None, outcomes()):
+        assert len(json.loads("".join(twice(plan, results)))["changes"]) == len(plan.changes)
+    assert rendered == [*plan.changes] * times
 
 
 anything = st.recursive(

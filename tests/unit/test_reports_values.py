@@ -100,7 +100,7 @@ def test_kinds_come_in_the_order_of_the_table_and_the_unknown_last() -> None:
 
 
 def test_a_suffix_is_known_in_either_case_and_another_one_is_a_usage_error() -> None:
-    assert renderer(".JSON") is renderer(".json")
+    assert renderer(".CSV") is renderer(".csv")
     with pytest.raises(UsageError, match=r"'\.txt'.*\.json, \.csv, \.md, \.html, \.ldif"):
         renderer(".txt")
 
