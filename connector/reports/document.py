@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
-from connector.reconcile.digests import UNKEYED, is_secret, lossless, readable, secret_fingerprint
+from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts, readable, secret_fingerprint
 from connector.reports.values import is_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
@@ -126,11 +126,8 @@ def _attribute(each: AttributeChange) -> Object:
 
 def value_list(values: tuple[Held, ...]) -> Sequence[Any]:
     """Octets are always told from text, so that a digest can be computed from the document alone."""
-    for value in values:
-        if type(value) is not str or not value.isascii():
-            break
-    else:
-        return values  # nearly all
+    if plain_texts(values):
+        return values
     plain = (lossless(value) for value in values if not isinstance(value, Secret))
     return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
 
