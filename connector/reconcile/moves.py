@@ -28,6 +28,7 @@ class Moves:
             for rule in mapping.attributes
             if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
         }
+        self._keys = {name: equality.keys_of(rule) for name, rule in self._rules.items()}
         self._changes = {change.user.id: change for change in changes}
         self._brings = {user: list(self._sets(change)) for user, change in self._changes.items()}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
@@ -43,7 +44,7 @@ class Moves:
                 continue
             for value in equality.minus(rule, each.new, each.old):
                 plain = equality.plain(value)
-                yield (each.name, equality.key(rule, plain)), plain if isinstance(plain, str) else plain.decode()
+                yield (each.name, self._keys[each.name](plain)), plain if isinstance(plain, str) else plain.decode()
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
@@ -58,23 +59,32 @@ class Moves:
         """The changes in an order in which each value is free before it is given, and what has to be left out."""
         held = self._held(holders)
         problems = [self._leave_out_shared(slot, users) for slot, users in self._wanted.items() if len(users) > 1]
-        problems += self._leave_out_reassigned(held)
-        waiting = {
-            user: frozenset(holder for slot, _ in brought for holder in held.get(slot, {}) if holder != user)
-            for user, brought in self._brings.items()
-        }
+        problems += self._leave_out_reassigned(held) if held else ()
+        waiting = self._waiting(held)
         changes = [
-            replace(change, after=waiting[user]) if waiting[user] else change for user, change in self._changes.items()
+            replace(change, after=waiting[user]) if user in waiting else change
+            for user, change in self._changes.items()
+            if change.attributes
         ]
-        return [change for change in changes if change.attributes], problems
+        return changes, problems
+
+    def _waiting(self, held: Mapping[Slot, dict[str, str]]) -> Mapping[str, frozenset[str]]:
+        """The users who have to wait for others, with these: whoever holds a value that they still are to get."""
+        waiting: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for slot, holders in held.items():
+            for user in self._wanted[slot]:
+                others = holders.keys() - {user}
+                if others and any(slot == brought for brought, _ in self._brings[user]):
+                    waiting[user] |= others
+        return waiting
 
     def _held(self, holders: Iterable[User]) -> Mapping[Slot, dict[str, str]]:
         """For each wanted value the users that hold it now: their ids, with their names."""
         held: dict[Slot, dict[str, str]] = defaultdict(dict)
         for user in holders:
-            for name, rule in self._rules.items():
+            for name, key_of in self._keys.items():
                 for value in user.values.get(name, ()):
-                    slot = (name, equality.key(rule, equality.plain(value)))
+                    slot = (name, key_of(equality.plain(value)))
                     if slot in self._wanted:
                         held[slot][user.id] = user.name
         return held
@@ -122,8 +132,8 @@ class Moves:
         each = next((each for each in change.attributes if each.name == name), None) if change else None
         if each is None:
             return False
-        rule = self._rules[name]
-        return any(equality.key(rule, equality.plain(v)) == key for v in equality.minus(rule, each.old, each.new))
+        gone = equality.minus(self._rules[name], each.old, each.new)
+        return any(self._keys[name](equality.plain(value)) == key for value in gone)
 
     def _leave_out(self, user: str, attribute: str) -> None:
         change = self._changes[user]

@@ -161,6 +161,8 @@ class Wire(Session):
         if frame.tag != DONE:
             raise self.broken(f"a search is answered by a message of kind {frame.tag:#04x}")
         end = self.located(response, frame)
+        if end.code == results.SUCCESS:
+            return end
         if or_gone and end.code in (results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX):
             return end
         fault = results.failure(end, search.base, self.where, attributes_of(search.filter), self.advice)
