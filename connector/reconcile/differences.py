@@ -51,7 +51,8 @@ _MOST_LEADS: Final = 10_000
 class _Wanted(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
 
-    `ours`: whether a value is one of those that the rule is about; None: each of them is.
+    `ours`: whether a value is one of those that the rule is about; None: each of them is. `unique`: one user alone may
+    hold a value.
     """
 
     rule: AttributeRule
@@ -60,12 +61,14 @@ class _Wanted(Struct, frozen=True):
     schema: Description
     names: frozenset[str]
     ours: Callable[[Value], bool] | None
+    unique: bool
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
         info = description.attributes[rule.name]
         ours = None if rule.owns in (None, "*") else equality.owns(rule.owns)
-        return cls(rule, info, rule.value.bind(tenant), description, info.aliases | {rule.name.lower()}, ours)
+        names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
+        return cls(rule, info, rule.value.bind(tenant), description, names, ours, unique)
 
 
 _Column = tuple[str, Render, _Wanted]
@@ -267,8 +270,8 @@ def _change(
 
 
 def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:
-    rule, unique = wanted.rule, wanted.rule.unique or wanted.info.unique
-    return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", unique)
+    rule = wanted.rule
+    return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique)
 
 
 def _owned(wanted: _Wanted, held: tuple[Held, ...]) -> tuple[Held, ...]:

@@ -39,10 +39,9 @@ class Moves:
     def _sets(self, change: Change) -> Iterator[tuple[Slot, str]]:
         """The unique values that a change brings to a user that does not hold them now."""
         for each in change.attributes:
-            rule = self._rules.get(each.name)
-            if rule is None:
+            if each.name not in self._rules:
                 continue
-            for value in equality.minus(rule, each.new, each.old):
+            for value in equality.minus(self._rules[each.name], each.new, each.old):
                 plain = equality.plain(value)
                 yield (each.name, self._keys[each.name](plain)), plain if isinstance(plain, str) else plain.decode()
 

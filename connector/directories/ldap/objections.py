@@ -49,6 +49,9 @@ class Objections:
 
     def of(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """Against each change, at most one for an attribute and a kind."""
+        told = self._restrictions
+        if not (told.rights or told.domains or self._inspection.dialect.microsoft):
+            return  # nor need anybody work the changes out
         wanted = list(changes)
         if wanted:
             yield from self._rights(wanted)
