@@ -56,7 +56,7 @@ def draw_undo(
     """The plan of an undo: it has no agents. `whole`: how many users its limits are of."""
     drawn = [replace(change, digest=digest_of_change(change)) for change in changes]
     summary = replace(Summary(), **counts(drawn))
-    refused = too_many(limits, summary, Whole(whole, whole, None), users_by_attribute(drawn))
+    refused = too_many(limits, summary, Whole(whole, whole, None), users_by_attribute(drawn, limits))
     return assembled(
         drawn, problems, summary, refused, job=job, plan_id=plan_id, created=created, about=about, cautions=cautions
     )
@@ -73,9 +73,11 @@ def tugs_of_war(changes: Iterable[Change], memory: Memory) -> Iterator[Problem]:
                 yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
 
 
-def users_by_attribute(changes: Iterable[Change]) -> Counter[str]:
-    """Of how many users each attribute is changed."""
-    return Counter(each.name for change in changes for each in change.attributes)
+def users_by_attribute(changes: Iterable[Change], limits: Limits) -> Counter[str]:
+    """Of how many users each attribute is changed that has a limit of its own."""
+    limited = limits.attributes
+    names = (each.name for change in changes for each in change.attributes if each.name in limited)
+    return Counter(names if limited else ())
 
 
 def counts(changes: Iterable[Change]) -> dict[str, int]:

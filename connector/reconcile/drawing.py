@@ -195,6 +195,8 @@ class Draft:
         infos = self._description.attributes
         names = {rule.name for rule in self._mapping.attributes}
         probes = dict.fromkeys((name for name in names - set(shown) if infos[name].readable is None), PROBES)
+        if not (probes or self._secrets):
+            return []
         for wish in self.wishes:
             for change in wish.difference.changes:
                 if change.secret and not change.seen:
@@ -348,7 +350,7 @@ class Draft:
         summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **counts(drawn))
         owned = len({ref.id for ref, _ in [*memory.owned(), *self.stale]}) if summary.clear else 0
         of = Whole(summary.matched, owned, memory.last_agents())
-        refused = refusals(limits, summary, of, users_by_attribute(drawn))
+        refused = refusals(limits, summary, of, users_by_attribute(drawn, limits))
         return assembled(
             drawn, problems, summary, refused,
             job=job, plan_id=plan_id, created=created, about=about, cautions=self.cautions,

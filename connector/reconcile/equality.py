@@ -107,10 +107,14 @@ def _telephone(value: Value) -> Hashable:
     return _TELEPHONE_NOISE.sub("", _text(value)).lower()
 
 
+SHORT_NUMBER: Final = 20
+"""With fewer digits a number is read without more ado."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 
 
 def _integer(value: Value) -> Hashable:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < SHORT_NUMBER:
+        return int(value)
     text = _text(value).strip()
     return int(text) if _INTEGER.fullmatch(text) else text
 

@@ -90,14 +90,13 @@ def _checked(pattern: str, what: str) -> Callable[[str], str]:
     return check
 
 
-_SHORT_NUMBER: Final = 20
 _whole_number: Final = _checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")
 _decimal_number: Final = _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*", "a decimal number")
 
 
 def _integer(text: str) -> str:
     """Servers refuse `007` and `+7` (measured: result 21), and what they accept they store as `7`."""
-    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < _SHORT_NUMBER:
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < equality.SHORT_NUMBER:
         return text  # nearly every number is written so already
     return str(int(_whole_number(text)))
 
