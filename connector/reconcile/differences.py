@@ -16,7 +16,6 @@ from connector.model import (
     AttributeChange,
     AttributeInfo,
     Description,
-    Equality,
     Held,
     Problem,
     Secret,
@@ -25,7 +24,7 @@ from connector.model import (
     User,
     Value,
 )
-from connector.reconcile import equality
+from connector.reconcile import equality, suitability
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
 from connector.reconcile.templates import Render
@@ -90,29 +89,10 @@ class Differ:
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
-        faults = [fault for rule in mapping.attributes if (fault := _forbidden(mapping, rule, description))]
-        faults += _clashes(mapping, description)
-        for number, match in enumerate(mapping.match, start=1):
-            if not description.attributes[match.directory].known and description.closed:
-                why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
-                faults.append(f"{mapping.where}: {why}")
-        if description.closed:
-            faults += [
-                f"{mapping.where}: object_classes: the directory's schema has no class {name}"
-                for name in description.unknown_classes
-            ]
+        faults = list(suitability.faults(mapping, description))
         if faults:
             raise FileError("\n".join(faults))
-        self.cautions = [
-            f"{rule.name} does not compare octet by octet: a secret that differs in case or spaces alone stays as it is"
-            for rule in mapping.attributes
-            if rule.secret and self._infos[rule.name].equality is not Equality.OCTETS
-        ]
-        self.cautions += [
-            f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
-            for rule in mapping.attributes
-            if self._infos[rule.name].syntax is Syntax.OTHER
-        ]
+        self.cautions = list(suitability.cautions(mapping, description))
         missing: dict[str, list[str]] = {}
         for rule in mapping.attributes:
             for field in rule.value.missing(tenant):
@@ -300,34 +280,3 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
 def _fault(kind: str, attribute: str, agent: Agent | None, user: User, why: str) -> Problem:
     ref = AgentRef(agent.work_no, agent.account_code) if agent else None
     return Problem(kind, why, agent=ref, users=(user.name,), attribute=attribute)
-
-
-def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
-    """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
-    infos = description.attributes
-    for place, rule in enumerate(mapping.attributes):
-        for other in mapping.attributes[:place]:
-            if infos[rule.name].is_(infos[other.name]):
-                yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
-        for number, match in enumerate(mapping.match, start=1):
-            if infos[rule.name].is_(infos[match.directory]) and rule.value.text != match.agent.text:
-                why = (
-                    f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
-                    "something else there, so that the next run would match other people"
-                )
-                yield f"{mapping.where}:{rule.line}: {why}"
-
-
-def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
-    """Why the directory's schema forbids this rule, with the mapping's line."""
-    info = description.attributes[rule.name]
-    if not info.known and description.closed:
-        options = ", or not with these options" if ";" in rule.name else ""
-        why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
-    elif not info.single and rule.owns is None:
-        why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
-    elif not info.writable:
-        why = f"{rule.name} cannot be written: the directory keeps it itself"
-    else:
-        return None
-    return f"{mapping.where}:{rule.line}: {why}"

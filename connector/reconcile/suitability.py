@@ -1,0 +1,68 @@
+"""Whether a mapping suits a directory's schema, as far as that can be told before any user is read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connector.model import Description, Equality, Syntax
+from connector.reconcile.mapping import AttributeRule, Mapping
+
+
+def faults(mapping: Mapping, description: Description) -> Iterator[str]:
+    """What the schema forbids of it, each with the mapping's line where there is one."""
+    for rule in mapping.attributes:
+        fault = _forbidden(mapping, rule, description)
+        if fault:
+            yield fault
+    yield from _clashes(mapping, description)
+    if not description.closed:
+        return
+    for number, match in enumerate(mapping.match, start=1):
+        if not description.attributes[match.directory].known:
+            why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
+            yield f"{mapping.where}: {why}"
+    for name in description.unknown_classes:
+        yield f"{mapping.where}: object_classes: the directory's schema has no class {name}"
+
+
+def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
+    """What of it the schema makes less sure."""
+    infos = description.attributes
+    for rule in mapping.attributes:
+        if rule.secret and infos[rule.name].equality is not Equality.OCTETS:
+            why = "a secret that differs in case or spaces alone stays as it is"
+            yield f"{rule.name} does not compare octet by octet: {why}"
+    for rule in mapping.attributes:
+        if infos[rule.name].syntax is Syntax.OTHER:
+            yield f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
+
+
+def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
+    """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
+    infos = description.attributes
+    for place, rule in enumerate(mapping.attributes):
+        for other in mapping.attributes[:place]:
+            if infos[rule.name].is_(infos[other.name]):
+                yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
+        for number, match in enumerate(mapping.match, start=1):
+            if infos[rule.name].is_(infos[match.directory]) and rule.value.text != match.agent.text:
+                why = (
+                    f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
+                    "something else there, so that the next run would match other people"
+                )
+                yield f"{mapping.where}:{rule.line}: {why}"
+
+
+def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
+    """Why the directory's schema forbids this rule, with the mapping's line."""
+    info = description.attributes[rule.name]
+    if not info.known and description.closed:
+        options = ", or not with these options" if ";" in rule.name else ""
+        why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
+    elif not info.single and rule.owns is None:
+        why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
+    elif not info.writable:
+        why = f"{rule.name} cannot be written: the directory keeps it itself"
+    else:
+        return None
+    return f"{mapping.where}:{rule.line}: {why}"
