@@ -11,7 +11,7 @@ import contextlib
 import math
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -59,9 +59,10 @@ class Endpoint(Struct, frozen=True):
 
 def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    context = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
+    endpoints = [*map(Endpoint.of, settings.urls)]
+    context = tls_context(settings, endpoints)
     faults: list[UnreachableError] = []
-    for endpoint in map(Endpoint.of, settings.urls):
+    for endpoint in endpoints:
         traffic.asked("directory")
         try:
             return _connect(endpoint, settings, password, context)
@@ -74,6 +75,14 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     if len(faults) == 1:
         raise faults[0]
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
+
+
+def tls_context(settings: LdapDirectory, endpoints: Iterable[Endpoint]) -> ssl.SSLContext:
+    """Whom the job trusts; nobody, where it comes to no TLS: to read the system's trust store takes a while."""
+    comes_to_tls = settings.start_tls or any(endpoint.scheme == "ldaps" for endpoint in endpoints)
+    if comes_to_tls or settings.ca_file or settings.cert_file:
+        return trust.context(settings.ca_file, settings.cert_file, settings.key_file)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class _Tls(ldap3.Tls):
