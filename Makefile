@@ -84,6 +84,7 @@ sbom:
 bench:
 	@scripts/setup dev
 	@scripts/ensure-slapd
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
 	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
 
 crash:
