@@ -64,6 +64,10 @@ class Contest:
                     self.samples[entrant.name].append(run(entrant, folder, spent))
         print(" " * 70, end="\r", file=sys.stderr)
 
+    def add(self, name: str, walls: Sequence[float]) -> None:
+        """A part of an entrant's runs, of which no more than the wall is known."""
+        self.samples[name] = [Sample(wall, 0.0, 0.0, 0) for wall in walls]
+
     def ratio(self, one: str, other: str) -> Ratio:
         """Of walls, round by round, as many as both took part in."""
         pairs = zip(self.samples[one], self.samples[other], strict=False)

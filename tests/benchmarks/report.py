@@ -36,9 +36,15 @@ def _row(figure: Figure) -> tuple[str, ...]:
         figure.against,
         f"{ratio.median:.3g}" if ratio.median < 100 else f"{ratio.median:.0f}",
         f"{ratio.low:.3g} to {ratio.high:.3g}" if ratio.rounds > 1 else "one round",
-        f"{cost.memory / MB:.0f}",
-        f"{cost.cpu / cost.wall:.0%}",
-        f"{cost.server / cost.wall:.0%}",
+        *(
+            ("", "", "")
+            if not cost.memory
+            else (
+                f"{cost.memory / MB:.0f}",
+                f"{cost.cpu / cost.wall:.0%}",
+                f"{cost.server / cost.wall:.0%}",
+            )
+        ),
         ", ".join(wanted),
         "" if figure.met is None else "met" if figure.met else "MISSED",
     )
