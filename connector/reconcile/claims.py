@@ -85,7 +85,7 @@ class Claims:
 
     def add(self, user: User) -> None:
         """Let every agent whose key the user holds claim it."""
-        if not self._unshown.isdisjoint(user.values):
+        if self._unshown:
             self._unshown.difference_update(user.values)
         claims = self._claims
         for agent, rule in self._roster.finds(user):

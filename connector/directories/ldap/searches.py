@@ -93,7 +93,7 @@ def _terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
     if attribute == ID:
         wired = dialect.identity.wire(value)
         return [] if wired is None else [Equal(dialect.identity.attribute, wired)]
-    spellings = {value: None}
-    if not (dialect.prepares or value.isascii()):
-        spellings |= {normalize("NFC", value): None, normalize("NFD", value): None}
+    if dialect.prepares or value.isascii():
+        return [Equal(attribute, value.encode("utf-8", "surrogateescape"))]
+    spellings = dict.fromkeys((value, normalize("NFC", value), normalize("NFD", value)))
     return [Equal(attribute, spelling.encode("utf-8", "surrogateescape")) for spelling in spellings]
