@@ -106,6 +106,8 @@ def _values(values: tuple[Held, ...]) -> str:
         return "l;"
     if len(values) == 1 and type(value := values[0]) is str and value.isascii():
         return f"lt{len(value)}:{value};"
+    if plain_texts(values):
+        return _list(sorted(map(_text, values)))
     return _list(sorted([_value(value) for value in values if not isinstance(value, Secret)]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from datetime import datetime
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -309,7 +310,7 @@ class Draft:
         """The changes so far, ready to be held to single-holder values."""
         changes = [
             Change(wish.user, wish.agent, wish.rule, wish.difference.changes)
-            for wish in sorted(self.wishes, key=lambda wish: (wish.user.name, wish.user.id))
+            for wish in sorted(self.wishes, key=attrgetter("user.name", "user.id"))
         ]
         return Moves(changes, self._mapping, self._description)
 

@@ -30,20 +30,23 @@ class Moves:
         }
         self._keys = {name: equality.keys_of(rule) for name, rule in self._rules.items()}
         self._changes = {change.user.id: change for change in changes}
-        self._brings = {user: list(self._sets(change)) for user, change in self._changes.items()}
+        self._brings = {user: self._sets(change) for user, change in self._changes.items()}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
         for user, brought in self._brings.items():
             for slot, _ in brought:
                 self._wanted[slot].append(user)
 
-    def _sets(self, change: Change) -> Iterator[tuple[Slot, str]]:
+    def _sets(self, change: Change) -> list[tuple[Slot, str]]:
         """The unique values that a change brings to a user that does not hold them now."""
+        brought: list[tuple[Slot, str]] = []
+        keys = self._keys
         for each in change.attributes:
-            if each.name not in self._rules:
-                continue
-            for value in equality.minus(self._rules[each.name], each.new, each.old):
-                plain = equality.plain(value)
-                yield (each.name, self._keys[each.name](plain)), plain if isinstance(plain, str) else plain.decode()
+            if each.name in keys:
+                for value in equality.minus(self._rules[each.name], each.new, each.old):
+                    plain = equality.plain(value)
+                    text = plain if isinstance(plain, str) else plain.decode()
+                    brought.append(((each.name, keys[each.name](plain)), text))
+        return brought
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
