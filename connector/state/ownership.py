@@ -29,7 +29,7 @@ _ASKED: Final = 500
 """So many users are looked up by one statement."""
 
 
-class Owned(Struct, frozen=True, array_like=True):
+class Owned(Struct, frozen=True, array_like=True, gc=False):
     """One attribute of one user: `times` in a row the run `run` and those before it wrote the same."""
 
     run: str
