@@ -132,10 +132,10 @@ class _Applying:
         while pieces and self._may_go_on():
             first = pieces[0]
             settled = self._in_parts(pieces) if self._description.classes_first else self._flow(pieces)
+            self._note()
             if first.ramp and pieces and not any(outcome.result in CONFIRMED for outcome in settled.values()):
                 users = "first user" if len(settled) == 1 else f"{len(settled)} users of this step"
                 self.stopped = self.stopped or f"nothing could be written for the {users}"
-        self._note()
         self.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:

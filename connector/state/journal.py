@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from typing import Any
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
-from connector.reconcile.digests import is_secret, lossless
+from connector.reconcile.digests import is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
@@ -72,26 +72,20 @@ class RunJournal:
         """What the run came to; the one who runs it says so."""
         self.broken = False
 
-    def intend(self, changes: Sequence[Change]) -> None:
-        """Note that these changes are about to be written."""
-        self.note((), changes)
-
-    def settle(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        """Note what became of changes that were intended; those that may have been written stay open."""
-        self.note(settled, ())
-
     def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
-        """Both at once, durable together: what is in both is about to be written again, and open."""
+        """Note what became of changes, and which ones are about to be written, durable together.
+
+        What may have been written stays open; what is in both is about to be written again, and is open too.
+        """
         known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
         outcomes = [
             (outcome.result.value, outcome.why or None, self._run, change.user.id, change.digest)
             for change, outcome in known
         ]
-        self._ours.take(change for change, outcome in known if outcome.result is Result.WRITTEN)
         with self._writing() as transaction:
             if outcomes:
                 transaction.executemany(_OUTCOME, outcomes)
-                self._ours.keep(transaction)
+                self._ours.take(transaction, (change for change, outcome in known if outcome.result is Result.WRITTEN))
             if intended:
                 transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
 
@@ -125,7 +119,7 @@ class RunJournal:
         return (self._run, user.id, user.name, change.digest, ref, change.rule, noted, outcome, why)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
-        if not each.secret and _plain(each.old) and _plain(each.new):  # as nearly every one is
+        if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
             return _Noted(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
         if is_secret(each):
             sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
@@ -140,24 +134,20 @@ class Ours:
         self._database = database
         self._directory = directory
         self._run = run
-        self._taken: list[Taken] = []
         kinds = database.rows("select kind from runs where id = ?", run)
         self._takes_back = bool(kinds) and kinds[0][0] == "undo"
 
-    def take(self, written: Iterable[Change]) -> None:
+    def take(self, transaction: Transaction, written: Iterable[Change]) -> None:
         """Values that are set are ours; those that an undo puts back, only if they were ours before."""
+        taken: list[Taken] = []
         for change in written:
             owned: list[AttributeChange] = []
             gone: list[AttributeChange] = []
             for each in change.attributes:
                 ours = (each.new or each.fingerprint) and (not self._takes_back or self._were_ours(change.user, each))
                 (owned if ours else gone).append(each)
-            self._taken.append((change.user, owned, gone))
-
-    def keep(self, transaction: Transaction) -> None:
-        """Note all that was taken, and begin anew."""
-        Ownership(self._database, self._directory).note(transaction, self._run, self._taken)
-        self._taken = []
+            taken.append((change.user, owned, gone))
+        Ownership(self._database, self._directory).note(transaction, self._run, taken)
 
     def _were_ours(self, user: UserRef, each: AttributeChange) -> bool:
         """Whether an apply once wrote these very values there."""
@@ -198,13 +188,6 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
     return AttributeChange(
         each.name, _held(each.old), _held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
     )
-
-
-def _plain(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
-    for value in values:  # noqa: SIM110  # `all` takes twice as long
-        if type(value) is not str or not value.isascii():
-            return False
-    return True
 
 
 def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:

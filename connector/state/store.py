@@ -18,7 +18,7 @@ from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Outcome, Plan, Result, Secret
+from connector.model import Change, Outcome, Plan, Result, Secret
 from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, step
@@ -239,10 +239,10 @@ class Store:
 
     def settle(self, directory: str, found: Sequence[tuple[Step, Outcome]]) -> None:
         """Keep what was found out about such writes."""
-        runs = {run: Ours(self._database, directory, run) for run in {each.run for each, _ in found}}
+        written: dict[str, list[Change]] = {}
         for each, outcome in found:
             if outcome.result is Result.WRITTEN:
-                runs[each.run].take([each.change])
+                written.setdefault(each.run, []).append(each.change)
         with self._database.writing() as transaction:
             transaction.executemany(
                 "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?",
@@ -251,8 +251,8 @@ class Store:
                     for each, outcome in found
                 ),
             )
-            for ours in runs.values():
-                ours.keep(transaction)
+            for run, changes in written.items():
+                Ours(self._database, directory, run).take(transaction, changes)
 
     def written(self, run: str) -> frozenset[str]:
         """The users of whom every step of this run is confirmed as written, and who need no further one."""

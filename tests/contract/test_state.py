@@ -111,15 +111,15 @@ def apply(
     undoes = "some-run" if kind == "undo" else None
     drawn = plan(*changes, id_=id_, job=job, agents=agents)
     with state.run(drawn, directory, SEALER, kind=kind, undoes=undoes) as journal:
-        journal.intend(changes)
-        journal.settle(outcomes(changes, result))
+        journal.note([], changes)
+        journal.note(outcomes(changes, result), [])
         journal.result = ended
 
 
 def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str = HERE) -> None:
     """A run that was killed after it had noted what it was about to write."""
     running = state.run(plan(*changes, id_=id_), directory, SEALER)
-    running.__enter__().intend(changes)  # and its end never comes
+    running.__enter__().note([], changes)  # and its end never comes
 
 
 def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
@@ -275,9 +275,9 @@ def test_what_was_remembered_by_attribute_is_remembered_by_user(
 def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:
     def part(number: int, result: Result | None, what: str = "") -> None:
         each = change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}{what}")
-        journal.intend([each])
+        journal.note([], [each])
         if result is not None:
-            journal.settle(outcomes([each], result))
+            journal.note(outcomes([each], result), [])
 
     with state.run(plan(), HERE, SEALER) as journal:
         part(1, Result.WRITTEN, "/release")
@@ -345,9 +345,9 @@ def test_a_run_is_recorded_from_its_begin_to_its_end(state: Store) -> None:
     with state.run(plan(*changes), HERE, SEALER) as journal:
         (during,) = state.runs("hr")
         assert (during.ended, during.result, during.outcomes) == (None, None, {})
-        journal.intend(changes[:3])
+        journal.note([], changes[:3])
         assert state.runs("hr")[0].outcomes == {"unknown": 3}
-        journal.settle(outcomes(changes[:2]) + outcomes(changes[2:3], Result.CONFLICT))
+        journal.note(outcomes(changes[:2]) + outcomes(changes[2:3], Result.CONFLICT), [])
         journal.leave(outcomes(changes[3:], Result.SKIPPED))
         journal.result = "part"
     (run,) = state.runs("hr")
@@ -407,7 +407,7 @@ def test_a_clock_that_was_set_back_does_not_keep_anybody_stale_for_ever(state: S
 def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Store) -> None:
     def go_wrong() -> None:
         with state.run(plan(), HERE, SEALER) as journal:
-            journal.intend([change(1, sets("mail", "a@example.org"))])
+            journal.note([], [change(1, sets("mail", "a@example.org"))])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -429,6 +429,20 @@ def test_the_journal_gives_a_change_back_as_it_was_planned(state: Store) -> None
     where, (step,) = state.steps("run-1", "hr", SEALER)
     assert where == HERE
     assert step == Step("run-1", change(1, *RICH), Result.WRITTEN)
+
+
+def test_the_journal_spells_a_change_as_it_always_has(state: Store, place: Place) -> None:
+    plain = sets("objectClass", "cecAgent", "SIPIdentity", old=("person",))
+    apply(state, change(1, plain, sets("mail"), sets("cn", "J\u00f6rg"), *RICH[1:], sets_secret("hmac-sha256:1")))
+    spelt = (
+        '[{"name":"objectClass","old":["person"],"new":["cecAgent","SIPIdentity"]},{"name":"mail"},'
+        '{"name":"cn","new":["J\u00f6rg"]},'
+        '{"name":"jpegPhoto","old":[{"base64":"AP8="}],"new":[{"base64":"/gE="},"text"]},'
+        '{"name":"SIPIdentitySIPURI","new":["sip:1@192.0.2.10"],"pattern":"sip:*"},'
+        '{"name":"employeeNumber","old":["1"],"new":["2"],"seen":false,"unique":true},'
+        '{"name":"SIPIdentityPassword","secret":"hmac-sha256:1"}]'
+    )
+    assert place.execute("select agent, attributes from journal") == [('[1001,"user1"]', spelt)]
 
 
 def test_a_change_for_no_agent_and_by_no_rule_comes_back_too(state: Store) -> None:
@@ -472,8 +486,8 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
     )
     with state.run(plan(whole), HERE, SEALER) as journal:
         for half in (release, rest):
-            journal.intend([half])
-            journal.settle(outcomes([half]))
+            journal.note([], [half])
+            journal.note(outcomes([half]), [])
         journal.result = "done"
     steps = state.steps("run-1", "hr", SEALER)[1]
     assert [(step.change.attributes, step.outcome) for step in steps] == [
@@ -489,12 +503,12 @@ def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_
     classes, rest = parted(whole)
     with state.run(plan(whole), HERE, SEALER) as journal:
         for first in (release, classes):
-            journal.intend([first])
-            journal.settle(outcomes([first]))
+            journal.note([], [first])
+            journal.note(outcomes([first]), [])
         assert state.written("run-1") == frozenset()
         assert state.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
-        journal.intend([rest])
-        journal.settle(outcomes([rest]))
+        journal.note([], [rest])
+        journal.note(outcomes([rest]), [])
     assert state.written("run-1") == {whole.user.id}
     assert state.released("run-1", SEALER) == {}
     (run,) = state.runs("hr")
@@ -543,7 +557,7 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
 def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> None:
     each = change(1, sets("mail", "a@example.org"))
     with state.run(plan(each), HERE, SEALER) as journal:
-        journal.intend([each])
+        journal.note([], [each])
         journal.note(outcomes([each]), [each])
     assert [step.outcome for step in state.open_steps(HERE, "hr", SEALER)] == [None]
     assert owned(state) == {"id-00001": {"mail"}}
@@ -553,7 +567,7 @@ def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state
     one, odd = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
     odd = replace(odd, user=replace(odd.user, name=None))
     with state.run(plan(one), HERE, SEALER) as journal:
-        journal.intend([one])
+        journal.note([], [one])
         with pytest.raises(StateError):
             journal.note(outcomes([one]), [odd])
         assert journal.broken
@@ -843,10 +857,10 @@ def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(pl
 def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store, place: Place) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
     with state.run(plan(*changes), HERE, SEALER) as journal:
-        journal.intend(changes[:1])
+        journal.note([], changes[:1])
         place.execute("alter table journal rename to gone")
         with pytest.raises(StateError):
-            journal.settle(outcomes(changes[:1]))
+            journal.note(outcomes(changes[:1]), [])
         assert journal.broken
     place.execute("alter table gone rename to journal")
     assert owned(state) == {}
@@ -892,10 +906,10 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
     state.permit(drawn, drawn.job, directory)
     interrupt_outcome = Outcome(odd.user, Result.FAILED, f"the server said {text}")
     with state.run(drawn, directory, SEALER) as journal:
-        journal.intend([odd])
-        journal.settle([(odd, interrupt_outcome)])
-        journal.settle(outcomes([odd]))
-        journal.settle([(odd, interrupt_outcome)])
+        journal.note([], [odd])
+        journal.note([(odd, interrupt_outcome)], [])
+        journal.note(outcomes([odd]), [])
+        journal.note([(odd, interrupt_outcome)], [])
         journal.result = "done"
     where, (step,) = state.steps("run", drawn.job, SEALER)
     assert where == directory
@@ -946,8 +960,8 @@ def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -
             two.run(plan(there, id_="there", job="it"), THERE, SEALER) as second,
         ):
             for journal, each in ((first, here), (second, there), (first, here), (second, there)):
-                journal.intend([each])
-                journal.settle(outcomes([each]))
+                journal.note([], [each])
+                journal.note(outcomes([each]), [])
             first.result = second.result = "done"
         assert owned(one) == {"id-00001": {"mail"}}
         assert owned(one, THERE, "it") == {"id-00002": {"mail"}}

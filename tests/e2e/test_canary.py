@@ -220,7 +220,7 @@ PLACES = [
     "connector.directories.ldap.requests:modify", "connector.directories.ldap.session:Session.submit",
     "connector.directories.ldap.stream:Stream.receive", "connector.directories.ldap.modifying:Modifier.outcome",
     "connector.directories.ldap.connection:_connection",
-    "connector.state.journal:RunJournal.intend", "connector.state.journal:RunJournal.settle",
+    "connector.state.journal:RunJournal.note",
     "connector.state.sealing:Sealer.seal", "connector.state.store:Store.run",
     "connector.reports.text:ending", "connector.reports.document:render", "connector.planfile:write_out",
     "connector.apply:steps", "connector.apply:verified", "connector.cli.watchers:LogWatch.outcome",
