@@ -27,7 +27,7 @@ CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
 
 
 class Journal(Protocol):
-    """Where intents and outcomes are kept, durably, around every batch."""
+    """Where intents are kept, durably, before they are carried out, and outcomes after that."""
 
     def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
         """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
@@ -42,7 +42,7 @@ class Journal(Protocol):
 class _Piece(Struct, frozen=True):
     """Changes that are noted at once. `ends_batch`: what no answer shows of the batch is read back before the next.
 
-    `ramp`: they are a batch of their own, all of it is read back, and nothing is written if none of it is confirmed.
+    `ramp`: they are a batch of their own, which is waited for, and nothing follows if none of it is confirmed.
     """
 
     changes: list[Change]
@@ -111,6 +111,7 @@ class _Applying:
         self._open: dict[str, Change] = {}
         self._unnoted: list[tuple[Change, Outcome]] = []
         self._in_doubt = False
+        self._most_batches = 1
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: str | None = None
 
@@ -175,18 +176,26 @@ class _Applying:
         """
         batch = pieces.popleft().changes
         parts = {change.user.id: parted(change) for change in batch}
-        begun = self._part([first for first, *rest in parts.values() if rest])
-        lacking = {id_: outcome for id_, outcome in begun.items() if outcome.result not in CONFIRMED}
+        begun, unbegun = self._part([first for first, *rest in parts.values() if rest])
+        lacking = {id_: outcome for id_, outcome in (begun | unbegun).items() if outcome.result not in CONFIRMED}
         self.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
-        settled = self._part([last for id_, (*_, last) in parts.items() if id_ not in lacking])
-        halves = {id_ for id_ in settled.keys() & begun.keys() if settled[id_].result not in CONFIRMED}
-        settled |= {id_: replace(settled[id_], why=settled[id_].why + _CLASSES_ALONE) for id_ in halves}
+        rest = [last for id_, (*_, last) in parts.items() if id_ not in lacking]
+        settled, unbegun = self._part(rest)
+        for outcomes in (settled, unbegun):
+            halves = {id_ for id_ in outcomes.keys() & begun.keys() if outcomes[id_].result not in CONFIRMED}
+            outcomes |= {id_: replace(outcomes[id_], why=outcomes[id_].why + _CLASSES_ALONE) for id_ in halves}
         self._tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
-        return lacking | settled
+        self.leave((last, unbegun[last.user.id]) for last in rest if last.user.id in unbegun)
+        return lacking | settled | unbegun
 
-    def _part(self, changes: list[Change]) -> dict[str, Outcome]:
-        self._flow(deque([_Piece(changes, ends_batch=True)]))
-        return {change.user.id: outcome for change, outcome in self._noted()}
+    def _part(self, changes: list[Change]) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
+        """What became of these changes, which is noted and not told yet; and of those that were not begun, neither."""
+        if not changes:
+            return {}, {}
+        pieces = deque([_Piece(changes, ends_batch=True)])
+        self._flow(pieces)
+        settled = {change.user.id: outcome for change, outcome in self._noted()}
+        return settled, {change.user.id: self._not_sent(change) for piece in pieces for change in piece.changes}
 
     def _flow(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
         """Write pieces up to the first that is waited for, and read back what no answer shows: an outcome for each.
@@ -210,6 +219,7 @@ class _Applying:
 
     def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
         """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
+        batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
             self._watch.stage("write", changes=len(piece.changes))
@@ -218,8 +228,13 @@ class _Applying:
                 if not self._may_go_on():
                     return
                 yield change
-            if piece.ramp or self._in_doubt or (piece.ends_batch and not verifier.next_batch()):
+            if piece.ramp or self._in_doubt:
                 return
+            if piece.ends_batch:
+                batches += 1
+                if batches == self._most_batches or not verifier.next_batch():
+                    self._most_batches = _MOST_BATCHES
+                    return
 
     def _settled(self, change: Change, outcome: Outcome) -> Outcome:
         """Keep an outcome to be noted, and watch out for reasons to stop."""
@@ -278,6 +293,11 @@ def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Chang
 
 _PIECES: Final = 4
 """A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
+_MOST_BATCHES: Final = 16
+"""So many batches at most go out before those of their users are read back that are read back as a sample.
+
+After the ramp the first one is waited for, too.
+"""
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
 _CLASSES_ALONE = " (object classes were added already)"
 _HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"

@@ -26,24 +26,26 @@ class Verifier:
         self._description = description
         self._unconfirmed: dict[str, tuple[Change, User | None]] = {}
         self._sample = _SAMPLE
-        self._shows_all = True
+        self._shows = False
+        self._hides = False
 
     def next_batch(self) -> bool:
         """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
         self._sample = _SAMPLE
-        return self._shows_all
+        return self._shows and not self._hides
 
     def judged(self, change: Change, outcome: Outcome) -> Outcome | None:
         """The outcome as far as the answer tells it; None where the user is to be read back."""
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
             return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
+        self._shows = self._shows or shown is not None
         if shown is not None and self._sample:
             self._sample -= 1
             self._unconfirmed[change.user.id] = (change, None)
             return None
         if shown is None or any(_questions(change, shown)):
-            self._shows_all = False
+            self._hides = True
             self._unconfirmed[change.user.id] = (change, shown)
             return None
         return _confirmed(change, shown, self._description, {})

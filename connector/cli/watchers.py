@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 from connector.cli.advice import code_of
-from connector.cli.spared import later, without
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.reports.document import as_json
@@ -19,9 +18,25 @@ from connector.watch import Watch, Watcher, Watchers
 from connector.watchers.facts import FactsWatch, Kind, RunFacts
 from connector.wiring import Begun
 
-# structlog has asyncio for programs that await, and rich for tracebacks in colour, which JSON does not have: two thirds
-# of its cost. Whoever imports this module does so before an adapter loads structlog.
-with later("asyncio"), nullcontext() if sys.stderr.isatty() else without("rich"):
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let what is imported in here take a module for not installed, unless it is loaded already.
+
+    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# whoever imports this module does so before an adapter loads structlog
+with nullcontext() if sys.stderr.isatty() else _without("rich"):
     import structlog
     from structlog.typing import EventDict
 
@@ -43,7 +58,10 @@ def log_to_standard_error(level: str | None) -> None:
 
 
 class Json(structlog.processors.JSONRenderer):
-    """The same text in less time for an event that is plain ASCII, as nearly all are: there is one for every user."""
+    """The same text in less time where an event is of plain texts and whole numbers, as nearly all are.
+
+    There is one for every user.
+    """
 
     def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str | bytes:
         try:

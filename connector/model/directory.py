@@ -187,7 +187,7 @@ class Description(Struct, frozen=True):
     `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
     (RFC 4511 §4.10). `classes_first`: object classes that a user gets are written before what needs them, in a change
     of their own. `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the
-    view's that its schema lacks. `batch`: how many changes are written before they are read back and journalled.
+    view's that its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
     `names`: how user names compare. `types`, `classes`: everything that its schema defines, by any name or number in
     lower case, read when it is asked for. `rehearses`: what of a change can be found out without sending it, and what
     cannot, in a few words.

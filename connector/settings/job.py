@@ -137,7 +137,7 @@ class LdapDirectory(Strict):
         Field(description="Look agents' keys up, read all users, or let the program choose."),
     ] = "auto"
     page_size: Annotated[int, Field(ge=1, le=100_000, description="Entries a page (RFC 2696).")] = 1000
-    window: Annotated[int, Field(ge=1, le=256, description="Operations in flight.")] = 256
+    window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
 
     @field_validator("bind_dn")

@@ -38,8 +38,8 @@ class Sqlite:
         except (OSError, sqlite3.Error) as fault:
             raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
         try:
-            # also the removal of the rollback journal survives a power cut (SQLite, pragma synchronous): with `full`, a
-            # transaction that was said to be durable could be rolled back after one
+            # where the rollback journal is removed, its removal survives a power cut too (SQLite, pragma synchronous);
+            # with `full`, a transaction that was said to be durable could be rolled back after one
             self.rows("pragma synchronous = extra")
             # in a new file; a batch then touches a quarter as many as of the usual size (SQLite, pragma page_size)
             self.rows("pragma page_size = 16384")
@@ -89,7 +89,11 @@ class Sqlite:
         """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
         if self._path is not None:
             ((page,),) = self._db.execute("pragma page_size")
-            if self._path.stat().st_size % page:
+            try:
+                size = self._path.stat().st_size
+            except OSError as fault:
+                raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+            if size % page:
                 raise StateError("it is damaged: the end of the file is missing", where=self.where)
 
     migrating = writing  # there is one writer at a time anyway
@@ -130,6 +134,8 @@ class Sqlite:
     def close(self) -> None:
         with suppress(StateError):
             if self._keeps_rollbacks:
+                self._look()  # the rollback journal is removed by its name, which may be another file's by now
+                self.rows("pragma busy_timeout = 0")
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):
             self._db.close()

@@ -28,6 +28,7 @@ from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
+from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
 
@@ -1048,6 +1049,38 @@ def test_nothing_but_the_file_is_left_of_a_state_that_was_closed(tmp_path: Path)
     with closing(open_state(f"sqlite:///{path}")) as state:
         assert owned(state) == {"id-00001": {"mail"}}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_closing_a_state_whose_file_was_replaced_leaves_what_belongs_to_the_new_one(tmp_path: Path) -> None:
+    """Of a run that is killed on the new one, that is all that can take back the half of its transaction."""
+    path, rollbacks = tmp_path / "state.db", tmp_path / "state.db-journal"
+    first = open_state(f"sqlite:///{path}")
+    path.rename(tmp_path / "elsewhere.db")
+    with closing(open_state(f"sqlite:///{path}")) as second:
+        second.hold("hr", "x")
+        assert rollbacks.exists()
+        first.close()
+        assert rollbacks.exists()
+
+
+def test_a_file_that_goes_away_just_as_it_is_written_to_is_an_error_of_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.db"
+    with closing(open_state(f"sqlite:///{path}")) as state:
+        monkeypatch.setattr(Sqlite, "_look", lambda self: path.unlink(missing_ok=True))  # as if it went right after that look
+        with pytest.raises(StateError, match="cannot be written"):
+            state.hold("hr", "x")
+
+
+def test_closing_a_state_waits_for_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    state = open_state(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        began = time.monotonic()
+        state.close()
+        assert time.monotonic() - began < 5  # it would be ten
 
 
 def test_a_file_that_somebody_keeps_with_a_write_ahead_log_stays_so(tmp_path: Path) -> None:

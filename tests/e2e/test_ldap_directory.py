@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -490,6 +491,18 @@ def test_1000_changes_are_written_and_then_there_is_nothing_to_change(server: Sl
     again = (number(user, f"n{uid(user)}", f"N{uid(user)}") for user in users)
     assert set(results(directory.write(again))) == {Result.UNCHANGED}  # it compares ignoring case
     directory.close()
+
+
+def test_who_is_not_bound_reads_and_compares_many_users_without_being_hung_up_on(tmp_path: Path) -> None:
+    """OpenLDAP hangs up on an anonymous client with more than a hundred requests waiting."""
+    people = [person(f"user{place:04}", "employeeNumber: 1") for place in range(450)]
+    with Slapd.start(tmp_path / "s", people, acl="access to * by * read") as server:
+        anybody = settings(server, bind_dn=None, password=None)
+        with closing(LdapDirectory(anybody, None, View(("employeeNumber",)))) as directory:
+            users = list(directory.scan())
+            assert len(list(directory.read(user.ref for user in users))) == 450
+            questions = [Question(user.ref, "employeeNumber", Secret("1")) for user in users]
+            assert set(directory.holds(questions)) == {Holds.SAME}
 
 
 def test_writes_of_one_user_stay_in_their_order(small: Slapd) -> None:

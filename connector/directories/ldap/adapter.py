@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
+from typing import Final
 
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
@@ -35,6 +36,10 @@ from connector.model import (
 )
 from connector.settings.job import LdapDirectory as Settings
 
+_QUESTIONS: Final = 64
+"""So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has not bound and has more
+than a hundred requests waiting (slapd.conf(5), conn_max_pending)."""
+
 
 class LdapReader:
     """An LDAP server, for reading. It is connected to at first use, and the reader stays with that one server.
@@ -55,6 +60,10 @@ class LdapReader:
         if self._connected is None:
             self._connected = connect(self._settings, self._password)
         return self._connected
+
+    @property
+    def _questions(self) -> int:
+        return min(self._settings.window, _QUESTIONS)
 
     @cached_property
     def _inspection(self) -> Inspection:
@@ -111,7 +120,7 @@ class LdapReader:
         names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
         searches = (self._realm.named(name, self._users.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
-        found = self._wire.searches(searches, self._settings.window, self._users.user, or_gone=True)
+        found = self._wire.searches(searches, self._questions, self._users.user, or_gone=True)
         for user in self._whole(found):
             if user.id in missing:
                 del missing[user.id]
@@ -127,7 +136,7 @@ class LdapReader:
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
-        dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._settings.window
+        dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._questions
         if dialect.microsoft:
             return in_order(holding.read(self._wire, questions, window, is_user, self._inspection.info))
         asserted = dialect.assertions
@@ -135,7 +144,7 @@ class LdapReader:
 
     def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """Searches, a few for each user that is to be changed."""
-        questions = Objections(self._wire, self._inspection, self._restrictions, self._realm, self._settings.window)
+        questions = Objections(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
         return questions.of(changes)
 
     def close(self) -> None:
@@ -150,12 +159,13 @@ class LdapDirectory(LdapReader):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Modifications, as many in flight as the job's window, and never two of one entry."""
         queue = Queue(changes)
+        bound = self._settings.bind_dn or self._settings.sasl
         try:
             writer = Writer(
                 self._wire,
                 self._modifier,
                 PostRead(self._inspection, self._users, self._realm.filter),
-                window=self._settings.window,
+                window=self._settings.window if bound else self._questions,
                 covers=self._realm.covers,
                 read=self.read,
             )

@@ -32,7 +32,7 @@ _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
 _PAGE: Final = 1000
 _BATCH: Final = 2000
-"""Changes between two durable notes in the journal, each of which takes as long as many writes."""
+"""Changes that are written before what no answer shows of them is read back, for which the server has to be waited."""
 _BATCH_READ_BEFORE: Final = 500
 """The same where entries are read before they are written, which should not be long before."""
 _GLOBAL_CATALOG: Final = frozenset({3268, 3269})

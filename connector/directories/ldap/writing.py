@@ -121,7 +121,7 @@ class Writer:
     def _room(self) -> int:
         """How many to send next: none before there is room for some."""
         room = self._window - len(self._flight)
-        return room if room >= min(_SOME, self._window) else 0
+        return room if room >= min(_SOME, max(1, self._window // 4)) else 0
 
     def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
