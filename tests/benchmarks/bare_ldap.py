@@ -1,6 +1,7 @@
 """The requests of an apply, made beforehand, from a client that reads an answer's kind and result, and no more.
 
     bare_ldap.py replay REQUESTS.json    {"host", "port", "stages": [[file, how many may be in flight], …]}
+    bare_ldap.py started REQUESTS.json   the same, by a Python that first loads what `apply` loads
 
 A file holds messages of LDAP, one after the other; the next stage begins when the one before is wholly answered, as
 nothing is written before everybody is read. What this takes, no client that does the same work can do without. Says on
@@ -13,6 +14,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,5 +74,12 @@ def replay(told: dict[str, Any]) -> None:
     print(good, count)
 
 
+def started(told: dict[str, Any]) -> None:
+    """Whatever takes longer than this is for reading agents, comparing, a journal, reading back, and telling of it."""
+    for module in ("cli.main", "cli.apply", "sources.file", "directories.ldap.adapter", "state.sqlite"):
+        import_module(f"connector.{module}")
+    replay(told)
+
+
 if __name__ == "__main__":
-    {"replay": replay}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_bytes()))
+    {"replay": replay, "started": started}[sys.argv[1]](json.loads(Path(sys.argv[2]).read_bytes()))

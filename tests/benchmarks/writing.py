@@ -43,7 +43,8 @@ def apply(folder: Path, users: int, rounds: int, *, durable: bool, count: int = 
     yield Figure.of(contest, work, users, ("apply, from permission on", "ldapmodify"), target)
     yield Figure.of(contest, work, users, ("our writer", "ldapmodify"))
     yield Figure.of(contest, work, users, ("its requests, made beforehand", "ldapmodify"))
-    for entrant in entrants[4:]:
+    yield Figure.of(contest, work, users, ("its start, and these requests", "ldapmodify"))
+    for entrant in entrants[5:]:
         yield Figure.of(contest, work, users, (entrant.name, "ldapmodify"))
     if not durable:
         third = Target(1 / 3) if target else None
@@ -76,15 +77,17 @@ def _entrants(field: Field, agents: Path, count: int, applying: list[float], *, 
 
     asked = prepare_requests(field.folder, plan, server.port, READY_ATTRIBUTES)
     searches = 2 * -(-count // KEYS)
-    replay = script("bare_ldap.py", "replay", str(asked), (1 + searches + count,) * 2)
-    bare = Entrant(
-        "its requests, made beforehand", replay.command, prepare, _both(replay.check, lambda out: same("the replay"))
-    )
+
+    def replaying(action: str, name: str) -> Entrant:
+        replay = script("bare_ldap.py", action, str(asked), (1 + searches + count,) * 2)
+        return Entrant(name, replay.command, prepare, _both(replay.check, lambda out: same(name)))
+
     entrants = [
         Entrant("ldapmodify", command, prepare, lambda out: same("ldapmodify")),
         Entrant("apply", place.program("apply"), prepare, applied, env=PASSWORD),
         writer("our_ldap.py", "our writer"),
-        bare,
+        replaying("replay", "its requests, made beforehand"),
+        replaying("started", "its start, and these requests"),
     ]
     if slow:
         entrants.append(writer("plain_ldap3.py", "plain ldap3", 2))

@@ -1068,7 +1068,8 @@ def test_a_file_that_goes_away_just_as_it_is_written_to_is_an_error_of_the_state
 ) -> None:
     path = tmp_path / "state.db"
     with closing(open_state(f"sqlite:///{path}")) as state:
-        monkeypatch.setattr(Sqlite, "_look", lambda self: path.unlink(missing_ok=True))  # as if it went right after that look
+        # as if it went right after that look
+        monkeypatch.setattr(Sqlite, "_look", lambda self: path.unlink(missing_ok=True))
         with pytest.raises(StateError, match="cannot be written"):
             state.hold("hr", "x")
 
