@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, repeat
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.account import Account, Journal
 from connector.directories.port import Directory
-from connector.errors import StateError
 from connector.model import Change, Description, Outcome, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import parted, steps
@@ -24,19 +24,6 @@ from connector.verification import Verifier
 from connector.watch import Watch
 
 CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
-
-
-class Journal(Protocol):
-    """Where intents are kept, durably, before they are carried out, and outcomes after that."""
-
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
-        """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
-
-        Raises StateError.
-        """
-
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
-        """Keep what became of changes that were never going to be written. Raises StateError."""
 
 
 class _Piece(Struct, frozen=True):
@@ -77,11 +64,12 @@ def apply(
     account of it.
     """
     run = _Applying(directory, description, journal, watch, pace=pace, stop=stop or Stop(), again=again)
-    run.leave(left)
+    run.account.leave(left)
     for step in steps(changes):
         run.write(step)
     places = {change.user.id: place for place, change in enumerate(changes)}
-    return Applied(sorted(run.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1)), run.stopped)
+    told = run.account.outcomes.values()
+    return Applied(sorted(told, key=lambda outcome: places.get(outcome.user.id, -1)), run.stopped)
 
 
 class _Applying:
@@ -100,44 +88,35 @@ class _Applying:
     ) -> None:
         self._directory = directory
         self._description = description
-        self._journal = journal
         self._watch = watch
         self._pace = pace
         self._stop = stop
         self._again = again
         self._sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-        self._failures = 0
-        self._keeps_a_journal = True
-        self._open: dict[str, Change] = {}
-        self._unnoted: list[tuple[Change, Outcome]] = []
-        self._in_doubt = False
         self._most_batches = 1
-        self.outcomes: dict[str, Outcome] = {}
-        self.stopped: str | None = None
+        self._failures = 0
+        self._in_doubt = False
+        self._why: str | None = None
+        self.account = Account(journal, watch)
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
-        """Tell and journal outcomes of changes that are not written."""
-        left = [(change, outcome) for change, outcome in left if self.outcomes.get(change.user.id) is not outcome]
-        self._tell(left)
-        try:
-            if left and self._keeps_a_journal:
-                self._journal.leave(left)
-        except StateError as fault:
-            self._lose_the_journal(fault)
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing more is written, if so."""
+        return self.account.lost or self._why
 
     def write(self, step: list[Change]) -> None:
         """Write one step."""
-        ready, waiting = _ready(step, self.outcomes)
-        self.leave(waiting)
+        ready, waiting = _ready(step, self.account.outcomes)
+        self.account.leave(waiting)
         pieces = deque(self._pieces(ready))
         while pieces and self._may_go_on():
             first = pieces[0]
             settled = self._in_parts(pieces) if self._description.classes_first else self._flow(pieces)
-            self._note()
+            self.account.note()
             if first.ramp and pieces and not any(outcome.result in CONFIRMED for outcome in settled.values()):
                 users = "first user" if len(settled) == 1 else f"{len(settled)} users of this step"
-                self.stopped = self.stopped or f"nothing could be written for the {users}"
-        self.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
+                self._why = self._why or f"nothing could be written for the {users}"
+        self.account.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
         start = 0
@@ -155,19 +134,14 @@ class _Applying:
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
         why = reason if reason.startswith("not sent") else f"not sent: {reason}"
-        return Outcome(change.user, Result.SKIPPED, why + _HALF * (change.user.id in self.outcomes))
+        return Outcome(change.user, Result.SKIPPED, why + _HALF * (change.user.id in self.account.outcomes))
 
     def _may_go_on(self) -> bool:
         if self.stopped is None:
-            self.stopped = self._stop.why
+            self._why = self._stop.why
         if self.stopped is None and self._failures >= self._pace.max_failures:
-            self.stopped = f"{self._failures} writes had failed (max_failures)"
+            self._why = f"{self._failures} writes had failed (max_failures)"
         return self.stopped is None
-
-    def _tell(self, settled: Iterable[tuple[Change, Outcome]]) -> None:
-        for change, outcome in settled:
-            self.outcomes[change.user.id] = outcome
-            self._watch.outcome(change, outcome)
 
     def _in_parts(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
         """Note, write and read back object classes first, and then what needs them of those who have them now.
@@ -178,14 +152,14 @@ class _Applying:
         parts = {change.user.id: parted(change) for change in batch}
         begun, unbegun = self._part([first for first, *rest in parts.values() if rest])
         lacking = {id_: outcome for id_, outcome in (begun | unbegun).items() if outcome.result not in CONFIRMED}
-        self.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
+        self.account.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
         rest = [last for id_, (*_, last) in parts.items() if id_ not in lacking]
         settled, unbegun = self._part(rest)
         for outcomes in (settled, unbegun):
             halves = {id_ for id_ in outcomes.keys() & begun.keys() if outcomes[id_].result not in CONFIRMED}
             outcomes |= {id_: replace(outcomes[id_], why=outcomes[id_].why + _CLASSES_ALONE) for id_ in halves}
-        self._tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
-        self.leave((last, unbegun[last.user.id]) for last in rest if last.user.id in unbegun)
+        self.account.tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
+        self.account.leave((last, unbegun[last.user.id]) for last in rest if last.user.id in unbegun)
         return lacking | settled | unbegun
 
     def _part(self, changes: list[Change]) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
@@ -194,7 +168,7 @@ class _Applying:
             return {}, {}
         pieces = deque([_Piece(changes, ends_batch=True)])
         self._flow(pieces)
-        settled = {change.user.id: outcome for change, outcome in self._noted()}
+        settled = {change.user.id: outcome for change, outcome in self.account.noted()}
         return settled, {change.user.id: self._not_sent(change) for piece in pieces for change in piece.changes}
 
     def _flow(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
@@ -205,15 +179,15 @@ class _Applying:
         verifier = Verifier(self._directory, self._description)
         settled: dict[str, Outcome] = {}
         for outcome in self._directory.write(self._feed(pieces, verifier)):
-            change = self._open[outcome.user.id]
+            change = self.account.open[outcome.user.id]
             known = verifier.judged(change, outcome)
             if known is not None:
                 settled[change.user.id] = self._settled(change, known)
         for change, outcome in verifier.read_back():
             settled[change.user.id] = self._settled(change, outcome)
         if any(outcome.unknown for outcome in settled.values()):
-            self.stopped = self.stopped or "it is not known what became of writes before this one"
-        for change in list(self._open.values()):
+            self._why = self._why or "it is not known what became of writes before this one"
+        for change in list(self.account.open.values()):
             settled[change.user.id] = self._settled(change, self._not_sent(change))
         return settled
 
@@ -223,7 +197,7 @@ class _Applying:
         while pieces and self._may_go_on():
             piece = pieces.popleft()
             self._watch.stage("write", changes=len(piece.changes))
-            self._note(piece.changes)
+            self.account.note(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():
                     return
@@ -238,40 +212,15 @@ class _Applying:
 
     def _settled(self, change: Change, outcome: Outcome) -> Outcome:
         """Keep an outcome to be noted, and watch out for reasons to stop."""
-        del self._open[change.user.id]
         if outcome.result is Result.WRITTEN and change.user.id in self._again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
         elif outcome.result is Result.FAILED:
             self._failures += 1
             self._in_doubt = self._in_doubt or outcome.unknown
         elif outcome.result is Result.SKIPPED:
-            self.stopped = self.stopped or outcome.why
-        self._unnoted.append((change, outcome))
+            self._why = self._why or outcome.why
+        self.account.settle(change, outcome)
         return outcome
-
-    def _note(self, intended: Sequence[Change] = ()) -> None:
-        """Note and tell what became of changes, and note those that are about to be written."""
-        self._tell(self._noted(intended))
-
-    def _noted(self, intended: Sequence[Change] = ()) -> list[tuple[Change, Outcome]]:
-        """What was settled, once it is noted; without a journal nobody answers for what was written, nor writes on."""
-        settled, self._unnoted = self._unnoted, []
-        self._open |= {change.user.id: change for change in intended}
-        try:
-            if settled or intended:
-                self._journal.note(settled, intended)
-        except StateError as fault:
-            self._lose_the_journal(fault)
-            why = f"written, but the journal does not know: {fault}"
-            return [
-                (change, Outcome(change.user, Result.FAILED, why) if outcome.result is Result.WRITTEN else outcome)
-                for change, outcome in settled
-            ]
-        return settled
-
-    def _lose_the_journal(self, fault: StateError) -> None:
-        self._keeps_a_journal = False
-        self.stopped = f"nothing is written without a journal: {fault}"
 
 
 def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Change], list[tuple[Change, Outcome]]]:
