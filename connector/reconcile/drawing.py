@@ -32,12 +32,13 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.reconcile import stale
 from connector.reconcile.assembly import assembled, counts, fallen, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ, Difference
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.limits import Limits, Whole, refusals
-from connector.reconcile.mapping import Grace, Mapping
+from connector.reconcile.mapping import Mapping
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
 
@@ -72,7 +73,7 @@ class Draft:
         self._differ = differ
         self.problems = list(differ.problems)
         self.wishes: list[Wish] = []
-        self.stale: list[tuple[UserRef, frozenset[str]]] = []
+        self.stale: list[stale.Unclaimed] = []
         self._secrets = any(rule.secret for rule in mapping.attributes)
         self._held: set[str] = set()
         self._spared: Callable[[AgentRef | None, UserRef], bool] = lambda agent, user: False
@@ -142,26 +143,13 @@ class Draft:
 
         `adopted`: users that hold a value of an attribute that is ours whoever wrote it.
         """
-        found = {ref.id: (ref, names) for ref, names in memory.owned() if ref.id not in claimed}
-        for user in adopted:
-            names = self._differ.adopted(user) if user.id not in claimed else frozenset()
-            if names:
-                found[user.id] = (user.ref, names | found.get(user.id, (user.ref, frozenset()))[1])
-        self.stale = sorted(found.values())
-        clearing = self._mapping.stale != "report" and not (self._unsure or only or self._tenant.size == 0)
-        if self._mapping.stale != "report" and self._unsure and self.stale:
-            self.cautions.append(
-                "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
-                "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
-            )
-        grace = self._mapping.stale if isinstance(self._mapping.stale, Grace) else None
-        seen = memory.stale() if grace and self.stale else {}
-        due = []
-        for ref, names in self.stale:
-            left = grace.left(self._now, *seen.get(ref.id, ("", 0))) if grace else ""
-            why = f"{', '.join(sorted(names))}: ours, and no agent claims the user any more{left}"
-            self.problems.append(Problem("stale", why, users=(ref.name,)))
-            due += [] if left else [ref]
+        self.stale = stale.unclaimed(memory, claimed, adopted, self._differ.adopted)
+        policy = self._mapping.stale
+        if policy != "report" and self._unsure and self.stale:
+            self.cautions.append(stale.UNSURE)
+        due, problems = stale.judged(self.stale, policy, memory, self._now)
+        self.problems += problems
+        clearing = policy != "report" and not (self._unsure or only or self._tenant.size == 0)
         return [ref for ref in due if not self._spared(None, ref)] if clearing else []
 
     def clear(self, users: Iterable[User]) -> None:
@@ -170,11 +158,7 @@ class Draft:
         One that does not show what a match rule looks at may well be somebody's, and is left as it is.
         """
         written = {ref.id: names for ref, names in self.stale}
-        infos = self._description.attributes
-        hides = self._description.hides
-        looked_at = [
-            each.directory for each in self._mapping.match if hides or infos[each.directory].readable is not True
-        ]
+        looked_at = stale.to_be_shown(self._mapping, self._description)
         for user in users:
             if self._spared(None, user.ref):
                 continue  # by the name that it has now
