@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
-from serving import PATIENCE
-from slapd import authority
-from syslogd import Syslogd
-from test_ldif_story import JOB, Job, agent, person
 
 from connector.demo.simulator import Simulator
 from connector.watchers.syslog import Syslog
+from tests.support.ldif_job import JOB, Job, agent, person
+from tests.support.program import program
+from tests.support.serving import PATIENCE
+from tests.support.slapd import authority
+from tests.support.syslogd import Syslogd
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitoring import promtool
 from ruamel.yaml import YAML
-from test_ldif_story import JOB, Job
+
+from tests.support.ldif_job import JOB, Job
+from tests.support.monitoring import promtool
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 OF_SERVE = {"ready", "next_run_timestamp_seconds", "files_accepted"}

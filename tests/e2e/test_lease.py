@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from postgres import Postgres
-from program import ended, program, started
-from serving import PATIENCE
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
-from test_ldif_story import JOB, Job
 
-from connector.demo.simulator import Request, Simulator
+from tests.support.ldif_job import JOB, Job
+from tests.support.postgres import Postgres
+from tests.support.program import ended, program, started
+from tests.support.serving import PATIENCE
+from tests.support.slapd import PEOPLE, SYNC, Slapd, person
+from tests.support.slow_cec import ENV, SLOW_SOURCE, SlowCec
 
-ENV = {"KEY": "demo-key", "SECRET": "demo-secret", "LDAP_PASSWORD": SYNC_PASSWORD}
-SLOW_SOURCE = (
-    "source: {{type: cec, url: {url}, allow_plaintext: true, app_key: {{env: KEY}}, "
-    "app_secret: {{env: SECRET}}, timeout: 600}}\n"
-)
 FILE_SOURCE = "source: {type: file, path: agents.json}\n"
 _numbers = count()
-
-
-class SlowCec(Simulator):
-    """A tenant that answers the query when it is let: until then whoever asks is in the middle of a run."""
-
-    def __init__(self, document: dict[str, Any] | bytes) -> None:
-        super().__init__(document)
-        self._asked = threading.Event()
-        self._let = threading.Event()
-
-    def answer(self, request: Request) -> None:
-        if request.command == "GET":
-            self._asked.set()
-            self._let.wait(600)
-        super().answer(request)
-
-    def wait(self) -> None:
-        """Until somebody asks, and so holds its directory."""
-        assert self._asked.wait(PATIENCE)
-
-    def let(self) -> None:
-        self._let.set()
-
-    def __exit__(self, *error: object) -> None:
-        self.let()
-        super().__exit__(*error)
 
 
 class Meeting:

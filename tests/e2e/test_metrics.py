@@ -7,14 +7,14 @@ import stat
 from pathlib import Path
 
 import pytest
-from monitoring import fetch, nobody_in, promtool, pushgateway
 from prometheus_client.parser import text_string_to_metric_families
-from scim_job import ScimJob
-from scim_servers import ScimServer, people
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
-from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Simulator
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.monitoring import fetch, nobody_in, promtool, pushgateway
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import ScimServer, people
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
 Samples = dict[tuple[str, ...], float]
 

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from receivers import PASSWORD, SECRET, hook, mail_server
-from serving import PATIENCE, serving, until
-from slapd import authority
-from test_ldif_story import JOB, Job, agent
+
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.receivers import PASSWORD, SECRET, hook, mail_server
+from tests.support.serving import PATIENCE, serving, until
+from tests.support.slapd import authority
 
 
 @pytest.fixture

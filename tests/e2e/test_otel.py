@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from program import program
-from serving import serving
-from test_ldif_story import JOB, Job
+
+from tests.support.ldif_job import JOB, Job
+from tests.support.program import program
+from tests.support.serving import serving
 
 
 class Collector(ThreadingHTTPServer):

@@ -9,13 +9,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres import PASSWORD, Postgres
-from program import Ended, ended, program, started
-from slapd import another_authority
-from test_ldif_story import JOB, Job, agent
-from test_lease import ENV, SLOW_SOURCE, SlowCec
 
 from connector.state.postgresql import _parameters
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.program import Ended, ended, program, started
+from tests.support.slapd import another_authority
+from tests.support.slow_cec import ENV, SLOW_SOURCE, SlowCec
 
 pytestmark = pytest.mark.postgresql
 ONE_BY_ONE = "ramp: [1, 1, 1, 1, 1]\n"

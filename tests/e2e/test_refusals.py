@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ldif_story import BASE, JOB, Job, agent
+
+from tests.support.ldif_job import BASE, JOB, Job, agent
 
 EVERYBODY = range(1, 13)
 Prepare = Callable[[Job], None]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program import Ended, program
-from serving import serving
-from slapd import authority, server_context
-from test_ldif_story import JOB, Job
-from vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
 
 from connector.demo.simulator import Simulator
+from tests.support.ldif_job import JOB, Job
+from tests.support.program import Ended, program
+from tests.support.serving import serving
+from tests.support.slapd import authority, server_context
+from tests.support.vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
 
 KEY, SECRET = "canary-app-key", "canary-app-secret"
 

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import LdapProxy
-from monitoring import nobody_in
-from program import program
-from serving import PATIENCE, asked, serving
-from slapd import Slapd, person
-from soak_clock import Clock
-from test_ldap_refusals import PASSWORD, UIDS, Plain
-from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Request, Simulator
 from connector.serve.address import Address
 from connector.serve.scheduled import Scheduled
 from connector.serve.service import STUCK, Service
 from connector.serve.web import Web
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.monitoring import nobody_in
+from tests.support.plain_job import PASSWORD, UIDS, Plain
+from tests.support.program import program
+from tests.support.serving import PATIENCE, asked, serving
+from tests.support.slapd import Slapd, person
+from tests.support.soak_clock import Clock
 
 FOR_EVER = 600.0
 """Seconds that no test waits for."""

@@ -13,10 +13,10 @@ from copy import copy
 from pathlib import Path
 
 import pytest
-from program import Ended, ended, program, started
-from test_ldif_story import JOB, Job, agent
 
 from connector.state.migrations import MIGRATIONS
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.program import Ended, ended, program, started
 
 ONE_BY_ONE = JOB + "ramp: [1, 1, 1, 1, 1]\n"
 AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_ldif_story import JOB, Job, agent
+
+from tests.support.ldif_job import JOB, Job, agent
 
 
 @pytest.fixture
