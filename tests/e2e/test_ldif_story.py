@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ldif_job import BASE, JOB, MAPPING, Job, agent, person
+from tests.support.ldif_job import BASE, MAPPING, Job, agent, person
 from tests.support.program import program
 
 
@@ -80,7 +80,7 @@ def test_an_agent_that_only_names_and_nobody_has_is_a_usage_error(job: Job) -> N
 
 
 def test_a_limit_refuses_shows_the_plan_and_is_lifted_by_its_digest_alone(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "20%"))
+    job.configure(limits={"update": "20%"})
     shown = job.run("plan", "--report", "report.json", code=3)
     planned = json.loads(job.read("report.json"))
     assert planned["refusals"][0] | {"why": ""} == {"limit": "update", "allowed": 1, "planned": 5, "why": ""}
@@ -196,7 +196,7 @@ def _base64(text: str) -> str:
 def test_pins_and_the_never_list(job: Job) -> None:
     job.write("pins.csv", f'accountCode,user\nexternal,"UID=user2, {BASE}"\nlost,"uid=nobody,{BASE}"\n')
     job.write("never.csv", f'accountCode,user\nuser3,\n,"uid=user4, {BASE}"\n')
-    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.configure(pins="pins.csv", never="never.csv")
     job.agents([agent(1), agent(2, accountCode="external"), agent(3), agent(4), agent(5, accountCode="lost")])
     planned = job.plan()
     assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [
@@ -208,7 +208,7 @@ def test_pins_and_the_never_list(job: Job) -> None:
 
 def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
     job.run("apply")
-    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.configure(limits={"agents_drop": "100%"})
     job.agents([agent(number) for number in (1, 2, 3)])
     planned = job.plan()
     assert planned["changes"] == []
@@ -222,7 +222,7 @@ def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) ->
 def test_stale_clear_takes_away_what_we_wrote_and_nothing_else(job: Job) -> None:
     before = job.read("people.ldif")
     job.run("apply")
-    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
     job.agents([agent(number) for number in (1, 2, 3, 4)] + [{"workNo": "broken"}])
     assert job.plan()["changes"] == []
@@ -342,7 +342,7 @@ def test_a_job_that_is_not_there_is_a_file_error(job: Job) -> None:
 
 
 def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "0%"))
+    job.configure(limits={"update": "0%"})
     shown = job.run("plan", "--only", "user2", "--report", "report.json", code=3)
     planned = json.loads(job.read("report.json"))
     assert any("--only" in caution and "4 other users" in caution for caution in planned["cautions"])
@@ -359,7 +359,7 @@ def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(jo
 
 
 def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "0%"))
+    job.configure(limits={"update": "0%"})
     other = "sha256:" + 64 * "0"
     assert f"What was acknowledged is {other}, which is not this plan." in job.run("apply", "--accept", other, code=3)
     job.run("apply", "--accept", "yes", code=64)
@@ -368,7 +368,7 @@ def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
     job.run("apply")
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
-    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.configure(pins="pins.csv", never="never.csv")
     job.write(
         "pins.csv",
         f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tests.support.jobs import changed, job_file, ldif_directory
 from tests.support.program import Ended, program
 
 BASE = "ou=people,dc=example,dc=org"
@@ -22,12 +23,7 @@ attributes:
   SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
 object_classes: [cecAgent, SIPIdentity]
 """
-JOB = """\
-source: {type: file, path: agents.json}
-directory: {type: ldif, path: people.ldif, base: "ou=people,dc=example,dc=org", filter: (objectClass=inetOrgPerson)}
-mapping: mapping.yaml
-limits: {update: 100%}
-"""
+JOB = job_file(ldif_directory())
 
 
 def agent(number: int, **fields: Any) -> dict[str, Any]:
@@ -65,6 +61,10 @@ class Job:
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text(encoding="utf-8")
+
+    def configure(self, **changes: Any) -> None:
+        """Say some of the job otherwise: see `jobs.changed`."""
+        self.write("job.yaml", changed(self.read("job.yaml"), **changes))
 
     def agents(self, agents: list[dict[str, Any]]) -> None:
         document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}

@@ -6,14 +6,11 @@ import threading
 from typing import Any
 
 from connector.demo.simulator import Request, Simulator
+from tests.support.jobs import cec_source
 from tests.support.serving import PATIENCE
 from tests.support.slapd import SYNC_PASSWORD
 
-ENV = {"KEY": "demo-key", "SECRET": "demo-secret", "LDAP_PASSWORD": SYNC_PASSWORD}
-SLOW_SOURCE = (
-    "source: {{type: cec, url: {url}, allow_plaintext: true, app_key: {{env: KEY}}, "
-    "app_secret: {{env: SECRET}}, timeout: 600}}\n"
-)
+ENV = {"CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret", "LDAP_PASSWORD": SYNC_PASSWORD}
 
 
 class SlowCec(Simulator):
@@ -23,6 +20,7 @@ class SlowCec(Simulator):
         super().__init__(document)
         self._asked = threading.Event()
         self._let = threading.Event()
+        self.source = cec_source(self.url, timeout=600)
 
     def answer(self, request: Request) -> None:
         if request.command == "GET":
