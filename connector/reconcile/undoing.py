@@ -16,6 +16,7 @@ from connector.model import (
     Fingerprint,
     Held,
     Memory,
+    Part,
     Problem,
     Secret,
     User,
@@ -23,7 +24,6 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.standing import secret_stands
-from connector.reconcile.steps import CLASSES, RELEASE
 
 
 class Undoing(Struct, frozen=True):
@@ -36,7 +36,7 @@ class Undoing(Struct, frozen=True):
 def folded(steps: Iterable[Change]) -> list[Change]:
     """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
     users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: not change.digest.endswith((RELEASE, CLASSES))):
+    for change in sorted(steps, key=lambda change: change.part is Part.REST):
         before = users.get(change.user.id)
         users[change.user.id] = change if before is None else replace(before, attributes=_joined(before, change))
     return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
