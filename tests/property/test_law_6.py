@@ -50,14 +50,15 @@ def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 PLACES = [
-    "sync:settle", "sync:Lookup", "lookup:Lookup.users", "reconcile.roster:Roster.__init__",
-    "reconcile.claims:Claims.add", "reconcile.claims:Claims.settle", "reconcile.drawing:Draft.claims",
-    "reconcile.drawing:Draft.questions", "reconcile.drawing:Draft.answers", "reconcile.drawing:Draft.moves",
-    "reconcile.drawing:Draft.plan", "reconcile.moves:Moves.settle", "reconcile.differences:Differ.difference",
+    "sync:settle", "sync:Lookup", "lookup:Lookup.answer", "reconcile.roster:Roster.__init__",
+    "reconcile.claims:Claims.add", "reconcile.claims:Claims.settle", "reconcile.planner:Planner.plan",
+    "reconcile.drawing:Drawing.drawn", "reconcile.draft:Draft.judge", "reconcile.settling:Moves",
+    "reconcile.moves:Moves.hold_back", "reconcile.drawing:change_of", "reconcile.differences:Differ.draft",
     "reports.text:render", "reports.html:render", "state.store:Store.run", "state.journal:RunJournal.note",
     "state.journal:RunJournal._row", "state.journal:is_secret", "state.sealing:Sealer.seal",
     "state.journal:Ours.take", "directories.memory:MemoryDirectory.write",
-    "sync:apply", "apply:steps", "verification:Verifier.judged", "verification:stands", "verification:_confirmed",
+    "sync:apply", "apply:steps", "apply:Ledger", "ledger:Ledger.settle", "verification:Verifier.judged",
+    "verification:stands", "verification:_confirmed",
     "watch:Watchers.stage", "watch:Watchers.outcome", "sync:Run",
 ]  # fmt: skip
 
