@@ -85,24 +85,24 @@ bench:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
-	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
+	$(BIN)/python -m tests.benchmarks.run $(BENCH_FLAGS)
 
 crash:
 	@scripts/setup dev
 	@scripts/ensure-slapd
-	$(BIN)/python tests/e2e/crash.py --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+	$(BIN)/python -m tests.support.crash --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
 
 soak:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	@scripts/ensure-monitoring
-	$(BIN)/python tests/e2e/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:
 	@scripts/setup dev
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@mkdir -p .fuzz/corpus
-	$(BIN)/python tests/fuzz/ldap_codec.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
+	$(BIN)/python -m tests.fuzz.ldap_codec -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
 	    .fuzz/corpus tests/fuzz/seeds
 
 lock:

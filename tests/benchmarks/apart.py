@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from figures import MB, Figure, Target
-from jobs import HERE, script
-from measure import Contest, Entrant
-from people import spread, write_agents, write_users
+from tests.benchmarks.figures import MB, Figure, Target
+from tests.benchmarks.jobs import HERE, script
+from tests.benchmarks.measure import Contest, Entrant
+from tests.benchmarks.people import spread, write_agents, write_users
 
 LDIF_JOB = """\
 source: {{type: file, path: agents.json}}

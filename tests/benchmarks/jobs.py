@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from measure import Entrant
-from servers import FILTER, PASSWORD, Server
-from slapd import PEOPLE, SYNC
+from tests.benchmarks.measure import Entrant
+from tests.benchmarks.servers import FILTER, PASSWORD, Server
+from tests.support.slapd import PEOPLE, SYNC
 
 HERE = Path(__file__).parent
 PYTHON_LDAP = find_spec("ldap") is not None

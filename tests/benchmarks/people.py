@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from slapd import _TREE, PEOPLE
+from tests.support.slapd import _TREE, PEOPLE
 
 IP, PORT = "192.0.2.10", 5060
 

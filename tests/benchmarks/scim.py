@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from figures import Figure, Target
-from jobs import HERE
-from measure import Contest, Entrant, Sample
-from people import IP, PORT
-from scim_servers import CEC, PATCH_OP, ScimServer, people
-
 from connector.directories.scim.sending import WHOLE
+from tests.benchmarks.figures import Figure, Target
+from tests.benchmarks.jobs import HERE
+from tests.benchmarks.measure import Contest, Entrant, Sample
+from tests.benchmarks.people import IP, PORT
+from tests.support.scim_servers import CEC, PATCH_OP, ScimServer, people
 
 IN_FLIGHT = 8
 USERS = 500

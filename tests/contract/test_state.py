@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from postgres import Postgres
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Part, Plan, Result, Secret, Summary, UserRef
@@ -31,6 +30,7 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
+from tests.support.postgres import Postgres
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import LdapProxy
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, free_port, person
-from tools import DEPLOY, ENGINE, PROJECT, call, engine
 
 from connector import __version__
+from tests.support.deploy_tools import DEPLOY, ENGINE, PROJECT, call, engine
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, free_port, person
 
 pytestmark = [pytest.mark.image, pytest.mark.slapd]
 

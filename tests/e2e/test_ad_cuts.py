@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_samba import WITHOUT_TLS, SambaWorld
-from crash_world import FIRST, SECOND, Launcher
-from ldap_proxy import SEARCH, LdapProxy, octets_of, result
-from samba import PEOPLE, Samba
 
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE, ENTRY, REFERENCE
+from tests.support.crash_samba import WITHOUT_TLS, SambaWorld
+from tests.support.crash_world import FIRST, SECOND, Launcher
+from tests.support.ldap_proxy import SEARCH, LdapProxy, octets_of, result
+from tests.support.samba import PEOPLE, Samba
 
 pytestmark = [pytest.mark.samba, pytest.mark.slow]
 

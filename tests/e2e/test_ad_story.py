@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ad_limits import Limits
-from ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
-from samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
-from slapd import another_authority, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
 from connector.directories.ldap.framing import Frame
+from tests.support.ad_limits import Limits
+from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
+from tests.support.samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
+from tests.support.slapd import another_authority, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.samba
 

@@ -14,8 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from canary import everything, forms
-from canary_scene import (
+
+from connector.demo import sample
+from connector.demo.simulator import Request, Simulator
+from tests.support.canary import everything, forms
+from tests.support.canary_scene import (
     ALL,
     APP_KEY,
     APP_SECRET,
@@ -30,12 +33,9 @@ from canary_scene import (
     piped,
     tenant,
 )
-from faulty_cec import Fault, FaultyCec, cut, for_ever, status
-from program import WARNINGS
-from slapd import SYNC, Slapd, person, server_context
-
-from connector.demo import sample
-from connector.demo.simulator import Request, Simulator
+from tests.support.faulty_cec import Fault, FaultyCec, cut, for_ever, status
+from tests.support.program import WARNINGS
+from tests.support.slapd import SYNC, Slapd, person, server_context
 
 pytestmark = pytest.mark.slapd
 

@@ -7,13 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from canary_scene import APP_KEY, APP_SECRET, BIND, NEW, OLD, PEOPLE_OF, REPORTS, Scene, every_command, tenant
-from crash_samba import WITHOUT_TLS
-from ldap_proxy import LdapProxy
-from samba import EXTENDED, PEOPLE, SYNC, SYNC_DN, Samba, person
-from slapd import server_context
 
 from connector.demo.simulator import Simulator
+from tests.support.canary_scene import (
+    APP_KEY,
+    APP_SECRET,
+    BIND,
+    NEW,
+    OLD,
+    PEOPLE_OF,
+    REPORTS,
+    Scene,
+    every_command,
+    tenant,
+)
+from tests.support.crash_samba import WITHOUT_TLS
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.samba import EXTENDED, PEOPLE, SYNC, SYNC_DN, Samba, person
+from tests.support.slapd import server_context
 
 pytestmark = pytest.mark.samba
 

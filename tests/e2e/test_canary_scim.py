@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canary import HEADER, Canaries, ProcessList, canary, everything
-from http_proxy import Asked, HttpProxy, Meddler, at, pass_on
-from http_server import Act, HttpServer, said
-from ldap_server import authority
-from program import WARNINGS
-from scim_job import JOB, agent
-from scim_servers import CEC, TOKEN, ScimServer, people
-from serving import serving
-from slapd import server_context
 
 from connector.cli.main import COMMANDS
+from tests.support.canary import HEADER, Canaries, ProcessList, canary, everything
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, pass_on
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.ldap_server import authority
+from tests.support.program import WARNINGS
+from tests.support.scim_job import JOB, agent
+from tests.support.scim_servers import CEC, TOKEN, ScimServer, people
+from tests.support.serving import serving
+from tests.support.slapd import server_context
 
 AGENTS = 4
 OLD = [canary(f"old{number}") for number in range(AGENTS)]

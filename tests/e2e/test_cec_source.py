@@ -17,11 +17,9 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import faulty_cec as faults
 import httpx
 import pytest
 import trustme
-from faulty_cec import Fault, FaultyCec, for_ever, status
 from structlog.testing import capture_logs
 
 from connector.demo.simulator import TOKEN_PATH, Simulator
@@ -40,6 +38,8 @@ from connector.model import Secret
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import CecSource
 from connector.sources.file import FileSource
+from tests.support import faulty_cec as faults
+from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
 TENANT = {

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ds389 import Ds389
-from ds389_replicas import CONSUMER, enable, pause, supply, until
-from slapd import PEOPLE, person, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.ds389_replicas import CONSUMER, enable, pause, supply, until
+from tests.support.slapd import PEOPLE, person, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = [pytest.mark.ds389, pytest.mark.slow]
 

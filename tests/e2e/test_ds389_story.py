@@ -10,12 +10,12 @@ from pathlib import Path
 from time import sleep
 
 import pytest
-from ds389 import SCHEMA, UNLIMITED, Ds389
-from ldap_proxy import LdapProxy
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import SCHEMA, UNLIMITED, Ds389
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.ds389
 

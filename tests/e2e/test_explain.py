@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
+
+from tests.support.program import Ended, program
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
 
 MAPPING = """\
 match:

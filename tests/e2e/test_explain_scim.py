@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
-from scim_job import ScimJob, agent
-from scim_servers import ENTERPRISE, KINDS, ScimServer, people, user
+
+from tests.support.program import program
+from tests.support.scim_job import ScimJob, agent
+from tests.support.scim_servers import ENTERPRISE, KINDS, ScimServer, people, user
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
-from ldap_proxy import LdapProxy
-from program import ended, started
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 
 from connector.directories.ldap.connection import connect
 from connector.model import Secret
 from connector.settings.job import LdapDirectory as Settings
 from connector.settings.job import SecretRef
+from tests.support.crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.program import ended, started
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 
 pytestmark = pytest.mark.slapd
 

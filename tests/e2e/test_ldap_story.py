@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from ds389 import Ds389
-from program import Ended
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
-from story import SECRETS, World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.program import Ended
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
+from tests.support.story import SECRETS, World, agent, tenant
 
 
 @contextlib.contextmanager

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
-from program import Ended, program
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
 from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
@@ -20,6 +17,9 @@ from connector.directories.ldap.responses import ENTRY, Response
 from connector.model import AttributeChange, Change, Result, Secret, User, UserRef, View
 from connector.settings.job import LdapDirectory as Settings
 from connector.settings.job import SecretRef
+from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
+from tests.support.program import Ended, program
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
 pytestmark = pytest.mark.slapd
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from http_proxy import Asked, HttpProxy
-from http_server import Act, HttpServer, said
-from program import Ended, program
-from scim_job import ScimJob
-from scim_servers import KINDS, TOKEN, ScimServer, people
+
+from tests.support.http_proxy import Asked, HttpProxy
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.program import Ended, program
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import KINDS, TOKEN, ScimServer, people
 
 AGENTS = 3
 SECRET = "canary-91c2"

@@ -10,18 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import http_proxy as meddlers
 import pytest
-from faulty_cec import bomb, trickle
-from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
-from http_server import Act, HttpServer, said
-from scim_job import ScimJob
-from scim_servers import CEC, CORE, ENTERPRISE, KINDS, PATCH_OP, Kind, ScimServer, people
 
 from connector.directories.scim.port import Answer, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory
+from tests.support import http_proxy as meddlers
+from tests.support.faulty_cec import bomb, trickle
+from tests.support.http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, CORE, ENTERPRISE, KINDS, PATCH_OP, Kind, ScimServer, people
 
 
 @pytest.fixture(scope="module")

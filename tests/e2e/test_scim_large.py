@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import ended, started
-from scim_job import agent
-from scim_stub import Paging, stub
+
+from tests.support.program import ended, started
+from tests.support.scim_job import agent
+from tests.support.scim_stub import Paging, stub
 
 LAUNCH = Path(__file__).parents[1] / "benchmarks" / "launch.py"
 JOB = """\

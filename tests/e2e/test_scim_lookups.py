@@ -8,10 +8,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
-from http_proxy import Asked, HttpProxy, at
-from http_server import Act, said
-from scim_job import Json, ScimJob
-from scim_servers import CEC, KINDS, ScimServer, user
+
+from tests.support.http_proxy import Asked, HttpProxy, at
+from tests.support.http_server import Act, said
+from tests.support.scim_job import Json, ScimJob
+from tests.support.scim_servers import CEC, KINDS, ScimServer, user
 
 USERS, AGENTS = 40, 30
 

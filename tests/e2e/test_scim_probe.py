@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import http_proxy
 import pytest
-from http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on, replacing
-from http_server import Act, said
-from scim_job import ScimJob
-from scim_servers import CEC, KINDS, ScimServer, people
+
+from tests.support import http_proxy
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on, replacing
+from tests.support.http_server import Act, said
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, KINDS, ScimServer, people
 
 EXPECTED = {
     "scim2-server": {

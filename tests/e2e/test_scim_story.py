@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
-from scim_servers import CEC, ENTERPRISE, KINDS, TOKEN, ScimServer, extension, people, user
-from slapd import server_context
-from story import agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.program import Ended, program
+from tests.support.scim_servers import CEC, ENTERPRISE, KINDS, TOKEN, ScimServer, extension, people, user
+from tests.support.slapd import server_context
+from tests.support.story import agent, tenant
 
 JOB = """\
 source:

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-import faulty_cec as faults
 import pytest
 import trustme
-from http_server import Act, HttpServer, said
 from structlog.testing import capture_logs
 
 from connector.directories.scim.port import ImpatientError, LostAnswerError, Request
@@ -37,6 +35,8 @@ from connector.errors import (
 )
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory
+from tests.support import faulty_cec as faults
+from tests.support.http_server import Act, HttpServer, said
 
 TOKEN, SECRET, CANARY = "token-5b1c88", "secret-61f0aa", "canary-87e2d9"
 GET = Request("GET", "/Users", repeatable=True)

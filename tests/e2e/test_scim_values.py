@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scim_job import ScimJob, agent
-from scim_servers import CEC, KINDS, ScimServer, extension, people
+
+from tests.support.scim_job import ScimJob, agent
+from tests.support.scim_servers import CEC, KINDS, ScimServer, extension, people
 
 TYPES = "urn:example:types:1.0:User"
 MAPPING = """\

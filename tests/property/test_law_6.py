@@ -16,12 +16,12 @@ import pytest
 import rich.console
 import rich.traceback
 import structlog.tracebacks
-from worlds import BASE, CANARY, SEATS, World
 
 from connector.directories.memory import MemoryStore
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reports import SUFFIXES, renderer, text
 from connector.sync import draw, wet_run
+from tests.support.worlds import BASE, CANARY, SEATS, World
 
 OLD = f"{CANARY}-old"
 

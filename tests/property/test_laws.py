@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
 from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
@@ -20,6 +19,7 @@ from connector.reconcile.templates import Template
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.store import Store
 from connector.sync import Run, Show, draw, dry_run, wet_run
+from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 

@@ -7,7 +7,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ldap3.protocol import rfc4511
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
-from ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
 from pyasn1.codec.ber import decoder
 
 from connector.directories.ldap import ber, requests, users
@@ -15,6 +14,7 @@ from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import Entry
 from connector.errors import DeniedError, MalformedError
 from connector.model import Secret
+from tests.fuzz.ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
 
 UUID = b"5eed0000-0000-4000-8000-000000000001"
 NAMES = st.sampled_from([*VIEW.attributes, "objectClass", "entryUUID", "UID", "Mail", "mail;lang-de", "sn", "x" * 130])
