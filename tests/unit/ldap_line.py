@@ -33,8 +33,8 @@ BASE = "dc=example"
 class Asked(Struct, frozen=True):
     """A request, as ldap3 reads it.
 
-    `edits`: how (`add`, `delete`, `replace`), of which attribute, which values; `controls`: whether it is critical, and
-    its value, by number.
+    `edits`: how (`add`, `delete`, `replace`, or `compare`), of which attribute, which values; `controls`: whether it is
+    critical, and its value, by number.
     """
 
     number: int
@@ -48,8 +48,8 @@ class Asked(Struct, frozen=True):
 class Line(socket.socket):
     """`waiting`: requests that have no answer; `came`: all so far; `waits`: how many were waiting whenever it waited.
 
-    Searches are no part of that: they find the root DSE, or the one of `entries` that they name. `quiet`: nothing comes
-    any more, and that is meant so.
+    The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name. `quiet`: nothing
+    comes any more, and that is meant so.
     """
 
     def __init__(self, script: Callable[[Line], object], *controls: str, **entries: Attributes) -> None:
@@ -63,6 +63,7 @@ class Line(socket.socket):
         self.waiting: list[Asked] = []
         self.came: list[Asked] = []
         self.waits: list[int] = []
+        self.searches: list[Asked] = []
         self.quiet = False
         self._octets = b""
 
@@ -98,6 +99,7 @@ class Line(socket.socket):
                 self.waiting.append(asked)
 
     def _search(self, asked: Asked) -> None:
+        self.searches.append(asked)
         held = self.entries.get(asked.name) if asked.name else self.root
         if held is not None:
             self.say(asked.number, entry(asked.name, held))
@@ -125,7 +127,8 @@ def _asked(message: Any) -> Asked:
     if kind == "searchRequest":
         name, attributes = str(operation["baseObject"]), [str(each) for each in operation["attributes"]]
     elif kind == "compareRequest":
-        name = str(operation["entry"])
+        name, part = str(operation["entry"]), operation["ava"]
+        edits = [("compare", str(part["attributeDesc"]), [bytes(part["assertionValue"])])]
     elif kind == "modifyRequest":
         name = str(operation["object"])
         for each in operation["changes"]:
@@ -137,6 +140,12 @@ def _asked(message: Any) -> Asked:
         for each in (message["controls"] if message["controls"].isValue else ())
     }
     return Asked(int(message["messageID"]), kind, name, edits, controls, attributes)
+
+
+def asked_of(operation: bytes, controls: Iterable[bytes] = ()) -> Asked:
+    """A request, as ldap3 reads it."""
+    octets = requests.message(1, operation, controls)
+    return _asked(decoder.decode(octets, asn1Spec=rfc4511.LDAPMessage())[0])
 
 
 def entry(name: str, attributes: Attributes) -> bytes:

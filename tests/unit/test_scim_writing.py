@@ -410,7 +410,7 @@ FULL = user(
     phoneNumbers=[{"type": "work", "value": "1"}, {"type": "home", "value": "2"}],
     tags=["a", "b"],
     nickName=None,
-    name={"formatted": "Example Person 1", "givenName": "Example", "familyName": "Person 1"},
+    name={"formatted": "Example P", "givenName": "Example", "familyName": "Person 1", "honorificSuffix": ""},
     **{"urn:example:note": "n", CEC: {"workNo": 7, "accountCode": "anna"}},
 )
 PHONE = AttributeChange('phoneNumbers[type eq "work"].value', ("1",), ("9",), pattern="*")
