@@ -82,7 +82,8 @@ def test_a_server_without_remove_is_told_null_and_asked_for_remove_once_only(sta
     held = {CEC: {"workNo": 7}}
     provider = Provider(*(user(number, **held) for number in (1, 2, 3)), etag=False)
     provider.meddle = lambda request: said({}, status, request=request) if removes(request) else None
-    changes = [seat(1, "7", "8"), seat(2, "7", ""), seat(3, "7", "")]
+    beside = AttributeChange("nickName", (), ("x",))
+    changes = [seat(1, "7", "8"), change(2, beside, *seat(2, "7", "").attributes), seat(3, "7", "")]
     assert [outcome.result for outcome in write(opened(provider), *changes)] == [Result.WRITTEN] * 3
     assert [request.body["Operations"][0] for request in provider.writes] == [
         {"op": "replace", "path": SEAT, "value": 8},
@@ -110,6 +111,14 @@ def test_what_is_refused_in_both_words_is_asked_in_both_again() -> None:
     outcomes = write(opened(provider), seat(1, "7", ""), seat(2, "7", ""))
     assert [outcome.result for outcome in outcomes] == [Result.FAILED, Result.WRITTEN]
     assert [request.body["Operations"][0]["op"] for request in provider.writes] == ["remove", "replace", "remove"]
+
+
+def test_a_server_that_has_emptied_one_by_remove_is_not_asked_for_another_in_other_words() -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2)), etag=False)
+    provider.meddle = once(lambda request: said({}, 400, request=request), skip=1)
+    outcomes = write(opened(provider), seat(1, "7", ""), seat(2, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.FAILED]
+    assert len(provider.writes) == 2
 
 
 def test_a_refusal_of_a_patch_that_empties_nothing_is_not_asked_again() -> None:
