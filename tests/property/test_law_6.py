@@ -17,10 +17,10 @@ import rich.console
 import rich.traceback
 import structlog.tracebacks
 
-from connector.directories.memory import MemoryStore
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reports import SUFFIXES, renderer, text
 from connector.sync import draw, wet_run
+from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
 
 OLD = f"{CANARY}-old"
@@ -56,7 +56,7 @@ PLACES = [
     "reconcile.moves:Moves.hold_back", "reconcile.drawing:change_of", "reconcile.differences:Differ.draft",
     "reports.text:render", "reports.html:render", "state.store:Store.run", "state.journal:RunJournal.note",
     "state.journal:RunJournal._row", "state.journal:is_secret", "state.sealing:Sealer.seal",
-    "state.journal:Ours.take", "directories.memory:MemoryDirectory.write",
+    "state.journal:Ours.take", "directories.entries:EntryReader.read",
     "sync:apply", "apply:steps", "apply:Ledger", "ledger:Ledger.settle", "verification:Verifier.judged",
     "verification:stands", "verification:_confirmed",
     "watch:Watchers.stage", "watch:Watchers.outcome", "sync:Run",

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.apply import apply
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import StateError, UnreachableError
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.stopping import Stop
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"
 VIEW = View(("uid", SEAT))

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Read
 from connector.errors import TruncatedError
 from connector.lookup import Lookup
@@ -19,6 +18,7 @@ from connector.reconcile.questions import Search
 from connector.reconcile.roster import Roster
 from connector.reconcile.templates import Template
 from connector.watch import Watcher
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 
 class Counted(MemoryDirectory):
