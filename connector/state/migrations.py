@@ -2,7 +2,8 @@
 
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
              were never tried; null: it was killed. `number` orders them, for clocks are set back
-journal      what a run set out to write. `outcome` null: it is not known whether it was written
+journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
+             not known whether it was written
 ownership    what we wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in a row
              that one of them was the same
 plans        plans that were saved for a reviewer
@@ -76,6 +77,22 @@ MIGRATIONS: Final = (
         directory text not null, user_id text not null, user_name text not null, attributes text not null,
         times integer not null, primary key (directory, user_id)
     )
+    """,
+    """
+    alter table journal rename to journal_before;
+    create table journal (
+        run text not null references runs, user_id text not null, user_name text not null, digest text not null,
+        part text not null, agent text, rule integer, attributes text not null, outcome text, why text,
+        primary key (run, user_id, digest, part)
+    );
+    insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why)
+    select run, user_id, user_name, replace(replace(digest, '/release', ''), '/classes', ''),
+        case when replace(digest, '/release', '') <> digest then 'release'
+             when replace(digest, '/classes', '') <> digest then 'classes' else '' end,
+        agent, rule, attributes, outcome, why from journal_before;
+    drop table journal_before;
+    create index journal_open on journal (run) where outcome is null;
+    create index journal_users on journal (user_id)
     """,
 )
 CONVERSIONS: Final[Mapping[int, Callable[[Database, Transaction], None]]] = {5: by_user}

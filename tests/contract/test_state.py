@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret, Summary, UserRef
-from connector.reconcile.steps import RELEASE, parted
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Part, Plan, Result, Secret, Summary, UserRef
+from connector.reconcile.steps import parted
 from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
@@ -274,22 +274,22 @@ def test_what_was_remembered_by_attribute_is_remembered_by_user(
 
 
 def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:
-    def part(number: int, result: Result | None, what: str = "") -> None:
-        each = change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}{what}")
+    def part(number: int, result: Result | None, what: Part = Part.REST) -> None:
+        each = replace(change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}"), part=what)
         journal.note([], [each])
         if result is not None:
             journal.note(outcomes([each], result), [])
 
     with state.run(plan(), HERE, SEALER) as journal:
-        part(1, Result.WRITTEN, "/release")
+        part(1, Result.WRITTEN, Part.RELEASE)
         part(1, Result.WRITTEN)
-        part(2, Result.CONFLICT, "/release")  # nothing came after it
-        part(3, Result.WRITTEN, "/classes")
+        part(2, Result.CONFLICT, Part.RELEASE)  # nothing came after it
+        part(3, Result.WRITTEN, Part.CLASSES)
         part(3, None)
-        part(4, Result.WRITTEN, "/classes")  # killed there
-        part(5, None, "/classes")
+        part(4, Result.WRITTEN, Part.CLASSES)  # killed there
+        part(5, None, Part.CLASSES)
         part(5, Result.FAILED)
-        part(6, Result.WRITTEN, "/release")
+        part(6, Result.WRITTEN, Part.RELEASE)
         part(6, Result.CONFLICT)
     (run,) = state.runs("hr")
     assert run.outcomes == {"conflict": 2, "unknown": 2, "written": 2}
@@ -482,7 +482,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
     whole = change(1, replace(sets("employeeNumber", "2", old=("1",)), unique=True))
     (each,) = whole.attributes
     release, rest = (
-        replace(whole, attributes=(replace(each, new=()),), digest=whole.digest + RELEASE),
+        replace(whole, attributes=(replace(each, new=()),), part=Part.RELEASE),
         replace(whole, attributes=(replace(each, old=()),)),
     )
     with state.run(plan(whole), HERE, SEALER) as journal:
@@ -500,7 +500,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
 
 def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_be_due(state: Store) -> None:
     whole = change(1, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
-    release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), digest=whole.digest + RELEASE)
+    release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), part=Part.RELEASE)
     classes, rest = parted(whole)
     with state.run(plan(whole), HERE, SEALER) as journal:
         for first in (release, classes):
@@ -540,13 +540,13 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
     with state.run(plan(one, other, open_, rest), HERE, SEALER) as journal:
         journal.note([], [one, open_, classes])
         journal.note([*outcomes([one, classes]), lost], [other, rest])
-        steps = {(step.change.user, step.change.digest): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
+        steps = {(step.change.user, step.change.part): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
         assert steps == {
-            (one.user, one.digest): Result.WRITTEN,
-            (open_.user, open_.digest): None,
-            (classes.user, classes.digest): Result.WRITTEN,
-            (other.user, other.digest): None,
-            (rest.user, rest.digest): None,
+            (one.user, Part.REST): Result.WRITTEN,
+            (open_.user, Part.REST): None,
+            (classes.user, Part.CLASSES): Result.WRITTEN,
+            (other.user, Part.REST): None,
+            (rest.user, Part.REST): None,
         }
         assert owned(state) == {"id-00001": {"mail"}}
         journal.note(outcomes([other]) + outcomes([rest], Result.CONFLICT), [])

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.directories.memory import MemoryStore
 from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
 from connector.sync import Run
+from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
 from tests.support.worlds import BASE, SEATS, World, busy_tenants, busy_worlds
 

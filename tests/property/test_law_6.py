@@ -23,10 +23,11 @@ import rich.traceback
 import structlog.tracebacks
 
 import connector
-from connector.directories.memory import MemoryStore
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reports import SUFFIXES, renderer, text
 from connector.sync import draw, wet_run
+from tests.support import memory
+from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
 
 OLD = f"{CANARY}-old"
@@ -59,9 +60,9 @@ Place = tuple[str, str, int]
 """A function of the program: its file, its name, and its line."""
 PROGRAM = str(Path(connector.__file__).parent)
 HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/sealing.py")
-IN_HAND = tuple(f"{PROGRAM}/{file}" for file in HANDS)
+IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), memory.__file__)
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
-DOORS = ("MemoryDirectory.write", "Sealer.seal")
+DOORS = ("EntryReader.read", "Sealer.seal")
 """What these are called with holds none yet."""
 SHARES = 4
 

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Tenant, User
 from connector.reconcile import equality
@@ -21,6 +20,7 @@ from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
 from connector.sync import Run, Show, draw, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

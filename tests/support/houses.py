@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif import LdifDirectory
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
 from connector.reconcile.steps import parted
 from connector.settings.job import LdapDirectory as LdapSettings
 from connector.settings.job import LdifDirectory as LdifSettings
 from connector.settings.job import SecretRef
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 if TYPE_CHECKING:
     from tests.support.ldap_server import LdapServer

@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
 from connector.parts import WetUndo
@@ -21,6 +20,7 @@ from connector.state.database import Transaction
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run, wet_undo
+from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
 Write = tuple[str, str]

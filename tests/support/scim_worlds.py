@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from connector.directories.memory import MemoryStore
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
@@ -16,6 +15,7 @@ from connector.parts import Wet
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.settings.scim import ScimDirectory as Settings
+from tests.support.memory import MemoryStore
 from tests.support.scim_servers import CEC, CORE, ENTERPRISE, ScimServer
 from tests.support.worlds import NAMES, World, names, numbers, tenants
 

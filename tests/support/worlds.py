@@ -11,7 +11,6 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
 from connector.parts import Wet
@@ -23,6 +22,7 @@ from connector.reconcile.templates import Template
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 BASE = "ou=people,dc=example,dc=org"
 FILTER = "(objectClass=inetOrgPerson)"

@@ -90,7 +90,7 @@ class MemoryDirectory(EntryReader):
         """Exactly how many."""
         return sum(map(self._scope.holds, self.store.entries.values()))
 
-    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:  # noqa: ARG002  # all are at hand
+    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:  # all are at hand
         """The store's entries as they are when the pass begins."""
         self.store.reads += 1
         return filter(self._scope.holds, list(self.store.entries.values()))
