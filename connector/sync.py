@@ -216,11 +216,10 @@ def draw_back(parts: Undo) -> Plan:
     brief = parts.brief()
     if brief.description.identity != parts.wrote_to:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
-    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    parts.watch.stage("read directory", users=len(steps))
+    parts.watch.stage("read directory", users=len(parts.steps))
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
-        [(step.change, step.outcome) for step in steps],
+        [(step.change, step.outcome) for step in parts.steps],
         parts.state.released(parts.run, parts.sealer),
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
