@@ -15,7 +15,6 @@ from connector.reconcile.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
 from connector.sources.port import Source
-from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import Store
 from connector.watch import Watch
@@ -70,14 +69,10 @@ class Wet(Dry, frozen=True, kw_only=True):
 
 
 class Undo(Parts, frozen=True, kw_only=True):
-    """All that it takes to show what would take a run back.
-
-    `wrote_to`: the identity of the directory it wrote to. `steps`: what its journal says.
-    """
+    """All that it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
 
     run: str
     wrote_to: str
-    steps: tuple[Step, ...]
 
 
 class WetUndo(Undo, frozen=True, kw_only=True):

@@ -216,10 +216,11 @@ def draw_back(parts: Undo) -> Plan:
     brief = parts.brief()
     if brief.description.identity != parts.wrote_to:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
-    parts.watch.stage("read directory", users=len(parts.steps))
+    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
+    parts.watch.stage("read directory", users=len(steps))
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
-        [(step.change, step.outcome) for step in parts.steps],
+        [(step.change, step.outcome) for step in steps],
         parts.state.released(parts.run, parts.sealer),
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)

@@ -138,14 +138,14 @@ def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Wa
 
 
 def _written(job: jobs.LoadedJob, run: str, mapping: Mapping, common: dict[str, Any]) -> tuple[dict[str, Any], View]:
-    """What a run wrote, and what of its users has to be read to take it back: the mapping may be another by now."""
+    """Where a run wrote to, and what of its users has to be read to take it back: the mapping may be another by now."""
     wrote_to, steps = common["state"].steps(run, job.name, common["sealer"])
     changes = [each for step in steps for each in step.change.attributes]
     classes = {str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new}
     names = {rule.name.lower() for rule in mapping.attributes} | {OBJECT_CLASS.lower()}
     view = mapping.view()
     beside = dict.fromkeys(each.name for each in changes if each.name.lower() not in names)
-    return {"run": run, "wrote_to": wrote_to, "steps": tuple(steps)}, View(
+    return {"run": run, "wrote_to": wrote_to}, View(
         attributes=(*view.attributes, *beside),
         secrets=view.secrets | {each.name for each in changes if each.secret},
         object_classes=tuple({*view.object_classes, *classes}),

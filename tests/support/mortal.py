@@ -169,12 +169,11 @@ class Mortal:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
         with self.world.parts() as parts:
-            wrote_to, steps = parts.state.steps(run, parts.job, parts.sealer)
+            wrote_to = parts.directory.describe().identity
             undo = WetUndo(
                 job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
                 sealer=parts.sealer, pace=parts.pace, watch=parts.watch, run=run, wrote_to=wrote_to,
-                steps=tuple(steps),
             )  # fmt: skip
             return wet_undo(undo, self._show, accept)
 
