@@ -27,10 +27,10 @@ from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
-from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
 from tests.support.postgres import Postgres
+from tests.support.states import database
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"
@@ -763,16 +763,15 @@ def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
 
 def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(place: Place) -> None:
     hold = "insert into holds (job, since, why) values (?, ?, ?)"
-    with closing(place.open()) as state:
-        database = state._database
+    with closing(place.open()) as state, closing(database(place.url)) as opened:
 
         def go_wrong(fault: type[BaseException]) -> None:
-            with database.writing() as transaction:
+            with opened.writing() as transaction:
                 transaction.execute(hold, ("hr", NOW, "x"))
                 raise fault
 
         def write_twice() -> None:
-            with database.writing() as transaction:
+            with opened.writing() as transaction:
                 transaction.execute(hold, ("hr", NOW, "x"))
                 transaction.executemany(hold, [("hr", NOW, "y")])
 
@@ -1000,8 +999,14 @@ def test_a_file_that_goes_away_just_as_it_is_written_to_is_an_error_of_the_state
 ) -> None:
     path = tmp_path / "state.db"
     with closing(open_state(f"sqlite:///{path}")) as state:
-        # as if it went right after that look
-        monkeypatch.setattr(Sqlite, "_look", lambda self: path.unlink(missing_ok=True))
+        look = Path.stat
+
+        def look_and_lose(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+            found = look(self, follow_symlinks=follow_symlinks)
+            path.unlink()
+            return found
+
+        monkeypatch.setattr(Path, "stat", look_and_lose)
         with pytest.raises(StateError, match="cannot be written"):
             state.hold("hr", "x")
 

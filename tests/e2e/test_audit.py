@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import select
 import stat
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from connector.watchers.syslog import Syslog
 from tests.support.jobs import cec_source, file
 from tests.support.ldif_job import Job, agent, person
 from tests.support.program import program
-from tests.support.serving import PATIENCE
 from tests.support.slapd import authority
 from tests.support.syslogd import Syslogd
 
@@ -164,19 +161,7 @@ def test_a_stream_that_the_receiver_has_closed_is_opened_anew_and_nothing_is_los
         for number in range(3):
             sender.send("write", 5, f"message {number}")
             assert receiver.next().endswith(f"message {number}")
-            assert hung_up(sender), "the receiver has not hung up"
-
-
-def hung_up(sender: Syslog) -> bool:
-    """Wait for that; over TLS there are other records to be read first."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        select.select([sender._socket], [], [], 0.1)
-        try:
-            sender._is_there()
-        except OSError:
-            return True
-    return False
+            assert receiver.hung_up()
 
 
 def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job) -> None:

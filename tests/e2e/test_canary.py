@@ -34,6 +34,7 @@ from tests.support.canary_scene import (
     tenant,
 )
 from tests.support.faulty_cec import Fault, FaultyCec, cut, for_ever, status
+from tests.support.jobs import configure
 from tests.support.program import WARNINGS
 from tests.support.slapd import SYNC, Slapd, person, server_context
 
@@ -170,8 +171,7 @@ def test_passwords_that_no_schema_would_take_are_not_shown(tmp_path: Path, serve
         '  telephoneNumber: {value: "{sipPwd}", owns: "*", secret: true}\n'
         '  manager: {value: "uid={sipPwd}", owns: "*", secret: true}\n'
     )
-    job = (scene.folder / "job.yaml").read_text()
-    (scene.folder / "job.yaml").write_text(job.replace("openldap-h350", "mapping.yaml"))
+    configure(scene.folder / "job.yaml", mapping="mapping.yaml")
     with scene.cec:
         scene.run("plan", "job.yaml", *REPORTS)
         scene.run("apply", "job.yaml", *REPORTS, code=None)

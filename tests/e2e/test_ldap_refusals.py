@@ -36,9 +36,8 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
     tmp_path: Path, people: list[str]
 ) -> None:
     refused = UIDS[10:30:2]
-    tail = "ramp: []\nmax_failures: 3\n"
     with Slapd.start(tmp_path / "s", people, acl=refusing(*refused)) as server:
-        job = Plain(tmp_path, server, tail=tail)
+        job = Plain(tmp_path, server, ramp=[], max_failures=3)
         said = job.apply(4).out
         became = job.outcomes()
         assert job.stored() == sorted(became["written"])
@@ -59,7 +58,7 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
 
 def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: list[str]) -> None:
     with Slapd.start(tmp_path / "s", people, acl=refusing(*UIDS)) as server:
-        job = Plain(tmp_path, server, tail="max_failures: 1000\n")
+        job = Plain(tmp_path, server, max_failures=1000)
         job.apply(4)
         became = job.outcomes()
         assert (len(became["failed"]), len(became["skipped"])) == (5, 35)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.state.postgresql import _parameters
+from connector.state.postgresql import parameters_of
 from tests.support.jobs import changed
 from tests.support.ldif_job import JOB, Job, agent
 from tests.support.postgres import PASSWORD, Postgres
@@ -160,11 +160,11 @@ def test_a_server_elsewhere_is_not_spoken_to_without_tls_unless_the_address_says
         ("postgresql:///cec", None),
         ("postgresql:///?service=cec", None),
     ):
-        assert _parameters(url).get("sslmode") == mode, url
+        assert parameters_of(url).get("sslmode") == mode, url
     monkeypatch.setenv("PGHOST", "db.example.org")
-    assert _parameters("postgresql:///cec")["sslmode"] == "verify-full"
+    assert parameters_of("postgresql:///cec")["sslmode"] == "verify-full"
     monkeypatch.setenv("PGSSLMODE", "require")
-    assert "sslmode" not in _parameters("postgresql:///cec")
+    assert "sslmode" not in parameters_of("postgresql:///cec")
 
 
 def test_without_the_right_to_make_tables_it_is_said(job: PostgresJob) -> None:

@@ -44,8 +44,7 @@ def job(folder: Path, server: ScimServer, values: list[str], *lines: str) -> Sci
     server.put(people(len(values)))
     made = ScimJob(folder / "job", server, agents=0)
     (made.folder / "mapping.yaml").write_text(MAPPING.format(attributes="".join(f"  {line}\n" for line in lines)))
-    file = made.folder / "job.yaml"
-    file.write_text(file.read_text().replace("scim-extension", "mapping.yaml"))
+    made.configure(mapping="mapping.yaml")
     sip_accounts(made, values)
     return made
 

@@ -175,7 +175,7 @@ def test_a_secret_that_is_rotated_in_vault_is_used_from_the_next_run_on(
     job.configure(serve={"every": "1s"})
     with serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
-        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.credentials["app_secret"] = "canary-rotated"
         tenant.revoke()
         served.next("run ended", ending="failed")
         store.secrets["secret/cec/production"]["app_secret"] = "canary-rotated"

@@ -315,10 +315,10 @@ def test_sigterm_lets_a_run_that_writes_finish_what_is_in_flight_and_the_second_
             let.wait(PATIENCE)
         return message
 
-    tail = "serve: {every: 1h, mode: apply}\n"
+    when = {"every": "1h", "mode": "apply"}
     people = [person(uid) for uid in UIDS]
     with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, meddle) as proxy:
-        Plain(tmp_path, server, proxy.url, tail)
+        Plain(tmp_path, server, proxy.url, serve=when)
         with serving(tmp_path, "job.yaml", env=PASSWORD) as served:
             assert held.wait(PATIENCE)
             for number in range(signals):
@@ -327,7 +327,7 @@ def test_sigterm_lets_a_run_that_writes_finish_what_is_in_flight_and_the_second_
             let.set()
             assert served.ended() == 0
         assert [event["ending"] for event in served.events if event["event"] == "run ended"] == [ending]
-        job = Plain(tmp_path, server, tail=tail)
+        job = Plain(tmp_path, server, serve=when)
         if signals == 1:
             assert 12 <= len(job.stored()) == len(sent) <= 12 + 4
         with serving(tmp_path, "job.yaml", env=PASSWORD) as again:
@@ -381,7 +381,7 @@ def test_while_files_are_read_again_the_old_ones_are_in_order(job: Job) -> None:
 def test_a_secret_is_rotated_without_a_restart(job: Job) -> None:
     with slow(job, lambda number: 0) as tenant, serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
-        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.credentials["app_secret"] = "canary-rotated"
         tenant.revoke()
         assert served.next("run ended", ending="failed")["exit_code"] == 1
         job.write("secret", "canary-rotated\n")
@@ -422,12 +422,13 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
 
 
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
+    now = [0.0]
     with (
-        Service([job.folder / "job.yaml"], None, lambda *_: None) as service,
+        Service([job.folder / "job.yaml"], None, lambda *_: None, lambda: now[0]) as service,
         Web(Address("127.0.0.1", 0), service) as web,
     ):
         assert asked(f"http://{web.address}/healthz") == (200, "ok\n")
-        service._looked -= STUCK + 1
+        now[0] = STUCK + 1
         assert asked(f"http://{web.address}/healthz") == (
             503, f"the schedule has not looked at its clock for {STUCK + 1:.0f} seconds\n",
         )  # fmt: skip

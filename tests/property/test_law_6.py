@@ -62,7 +62,7 @@ PROGRAM = str(Path(connector.__file__).parent)
 HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/sealing.py")
 IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), str(memory.__file__))
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
-DOORS = ("Sealer.seal",)
+DOORS = ("EntryReader.read", "Sealer.seal")
 """What these are called with holds none yet."""
 SHARES = 4
 

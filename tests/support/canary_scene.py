@@ -14,6 +14,7 @@ from typing import Any
 from connector.cli.main import COMMANDS
 from connector.demo.simulator import Simulator
 from tests.support.canary import HEADER, Canaries, ProcessList, canary, everything
+from tests.support.jobs import cec_source, configure, file, job_file, ldap_directory
 from tests.support.ldap_server import PEOPLE, SYNC, LdapServer
 from tests.support.program import WARNINGS, to_its_end
 from tests.support.serving import serving
@@ -26,26 +27,6 @@ SERVED = canary("served")
 ALL = Canaries([*OLD, *NEW, SERVED, BIND, APP_KEY, APP_SECRET, KEY])
 INPUTS = ("app-key", "app-secret", "key")
 REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
-JOB = """\
-source:
-  type: cec
-  url: {cec}
-  app_key: {{file: app-key}}
-  app_secret: {{file: app-secret}}
-  ca_file: {ca}
-directory:
-  type: ldap
-  urls: [{ldap}]
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  ca_file: {ca}
-  base: {people}
-  filter: {filter}
-mapping: {mapping}
-limits: {{update: 100%}}
-key: {{file: key}}
-audit: {{file: audit.jsonl}}
-"""
 
 
 def tenant(passwords: list[str]) -> dict[str, Any]:
@@ -66,10 +47,11 @@ class Scene:
         self.ran: set[str] = set()
         self.folder.mkdir()
         secrets = {"app-key": APP_KEY, "app-secret": APP_SECRET, "key": KEY}
-        job = JOB.format(
-            cec=cec.url, ca=server.ca, ldap=server.ldaps_url, sync=self.sync, people=self.people, filter=self.filter,
-            mapping=self.mapping,
-        )  # fmt: skip
+        ca = server.ca
+        source = cec_source(cec.url, ca=ca, app_key=file("app-key"), app_secret=file("app-secret"))
+        directory = ldap_directory(server.ldaps_url, ca=ca, bind_dn=self.sync, base=self.people, filter=self.filter)
+        more = {"key": file("key"), "audit": {"file": "audit.jsonl"}}
+        job = job_file(directory, source=source, mapping=self.mapping, **more)
         for name, text in (secrets | {"job.yaml": job}).items():
             (self.folder / name).write_text(text)
 
@@ -103,8 +85,7 @@ class Scene:
     def serve(self) -> None:
         """The same for `serve`, from its first run to its end."""
         self.ran.add("serve")
-        with (self.folder / "job.yaml").open("a") as job:
-            job.write("serve: {every: 1s, mode: apply}\n")
+        configure(self.folder / "job.yaml", serve={"every": "1s", "mode": "apply"})
         with (
             ProcessList() as processes,
             serving(self.folder, "job.yaml", env={"LDAP_PASSWORD": BIND}, level="debug") as served,

@@ -36,7 +36,7 @@ importlib.import_module("connector.directories.scim.adapter")
 importlib.import_module("connector.sources.file")
 importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
 
-inspection._BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
+inspection.BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
 KINDS = ("journal", "wire")
 _COUNTS = struct.Struct("=QQ")
 
@@ -67,7 +67,7 @@ class Fate:
 
 def wrap(fate: Fate) -> None:
     """A moment before each transaction, one before its commit and one after; one around whatever is sent or comes."""
-    flush, receive, exchange = Stream.flush, Stream.receive, Channel.exchange
+    exchange = Channel.exchange
 
     def mortal(writing: Callable[[Any], AbstractContextManager[Any]]) -> Callable[[Any], AbstractContextManager[Any]]:
         @contextmanager
@@ -80,17 +80,6 @@ def wrap(fate: Fate) -> None:
 
         return mortal_writing
 
-    def mortal_flush(self: Stream) -> None:
-        if self._outgoing:
-            fate.reach("wire")
-            flush(self)
-            fate.reach("wire")
-
-    def mortal_receive(self: Stream) -> bytes:
-        octets = receive(self)
-        fate.reach("wire")
-        return octets
-
     def mortal_exchange(self: Channel, *request: Any, **more: Any) -> Answer:
         fate.reach("wire")
         answer = exchange(self, *request, **more)
@@ -100,9 +89,41 @@ def wrap(fate: Fate) -> None:
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)
+    Channel.exchange = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
+
+
+def wrap_streams(fate: Fate) -> None:
+    """What an LDAP server is sent, each time something was queued for it, and what comes from it."""
+    queue, close, flush, receive = Stream.queue, Stream.close, Stream.flush, Stream.receive
+    waiting: set[Stream] = set()
+
+    def mortal_queue(self: Stream, data: bytes) -> None:
+        queue(self, data)
+        waiting.add(self)
+
+    def mortal_close(self: Stream, farewell: bytes = b"") -> None:
+        if farewell:
+            waiting.add(self)
+        close(self, farewell)
+
+    def mortal_flush(self: Stream) -> None:
+        if self not in waiting:
+            flush(self)
+            return
+        waiting.remove(self)
+        fate.reach("wire")
+        flush(self)
+        fate.reach("wire")
+
+    def mortal_receive(self: Stream) -> bytes:
+        octets = receive(self)
+        fate.reach("wire")
+        return octets
+
+    Stream.queue = mortal_queue  # type: ignore[method-assign]  # in the process that dies
+    Stream.close = mortal_close  # type: ignore[method-assign]  # in the process that dies
     Stream.flush = mortal_flush  # type: ignore[method-assign]  # in the process that dies
     Stream.receive = mortal_receive  # type: ignore[method-assign]  # in the process that dies
-    Channel.exchange = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
 
 
 def child(request: dict[str, Any], fate: Fate) -> None:
@@ -115,6 +136,7 @@ def child(request: dict[str, Any], fate: Fate) -> None:
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["cec-connector", *request["arguments"]]
     wrap(fate)
+    wrap_streams(fate)
     connector.cli.main.main()
 
 

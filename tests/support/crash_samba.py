@@ -18,7 +18,6 @@ from connector.model import AttributeChange
 from tests.support.crash_story import Stage
 from tests.support.crash_world import (
     ENV,
-    JOB,
     MAPPING,
     PEOPLE_IN_A_WORLD,
     SECRET,
@@ -28,6 +27,7 @@ from tests.support.crash_world import (
     edit_of,
     ldif,
 )
+from tests.support.jobs import ldap_directory
 from tests.support.samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Samba
 
 WITHOUT_TLS = ["ldap server require strong auth = no"]
@@ -64,8 +64,8 @@ class SambaWorld(World):
     env = ENV | {"LDAP_PASSWORD": SYNC_PASSWORD}
 
     def __init__(self, folder: Path, name: str, server: Samba, launcher: Launcher, url: str = "") -> None:
-        job = JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE, name=name)
-        super().__init__(folder, name, launcher, MAPPING, job)
+        directory = ldap_directory(url or server.url, bind_dn=SYNC, base=f"ou={name},{PEOPLE}")
+        super().__init__(folder, name, launcher, MAPPING, directory)
         self.server = server
         server.add(people(name))
         self._before = self.counted()

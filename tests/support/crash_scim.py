@@ -16,6 +16,7 @@ from typing import Any
 from connector.model import Change
 from tests.support.crash_story import Stage
 from tests.support.crash_world import PEOPLE_IN_A_WORLD, Launcher, World
+from tests.support.jobs import scim_directory
 from tests.support.scim_servers import CEC, CORE, Asked, Kind, ScimServer
 
 MAPPING = f"""\
@@ -27,13 +28,6 @@ attributes:
   {CEC}:sipPassword: {{value: "{{sipPwd}}", secret: true}}
 when_absent: clear
 stale: clear
-"""
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory: {{type: scim, url: {url}, token: {{env: SCIM_TOKEN}}, allow_plaintext: true}}
-mapping: mapping.yaml
-limits: {{update: 100%, clear: 1000, agents_drop: 100%}}
-ramp: [1, 3]
 """
 SECRET = f"{CEC}:sipPassword".lower()
 
@@ -63,7 +57,7 @@ class ScimWorld(World):
 
     def __init__(self, folder: Path, name: str, server: ScimServer, launcher: Launcher, state: str = "") -> None:
         self._server = server
-        super().__init__(folder, name, launcher, MAPPING, JOB.format(url=server.url), state)
+        super().__init__(folder, name, launcher, MAPPING, scim_directory(server.url), state)
         server.restore(people())
         server.forget()
 

@@ -26,9 +26,11 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
+from tests.support.jobs import Part, job_file, ldap_directory
 from tests.support.program import WARNINGS
 from tests.support.scim_servers import TOKEN
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
+from tests.support.states import database
 
 Kill = tuple[str, float]
 """What kind of moment, and which one: the n-th of the `journal` or the `wire`; or seconds after the first step of the
@@ -46,20 +48,6 @@ attributes:
 object_classes: [cecAgent, SIPIdentity]
 when_absent: clear
 stale: clear
-"""
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: ou={name},{people}
-  filter: (objectClass=inetOrgPerson)
-mapping: mapping.yaml
-limits: {{update: 100%, clear: 1000, agents_drop: 100%}}
-ramp: [1, 3]
 """
 ENV = {"LDAP_PASSWORD": SYNC_PASSWORD, "SCIM_TOKEN": TOKEN}
 SECRET = "SIPIdentityPassword"
@@ -144,12 +132,16 @@ class World(ABC):
 
     env: Mapping[str, str] = ENV
 
-    def __init__(self, folder: Path, name: str, launcher: Launcher, mapping: str, job: str, state: str = "") -> None:
+    def __init__(
+        self, folder: Path, name: str, launcher: Launcher, mapping: str, directory: Part, state: str = ""
+    ) -> None:
         self.name, self.launcher = name, launcher
         self.folder = folder / name
         self.folder.mkdir()
         (self.folder / "mapping.yaml").write_text(mapping)
-        (self.folder / "job.yaml").write_text(job + (f"state: {state}\n" if state else ""))
+        limits = {"clear": 1000, "agents_drop": "100%"}
+        job = job_file(directory, limits=limits, ramp=[1, 3], state=state or None)
+        (self.folder / "job.yaml").write_text(job)
         self._state = state or f"sqlite:///{self.folder / 'state.db'}"
         self.said = ""
         self.kills = 0
@@ -185,8 +177,8 @@ class World(ABC):
         return code
 
     def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        with closing(open_state(self._state)) as state:
-            return state._database.rows(query, *values)
+        with closing(database(self._state)) as opened:
+            return opened.rows(query, *values)
 
     def runs(self) -> list[str]:
         """The runs that the state knows, newest first."""
@@ -230,8 +222,8 @@ class LdapWorld(World):
     def __init__(
         self, folder: Path, name: str, server: Slapd, launcher: Launcher, url: str = "", state: str = ""
     ) -> None:
-        job = JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE, name=name)
-        super().__init__(folder, name, launcher, MAPPING, job, state)
+        directory = ldap_directory(url or server.url, bind_dn=SYNC, base=f"ou={name},{PEOPLE}")
+        super().__init__(folder, name, launcher, MAPPING, directory, state)
         self.server = server
 
     def entries(self) -> Entries:

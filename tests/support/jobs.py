@@ -1,6 +1,6 @@
 """Job files, from their parts: each part is a mapping, as `docs/job-file.md` names it.
 
-`job_file` writes one; `changed` writes it anew with some of it said otherwise. There is one line for each part.
+`job_file` gives one; `changed` gives it anew with some of it said otherwise. There is one line for each part.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def cec_source(url: str, *, ca: Path | None = None, **more: Any) -> Part:
     return {"type": "cec", "url": url} | secrets | _trust(ca) | more
 
 
-def ldif_directory(path: str | Path = "people.ldif", *, base: str = PEOPLE, **more: Any) -> Part:
+def ldif_directory(path: str | Path = "people.ldif", *, base: str | None = PEOPLE, **more: Any) -> Part:
     return {"type": "ldif", "path": str(path), "base": base, "filter": PERSONS} | more
 
 
@@ -78,6 +78,13 @@ def changed(text: str, **changes: Any) -> str:
     return _written(_merged(parts, changes))
 
 
+def configure(path: Path, **changes: Any) -> None:
+    """Say some of the job in a file otherwise. Whoever reads it meanwhile sees the old one or the new."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(changed(path.read_text(), **changes))
+    new.replace(path)
+
+
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Part:
     merged = dict(old)
     for name, value in new.items():
@@ -86,19 +93,19 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Part:
             merged[name] = _merged(before, value)
         else:
             merged[name] = value
-    return {name: value for name, value in merged.items() if value is not None}
+    return merged
 
 
 def _written(parts: Mapping[str, Any]) -> str:
     yaml, text = YAML(), StringIO()
     yaml.width = 1 << 16
-    yaml.dump({name: _on_one_line(value) for name, value in parts.items()}, text)
+    yaml.dump({name: _on_one_line(value) for name, value in parts.items() if value is not None}, text)
     return text.getvalue()
 
 
 def _on_one_line(value: Any) -> Any:
     if isinstance(value, Mapping):
-        mapping = CommentedMap({name: _on_one_line(each) for name, each in value.items()})
+        mapping = CommentedMap({name: _on_one_line(each) for name, each in value.items() if each is not None})
         mapping.fa.set_flow_style()
         return mapping
     if isinstance(value, list | tuple):

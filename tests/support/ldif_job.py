@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.support.jobs import changed, job_file, ldif_directory
+from tests.support.jobs import configure, job_file, ldif_directory
 from tests.support.program import Ended, program
 
 BASE = "ou=people,dc=example,dc=org"
@@ -64,7 +64,7 @@ class Job:
 
     def configure(self, **changes: Any) -> None:
         """Say some of the job otherwise: see `jobs.changed`."""
-        self.write("job.yaml", changed(self.read("job.yaml"), **changes))
+        configure(self.folder / "job.yaml", **changes)
 
     def agents(self, agents: list[dict[str, Any]]) -> None:
         document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from tests.support.jobs import job_file, ldap_directory
 from tests.support.program import Ended, program
-from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
+from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
 
 PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: {people}
-  filter: (objectClass=inetOrgPerson)
-  window: 4
-mapping: mapping.yaml
-limits: {{update: 100%}}
-"""
 MAPPING = """\
 match: [{agent: "{accountCode}", directory: uid}]
 attributes:
@@ -36,9 +24,10 @@ UIDS = [f"user{place:02}" for place in range(40)]
 class Plain:
     """A job of forty agents on a server; what the last apply came to."""
 
-    def __init__(self, folder: Path, server: Slapd, url: str = "", tail: str = "") -> None:
+    def __init__(self, folder: Path, server: Slapd, url: str = "", **more: Any) -> None:
         self.folder, self.server = folder, server
-        (folder / "job.yaml").write_text(JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE) + tail)
+        directory = ldap_directory(url or server.url, bind_dn=SYNC, window=4)
+        (folder / "job.yaml").write_text(job_file(directory, **more))
         (folder / "mapping.yaml").write_text(MAPPING)
         agents = [
             {"workNo": 1000 + place, "accountCode": uid, "sipPwd": f"canary-{place}"} for place, uid in enumerate(UIDS)

@@ -6,22 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support.jobs import configure, job_file, scim_directory
 from tests.support.program import Ended, program
 from tests.support.scim_servers import CEC, ScimServer
 
 Json = dict[str, Any]
 CANARY = "canary-sip"
-
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: scim
-  url: {url}
-  token: {{env: SCIM_TOKEN}}
-  allow_plaintext: true
-{more}mapping: scim-extension
-limits: {{update: 100%}}
-"""
 
 
 def agent(number: int, **fields: Any) -> Json:
@@ -32,17 +22,22 @@ def agent(number: int, **fields: Any) -> Json:
 class ScimJob:
     """A folder with a job of so many agents; `url` is where it finds the server, a proxy perhaps."""
 
-    def __init__(self, folder: Path, server: ScimServer, *, agents: int, url: str = "", more: str = "") -> None:
+    def __init__(self, folder: Path, server: ScimServer, *, agents: int, url: str = "", **directory: Any) -> None:
         self.folder, self.server = folder, server
         folder.mkdir(exist_ok=True)
         self.agents = [agent(number) for number in range(1, agents + 1)]
         self.tenant()
-        self.point(url, more)
+        self.point(url, **directory)
 
-    def point(self, url: str = "", more: str = "") -> None:
-        """Let the job find the server at the root address of a proxy, with more lines of settings."""
+    def point(self, url: str = "", **directory: Any) -> None:
+        """Let the job find the server at the root address of a proxy, with more settings of the directory."""
         base = (url or self.server.root) + self.server.url.removeprefix(self.server.root)
-        (self.folder / "job.yaml").write_text(JOB.format(url=base, more=more))
+        job = job_file(scim_directory(base, **directory), mapping="scim-extension")
+        (self.folder / "job.yaml").write_text(job)
+
+    def configure(self, **changes: Any) -> None:
+        """Say some of the job otherwise: see `jobs.changed`."""
+        configure(self.folder / "job.yaml", **changes)
 
     def tenant(self) -> None:
         """Let the source say what `agents` says."""

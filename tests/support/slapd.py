@@ -90,7 +90,7 @@ dbnosync
 index reqStart,reqEnd,objectClass eq
 """
 _OVERLAY = "overlay accesslog\nlogdb cn=accesslog\nlogops writes\nlogsuccess FALSE"
-_TREE = f"""
+TREE = f"""
 dn: {SUFFIX}
 objectClass: dcObject
 objectClass: organization
@@ -153,7 +153,7 @@ class Slapd(LdapServer):
     def start(cls, folder: Path, entries: Iterable[str] = (), **options: object) -> Self:
         """Create the tree, with these LDIF records below it, and start."""
         server = cls(folder, **options)  # type: ignore[arg-type]  # the options of __init__, passed on
-        server._load("\n".join([_TREE, *entries]))
+        server._load("\n".join([TREE, *entries]))
         return server.begin()
 
     def _addresses(self) -> None:

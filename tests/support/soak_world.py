@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from connector.demo.simulator import Simulator
 from tests.support.crash_world import agent, ldif, records, tenant
+from tests.support.jobs import cec_source, file, job_file, ldap_directory, ldif_directory
 from tests.support.program import program
 from tests.support.serving import Event, serving
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
@@ -37,38 +38,6 @@ attributes:
   cecAccountCode: "{accountCode}"
   employeeNumber: {value: "%s{workNo}", unique: true}
 object_classes: [cecAgent]
-"""
-JOB = """\
-source:
-  type: cec
-  url: %s
-  allow_plaintext: true
-  app_key: {file: app-key}
-  app_secret: {file: app-secret}
-  timeout: 60
-  retries: 0
-directory:
-  type: ldap
-  urls: [%s]
-  allow_plaintext: true
-  timeout: 60
-  bind_dn: %s
-  password: {file: bind-password}
-  base: ou=soak,%s
-  filter: (objectClass=inetOrgPerson)
-mapping: mapping.yaml
-limits: {update: 100%%}
-state: sqlite:///hr.db
-audit: {file: audit.jsonl}
-serve: {cron: 30 2 * * *, timezone: Europe/Berlin, mode: apply}
-"""
-BEAT = """\
-source: {type: file, path: agents.json}
-directory: {type: ldif, path: people.ldif, base: "%s", filter: (objectClass=inetOrgPerson)}
-mapping: mapping.yaml
-limits: {update: 100%%}
-state: sqlite:///beat.db
-serve: {every: %ds}
 """
 
 
@@ -122,8 +91,17 @@ class World:
         self._stack.close()
 
     def _write_files(self) -> None:
-        self.write("hr.yaml", JOB % (self.source.url, self.slapd.url, SYNC, PEOPLE))
-        self.write("beat.yaml", BEAT % (PEOPLE, self._every.seconds))
+        source = cec_source(
+            self.source.url, app_key=file("app-key"), app_secret=file("app-secret"), timeout=60, retries=0
+        )
+        directory = ldap_directory(
+            self.slapd.url, bind_dn=SYNC, password=file("bind-password"), base=f"ou=soak,{PEOPLE}", timeout=60
+        )
+        night = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "mode": "apply"}
+        beat = {"every": f"{self._every.seconds}s"}
+        audit = {"file": "audit.jsonl"}
+        self.write("hr.yaml", job_file(directory, source=source, state="sqlite:///hr.db", audit=audit, serve=night))
+        self.write("beat.yaml", job_file(ldif_directory(), state="sqlite:///beat.db", serve=beat))
         self.write("mapping.yaml", MAPPING % self.prefix)
         self.write("app-key", "demo-key")
         for name, secret in self.secrets.items():

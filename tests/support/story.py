@@ -7,27 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from connector.demo.simulator import Simulator
+from tests.support.jobs import cec_source, changed, file, job_file, ldap_directory
 from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
 from tests.support.program import Ended, program
 
-JOB = """\
-source:
-  type: cec
-  url: {cec}
-  app_key: {{env: CEC_APP_KEY}}
-  app_secret: {{file: app-secret}}
-  ca_file: {ca}
-directory:
-  type: ldap
-  urls: [{ldap}]
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  ca_file: {ca}
-  base: {people}
-  filter: (objectClass=inetOrgPerson)
-mapping: {mapping}
-limits: {{update: 100%}}
-"""
 SECRETS = {"CEC_APP_KEY": "demo-key", "LDAP_PASSWORD": SYNC_PASSWORD}
 READ_ALL = "(objectClass=*) * +"
 
@@ -44,22 +27,22 @@ def tenant(agents: list[dict[str, Any]]) -> dict[str, Any]:
 class World:
     """A tenant, a server, and a job between them."""
 
-    template, sync, password, people = JOB, SYNC, SYNC_PASSWORD, PEOPLE
+    sync, password, people = SYNC, SYNC_PASSWORD, PEOPLE
 
     def __init__(self, folder: Path, server: LdapServer, cec: Simulator, mapping: str = "openldap-h350") -> None:
         self.folder, self.server, self.cec, self.mapping = folder, server, cec, mapping
         (folder / "app-secret").write_text("demo-secret\n")
         self.job()
 
-    def job(self, *changes: tuple[str, str], ldap: str = "", tail: str = "") -> None:
-        text = self.template.format(
-            cec=self.cec.url, ca=self.server.ca, ldap=ldap or self.server.ldaps_url, sync=self.sync,
-            people=self.people, mapping=self.mapping,
-        )  # fmt: skip
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (self.folder / "job.yaml").write_text(text + tail)
+    def settings(self) -> str:
+        """The job as it is by itself."""
+        source = cec_source(self.cec.url, ca=self.server.ca, app_secret=file("app-secret"))
+        directory = ldap_directory(self.server.ldaps_url, ca=self.server.ca, bind_dn=self.sync, base=self.people)
+        return job_file(directory, source=source, mapping=self.mapping)
+
+    def job(self, **changes: Any) -> None:
+        """Write it with these changes: see `jobs.changed`."""
+        (self.folder / "job.yaml").write_text(changed(self.settings(), **changes))
 
     def try_(self, command: str, *options: str, **env: str) -> Ended:
         secrets = SECRETS | {"LDAP_PASSWORD": self.password}

@@ -7,6 +7,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ from tests.support.slapd import server_context
 class Syslogd:
     """Listens as a context manager; `scheme`: udp, tcp, tls or unix. After `most` messages it is gone for good.
 
-    `each`: a stream is closed after each message, and another one is taken.
+    `each`: a stream is closed after each message, and another one is taken; `hung_up` waits for that.
     """
 
     def __init__(self, scheme: str, folder: Path, most: int | None = None, *, each: bool = False) -> None:
@@ -33,6 +34,7 @@ class Syslogd:
             self._socket.bind(("127.0.0.1", 0))
             host = "localhost" if scheme == "tls" else "127.0.0.1"
             self.url = f"{scheme}://{host}:{self._socket.getsockname()[1]}"
+        self._ends = threading.Semaphore(0)
         self._socket.settimeout(60)
         self._thread = threading.Thread(target=self._streams if scheme in ("tcp", "tls") else self._datagrams)
 
@@ -56,6 +58,10 @@ class Syslogd:
         """The next message, once it is here."""
         return self.messages.get(timeout=20)
 
+    def hung_up(self) -> bool:
+        """Whether another stream has been closed, and its sender's system knows; waits for that."""
+        return self._ends.acquire(timeout=20)
+
     def _datagrams(self) -> None:
         while octets := self._socket.recv(1 << 16):
             self.messages.put(octets.decode("ascii"))
@@ -66,6 +72,9 @@ class Syslogd:
                 connected, _ = self._socket.accept()
                 with self._secured(connected) as peer:
                     self._read(peer)
+                    if self._each:
+                        _end(peer)
+                        self._ends.release()
                 if self._most == 0:
                     self._socket.close()
                     return
@@ -84,3 +93,13 @@ class Syslogd:
                     self._most -= 1
                     if self._most == 0:
                         return
+
+
+def _end(peer: socket.socket) -> None:
+    """Send nothing more, and wait until that has come to the other side (tcp(7), TCP_INFO)."""
+    peer.shutdown(socket.SHUT_WR)
+    while peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _FIN_WAIT_1:
+        time.sleep(0.001)
+
+
+_FIN_WAIT_1 = 4
