@@ -94,6 +94,12 @@ def test_without_any_schema_each_class_of_the_mapping_is_added_that_the_user_lac
     assert sets(plan(world)) == {"objectClass": ("first",), "seat": ("7",)}
 
 
+def test_a_class_that_is_there_by_its_number_is_not_added_for_an_attribute_that_no_schema_knows() -> None:
+    mapping = Mapping(LOOKS, (AttributeRule("x-extra", Template.parse("{workNo}")),), BOTH)
+    world = one(["inetOrgPerson", NUMBERS["cecAgent"]], mapping)
+    assert sets(plan(world)) == {"objectClass": ("SIPIdentity",), "x-extra": ("7",)}
+
+
 class Objecting(MemoryDirectory):
     """The account may not add object classes."""
 

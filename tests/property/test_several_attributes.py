@@ -118,12 +118,10 @@ def test_nobody_waits_for_the_holder_of_a_value_that_it_does_not_get_anyway() ->
 
 
 def test_a_value_that_is_kept_keeps_all_those_where_they_are_who_wait_for_one_another_behind_it() -> None:
-    """u3 has no agent and keeps its seat; so u2 cannot move there, nor u1 to u2's seat, nor u0 to u1's."""
-    world = World(
-        Tenant([]), people(("0", None), ("1", None), ("2", None), ("3", None)), replace(SEATS, stale="report")
-    )
-    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)):
-        world.tenant = Tenant([Agent(number + 1, f"u{number}") for number in order])
+    """u3 has no agent and keeps its seat; so nobody can move there, nor to the seat of who cannot move, and so on."""
+    for seats, wanted in ((("0", "1", "2", "3"), (1, 2, 3)), (("1", "2", "3", "0"), (0, 1, 2))):
+        world = World(Tenant([]), people(*((seat, None) for seat in seats)), replace(SEATS, stale="report"))
+        world.tenant = Tenant([Agent(seat, f"u{number}") for number, seat in enumerate(wanted)])
         drawn = plan(world)
         assert drawn.changes == ()
         assert sorted(problem.users[0] for problem in drawn.problems if problem.kind == "reassigned") == [
