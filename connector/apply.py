@@ -60,7 +60,8 @@ def apply(
     """
     brake = Brake(pace.max_failures, stop or Stop())
     ledger = Ledger(journal, watch)
-    engine = _Engine(directory, description, ledger, brake, watch, ramp=pace.ramp, again=again)
+    sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
+    engine = _Engine(directory, description, ledger, brake, watch, sizes, again)
     ledger.leave(left)
     for step in steps(changes):
         engine.write(step)
@@ -119,33 +120,22 @@ class _Piece(Struct, frozen=True):
     trial: Sequence[Change] = ()
 
 
-class _Engine:
-    """Moves the writes of one apply through their states."""
+class _Engine(Struct):
+    """Moves the writes of one apply through their states. `sizes`: of its batches, and whether each is of the ramp."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        description: Description,
-        ledger: Ledger,
-        brake: Brake,
-        watch: Watch,
-        *,
-        ramp: Iterable[int],
-        again: Collection[str],
-    ) -> None:
-        self._directory = directory
-        self._description = description
-        self._ledger = ledger
-        self._brake = brake
-        self._watch = watch
-        self._again = again
-        self._sizes = chain(((size, True) for size in ramp), repeat((description.batch, False)))
-        self._most_batches = 1
+    directory: Directory
+    description: Description
+    ledger: Ledger
+    brake: Brake
+    watch: Watch
+    sizes: Iterator[tuple[int, bool]]
+    again: Collection[str]
+    most_batches: int = 1
 
     @property
     def stopped(self) -> str | None:
         """Why nothing more is written, if so."""
-        return self._ledger.lost or self._brake.why
+        return self.ledger.lost or self.brake.why
 
     def write(self, step: list[Change]) -> None:
         """Write one step."""
@@ -154,23 +144,23 @@ class _Engine:
             first = pieces[0] = replace(pieces[0], changes=self._ready(pieces[0].changes))
             if first.changes:
                 self._flow(pieces)
-                self._ledger.note()
+                self.ledger.note()
             else:
                 pieces.popleft()
             if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
                 count = len(first.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
-                self._brake.pull(f"nothing could be written for the {users}")
-        self._ledger.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
+                self.brake.pull(f"nothing could be written for the {users}")
+        self.ledger.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
         start = 0
         while start < len(ready):
-            size, ramp = next(self._sizes)
+            size, ramp = next(self.sizes)
             batch = ready[start : start + size]
             start += size
-            if ramp or self._description.classes_first:
-                *firsts, last = rounds(batch, classes_first=self._description.classes_first)
+            if ramp or self.description.classes_first:
+                *firsts, last = rounds(batch, classes_first=self.description.classes_first)
                 yield from (_Piece(first, _Then.WAIT) for first in firsts)
                 yield _Piece(last, _Then.WAIT, trial=batch if ramp else ())
                 continue
@@ -182,7 +172,7 @@ class _Engine:
         """The changes for which everything that was to come first is confirmed; the others are left."""
         ready = []
         waiting = []
-        outcomes = self._ledger.outcomes
+        outcomes = self.ledger.outcomes
         for change in changes:
             if all(self._is_confirmed(user) for user in (change.user.id, *change.after) if user in outcomes):
                 ready.append(change)
@@ -192,7 +182,7 @@ class _Engine:
                 why = "the write that was to come first, and to free a value for this one, was not confirmed"
                 outcome = Outcome(change.user, Result.SKIPPED, why + self._half(change))
             waiting.append((change, outcome))
-        self._ledger.leave(waiting)
+        self.ledger.leave(waiting)
         return ready
 
     def _flow(self, pieces: deque[_Piece]) -> None:
@@ -200,19 +190,19 @@ class _Engine:
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(self._directory, self._description)
-        for outcome in self._directory.write(self._feed(pieces, verifier)):
-            change = self._ledger.of(outcome.user.id)
+        verifier = Verifier(self.directory, self.description)
+        for outcome in self.directory.write(self._feed(pieces, verifier)):
+            change = self.ledger.of(outcome.user.id)
             known = verifier.judged(change, outcome)
             if known is None:
-                self._ledger.answered(change)
+                self.ledger.answered(change)
             else:
                 self._settle(change, known)
         for change, outcome in verifier.read_back():
             self._settle(change, outcome)
-        if self._brake.doubt:
-            self._brake.pull("it is not known what became of writes before this one")
-        for change in self._ledger.unsettled():
+        if self.brake.doubt:
+            self.brake.pull("it is not known what became of writes before this one")
+        for change in self.ledger.unsettled():
             self._settle(change, self._not_sent(change))
 
     def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
@@ -220,33 +210,33 @@ class _Engine:
         batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
-            self._watch.stage("write", changes=len(piece.changes))
-            self._ledger.note(piece.changes)
+            self.watch.stage("write", changes=len(piece.changes))
+            self.ledger.note(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():
                     return
-                self._ledger.sent(change)
+                self.ledger.sent(change)
                 yield change
-            if piece.then is _Then.WAIT or self._brake.doubt:
+            if piece.then is _Then.WAIT or self.brake.doubt:
                 return
             if piece.then is _Then.IF_SHOWN:
                 batches += 1
-                if batches == self._most_batches or not verifier.next_batch():
-                    self._most_batches = _MOST_BATCHES
+                if batches == self.most_batches or not verifier.next_batch():
+                    self.most_batches = _MOST_BATCHES
                     return
 
     def _may_go_on(self) -> bool:
-        return self._ledger.lost is None and self._brake.check() is None
+        return self.ledger.lost is None and self.brake.check() is None
 
     def _settle(self, change: Change, outcome: Outcome) -> None:
         """Give a write its outcome, and watch out for reasons to stop."""
-        if outcome.result is Result.WRITTEN and change.user.id in self._again:
+        if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
-        self._brake.heard(outcome)
+        self.brake.heard(outcome)
         half = "" if outcome.result in CONFIRMED else self._half(change)
         if half and not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
-        self._ledger.settle(change, outcome)
+        self.ledger.settle(change, outcome)
 
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
@@ -255,10 +245,10 @@ class _Engine:
 
     def _half(self, change: Change) -> str:
         """That a part of a change was written already, as the end of a sentence."""
-        return _HALF[self._ledger.firsts.get(change.user.id, Part.REST)]
+        return _HALF[self.ledger.firsts.get(change.user.id, Part.REST)]
 
     def _is_confirmed(self, user: str) -> bool:
-        outcome = self._ledger.outcomes.get(user)
+        outcome = self.ledger.outcomes.get(user)
         return outcome is not None and outcome.result in CONFIRMED
 
 

@@ -19,8 +19,7 @@ from connector.reconcile.case import Case
 from connector.reconcile.explanation import Explanation
 from connector.reconcile.planner import Planner
 from connector.reconcile.spellings import spellings
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
+from connector.settings import job as jobs, mapping as mappings
 from connector.wiring import reader_of
 
 NAMED: Final = 5

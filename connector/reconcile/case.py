@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterable
 from itertools import islice
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
@@ -119,8 +118,8 @@ class Case:
         """Those of these users that hold something of ours, as the plan would find them, grace and all."""
         if not nobodys or self._mapping.stale == "report":
             return []
-        everybody_else = _AllBut(frozenset(user.id for user in nobodys))
-        return stale.unclaimed(self._planner.brief.memory, everybody_else, nobodys, self._planner.differ.adopted)
+        ids = {user.id for user in nobodys}
+        return stale.unclaimed(self._planner.brief.memory, ids.__contains__, nobodys, self._planner.differ.adopted)
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
         """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""
@@ -209,12 +208,3 @@ def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | No
         or (problem.agent is None and (user.name in problem.users or problem.kind == "unreadable"))
     ]
     return Lines(change.attributes if change else (), tuple(problems)), change
-
-
-class _AllBut(Struct, frozen=True):
-    """All ids but these."""
-
-    ids: frozenset[str]
-
-    def __contains__(self, other: object) -> bool:
-        return other not in self.ids

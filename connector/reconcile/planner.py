@@ -77,4 +77,4 @@ class Planner:
         """Users that hold something of ours and that no agent claims."""
         adopting = self.brief.mapping.adopting
         adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
-        return stale.unclaimed(self.brief.memory, verdicts.claimed, adopted, self.differ.adopted)
+        return stale.unclaimed(self.brief.memory, lambda id_: id_ not in verdicts.claimed, adopted, self.differ.adopted)

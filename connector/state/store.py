@@ -185,31 +185,18 @@ class Store:
 
     def runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, newest first."""
-        found = self._database.rows(
-            "select id, job, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
-            "order by number desc",
-            job,
+        query = (
+            "select id, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
+            "order by number desc"
         )
         try:
             return [
-                RunRecord(
-                    run,
-                    name,
-                    kind,
-                    started,
-                    ended,
-                    digest,
-                    result,
-                    json.decode(summary, type=dict[str, int]),
-                    self._counts(run),
-                    undoes,
-                )
-                for run, name, kind, started, ended, digest, result, summary, undoes in found
+                RunRecord(id_, job, kind, started, ended, digest, result, _summary(summary), self._counts(id_), undoes)
+                for id_, kind, started, ended, digest, result, summary, undoes in self._database.rows(query, job)
             ]
         except (DecodeError, ValidationError, TypeError) as fault:
-            raise StateError(
-                "the state is damaged: a run's summary cannot be read", where=self._database.where
-            ) from fault
+            why = "the state is damaged: a run's summary cannot be read"
+            raise StateError(why, where=self._database.where) from fault
 
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))
@@ -269,6 +256,9 @@ class Store:
             first = step(row, sealer, self._database.where).change
             found[first.user.id].update(each.name for each in first.attributes)
         return {user: frozenset(names) for user, names in found.items()}
+
+
+_summary: Final = json.Decoder(dict[str, int]).decode
 
 
 def _seal(plan: Plan) -> str:

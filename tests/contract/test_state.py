@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import count, product
+from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
@@ -194,83 +193,15 @@ def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(pla
     assert len(keys.pop()) == 64
 
 
-def _as_of_version_1(place: Place) -> None:
-    """What the first version of this program left behind, on either database."""
-    for statement in MIGRATIONS[0].split(";"):
-        place.execute(statement)
-    key = 64 * "a"
-    place.execute(f"insert into meta values ('key', '{key}')")
-    if place.url.startswith("sqlite"):
-        place.execute("pragma user_version = 1")
-    else:
-        place.execute("insert into meta values ('version', '1')")
-    place.execute(
-        "insert into runs values ('old-run', 'hr', "
-        f"'{HERE}', '2026-01-01T00:00:00+00:00', '2026-01-01T00:01:00+00:00', 'sha256:0', 7, "
-        "'{\"agents\": 7}', 'done')"
-    )
-    place.execute("insert into journal values ('old-run', 'id-00001', 'uid=user1', 'sha256:1', 'written', null)")
-    place.execute("insert into journal values ('old-run', 'id-00002', 'uid=user2', 'sha256:2', null, null)")
-    place.execute(f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'mail', null, 'old-run')")
-    place.execute(
-        f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'SIPIdentityPassword', 'print', 'old-run')"
-    )
-
-
-def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(place: Place) -> None:
-    _as_of_version_1(place)
-    for _ in range(2):
-        with closing(place.open()) as state:
-            assert state.key() == Secret(64 * "a")
-            (run,) = state.runs("hr")
-            assert (run.id, run.kind, run.result, run.undoes) == ("old-run", "apply", "done", None)
-            assert run.summary == {"agents": 7}
-            assert run.outcomes == {"unknown": 1, "written": 1}
-            memory = state.memory(HERE, "hr")
-            assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
-            assert memory.fingerprint_of("id-00001", "SIPIdentityPassword") == "print"
-            assert memory.last_agents() == 7
-            assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, 0)
-            assert [step.outcome for step in state.steps("old-run", "hr", SEALER)[1]] == [Result.WRITTEN, None]
-            (open_step,) = state.open_steps(HERE, "hr", SEALER)
-            assert open_step.change.attributes == ()
-    with closing(place.open()) as state:
-        apply(state, change(1, sets("mail", "new@example.org")), id_="new-run")
-        assert [run.id for run in state.runs("hr")] == ["new-run", "old-run"]
-
-
-@pytest.mark.parametrize("page", [3, 4, 5, 7, 100])
-def test_what_was_remembered_by_attribute_is_remembered_by_user(
-    place: Place, monkeypatch: pytest.MonkeyPatch, page: int
-) -> None:
-    """Of version 4, with more rows than are read at once; a user's name is the one that the latest run knew."""
-    monkeypatch.setattr("connector.state.ownership._PAGE", page)
-    _as_of_version_1(place)
-    for number, statements in enumerate(MIGRATIONS[1:4], start=2):
-        for statement in statements.split(";"):
-            place.execute(statement)
-        version = f"update meta set value = '{number}' where name = 'version'"
-        place.execute(f"pragma user_version = {number}" if place.url.startswith("sqlite") else version)
-    place.execute(
-        f"insert into runs (id, job, directory, started, digest, agents, summary, result, number) "
-        f"values ('new-run', 'hr', '{HERE}', '2026-01-02T00:00:00+00:00', 'sha256:1', 7, '{{}}', 'done', 2)"
-    )
-    users = [(directory, f"id-{n:05}") for directory in (HERE, THERE) for n in (1, 2, 3)]
-    place.execute("delete from ownership")
-    for (directory, id_), attribute in product(users, ("cn", "mail", "sn")):
-        run, name = ("new-run", "uid=new") if attribute == "sn" else ("old-run", "uid=old")
-        values = f"'{directory}', '{id_}', '{name}', '{attribute}', null, '{run}', 'digest of {attribute}', 2"
-        place.execute(
-            "insert into ownership (directory, user_id, user_name, attribute, fingerprint, run, value, times) "
-            f"values ({values})"
-        )
-    with closing(place.open()) as state:
-        memory = state.memory(HERE, "hr")
-        found = sorted(memory.owned())
-        assert found == [(UserRef(f"id-{n:05}", "uid=new"), frozenset({"cn", "mail", "sn"})) for n in (1, 2, 3)]
-        assert len(memory.rewritten()) == 9
-        assert memory.rewritten()["id-00002", "sn"] == ("digest of sn", 2)
-    assert place.execute("select count(*), sum(times) from ownership") == [(6, 12)]
+@pytest.mark.parametrize("version", [1, 5])
+def test_a_state_of_before_the_first_release_is_refused_and_left_alone(place: Place, version: int) -> None:
+    place.execute("create table meta (name text primary key, value text not null)")
+    noted = f"insert into meta values ('version', '{version}')"
+    place.execute(f"pragma user_version = {version}" if place.url.startswith("sqlite") else noted)
+    before = place.execute("select * from meta")
+    with pytest.raises(StateError, match=f"before release 0.1.0 .format {version}.*move it away"):
+        place.open()
+    assert place.execute("select * from meta") == before
 
 
 def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:

@@ -39,8 +39,7 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
+from connector.settings.job import LdapDirectory as Settings, SecretRef
 from tests.support.slapd import ADMIN, PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, another_authority, free_port, person
 
 pytestmark = pytest.mark.slapd

@@ -60,7 +60,7 @@ Place = tuple[str, str, int]
 """A function of the program: its file, its name, and its line."""
 PROGRAM = str(Path(connector.__file__).parent)
 HANDS = ("directories/", "model/secret.py", "reconcile/equality.py", "reconcile/values.py", "state/sealing.py")
-IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), memory.__file__)
+IN_HAND = (*(f"{PROGRAM}/{file}" for file in HANDS), str(memory.__file__))
 """Whoever encodes, compares, measures or seals a password has its octets in hand, and calls nobody but libraries."""
 DOORS = ("EntryReader.read", "Sealer.seal")
 """What these are called with holds none yet."""
@@ -89,6 +89,8 @@ def place_of(frame: FrameType) -> Place | None:
     """Where a call has come to; None outside of the program, and where it has octets of passwords in its hands."""
     code = frame.f_code
     if not code.co_filename.startswith(PROGRAM) or "<module>" in code.co_qualname:
+        return None
+    if code.co_name == "close":  # the state of an earlier world may be closed at any time, and has to be
         return None
     if in_hand(frame.f_back) or (in_hand(frame) and code.co_qualname not in DOORS):
         return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
@@ -184,6 +183,15 @@ def test_a_run_for_some_agents_clears_nobody_and_counts_no_run_for_who_is_stale(
             str(one.work_no) for one in world.tenant.agents if only in (one.account_code, str(one.work_no))
         }
     assert told_of_the_stale(plan(world)) == before
+
+
+def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
+    world = leavers()
+    world.tenant = Tenant([Agent(n + 10, f"u{n}", str(n)) for n in range(4)])
+    for only in (["u1"], ["11"], ["u1", "11"]):
+        with world.parts() as parts:
+            drawn = dry_run(parts, quiet, only).plan
+        assert [change.user.id for change in drawn.changes] == ["id-1"]
 
 
 def test_who_is_stale_is_counted_by_runs_about_everybody_alone() -> None:

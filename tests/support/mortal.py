@@ -165,7 +165,7 @@ class Mortal:
             plan = dry_run(parts, self._show, save=True).plan
         return document_reader.parse("".join(document.render(plan)).encode())
 
-    def undo(self, run: str, last: int | None = None) -> Run:
+    def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> Run:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
         with self.world.parts() as parts:
@@ -175,7 +175,7 @@ class Mortal:
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
                 sealer=parts.sealer, pace=parts.pace, watch=parts.watch, run=run, wrote_to=wrote_to,
             )  # fmt: skip
-            return wet_undo(undo, self._show)
+            return wet_undo(undo, self._show, accept)
 
     def journal(self, outcome: str | None) -> Counter[Write]:
         """The writes of all runs that ended so, as the journal has them."""

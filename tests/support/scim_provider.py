@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.port import Answer, Item, Request, Result
 from connector.errors import IncompleteRead
-from connector.model import AttributeChange, Change, Outcome, UserRef, View
-from connector.model import Result as Became
+from connector.model import AttributeChange, Change, Outcome, Result as Became, UserRef, View
 from connector.settings.scim import ScimDirectory as Settings
 
 Json = dict[str, Any]
@@ -75,7 +75,7 @@ class Provider:
     """A server. `patch`, `etag`: what it says that it can; `heeds`: whether it refuses a version that is no longer.
 
     `shows`: a write is answered with the user. `removes`: it knows `remove`. `meddle` sees every request first, and
-    `asked` keeps all that are about users.
+    `asked` keeps all that are about users. `at_once`: so many items are under way together.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Provider:
         self.users = {each["id"]: copy.deepcopy(each) for each in users}
         self.etag, self.heeds, self.shows, self.removes = etag, heeds, shows, removes
         self.meddle = meddle
+        self.at_once = 1
         self.asked: list[Request] = []
         published = schemas() if published is None else list(published)
         features = {"patch": {"supported": patch}, "etag": {"supported": etag}}
@@ -150,7 +151,10 @@ class Provider:
         return self.meddle(request) or self.answer(request)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        return map(work, items)
+        """One by one; where several are under way at once, the last that was drawn is the first that is done."""
+        source = iter(items)
+        while some := list(islice(source, self.at_once)):
+            yield from map(work, reversed(some))
 
     def close(self) -> None:
         """There is nothing to let go of."""

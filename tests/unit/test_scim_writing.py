@@ -136,7 +136,7 @@ def test_without_versions_users_are_read_before_and_after_and_no_version_is_aske
     read(provider, directory)
     assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
     assert provider.said == ["GET u1", "PATCH u1", "GET u1", "GET u2", "PATCH u2", "GET u2"]
-    assert {request.params for request in provider.writes} == {()}
+    assert {(request.params, request.headers) for request in provider.writes} == {((), ())}
 
 
 def test_versions_of_a_server_that_speaks_of_none_are_not_used() -> None:
@@ -330,6 +330,23 @@ def test_what_lists_leave_out_is_no_change_and_lists_are_not_relied_upon_then() 
     assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"1"', "GET u2", 'PATCH u2 W/"1"']
 
 
+def test_whoever_a_list_shows_without_a_version_is_read_before_it_is_written() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = sparse(provider, "meta")
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said[-2:] == ["GET u2", 'PATCH u2 W/"1"']
+
+
+def test_that_nothing_is_to_change_is_not_believed_of_a_list() -> None:
+    provider = Provider(user(1), user(2, **{CEC: {"workNo": 7}}))
+    directory = opened(provider)
+    read(provider, directory)
+    provider.set("u2", **{CEC: {"workNo": 9}})
+    assert results(write(directory, seat(1), seat(2, "7", "07"))) == [Result.WRITTEN, Result.CONFLICT]
+
+
 def test_whoever_has_changed_since_the_list_is_no_reason_to_mistrust_lists() -> None:
     provider = Provider(*map(user, (1, 2)))
     directory = opened(provider)
@@ -466,6 +483,7 @@ def test_a_server_that_changes_more_than_it_was_told_is_named_with_what_it_chang
     assert outcome.result is (Result.FAILED if named else Result.WRITTEN)
     assert outcome.why.rpartition(": ")[2] == named
     assert outcome.why.startswith("written, but the server changed more") is bool(named)
+    assert "GET" not in provider.said, "lists have nothing to do with it"
 
 
 @pytest.mark.parametrize(
@@ -485,6 +503,18 @@ def test_an_answer_that_does_not_show_the_user_is_no_answer_to_what_has_become_o
         "userName": ("agent001",), SEAT: ("8",)
     }))  # fmt: skip
     assert provider.said[2:] == ['PATCH u1 W/"1"', "GET u1"]
+
+
+def test_an_answer_that_shows_another_is_no_answer_however_much_alike_the_two_are() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        return said(provider.shown("u1") | {"id": "u2"}, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said[-1] == "GET u1"
 
 
 def test_what_the_answer_leaves_out_and_reading_shows_has_not_strayed() -> None:
@@ -649,6 +679,17 @@ def test_a_server_that_has_failed_at_one_attribute_is_looked_at(*, stands: bool)
     assert provider.said[-1] == "GET u1"
 
 
+def test_a_user_that_is_gone_after_the_server_has_failed_has_not_been_emptied() -> None:
+    provider = Provider(user(1, **{CEC: {"workNo": 7}}))
+
+    def meddle(request: Request) -> Answer:
+        del provider.users["u1"]
+        return said({}, 500, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider, *seat(1, "7", "").attributes).result is Result.FAILED
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_refusal_of_several_that_cannot_be_looked_after_is_not_known(*, gone: bool) -> None:
     provider = Provider(user(1))
@@ -739,14 +780,16 @@ def test_a_user_that_cannot_be_read_has_failed_and_nothing_was_sent() -> None:
 # ---------------------------------------------------------------- many changes
 
 
-def test_changes_of_one_user_wait_for_those_before_them_and_each_has_its_outcome() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_changes_of_one_user_wait_for_those_before_them_and_each_has_its_outcome(at_once: int) -> None:
     provider = Provider(*map(user, (1, 2, 3)), etag=False)
+    provider.at_once = at_once
     changes = [
         seat(1), seat(2), seat(1, "8", "9"), seat(1, "9", "10"), seat(3), seat(2, "8", "9"), seat(3, "7", "1"),
     ]  # fmt: skip
     outcomes = write(opened(provider), *changes)
-    assert [outcome.user for outcome in outcomes] == [each.user for each in changes]
-    assert results(outcomes) == [Result.WRITTEN] * 6 + [Result.CONFLICT]
+    assert sorted(outcome.user for outcome in outcomes) == sorted(each.user for each in changes)
+    assert sorted(results(outcomes)) == [Result.CONFLICT] + [Result.WRITTEN] * 6
     assert seats(provider) == [10, 9, 8]
 
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
+from connector.settings import job as jobs, mapping as mappings
 from connector.settings.schemas import schema
 
 ROOT = Path(__file__).parents[2]
