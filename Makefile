@@ -6,6 +6,7 @@
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
+#   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="moves undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
@@ -15,7 +16,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest; PYTHONS_TESTS=… is what test-pythons runs (tests).
 
-.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak bench image image-test sbom
+.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak worlds bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -28,6 +29,7 @@ CRASH_KILLS ?= 1000
 CRASH_SEED ?=
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
@@ -81,28 +83,32 @@ sbom:
 	@scripts/ensure-deploy-tools
 	@scripts/list-packages dist/cec-connector.cdx.json
 
+worlds:
+	@scripts/setup dev
+	$(BIN)/python -m tests.support.recorded $(WORLDS)
+
 bench:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
-	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
+	$(BIN)/python -m tests.benchmarks.run $(BENCH_FLAGS)
 
 crash:
 	@scripts/setup dev
 	@scripts/ensure-slapd
-	$(BIN)/python tests/e2e/crash.py --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+	$(BIN)/python -m tests.support.crash --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
 
 soak:
 	@scripts/setup dev
 	@scripts/ensure-slapd
 	@scripts/ensure-monitoring
-	$(BIN)/python tests/e2e/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:
 	@scripts/setup dev
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@mkdir -p .fuzz/corpus
-	$(BIN)/python tests/fuzz/ldap_codec.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
+	$(BIN)/python -m tests.fuzz.ldap_codec -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
 	    .fuzz/corpus tests/fuzz/seeds
 
 lock:

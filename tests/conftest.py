@@ -9,17 +9,15 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-import ds389
-import monitoring
-import postgres
 import pytest
-import samba
-from ds389 import Ds389
-from houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from hypothesis import HealthCheck, settings
-from postgres import Postgres
-from samba import Samba
-from slapd import Slapd
+
+from tests.support import ds389, monitoring, postgres, samba
+from tests.support.ds389 import Ds389
+from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
+from tests.support.postgres import Postgres
+from tests.support.samba import Samba
+from tests.support.slapd import Slapd
 
 # how long an example takes is the machine's business
 settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -161,7 +161,7 @@ def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, 
     replaced = Counter(
         each.name
         for claim in verdicts.matched
-        for each in claim.difference.changes
+        for each in (claim.draft.planned if claim.draft else ())
         if each.old and each.pattern is None
     )  # fmt: skip
     return {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from houses import PERSON, House
-
 from connector.model import ID, NAME, View
+from tests.support.houses import PERSON, House
 
 VIEW = View(("uid",))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from houses import PERSON, House
-
 from connector.model import Secret, View
+from tests.support.houses import PERSON, House
 
 
 def test_an_attribute_that_is_asked_for_in_two_spellings_is_shown_under_both(house: House) -> None:

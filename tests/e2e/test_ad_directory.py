@@ -8,18 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ad_limits import Limits
-from ldap_proxy import LdapProxy, octets_of
-from samba import (
-    PEOPLE,
-    SUFFIX,
-    SYNC,
-    SYNC_DN,
-    SYNC_NT,
-    SYNC_PASSWORD,
-    Samba,
-    person,
-)
 
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory, LdapReader
@@ -29,6 +17,18 @@ from connector.errors import ConnectorError, DeniedError, FileError, TruncatedEr
 from connector.model import ID, Equality, Secret, Syntax, User, View
 from connector.settings.job import LdapDirectory as Settings
 from connector.settings.job import SecretRef
+from tests.support.ad_limits import Limits
+from tests.support.ldap_proxy import LdapProxy, octets_of
+from tests.support.samba import (
+    PEOPLE,
+    SUFFIX,
+    SYNC,
+    SYNC_DN,
+    SYNC_NT,
+    SYNC_PASSWORD,
+    Samba,
+    person,
+)
 
 pytestmark = pytest.mark.samba
 

@@ -10,8 +10,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from crash_story import ACLS, Stage
-from postgres import Postgres
+
+from tests.support.crash_story import ACLS, Stage
+from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.slapd
 

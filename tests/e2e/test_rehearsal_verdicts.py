@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ds389 import Ds389
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
-from rehearsal_schema import (
+
+from connector.directories.ldap.adapter import LdapDirectory
+from connector.model import Secret, View
+from connector.settings.fields import SecretRef
+from connector.settings.job import LdapDirectory as Settings
+from tests.support.ds389 import Ds389
+from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
+from tests.support.rehearsal_schema import (
     CLASSES,
     CLEARING,
     KINDS,
@@ -29,14 +34,9 @@ from rehearsal_schema import (
     everything,
     people,
 )
-from rehearsal_table import Table, empty, judge, near, rule
-from rehearsal_values import ALL, GROUPS, NEAR
-from slapd import Slapd
-
-from connector.directories.ldap.adapter import LdapDirectory
-from connector.model import Secret, View
-from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+from tests.support.rehearsal_table import Table, empty, judge, near, rule
+from tests.support.rehearsal_values import ALL, GROUPS, NEAR
+from tests.support.slapd import Slapd
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from ds389 import SCHEMA as SCHEMA_389
-from ds389 import Ds389
+
+from tests.support.ds389 import SCHEMA as SCHEMA_389
+from tests.support.ds389 import Ds389
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
 NAMES = ("h350", "cec-agent")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_scim import ScimStage
-from scim_servers import KINDS, Kind
+
+from tests.support.crash_scim import ScimStage
+from tests.support.scim_servers import KINDS, Kind
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mortal import DeathError, Mortal
-from worlds import BASE, SEATS, World, busy_tenants, busy_worlds
 
-from connector.directories.memory import MemoryStore
 from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
 from connector.sync import Run
+from tests.support.memory import MemoryStore
+from tests.support.mortal import DeathError, Mortal
+from tests.support.worlds import BASE, SEATS, World, busy_tenants, busy_worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 AGAIN = "written again"

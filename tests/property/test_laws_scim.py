@@ -11,16 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from http_proxy import Asked, HttpProxy, Meddler, pass_on
-from http_server import Act
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from scim_servers import CEC, KINDS, ScimServer, people
-from scim_worlds import ACCOUNT, FILTER, LINE, PASSWORD, RULES, SEAT, connected, view_of, worlds
-from worlds import CANARY, World, later
 
-from connector.directories.memory import MemoryStore
 from connector.directories.scim.port import Answer, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import IncompleteRead, UnreachableError
@@ -29,6 +23,12 @@ from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.reports import document, text
 from connector.sync import Run, draw, wet_run
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
+from tests.support.http_server import Act
+from tests.support.memory import MemoryStore
+from tests.support.scim_servers import CEC, KINDS, ScimServer, people
+from tests.support.scim_worlds import ACCOUNT, FILTER, LINE, PASSWORD, RULES, SEAT, connected, view_of, worlds
+from tests.support.worlds import CANARY, World, later
 
 Json = dict[str, Any]
 law = settings(

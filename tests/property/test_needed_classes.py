@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import BASE, FILTER, World, worlds
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.schema import Schema
 from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Result, Tenant
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, World, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
 

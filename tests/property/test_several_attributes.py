@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mortal import Mortal
 from msgspec.structs import replace
-from worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import Mortal
+from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
 UNIQUE = ("cecWorkNo", "SIPIdentityUserName")

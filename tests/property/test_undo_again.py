@@ -7,11 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from mortal import DeathError, Mortal
 from msgspec.structs import replace
-from worlds import BASE, FILTER, SEATS, World
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.schema import Schema
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
 from connector.parts import Undo
@@ -20,6 +17,9 @@ from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import dry_undo, wet_run
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import DeathError, Mortal
+from tests.support.worlds import BASE, FILTER, SEATS, World
 
 PASSWORD = "SIPIdentityPassword"
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.people import Never
 from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
 

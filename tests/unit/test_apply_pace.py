@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from connector.apply import Applied, apply
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.stopping import Stop
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"
 SECRET = "SIPIdentityPassword"

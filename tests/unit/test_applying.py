@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.apply import apply
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import StateError, UnreachableError
-from connector.model import AttributeChange, Change, Description, Outcome, Result, User, UserRef, View
+from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.stopping import Stop
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"
 VIEW = View(("uid", SEAT))
@@ -176,16 +176,18 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
         "id1": (Result.FAILED, "no"),
         "id2": (Result.CONFLICT, "somebody was there (object classes were added already)"),
     }
-    noted = [(note, change.digest, outcome and outcome.result) for note, change, outcome in journal.notes]
+    noted = [
+        (note, change.digest, change.part.value, outcome and outcome.result) for note, change, outcome in journal.notes
+    ]
     assert [sorted(noted[:3]), sorted(noted[3:6]), noted[6:9], sorted(noted[9:])] == [
-        [("intend", f"d{n}/classes", None) for n in range(3)],
+        [("intend", f"d{n}", "classes", None) for n in range(3)],
         [
-            ("settle", "d0/classes", Result.WRITTEN),
-            ("settle", "d1/classes", Result.FAILED),
-            ("settle", "d2/classes", Result.WRITTEN),
+            ("settle", "d0", "classes", Result.WRITTEN),
+            ("settle", "d1", "classes", Result.FAILED),
+            ("settle", "d2", "classes", Result.WRITTEN),
         ],
-        [("leave", "d1", Result.FAILED), *(("intend", f"d{n}", None) for n in (0, 2))],
-        [("settle", "d0", Result.WRITTEN), ("settle", "d2", Result.CONFLICT)],
+        [("leave", "d1", "", Result.FAILED), *(("intend", f"d{n}", "", None) for n in (0, 2))],
+        [("settle", "d0", "", Result.WRITTEN), ("settle", "d2", "", Result.CONFLICT)],
     ]
 
 
@@ -262,7 +264,7 @@ def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_tha
     assert sorted(heard.outcomes, key=lambda outcome: int(outcome.user.id[2:])) == done.outcomes
     assert written() <= journal.intended()
     noted = {change.user.id: outcome for note, change, outcome in journal.notes
-             if note != "intend" and not change.digest.endswith("/classes")}  # fmt: skip
+             if note != "intend" and change.part is not Part.CLASSES}  # fmt: skip
     alone = " (object classes were added already)"
     for outcome in done.outcomes:
         if outcome.user.id in noted:

@@ -1,0 +1,95 @@
+"""What the planner asks of a directory: typed questions, each answered by an iterable.
+
+A planner is a generator. It yields a question, is sent the iterable that answers it, and consumes that before it asks
+again. So it needs no directory, and a list of answers is enough to run it again. `lookup.py` asks the directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
+
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+
+class Query(Struct, Generic[Answer], frozen=True):
+    """A question that an iterable of `Answer` answers."""
+
+
+Planning = Generator[Query[Any], Iterable[Any], Result]
+"""A planner on its way to a result."""
+
+
+def ask(query: Query[Answer]) -> Generator[Query[Answer], Iterable[Answer], Iterable[Answer]]:
+    """Put a question, and return its answers with their type.
+
+    Read as `users = yield from ask(Read(refs))`.
+    """
+    return (yield query)
+
+
+class Search(Query[User], frozen=True):
+    """Users that may hold one of the keys, each at least once; others too where the directory is read whole.
+
+    `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
+    taken as answers come in.
+    """
+
+    keys: Iterable[Key]
+    wanted: int
+    found: Callable[[], int] | None = None
+
+
+class Find(Query[User], frozen=True):
+    """Users that hold any of a few keys; the directory is never read whole for them."""
+
+    keys: Iterable[Key]
+
+
+class FindOutside(Query[User], frozen=True):
+    """The same past base and filter; nobody where that may not be read."""
+
+    keys: Iterable[Key]
+
+
+class Scan(Query[User], frozen=True):
+    """Every user once; those that show a value of any of `holding`, where that names attributes."""
+
+    holding: tuple[str, ...] = ()
+
+
+class Read(Query[User], frozen=True):
+    """These users as they are now; whoever is gone is left out."""
+
+    users: Iterable[UserRef]
+
+
+class Compare(Query[Holds], frozen=True):
+    """Whether users hold values that they do not show: one answer a question, in order."""
+
+    questions: tuple[Question, ...]
+
+
+class Object(Query[Objection], frozen=True):
+    """What the directory has against these changes, as far as reading tells."""
+
+    changes: Iterable[Change]
+
+
+class Cut(Struct, frozen=True):
+    """The end of answers that are not all there: why more was not looked at."""
+
+    why: str
+
+
+class FindNear(Query[User | Cut], frozen=True):
+    """Users that hold one of many unlikely keys, within bounds of time and count."""
+
+    keys: Iterable[Key]
+    count: int
+    left_out: int

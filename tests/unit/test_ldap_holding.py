@@ -1,0 +1,108 @@
+"""Whether users hold values that nobody shows: what is asked, and which answer is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from connector.directories.filters import Equal, Filter
+from connector.directories.ldap import holding, requests
+from connector.directories.ldap.requests import ASSERTION
+from connector.directories.ldap.wire import Wire
+from connector.model import AttributeInfo, Equality, Holds, Question, Secret, Syntax, Value
+from tests.support.ldap_line import BASE, WHERE, Attributes, Line, person
+
+Open = Callable[..., Line]
+
+
+@pytest.fixture
+def server() -> Iterator[Open]:
+    """Connections to servers that do as their script says."""
+    lines: list[Line] = []
+
+    def opened(script: Callable[[Line], object], **entries: Attributes) -> Line:
+        lines.append(Line(script, **entries))
+        return lines[-1]
+
+    yield opened
+    for line in lines:
+        line.close()
+        line.cut()
+
+
+def is_user(id_: str) -> Filter:
+    return Equal("entryUUID", id_.encode())
+
+
+def question(number: int, value: Value = b"canary\xff", attribute: str = "userPassword") -> Question:
+    return Question(person(number), attribute, Secret(value))
+
+
+CODES = {6: Holds.SAME, 5: Holds.OTHER, 16: Holds.ABSENT} | dict.fromkeys((50, 32, 122, 0), Holds.UNKNOWN)
+
+
+@pytest.mark.parametrize("asserted", [True, False])
+@pytest.mark.parametrize("window", [1, 3, 64])
+def test_answers_to_comparisons_come_in_the_order_of_their_questions_whatever_theirs_is(
+    server: Open, window: int, *, asserted: bool
+) -> None:
+    def backwards(line: Line) -> None:
+        for asked in reversed(line.waiting.copy()):
+            line.answer(asked, list(CODES)[int(asked.name[5])])
+
+    line = server(backwards)
+    questions = (question(number) for number in range(len(CODES)))
+    answers = holding.compared(Wire(line, WHERE, 5), questions, window, is_user, asserted=asserted)
+    assert list(holding.in_order(answers)) == list(CODES.values())
+    assert max(line.waits) == min(window, len(CODES))
+    for number, asked in enumerate(line.came):
+        assert asked.edits == [("compare", "userPassword", [b"canary\xff"])]
+        assert asked.name == person(number).name
+        assertion = requests.encode_filter(is_user(f"id-{number}"))
+        assert asked.controls == ({ASSERTION: (True, assertion)} if asserted else {})
+
+
+def test_an_answer_is_handed_on_as_soon_as_all_before_it_are_there() -> None:
+    places = iter([(1, Holds.OTHER), (0, Holds.SAME), (2, Holds.ABSENT), (4, Holds.SAME)])
+    answers = holding.in_order(places)
+    assert next(answers) is Holds.SAME
+    assert next(places) == (2, Holds.ABSENT)
+    assert list(answers) == [Holds.OTHER]
+
+
+INFOS = {
+    "seat": AttributeInfo("seat", Syntax.INTEGER, Equality.INTEGER),
+    "number": AttributeInfo("number", readable=None),
+    "token": AttributeInfo("token", Syntax.OCTETS, Equality.OCTETS),
+}
+
+
+@pytest.mark.parametrize(
+    ("held", "attribute", "value", "answer"),
+    [
+        ({"seat": ["007"]}, "seat", "7", Holds.SAME),
+        ({"seat": ["8", "7"]}, "seat", "7", Holds.SAME),
+        ({"seat": ["8", "9"]}, "seat", "7", Holds.OTHER),
+        ({"seat": []}, "seat", "7", Holds.ABSENT),
+        ({}, "seat", "7", Holds.ABSENT),
+        ({}, "number", "7", Holds.UNKNOWN),
+        ({"number": ["A"]}, "number", "a", Holds.SAME),
+        ({"token": [b"\xff"]}, "token", b"\xff", Holds.SAME),
+        ({"token": [b"a"]}, "token", "a", Holds.SAME),
+        ({"token": [b"A"]}, "token", b"a", Holds.OTHER),
+        ({"number": [b"\xff"]}, "number", b"\xff", Holds.SAME),
+        (None, "seat", "7", Holds.UNKNOWN),
+    ],
+)
+def test_where_comparing_tells_nothing_values_are_read(
+    server: Open, held: Attributes | None, attribute: str, value: Value, answer: Holds
+) -> None:
+    entries = {} if held is None else {"u1": held}
+    line = server(lambda line: None, **entries, u2={"seat": ["7"]})
+    asked = [question(2, "7", "seat"), question(1, value, attribute), question(2, "8", "seat")]
+    answers = holding.read(Wire(line, WHERE, 5), iter(asked), 2, is_user, INFOS.__getitem__)
+    assert list(holding.in_order(answers)) == [Holds.SAME, answer, Holds.OTHER]
+    assert [(search.name, search.attributes) for search in line.searches] == [
+        (f"uid=u{number},{BASE}", [name]) for number, name in ((2, "seat"), (1, attribute), (2, "seat"))
+    ]

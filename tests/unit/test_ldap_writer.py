@@ -1,0 +1,437 @@
+"""Modifications in flight: how many at once, never two of one entry, one outcome each, whatever the server does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from connector.directories.filters import parse
+from connector.directories.ldap import ber, requests
+from connector.directories.ldap.requests import ASSERTION, POST_READ
+from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
+from connector.directories.ldap.writing import Queue
+from connector.errors import UnreachableError
+from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
+from tests.support.ldap_line import BASE, Attributes, Line, change, entry, person, post_read, writer
+
+Script = Callable[[Line], object]
+Open = Callable[..., Line]
+NUMBER = AttributeChange("employeeNumber", (), ("7",))
+
+
+@pytest.fixture
+def server() -> Iterator[Open]:
+    """Connections to servers that do as their script says, and have these controls."""
+    lines: list[Line] = []
+
+    def opened(script: Script, *controls: str) -> Line:
+        lines.append(Line(script, *controls))
+        return lines[-1]
+
+    yield opened
+    for line in lines:
+        line.close()
+        line.cut()
+
+
+def everyone(line: Line) -> None:
+    """All are answered with success."""
+    for asked in line.waiting.copy():
+        line.answer(asked)
+
+
+def one(line: Line) -> None:
+    """The first is answered with success."""
+    line.answer(line.waiting[0])
+
+
+def after(number: int, act: Script, script: Script = one) -> Script:
+    """As the script says, so often; then otherwise."""
+    times = iter(range(number))
+    return lambda line: script(line) if next(times, None) is not None else act(line)
+
+
+def results(outcomes: Iterable[Outcome]) -> list[Result]:
+    return [outcome.result for outcome in outcomes]
+
+
+def names(outcomes: Iterable[Outcome]) -> list[UserRef]:
+    return [outcome.user for outcome in outcomes]
+
+
+# ---------------------------------------------------------------- how many at once
+
+
+@pytest.mark.parametrize(
+    ("window", "waits"),
+    [
+        (1, [1] * 6),
+        (2, [2] * 5 + [1]),
+        (4, [4, 4, 4, 3, 2, 1]),
+        (8, [6, 5, 4, 3, 2, 1]),
+    ],
+)
+def test_a_small_window_is_filled_with_every_answer(server: Open, window: int, waits: list[int]) -> None:
+    line = server(one, ASSERTION)
+    outcomes = list(writer(line, window=window).write(Queue(map(change, range(6)))))
+    assert names(outcomes) == [person(number) for number in range(6)]
+    assert results(outcomes) == [Result.WRITTEN] * 6
+    assert line.waits == waits
+
+
+@pytest.mark.parametrize(("window", "some"), [(8, 2), (12, 3), (64, 16), (100, 16)])
+def test_a_larger_window_is_filled_again_when_there_is_room_for_some(server: Open, window: int, some: int) -> None:
+    line = server(one, ASSERTION)
+    count = window + 2 * some
+    assert len(list(writer(line, window=window).write(Queue(map(change, range(count)))))) == count
+    full = [window - number for number in range(some)]
+    assert line.waits == full * 3 + list(range(window - some, 0, -1))
+    assert max(line.waits) == window
+
+
+@pytest.mark.parametrize(("controls", "most"), [((ASSERTION,), 100), ((), 64)])
+def test_where_users_are_read_before_fewer_are_written_at_once(
+    server: Open, controls: tuple[str, ...], most: int
+) -> None:
+    line = server(everyone, *controls)
+    outcomes = list(writer(line, window=100, read=shown).write(Queue(map(change, range(150)))))
+    assert results(outcomes) == [Result.WRITTEN] * 150
+    assert line.waits[0] == max(line.waits) == most
+
+
+def shown(users: Iterable[UserRef]) -> Iterator[User]:
+    """As nothing has been changed."""
+    return (User(user.id, user.name, {}) for user in users)
+
+
+def test_the_next_are_sent_before_an_outcome_is_handed_on(server: Open) -> None:
+    """Whoever takes the outcomes may be slow with them; the server has something to do meanwhile."""
+    line = server(one, ASSERTION)
+    outcomes = writer(line, window=4).write(Queue(map(change, range(9))))
+    came = []
+    for _ in outcomes:
+        line.take()
+        came.append(len(line.came))
+    assert came == [5, 6, 7, 8, 9, 9, 9, 9, 9]
+
+
+def test_of_many_changes_some_are_sent_while_the_others_are_made_ready(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    drawn: list[int] = []
+    sent: list[int] = []
+
+    def covers(name: str) -> bool:
+        line.take()
+        sent.append(len(line.came))
+        return True
+
+    def changes() -> Iterator[Change]:
+        for number in range(40):
+            drawn.append(number)
+            yield Change(UserRef(f"{number}", f"uid=u{number},ou=o{number},{BASE}"), None, 1, (NUMBER,))
+
+    outcomes = writer(line, window=40, covers=covers).write(Queue(changes()))
+    assert drawn == []
+    assert len(list(outcomes)) == 40
+    assert sent == [0] * 16 + [16] * 16 + [32] * 8
+
+
+# ---------------------------------------------------------------- one entry
+
+
+def test_a_second_change_of_an_entry_waits_for_the_answer_to_the_first(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    first, second = person(1), UserRef("id-1", f"uid=renamed,{BASE}")
+    same_name = UserRef("id-9", f"UID=U2,{BASE}")
+    users = [first, person(2), second, person(3), same_name, person(4)]
+    outcomes = list(writer(line).write(Queue(Change(user, None, 1, (NUMBER,)) for user in users)))
+    assert names(outcomes) == users
+    assert line.waits == [2, 4]  # the second waits, and all behind it; that of a name that is free again goes with them
+
+
+def test_a_change_behind_one_that_is_not_sent_need_not_wait(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    nothing = AttributeChange("employeeNumber", ("7",), ("7",))
+    forbidden = AttributeChange("employeeNumber", (), ("1", "2"))
+    beyond = Change(UserRef("id-3", f"uid=u3,ou=beyond,{BASE}"), None, 1, (NUMBER,))
+    changes = [change(1, nothing), change(1), change(2, forbidden), change(2), beyond, beyond]
+    outcomes = list(writer(line, covers=lambda name: "beyond" not in name).write(Queue(changes)))
+    assert sorted((outcome.user.id, outcome.result, outcome.why) for outcome in outcomes) == [
+        ("id-1", Result.UNCHANGED, "there is nothing to change"),
+        ("id-1", Result.WRITTEN, ""),
+        ("id-2", Result.FAILED, "employeeNumber can hold one value only"),
+        ("id-2", Result.WRITTEN, ""),
+        ("id-3", Result.CONFLICT, "the entry is not below the base"),
+        ("id-3", Result.CONFLICT, "the entry is not below the base"),
+    ]
+    assert [asked.name for asked in line.came] == [person(1).name, person(2).name]
+
+
+def test_no_change_at_all_has_no_outcome_and_asks_nothing(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    assert list(writer(line).write(Queue([]))) == []
+    assert line.came == []
+
+
+# ---------------------------------------------------------------- a connection that ends
+
+
+def cut(line: Line) -> None:
+    line.cut()
+
+
+def farewell(line: Line) -> None:
+    """The notice of disconnection (RFC 4511 §4.4.1)."""
+    parts = [ber.integer(52, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, b"down"), ber.tlv(0x8A, _NOTICE)]
+    line.say(0, ber.sequence(parts, 0x78))
+
+
+_NOTICE = NOTICE_OF_DISCONNECTION.encode()
+
+
+def of_nothing(line: Line) -> None:
+    line.say(4711, ber.sequence([ber.integer(0, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, b"")], 0x67))
+
+
+def of_a_search(line: Line) -> None:
+    line.say(line.waiting[0].number, entry(line.waiting[0].name, {}))
+
+
+def noise(line: Line) -> None:
+    line.other.send(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def silence(line: Line) -> None:
+    line.quiet = True
+
+
+ENDS: dict[str, tuple[Script, str]] = {
+    "cut": (cut, "closed the connection"),
+    "farewell": (farewell, "unavailable (52): down"),
+    "an answer to nothing": (of_nothing, "which asked nothing"),
+    "an answer to a search": (of_a_search, "no search"),
+    "noise": (noise, "no LDAP message"),
+    "silence": (silence, "no answer for"),
+}
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2, 5])
+@pytest.mark.parametrize("end", ENDS)
+def test_when_no_answers_come_any_more_every_change_has_one_outcome_all_the_same(
+    server: Open, end: str, answered: int
+) -> None:
+    act, said = ENDS[end]
+    line = server(after(answered, act), ASSERTION)
+    outcomes = list(writer(line, window=4, timeout=0.01 if end == "silence" else 5).write(Queue(map(change, range(9)))))
+    assert sorted(names(outcomes)) == [person(number) for number in range(9)]
+    flying = min(4, 9 - answered)
+    expected = [Result.WRITTEN] * answered + [Result.FAILED] * flying + [Result.SKIPPED] * (9 - answered - flying)
+    assert results(outcomes) == expected
+    assert [outcome.unknown for outcome in outcomes] == [result is Result.FAILED for result in expected]
+    for outcome in outcomes[answered:]:
+        begin = "no answer: it may have been written (" if outcome.unknown else "not sent ("
+        assert outcome.why.startswith(begin)
+        assert said in outcome.why
+
+
+def test_what_was_answered_just_before_the_end_is_told_as_it_was_answered(server: Open) -> None:
+    def last_words(line: Line) -> None:
+        for asked in line.waiting[:3]:
+            line.answer(asked)
+        line.cut()
+
+    line = server(last_words, ASSERTION)
+    outcomes = list(writer(line, window=4).write(Queue(map(change, range(6)))))
+    # the two that are sent when three have answered may have arrived before the end
+    assert results(outcomes[:3]) == [Result.WRITTEN] * 3
+    assert sorted(names(outcomes)) == [person(number) for number in range(6)]
+    assert {outcome.result for outcome in outcomes[3:]} <= {Result.FAILED, Result.SKIPPED}
+
+
+def test_nonsense_among_answers_leaves_all_that_came_with_it_unanswered(server: Open) -> None:
+    def script(line: Line) -> None:
+        asked = line.waiting[0]
+        line.answer(line.waiting[1])
+        line.say(asked.number, ber.sequence([ber.integer(0)], 0x67))
+
+    line = server(script, ASSERTION)
+    outcomes = list(writer(line, window=4).write(Queue(map(change, range(3)))))
+    assert results(outcomes) == [Result.FAILED] * 3
+    assert all(outcome.unknown for outcome in outcomes)
+
+
+def test_whoever_stops_listening_ends_the_writing(server: Open) -> None:
+    """What is in flight is given up, and nothing else is sent."""
+    line = server(one, ASSERTION)
+    outcomes = writer(line, window=4).write(Queue(map(change, range(9))))
+    assert next(outcomes).result is Result.WRITTEN
+    outcomes.close()  # type: ignore[attr-defined]  # a generator, as the port does not say
+    line.take()
+    assert len(line.came) == 5
+
+
+# ---------------------------------------------------------------- read just before
+
+
+def test_without_assertions_entries_are_read_just_before_they_are_written_and_those_that_differ_are_not(
+    server: Open,
+) -> None:
+    old = AttributeChange("employeeNumber", ("7",), ("8",))
+    now = {
+        person(1): User("id-1", person(1).name, {"employeeNumber": ("7",)}),
+        person(2): User("id-2", person(2).name, {"employeeNumber": ("9",)}),
+        person(3): User("id-3", f"uid=other,{BASE}", {"employeeNumber": ("7",)}),
+        person(5): User("id-5", person(5).name.upper(), {"employeeNumber": ("7",), "description": ("theirs",)}),
+    }
+    asked: list[list[UserRef]] = []
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        asked.append(list(users))
+        return (now[user] for user in reversed(asked[-1]) if user in now)
+
+    line = server(everyone)
+    outcomes = list(writer(line, window=3, read=read).write(Queue(change(number, old) for number in range(1, 6))))
+    by_user = {outcome.user.id: outcome for outcome in outcomes}
+    assert {id_: outcome.result for id_, outcome in by_user.items()} == {
+        "id-1": Result.WRITTEN, "id-2": Result.CONFLICT, "id-3": Result.CONFLICT, "id-4": Result.CONFLICT,
+        "id-5": Result.WRITTEN,
+    }  # fmt: skip
+    assert len(outcomes) == 5
+    assert "employeeNumber is no longer" in by_user["id-2"].why
+    assert "another name by now" in by_user["id-3"].why
+    assert "gone" in by_user["id-4"].why
+    assert [person(number) for number in range(1, 6)] == [user for some in asked for user in some]
+    assert [asked.name for asked in line.came] == [person(1).name, person(5).name]
+    assert all(not asked.controls for asked in line.came)
+
+
+def test_with_assertions_nobody_is_read(server: Open) -> None:
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        raise AssertionError
+
+    line = server(everyone, ASSERTION)
+    assert results(writer(line, read=read).write(Queue([change(1)]))) == [Result.WRITTEN]
+
+
+def test_where_entries_cannot_be_read_any_more_every_change_has_one_outcome_all_the_same(server: Open) -> None:
+    calls = iter([shown, shown])
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        found = next(calls, None)
+        if found is None:
+            raise UnreachableError("gone")
+        return found(users)
+
+    line = server(one)
+    outcomes = list(writer(line, window=2, read=read).write(Queue(map(change, range(7)))))
+    assert [(outcome.user.id, outcome.result, outcome.unknown) for outcome in outcomes] == [
+        ("id-0", Result.WRITTEN, False), ("id-1", Result.WRITTEN, False), ("id-2", Result.FAILED, True),
+        ("id-3", Result.SKIPPED, False), ("id-4", Result.SKIPPED, False), ("id-5", Result.SKIPPED, False),
+        ("id-6", Result.SKIPPED, False),
+    ]  # fmt: skip
+    assert all("gone" in outcome.why for outcome in outcomes[2:])
+
+
+# ---------------------------------------------------------------- controls, and what they show
+
+
+def test_a_change_asserts_what_the_plan_saw_and_asks_for_what_was_written(server: Open) -> None:
+    line = server(everyone, ASSERTION, POST_READ)
+    attributes = (
+        AttributeChange("employeeNumber", ("7",), ("8",)),
+        AttributeChange("description", ("a", "b"), ("b", "c"), pattern="*"),
+    )
+    outcomes = list(writer(line, filter_="(&(uid=*)(|(sn=x)(Mail=*)))").write(Queue([change(1, *attributes)])))
+    assert results(outcomes) == [Result.WRITTEN]
+    (asked,) = line.came
+    assert asked.name == person(1).name
+    assert asked.edits == [
+        ("delete", "employeeNumber", [b"7"]),
+        ("add", "employeeNumber", [b"8"]),
+        ("delete", "description", [b"a"]),
+        ("add", "description", [b"c"]),
+    ]
+    asserted = requests.encode_filter(
+        parse("(&(entryUUID=id-1)(&(uid=*)(|(sn=x)(Mail=*)))(employeeNumber=7)(description=a)(description=b))")
+    )
+    assert asked.controls[ASSERTION] == (True, asserted)
+    critical, wanted = asked.controls[POST_READ]
+    names_of = [name.encode() for name in ("employeeNumber", "description", "Mail", "sn", "uid", "entryUUID")]
+    assert not critical
+    assert wanted == ber.sequence(ber.tlv(4, name) for name in names_of)
+
+
+@pytest.mark.parametrize("controls", [(), (ASSERTION,), (POST_READ,), (ASSERTION, POST_READ)])
+def test_no_control_is_used_that_the_server_does_not_know(server: Open, controls: tuple[str, ...]) -> None:
+    line = server(everyone, *controls)
+    assert results(writer(line, read=shown).write(Queue([change(1)]))) == [Result.WRITTEN]
+    assert set(line.came[0].controls) == set(controls)
+
+
+def test_the_result_is_not_asked_for_where_only_the_server_could_judge_it(server: Open) -> None:
+    line = server(everyone, POST_READ)
+    outcomes = list(writer(line, read=shown, filter_="(ou:dn:=people)").write(Queue([change(1)])))
+    assert (results(outcomes), outcomes[0].shown) == ([Result.WRITTEN], None)
+    assert line.came[0].controls == {}
+
+
+HELD: Attributes = {"entryUUID": ["id-1"], "uid": ["u1"], "employeeNumber": ["7"]}
+
+
+@pytest.mark.parametrize(
+    ("filter_", "held", "is_shown"),
+    [
+        ("(uid=*)", HELD, True),
+        ("(uid=*)", {**HELD, "ENTRYUUID": ["id-1"], "entryUUID": ["id-1"]}, True),
+        ("(uid=*)", {**HELD, "entryUUID": ["id-2"]}, False),
+        ("(uid=*)", {name: held for name, held in HELD.items() if name != "entryUUID"}, False),
+        ("(uid=*)", {name: held for name, held in HELD.items() if name != "uid"}, False),
+        ("(userid=U1)", HELD, True),
+        ("(!(employeeNumber=7))", HELD, False),
+        ("(&(uid=*)(mail=x))", HELD, False),
+        ("(objectClass=person)", {**HELD, "objectClass": ["top", "PERSON"]}, True),
+        ("(objectClass=person)", {**HELD, "objectClass": ["top"]}, False),
+        ("(objectClass=person)", HELD, False),
+        ("(&(objectClass=top)(uid=u1))", {**HELD, "objectClass": ["top"]}, True),
+        ("(!(objectClass=agent))", {**HELD, "objectClass": ["agent"]}, False),
+    ],
+)
+def test_an_answer_shows_the_user_only_where_it_plainly_is_that_user_and_in_the_filter(
+    server: Open, filter_: str, held: Attributes, *, is_shown: bool
+) -> None:
+    line = server(lambda line: line.answer(line.waiting[0], control=post_read(person(1).name, held)), POST_READ)
+    (outcome,) = writer(line, filter_=filter_, read=shown).write(Queue([change(1)]))
+    assert outcome.result is Result.WRITTEN
+    if not is_shown:
+        assert outcome.shown is None
+        return
+    assert outcome.shown is not None
+    assert outcome.shown.ref == person(1)
+    values = {name: some for name, some in outcome.shown.values.items() if name != "objectClass"}
+    assert values == {"uid": ("u1",), "employeeNumber": ("7",)}
+
+
+@pytest.mark.parametrize("control", [b"", b"\x30\x00", post_read(person(1).name, HELD)[:-1] + b"\x00"])
+def test_an_answer_that_shows_nothing_or_nonsense_is_a_yes_without_a_user(server: Open, control: bytes) -> None:
+    value = ber.sequence([ber.tlv(4, POST_READ.encode()), ber.tlv(4, control)])
+    line = server(lambda line: line.answer(line.waiting[0], control=value), ASSERTION, POST_READ)
+    (outcome,) = writer(line).write(Queue([change(1)]))
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, None)
+
+
+def test_an_answer_that_is_a_no_shows_nobody_and_is_what_the_server_says(server: Open) -> None:
+    control = post_read(person(1).name, HELD)
+    line = server(lambda line: line.answer(line.waiting[0], 53, "not now", control), ASSERTION, POST_READ)
+    (outcome,) = writer(line).write(Queue([change(1)]))
+    assert outcome == Outcome(person(1), Result.FAILED, "unwillingToPerform (53): not now")
+
+
+def test_what_is_shown_of_a_secret_is_wrapped(server: Open) -> None:
+    view = View(("uid", "userPassword"), frozenset({"userPassword"}))
+    held = {**HELD, "userPassword": ["canary"]}
+    line = server(lambda line: line.answer(line.waiting[0], control=post_read(person(1).name, held)), POST_READ)
+    (outcome,) = writer(line, view=view, read=shown).write(Queue([change(1)]))
+    assert outcome.shown is not None
+    assert outcome.shown.values["userPassword"] == (Secret("canary"),)
+    assert "canary" not in repr(outcome)

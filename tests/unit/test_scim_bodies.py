@@ -1,0 +1,323 @@
+"""Changes as the bodies of PATCH and PUT: what is said of a user, and what of others is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.model import AttributeChange, Outcome, Result, Secret, View
+from tests.support.scim_provider import (
+    ACCOUNT,
+    ADDRESS,
+    CEC,
+    CORE,
+    LINE,
+    PASSWORD,
+    PATCH_OP,
+    SEAT,
+    Json,
+    Provider,
+    change,
+    once,
+    opened,
+    said,
+    schemas,
+    seat,
+    user,
+    write,
+)
+
+PHONE = 'phoneNumbers[type eq "work"].value'
+EVERY_PHONE = "phoneNumbers.value"
+
+
+def kept(number: int, **more: Any) -> Json:
+    """An invented user as it is stored, but for `schemas`."""
+    return {name: held for name, held in user(number, **more).items() if name != "schemas"}
+
+
+def one(provider: Provider, view: tuple[str, ...], *attributes: AttributeChange) -> Outcome:
+    (outcome,) = write(opened(provider, View(view)), change(1, *attributes))
+    return outcome
+
+
+# ---------------------------------------------------------------- PATCH
+
+
+def test_a_patch_names_whole_attributes_has_values_of_their_types_and_empties_before_it_sets() -> None:
+    provider = Provider(user(1, **{CEC: {"workNo": 7, "accountCode": "old", "sipServiceIp": "192.0.2.1"}}))
+    attributes = (
+        AttributeChange(SEAT, ("7",), ("8",)),
+        AttributeChange(ACCOUNT, ("old",), ()),
+        AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True, seen=False),
+        AttributeChange("ACTIVE", ("TRUE",), ("false",)),
+        AttributeChange(ADDRESS, ("192.0.2.1",), ()),
+        AttributeChange(LINE, (), (b"1001",)),
+    )
+    assert one(provider, (), *attributes).result is Result.WRITTEN
+    (request,) = provider.writes
+    assert (request.method, request.path) == ("PATCH", "/Users/u1")
+    assert request.body == {
+        "schemas": [PATCH_OP],
+        "Operations": [
+            {"op": "remove", "path": ACCOUNT},
+            {"op": "remove", "path": ADDRESS},
+            {"op": "replace", "path": SEAT, "value": 8},
+            {"op": "replace", "path": PASSWORD, "value": "canary"},
+            {"op": "replace", "path": "active", "value": False},
+            {"op": "replace", "path": LINE, "value": "1001"},
+        ],
+    }
+    assert provider.stored("u1") == kept(
+        1, active=False, **{CEC: {"workNo": 8, "sipPassword": "canary", "sipAccount": "1001"}}
+    )
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_server_without_remove_is_told_null_and_asked_for_remove_once_only(status: int) -> None:
+    held = {CEC: {"workNo": 7}}
+    provider = Provider(*(user(number, **held) for number in (1, 2, 3)), etag=False)
+    provider.meddle = lambda request: said({}, status, request=request) if removes(request) else None
+    beside = AttributeChange("nickName", (), ("x",))
+    changes = [seat(1, "7", "8"), change(2, beside, *seat(2, "7", "").attributes), seat(3, "7", "")]
+    assert [outcome.result for outcome in write(opened(provider), *changes)] == [Result.WRITTEN] * 3
+    assert [request.body["Operations"][0] for request in provider.writes] == [
+        {"op": "replace", "path": SEAT, "value": 8},
+        {"op": "remove", "path": SEAT},
+        {"op": "replace", "path": SEAT, "value": None},
+        {"op": "replace", "path": SEAT, "value": None},
+    ]
+
+
+def removes(request: Any) -> bool:
+    return request.method == "PATCH" and any(each["op"] == "remove" for each in request.body["Operations"])
+
+
+def test_a_refusal_that_is_not_about_remove_is_not_asked_again_in_other_words() -> None:
+    provider = Provider(user(1, **{CEC: {"workNo": 7}}), etag=False)
+    provider.meddle = once(lambda request: said({}, 403, request=request))
+    outcomes = write(opened(provider), seat(1, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert len(provider.writes) == 1
+
+
+def test_what_is_refused_in_both_words_is_asked_in_both_again() -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2)), etag=False)
+    provider.meddle = once(lambda request: said({}, 400, request=request), times=2)
+    outcomes = write(opened(provider), seat(1, "7", ""), seat(2, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED, Result.WRITTEN]
+    assert [request.body["Operations"][0]["op"] for request in provider.writes] == ["remove", "replace", "remove"]
+
+
+def test_a_server_that_has_emptied_one_by_remove_is_not_asked_for_another_in_other_words() -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2)), etag=False)
+    provider.meddle = once(lambda request: said({}, 400, request=request), skip=1)
+    outcomes = write(opened(provider), seat(1, "7", ""), seat(2, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.FAILED]
+    assert len(provider.writes) == 2
+
+
+def test_a_refusal_of_a_patch_that_empties_nothing_is_not_asked_again() -> None:
+    provider = Provider(user(1), etag=False)
+    provider.meddle = once(lambda request: said({}, 400, request=request))
+    assert [outcome.result for outcome in write(opened(provider), seat(1))] == [Result.FAILED]
+    assert len(provider.writes) == 1
+
+
+def test_a_dialect_file_says_beforehand_how_to_empty(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"clearing": "null"}')
+    provider = Provider(user(1, **{CEC: {"workNo": 7}}))
+    outcomes = write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN]
+    assert [request.body["Operations"] for request in provider.writes] == [
+        [{"op": "replace", "path": SEAT, "value": None}]
+    ]
+
+
+def test_a_part_of_a_complex_attribute_is_written_by_its_own_path() -> None:
+    provider = Provider(user(1, name={"familyName": "Person", "middleName": "A"}))
+    changed = AttributeChange("name.middlename", ("A",), ("B",))
+    assert one(provider, (), changed).result is Result.WRITTEN
+    assert provider.writes[0].body["Operations"] == [{"op": "replace", "path": "name.middleName", "value": "B"}]
+    assert provider.stored("u1")["name"] == {"familyName": "Person", "middleName": "B"}
+
+
+# ---------------------------------------------------------------- attributes of several values
+
+HOME: Json = {"type": "home", "value": "1", "primary": True}
+DESK: Json = {"type": "work", "value": "1", "display": "desk"}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "old", "new", "after"),
+    [
+        (PHONE, None, "", "7", [{"type": "work", "value": "7"}]),
+        (PHONE, [], "", "7", [{"type": "work", "value": "7"}]),
+        (PHONE, [HOME], "", "7", [HOME, {"type": "work", "value": "7"}]),
+        (PHONE, [DESK, HOME], "1", "7", [{"type": "work", "value": "7", "display": "desk"}, HOME]),
+        (PHONE, [DESK, HOME], "1", "", [HOME]),
+        (PHONE, [DESK], "1", "", None),
+        (PHONE, [DESK, HOME], "1", "1 2", [DESK, HOME, {"type": "work", "value": "2"}]),
+        (PHONE, [HOME, DESK], "1", "8 9", [HOME, {**DESK, "value": "8"}, {"type": "work", "value": "9"}]),
+        (PHONE, [HOME, DESK, DESK | {"value": "2"}], "1 2", "2", [HOME, DESK | {"value": "2"}]),
+        (PHONE, [{"Type": "WORK", "VALUE": "1"}, HOME], "1", "7", [{"Type": "WORK", "VALUE": "7"}, HOME]),
+        (PHONE, [{"type": "work", "display": "none"}, HOME], "", "7",
+         [{"type": "work", "display": "none"}, HOME, {"type": "work", "value": "7"}]),
+        (PHONE, HOME, "", "7", [HOME, {"type": "work", "value": "7"}]),
+        (EVERY_PHONE, [HOME, DESK], "1", "7", [{**HOME, "value": "7"}]),
+        (EVERY_PHONE, [HOME, DESK | {"value": "2"}], "1 2", "1 3", [HOME, DESK | {"value": "3"}]),
+        ("tags", ["a", "b"], "a b", "b c", ["b", "c"]),
+        ("tags", "a", "a", "a b", ["a", "b"]),
+        ("tags", ["a"], "a", "", None),
+        ("tags", [{"value": "a", "display": "x"}, "b"], "a b", "b c", [{"value": "c", "display": "x"}, "b"]),
+    ],
+)  # fmt: skip
+def test_elements_of_others_and_what_stands_beside_a_value_are_kept(
+    name: str, before: Any, old: str, new: str, after: list[Any] | None
+) -> None:
+    """A value that comes takes the place of one that goes; what is left over goes, or comes last."""
+    attribute = "tags" if name == "tags" else "phoneNumbers"
+    provider = Provider(user(1, **({} if before is None else {attribute: before})))
+    planned = AttributeChange(name, tuple(old.split()), tuple(new.split()), pattern="*")
+    assert one(provider, (name,), planned).result is Result.WRITTEN
+    (operation,) = provider.writes[0].body["Operations"]
+    assert operation.get("value") == after
+    assert operation["path"] == attribute
+    assert provider.stored("u1") == kept(1, **({attribute: after} if after else {}))
+
+
+ELEMENTS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["work", "home", "WORK"]), "value": st.sampled_from(["tel:1", "tel:2", "3", "4"])},
+        optional={"display": st.sampled_from(["desk", "car"]), "primary": st.booleans()},
+    ),
+    max_size=5,
+    unique_by=lambda element: (str(element["type"]).lower(), element["value"]),
+)
+
+
+def is_ours(element: Json) -> bool:
+    return str(element["type"]).lower() == "work" and str(element["value"]).startswith("tel:")
+
+
+@given(before=ELEMENTS, new=st.lists(st.sampled_from(["tel:1", "tel:2", "tel:5", "tel:6"]), unique=True, max_size=3))
+def test_whatever_there_is_all_but_our_values_stays_as_it_was_and_in_its_order(
+    before: list[Json], new: list[str]
+) -> None:
+    old = tuple(element["value"] for element in before if is_ours(element))
+    provider = Provider(user(1, phoneNumbers=before))
+    planned = AttributeChange(PHONE, old[::-1], tuple(new), pattern="tel:*")
+    same = set(old) == set(new)
+    assert one(provider, (PHONE,), planned).result is (Result.UNCHANGED if same else Result.WRITTEN)
+    after = provider.stored("u1").get("phoneNumbers", [])
+    assert sorted(element["value"] for element in after if is_ours(element)) == sorted(new)
+    assert [each for each in after if not is_ours(each)] == [each for each in before if not is_ours(each)]
+    assert [each for each in before if is_ours(each) and each["value"] in new] == [
+        each for each in after if is_ours(each) and each["value"] in old
+    ]
+    assert provider.stored("u1") | {"phoneNumbers": []} == kept(1, phoneNumbers=[])
+
+
+@pytest.mark.parametrize(
+    ("planned", "result", "why"),
+    [
+        (AttributeChange(PHONE, ("tel:1",), ("tel:2",), pattern="tel:*"), Result.CONFLICT, "no longer what"),
+        (AttributeChange(PHONE, ("tel:1", "tel:9"), ("3",), pattern="tel:*"), Result.CONFLICT, "not ours"),
+        (AttributeChange(PHONE, ("tel:1", "tel:9"), ("",), pattern="tel:*"), Result.FAILED, "empty value"),
+        (AttributeChange(SEAT, (), ("1", "2")), Result.FAILED, "one value only"),
+        (AttributeChange(SEAT, (), ("canary",)), Result.FAILED, "is no integer"),
+        (AttributeChange(ACCOUNT, (), ("theirs",), pattern="cec:*"), Result.WRITTEN, ""),
+        (AttributeChange("title", (), ("cec:1",), pattern="cec:*"), Result.FAILED, "one value only"),
+        (AttributeChange("title", ("SAMPLE",), ("Sample",)), Result.UNCHANGED, "says all of it already"),
+        (AttributeChange("title", ("Other",), ("Sample",)), Result.CONFLICT, "no longer what the plan saw"),
+        (AttributeChange(LINE, ("1a",), ("2",)), Result.CONFLICT, "no longer what the plan saw"),
+        (AttributeChange(PASSWORD, (), (), secret=True, seen=False), Result.WRITTEN, ""),
+    ],
+)  # fmt: skip
+def test_a_user_is_compared_as_its_schema_says_and_nothing_is_sent_that_cannot_be(
+    planned: AttributeChange, result: Result, why: str
+) -> None:
+    phones = [{"type": "work", "value": value} for value in ("tel:1", "tel:9", "3")]
+    provider = Provider(user(1, phoneNumbers=phones, **{CEC: {"sipAccount": "1A", "sipPassword": "p"}}))
+    before = provider.stored("u1")
+    outcome = one(provider, (), AttributeChange("nickName", (), ("x",)), planned)
+    if result is Result.UNCHANGED:  # it is alone that it changes nothing
+        assert outcome.result is Result.WRITTEN
+        outcome = one(provider, (), planned)
+    assert outcome.result is result
+    assert why in outcome.why
+    assert "canary" not in outcome.why
+    if result in {Result.CONFLICT, Result.FAILED}:
+        assert provider.writes == []
+        assert provider.stored("u1") == before
+
+
+def test_what_was_not_seen_is_set_whatever_is_there() -> None:
+    provider = Provider(user(1))
+    planned = AttributeChange("title", (), ("Sample",), seen=False)
+    assert one(provider, (), planned).result is Result.WRITTEN
+    assert provider.writes[0].body["Operations"] == [{"op": "replace", "path": "title", "value": "Sample"}]
+
+
+def test_stars_in_the_place_of_a_secret_are_no_value() -> None:
+    provider = Provider(user(1))
+    starred = provider.shown("u1") | {CEC: {"sipPassword": "****"}}
+    provider.meddle = once(lambda request: said(starred, request=request), "GET")
+    planned = AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True)
+    assert one(provider, (), planned).result is Result.WRITTEN
+    assert provider.stored("u1")[CEC] == {"sipPassword": "canary"}
+
+
+# ---------------------------------------------------------------- PUT
+
+SHOWN = schemas(hidden=False)
+
+
+def test_where_there_is_no_patch_the_whole_user_is_put_as_it_was_but_for_the_change() -> None:
+    users = user(1), user(2, **{CEC: {"workNo": 7, "sipAccount": "1"}}), user(3, **{CEC: {"workNo": 7}})
+    provider = Provider(*users, patch=False, published=SHOWN)
+    directory = opened(provider)
+    list(directory.scan())  # lists may leave something out: each is read again
+    provider.asked.clear()
+    outcomes = write(directory, seat(1), seat(2, "7", ""), seat(3, "7", ""))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN] * 3
+    assert [(request.method, request.path) for request in provider.writes] == [
+        ("PUT", "/Users/u1"), ("PUT", "/Users/u2"), ("PUT", "/Users/u3"),
+    ]  # fmt: skip
+    assert [line for line in provider.said if line.startswith("GET")] == ["GET u1", "GET u2", "GET u3"]
+    bodies = [{name: held for name, held in each.body.items() if name != "meta"} for each in provider.writes]
+    assert bodies == [
+        user(1, schemas=[CORE, CEC], **{CEC: {"workNo": 8}}),
+        user(2, **{CEC: {"sipAccount": "1"}}),
+        user(3),
+    ]
+
+
+def test_names_are_put_as_they_are_spelt_there() -> None:
+    shouted = CEC.upper()
+    held = {"SCHEMAS": [shouted], "ACTIVE": True, "Name": {"FAMILYNAME": "P"}, shouted: {"WORKNO": 7, "x": 1}}
+    provider = Provider({"id": "u1", "userName": "agent001"} | held, patch=False, etag=False, published=SHOWN)
+    attributes = AttributeChange(SEAT, ("7",), ("8",)), AttributeChange("name.familyName", ("P",), ("Q",))
+    assert one(provider, (), *attributes, AttributeChange("active", ("TRUE",), ())).result is Result.WRITTEN
+    (request,) = provider.writes
+    put = {name: value for name, value in request.body.items() if name not in {"meta", "id", "userName"}}
+    assert put == {"SCHEMAS": [shouted], "Name": {"FAMILYNAME": "Q"}, shouted: {"WORKNO": 8, "x": 1}}
+
+
+def test_a_user_that_names_no_schemas_names_the_one_that_is_new() -> None:
+    bare = {name: held for name, held in user(1).items() if name != "schemas"}
+    provider = Provider(bare, patch=False, published=SHOWN)
+    assert one(provider, (), *seat(1).attributes).result is Result.WRITTEN
+    assert provider.writes[0].body["schemas"] == [CEC]
+
+
+def test_nothing_is_put_where_the_server_keeps_something_to_itself() -> None:
+    provider = Provider(user(1), patch=False)
+    outcomes = write(opened(provider), seat(1))
+    assert [outcome.result for outcome in outcomes] == [Result.SKIPPED]
+    assert "nothing is written" in outcomes[0].why
+    assert provider.asked == []

@@ -1,0 +1,808 @@
+"""Writing to SCIM servers: what is asked, which version is heeded, and what an answer is taken for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connector.directories.scim.adapter import ScimDirectory
+from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
+from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
+from connector.model import AttributeChange, Outcome, Result, Secret, User
+from tests.support.scim_provider import (
+    CEC,
+    NO_VERSION,
+    PASSWORD,
+    SEAT,
+    Json,
+    Meddler,
+    Provider,
+    change,
+    failing,
+    given,
+    once,
+    opened,
+    said,
+    schemas,
+    seat,
+    user,
+    write,
+)
+
+TRIAL = f"PATCH u1 {NO_VERSION}"
+NAMED = AttributeChange("nickName", (), ("x",))
+UNSEEN = AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True, seen=False)
+
+
+def results(outcomes: list[Outcome]) -> list[Result]:
+    assert "canary" not in repr(outcomes)
+    return [outcome.result for outcome in outcomes]
+
+
+def only(provider: Provider, *attributes: AttributeChange, scanned: bool = False, **settings: Any) -> Outcome:
+    """What becomes of one change of the first user."""
+    directory = opened(provider, **settings)
+    if scanned:
+        read(provider, directory)
+    (outcome,) = write(directory, change(1, *(attributes or seat(1).attributes)))
+    assert "canary" not in repr(outcome)
+    return outcome
+
+
+def read(provider: Provider, directory: ScimDirectory) -> None:
+    """Read everybody, as for a plan; that is not among what was asked then."""
+    list(directory.scan())
+    provider.asked.clear()
+
+
+def seats(provider: Provider) -> list[int | None]:
+    return [held.get(CEC, {}).get("workNo") for held in provider.users.values()]
+
+
+def others(provider: Provider, **values: Any) -> Meddler:
+    """Somebody else writes to the user, just before the request comes in."""
+
+    def meddle(request: Request) -> Answer | None:
+        provider.set(request.path.rpartition("/")[2], **values)
+        return None
+
+    return meddle
+
+
+# ---------------------------------------------------------------- versions
+
+
+def test_a_server_that_heeds_versions_is_tried_once_and_then_written_to_as_it_was_read() -> None:
+    provider = Provider(*map(user, (1, 2, 3)))
+    directory = opened(provider)
+    read(provider, directory)
+    outcomes = write(directory, *map(seat, (1, 2, 3)))
+    assert results(outcomes) == [Result.WRITTEN] * 3
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"1"', 'PATCH u2 W/"1"', 'PATCH u3 W/"1"']
+    assert [outcome.shown and outcome.shown.values[SEAT] for outcome in outcomes] == [("8",)] * 3
+    assert {request.params for request in provider.writes} == {(("excludedAttributes", "x509Certificates"),)}
+    assert all(request.still is None for request in provider.writes)
+
+
+def test_whoever_was_not_read_before_is_read_before_it_is_written() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    assert results(write(opened(provider), seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"1"', "GET u2", 'PATCH u2 W/"1"']
+
+
+def test_what_was_read_for_the_plan_is_good_for_one_write_alone() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    directory = opened(provider)
+    read(provider, directory)
+    outcomes = write(directory, seat(1), seat(2), seat(2, "8", "9"))
+    assert results(outcomes) == [Result.WRITTEN] * 3
+    assert provider.said[-3:] == ['PATCH u2 W/"1"', "GET u2", 'PATCH u2 W/"2"']
+
+
+def test_a_plan_that_what_was_read_does_not_bear_out_is_held_to_what_is_there_now() -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2, 3)))
+    directory = opened(provider)
+    read(provider, directory)
+    for id_, now in (("u2", 8), ("u3", 9)):
+        provider.set(id_, **{CEC: {"workNo": now}})
+    assert results(write(directory, seat(1, "7", "8"), seat(2, "8", "7"), seat(3, "9", "7"))) == [Result.WRITTEN] * 3
+    assert provider.said[-4:] == ["GET u2", 'PATCH u2 W/"2"', "GET u3", 'PATCH u3 W/"2"']
+
+
+def test_versions_that_are_given_and_not_heeded_are_not_relied_upon() -> None:
+    """What was to be refused was done then, once; and users are read before and after."""
+    provider = Provider(*map(user, (1, 2)), heeds=False)
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", TRIAL, "GET u1", "GET u2", 'PATCH u2 W/"1"', "GET u2"]
+
+
+def test_a_server_that_answers_a_version_that_is_none_with_something_else_is_not_relied_upon() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = lambda request: said({}, 404, request=request) if given(request) == NO_VERSION else None
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said[2:] == ['PATCH u1 W/"1"', "GET u1", "GET u2", 'PATCH u2 W/"1"', "GET u2"]
+
+
+def test_without_versions_users_are_read_before_and_after_and_no_version_is_asked_for() -> None:
+    provider = Provider(*map(user, (1, 2)), etag=False)
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", "PATCH u1", "GET u1", "GET u2", "PATCH u2", "GET u2"]
+    assert {(request.params, request.headers) for request in provider.writes} == {((), ())}
+
+
+def test_versions_of_a_server_that_speaks_of_none_are_not_used() -> None:
+    provider = Provider(user(1), etag=False)
+    provider.users["u1"]["meta"] = {"version": 'W/"5"'}
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said == ["GET u1", "PATCH u1", "GET u1"]
+
+
+def test_a_server_that_refuses_its_own_versions_is_written_to_without() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = lambda request: said({}, 412, request=request) if given(request) else None
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == [
+        "GET u1", TRIAL, 'PATCH u1 W/"1"', "GET u1", "PATCH u1", "GET u1", "GET u2", "PATCH u2", "GET u2",
+    ]  # fmt: skip
+
+
+def test_a_user_without_a_version_is_written_to_without_one_and_the_next_is_tried() -> None:
+    provider = Provider(*map(user, (1, 2)))
+
+    def without(request: Request) -> Answer | None:
+        if request.path != "/Users/u1" or request.method != "GET":
+            return None
+        return said({name: held for name, held in provider.shown("u1").items() if name != "meta"}, request=request)
+
+    provider.meddle = without
+    assert results(write(opened(provider), seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", "PATCH u1", "GET u1", "GET u2", f"PATCH u2 {NO_VERSION}", 'PATCH u2 W/"1"']
+
+
+@pytest.mark.parametrize("scanned", [True, False], ids=["read for the plan", "read just before"])
+@pytest.mark.parametrize(
+    ("theirs", "becomes", "seats_then"),
+    [
+        ({"title": "Theirs"}, Result.WRITTEN, 8),
+        ({CEC: {"workNo": 9}}, Result.CONFLICT, 9),
+        ({CEC: {"workNo": 8}}, Result.CONFLICT, 8),
+        ({CEC: None}, Result.CONFLICT, None),
+    ],
+    ids=["something else", "this", "the same", "taken away"],
+)
+def test_whoever_is_written_to_by_somebody_else_meanwhile_is_compared_again(
+    theirs: Json, becomes: Result, seats_then: int | None, *, scanned: bool
+) -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2)))
+    directory = opened(provider)
+    if scanned:
+        read(provider, directory)
+    provider.meddle = once(others(provider, **theirs), skip=1)
+    assert results(write(directory, seat(1, "7", "8"), seat(2, "7", "8"))) == [Result.WRITTEN, becomes]
+    assert seats(provider) == [8, seats_then]
+    assert provider.users["u2"]["title"] == theirs.get("title", "Sample")
+    again = ["GET u2", 'PATCH u2 W/"2"'] if becomes is Result.WRITTEN else ["GET u2"]
+    assert provider.said[provider.said.index('PATCH u2 W/"1"') + 1 :] == again
+
+
+@pytest.mark.parametrize(("times", "becomes"), [(4, Result.WRITTEN), (5, Result.CONFLICT)])
+def test_after_five_races_it_is_a_conflict(times: int, becomes: Result) -> None:
+    provider = Provider(user(1))
+    provider.meddle = once(others(provider, title="Theirs"), times=times)
+    outcome = only(provider)
+    assert outcome.result is becomes
+    assert ("5 times" in outcome.why) is (becomes is Result.CONFLICT)
+    assert len(provider.writes) == 5
+    assert seats(provider) == [8 if becomes is Result.WRITTEN else None]
+
+
+@pytest.mark.parametrize(("sent", "becomes"), [(1, Result.CONFLICT), (2, Result.WRITTEN)])
+def test_a_write_that_is_refused_for_its_version_was_our_own_if_it_was_sent_twice_and_stands(
+    sent: int, becomes: Result
+) -> None:
+    """As where a server that was too busy did it all the same; the version has changed by that."""
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        return Answer(412, {}, b"", request.path, attempts=sent)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider)
+    assert outcome.result is becomes
+    assert len(provider.writes) == 1
+    if becomes is Result.WRITTEN:
+        assert outcome.shown is not None
+        assert outcome.shown.values[SEAT] == ("8",)
+
+
+def test_a_write_that_was_sent_twice_and_does_not_stand_is_made_again() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", title="Theirs")
+        return Answer(412, {}, b"", request.path, attempts=2)
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.WRITTEN
+    assert len(provider.writes) == 2
+    assert seats(provider) == [8]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_write_that_the_server_was_too_busy_for_is_compared_again_and_made(status: int) -> None:
+    provider = Provider(user(1), etag=False)
+    provider.meddle = once(lambda request: said({}, status, request=request))
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said == ["GET u1", "PATCH u1", "GET u1", "PATCH u1", "GET u1"]
+
+
+def test_a_write_that_the_server_was_too_busy_for_is_a_conflict_if_the_user_has_changed() -> None:
+    provider = Provider(user(1), etag=False)
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", **{CEC: {"workNo": 9}})
+        return said({}, 429, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.CONFLICT
+    assert seats(provider) == [9]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "patch", "put"),
+    [
+        ({}, True, True),
+        ({"title": "x"}, True, False),
+        ({CEC: {"workNo": 9}}, False, False),
+        ({"active": False}, False, False),
+    ],
+    ids=["nothing", "something else", "this", "out of the filter"],
+)
+def test_a_write_that_has_to_wait_is_made_only_if_it_would_be_the_same_now(
+    theirs: Json, *, patch: bool, put: bool
+) -> None:
+    """A transport asks so before it sends again; with a version, the server itself would tell."""
+    for writes, expected in ((True, patch), (False, put)):
+        provider = Provider(user(1), patch=writes, etag=False, published=schemas(hidden=False))
+        still: list[bool] = []
+
+        def meddle(request: Request, provider: Provider = provider, still: list[bool] = still) -> None:
+            assert request.still is not None
+            provider.set("u1", **theirs)
+            still.append(request.still())
+
+        provider.meddle = once(meddle, "PATCH" if writes else "PUT")
+        only(provider, filter="active eq true")
+        assert still == [expected]
+
+
+@pytest.mark.parametrize("fault", [UnreachableError("gone"), IncompleteRead("?")])
+def test_a_write_that_has_to_wait_is_not_made_where_the_user_cannot_be_read(fault: IncompleteRead) -> None:
+    provider = Provider(user(1), etag=False)
+    still: list[bool] = []
+
+    def meddle(request: Request) -> None:
+        assert request.still is not None
+        provider.meddle = once(failing(fault), "GET")
+        still.append(request.still())
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.WRITTEN
+    assert still == [False]
+
+
+# ---------------------------------------------------------------- what lists say
+
+
+def sparse(provider: Provider, *names: str) -> Meddler:
+    """Lists leave these attributes out; whoever asks for one user is shown them."""
+
+    def meddle(request: Request) -> Answer | None:
+        if request.path != "/Users":
+            return None
+        page = json.loads(provider.answer(request).content)
+        for each in page["Resources"]:
+            for name in names:
+                each.pop(name, None)
+        return said(page, request=request)
+
+    return meddle
+
+
+def test_what_lists_leave_out_is_no_change_and_lists_are_not_relied_upon_then() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = sparse(provider, "title")
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"1"', "GET u2", 'PATCH u2 W/"1"']
+
+
+def test_whoever_a_list_shows_without_a_version_is_read_before_it_is_written() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = sparse(provider, "meta")
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said[-2:] == ["GET u2", 'PATCH u2 W/"1"']
+
+
+def test_that_nothing_is_to_change_is_not_believed_of_a_list() -> None:
+    provider = Provider(user(1), user(2, **{CEC: {"workNo": 7}}))
+    directory = opened(provider)
+    read(provider, directory)
+    provider.set("u2", **{CEC: {"workNo": 9}})
+    assert results(write(directory, seat(1), seat(2, "7", "07"))) == [Result.WRITTEN, Result.CONFLICT]
+
+
+def test_whoever_has_changed_since_the_list_is_no_reason_to_mistrust_lists() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    directory = opened(provider)
+    read(provider, directory)
+    provider.set("u1", title="Theirs")
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"2"', 'PATCH u2 W/"1"']
+
+
+def test_a_version_that_is_not_the_one_a_user_states_is_no_version_of_what_lists_show() -> None:
+    """As where a version of the answer, and not of the user, stands in the header."""
+    provider = Provider(*map(user, (1, 2)))
+
+    def meddle(request: Request) -> Answer | None:
+        if request.method != "GET" or request.path == "/Users":
+            return None
+        return said(provider.shown(request.path[7:]), request=request, headers={"etag": provider.version("u1")})
+
+    directory = opened(provider)
+    read(provider, directory)
+    provider.set("u1", title="Theirs")
+    stale = provider.shown("u1") | {"meta": {"version": 'W/"1"'}}
+    provider.meddle = once(lambda request: said(stale, request=request, headers={"etag": 'W/"2"'}), "GET")
+    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"2"', "GET u2", 'PATCH u2 W/"1"']
+
+
+def test_what_a_list_leaves_out_of_one_who_was_written_to_is_no_change_of_the_servers() -> None:
+    """The first shows nothing of it, for the list left nothing out of that one."""
+    provider = Provider(user(1, title=""), *map(user, (2, 3)))
+    provider.meddle = sparse(provider, "title")
+    directory = opened(provider)
+    read(provider, directory)
+    outcomes = write(directory, seat(1), seat(2), seat(3))
+    assert results(outcomes) == [Result.WRITTEN] * 3
+    assert provider.said[3:] == ['PATCH u2 W/"1"', "GET u2", "GET", "GET u3", 'PATCH u3 W/"1"']
+    assert all(outcome.shown is not None for outcome in outcomes)
+
+
+@pytest.mark.parametrize("lists", ["refused", "empty", "broken"])
+def test_what_no_list_shows_again_is_a_change_of_the_servers(lists: str) -> None:
+    provider = Provider(user(1, title=""), user(2))
+    provider.meddle = sparse(provider, "title")
+    directory = opened(provider)
+    read(provider, directory)
+    answers = {"refused": said({}, 400), "empty": said({"totalResults": 0}), "broken": said([])}
+    provider.meddle = lambda request: answers[lists] if request.path == "/Users" else None
+    first, second = write(directory, seat(1), seat(2))
+    assert (first.result, second.result) == (Result.WRITTEN, Result.FAILED)
+    assert second.why.endswith(": title")
+
+
+# ---------------------------------------------------------------- what a yes has come to
+
+Act = Callable[[Provider], None]
+
+
+def beside(act: Act) -> Callable[[Provider], Meddler]:
+    """A write is done, and something else with it, before it is answered."""
+
+    def of(provider: Provider) -> Meddler:
+        def meddle(request: Request) -> Answer:
+            assert provider.answer(request).status < 300
+            act(provider)
+            return said(provider.shown("u1"), request=request)
+
+        return once(meddle)
+
+    return of
+
+
+def setting(**values: Any) -> Act:
+    return lambda provider: provider.set("u1", **values)
+
+
+FULL = user(
+    1,
+    phoneNumbers=[{"type": "work", "value": "1"}, {"type": "home", "value": "2"}],
+    tags=["a", "b"],
+    nickName=None,
+    name={"formatted": "Example P", "givenName": "Example", "familyName": "Person 1", "honorificSuffix": ""},
+    **{"urn:example:note": "n", CEC: {"workNo": 7, "accountCode": "anna"}},
+)
+PHONE = AttributeChange('phoneNumbers[type eq "work"].value', ("1",), ("9",), pattern="*")
+TAGS = AttributeChange("tags", ("a", "b"), ("a", "c"), pattern="*")
+MIDDLE = AttributeChange("name.middleName", (), ("M",))
+SEVENTH = AttributeChange(SEAT, ("7",), ("8",))
+
+
+@pytest.mark.parametrize("etag", [True, False])
+@pytest.mark.parametrize(
+    ("planned", "act", "named"),
+    [
+        (SEVENTH, setting(title="Other"), "title"),
+        (SEVENTH, setting(title=None), "title"),
+        (SEVENTH, setting(title=None, active=False), "active, title"),
+        (SEVENTH, setting(displayName="X"), "displayname"),
+        (SEVENTH, setting(emails=[]), "emails"),
+        (SEVENTH, setting(phoneNumbers=[{"type": "work", "value": "1"}]), "phonenumbers"),
+        (SEVENTH, setting(**{CEC: {"workNo": 8}}), f"{CEC.lower()}:accountcode"),
+        (SEVENTH, setting(**{CEC: None}), f"{CEC.lower()}:accountcode"),
+        (SEVENTH, setting(**{CEC: {"workNo": 8, "accountCode": "anna", "x": "1"}}), f"{CEC.lower()}:x"),
+        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}]), "phonenumbers"),
+        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "car", "value": "2"}]), "phonenumbers"),
+        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "home", "value": "3"}]), "phonenumbers"),
+        (PHONE, setting(phoneNumbers=[]), "phonenumbers"),
+        (TAGS, setting(tags=["c"]), "tags"),
+        (MIDDLE, setting(name={"middleName": "M", "givenName": "Example"}), "name"),
+        (MIDDLE, setting(name={"middleName": "M", "givenName": "E", "familyName": "Person 1"}), "name"),
+        (MIDDLE, setting(name=None), "name"),
+        (MIDDLE, setting(name="M"), "name"),
+        (SEVENTH, setting(**{"urn:example:note": None}), "urn:example:note"),
+        (SEVENTH, setting(title="Sample", nickName=""), ""),
+        (MIDDLE, setting(name={"middleName": "m", "givenName": "Example", "familyName": "Person 1"}), ""),
+        (SEVENTH, setting(meta={"x": 1}, schemas=["urn:x"], emptied=[], gone={}), ""),
+        (SEVENTH, setting(**{CEC: {"WORKNO": 8, "ACCOUNTCODE": "anna", "sipAccount": ""}}), ""),
+        (PHONE, setting(phoneNumbers=[
+            {"type": "home", "value": "2", "primary": True}, {"TYPE": "Work", "Value": "9"}, {"type": "fax"},
+        ]), ""),
+        (TAGS, setting(tags=["c", "d", "a"]), ""),
+        (MIDDLE, setting(name={
+            "middlename": "M", "givenName": "Example", "FAMILYNAME": "Person 1", "formatted": "Example M Person 1",
+            "honorificPrefix": "", "honorificSuffix": "X",
+        }), ""),
+    ],
+)  # fmt: skip
+def test_a_server_that_changes_more_than_it_was_told_is_named_with_what_it_changed(
+    planned: AttributeChange, act: Act, named: str, *, etag: bool
+) -> None:
+    """What servers make up of what they were told (the formatted name, other elements of a list) is no change."""
+    provider = Provider(FULL, etag=etag)
+    provider.meddle = beside(act)(provider)
+    outcome = only(provider, planned)
+    assert outcome.result is (Result.FAILED if named else Result.WRITTEN)
+    assert outcome.why.rpartition(": ")[2] == named
+    assert outcome.why.startswith("written, but the server changed more") is bool(named)
+    assert "GET" not in provider.said, "lists have nothing to do with it"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"<html>", b'{"id": "u1"}', b'{"id": "u2", "userName": "agent001"}', b'{"userName": "agent001"}'],
+)
+def test_an_answer_that_does_not_show_the_user_is_no_answer_to_what_has_become_of_it(content: bytes) -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        return Answer(200, {}, content, request.path)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider)
+    assert outcome == Outcome(outcome.user, Result.WRITTEN, shown=User("u1", "agent001", {
+        "userName": ("agent001",), SEAT: ("8",)
+    }))  # fmt: skip
+    assert provider.said[2:] == ['PATCH u1 W/"1"', "GET u1"]
+
+
+def test_an_answer_that_shows_another_is_no_answer_however_much_alike_the_two_are() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        return said(provider.shown("u1") | {"id": "u2"}, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said[-1] == "GET u1"
+
+
+def test_what_the_answer_leaves_out_and_reading_shows_has_not_strayed() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        return said(provider.shown("u1") | {"title": ""}, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said[-1] == "GET u1"
+
+
+@pytest.mark.parametrize("etag", [True, False])
+@pytest.mark.parametrize("after", ["gone", "unreadable", "out of the filter"])
+def test_a_user_that_is_not_shown_after_a_yes_is_written_and_still_to_be_read_back(after: str, *, etag: bool) -> None:
+    provider = Provider(user(1), etag=etag, shows=False)
+
+    def meddle(request: Request) -> Answer:
+        answer = provider.answer(request)
+        if after == "gone":
+            del provider.users["u1"]
+        elif after == "unreadable":
+            provider.meddle = failing(IncompleteRead("?"))
+        else:
+            provider.set("u1", active=False)
+        return answer
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, filter="active eq true")
+    assert (outcome.result, outcome.why, outcome.shown) == (Result.WRITTEN, "", None)
+
+
+def test_an_answer_out_of_the_filter_shows_nobody() -> None:
+    provider = Provider(user(1))
+    changed = AttributeChange("active", ("TRUE",), ("FALSE",))
+    outcome = only(provider, changed, filter="active eq true")
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, None)
+    assert provider.stored("u1")["active"] is False
+
+
+def test_no_user_is_asked_for_again_where_no_answer_shows_one() -> None:
+    provider = Provider(*map(user, (1, 2)), shows=False)
+    assert results(write(opened(provider), seat(1), seat(2))) == [Result.WRITTEN] * 2
+    assert provider.said[2:] == ['PATCH u1 W/"1"', "GET u1", "GET u2", 'PATCH u2 W/"1"', "GET u2"]
+    assert [bool(request.params) for request in provider.writes] == [True, False]
+
+
+def test_a_server_that_refuses_to_show_the_user_in_the_answer_is_asked_without() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = lambda request: said({}, 400, request=request) if request.params and patches(request) else None
+    assert results(write(opened(provider), seat(1), seat(2))) == [Result.WRITTEN] * 2
+    sent = [(given(request), bool(request.params)) for request in provider.asked if patches(request)]
+    assert sent == [
+        (NO_VERSION, True), (NO_VERSION, False), ('W/"1"', True), ('W/"1"', False), ('W/"1"', False),
+    ]  # fmt: skip
+
+
+def patches(request: Request) -> bool:
+    return request.method == "PATCH"
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_what_is_refused_without_that_wish_as_well_is_refused_and_the_wish_stays(status: int) -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = once(lambda request: said({}, status, request=request), times=2 if status == 400 else 1)
+    assert results(write(opened(provider), seat(1), seat(2))) == [Result.FAILED, Result.WRITTEN]
+    wishes = [bool(request.params) for request in provider.writes]
+    assert wishes == ([True, False, True] if status == 400 else [True, True])
+
+
+def test_what_was_done_in_part_before_it_was_refused_is_not_said_to_be_of_another_version() -> None:
+    """The refusal counts, and not that the version has changed by then, which was our own doing."""
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", nickName="x")
+        return said({"scimType": "invalidValue"}, 400, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
+    assert outcome.result is Result.FAILED
+    assert "invalidValue" in outcome.why
+    assert outcome.why.endswith("but nickName is no longer as it was")
+    assert len(provider.writes) == 2
+
+
+SEVENTH_FROM_NONE = AttributeChange(SEAT, (), ("7",))
+
+
+# ---------------------------------------------------------------- what a no has come to
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_user_that_is_gone_when_it_is_written_to_is_a_conflict(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = once(lambda request: said({}, status, request=request))
+    outcome = only(provider)
+    assert (outcome.result, outcome.why) == (Result.CONFLICT, "the user is gone")
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_user_that_is_gone_when_it_is_read_is_a_conflict_and_nothing_is_sent(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = once(lambda request: said({}, status, request=request), "GET")
+    outcome = only(provider)
+    assert outcome.result is Result.CONFLICT
+    assert provider.said == ["GET u1"]
+
+
+@pytest.mark.parametrize("status", [403, 409, 422, 499])
+def test_a_refusal_of_one_attribute_has_done_nothing_and_says_its_kind(status: int) -> None:
+    provider = Provider(user(1))
+    document = {"scimType": "uniqueness", "detail": "canary"}
+    provider.meddle = once(lambda request: said(document, status, request=request))
+    outcome = only(provider, UNSEEN)
+    assert (outcome.result, outcome.unknown) == (Result.FAILED, False)
+    assert outcome.why.startswith(f"refused: {status}")
+    assert outcome.why.endswith(", uniqueness")
+    assert provider.said == ["GET u1", TRIAL, 'PATCH u1 W/"1"']
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_refusal_of_several_attributes_says_which_were_written_all_the_same(status: int, done: int) -> None:
+    """Where the server has failed (5xx) and all of it stands, it is written."""
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        if done:
+            provider.set("u1", nickName="x")
+        if done == 2:
+            provider.set("u1", **{CEC: {"workNo": 7}})
+        return said({}, status, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
+    if status == 500 and done == 2:
+        assert outcome.result is Result.WRITTEN
+        assert outcome.shown is not None
+        assert outcome.shown.values[SEAT] == ("7",)
+        return
+    assert (outcome.result, outcome.unknown) == (Result.FAILED, False)
+    assert outcome.why.startswith(f"refused: {status}")
+    named = ["", "nickName is", f"nickName, {SEAT} is"][done]
+    assert outcome.why.partition(", but ")[2].removesuffix(" no longer as it was") == named
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_a_server_that_has_failed_at_one_attribute_is_looked_at(*, stands: bool) -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        if stands:
+            provider.answer(request)
+        return said({}, 500, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider)
+    assert outcome.result is (Result.WRITTEN if stands else Result.FAILED)
+    assert provider.said[-1] == "GET u1"
+
+
+def test_a_user_that_is_gone_after_the_server_has_failed_has_not_been_emptied() -> None:
+    provider = Provider(user(1, **{CEC: {"workNo": 7}}))
+
+    def meddle(request: Request) -> Answer:
+        del provider.users["u1"]
+        return said({}, 500, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider, *seat(1, "7", "").attributes).result is Result.FAILED
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_refusal_of_several_that_cannot_be_looked_after_is_not_known(*, gone: bool) -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.meddle = failing(UnreachableError("gone"))
+        if gone:
+            del provider.users["u1"]
+            provider.meddle = lambda request: None
+        return said({}, 500, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
+    assert (outcome.result, outcome.unknown) == (Result.FAILED, not gone)
+    assert ("whether a part of it was done is not known" in outcome.why) is not gone
+
+
+# ---------------------------------------------------------------- no answer
+
+
+@pytest.mark.parametrize(
+    ("done", "attributes", "becomes"),
+    [
+        (True, (), Result.WRITTEN),
+        (False, (), Result.FAILED),
+        (True, (UNSEEN,), Result.FAILED),
+        (True, (SEVENTH_FROM_NONE, UNSEEN), Result.WRITTEN),
+    ],
+    ids=["done", "not done", "a secret", "a secret beside it"],
+)
+def test_a_write_whose_answer_is_lost_is_looked_for(
+    attributes: tuple[AttributeChange, ...], becomes: Result, *, done: bool
+) -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        if done:
+            provider.answer(request)
+        raise LostAnswerError("cut off")
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, *attributes)
+    assert (outcome.result, outcome.unknown) == (becomes, becomes is Result.FAILED)
+    assert provider.said[-2:] == ['PATCH u1 W/"1"', "GET u1"]
+    if becomes is Result.WRITTEN:
+        assert outcome.shown is not None
+        assert outcome.shown.values[SEAT] == ("7" if attributes else "8",)
+    else:
+        assert "it may have been written (cut off)" in outcome.why
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_write_whose_answer_is_lost_and_that_cannot_be_looked_for_is_not_known(*, gone: bool) -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.meddle = failing(UnreachableError("gone"))
+        if gone:
+            del provider.users["u1"]
+            provider.meddle = lambda request: None
+        raise LostAnswerError("cut off")
+
+    provider.meddle = once(meddle)
+    outcome = only(provider)
+    assert (outcome.result, outcome.unknown) == (Result.FAILED, True)
+    assert "cut off" in outcome.why
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+@pytest.mark.parametrize("kind", [UnreachableError, UntrustedError, DeniedError, ImpatientError])
+def test_what_nobody_answers_to_was_not_sent(kind: type[IncompleteRead], method: str) -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = once(failing(kind("why")), method)
+    first, second = write(opened(provider), seat(1), seat(2))
+    assert (first.result, first.why, first.unknown) == (Result.SKIPPED, "not sent (why)", False)
+    assert second.result is Result.WRITTEN
+
+
+def test_a_user_that_cannot_be_read_has_failed_and_nothing_was_sent() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = once(failing(MalformedError("why")), "GET")
+    first, second = write(opened(provider), seat(1), seat(2))
+    assert (first.result, first.why) == (Result.FAILED, "not sent: the user could not be read (why)")
+    assert second.result is Result.WRITTEN
+    assert provider.said[0:2] == ["GET u1", "GET u2"]
+
+
+# ---------------------------------------------------------------- many changes
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_changes_of_one_user_wait_for_those_before_them_and_each_has_its_outcome(at_once: int) -> None:
+    provider = Provider(*map(user, (1, 2, 3)), etag=False)
+    provider.at_once = at_once
+    changes = [
+        seat(1), seat(2), seat(1, "8", "9"), seat(1, "9", "10"), seat(3), seat(2, "8", "9"), seat(3, "7", "1"),
+    ]  # fmt: skip
+    outcomes = write(opened(provider), *changes)
+    assert sorted(outcome.user for outcome in outcomes) == sorted(each.user for each in changes)
+    assert sorted(results(outcomes)) == [Result.CONFLICT] + [Result.WRITTEN] * 6
+    assert seats(provider) == [10, 9, 8]
+
+
+def test_changes_are_drawn_no_sooner_than_they_can_be_sent() -> None:
+    provider = Provider(*map(user, (1, 2, 3)), etag=False)
+    drawn: list[int] = []
+
+    def changes() -> Any:
+        for number in (1, 2, 3):
+            drawn.append(number)
+            yield seat(number)
+
+    outcomes = opened(provider).write(changes())
+    assert next(outcomes).result is Result.WRITTEN
+    assert drawn == [1]
+    assert results(list(outcomes)) == [Result.WRITTEN] * 2
