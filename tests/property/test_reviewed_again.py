@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from mortal import Fate, MortalDatabase
 from msgspec.structs import replace
-from worlds import BASE, FILTER, NO_LIMITS, World
 
-from connector.directories.memory import Entries, MemoryDirectory, MemoryStore
 from connector.model import Agent, Description, Outcome, Plan, Result, Secret, Tenant
 from connector.reconcile.limits import Limit
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -17,6 +14,9 @@ from connector.reconcile.templates import Template
 from connector.reports import document, document_reader
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import Entries, MemoryDirectory, MemoryStore
+from tests.support.mortal import Fate, MortalDatabase
+from tests.support.worlds import BASE, FILTER, NO_LIMITS, World
 
 PASSWORD = "SIPIdentityPassword"
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
