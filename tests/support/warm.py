@@ -2,7 +2,7 @@
 
 To start Python and to import the program takes ten times as long as most runs of the tests (measured: 0.18 seconds of
 processor instead of 0.02). What is forked off has its own folder, environment, arguments and streams, runs the whole
-command line, and ends as Python ends.
+command line, and ends with its exit code; it is not taken down in order.
 
 `Warm` is asked in the tests' process; this module is what it starts. What is asked, and answered, is JSON on a socket;
 the files for standard output and standard error come along (unix(7), SCM_RIGHTS).
@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,7 +97,16 @@ def become(folder: str, env: Mapping[str, str], arguments: Sequence[str], out: i
         os.dup2(stream, number)
         os.close(stream)
     sys.argv = ["", *arguments]
-    runpy.run_module("connector", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("connector", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.main_thread():
+                thread.join()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # to take everything down in order would copy all the memory that is shared, which takes as long as the run
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def _serve(asking: socket.socket) -> dict[str, Any] | None:
