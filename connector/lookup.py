@@ -10,7 +10,7 @@ from typing import Any
 from connector.directories.port import Read, Reader
 from connector.model import Holds, Key, Question, User
 from connector.reconcile import questions as asked
-from connector.reconcile.questions import Cut, Planning, Query, Result
+from connector.reconcile.questions import Planning, Query, Result
 from connector.watch import Watch
 
 SCAN_SHARE = 0.4
@@ -125,13 +125,13 @@ class Lookup:
         self._watch.stage("compare", questions=len(questions))
         return self._reader.holds(questions)
 
-    def _near(self, keys: Iterable[Key]) -> Iterator[User | Cut]:
+    def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
         if self._read == "scan":
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:
-                yield Cut(f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`")
+                yield (f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`")
             return
         ends = monotonic() + NEAR_SECONDS
         late = False
@@ -150,4 +150,4 @@ class Lookup:
             if late:
                 break
         if late:
-            yield Cut(f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index")
+            yield (f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index")

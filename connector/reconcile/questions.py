@@ -81,14 +81,8 @@ class Object(Query[Objection], frozen=True):
     changes: Iterable[Change]
 
 
-class Cut(Struct, frozen=True):
-    """The end of answers that are not all there: why more was not looked at."""
-
-    why: str
-
-
-class FindNear(Query[User | Cut], frozen=True):
-    """Users that hold one of many unlikely keys, within bounds of time and count."""
+class FindNear(Query[User | str], frozen=True):
+    """Users that hold one of many unlikely keys, within bounds of time and count; last, what kept more from coming."""
 
     keys: Iterable[Key]
     count: int

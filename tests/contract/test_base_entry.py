@@ -1,11 +1,11 @@
-"""The contract about the base itself: an entry like those below it, which may be a user."""
+"""The contract about the base itself: an entry like those below it, which may be a user and may be written."""
 
 from __future__ import annotations
 
-from connector.model import ID, NAME, View
+from connector.model import ID, NAME, AttributeChange, Change, Result, View
 from tests.support.houses import PERSON, House
 
-VIEW = View(("uid",))
+VIEW = View(("uid", "employeeNumber"))
 
 
 def test_the_base_is_a_user_where_it_is_in_the_filter(house: House) -> None:
@@ -18,6 +18,9 @@ def test_the_base_is_a_user_where_it_is_in_the_filter(house: House) -> None:
     for key in ((ID, anna.id), (NAME, anna.name), ("uid", "anna")):
         assert [user.id for user in directory.find([key, ("uid", "bert")])] == [anna.id]
     assert [user.id for user in directory.read([anna.ref])] == [anna.id]
+    change = Change(anna.ref, None, 1, (AttributeChange("employeeNumber", (), ("7",)),))
+    assert [outcome.result for outcome in directory.write([change])] == [Result.WRITTEN]
+    assert house.stored(name)["employeenumber"] == (b"7",)
 
 
 def test_a_base_that_is_not_in_the_filter_is_nobody(house: House) -> None:

@@ -133,6 +133,58 @@ def whose(problems: Iterable[Problem]) -> list[str]:
     return [str(problem.agent) for problem in problems if problem.kind == "rights"]
 
 
+TYPES = tuple(
+    f"( 1.1.{number} NAME '{name}' EQUALITY {rule} SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )"
+    for number, (name, rule) in enumerate(
+        {
+            "objectClass": "objectIdentifierMatch", "uid": "caseIgnoreMatch", "mail": "caseIgnoreMatch",
+            "badge": "caseIgnoreMatch", "desk": "caseIgnoreMatch",
+        }.items()
+    )
+)  # fmt: skip
+KINDS = (
+    "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
+    "( 1.2.1 NAME 'inetOrgPerson' SUP top STRUCTURAL MAY ( uid $ mail ) )",
+    "( 1.2.2 NAME 'guest' SUP top AUXILIARY MUST badge MAY desk )",
+)
+GUESTS = Mapping(
+    LOOKS,
+    (
+        AttributeRule("mail", Template.parse("{accountCode}@example.org")),
+        AttributeRule("badge", Template.parse("{workNo}"), unique=True),
+        AttributeRule("desk", Template.parse("{sipAccount}")),
+    ),
+    ("guest",),
+)
+
+
+def test_a_class_comes_with_what_it_requires() -> None:
+    world = one(["inetOrgPerson"], GUESTS, schema=Schema(TYPES, KINDS))
+    drawn = plan(world)
+    assert sets(drawn) == {"objectClass": ("guest",), "mail": ("u0@example.org",), "badge": ("7",), "desk": ("70",)}
+    assert drawn.problems == ()
+
+
+def test_where_what_a_class_requires_is_left_out_all_that_needs_the_class_is_and_nothing_else() -> None:
+    """The badge is another one's, who keeps it; a guest without one there cannot be."""
+    world = one(["inetOrgPerson"], GUESTS, schema=Schema(TYPES, KINDS))
+    world.store.put("id-1", f"uid=u1,{BASE}", {"objectClass": ["inetOrgPerson", "guest"], "badge": ["7"]})
+    drawn = plan(world)
+    assert sets(drawn) == {"mail": ("u0@example.org",)}
+    why = "its object class requires another attribute, which this plan cannot set"
+    assert [(problem.kind, problem.attribute) for problem in drawn.problems] == [
+        ("reassigned", "badge"), ("schema", "desk"),
+    ]  # fmt: skip
+    assert drawn.problems[1].why == why
+    apply(world)
+    assert plan(world).changes == ()
+
+
+def test_where_the_user_has_what_a_class_requires_the_class_comes_without_it() -> None:
+    world = one(["inetOrgPerson"], GUESTS, schema=Schema(TYPES, KINDS), badge=["7"])
+    assert sets(plan(world)) == {"objectClass": ("guest",), "mail": ("u0@example.org",), "desk": ("70",)}
+
+
 @law
 @given(worlds(), st.data())
 def test_no_class_is_added_that_is_there_under_another_name(world: World, data: st.DataObject) -> None:

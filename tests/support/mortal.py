@@ -98,7 +98,7 @@ class MortalDirectory(MemoryDirectory):
         self._mortal = mortal
 
     def describe(self) -> Description:
-        return replace(super().describe(), batch=4)
+        return replace(super().describe(), batch=4, classes_first=self._mortal.classes_first)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         answers: deque[Outcome] = deque()
@@ -111,6 +111,8 @@ class MortalDirectory(MemoryDirectory):
     def _written(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         mortal = self._mortal
         for change in changes:
+            named = {each.name for each in change.attributes if each.new}
+            assert not (mortal.classes_first and "objectClass" in named and len(named) > 1)
             mortal.fate.reach()
             mortal.meddle()
             before = self.store.snapshot()
@@ -127,12 +129,14 @@ class MortalDirectory(MemoryDirectory):
 class Mortal:
     """A world whose runs can die. `log` are its writes, `seen` the directory before and after each of them.
 
-    `shows`: whether answers show what was written. `meddle` is called right before each write: another program may do
+    `shows`: whether answers show what was written. `classes_first`: object classes are written before what needs them,
+    in a change of their own. `meddle` is called right before each write: another program may do
     something then.
     """
 
-    def __init__(self, world: World, *, shows: bool = True) -> None:
+    def __init__(self, world: World, *, shows: bool = True, classes_first: bool = False) -> None:
         self.shows = shows
+        self.classes_first = classes_first
         self.fate = Fate()
         self.log: list[Write] = []
         self.seen: list[tuple[Snapshot, Snapshot]] = []
