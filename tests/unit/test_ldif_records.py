@@ -59,6 +59,17 @@ def test_a_file_says_what_it_is_and_what_its_filter_misses(tmp_path: Path) -> No
     assert not [caution for caution in description.cautions if "departed" in caution]
 
 
+def test_an_attribute_that_no_schema_knows_counts_in_a_filter_where_it_stands_in_the_file_at_all(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=a,dc=x\nuid: a\n\ndn: uid=b,dc=x\nuid: b\nDeparted: yes\n")
+    ids = {"uid=a,dc=x", "uid=b,dc=x"}
+    for where, found in (("(!(departed=yes))", {"uid=a,dc=x"}), ("(!(departed=no))", ids), ("(!(departd=no))", set())):
+        assert {user.id for user in directory(path, where=where).scan()} == found
+        assert {user.id for user in directory(path, where=where).find([("@id", id_) for id_ in ids])} == found
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 5000])
 def test_the_number_of_entries_is_estimated_from_the_first_ones(tmp_path: Path, count: int) -> None:
     path = tmp_path / "people.ldif"
