@@ -17,6 +17,7 @@ from connector.model import View
         ("# c\nversion: 2\n\ndn: uid=a,dc=x\nuid: a\n", 2, "version 1"),
         ("VERSION: 2\n\ndn: uid=a,dc=x\nuid: a\n", 1, "version 1"),
         ("dn: uid=a,dc=x\nuid: a\n\nversion: 1\ndn: uid=b,dc=x\nuid: b\n", 4, "begins with its 'dn:'"),
+        ("dn: uid=a,dc=x\nChangeType: modify\n", 2, "change record"),
         ("# c\nuid: a\n", 2, "begins with its 'dn:'"),
         ("# c\n# c\ndn:: /w==\nuid: a\n", 3, "not UTF-8"),
         ("dn: uid=a,dc=x\n\ufeffuid: a\n", 2, "no line of LDIF"),
