@@ -78,3 +78,12 @@ def test_the_number_of_entries_is_estimated_from_the_first_ones(tmp_path: Path, 
     size = directory(path).size()
     assert size is not None
     assert abs(size - max(1, count)) <= count // 100
+
+
+def test_what_is_named_like_a_part_of_a_change_record_is_an_attribute_where_it_does_not_come_first(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=a,dc=x\nuid: a\ncontrol: 1\nchangetype: 2\n")
+    (user,) = directory(path, View(("uid", "control", "changetype"))).scan()
+    assert user.values == {"uid": ("a",), "control": ("1",), "changetype": ("2",)}
