@@ -244,10 +244,10 @@ def test_in_a_directory_without_users_nobody_is_there(status: int) -> None:
 @pytest.mark.parametrize("status", [401, 403, 429, 502])
 def test_any_other_answer_is_no_absence(status: int) -> None:
     provider = Provider(user(1))
-    provider.meddle = lambda request: said({}, status, request=request) if "/u1" in request.path else None
+    provider.meddle = lambda request: said({}, status, request=request) if "/gone" in request.path else None
     kind = DeniedError if status in {401, 403} else IncompleteRead
     with pytest.raises(kind) as fault:
-        list(opened(provider).read([UserRef("u1", "x")]))
+        list(opened(provider).read([UserRef("gone", "x")]))
     assert type(fault.value) is kind
 
 
@@ -292,6 +292,8 @@ def test_what_a_filter_finds_on_several_pages_is_read_to_its_end() -> None:
 
     listed(provider, paged)
     assert sorted(found.id for found in opened(provider).find([(NAME, "same")])) == ["u1", "u2", "u3", "u4", "u5"]
+    asked = [dict(request.params) for request in provider.asked if "filter" in dict(request.params)]
+    assert [params.get("startIndex") for params in asked][-3:] == [None, "3", "5"]
 
 
 def test_a_filter_whose_pages_stand_still_has_not_found_all() -> None:
