@@ -29,11 +29,10 @@ from connector.model import Change, Outcome, Part, Result
 from connector.watch import Watch
 
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
-"""The user says what its change sets."""
 
 
 class State(Enum):
-    """Where a write is between the plan and the account of it."""
+    """Where a write is."""
 
     PLANNED = "planned"
     NOTED = "noted"

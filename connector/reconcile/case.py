@@ -17,14 +17,13 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality, stale
-from connector.reconcile.brief import Brief
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.drawing import PROBES, Drawing
 from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin
 from connector.reconcile.planner import Planner
-from connector.reconcile.questions import Find, FindOutside, Planning, ask
+from connector.reconcile.questions import Brief, Find, Planning, ask
 from connector.reconcile.traces import Tracer
 
 ROUNDS: Final = 4
@@ -195,7 +194,7 @@ class Case(Planner):
     def _outside(self, number: int, rule: int, key: Key) -> Planning[list[str]]:
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
-            users = yield from ask(FindOutside([key]))
+            users = yield from ask(Find([key], outside=True))
             return sorted({user.name for user in users if (number, rule) in self.roster.finds(user)})
         except IncompleteRead:
             return []
