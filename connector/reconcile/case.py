@@ -94,7 +94,8 @@ class Case(Planner):
         moves = drawing.moves
         yield from self._found([(ID, id_) for id_ in moves.holders() if id_ not in self._users])
         more = {other for id_ in moves.holders() for other in self._finders(id_)} | self._wanting(moves.keys())
-        return more | self._sample() if drawing.probed else more
+        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
+        return more | set(islice(having, 3 * PROBES if drawing.probed else 0))  # those that a plan asks about first
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
         """Every agent whose single-holder values are among these."""
@@ -133,11 +134,6 @@ class Case(Planner):
         ]
         yield from self._look_up(doubtful)
         return any(not self.claims.of(number) for number in doubtful)
-
-    def _sample(self) -> set[int]:
-        """Agents whose users show whether an attribute is hidden from us: those that a plan would ask about first."""
-        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
-        return set(islice(having, 3 * PROBES))
 
     # ------------------------------------------------------------ the explanation
 

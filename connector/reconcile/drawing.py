@@ -58,11 +58,9 @@ class Drawn(Struct, frozen=True):
 
 
 class Drawing:
-    """Drafts on their way to one plan.
+    """Drafts on their way to one plan. `few`: for some agents alone, so that the directory is never read whole.
 
-    `few`: the plan is for some agents alone, so that nothing is found out by reading the directory whole. After
-    `drawn`, `moves` knows who holds single-holder values, and `probed` tells whether users were asked about attributes
-    that may be hidden.
+    `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
 
     def __init__(self, brief: Brief, tenant: Tenant, differ: Differ, never: Never, *, few: bool = False) -> None:
@@ -89,9 +87,8 @@ class Drawing:
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
     ) -> Planning[Drawn]:
-        """The plan of these verdicts.
+        """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
-        `unclaimed`: the users that are stale. `shown`: attributes of which some user has shown a value.
         `untold`: writes of an interrupted run of which it is not known whether they happened.
         """
         unsure = verdicts.unsure or bool(self._tenant.invalid)

@@ -1,7 +1,7 @@
 """What a planner is given, and what it asks of a directory: typed questions, each answered by an iterable.
 
-A planner is a generator. It yields a question, is sent the iterable that answers it, and consumes that before it asks
-again. So it needs no directory, and a list of answers is enough to run it again. `lookup.py` asks the directory.
+A planner is a generator. It yields a question, is sent the iterable that answers it, and reads that before it asks
+again. A list of answers is enough to run it. `lookup.py` asks the directory.
 """
 
 from __future__ import annotations
