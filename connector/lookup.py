@@ -10,7 +10,7 @@ from typing import Any
 from connector.directories.port import Read, Reader
 from connector.model import Key, User
 from connector.reconcile import questions as asked
-from connector.reconcile.questions import Planning, Query, Result
+from connector.reconcile.questions import Planning, Query, T
 from connector.watch import Watch
 
 SCAN_SHARE = 0.4
@@ -43,14 +43,14 @@ class Lookup:
         self._beyond = beyond
         self.at_least = at_least
 
-    def run(self, planning: Planning[Result]) -> Result:
+    def run(self, planning: Planning[T]) -> T:
         """Answer a planner's questions until it has come to its result. Raises what reading raises."""
         try:
             query = next(planning)
             while True:
                 query = planning.send(self.answer(query))
         except StopIteration as end:
-            result: Result = end.value
+            result: T = end.value
             return result
 
     def answer(self, query: Query[Any]) -> Iterable[Any]:

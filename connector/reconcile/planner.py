@@ -2,10 +2,10 @@
 
 It yields what it has to know of the directory as questions (`questions.py`), takes the answers, and returns a plan:
 
-    agents ── look up ──> claims ── one to one ──> verdicts ──> drafts ── compare, object ──> settled ──> plan
-              (roster)             (claims)                    (draft: a verdict an attribute)  (fixpoint)
+    agents ── look up ──> claims ── one to one ──> verdicts ──> drafts ── compare, object, settle ──> plan
 
-An agent is *invalid*, *unassigned*, or ends as one of *matched*, *unmatched*, *ambiguous*, *contested* (`claims.py`).
+An agent is *invalid*, *unassigned* (it has no account), or ends as one of *matched*, *unmatched*, *ambiguous* and
+*contested* (`claims.py`).
 A user is *matched*, *stale* (ours, and no agent claims it; `stale.py`) or untouched. What becomes of the attributes of
 a matched or stale user is drawn in `draft.py`.
 """

@@ -35,14 +35,14 @@ class Brief(Struct, frozen=True, kw_only=True):
 
 
 Answer = TypeVar("Answer")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class Query(Struct, Generic[Answer], frozen=True):
     """A question that an iterable of `Answer` answers."""
 
 
-Planning = Generator[Query[Any], Iterable[Any], Result]
+Planning = Generator[Query[Any], Iterable[Any], T]
 """A planner on its way to a result."""
 
 
