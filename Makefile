@@ -1,8 +1,10 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
-#   make test       the quick suite: minutes, every law and every directory
-#   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
+#   make test       the quick suite, in three minutes: the laws, the contract, the main stories; no server but slapd
+#   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
+#   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
+#   make test-pythons  the quick suite on every other Python from 3.11 to 3.13 that is here
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
@@ -14,15 +16,14 @@
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
-# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest; PYTHONS_TESTS=… is what test-pythons runs (tests).
+# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak worlds bench image image-test sbom
+.PHONY: demo test test-rest test-all test-pythons lint lock fuzz crash soak worlds bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
 PYTEST_FLAGS ?=
-PYTHONS_TESTS ?= tests
 LOCK ?=
 FUZZ_SECONDS ?= 300
 CRASH_KILLS ?= 1000
@@ -32,7 +33,8 @@ SOAK_SEED ?=
 WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
+BROAD := slow or ds389 or kerberos or monitoring or postgresql or samba
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
 
@@ -41,23 +43,21 @@ demo:
 	@$(BIN)/cec-connector demo
 
 test:
+	@scripts/ensure-servers slapd & scripts/setup dev && wait
+	$(PYTEST) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+
+test-rest:
 	@scripts/setup dev
-	@scripts/ensure-slapd
-	@scripts/ensure-389ds
-	@scripts/ensure-postgresql
-	@scripts/ensure-monitoring
-	@scripts/ensure-samba
+	@scripts/ensure-servers slapd 389ds postgresql samba monitoring
 	@scripts/ensure-kerberos
-	$(PYTEST) -m "not slow and not image" $(PYTEST_FLAGS)
-
-test-all: lint test test-slow test-pythons
-
-test-slow:
-	@scripts/setup dev
-	$(PYTEST) -m "slow and not image" $(PYTEST_FLAGS)
+	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
 
 test-pythons:
-	@scripts/test-other-pythons -m "not slow and not image and not kerberos" $(PYTEST_FLAGS) $(PYTHONS_TESTS)
+	@scripts/test-other-pythons -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+
+test-all: lint test test-rest
+	@if scripts/ensure-engine; then $(MAKE) image-test; else [ "$${CI:-}" != true ]; fi
+	@$(MAKE) test-pythons
 
 lint:
 	@scripts/setup dev
@@ -74,7 +74,7 @@ image:
 
 image-test:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	@scripts/ensure-engine
 	@scripts/ensure-deploy-tools
 	$(BIN)/python -m pytest --timeout 600 -m image $(PYTEST_FLAGS) tests/deploy
@@ -89,19 +89,18 @@ worlds:
 
 bench:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
 	$(BIN)/python -m tests.benchmarks.run $(BENCH_FLAGS)
 
 crash:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	$(BIN)/python -m tests.support.crash --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
 
 soak:
 	@scripts/setup dev
-	@scripts/ensure-slapd
-	@scripts/ensure-monitoring
+	@scripts/ensure-servers slapd monitoring
 	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:

@@ -33,7 +33,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("slapd", _without_slapd, "slapd ldap-utils"),
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
-        ("monitoring", monitoring.missing, "or scripts/ensure-monitoring"),
+        ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):

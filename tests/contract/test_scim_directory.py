@@ -31,7 +31,7 @@ from connector.model import (
     View,
 )
 from connector.settings.scim import ScimDirectory as Settings
-from tests.support.scim_servers import CEC, CORE, ENTERPRISE, KINDS, TOKEN, ScimServer, people, user as person
+from tests.support.scim_servers import CEC, CORE, EACH_KIND, ENTERPRISE, TOKEN, ScimServer, people, user as person
 
 ACCOUNT, SEAT, LINE, PASSWORD, PORT = (
     f"{CEC}:{name}" for name in ("accountCode", "workNo", "sipAccount", "sipPassword", "sipServicePort")
@@ -59,7 +59,7 @@ class House:
             directory.close()
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

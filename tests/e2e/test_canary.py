@@ -38,7 +38,7 @@ from tests.support.jobs import configure
 from tests.support.program import WARNINGS
 from tests.support.slapd import SYNC, Slapd, person, server_context
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 def bind_with(server: Slapd, password: str) -> None:
@@ -229,7 +229,6 @@ PLACES = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server: Slapd, place: str) -> None:
     """The very message of the fault holds secrets, as that of a library's may."""

@@ -24,6 +24,8 @@ from tests.support.scim_servers import CEC, TOKEN, ScimServer, people
 from tests.support.serving import serving
 from tests.support.slapd import server_context
 
+pytestmark = pytest.mark.slow
+
 AGENTS = 4
 OLD = [canary(f"old{number}") for number in range(AGENTS)]
 NEW = [canary(f"new{number}") for number in range(AGENTS)]

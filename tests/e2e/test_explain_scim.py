@@ -11,10 +11,12 @@ import pytest
 
 from tests.support.program import program
 from tests.support.scim_job import ScimJob, agent
-from tests.support.scim_servers import ENTERPRISE, KINDS, ScimServer, people, user
+from tests.support.scim_servers import EACH_KIND, ENTERPRISE, ScimServer, people, user
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), people(12), kind=request.param, tls=True) as started:
         yield started

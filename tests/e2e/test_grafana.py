@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from tests.support.ldif_job import Job
 from tests.support.monitoring import promtool
 
+pytestmark = pytest.mark.slow
+
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 OF_SERVE = {"ready", "next_run_timestamp_seconds", "files_accepted"}
 

@@ -15,6 +15,8 @@ from connector.demo.simulator import Simulator
 from tests.support.program import WARNINGS, Ended, program
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
+pytestmark = pytest.mark.slow
+
 ENV = {"LDAP_PASSWORD": SYNC_PASSWORD}
 COUNT = 30
 

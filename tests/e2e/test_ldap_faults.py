@@ -18,7 +18,7 @@ from tests.support.ldap_proxy import LdapProxy
 from tests.support.program import ended, started
 from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 class Script:

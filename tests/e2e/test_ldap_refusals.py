@@ -18,7 +18,7 @@ from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import ended, started
 from tests.support.slapd import PEOPLE, SYNC, Slapd, person
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
 from tests.support.program import Ended, program
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 # ---------------------------------------------------------------- in flight
 

@@ -20,6 +20,8 @@ from tests.support.serving import PATIENCE
 from tests.support.slapd import PEOPLE, SYNC, Slapd, person
 from tests.support.slow_cec import ENV, SlowCec
 
+pytestmark = pytest.mark.slow
+
 _numbers = count()
 
 

@@ -17,6 +17,8 @@ from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import ScimServer, people
 from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd, person
 
+pytestmark = pytest.mark.slow
+
 Samples = dict[tuple[str, ...], float]
 
 

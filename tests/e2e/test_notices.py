@@ -17,6 +17,8 @@ from tests.support.receivers import PASSWORD, SECRET, hook, mail_server
 from tests.support.serving import PATIENCE, serving, until
 from tests.support.slapd import authority
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:

@@ -20,6 +20,8 @@ from tests.support.ldif_job import Job
 from tests.support.program import program
 from tests.support.serving import serving
 
+pytestmark = pytest.mark.slow
+
 
 class Collector(ThreadingHTTPServer):
     """Takes OTLP over HTTP, at /v1/traces; `coming` are the requests."""

@@ -16,6 +16,8 @@ from tests.support.ldap_server import PEOPLE, SUFFIX, SYNC, LdapServer
 from tests.support.slapd import ACL, Slapd, person, server_context
 from tests.support.story import World, agent, tenant
 
+pytestmark = pytest.mark.slow
+
 MAPPING = """\
 match:
   - {agent: "{accountCode}", directory: uid}

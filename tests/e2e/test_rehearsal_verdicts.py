@@ -37,6 +37,8 @@ from tests.support.rehearsal_table import Table, empty, judge, near, rule
 from tests.support.rehearsal_values import ALL, GROUPS, NEAR
 from tests.support.slapd import Slapd
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def openldap(folder: Path) -> Iterator[Slapd]:
@@ -160,7 +162,6 @@ def test_values_of_every_syntax(site: Site, attribute: str) -> None:
     assert table.cases >= 80
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: Site, attribute: str) -> None:
     site.syntaxes(attribute)
@@ -169,7 +170,6 @@ def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: 
     assert table.restless == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_every_value_in_every_syntax(site: Site, attribute: str) -> None:
     site.syntaxes(attribute)

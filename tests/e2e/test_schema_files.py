@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
 NAMES = ("h350", "cec-agent")
 KEYWORDS = {

@@ -18,7 +18,9 @@ from tests.support.http_server import Act, HttpServer, said
 from tests.support.jobs import Part, env, job_file, scim_directory
 from tests.support.program import Ended, program
 from tests.support.scim_job import ScimJob
-from tests.support.scim_servers import KINDS, TOKEN, ScimServer, people
+from tests.support.scim_servers import EACH_KIND, TOKEN, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 AGENTS = 3
 SECRET = "canary-91c2"
@@ -158,7 +160,7 @@ def test_by_an_oauth_client_whose_token_endpoint_is_trusted_by_the_job_s_authori
     assert [asked.path for asked in login.seen] == ["/token"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def mutual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     """A server that lets nobody in without a certificate of its authority (nor without the token)."""
     folder = tmp_path_factory.mktemp("scim")

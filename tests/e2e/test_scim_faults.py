@@ -22,7 +22,9 @@ from tests.support.http_proxy import HttpProxy, Meddler, at, busy, cut_after, cu
 from tests.support.http_server import Act, HttpServer, said
 from tests.support.jobs import env
 from tests.support.scim_job import ScimJob
-from tests.support.scim_servers import CEC, CORE, ENTERPRISE, KINDS, PATCH_OP, Kind, ScimServer, people
+from tests.support.scim_servers import CEC, CORE, EACH_KIND, ENTERPRISE, PATCH_OP, Kind, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ class World:
         return self.server.all() == self.before
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp(request.param), request.param)
     with made.server:
@@ -321,7 +323,6 @@ def test_a_user_that_goes_just_before_its_write_is_a_conflict(world: World, code
     assert len(job.written()) == 15
 
 
-@pytest.mark.slow
 def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> None:
     with (
         ScimServer.start(tmp_path / "server", people(8)) as real,
@@ -333,7 +334,6 @@ def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> No
     assert "10 times directory.timeout" in ended.said
 
 
-@pytest.mark.slow
 def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading(tmp_path: Path) -> None:
     def trickling(asked: meddlers.Asked) -> Act:
         asked.forward()

@@ -13,6 +13,8 @@ from tests.support.program import ended, started
 from tests.support.scim_job import agent
 from tests.support.scim_stub import Paging, stub
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = Path(__file__).parents[1] / "benchmarks" / "launch.py"
 
 
@@ -34,7 +36,6 @@ def memory_of_a_plan(folder: Path, users: int, paging: Paging) -> int:
     return int(cost["memory"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("paging", ["index", "cursor"])
 def test_ten_times_as_many_users_take_no_more_memory(tmp_path: Path, paging: Paging) -> None:
     few = memory_of_a_plan(tmp_path / "few", 10_000, paging)

@@ -12,7 +12,9 @@ import pytest
 from tests.support.http_proxy import Asked, HttpProxy, at
 from tests.support.http_server import Act, said
 from tests.support.scim_job import Json, ScimJob
-from tests.support.scim_servers import CEC, KINDS, ScimServer, user
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, user
+
+pytestmark = pytest.mark.slow
 
 USERS, AGENTS = 40, 30
 
@@ -81,7 +83,7 @@ def test_filters_that_are_refused_are_asked_again_with_fewer_terms_and_nobody_is
 
 
 @pytest.mark.parametrize("skip", [0, 1], ids=["always", "but for the first time"])
-@pytest.mark.parametrize("server", KINDS, indirect=True)
+@pytest.mark.parametrize("server", EACH_KIND, indirect=True)
 def test_a_server_that_answers_everybody_whatever_is_asked_matches_nobody_falsely(
     server: ScimServer, tmp_path: Path, skip: int
 ) -> None:

@@ -17,7 +17,9 @@ from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, failing, pas
 from tests.support.http_server import Act, said
 from tests.support.jobs import ldif_directory
 from tests.support.scim_job import ScimJob
-from tests.support.scim_servers import CEC, KINDS, ScimServer, people
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 EXPECTED = {
     "scim2-server": {
@@ -43,7 +45,7 @@ DIALECTS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

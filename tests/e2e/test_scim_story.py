@@ -12,7 +12,7 @@ import pytest
 from connector.demo.simulator import Simulator
 from tests.support.jobs import cec_source, changed, job_file, scim_directory
 from tests.support.program import Ended, program
-from tests.support.scim_servers import CEC, ENTERPRISE, KINDS, TOKEN, ScimServer, extension, people, user
+from tests.support.scim_servers import CEC, EACH_KIND, ENTERPRISE, TOKEN, ScimServer, extension, people, user
 from tests.support.slapd import server_context
 from tests.support.story import agent, tenant
 
@@ -58,7 +58,7 @@ class World:
         return found
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param, tls=True) as started:
         yield started

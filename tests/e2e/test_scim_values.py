@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.scim_job import ScimJob, agent
-from tests.support.scim_servers import CEC, KINDS, ScimServer, extension, people
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, extension, people
+
+pytestmark = pytest.mark.slow
 
 TYPES = "urn:example:types:1.0:User"
 MAPPING = """\
@@ -32,7 +34,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
         yield started
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

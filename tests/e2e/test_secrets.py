@@ -16,6 +16,8 @@ from tests.support.serving import serving
 from tests.support.slapd import authority, server_context
 from tests.support.vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
 
+pytestmark = pytest.mark.slow
+
 KEY, SECRET = "canary-app-key", "canary-app-secret"
 
 

@@ -29,6 +29,8 @@ from tests.support.serving import PATIENCE, asked, serving
 from tests.support.slapd import Slapd, person
 from tests.support.soak_clock import Clock
 
+pytestmark = pytest.mark.slow
+
 FOR_EVER = 600.0
 """Seconds that no test waits for."""
 

@@ -19,6 +19,8 @@ from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import Job, agent
 from tests.support.program import Ended, ended, program, started
 
+pytestmark = pytest.mark.slow
+
 ONE_BY_ONE = [1, 1, 1, 1, 1]
 AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 """Root without the right to pass over a file's mode (util-linux, which Debian always has)."""

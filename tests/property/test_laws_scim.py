@@ -25,7 +25,7 @@ from connector.sync import Run, draw, wet_run
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
 from tests.support.http_server import Act
 from tests.support.memory import MemoryStore
-from tests.support.scim_servers import CEC, KINDS, ScimServer, people
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, people
 from tests.support.scim_worlds import ACCOUNT, FILTER, LINE, PASSWORD, RULES, SEAT, connected, view_of, worlds
 from tests.support.worlds import CANARY, World, later
 
@@ -36,7 +36,7 @@ law = settings(
 )
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

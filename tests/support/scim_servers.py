@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import httpx
+import pytest
 
 from tests.support.slapd import authority
 
 Json = dict[str, Any]
 Kind = Literal["scim2-server", "django-scim2"]
 KINDS: tuple[Kind, ...] = ("scim2-server", "django-scim2")
+EACH_KIND = ("scim2-server", pytest.param("django-scim2", marks=pytest.mark.slow))
+"""The same as parameters of tests: one server is enough for the quick suite."""
 
 PROJECT = Path(__file__).parents[2]
 EXTENSION = PROJECT / "deploy" / "schema" / "scim" / "cec-extension.json"
