@@ -17,6 +17,7 @@ from tests.support.ldif_samples import directory
         ("# c\nversion: 2\n\ndn: uid=a,dc=x\nuid: a\n", 2, "version 1"),
         ("VERSION: 2\n\ndn: uid=a,dc=x\nuid: a\n", 1, "version 1"),
         ("dn: uid=a,dc=x\nuid: a\n\nversion: 1\ndn: uid=b,dc=x\nuid: b\n", 4, "begins with its 'dn:'"),
+        ("dn: uid=a,dc=x\nChangeType: modify\n", 2, "change record"),
         ("# c\nuid: a\n", 2, "begins with its 'dn:'"),
         ("# c\n# c\ndn:: /w==\nuid: a\n", 3, "not UTF-8"),
         ("dn: uid=a,dc=x\n\ufeffuid: a\n", 2, "no line of LDIF"),
@@ -77,3 +78,12 @@ def test_the_number_of_entries_is_estimated_from_the_first_ones(tmp_path: Path, 
     size = directory(path).size()
     assert size is not None
     assert abs(size - max(1, count)) <= count // 100
+
+
+def test_what_is_named_like_a_part_of_a_change_record_is_an_attribute_where_it_does_not_come_first(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=a,dc=x\nuid: a\ncontrol: 1\nchangetype: 2\n")
+    (user,) = directory(path, View(("uid", "control", "changetype"))).scan()
+    assert user.values == {"uid": ("a",), "control": ("1",), "changetype": ("2",)}

@@ -386,3 +386,23 @@ def test_a_refusal_is_told_by_its_kind_and_never_by_its_words() -> None:
         provider.meddle = lambda request, body=body: said(body, 409) if request.method == "PATCH" else None  # type: ignore[misc]
         (outcome,) = write(opened(provider), change(1, AttributeChange(SEAT, (), ("8",))))
         assert outcome.why == "refused: 409 Conflict" + (f", {kind}" if kind in kinds else "")
+
+
+@pytest.mark.parametrize("spelt", [{"id": "7"}, {"ID": "7"}, {"id": 7}, {"iD": 7.0}])
+def test_an_id_is_one_however_it_is_spelt(spelt: Json) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({"userName": "a"} | spelt) if request.path == "/Users/7" else None
+    assert [found.id for found in opened(provider).read([UserRef("7", "x")])] == ["7"]
+
+
+def test_what_every_server_has_and_none_publishes_is_known_and_what_is_assumed_is_said() -> None:
+    names = ("id", "externalId", f"{CEC}:id", SEAT)
+    description = opened(Provider(user(1)), View(names)).describe()
+    assert [description.attributes[name].known for name in names] == [True, True, False, True]
+    assert not description.attributes["id"].writable
+    assert description.closed
+    assert not [caution for caution in description.cautions if "publishes no schema" in caution]
+    assumed = opened(Provider(user(1), published=[]), View(names)).describe()
+    assert not assumed.closed
+    (caution,) = [caution for caution in assumed.cautions if "publishes no schema" in caution]
+    assert f"no schema {CORE} and no {CEC}: " in caution
