@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import Part, job_file, ldap_directory, ldif_directory
+from tests.support.jobs import Part, changed, job_file, ldap_directory, ldif_directory
 from tests.support.program import Ended, program
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
 
@@ -221,11 +221,11 @@ def test_a_user_outside_of_base_or_filter_is_named_as_such(job: Job) -> None:
         assert f"outside of base and filter: {name}" in job.text(agent)
 
 
+@pytest.mark.slapd
+@pytest.mark.parametrize("job", ["ldap"], indirect=True)  # a file has no scope
 def test_a_user_below_the_scope_is_outside_too(job: Job) -> None:
     text = (job.folder / "job.yaml").read_text()
-    if "urls" not in text:
-        pytest.skip("a file has no scope")
-    (job.folder / "flat.yaml").write_text(text.replace("urls:", "scope: onelevel, urls:"))
+    (job.folder / "flat.yaml").write_text(changed(text, directory={"scope": "onelevel"}))
     assert job.explain("deep")["verdict"] == "matched"
     said = job.run("explain", "flat.yaml", "deep").out
     assert f"outside of base and filter: uid=deep,ou=sub,{PEOPLE}" in said
