@@ -17,10 +17,8 @@ from connector.model import AgentRef, Tenant, View
 from connector.parts import Dry
 from connector.reconcile.case import Case
 from connector.reconcile.explanation import Explanation
-from connector.reconcile.planner import Planner
 from connector.reconcile.spellings import spellings
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
+from connector.settings import job as jobs, mapping as mappings
 from connector.wiring import reader_of
 
 NAMED: Final = 5
@@ -39,15 +37,11 @@ def explain(parts: Dry, name: str, beyond: Reader | None = None) -> list[Explana
     if not named and not unread:
         raise UsageError(f"the source has no agent with accountCode or workNo {name!r}{_meant(tenant, name)}")
     explained = [
-        Explanation(
-            AgentRef(record.work_no, record.account_code),
-            "invalid",
-            f"record {record.record}: {record.why}",
-        )
+        Explanation(AgentRef(record.work_no, record.account_code), "invalid", f"record {record.record}: {record.why}")
         for record in unread
     ]
     parts.watch.stage("describe directory", agents=tenant.size)
-    case = Case(Planner(parts.brief(), tenant, parts.pins, parts.never))
+    case = Case(parts.brief(), tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, beyond=beyond)
     return [*(directory.run(case.explain(number)) for number in named), *explained]
 

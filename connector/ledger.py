@@ -22,17 +22,17 @@ from enum import Enum
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.errors import StateError
 from connector.model import Change, Outcome, Part, Result
 from connector.watch import Watch
 
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
-"""The user says what its change sets."""
 
 
 class State(Enum):
-    """Where a write is between the plan and the account of it."""
+    """Where a write is."""
 
     PLANNED = "planned"
     NOTED = "noted"
@@ -83,7 +83,7 @@ class Ledger:
     """One outcome for each user. Nothing here raises for a journal that fails: `lost` says so, and it goes on without.
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
-    part that went first and is confirmed. Object classes that went first are noted and not told: the rest is.
+    part that went first and is confirmed. Object classes that went first are noted, and told together with the rest.
     """
 
     def __init__(self, journal: Journal, watch: Watch) -> None:
@@ -92,6 +92,7 @@ class Ledger:
         self._open: dict[str, Write] = {}
         self._settled: list[Write] = []
         self._told: dict[str, Outcome] = {}
+        self._classes: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.firsts: dict[str, Part] = {}
         self.lost: str | None = None
@@ -155,9 +156,14 @@ class Ledger:
         self.outcomes[change.user.id] = outcome
         if change.part is not Part.REST and outcome.result in CONFIRMED:
             self.firsts[change.user.id] = change.part
-        if change.part is not Part.CLASSES:
-            self._told[change.user.id] = outcome
-            self._watch.outcome(change, outcome)
+        if change.part is Part.CLASSES:
+            self._classes[change.user.id] = change
+            return
+        classes = self._classes.get(change.user.id)
+        if classes is not None:
+            change = replace(change, attributes=(*classes.attributes, *change.attributes))
+        self._told[change.user.id] = outcome
+        self._watch.outcome(change, outcome)
 
     def _lose(self, fault: StateError) -> None:
         self.lost = f"nothing is written without a journal: {fault}"

@@ -23,9 +23,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
-from connector.settings import people
+from connector.settings import job as jobs, mapping as mappings, people
 from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.textfile import noted
 from connector.sources.port import Source

@@ -8,35 +8,34 @@ nobody more is concerned. Limits are judged for whole plans, and so not here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, User, UserRef
+from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality, stale
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.drawing import PROBES, Drawing
 from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
+from connector.reconcile.people import Never, Pin
 from connector.reconcile.planner import Planner
-from connector.reconcile.questions import Find, FindOutside, Planning, ask
+from connector.reconcile.questions import Brief, Find, Planning, ask
 from connector.reconcile.traces import Tracer
 
 ROUNDS: Final = 4
 """So often near misses are looked for, where those found first turn out to be other agents'."""
 
 
-class Case:
-    """Agents of a planner, of whom users are looked up as they turn out to matter."""
+class Case(Planner):
+    """A planner that looks users up as they turn out to matter."""
 
-    def __init__(self, planner: Planner) -> None:
-        self._planner = planner
-        self._tenant, self._roster, self._claims = planner.tenant, planner.roster, planner.claims
-        self._mapping, self._description = planner.brief.mapping, planner.brief.description
-        self._tracer = Tracer(planner.tenant, self._mapping, self._description, planner.roster, planner.differ)
+    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], never: Never) -> None:
+        super().__init__(brief, tenant, pins, never)
+        self._tracer = Tracer(tenant, brief.mapping, brief.description, self.roster, self.differ)
         self._asked: set[int] = set()
         self._users: dict[str, User] = {}
         self._wanted_by: dict[str, dict[Hashable, set[int]]] = {}
@@ -48,9 +47,9 @@ class Case:
         """All users that these agents could claim, by whatever rule."""
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
-        keys = [key for number in new for _, key in self._roster.searches(number) if key is not None]
+        keys = [key for number in new for _, key in self.roster.searches(number) if key is not None]
         for user in (yield from self._found(keys)):
-            self._claims.add(user)
+            self.claims.add(user)
 
     def _found(self, keys: list[Key]) -> Planning[list[User]]:
         """The users that may hold one of these keys, which are kept."""
@@ -62,28 +61,28 @@ class Case:
         """What became of these agents: their users, and whoever else may claim those, are looked up first."""
         agents = sorted(agents)
         yield from self._look_up(agents)
-        theirs = {claim.id for number in agents for claim in self._claims.of(number)}
+        theirs = {claim.id for number in agents for claim in self.claims.of(number)}
         yield from self._look_up([rival for user in theirs for rival in self._finders(user)])
-        return self._claims.settle(self._tenant, agents)
+        return self.claims.settle(self.tenant, agents)
 
     def _finders(self, user: str) -> list[int]:
-        return [number for number, _ in self._roster.finds(self._users[user])]
+        found = self._users.get(user)  # it may be gone by now
+        return [number for number, _ in self.roster.finds(found)] if found else []
 
     # ------------------------------------------------------------ the plan, as far as it concerns one agent
 
     def _drawn(self, number: int) -> Planning[tuple[Verdicts, Plan]]:
         """What is planned for this agent and for whoever else has a part in that."""
-        planner = self._planner
         concerned, holders = {number}, set[str]()
         while True:
             verdicts = yield from self._judge(concerned)
-            nobodys = [self._users[id_] for id_ in sorted(holders - verdicts.claimed)]
-            if nobodys and self._unsure is None and self._mapping.stale != "report":
+            nobodys = [self._users[id_] for id_ in sorted(holders - verdicts.claimed) if id_ in self._users]
+            if nobodys and self._unsure is None and self.brief.mapping.stale != "report":
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or self._unsure is True)
-            drawing = Drawing(planner.brief, self._tenant, planner.differ, planner.never, few=True)
-            drawn = yield from drawing.drawn(verdicts, self._unclaimed(nobodys), self._claims.shown)
+            drawing = Drawing(self.brief, self.tenant, self.differ, self.never, few=True)
+            drawn = yield from drawing.drawn(verdicts, self._nobodys(nobodys), self.claims.shown)
             more = yield from self._more(drawing)
             if more <= concerned and drawing.moves.holders() <= holders:
                 return verdicts, drawn.plan
@@ -99,42 +98,45 @@ class Case:
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
         """Every agent whose single-holder values are among these."""
-        if not self._wanted_by:
-            for rule in self._mapping.attributes:
-                if rule.unique and not rule.secret:
-                    by_value: dict[Hashable, set[int]] = {}
-                    render, key = rule.value.bind(self._tenant), equality.keys_of(self._description.equality(rule.name))
-                    for number, agent in enumerate(self._tenant.agents):
-                        value = render(agent)
-                        if isinstance(value, str):
-                            by_value.setdefault(key(value), set()).add(number)
-                    self._wanted_by[rule.name] = by_value
         found = set()
         for name, value in keys:
-            found |= self._wanted_by[name].get(equality.key(self._description.equality(name), value), set())
+            if name not in self._wanted_by:
+                self._wanted_by[name] = self._agents_by_value(name)
+            found |= self._wanted_by[name].get(equality.key(self.brief.description.equality(name), value), set())
         return found
 
-    def _unclaimed(self, nobodys: list[User]) -> list[stale.Unclaimed]:
+    def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
+        """Agents by what this attribute of their users is to hold."""
+        key = equality.keys_of(self.brief.description.equality(name))
+        (render,) = (rule.value.bind(self.tenant) for rule in self.brief.mapping.attributes if rule.name == name)
+        agents: dict[Hashable, set[int]] = {}
+        for number, agent in enumerate(self.tenant.agents):
+            value = render(agent)
+            if isinstance(value, str):
+                agents.setdefault(key(value), set()).add(number)
+        return agents
+
+    def _nobodys(self, nobodys: list[User]) -> list[stale.Unclaimed]:
         """Those of these users that hold something of ours, as the plan would find them, grace and all."""
-        if not nobodys or self._mapping.stale == "report":
+        if not nobodys or self.brief.mapping.stale == "report":
             return []
         ids = {user.id for user in nobodys}
-        return stale.unclaimed(self._planner.brief.memory, ids.__contains__, nobodys, self._planner.differ.adopted)
+        return stale.unclaimed(self.brief.memory, ids.__contains__, nobodys, self.differ.adopted)
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
         """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""
-        roster = self._roster
+        roster = self.roster
         doubtful = [
             number
             for number, agent in enumerate(roster.agents)
             if agent.account_code is not None and number not in roster.doubles and not roster.looked_for_whole(number)
         ]
         yield from self._look_up(doubtful)
-        return any(not self._claims.of(number) for number in doubtful)
+        return any(not self.claims.of(number) for number in doubtful)
 
     def _sample(self) -> set[int]:
         """Agents whose users show whether an attribute is hidden from us: those that a plan would ask about first."""
-        having = (number for number, agent in enumerate(self._tenant.agents) if agent.account_code is not None)
+        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
         return set(islice(having, 3 * PROBES))
 
     # ------------------------------------------------------------ the explanation
@@ -142,7 +144,7 @@ class Case:
     def explain(self, number: int) -> Planning[Explanation]:
         """What became of this agent, and how."""
         verdicts, plan = yield from self._drawn(number)
-        agent = self._tenant.agents[number]
+        agent = self.tenant.agents[number]
         ref = AgentRef(agent.work_no, agent.account_code)
         rules = yield from self._rules(number, beyond=number in verdicts.unmatched)
         for kind in ("unmatched", "ambiguous", "contested"):
@@ -163,14 +165,14 @@ class Case:
         taken: set[str] = set()
         for _ in range(ROUNDS):
             alone = replace(verdicts, unmatched={number: problem})
-            nearby, _missed = yield from near_misses(alone, self._roster, self._description)
+            nearby, _missed = yield from near_misses(alone, self.roster, self.brief.description)
             told = nearby.unmatched[number]
             try:
                 users = yield from self._found([(NAME, near.user) for near in told.near])
                 yield from self._look_up([other for user in users for other in self._finders(user.id)])
             except IncompleteRead:
                 return problem  # a hint that cannot be held to anything is none
-            verdicts = replace(verdicts, claimed=self._claims.settle(self._tenant, [number]).claimed)
+            verdicts = replace(verdicts, claimed=self.claims.settle(self.tenant, [number]).claimed)
             taken = {user.name for user in users if user.id in verdicts.claimed}
             if not taken:
                 break
@@ -178,7 +180,7 @@ class Case:
 
     def _rules(self, number: int, *, beyond: bool) -> Planning[tuple[RuleTrace, ...]]:
         """What each rule looked for and found; `beyond`: also past base and filter."""
-        keys = {rule: key for rule, key in self._roster.searches(number) if key is not None}
+        keys = {rule: key for rule, key in self.roster.searches(number) if key is not None}
         asked = {}
         for rule, looked_for in keys.items():
             asked[rule] = list((yield from ask(Find([looked_for]))))
@@ -192,8 +194,8 @@ class Case:
     def _outside(self, number: int, rule: int, key: Key) -> Planning[list[str]]:
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
-            users = yield from ask(FindOutside([key]))
-            return sorted({user.name for user in users if (number, rule) in self._roster.finds(user)})
+            users = yield from ask(Find([key], outside=True))
+            return sorted({user.name for user in users if (number, rule) in self.roster.finds(user)})
         except IncompleteRead:
             return []
 

@@ -7,8 +7,7 @@ agent's search and never rank agents: two agents that claim one user are both co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
 
 from msgspec import Struct
 from msgspec.structs import replace

@@ -29,18 +29,18 @@ from connector.model import (
 )
 from connector.reconcile import stale
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.brief import Brief
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
-from connector.reconcile.questions import Compare, Object, Planning, Read, ask
+from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 
 PROBES = 10
 """How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
+_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
 
 
 class Drawn(Struct, frozen=True):
@@ -174,7 +174,8 @@ class Drawing:
                 if isinstance(question.value, Secret):
                     compared[question.user.id, question.attribute] = answer
                 elif answer is not Holds.ABSENT:
-                    hidden[question.attribute] = _unreadable(question.attribute)
+                    name = question.attribute
+                    hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
         if hidden or secrets:
             for draft in self._drafts:
                 draft.judge(partial(self._compared, draft, compared, hidden))
@@ -241,12 +242,8 @@ class Drawing:
     def _say_repeated(self, untold: Iterable[Change]) -> None:
         """Say so of the secrets in `untold`, writes that may have happened, that this plan sets again."""
         secrets = {(change.user.id, each.name) for change in untold for each in change.attributes if each.secret}
-        again = {
-            draft.user.id
-            for draft in (self._drafts if secrets else ())
-            for each in draft.planned
-            if (draft.user.id, each.name) in secrets
-        }
+        planned = ((draft.user.id, each.name) for draft in self._drafts if secrets for each in draft.planned)
+        again = {user for user, name in planned if (user, name) in secrets}
         if again:
             whose = "one user" if len(again) == 1 else f"{len(again)} users"
             self._cautions.append(
@@ -295,11 +292,6 @@ class Drawing:
             unchanged=matched - left_out - differing,
             **counts(changes),
         )
-
-
-def _unreadable(attribute: str) -> Problem:
-    why = f"{attribute} may not be read here, so it is unknown rather than absent, and nothing is planned for it"
-    return Problem("unreadable", why, attribute=attribute)
 
 
 def _objected(

@@ -19,7 +19,7 @@ from connector.errors import IncompleteRead
 from connector.model import Description, Equality, Key, Near, User, Value
 from connector.reconcile import equality
 from connector.reconcile.claims import Verdicts
-from connector.reconcile.questions import Cut, FindNear, Planning, Scan, ask
+from connector.reconcile.questions import FindNear, Planning, Scan, ask
 from connector.reconcile.roster import Roster
 from connector.reconcile.spellings import Spelling, spellings
 
@@ -51,8 +51,8 @@ def near_misses(verdicts: Verdicts, roster: Roster, description: Description) ->
         near = NearMisses(verdicts, roster, description, islice(users, SAMPLE))
         del users  # a scan that nobody reads to its end is let go of before the next question
         for found in (yield from ask(FindNear(near.wanted(), len(near), near.left_out))):
-            if isinstance(found, Cut):
-                missed.append(found.why)
+            if isinstance(found, str):
+                missed.append(found)
             else:
                 near.add(found)
     except IncompleteRead as fault:

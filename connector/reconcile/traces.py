@@ -17,8 +17,7 @@ from connector.reconcile import equality
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.explanation import AttributeTrace, Lines, Part, Rendered, RuleTrace
-from connector.reconcile.mapping import AttributeRule
-from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.mapping import AttributeRule, Mapping as Rules
 from connector.reconcile.roster import PIN, Roster
 from connector.reconcile.templates import SECRET_FIELDS, Piece, Template, field_of
 

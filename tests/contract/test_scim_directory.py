@@ -31,8 +31,7 @@ from connector.model import (
     View,
 )
 from connector.settings.scim import ScimDirectory as Settings
-from tests.support.scim_servers import CEC, CORE, ENTERPRISE, KINDS, TOKEN, ScimServer, people
-from tests.support.scim_servers import user as person
+from tests.support.scim_servers import CEC, CORE, ENTERPRISE, KINDS, TOKEN, ScimServer, people, user as person
 
 ACCOUNT, SEAT, LINE, PASSWORD, PORT = (
     f"{CEC}:{name}" for name in ("accountCode", "workNo", "sipAccount", "sipPassword", "sipServicePort")

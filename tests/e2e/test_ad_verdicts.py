@@ -13,8 +13,7 @@ from contextlib import closing
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Secret, Syntax, View

@@ -39,8 +39,8 @@ from connector.model import (
     UserRef,
     View,
 )
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
 from tests.support.slapd import ADMIN, PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, another_authority, free_port, person
 
 pytestmark = pytest.mark.slapd

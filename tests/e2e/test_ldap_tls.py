@@ -15,8 +15,7 @@ import trustme
 
 from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Modification, modify
-from connector.directories.ldap.responses import MODIFIED
-from connector.directories.ldap.responses import entry as decode
+from connector.directories.ldap.responses import MODIFIED, entry as decode
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire

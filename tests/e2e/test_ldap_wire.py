@@ -17,8 +17,8 @@ from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED
 from connector.directories.ldap.session import Flight, Operation
 from connector.errors import DeniedError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.model import Secret, View
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
 from tests.support.ldap_answers import NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
 
 

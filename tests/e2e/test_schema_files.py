@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ds389 import SCHEMA as SCHEMA_389
-from tests.support.ds389 import Ds389
+from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
 NAMES = ("h350", "cec-agent")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.errors import RefusedError
 from connector.model import AttributeChange, Change, Plan, Result, Secret, UserRef, Value

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View

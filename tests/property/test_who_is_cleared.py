@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef

@@ -13,9 +13,8 @@ from connector.directories.ldif import LdifDirectory
 from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
 from connector.reconcile.steps import parted
-from connector.settings.job import LdapDirectory as LdapSettings
-from connector.settings.job import LdifDirectory as LdifSettings
-from connector.settings.job import SecretRef
+from connector.settings.fields import SecretRef
+from connector.settings.job import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 if TYPE_CHECKING:

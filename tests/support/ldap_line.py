@@ -48,8 +48,8 @@ class Asked(Struct, frozen=True):
 class Line(socket.socket):
     """`waiting`: requests that have no answer; `came`: all so far; `waits`: how many were waiting whenever it waited.
 
-    The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name. `quiet`: nothing
-    comes any more, and that is meant so.
+    The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name. `given_up`: the
+    numbers of requests that the client has abandoned. `quiet`: nothing comes any more, and that is meant so.
     """
 
     def __init__(self, script: Callable[[Line], object], *controls: str, **entries: Attributes) -> None:
@@ -64,6 +64,7 @@ class Line(socket.socket):
         self.came: list[Asked] = []
         self.waits: list[int] = []
         self.searches: list[Asked] = []
+        self.given_up: list[int] = []
         self.quiet = False
         self._octets = b""
 
@@ -94,6 +95,10 @@ class Line(socket.socket):
             asked = _asked(message)
             if asked.kind == "searchRequest":
                 self._search(asked)
+            elif asked.kind == "abandonRequest":
+                number = int(message["protocolOp"].getComponent())
+                self.given_up.append(number)
+                self.waiting = [each for each in self.waiting if each.number != number]
             elif asked.kind in {"modifyRequest", "compareRequest"}:
                 self.came.append(asked)
                 self.waiting.append(asked)

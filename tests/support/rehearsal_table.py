@@ -16,8 +16,7 @@ from connector.model import OBJECT_CLASS, Agent, AttributeChange, Change, Outcom
 from connector.parts import Dry
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
-from connector.reconcile.mapping import AttributeRule, MatchRule
-from connector.reconcile.mapping import Mapping as AttributeMapping
+from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.people import Never
 from connector.reconcile.templates import Template
 from connector.state.sealing import Sealer

@@ -16,8 +16,7 @@ from typing import Any
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.port import Answer, Item, Request, Result
 from connector.errors import IncompleteRead
-from connector.model import AttributeChange, Change, Outcome, UserRef, View
-from connector.model import Result as Became
+from connector.model import AttributeChange, Change, Outcome, Result as Became, UserRef, View
 from connector.settings.scim import ScimDirectory as Settings
 
 Json = dict[str, Any]

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.apply import apply
@@ -137,9 +136,11 @@ class Hearing(Watchers):
     def __init__(self) -> None:
         super().__init__()
         self.outcomes: list[Outcome] = []
+        self.attributes: dict[str, list[str]] = {}
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.outcomes.append(outcome)
+        self.attributes[change.user.id] = [each.name for each in change.attributes]
 
 
 class Strict(MemoryDirectory):
@@ -169,8 +170,9 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
     directory.refused, directory.raced = "id1", "id2"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
-    journal = Noting()
-    done = apply(changes, directory, directory.describe(), journal, Watchers())
+    journal, heard = Noting(), Hearing()
+    done = apply(changes, directory, directory.describe(), journal, heard)
+    assert heard.attributes == {f"id{n}": ["objectClass", "cecAccountCode"] for n in range(3)}, "told of as a whole"
     assert {outcome.user.id: (outcome.result, outcome.why) for outcome in done.outcomes} == {
         "id0": (Result.WRITTEN, ""),
         "id1": (Result.FAILED, "no"),

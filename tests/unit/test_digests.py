@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Secret, UserRef
 from connector.reconcile.digests import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from ldap3.protocol import rfc4511
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
 from pyasn1.codec.ber import decoder

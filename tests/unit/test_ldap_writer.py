@@ -271,6 +271,16 @@ def test_whoever_stops_listening_ends_the_writing(server: Open) -> None:
     assert len(line.came) == 5
 
 
+def test_what_was_given_up_is_told_to_the_server_and_to_nobody_else(server: Open) -> None:
+    line = server(one, ASSERTION)
+    writes = writer(line, window=4)
+    first = writes.write(Queue(map(change, range(9))))
+    next(first)
+    first.close()  # type: ignore[attr-defined]  # a generator, as the port does not say
+    assert names(writes.write(Queue([change(20)]))) == [person(20)]
+    assert line.given_up == [asked.number for asked in line.came[1:5]]
+
+
 # ---------------------------------------------------------------- read just before
 
 
@@ -374,6 +384,12 @@ def test_the_result_is_not_asked_for_where_only_the_server_could_judge_it(server
     outcomes = list(writer(line, read=shown, filter_="(ou:dn:=people)").write(Queue([change(1)])))
     assert (results(outcomes), outcomes[0].shown) == ([Result.WRITTEN], None)
     assert line.came[0].controls == {}
+
+
+def test_what_a_server_shows_unasked_is_not_believed_where_only_the_server_could_judge_it(server: Open) -> None:
+    line = server(lambda line: line.answer(line.waiting[0], control=post_read(person(1).name, HELD)), POST_READ)
+    (outcome,) = writer(line, read=shown, filter_="(ou:dn:=people)").write(Queue([change(1)]))
+    assert (outcome.result, outcome.shown) == (Result.WRITTEN, None)
 
 
 HELD: Attributes = {"entryUUID": ["id-1"], "uid": ["u1"], "employeeNumber": ["7"]}

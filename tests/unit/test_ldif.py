@@ -7,8 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View

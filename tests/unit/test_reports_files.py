@@ -11,8 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 

@@ -6,8 +6,7 @@ import unicodedata
 from itertools import islice
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import UsageError
