@@ -494,13 +494,15 @@ def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -
 
 
 class Full(MortalDatabase):
-    """A state that keeps nothing more once it is `full`."""
+    """A state that keeps nothing more once it is `full`, and of its transactions not this one, counted from 0."""
 
     full = False
+    fails = -1
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        if self.full:
+        self.fails -= 1
+        if self.full or self.fails == -1:
             raise StateError("the disk is full")
         with super().writing() as transaction:
             yield transaction
@@ -544,6 +546,27 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
     assert not run.remembered
     assert [(outcome.user.id, outcome.result) for outcome in run.outcomes or ()] == [("id-1", Result.FAILED)]
     assert "cecWorkNo" in world.store.snapshot()["id-0"][1]
+
+
+@pytest.mark.parametrize("transaction", range(6))
+def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been(transaction: int) -> None:
+    """Either it ends with an error, or it says that it is not remembered; what was written is told in any case."""
+    database = Full(Fate())
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    database.fails = transaction
+    said: list[Sequence[Outcome]] = []
+    with world.parts() as parts:
+        try:
+            run = wet_run(parts, lambda plan, outcomes: said.append(outcomes or ()))
+        except StateError:
+            remembered = False
+        else:
+            remembered = run.remembered
+    failed = database.fails < 0
+    assert remembered is not failed
+    assert failed or transaction > 3
+    if "cecWorkNo" in world.store.snapshot()["id-0"][1]:
+        assert [outcome.user.id for outcome in said[-1]] == ["id-0"]
 
 
 @pytest.mark.parametrize("death", range(1, 8))
