@@ -11,6 +11,7 @@ import pytest
 
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.recollection import Recollection
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
 from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
 from tests.support.scim_provider import (
@@ -137,6 +138,61 @@ def test_an_index_that_answers_the_same_page_again_stands_still() -> None:
         list(Pager(ask, 2).by_index())
 
 
+@pytest.mark.parametrize("total", [None, 1_000_000])
+@pytest.mark.parametrize("pages", [3, 5, 16, 31])
+def test_by_index_pages_that_come_round_are_noticed_in_every_pass(pages: int, total: int | None) -> None:
+    asked = itertools.count()
+
+    def ask(params: Params) -> Answer:
+        page = next(asked) % pages
+        return said({"totalResults": total, "Resources": [{"id": f"u{page}"}, {"id": f"v{page}"}]})
+
+    with pytest.raises(TruncatedError, match="came or went"):
+        list(Pager(ask, 2).by_index())
+    assert next(asked) <= 3 * 3 * pages + 3 * 2
+
+
+def test_a_page_that_names_one_user_twice_is_no_page() -> None:
+    with pytest.raises(IncompleteRead, match="names one user twice on one page"):
+        list(Pager(lambda params: said({"Resources": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}), 2).by_index())
+
+
+def test_a_server_that_speaks_of_no_cursors_is_read_by_index() -> None:
+    provider = Provider(*map(user, range(1, 8)))
+    directory = opened(provider, page_size=3)
+    assert directory.size() == 7
+    provider.asked.clear()
+    assert [found.id for found in directory.scan()] == [f"u{number}" for number in range(1, 8)]
+    assert [dict(request.params) for request in provider.asked] == [
+        {"startIndex": start, "count": "3"} for start in ("1", "3", "5", "7")
+    ]
+    assert all(request.repeatable for request in provider.asked)
+
+
+def test_the_number_of_users_is_known_of_a_server_that_bears_no_parameters() -> None:
+    provider = Provider(*map(user, range(1, 8)))
+    provider.meddle = lambda request: said({}, 400) if request.params else None
+    assert opened(provider).size() == 7
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+def test_of_what_was_seen_the_latest_is_kept_up_to_a_bound() -> None:
+    size = len(json.dumps({"id": "u0", "x": "y"}, separators=(",", ":")))
+    kept = Recollection(3 * size)
+    for number in range(5):
+        kept.keep({"id": f"u{number}", "x": "y"})
+    assert [kept.take(f"u{number}") for number in range(5)] == [None, None] + [
+        {"id": f"u{number}", "x": "y"} for number in (2, 3, 4)
+    ]
+    assert kept.take("u4") is None, "it is forgotten with that"
+    for _ in range(9):
+        kept.keep({"id": "u0", "x": "z"})
+    kept.keep({"id": "u1", "x": "z"})
+    assert [kept.take("u0"), kept.take("u1")] == [{"id": "u0", "x": "z"}, {"id": "u1", "x": "z"}]
+
+
 # ---------------------------------------------------------------- one user
 
 
@@ -168,6 +224,14 @@ def test_whoever_may_be_there_all_the_same_has_not_been_read(status: int, odd: s
     provider.meddle = meddle
     with pytest.raises(IncompleteRead, match=f"asked for by id, was answered with {status}"):
         list(opened(provider).read([UserRef("u2", "x")]))
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_one_other_user_is_enough_to_tell_that_an_id_is_nobodys(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({}, status, request=request) if request.path == "/Users/gone" else None
+    assert list(opened(provider).read([UserRef("gone", "x")])) == []
+    assert all(request.repeatable for request in provider.asked)
 
 
 @pytest.mark.parametrize("status", [400, 500])
