@@ -89,7 +89,7 @@ sbom:
 
 mutants:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED)) \
 	    $(if $(MUTANTS_GROUPS),--groups $(MUTANTS_GROUPS))
 
