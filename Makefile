@@ -1,11 +1,15 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
-#   make test       the quick suite: minutes, every law and every directory
-#   make test-all   lint, the whole suite, and the quick suite on every other Python from 3.11 to 3.13 that is here
+#   make test       the quick suite, in three minutes: the laws, the contract, the main stories; no server but slapd
+#   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
+#   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
+#   make test-pythons  the quick suite on every other Python from 3.11 to 3.13 that is here
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
+#   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
+#   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="moves undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
@@ -13,24 +17,28 @@
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
-# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest; PYTHONS_TESTS=… is what test-pythons runs (tests).
+# PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-all test-slow test-pythons lint lock fuzz crash soak bench image image-test sbom
+.PHONY: demo test test-rest test-all test-pythons lint lock fuzz crash soak mutants worlds bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
 PYTEST_FLAGS ?=
-PYTHONS_TESTS ?= tests
 LOCK ?=
 FUZZ_SECONDS ?= 300
 CRASH_KILLS ?= 1000
 CRASH_SEED ?=
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+MUTANTS ?= 200
+MUTANTS_SEED ?=
+MUTANTS_GROUPS ?=
+WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest -n 2 --timeout 300
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
+BROAD := slow or ds389 or kerberos or monitoring or postgresql or samba
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
 
@@ -39,23 +47,21 @@ demo:
 	@$(BIN)/cec-connector demo
 
 test:
+	@scripts/ensure-servers slapd & scripts/setup dev && wait
+	$(PYTEST) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+
+test-rest:
 	@scripts/setup dev
-	@scripts/ensure-slapd
-	@scripts/ensure-389ds
-	@scripts/ensure-postgresql
-	@scripts/ensure-monitoring
-	@scripts/ensure-samba
+	@scripts/ensure-servers slapd 389ds postgresql samba monitoring
 	@scripts/ensure-kerberos
-	$(PYTEST) -m "not slow and not image" $(PYTEST_FLAGS)
-
-test-all: lint test test-slow test-pythons
-
-test-slow:
-	@scripts/setup dev
-	$(PYTEST) -m "slow and not image" $(PYTEST_FLAGS)
+	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
 
 test-pythons:
-	@scripts/test-other-pythons -m "not slow and not image and not kerberos" $(PYTEST_FLAGS) $(PYTHONS_TESTS)
+	@scripts/test-other-pythons -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
+
+test-all: lint test test-rest
+	@if scripts/ensure-engine; then $(MAKE) image-test; else [ "$${CI:-}" != true ]; fi
+	@$(MAKE) test-pythons
 
 lint:
 	@scripts/setup dev
@@ -72,7 +78,7 @@ image:
 
 image-test:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	@scripts/ensure-engine
 	@scripts/ensure-deploy-tools
 	$(BIN)/python -m pytest --timeout 600 -m image $(PYTEST_FLAGS) tests/deploy
@@ -81,28 +87,37 @@ sbom:
 	@scripts/ensure-deploy-tools
 	@scripts/list-packages dist/cec-connector.cdx.json
 
+mutants:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED)) \
+	    $(if $(MUTANTS_GROUPS),--groups $(MUTANTS_GROUPS))
+
+worlds:
+	@scripts/setup dev
+	$(BIN)/python -m tests.support.recorded $(WORLDS)
+
 bench:
 	@scripts/setup dev
-	@scripts/ensure-slapd
+	@scripts/ensure-servers slapd
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q connector  # as whatever is installed is
-	$(BIN)/python tests/benchmarks/run.py $(BENCH_FLAGS)
+	$(BIN)/python -m tests.benchmarks.run $(BENCH_FLAGS)
 
 crash:
 	@scripts/setup dev
-	@scripts/ensure-slapd
-	$(BIN)/python tests/e2e/crash.py --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
+	@scripts/ensure-servers slapd
+	$(BIN)/python -m tests.support.crash --kills $(CRASH_KILLS) $(if $(CRASH_SEED),--seed $(CRASH_SEED))
 
 soak:
 	@scripts/setup dev
-	@scripts/ensure-slapd
-	@scripts/ensure-monitoring
-	$(BIN)/python tests/e2e/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+	@scripts/ensure-servers slapd monitoring
+	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:
 	@scripts/setup dev
 	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@mkdir -p .fuzz/corpus
-	$(BIN)/python tests/fuzz/ldap_codec.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
+	$(BIN)/python -m tests.fuzz.ldap_codec -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=.fuzz/ \
 	    .fuzz/corpus tests/fuzz/seeds
 
 lock:

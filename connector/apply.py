@@ -1,40 +1,35 @@
 """Applying a plan: in steps that begin small, each noted, written, read back and noted again.
 
+The states of a write are drawn in `ledger.py`; this module moves writes through them:
+
+    steps      what frees a value is in an earlier step than what takes it (`reconcile/steps.py`)
+    batches    a step in batches: first those of the ramp, then as many as the directory likes
+    pieces     a batch in pieces that are noted at once; each says what is waited for before the next
+
 A server is not kept waiting where it shows what it has written: while the window is full, what became of the changes
-before is noted together with those that come next, and only what has to be read back is waited for.
+before is noted together with those that come next, and only what has to be read back is waited for. Writing ends when
+`Brake` says so, to whoever hands out changes and to whoever settles them, or when the journal is lost.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import Enum
 from itertools import chain, repeat
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.account import Account, Journal
 from connector.directories.port import Directory
-from connector.model import Change, Description, Outcome, Result
+from connector.ledger import CONFIRMED, Journal, Ledger
+from connector.model import Change, Description, Outcome, Part, Result
 from connector.reconcile.limits import Pace
-from connector.reconcile.steps import parted, steps
+from connector.reconcile.steps import rounds, steps
 from connector.stopping import Stop
 from connector.verification import Verifier
 from connector.watch import Watch
-
-CONFIRMED = (Result.WRITTEN, Result.UNCHANGED)
-
-
-class _Piece(Struct, frozen=True):
-    """Changes that are noted at once. `ends_batch`: what no answer shows of the batch is read back before the next.
-
-    `ramp`: they are a batch of their own, which is waited for, and nothing follows if none of it is confirmed.
-    """
-
-    changes: list[Change]
-    ends_batch: bool
-    ramp: bool = False
 
 
 class Applied(Struct, frozen=True):
@@ -63,181 +58,198 @@ def apply(
     A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
     account of it.
     """
-    run = _Applying(directory, description, journal, watch, pace=pace, stop=stop or Stop(), again=again)
-    run.account.leave(left)
+    brake = Brake(pace.max_failures, stop or Stop())
+    ledger = Ledger(journal, watch)
+    sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
+    engine = _Engine(directory, description, ledger, brake, watch, sizes, again)
+    ledger.leave(left)
     for step in steps(changes):
-        run.write(step)
+        engine.write(step)
     places = {change.user.id: place for place, change in enumerate(changes)}
-    told = run.account.outcomes.values()
-    return Applied(sorted(told, key=lambda outcome: places.get(outcome.user.id, -1)), run.stopped)
+    told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
+    return Applied(told, engine.stopped)
 
 
-class _Applying:
-    """An apply on its way."""
+class Brake:
+    """What ends the writing, and why: a request to stop, too many failures, or a server that is gone.
 
-    def __init__(
-        self,
-        directory: Directory,
-        description: Description,
-        journal: Journal,
-        watch: Watch,
-        *,
-        pace: Pace,
-        stop: Stop,
-        again: Collection[str],
-    ) -> None:
-        self._directory = directory
-        self._description = description
-        self._watch = watch
-        self._pace = pace
+    `doubt`: it is not known what became of some write.
+    """
+
+    def __init__(self, max_failures: int, stop: Stop) -> None:
+        self._most = max_failures
         self._stop = stop
-        self._again = again
-        self._sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-        self._most_batches = 1
         self._failures = 0
-        self._in_doubt = False
-        self._why: str | None = None
-        self.account = Account(journal, watch)
+        self.doubt = False
+        self.why: str | None = None
+
+    def heard(self, outcome: Outcome) -> None:
+        """Take in one more outcome."""
+        if outcome.result is Result.FAILED:
+            self._failures += 1
+            self.doubt = self.doubt or outcome.unknown
+        elif outcome.result is Result.SKIPPED:
+            self.pull(outcome.why)
+
+    def pull(self, why: str) -> None:
+        """Write nothing more."""
+        self.why = self.why or why
+
+    def check(self) -> str | None:
+        """Why nothing more is written, if so, also for what has come up since."""
+        if self.why is None:
+            self.why = self._stop.why
+        if self.why is None and self._failures >= self._most:
+            self.why = f"{self._failures} writes had failed (max_failures)"
+        return self.why
+
+
+class _Then(Enum):
+    """What comes after a piece: the next one at once; or, where all was shown so far; or after all is read back."""
+
+    GO_ON = 1
+    IF_SHOWN = 2
+    WAIT = 3
+
+
+class _Piece(Struct, frozen=True):
+    """Changes that are noted at once. `trial`: nothing follows if none of these users is confirmed after it."""
+
+    changes: list[Change]
+    then: _Then
+    trial: Sequence[Change] = ()
+
+
+class _Engine(Struct):
+    """Moves the writes of one apply through their states. `sizes`: of its batches, and whether each is of the ramp."""
+
+    directory: Directory
+    description: Description
+    ledger: Ledger
+    brake: Brake
+    watch: Watch
+    sizes: Iterator[tuple[int, bool]]
+    again: Collection[str]
+    most_batches: int = 1
 
     @property
     def stopped(self) -> str | None:
         """Why nothing more is written, if so."""
-        return self.account.lost or self._why
+        return self.ledger.lost or self.brake.why
 
     def write(self, step: list[Change]) -> None:
         """Write one step."""
-        ready, waiting = _ready(step, self.account.outcomes)
-        self.account.leave(waiting)
-        pieces = deque(self._pieces(ready))
+        pieces = deque(self._pieces(self._ready(step)))
         while pieces and self._may_go_on():
-            first = pieces[0]
-            settled = self._in_parts(pieces) if self._description.classes_first else self._flow(pieces)
-            self.account.note()
-            if first.ramp and pieces and not any(outcome.result in CONFIRMED for outcome in settled.values()):
-                users = "first user" if len(settled) == 1 else f"{len(settled)} users of this step"
-                self._why = self._why or f"nothing could be written for the {users}"
-        self.account.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
+            first = pieces[0] = replace(pieces[0], changes=self._ready(pieces[0].changes))
+            if first.changes:
+                self._flow(pieces)
+                self.ledger.note()
+            else:
+                pieces.popleft()
+            if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
+                count = len(first.trial)
+                users = "first user" if count == 1 else f"{count} users of this step"
+                self.brake.pull(f"nothing could be written for the {users}")
+        self.ledger.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
         start = 0
         while start < len(ready):
-            size, ramp = next(self._sizes)
+            size, ramp = next(self.sizes)
             batch = ready[start : start + size]
             start += size
-            if ramp:
-                yield _Piece(batch, ends_batch=True, ramp=True)
+            if ramp or self.description.classes_first:
+                *firsts, last = rounds(batch, classes_first=self.description.classes_first)
+                yield from (_Piece(first, _Then.WAIT) for first in firsts)
+                yield _Piece(last, _Then.WAIT, trial=batch if ramp else ())
                 continue
-            length = size if self._description.classes_first else max(1, size // _PIECES)
+            length = max(1, size // _PIECES)
             for at in range(0, len(batch), length):
-                yield _Piece(batch[at : at + length], ends_batch=at + length >= len(batch))
+                yield _Piece(batch[at : at + length], _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN)
 
-    def _not_sent(self, change: Change) -> Outcome:
-        reason = self.stopped or ""
-        why = reason if reason.startswith("not sent") else f"not sent: {reason}"
-        return Outcome(change.user, Result.SKIPPED, why + _HALF * (change.user.id in self.account.outcomes))
+    def _ready(self, changes: list[Change]) -> list[Change]:
+        """The changes for which everything that was to come first is confirmed; the others are left."""
+        ready = []
+        waiting = []
+        outcomes = self.ledger.outcomes
+        for change in changes:
+            if all(self._is_confirmed(user) for user in (change.user.id, *change.after) if user in outcomes):
+                ready.append(change)
+                continue
+            outcome = outcomes.get(change.user.id)
+            if outcome is None or outcome.result in CONFIRMED:
+                why = "the write that was to come first, and to free a value for this one, was not confirmed"
+                outcome = Outcome(change.user, Result.SKIPPED, why + self._half(change))
+            waiting.append((change, outcome))
+        self.ledger.leave(waiting)
+        return ready
 
-    def _may_go_on(self) -> bool:
-        if self.stopped is None:
-            self._why = self._stop.why
-        if self.stopped is None and self._failures >= self._pace.max_failures:
-            self._why = f"{self._failures} writes had failed (max_failures)"
-        return self.stopped is None
-
-    def _in_parts(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
-        """Note, write and read back object classes first, and then what needs them of those who have them now.
-
-        A write of its own has a place of its own in the journal, lest one be known by the other.
-        """
-        batch = pieces.popleft().changes
-        parts = {change.user.id: parted(change) for change in batch}
-        begun, unbegun = self._part([first for first, *rest in parts.values() if rest])
-        lacking = {id_: outcome for id_, outcome in (begun | unbegun).items() if outcome.result not in CONFIRMED}
-        self.account.leave((change, lacking[change.user.id]) for change in batch if change.user.id in lacking)
-        rest = [last for id_, (*_, last) in parts.items() if id_ not in lacking]
-        settled, unbegun = self._part(rest)
-        for outcomes in (settled, unbegun):
-            halves = {id_ for id_ in outcomes.keys() & begun.keys() if outcomes[id_].result not in CONFIRMED}
-            outcomes |= {id_: replace(outcomes[id_], why=outcomes[id_].why + _CLASSES_ALONE) for id_ in halves}
-        self.account.tell((change, settled[change.user.id]) for change in batch if change.user.id in settled)
-        self.account.leave((last, unbegun[last.user.id]) for last in rest if last.user.id in unbegun)
-        return lacking | settled | unbegun
-
-    def _part(self, changes: list[Change]) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
-        """What became of these changes, which is noted and not told yet; and of those that were not begun, neither."""
-        if not changes:
-            return {}, {}
-        pieces = deque([_Piece(changes, ends_batch=True)])
-        self._flow(pieces)
-        settled = {change.user.id: outcome for change, outcome in self.account.noted()}
-        return settled, {change.user.id: self._not_sent(change) for piece in pieces for change in piece.changes}
-
-    def _flow(self, pieces: deque[_Piece]) -> dict[str, Outcome]:
-        """Write pieces up to the first that is waited for, and read back what no answer shows: an outcome for each.
+    def _flow(self, pieces: deque[_Piece]) -> None:
+        """Write pieces up to the first that is waited for, read back what no answer shows, and settle all of them.
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(self._directory, self._description)
-        settled: dict[str, Outcome] = {}
-        for outcome in self._directory.write(self._feed(pieces, verifier)):
-            change = self.account.open[outcome.user.id]
+        verifier = Verifier(self.directory, self.description)
+        for outcome in self.directory.write(self._feed(pieces, verifier)):
+            change = self.ledger.of(outcome.user.id)
             known = verifier.judged(change, outcome)
-            if known is not None:
-                settled[change.user.id] = self._settled(change, known)
+            if known is None:
+                self.ledger.answered(change)
+            else:
+                self._settle(change, known)
         for change, outcome in verifier.read_back():
-            settled[change.user.id] = self._settled(change, outcome)
-        if any(outcome.unknown for outcome in settled.values()):
-            self._why = self._why or "it is not known what became of writes before this one"
-        for change in list(self.account.open.values()):
-            settled[change.user.id] = self._settled(change, self._not_sent(change))
-        return settled
+            self._settle(change, outcome)
+        if self.brake.doubt:
+            self.brake.pull("it is not known what became of writes before this one")
+        for change in self.ledger.unsettled():
+            self._settle(change, self._not_sent(change))
 
     def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
         """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
         batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
-            self._watch.stage("write", changes=len(piece.changes))
-            self.account.note(piece.changes)
+            self.watch.stage("write", changes=len(piece.changes))
+            self.ledger.note(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():
                     return
+                self.ledger.sent(change)
                 yield change
-            if piece.ramp or self._in_doubt:
+            if piece.then is _Then.WAIT or self.brake.doubt:
                 return
-            if piece.ends_batch:
+            if piece.then is _Then.IF_SHOWN:
                 batches += 1
-                if batches == self._most_batches or not verifier.next_batch():
-                    self._most_batches = _MOST_BATCHES
+                if batches == self.most_batches or not verifier.next_batch():
+                    self.most_batches = _MOST_BATCHES
                     return
 
-    def _settled(self, change: Change, outcome: Outcome) -> Outcome:
-        """Keep an outcome to be noted, and watch out for reasons to stop."""
-        if outcome.result is Result.WRITTEN and change.user.id in self._again:
+    def _may_go_on(self) -> bool:
+        return self.ledger.lost is None and self.brake.check() is None
+
+    def _settle(self, change: Change, outcome: Outcome) -> None:
+        """Give a write its outcome, and watch out for reasons to stop."""
+        if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
-        elif outcome.result is Result.FAILED:
-            self._failures += 1
-            self._in_doubt = self._in_doubt or outcome.unknown
-        elif outcome.result is Result.SKIPPED:
-            self._why = self._why or outcome.why
-        self.account.settle(change, outcome)
-        return outcome
+        self.brake.heard(outcome)
+        half = "" if outcome.result in CONFIRMED else self._half(change)
+        if half and not outcome.why.endswith(half):
+            outcome = replace(outcome, why=outcome.why + half)
+        self.ledger.settle(change, outcome)
 
+    def _not_sent(self, change: Change) -> Outcome:
+        reason = self.stopped or ""
+        why = reason if reason.startswith("not sent") else f"not sent: {reason}"
+        return Outcome(change.user, Result.SKIPPED, why + self._half(change))
 
-def _ready(step: list[Change], outcomes: dict[str, Outcome]) -> tuple[list[Change], list[tuple[Change, Outcome]]]:
-    """The changes for which everything that was to come first is confirmed, and the others with their outcomes."""
-    ready = []
-    waiting = []
-    for change in step:
-        first = [outcomes[user] for user in (change.user.id, *change.after) if user in outcomes]
-        if all(outcome.result in CONFIRMED for outcome in first):
-            ready.append(change)
-        else:
-            why = "the write that was to come first, and to free a value for this one, was not confirmed"
-            outcome = outcomes.get(change.user.id)
-            if outcome is None or outcome.result in CONFIRMED:
-                outcome = Outcome(change.user, Result.SKIPPED, why + _HALF * (outcome is not None))
-            waiting.append((change, outcome))
-    return ready, waiting
+    def _half(self, change: Change) -> str:
+        """That a part of a change was written already, as the end of a sentence."""
+        return _HALF[self.ledger.firsts.get(change.user.id, Part.REST)]
+
+    def _is_confirmed(self, user: str) -> bool:
+        outcome = self.ledger.outcomes.get(user)
+        return outcome is not None and outcome.result in CONFIRMED
 
 
 _PIECES: Final = 4
@@ -248,5 +260,8 @@ _MOST_BATCHES: Final = 16
 After the ramp the first one is waited for, too.
 """
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
-_CLASSES_ALONE = " (object classes were added already)"
-_HALF = " (a value that another user waited for was taken from it already; the next run sets its new one)"
+_HALF: Final = {
+    Part.REST: "",
+    Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
+    Part.CLASSES: " (object classes were added already)",
+}

@@ -1,18 +1,16 @@
-"""Asking the directory: by key or by reading it whole, which of the two and why."""
+"""Asking the directory what a planner wants to know: by key or by reading it whole, which of the two and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from time import monotonic
+from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import IncompleteRead
-from connector.model import Description, Fingerprint, Holds, Key, Memory, Question, User
-from connector.reconcile.claims import Verdicts
-from connector.reconcile.drawing import Draft
-from connector.reconcile.near import AGENTS, NearMisses
-from connector.reconcile.roster import Roster
+from connector.model import Key, User
+from connector.reconcile import questions as asked
+from connector.reconcile.questions import Planning, Query, T
 from connector.watch import Watch
 
 SCAN_SHARE = 0.4
@@ -23,8 +21,6 @@ FIRST = 1_000
 """So many users, one page, already show whether nearly all are others than the wanted ones."""
 TRIED = 0.25
 """After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
-SAMPLE = 200
-"""So many users show which domains the directory's values have."""
 NEAR_USERS = 50_000
 """So many users are read for near misses where the job says that users are not looked up."""
 NEAR_SECONDS = 10
@@ -34,21 +30,56 @@ NEAR_SECONDS = 10
 class Lookup:
     """One run's questions to a directory; what one of them shows of its size serves the next.
 
-    `at_least`: so many users it has, as far as is known; to begin with, from earlier runs.
+    `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
+    directory past base and filter.
     """
 
-    def __init__(self, reader: Reader, read: Read, watch: Watch, at_least: int = 0) -> None:
+    def __init__(
+        self, reader: Reader, read: Read, watch: Watch, at_least: int = 0, beyond: Reader | None = None
+    ) -> None:
         self._reader = reader
         self._read = read
         self._watch = watch
+        self._beyond = beyond
         self.at_least = at_least
 
-    def users(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None = None) -> Iterator[User]:
-        """Every user that may hold one of the keys, at least once; others too where the directory is read whole.
+    def run(self, planning: Planning[T]) -> T:
+        """Answer a planner's questions until it has come to its result. Raises what reading raises."""
+        try:
+            query = next(planning)
+            while True:
+                query = planning.send(self.answer(query))
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
-        `wanted`: how many are looked for, each by one key or more; `found`: how many of those have been found by now.
-        Keys are drawn as answers come in.
-        """
+    def answer(self, query: Query[Any]) -> Iterable[Any]:
+        """The answers to one question, as they come in."""
+        answers: Iterable[Any]
+        match query:
+            case asked.Search(keys, wanted, found):
+                answers = self._users(keys, wanted, found)
+            case asked.Find(keys, outside):
+                reader = self._beyond if outside else self._reader
+                answers = reader.find(keys) if reader else ()
+            case asked.FindNear(keys, count, left_out):
+                self._watch.stage("near misses", keys=count, agents_left_out=left_out)
+                answers = self._near(keys)
+            case asked.Scan(holding):
+                answers = self._reader.scan(holding)
+            case asked.Read(users):
+                answers = self._reader.read(users)
+            case asked.Compare(questions):
+                self._watch.stage("compare", questions=len(questions))
+                answers = self._reader.holds(questions)
+            case asked.Object(changes):
+                answers = self._reader.objections(changes)
+            case _:
+                raise TypeError(query)
+        return answers
+
+    def _users(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:
+        """Find or scan: whichever is cheaper, unless the job says."""
         if wanted == 0:
             return iter(())
         if self._read != "auto":
@@ -89,63 +120,29 @@ class Lookup:
         self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
         yield from self._ask("find", keys, wanted, why)
 
-    def complete(self, draft: Draft, shown: Collection[str], memory: Memory, fingerprint: Fingerprint) -> None:
-        """Ask what a draft still has to know: values that were not shown, and what the directory has against it.
-
-        `shown`: attributes of which some user has shown a value.
-        """
-        draft.answers(self.answers(draft.questions(shown)), memory, fingerprint)
-        draft.objected(self._reader.objections(draft.changes()))
-
-    def answers(self, questions: list[Question]) -> Iterator[tuple[Question, Holds]]:
-        """Ask about values that were not shown, many at a time."""
-        if not questions:
-            return iter(())
-        self._watch.stage("compare", questions=len(questions))
-        return zip(questions, self._reader.holds(questions), strict=True)
-
-    def near_misses(self, verdicts: Verdicts, roster: Roster, description: Description) -> tuple[Verdicts, str]:
-        """The verdicts with whom the unmatched almost match, and what of that was left out, as a sentence.
-
-        It is a hint, so that a directory which does not answer this question ends no run.
-        """
-        if not any(problem.kind == "unmatched" for problem in verdicts.unmatched.values()):
-            return verdicts, ""
-        try:
-            near = NearMisses(verdicts, roster, description, islice(self._reader.scan(), SAMPLE))
-            self._watch.stage("near misses", keys=len(near), agents_left_out=near.left_out)
-            missed = self._almost(near)
-        except IncompleteRead as fault:
-            return verdicts, f"could not be looked for: {fault}"
-        if near.left_out:
-            missed.append(f"looked for, for the first {AGENTS} unmatched agents; {near.left_out} more are left out")
-        return near.told(verdicts), "; ".join(missed)
-
-    def _almost(self, near: NearMisses) -> list[str]:
-        """Show it who may be near; what keeps it from seeing everybody."""
+    def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
+        """Users that may be near, and what keeps others from being seen."""
         if self._read == "scan":
             users = self._reader.scan()
-            for user in islice(users, NEAR_USERS):
-                near.add(user)
-            if next(users, None) is None:
-                return []
-            return [f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`"]
+            yield from islice(users, NEAR_USERS)
+            if next(users, None) is not None:
+                yield (f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`")
+            return
         ends = monotonic() + NEAR_SECONDS
         late = False
 
         def in_time() -> Iterator[Key]:
             nonlocal late
-            for key in near.wanted():
+            for key in keys:
                 late = monotonic() >= ends
                 if late:
                     return
                 yield key
 
         for user in self._reader.find(in_time()):
-            near.add(user)
+            yield user
             late = late or monotonic() >= ends  # where look-ups cannot be trusted, find reads everybody
             if late:
                 break
-        if not late:
-            return []
-        return [f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index"]
+        if late:
+            yield (f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index")

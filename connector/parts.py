@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from connector.model import Description, Fingerprint
 from connector.reconcile.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
+from connector.reconcile.questions import Brief
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import Store
@@ -34,6 +36,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
     plan_id: str = field(default_factory=lambda: str(uuid4()))
+
+    def brief(self) -> Brief:
+        """What a plan is drawn from now; the directory is asked what it is."""
+        description = self.reader.describe()
+        return Brief(
+            mapping=self.mapping, limits=self.limits, description=description,
+            memory=self.state.memory(description.identity, self.job), fingerprint=self.fingerprint,
+            job=self.job, plan_id=self.plan_id, now=datetime.now(UTC), about=self.about(description),
+        )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """Between what a plan is drawn, for the one who has to sign it."""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
-from connector.parts import Parts, Undo
+from connector.parts import Parts
 from connector.reconcile.standing import aftermath, testimony
 from connector.state.journal import Step
 
@@ -41,23 +41,6 @@ def settle(parts: Parts, description: Description) -> Settled:
             found.append((step, outcome))
     _settle(parts, description, found)
     return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED])
-
-
-def happened(parts: Undo, description: Description) -> tuple[list[Change], dict[str, User]]:
-    """The changes that a run has written, and its users as they are now, who tell of those changes that are open."""
-    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    steps = [step for step in steps if step.outcome in (Result.WRITTEN, None)]
-    parts.watch.stage("read directory", users=len(steps))
-    now = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
-    written = []
-    for step in steps:
-        outcome = step.outcome
-        if outcome is None:
-            told = aftermath(step.change, now.get(step.change.user.id), description, parts.fingerprint)
-            outcome = None if told is None else told.result
-        if outcome is Result.WRITTEN:
-            written.append(step.change)
-    return written, now
 
 
 def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:

@@ -13,16 +13,11 @@ from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
 from connector.model import Change, Outcome, Plan, Result, Tenant
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
-from connector.reconcile.assembly import draw_undo
-from connector.reconcile.claims import Claims
-from connector.reconcile.differences import Differ
-from connector.reconcile.drawing import Draft
-from connector.reconcile.moves import Moves
-from connector.reconcile.people import strangers
-from connector.reconcile.review import fresh_refusals, hold_to, open_users
-from connector.reconcile.roster import Roster
-from connector.reconcile.undoing import folded, undoing
-from connector.resume import happened, settle, settle_late, settle_secrets
+from connector.reconcile.drawing import Drawn
+from connector.reconcile.planner import Planner
+from connector.reconcile.review import fresh_refusals, hold_to
+from connector.reconcile.undoing import undo
+from connector.resume import settle, settle_late, settle_secrets
 from connector.state.journal import Step
 from connector.stopping import Stop
 
@@ -48,15 +43,6 @@ class Run(Struct, frozen=True):
             outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
             for outcome in self.outcomes or ()
         )
-
-
-class Drawn(Struct, frozen=True):
-    """A plan that was just drawn, with users that are nobody's, secrets that are there, and users that are matched."""
-
-    plan: Plan
-    stale: frozenset[str] | None
-    confirmed: dict[tuple[str, str], str]
-    matched: Sequence[str] = ()
 
 
 class Work(Struct, frozen=True):
@@ -169,15 +155,11 @@ def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
 
 def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
     """The work that is both reviewed and still to be done."""
-    description = parts.directory.describe()
-    done = parts.state.written(reviewed.id)
-    now = {user.id: user for user in parts.reader.read(open_users(reviewed, fresh, done))}
-    memory = parts.state.memory(description.identity, parts.job)
-    held = hold_to(
-        reviewed, fresh, now,
-        description=description, memory=memory, fingerprint=parts.fingerprint, done=done,
-        released=parts.state.released(reviewed.id, parts.sealer), only=only,
+    holding = hold_to(
+        reviewed, fresh, parts.brief(),
+        done=parts.state.written(reviewed.id), released=parts.state.released(reviewed.id, parts.sealer), only=only,
     )  # fmt: skip
+    held = Lookup(parts.reader, parts.read, parts.watch).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)
 
 
@@ -211,7 +193,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
 
 
 def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) -> Drawn:
-    """Read the tenant whole, look its agents up, let them claim, ask what is still open, and draw the plan.
+    """Read the tenant whole, and answer the planner's questions until it has drawn the plan.
 
     `untold`: writes of an interrupted run of which it is not known whether they happened.
     """
@@ -219,66 +201,29 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     tenant = parts.source.read()
     _known(only, tenant)
     parts.watch.stage("describe directory", agents=tenant.size)
-    description = parts.reader.describe()
-    memory = parts.state.memory(description.identity, parts.job)
-    differ = Differ(tenant, parts.mapping, description)
-    roster = Roster(tenant, parts.mapping, parts.pins, description)
-    claims = Claims(roster, differ)
+    brief = parts.brief()
+    memory = parts.state.memory(brief.description.identity, parts.job)
+    planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
-    for user in directory.users(claims.wanted(), len(roster), claims.found):
-        claims.add(user)
-    roster.close()
-    verdicts, nearby = directory.near_misses(claims.settle(tenant), roster, description)
-
-    draft = Draft(tenant, parts.mapping, description, differ, datetime.now(UTC))
-    draft.claims(verdicts, parts.never, only)
-    draft.problems += strangers(parts.pins, parts.never, tenant, list(parts.reader.find(parts.never.keys())))
-    adopted = parts.reader.scan(parts.mapping.adopting) if parts.mapping.adopting else ()
-    draft.clear(parts.reader.read(draft.forgotten(memory, verdicts.claimed, adopted, only)))
-    directory.complete(draft, claims.shown, memory, parts.fingerprint)
-    draft.written_again(step.change for step in untold)
-    moves = draft.moves()
-    settled = moves.settle(directory.users(moves.keys(), len(moves)))
-    plan = draft.plan(
-        settled,
-        memory,
-        parts.limits,
-        job=parts.job,
-        plan_id=parts.plan_id,
-        created=_now(),
-        about=parts.about(description) + ((("near misses", nearby),) if nearby else ()),
-    )
-    sure = not (draft.unsure or only)
+    drawn = directory.run(planner.plan(only, [step.change for step in untold]))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    stale = frozenset(ref.id for ref, _ in draft.stale) if sure else None
-    return Drawn(plan, stale, draft.confirmed, [claim.user.id for claim in verdicts.matched])
+    return drawn
 
 
 def draw_back(parts: Undo) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    description = parts.reader.describe()
-    if description.identity != parts.wrote_to:
+    brief = parts.brief()
+    if brief.description.identity != parts.wrote_to:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
-    memory = parts.state.memory(description.identity, parts.job)
-    changes, now = happened(parts, description)
-    written = folded(changes)
-    begun = parts.state.released(parts.run, parts.sealer)
-    back = undoing(written, now, description, parts.fingerprint, memory=memory, begun=begun)
-    moves = Moves(back.changes, parts.mapping, description)
-    directory = Lookup(parts.reader, parts.read, parts.watch)
-    settled, problems = moves.settle(directory.users(moves.keys(), len(moves)))
-    return draw_undo(
-        settled,
-        [*back.problems, *problems],
-        parts.limits,
-        whole=max(len(written), sum(1 for _ in memory.owned())),
-        job=parts.job,
-        plan_id=parts.plan_id,
-        created=_now(),
-        about=(*parts.about(description), ("takes back", f"run {parts.run}")),
-        cautions=description.cautions,
+    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
+    parts.watch.stage("read directory", users=len(steps))
+    undoing = undo(
+        replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
+        [(step.change, step.outcome) for step in steps],
+        parts.state.released(parts.run, parts.sealer),
     )
+    return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
 
 
 def _now() -> str:

@@ -24,37 +24,37 @@ class Verifier:
     def __init__(self, directory: Directory, description: Description) -> None:
         self._directory = directory
         self._description = description
-        self._unconfirmed: dict[str, tuple[Change, User | None]] = {}
+        self._unconfirmed: list[tuple[Change, User | None]] = []
         self._sample = _SAMPLE
-        self._shows = False
-        self._hides = False
+        self._shown = 0
+        self._hidden = 0
 
     def next_batch(self) -> bool:
         """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
         self._sample = _SAMPLE
-        return self._shows and not self._hides
+        return self._shown > 0 and self._hidden == 0
 
     def judged(self, change: Change, outcome: Outcome) -> Outcome | None:
         """The outcome as far as the answer tells it; None where the user is to be read back."""
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
             return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
-        self._shows = self._shows or shown is not None
+        self._shown += shown is not None
         if shown is not None and self._sample:
             self._sample -= 1
-            self._unconfirmed[change.user.id] = (change, None)
+            self._unconfirmed.append((change, None))
             return None
         if shown is None or any(_questions(change, shown)):
-            self._hides = True
-            self._unconfirmed[change.user.id] = (change, shown)
+            self._hidden += 1
+            self._unconfirmed.append((change, shown))
             return None
         return _confirmed(change, shown, self._description, {})
 
     def read_back(self) -> Iterator[tuple[Change, Outcome]]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
-        written = [change for change, _ in self._unconfirmed.values()]
+        written = [change for change, _ in self._unconfirmed]
         try:
-            users = {id_: user for id_, (_, user) in self._unconfirmed.items() if user is not None}
+            users = {user.id: user for _, user in self._unconfirmed if user is not None}
             unshown = (change.user for change in written if change.user.id not in users)
             users |= {user.id: user for user in self._directory.read(unshown)}
             unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]

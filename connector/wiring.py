@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msgspec import Struct
@@ -22,9 +23,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
-from connector.settings import people
+from connector.settings import job as jobs, mapping as mappings, people
 from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.textfile import noted
 from connector.sources.port import Source
@@ -35,8 +34,6 @@ from connector.watch import Watch
 
 if TYPE_CHECKING:
     from connector.directories.scim.probe import Probe
-
-Adapter = TypeVar("Adapter")
 
 
 class Begun(Struct, frozen=True):
@@ -86,7 +83,7 @@ def probe(path: Path) -> Iterator[Probe]:
 def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
-        directory = stack.enter_context(closing(_located(job, _directory, mapping.view())))
+        directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         source = source_of(job, mapping)
         yield Wet(reader=directory, directory=directory, source=source, **_people(job), **common)
 
@@ -95,18 +92,18 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
 def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
     """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
-        wrote_to, view = _written(common["state"], job, run, mapping, common["sealer"])
+        written, view = _written(job, run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
-        yield Undo(reader=reader, run=run, wrote_to=wrote_to, **common)
+        yield Undo(reader=reader, **written, **common)
 
 
 @contextmanager
 def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
     """The parts that take a run back. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
-        wrote_to, view = _written(common["state"], job, run, mapping, common["sealer"])
-        directory = stack.enter_context(closing(_located(job, _directory, view)))
-        yield WetUndo(reader=directory, directory=directory, run=run, wrote_to=wrote_to, **common)
+        written, view = _written(job, run, mapping, common)
+        directory = stack.enter_context(closing(directory_of(job, view)))
+        yield WetUndo(reader=directory, directory=directory, **written, **common)
 
 
 def accept(path: Path) -> Accepted:
@@ -138,17 +135,15 @@ def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Wa
         raise
 
 
-def _written(state: Store, job: jobs.LoadedJob, run: str, mapping: Mapping, sealer: Sealer) -> tuple[str, View]:
+def _written(job: jobs.LoadedJob, run: str, mapping: Mapping, common: dict[str, Any]) -> tuple[dict[str, Any], View]:
     """Where a run wrote to, and what of its users has to be read to take it back: the mapping may be another by now."""
-    wrote_to, steps = state.steps(run, job.name, sealer)
+    wrote_to, steps = common["state"].steps(run, job.name, common["sealer"])
     changes = [each for step in steps for each in step.change.attributes]
     classes = {str(name) for each in changes if each.name == OBJECT_CLASS for name in each.new}
-    names = {rule.name.lower() for rule in mapping.attributes}
+    names = {rule.name.lower() for rule in mapping.attributes} | {OBJECT_CLASS.lower()}
     view = mapping.view()
-    beside = dict.fromkeys(
-        each.name for each in changes if each.name.lower() not in names and each.name != OBJECT_CLASS
-    )
-    return wrote_to, View(
+    beside = dict.fromkeys(each.name for each in changes if each.name.lower() not in names)
+    return {"run": run, "wrote_to": wrote_to}, View(
         attributes=(*view.attributes, *beside),
         secrets=view.secrets | {each.name for each in changes if each.secret},
         object_classes=tuple({*view.object_classes, *classes}),
@@ -281,50 +276,45 @@ def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     return CecSource(settings, app_key, app_secret, passwords=passwords)
 
 
-def _located(job: jobs.LoadedJob, make: Callable[[jobs.LoadedJob, View], Adapter], view: View) -> Adapter:
-    """An adapter; what it finds wrong in the job's values is told with the job's line."""
+def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
+    """A reader of the directory that a job names. Raises FileError with the job's line."""
+    with _located(job):
+        return _adapters(job, view)[0]()
+
+
+def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
+    """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
+    with _located(job):
+        return _adapters(job, view)[1]()
+
+
+def _adapters(job: jobs.LoadedJob, view: View) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
+    settings = job.job.directory
+    if settings.type == "ldif":
+        from connector.directories.ldif import LdifDirectory, LdifReader
+
+        return partial(LdifReader, settings, view), partial(LdifDirectory, settings, view)
+    if settings.type == "scim":
+        from connector.directories.scim.adapter import ScimDirectory, ScimReader
+
+        transport = _transport(job, settings)
+        return partial(ScimReader, settings, transport, view), partial(ScimDirectory, settings, transport, view)
+    from connector.directories.ldap.adapter import LdapDirectory, LdapReader
+
+    password = password_of(job)
+    return partial(LdapReader, settings, password, view), partial(LdapDirectory, settings, password, view)
+
+
+@contextmanager
+def _located(job: jobs.LoadedJob) -> Iterator[None]:
+    """What an adapter finds wrong in the job's values is told with the job's line."""
     try:
-        return make(job, view)
+        yield
     except FileError as fault:
         keys = fault.where.split(".")
         if keys[0] != "directory":
             raise
         raise FileError(fault.what, where=job.where(*keys)) from None
-
-
-def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
-    """A reader of the directory that a job names. Raises FileError with the job's line."""
-    return _located(job, _reader, view)
-
-
-def _reader(job: jobs.LoadedJob, view: View) -> Reader:
-    settings = job.job.directory
-    if settings.type == "ldif":
-        from connector.directories.ldif import LdifReader
-
-        return LdifReader(settings, view)
-    if settings.type == "scim":
-        from connector.directories.scim.adapter import ScimReader
-
-        return ScimReader(settings, _transport(job, settings), view)
-    from connector.directories.ldap.adapter import LdapReader
-
-    return LdapReader(settings, password_of(job), view)
-
-
-def _directory(job: jobs.LoadedJob, view: View) -> Directory:
-    settings = job.job.directory
-    if settings.type == "ldif":
-        from connector.directories.ldif import LdifDirectory
-
-        return LdifDirectory(settings, view)
-    if settings.type == "scim":
-        from connector.directories.scim.adapter import ScimDirectory
-
-        return ScimDirectory(settings, _transport(job, settings), view)
-    from connector.directories.ldap.adapter import LdapDirectory
-
-    return LdapDirectory(settings, password_of(job), view)
 
 
 def _transport(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:

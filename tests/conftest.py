@@ -9,17 +9,15 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-import ds389
-import monitoring
-import postgres
 import pytest
-import samba
-from ds389 import Ds389
-from houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from hypothesis import HealthCheck, settings
-from postgres import Postgres
-from samba import Samba
-from slapd import Slapd
+
+from tests.support import ds389, monitoring, postgres, samba
+from tests.support.ds389 import Ds389
+from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
+from tests.support.postgres import Postgres
+from tests.support.samba import Samba
+from tests.support.slapd import Slapd
 
 # how long an example takes is the machine's business
 settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +33,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("slapd", _without_slapd, "slapd ldap-utils"),
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
-        ("monitoring", monitoring.missing, "or scripts/ensure-monitoring"),
+        ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):

@@ -10,8 +10,7 @@ from connector.cli.running import Shower, accept_option, exit_code, job_argument
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
 from connector.sync import dry_undo, wet_undo
-from connector.wiring import undo
-from connector.wiring import wet_undo as parts_of_wet_undo
+from connector.wiring import undo, wet_undo as parts_of_wet_undo
 
 
 @click.command

@@ -31,9 +31,9 @@ Reply = tuple[int, dict[str, Any] | bytes]
 class Simulator:
     """A context manager; while it is open it answers at `url`.
 
-    `document` (the body, or what becomes it as JSON) may be replaced at any time. `requests` lists method and path of
-    every request so far. `spelling`: how the query's path is spelt; the other one is a 404. Tokens live as long as is
-    asked for, but at most `token_seconds`, by `clock`.
+    `document` (the body, or what becomes it as JSON) and `credentials` may be replaced at any time. `requests` lists
+    method and path of every request so far. `spelling`: how the query's path is spelt; the other one is a 404. Tokens
+    live as long as is asked for, but at most `token_seconds`, by `clock`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Simulator:
     ) -> None:
         self.document = document
         self.requests: list[tuple[str, str]] = []
-        self._credentials = {"app_key": app_key, "app_secret": app_secret}
+        self.credentials = {"app_key": app_key, "app_secret": app_secret}
         self._query_path = f"/apiaccess/CC-{spelling}/v1/queryAgentInfo"
         self._token_seconds = token_seconds
         self._clock = clock
@@ -95,7 +95,7 @@ class Simulator:
             credentials = json.loads(request.body)
         except ValueError:
             return 400, {"resultCode": "400", "resultMessage": "the body is not JSON"}
-        if credentials != self._credentials:
+        if credentials != self.credentials:
             return 401, {"resultCode": "401", "resultMessage": "wrong app_key or app_secret"}
         seconds = min(int(asked), self._token_seconds)
         token = secrets.token_urlsafe(32)
@@ -106,14 +106,14 @@ class Simulator:
             "CreateTime": str(int(time.time())),
             "Expires": str(seconds),
             "Scope": "simulated",
-            "AppKey": self._credentials["app_key"],
+            "AppKey": self.credentials["app_key"],
             "UserID": "Anonymous",
         }
 
     def _query(self, request: Request) -> Reply:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         good = kind == "Bearer" and self._clock() < self._good_until.get(token, float("-inf"))
-        if not good or request.headers.get("x-app-key") != self._credentials["app_key"]:
+        if not good or request.headers.get("x-app-key") != self.credentials["app_key"]:
             return 403, {"errorCode": "0", "exceptionInfo": "auth fail! illegal or expired token info"}
         return 200, self.document
 

@@ -29,6 +29,9 @@ class Edit(Struct, frozen=True):
     removed: tuple[bytes, ...]
     added: tuple[bytes, ...]
 
+    def __repr__(self) -> str:
+        return f"<edit of {self.name}>"  # its values may be passwords
+
 
 def octets(value: Held) -> bytes:
     """A value as it is stored."""

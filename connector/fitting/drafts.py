@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from collections.abc import Mapping as AbstractMapping
+from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
 from pathlib import Path
 from typing import Final
 

@@ -18,8 +18,7 @@ from connector.fitting.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, 
 from connector.model import Tenant, User, View
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import Mapping, MatchRule
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
+from connector.settings import job as jobs, mapping as mappings
 from connector.settings.textfile import read_text
 from connector.settings.yamlfile import parse
 from connector.wiring import password_of, reader_of, source_of
@@ -161,7 +160,7 @@ def _taken(job: jobs.LoadedJob, sampled: Tenant, mapping: Mapping) -> dict[str, 
     replaced = Counter(
         each.name
         for claim in verdicts.matched
-        for each in claim.difference.changes
+        for each in (claim.draft.planned if claim.draft else ())
         if each.old and each.pattern is None
     )  # fmt: skip
     return {

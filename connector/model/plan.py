@@ -40,10 +40,23 @@ class AgentRef(Struct, frozen=True, order=True, gc=False):
         return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
 
 
+class Part(StrEnum):
+    """The part of a user's change that is one write. What goes first is confirmed before the rest.
+
+    `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
+    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them.
+    """
+
+    REST = ""
+    RELEASE = "release"
+    CLASSES = "classes"
+
+
 class Change(Struct, frozen=True, gc=False):
     """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
 
-    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs.
+    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
+    a plan is whole; an apply may write it in parts.
     """
 
     user: UserRef
@@ -52,6 +65,7 @@ class Change(Struct, frozen=True, gc=False):
     attributes: tuple[AttributeChange, ...]
     digest: str = ""
     after: frozenset[str] = frozenset()
+    part: Part = Part.REST
 
 
 class Near(Struct, frozen=True, order=True):

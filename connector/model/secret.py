@@ -1,4 +1,8 @@
-"""`Secret` is the only way a password travels; everything else may be shown to whoever may see the directory."""
+"""`Secret` is the form in which a password travels between the modules of this program.
+
+It is bare in three places only: in the source's record before an agent is made of it, where two values are compared,
+and within the adapter that compares it with an entry or encodes it. Records and edits that hold it have no repr of it.
+"""
 
 from __future__ import annotations
 

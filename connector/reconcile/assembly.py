@@ -3,72 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Change, Memory, Plan, Problem, Refusal, Summary
-from connector.reconcile.digests import digest_of_change, digest_of_plan, digest_of_values
-from connector.reconcile.limits import Limits, Whole, too_many
+from connector.model import AgentRef, AttributeChange, Change, Memory, Plan, Problem, Refusal, Summary
+from connector.reconcile.digests import digest_of, digest_of_plan, digest_of_values
+from connector.reconcile.draft import Draft
+from connector.reconcile.limits import Limits
+from connector.reconcile.questions import Brief
+
+
+def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], after: frozenset[str]) -> Change:
+    """The change that a settled draft has become, with its digest."""
+    digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
+    return Change(draft.user, draft.agent, draft.rule, attributes, digest, after)
 
 
 def assembled(
+    brief: Brief,
+    *,
     changes: Iterable[Change],
     problems: Iterable[Problem],
     summary: Summary,
     refusals: Iterable[Refusal],
-    *,
-    job: str,
-    plan_id: str,
-    created: str,
-    about: tuple[tuple[str, str], ...],
     cautions: Iterable[str],
 ) -> Plan:
     """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
     plan = Plan(
-        id=plan_id,
+        id=brief.plan_id,
         digest="",
-        job=job,
-        created=created,
+        job=brief.job,
+        created=brief.now.isoformat(timespec="seconds"),
         summary=summary,
         changes=tuple(changes),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
         cautions=tuple(cautions),
-        about=about,
+        about=brief.about,
     )
     return replace(plan, digest=digest_of_plan(plan))
 
 
-def draw_undo(
-    changes: Iterable[Change],
-    problems: Iterable[Problem],
-    limits: Limits,
-    *,
-    whole: int,
-    job: str,
-    plan_id: str,
-    created: str,
-    about: tuple[tuple[str, str], ...],
-    cautions: Iterable[str],
-) -> Plan:
-    """The plan of an undo: it has no agents. `whole`: how many users its limits are of."""
-    drawn = [replace(change, digest=digest_of_change(change)) for change in changes]
-    summary = replace(Summary(), **counts(drawn))
-    refused = too_many(limits, summary, Whole(whole, whole, None), users_by_attribute(drawn, limits))
-    return assembled(
-        drawn, problems, summary, refused, job=job, plan_id=plan_id, created=created, about=about, cautions=cautions
-    )
+def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
+    """What holds attributes back, each problem once; those that several users may share come last, in their order."""
+    last = {id(problem): problem for problem in shared}
+    found = {id(problem): problem for draft in drafts for problem in draft.held if id(problem) not in last}
+    return [*found.values(), *last.values()]
 
 
-def tugs_of_war(changes: Iterable[Change], memory: Memory) -> Iterator[Problem]:
-    """Values that we wrote more than once running, and that were changed by somebody each time."""
+def tugs_of_war(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], memory: Memory) -> Iterator[Problem]:
+    """Values that we wrote more than once running, and that were changed by somebody each time.
+
+    `repeats`: by user what is there and only written again.
+    """
     rewritten = memory.rewritten()
     for change in changes if rewritten else ():
         for each in change.attributes:
             digest, times = rewritten.get((change.user.id, each.name), ("", 0))
-            if digest and digest == digest_of_values(each):
+            again = each.name in repeats.get(change.user.id, ())
+            if digest and not again and digest == digest_of_values(each):
                 why = f"we have written this very value {times} times running, and somebody changes it each time"
                 yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
 
@@ -108,12 +103,3 @@ def _order(problem: Problem) -> tuple[int, int, int, str, str]:
     agent = problem.agent or AgentRef()
     kind = _KINDS.index(problem.kind) if problem.kind in _KINDS else len(_KINDS)
     return (kind, problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)
-
-
-def fallen(before: Change, after: Change) -> Iterator[Problem]:
-    """What cannot be added to an entry, since what its object class requires has fallen away."""
-    left = {each.name for each in after.attributes}
-    for each in before.attributes:
-        if each.name not in left:
-            why = "its object class requires another attribute, which this plan cannot set"
-            yield Problem("schema", why, before.agent, (before.user.name,), before.rule, each.name)

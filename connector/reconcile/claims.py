@@ -7,14 +7,14 @@ agent's search and never rank agents: two agents that claim one user are both co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set as AbstractSet
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import Agent, AgentRef, Key, Problem, Tenant, User, UserRef
-from connector.reconcile.differences import NO_DIFFERENCE, Differ, Difference
+from connector.reconcile.differences import Differ
+from connector.reconcile.draft import Draft
 from connector.reconcile.roster import NOBODY, PIN, Roster
 
 MOST_NAMES = 50
@@ -22,13 +22,13 @@ MOST_NAMES = 50
 
 
 class Claim(Struct, frozen=True, gc=False):
-    """An agent (by its number in the tenant), the rule that found it a user, that user, and the difference."""
+    """An agent (by its number in the tenant), the rule that found it a user, that user; `draft` None: in step."""
 
     agent: int
     rule: int
     id: str
     name: str
-    difference: Difference = NO_DIFFERENCE
+    draft: Draft | None = None
 
     @property
     def user(self) -> UserRef:
@@ -91,8 +91,8 @@ class Claims:
         for agent, rule in self._roster.finds(user):
             before = claims[agent]
             if before is None or rule < (decided := _rule(before)):
-                difference = self._differ.difference(self._roster.agents[agent], user)
-                claims[agent] = Claim(agent, rule, user.id, user.name, difference)
+                draft = self._differ.draft(self._roster.agents[agent], user, rule)
+                claims[agent] = Claim(agent, rule, user.id, user.name, draft)
             elif rule == decided:
                 claims[agent] = _together(before, Claim(agent, rule, user.id, user.name))
 

@@ -25,25 +25,12 @@ from connector.model import (
     Value,
 )
 from connector.reconcile import equality, suitability
+from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
 from connector.reconcile.templates import Render
 from connector.reconcile.values import UnfitError, defined, fit, named
 
-
-class Difference(Struct, frozen=True, gc=False):
-    """What would change, what cannot be done, and the user's object classes, which decide what must be added.
-
-    `relies`: attributes among the changes that a class which comes with them requires.
-    """
-
-    changes: tuple[AttributeChange, ...] = ()
-    faults: tuple[Problem, ...] = ()
-    classes: frozenset[str] = frozenset()
-    relies: frozenset[str] = frozenset()
-
-
-NO_DIFFERENCE = Difference()
 _MOST_LEADS: Final = 10_000
 
 
@@ -106,12 +93,12 @@ class Differ:
             for field, names in sorted(missing.items())
         ]
 
-    def difference(self, agent: Agent, user: User) -> Difference:
-        """Compare; an entry that already says everything costs no object."""
-        return self._compared(self._columns, agent, user)
+    def draft(self, agent: Agent, user: User, rule: int | None) -> Draft | None:
+        """Compare; None: the user is in step, which costs no object. `rule`: the one that matched the two."""
+        return self._compared(self._columns, agent, user, rule)
 
-    def one_by_one(self, agent: Agent, user: User) -> Iterator[tuple[AttributeRule, Held | None, Difference]]:
-        """The same attribute by attribute: its rule, what is wanted as the attribute can hold it, the difference."""
+    def one_by_one(self, agent: Agent, user: User) -> Iterator[tuple[AttributeRule, Held | None, Draft | None]]:
+        """The same attribute by attribute: its rule, what is wanted as the attribute can hold it, the draft."""
         for column in self._columns:
             _, render, wanted = column
             value = render(agent)
@@ -119,11 +106,11 @@ class Differ:
             if value is not None:
                 with suppress(UnfitError):
                     fitted = _fitted(wanted, value)
-            yield wanted.rule, fitted, self._compared([column], agent, user)
+            yield wanted.rule, fitted, self._compared([column], agent, user, None)
 
-    def _compared(self, columns: list[_Column], agent: Agent, user: User) -> Difference:
-        changes: list[AttributeChange] = []
-        faults: list[Problem] = []
+    def _compared(self, columns: list[_Column], agent: Agent, user: User, rule: int | None) -> Draft | None:
+        planned: list[AttributeChange] = []
+        unfit: list[tuple[str, str]] = []
         values = user.values
         naming: frozenset[str] | None = None
         for name, render, wanted in columns:
@@ -138,34 +125,41 @@ class Differ:
             try:
                 change = _change(wanted, value, held, naming)
             except UnfitError as fault:
-                faults.append(_fault("value", wanted.rule.name, agent, user, str(fault)))
+                unfit.append((wanted.rule.name, str(fault)))
                 continue
             if change is not None:
-                changes.append(change)
-        if not changes and not faults:
-            return NO_DIFFERENCE
-        return self._rehearsed(changes, faults, agent, user)
+                planned.append(change)
+        if not planned and not unfit:
+            return None
+        draft = self._rehearsed(
+            Draft(user.ref, AgentRef(agent.work_no, agent.account_code), rule, tuple(planned)), user
+        )
+        if unfit:
+            draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
+        return draft
 
-    def clearing(self, user: User, attributes: Iterable[str]) -> Difference:
+    def clearing(self, user: User, attributes: Iterable[str]) -> Draft:
         """Take our values out of these attributes of a user that no agent claims any more."""
-        wanted = [each for each in self._wanted if each.rule.name in set(attributes)]
-        changes = []
-        for each in wanted:
+        names = set(attributes)
+        planned = []
+        for each in self._wanted:
+            if each.rule.name not in names:
+                continue
             held = user.values.get(each.rule.name, ())
             owned = _owned(each, held)
             unseen = each.rule.secret and not held and each.info.readable is not True
             if owned or unseen:
-                changes.append(_attribute_change(each, owned, (), seen=not unseen))
-        return self._rehearsed(changes, [], None, user)
+                planned.append(_attribute_change(each, owned, (), seen=not unseen))
+        return self._rehearsed(Draft(user.ref, None, None, tuple(planned)), user)
 
-    def _rehearsed(
-        self, changes: list[AttributeChange], faults: list[Problem], agent: Agent | None, user: User
-    ) -> Difference:
-        """What the directory would take of it, with a fault for each of the rest."""
-        refused = self.rehearsal.refused(user, changes) if changes else {}
-        faults += [_fault("schema", name, agent, user, why) for name, why in refused.items()]
-        kept = tuple([change for change in changes if change.name not in refused] if refused else changes)
-        return Difference(kept, tuple(faults), self._classes(user), self.rehearsal.relied_on(user, kept))
+    def _rehearsed(self, draft: Draft, user: User) -> Draft:
+        """Hold back what the schema forbids."""
+        draft.classes = self._classes(user)
+        refused = self.rehearsal.refused(user, draft.planned) if draft.planned else {}
+        for name, why in refused.items():
+            draft.hold((name,), _fault(draft, "schema", name, why))
+        draft.relies = self.rehearsal.relied_on(user, draft.planned)
+        return draft
 
     def adopted(self, user: User) -> frozenset[str]:
         """The attributes in which the user holds values that are ours whoever wrote them."""
@@ -184,19 +178,27 @@ class Differ:
             named = self._named[shown] = spelt | {self._schema[name].name for name in spelt if name in self._schema}
         return named
 
-    def with_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
-        """The changes, led by the object classes that the attributes to be set need and the entry lacks.
+    def attributes_of(self, draft: Draft) -> tuple[AttributeChange, ...]:
+        """What is planned, led by the object classes that the attributes to be set need and the entry lacks."""
+        names = tuple([change.name for change in draft.planned if change.new])
+        return (*self._needed(draft.classes, names), *draft.planned)
 
-        Where what such a class requires is no longer among the changes, those that need it are left out.
+    def needing_classes(self, draft: Draft) -> frozenset[str]:
+        """The planned attributes for which an object class has to be added."""
+        return self.rehearsal.needing_classes(draft.classes, draft.planned)
+
+    def hold_classless(self, draft: Draft) -> bool:
+        """Hold back what needs an object class that cannot be added any more; whether there was any.
+
+        Such a class requires an attribute that was to be set with it and was held back.
         """
-        changes = difference.changes
-        if difference.relies and not difference.relies <= {change.name for change in changes}:
-            changes = self.without_classes(difference)
-        return (*self._needed(difference.classes, tuple([change.name for change in changes if change.new])), *changes)
-
-    def without_classes(self, difference: Difference) -> tuple[AttributeChange, ...]:
-        """Those of the changes for which no object class has to be added."""
-        return self.rehearsal.without_classes(difference.classes, difference.changes)
+        if not draft.relies or draft.relies <= {change.name for change in draft.planned}:
+            return False
+        needing = self.needing_classes(draft)
+        why = "its object class requires another attribute, which this plan cannot set"
+        for name in sorted(needing):
+            draft.hold((name,), draft.problem("schema", why, name))
+        return bool(needing)
 
     def _needed(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:
         """The change that adds the object classes which an entry of these lacks to hold these attributes, if any.
@@ -277,6 +279,6 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
     return Secret(fitted) if rule.secret else fitted
 
 
-def _fault(kind: str, attribute: str, agent: Agent | None, user: User, why: str) -> Problem:
-    ref = AgentRef(agent.work_no, agent.account_code) if agent else None
-    return Problem(kind, why, agent=ref, users=(user.name,), attribute=attribute)
+def _fault(draft: Draft, kind: str, attribute: str, why: str) -> Problem:
+    """What holds back one attribute before anything is asked; it names no rule, for it would be so by any."""
+    return Problem(kind, why, agent=draft.agent, users=(draft.user.name,), attribute=attribute)

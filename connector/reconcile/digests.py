@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeGuard
 
-from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Problem, Refusal, Secret, Value
+from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Problem, Refusal, Secret, UserRef, Value
 
 UNKEYED: Final = "unkeyed"
 """Stands for the fingerprint of a secret that is set where no key is known: every such secret looks the same."""
@@ -61,10 +61,15 @@ def readable(text: str) -> str:
 
 
 def digest_of_change(change: Change) -> str:
+    """The digest of a change as it stands, whatever digest it says it has."""
+    return digest_of(change.user, change.agent, change.rule, change.attributes)
+
+
+def digest_of(user: UserRef, agent: AgentRef | None, rule: int | None, attributes: Iterable[AttributeChange]) -> str:
     """`sha256:` and 64 hexadecimal digits, over user, agent, rule, and every attribute's old and new values."""
-    user = f"l{_text(readable(change.user.id))}{_text(readable(change.user.name))};"
-    attributes = _list(sorted(map(_attribute, change.attributes)))
-    return _digest((_text("change/1"), user, _agent(change.agent), _number(change.rule), attributes))
+    who = f"l{_text(readable(user.id))}{_text(readable(user.name))};"
+    what = _list(sorted(map(_attribute, attributes)))
+    return _digest((_text("change/1"), who, _agent(agent), _number(rule), what))
 
 
 def digest_of_values(each: AttributeChange) -> str:

@@ -1,14 +1,13 @@
-"""Drawing the plan: from claims, and what had to be asked about them, to a plan as a value.
+"""From claims to a plan: drafts of users, what has to be asked about them, and the plan as a value.
 
-A draft first collects what is still to be asked of the directory: secrets that were not shown, attributes that may be
-hidden from us, and who holds single-holder values. Its answers settle it, and then the plan is drawn.
+The order is `Drawing.drawn`. It asks for what is stale, for secrets and attributes that were not shown, for what the
+directory has against the changes, and for who holds single-holder values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
-from datetime import datetime
-from operator import attrgetter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,10 +17,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Description,
-    Fingerprint,
     Holds,
-    Memory,
     Objection,
     Plan,
     Problem,
@@ -29,314 +25,275 @@ from connector.model import (
     Secret,
     Summary,
     Tenant,
-    User,
     UserRef,
 )
 from connector.reconcile import stale
-from connector.reconcile.assembly import assembled, counts, fallen, tugs_of_war, users_by_attribute
+from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
-from connector.reconcile.differences import Differ, Difference
-from connector.reconcile.digests import digest_of_change
-from connector.reconcile.limits import Limits, Whole, refusals
-from connector.reconcile.mapping import Mapping
+from connector.reconcile.differences import Differ
+from connector.reconcile.draft import Draft
+from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
+from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
+from connector.reconcile.settling import in_order, settled
 
 PROBES = 10
 """How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
+_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
 
 
-class Wish(Struct, frozen=True, gc=False):
-    """One user's change before it is drawn; `agent` None: nobody claims the user any more."""
+class Drawn(Struct, frozen=True):
+    """A plan, and what a run has to know besides.
 
-    user: UserRef
-    agent: AgentRef | None
-    rule: int | None
-    difference: Difference
-
-
-class Draft:
-    """Claims on their way to a plan; `now` is when it is drawn.
-
-    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
-    empty one where it is to be gone and is.
+    `stale`: users that are nobody's; None: that is not sure. `confirmed`: by user id and attribute, the fingerprint of
+    each secret that was compared unseen and found there; the empty one where it is to be gone and is. `matched`: the
+    ids of users that one agent claims.
     """
 
-    def __init__(
-        self, tenant: Tenant, mapping: Mapping, description: Description, differ: Differ, now: datetime
-    ) -> None:
-        self._tenant = tenant
-        self._now = now
-        self.confirmed: dict[tuple[str, str], str] = {}
-        self._mapping = mapping
-        self._description = description
-        self._differ = differ
-        self.problems = list(differ.problems)
-        self.wishes: list[Wish] = []
-        self.stale: list[stale.Unclaimed] = []
-        self._secrets = any(rule.secret for rule in mapping.attributes)
-        self._held: set[str] = set()
-        self._spared: Callable[[AgentRef | None, UserRef], bool] = lambda agent, user: False
-        self._again: set[tuple[str, str]] = set()
-        self.cautions = [*description.cautions, *differ.cautions]
-        self._unsure = bool(tenant.invalid)
-        self._summary = Summary()
+    plan: Plan
+    stale: frozenset[str] | None
+    confirmed: dict[tuple[str, str], str]
+    matched: Sequence[str] = ()
 
-    def claims(self, verdicts: Verdicts, never: Never, only: Collection[str] = ()) -> None:
-        """Take in what became of the agents: wishes for the matched, a problem line for every other."""
+
+class Drawing:
+    """Drafts on their way to one plan. `few`: for some agents alone, so that the directory is never read whole.
+
+    `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
+    """
+
+    def __init__(self, brief: Brief, tenant: Tenant, differ: Differ, never: Never, *, few: bool = False) -> None:
+        self._brief = brief
+        self._tenant = tenant
+        self._differ = differ
+        self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares()
+        self._few = few
+        self._drafts: list[Draft] = []
+        self._stale: list[stale.Unclaimed] = []
+        self._problems = list(differ.problems)
+        self._cautions = [*brief.description.cautions, *differ.cautions]
+        self._confirmed: dict[tuple[str, str], str] = {}
+        self.moves = Moves((), brief.mapping, brief.description)
+        self.probed = False
+
+    def drawn(
+        self,
+        verdicts: Verdicts,
+        unclaimed: list[stale.Unclaimed],
+        shown: Collection[str],
+        *,
+        only: Collection[str] = (),
+        problems: Iterable[Problem] = (),
+        untold: Iterable[Change] = (),
+    ) -> Planning[Drawn]:
+        """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
+
+        `untold`: writes of an interrupted run of which it is not known whether they happened.
+        """
+        unsure = verdicts.unsure or bool(self._tenant.invalid)
+        left_out = self._take(verdicts, only)
+        self._problems += problems
+        self._stale = unclaimed
+        yield from self._clear(unsure=unsure, only=only)
+        yield from self._compare(shown)
+        yield from self._object()
+        self._say_repeated(untold)
+        self.moves = yield from settled(self._drafts, self._brief, self._differ.hold_classless, few=self._few)
+        plan = self._plan(verdicts, left_out)
+        sure = not (unsure or only)
+        gone = frozenset(ref.id for ref, _ in self._stale) if sure else None
+        return Drawn(plan, gone, self._confirmed, [claim.user.id for claim in verdicts.matched])
+
+    # ------------------------------------------------------------ whose users, and what is planned for them
+
+    def _take(self, verdicts: Verdicts, only: Collection[str]) -> int:
+        """Take in what became of the agents; return how many users differ and are left out of this plan."""
         for invalid in self._tenant.invalid:
             ref = AgentRef(invalid.work_no, invalid.account_code)
-            self.problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
+            self._problems.append(Problem("invalid", invalid.why, agent=ref, record=invalid.record))
         for without in (verdicts.unmatched, verdicts.ambiguous, verdicts.contested):
-            self.problems += without.values()
-        self._unsure |= verdicts.unsure
-        self._spared = never.spares()
+            self._problems += without.values()
         left_out = 0
         for claim in verdicts.matched:
-            difference = claim.difference
-            if not difference.changes and not difference.faults:
+            if claim.draft is None:
                 continue
+            draft = replace(claim.draft)  # the claim's own stays as it is, for whoever draws again
             agent = self._tenant.agents[claim.agent]
-            ref, user = AgentRef(agent.work_no, agent.account_code), claim.user
-            if self._spared(ref, user):
+            if self._spared(draft.agent, draft.user):
                 why = "the never-list says hands off; otherwise it would be changed"
-                self.problems.append(Problem("never", why, agent=ref, users=(user.name,), rule=claim.rule))
-                self._held.add(user.id)
-                continue
-            self.problems += difference.faults
-            if not difference.changes:
-                self._held.add(user.id)
-                continue
-            if only and not {agent.account_code, str(agent.work_no)} & set(only):
-                self._held.add(user.id)
+                draft.planned, draft.held = (), (draft.problem("never", why),)
+            elif only and draft.planned and not {agent.account_code, str(agent.work_no)} & set(only):
+                self._problems += draft.held
                 left_out += 1
                 continue
-            self.wishes.append(Wish(user, ref, claim.rule, difference))
+            self._drafts.append(draft)
         if only:
             names = ", ".join(sorted(set(only)))
-            self.cautions.append(
+            self._cautions.append(
                 f"restricted to the agents {names} (--only): {left_out} other users that differ are left out"
             )
-        self._summary = Summary(
-            agents=self._tenant.size,
-            matched=len(verdicts.matched),
-            unmatched=len(verdicts.unmatched),
-            ambiguous=len(verdicts.ambiguous),
-            contested=len(verdicts.contested),
-            unassigned=verdicts.unassigned,
-            invalid=len(self._tenant.invalid),
-        )
+        return left_out
 
-    @property
-    def unsure(self) -> bool:
-        """Whether there are agents that could not be looked for, who may be anybody."""
-        return self._unsure
-
-    def forgotten(
-        self,
-        memory: Memory,
-        claimed: Container[str],
-        adopted: Iterable[User] = (),
-        only: Collection[str] = (),
-    ) -> list[UserRef]:
-        """Users that hold something of ours and that no agent claims; those of them whose values are to be cleared.
-
-        `adopted`: users that hold a value of an attribute that is ours whoever wrote it.
-        """
-        self.stale = stale.unclaimed(memory, claimed, adopted, self._differ.adopted)
-        policy = self._mapping.stale
-        if policy != "report" and self._unsure and self.stale:
-            self.cautions.append(stale.UNSURE)
-        due, problems = stale.judged(self.stale, policy, memory, self._now)
-        self.problems += problems
-        clearing = policy != "report" and not (self._unsure or only or self._tenant.size == 0)
-        return [ref for ref in due if not self._spared(None, ref)] if clearing else []
-
-    def clear(self, users: Iterable[User]) -> None:
-        """Wish our values away from these users.
-
-        One that does not show what a match rule looks at may well be somebody's, and is left as it is.
-        """
-        written = {ref.id: names for ref, names in self.stale}
-        looked_at = stale.to_be_shown(self._mapping, self._description)
-        for user in users:
+    def _clear(self, *, unsure: bool, only: Collection[str]) -> Planning[None]:
+        """Clear our values from stale users, where the mapping says so and no agent may claim them."""
+        policy = self._brief.mapping.stale
+        if policy != "report" and unsure and self._stale:
+            self._cautions.append(stale.UNSURE)
+        due, problems = stale.judged(self._stale, policy, self._brief.memory, self._brief.now)
+        self._problems += problems
+        if policy == "report" or unsure or only or self._tenant.size == 0:
+            return
+        due = [ref for ref in due if not self._spared(None, ref)]
+        written = {ref.id: names for ref, names in self._stale}
+        looked_at = stale.to_be_shown(self._brief.mapping, self._brief.description)
+        for user in (yield from ask(Read(due))) if due else ():
             if self._spared(None, user.ref):
                 continue  # by the name that it has now
             missing = [name for name in looked_at if name not in user.values]
             if missing:
                 why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
-                self.problems.append(Problem("stale", why, users=(user.name,)))
-                continue
-            difference = self._differ.clearing(user, written[user.id])
-            self.problems += difference.faults
-            if difference.changes:
-                self.wishes.append(Wish(user.ref, None, None, difference))
+                self._problems.append(Problem("stale", why, users=(user.name,)))
+            else:
+                self._drafts.append(self._differ.clearing(user, written[user.id]))
 
     # ------------------------------------------------------------ what is to be asked
 
-    def questions(self, shown: Collection[str]) -> list[Question]:
-        """Secrets that were not shown, and a sample of attributes of which no user `shown` anything."""
-        asked = []
-        infos = self._description.attributes
-        names = {rule.name for rule in self._mapping.attributes}
-        probes = dict.fromkeys((name for name in names - set(shown) if infos[name].readable is None), PROBES)
-        if not (probes or self._secrets):
-            return []
-        for wish in self.wishes:
-            for change in wish.difference.changes:
+    def _compare(self, shown: Collection[str]) -> Planning[None]:
+        """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
+        secrets = any(rule.secret for rule in self._brief.mapping.attributes)
+        questions = tuple(self._questions(shown, secrets=secrets))
+        compared: dict[tuple[str, str], Holds] = {}
+        hidden: dict[str, Problem] = {}
+        if questions:
+            answers = yield from ask(Compare(questions))
+            for question, answer in zip(questions, answers, strict=True):
+                if isinstance(question.value, Secret):
+                    compared[question.user.id, question.attribute] = answer
+                elif answer is not Holds.ABSENT:
+                    name = question.attribute
+                    hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
+        if hidden or secrets:
+            for draft in self._drafts:
+                draft.judge(partial(self._compared, draft, compared, hidden))
+                if not draft.news:
+                    draft.planned = ()
+
+    def _questions(self, shown: Collection[str], *, secrets: bool) -> Iterator[Question]:
+        """Secrets that were not shown, and a sample of attributes of which no user has shown anything."""
+        infos = self._brief.description.attributes
+        names = {rule.name for rule in self._brief.mapping.attributes} - set(shown)
+        probes = {name: PROBES for name in names if infos[name].readable is None}
+        for draft in self._drafts if probes or secrets else ():
+            for change in draft.planned:
                 if change.secret and not change.seen:
-                    asked.append(Question(wish.user, change.name, change.new[0] if change.new else Secret("-")))
+                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
                 elif probes.get(change.name) and change.new and not change.old:
                     probes[change.name] -= 1
-                    asked.append(Question(wish.user, change.name, change.new[0]))
-        return asked
+                    self.probed = True
+                    yield Question(draft.user, change.name, change.new[0])
 
-    def answers(self, given: Iterable[tuple[Question, Holds]], memory: Memory, fingerprint: Fingerprint) -> None:
-        """Leave out what is there already, and what may not be read; give every secret its fingerprint."""
-        secrets, hidden = {}, set()
-        for question, answer in given:
-            if isinstance(question.value, Secret):
-                secrets[question.user.id, question.attribute] = answer
-            elif answer is not Holds.ABSENT:
-                hidden.add(question.attribute)
-        why = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
-        self.problems += [Problem("unreadable", f"{name} {why}", attribute=name) for name in sorted(hidden)]
+    def _compared(
+        self,
+        draft: Draft,
+        compared: dict[tuple[str, str], Holds],
+        hidden: dict[str, Problem],
+        change: AttributeChange,
+    ) -> AttributeChange | Problem | None:
+        """The verdict on a planned attribute, once its values were compared unseen."""
+        if not change.secret:
+            return hidden.get(change.name, change)
+        user = draft.user
+        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
+        answer = compared.get((user.id, change.name), Holds.OTHER)
+        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+        if answer is (Holds.SAME if print_ else Holds.ABSENT):
+            self._confirmed[user.id, change.name] = print_
+        if answer is Holds.UNKNOWN:
+            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
+            if there and change.new and self._brief.description.replaces:
+                draft.repeats |= {change.name}
+                there = False
+        return None if there else replace(change, fingerprint=print_)
 
-        def keep(user: UserRef, change: AttributeChange) -> AttributeChange | None:
-            if not change.secret:
-                if change.name not in hidden:
-                    return change
-                self._held.add(user.id)
-                return None
-            print_ = fingerprint(user, change.name, change.new[0]) if change.new else ""
-            answer = secrets.get((user.id, change.name), Holds.OTHER)
-            there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-            if answer is (Holds.SAME if print_ else Holds.ABSENT):
-                self.confirmed[user.id, change.name] = print_
-            if answer is Holds.UNKNOWN:
-                there = self._remembered(user, change, print_, memory)
-            return None if there else replace(change, fingerprint=print_)
+    def _object(self) -> Planning[None]:
+        """Hold back what the directory objects to; without an object class, whatever needs it."""
+        for draft in self._drafts:
+            self._differ.hold_classless(draft)
+        objections = yield from ask(Object(self._changes()))
+        against: dict[str, dict[str, Objection]] = {}
+        for objection in objections:
+            against.setdefault(objection.user, {}).setdefault(objection.attribute, objection)
+        for draft in self._drafts if against else ():
+            objected = against.get(draft.user.id)
+            if objected is not None:
+                classless = self._differ.needing_classes(draft) if OBJECT_CLASS in objected else frozenset()
+                draft.judge(partial(_objected, draft, objected, classless))
 
-        if hidden or self._secrets:
-            self._narrow(keep)
+    def _changes(self) -> Iterator[Change]:
+        """The changes so far, whole, for the directory to say what it has against them."""
+        for draft in self._drafts:
+            if draft.planned:
+                yield Change(draft.user, draft.agent, draft.rule, self._differ.attributes_of(draft))
 
-    def _narrow(self, keep: Callable[[UserRef, AttributeChange], AttributeChange | None]) -> None:
-        """Keep of every change what `keep` says, and of the users those who are left with something new."""
-        kept = []
-        for wish in self.wishes:
-            changes = [keep(wish.user, change) for change in wish.difference.changes]
-            left = tuple(change for change in changes if change is not None)
-            if self._news(wish.user, left):
-                kept.append(replace(wish, difference=replace(wish.difference, changes=left)))
-        self.wishes = kept
-
-    def _remembered(self, user: UserRef, change: AttributeChange, print_: str, memory: Memory) -> bool:
-        """Whether a secret that cannot be compared is there by its fingerprint, and stays without being written."""
-        there = (memory.fingerprint_of(user.id, change.name) or "") == print_
-        if there and change.new and self._description.replaces:
-            self._again.add((user.id, change.name))
-            return False
-        return there
-
-    def _news(self, user: UserRef, changes: tuple[AttributeChange, ...]) -> tuple[AttributeChange, ...]:
-        """Those that are not secrets which are there, and are written again with the others lest they be lost."""
-        again = self._again
-        return tuple(each for each in changes if (user.id, each.name) not in again) if again else changes
-
-    def written_again(self, unsure: Iterable[Change]) -> None:
-        """Say so of the secrets in `unsure`, writes that may have happened, that this plan sets again."""
-        secrets = {(change.user.id, each.name) for change in unsure for each in change.attributes if each.secret}
-        again = {wish.user.id for wish in self.wishes for each in wish.difference.changes
-                 if (wish.user.id, each.name) in secrets} if secrets else ()  # fmt: skip
+    def _say_repeated(self, untold: Iterable[Change]) -> None:
+        """Say so of the secrets in `untold`, writes that may have happened, that this plan sets again."""
+        secrets = {(change.user.id, each.name) for change in untold for each in change.attributes if each.secret}
+        planned = ((draft.user.id, each.name) for draft in self._drafts if secrets for each in draft.planned)
+        again = {user for user, name in planned if (user, name) in secrets}
         if again:
             whose = "one user" if len(again) == 1 else f"{len(again)} users"
-            self.cautions.append(
+            self._cautions.append(
                 f"a run was interrupted while it wrote secrets of {whose}: they can be neither read nor compared, and "
                 "are written again"
             )
 
-    def changes(self) -> Iterator[Change]:
-        """The changes so far, whole, for the directory to say what it has against them."""
-        for wish in self.wishes:
-            yield Change(wish.user, wish.agent, wish.rule, self._differ.with_classes(wish.difference))
-
-    def objected(self, objections: Iterable[Objection]) -> None:
-        """Leave out what the directory objects to; without an object class, whatever needs it."""
-        against: dict[str, dict[str, Objection]] = {}
-        for objection in objections:
-            against.setdefault(objection.user, {}).setdefault(objection.attribute, objection)
-        if not against:
-            return
-        kept = []
-        for wish in self.wishes:
-            objected = against.get(wish.user.id)
-            if objected is None:
-                kept.append(wish)
-                continue
-            bare = self._differ.without_classes(wish.difference)
-            left = []
-            for change in wish.difference.changes:
-                found = objected.get(change.name) or (None if change in bare else objected.get(OBJECT_CLASS))
-                if found is None:
-                    left.append(change)
-                    continue
-                about = (wish.agent, (wish.user.name,), wish.rule, change.name)
-                self.problems.append(Problem(found.kind, found.why, *about))
-            if left:
-                kept.append(replace(wish, difference=replace(wish.difference, changes=tuple(left))))
-            elif wish.agent:
-                self._held.add(wish.user.id)
-        self.wishes = kept
-
     # ------------------------------------------------------------ the plan
 
-    def moves(self) -> Moves:
-        """The changes so far, ready to be held to single-holder values."""
+    def _plan(self, verdicts: Verdicts, left_out: int) -> Plan:
+        """The plan, its refusals included."""
+        brief, memory = self._brief, self._brief.memory
+        waiting = self.moves.waiting()
         changes = [
-            Change(wish.user, wish.agent, wish.rule, wish.difference.changes)
-            for wish in sorted(self.wishes, key=attrgetter("user.name", "user.id"))
+            change_of(draft, self._differ.attributes_of(draft), waiting.get(draft.user.id, frozenset()))
+            for draft in in_order(self._drafts)
+            if draft.news
         ]
-        return Moves(changes, self._mapping, self._description)
-
-    def plan(
-        self,
-        settled: tuple[list[Change], list[Problem]],
-        memory: Memory,
-        limits: Limits,
-        *,
-        job: str,
-        plan_id: str,
-        created: str,
-        about: tuple[tuple[str, str], ...] = (),
-    ) -> Plan:
-        """The plan, its refusals included, from what `Moves.settle` gave."""
-        changes, problems = settled
-        problems = list(problems)
-        differences = {wish.user.id: wish.difference for wish in self.wishes}
-        drawn = []
-        for change in changes:
-            difference = differences[change.user.id]
-            if change.attributes is not difference.changes:  # a move had to be left out
-                difference = replace(difference, changes=change.attributes)
-            whole = replace(change, attributes=self._differ.with_classes(difference))
-            if difference.relies:
-                problems += fallen(change, whole)
-            if self._news(whole.user, whole.attributes):
-                drawn.append(replace(whole, digest=digest_of_change(whole)))
-        new = (replace(change, attributes=self._news(change.user, change.attributes)) for change in drawn)
-        problems = [*self.problems, *problems, *tugs_of_war(new, memory)]
+        repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
+        problems = held_back(self._drafts, self.moves.problems)
+        problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, memory)]
         if self._differ.rehearsal.blind:
-            self.cautions.append(
+            self._cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
             )
-        # a wish that comes to no change was held back by a value that is not free
-        touched = self._held | {wish.user.id for wish in self.wishes if wish.agent}
-        unchanged = self._summary.matched - len(touched)
-        summary = replace(self._summary, stale=len(self.stale), unchanged=unchanged, **counts(drawn))
-        owned = len({ref.id for ref, _ in [*memory.owned(), *self.stale]}) if summary.clear else 0
-        of = Whole(summary.matched, owned, memory.last_agents())
-        refused = refusals(limits, summary, of, users_by_attribute(drawn, limits))
+        summary = self._summary(verdicts, left_out, changes)
+        owned = len({ref.id for ref, _ in [*memory.owned(), *self._stale]}) if summary.clear else 0
+        whole = Whole(summary.matched, owned, memory.last_agents())
+        refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits))
         return assembled(
-            drawn, problems, summary, refused,
-            job=job, plan_id=plan_id, created=created, about=about, cautions=self.cautions,
-        )  # fmt: skip
+            brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
+        )
+
+    def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
+        matched = len(verdicts.matched)
+        differing = sum(draft.differs for draft in self._drafts if draft.agent)
+        return Summary(
+            agents=self._tenant.size,
+            matched=matched,
+            unmatched=len(verdicts.unmatched),
+            ambiguous=len(verdicts.ambiguous),
+            contested=len(verdicts.contested),
+            unassigned=verdicts.unassigned,
+            invalid=len(self._tenant.invalid),
+            stale=len(self._stale),
+            unchanged=matched - left_out - differing,
+            **counts(changes),
+        )
+
+
+def _objected(
+    draft: Draft, objected: dict[str, Objection], classless: Collection[str], change: AttributeChange
+) -> AttributeChange | Problem:
+    """The verdict on a planned attribute of a user about whom the directory has objections."""
+    found = objected.get(change.name) or (objected[OBJECT_CLASS] if change.name in classless else None)
+    return change if found is None else draft.problem(found.kind, found.why, change.name)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.errors import IncompleteRead
 from connector.model import Description, Equality, Key, Near, User, Value
 from connector.reconcile import equality
 from connector.reconcile.claims import Verdicts
+from connector.reconcile.questions import FindNear, Planning, Scan, ask
 from connector.reconcile.roster import Roster
 from connector.reconcile.spellings import Spelling, spellings
 
@@ -28,10 +30,36 @@ MOST_KEYS: Final = 600
 MOST_NAMES: Final = 5
 DOMAINS: Final = 3
 """How many domains are tried: those that most values have."""
+SAMPLE: Final = 200
+"""So many users show which domains the directory's values have."""
 
 _WORDS: Final = frozenset({Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.CASE_ALONE})
 _NUMBERS: Final = frozenset({Equality.NUMERIC, Equality.TELEPHONE, Equality.INTEGER})
 _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
+
+
+def near_misses(verdicts: Verdicts, roster: Roster, description: Description) -> Planning[tuple[Verdicts, str]]:
+    """The verdicts with the users that the unmatched almost match, and a sentence on what was left out.
+
+    It is a hint, so that a directory which does not answer this question ends no run.
+    """
+    if not any(problem.kind == "unmatched" for problem in verdicts.unmatched.values()):
+        return verdicts, ""
+    missed = []
+    try:
+        users = yield from ask(Scan())
+        near = NearMisses(verdicts, roster, description, islice(users, SAMPLE))
+        del users  # a scan that nobody reads to its end is let go of before the next question
+        for found in (yield from ask(FindNear(near.wanted(), len(near), near.left_out))):
+            if isinstance(found, str):
+                missed.append(found)
+            else:
+                near.add(found)
+    except IncompleteRead as fault:
+        return verdicts, f"could not be looked for: {fault}"
+    if near.left_out:
+        missed.append(f"looked for, for the first {AGENTS} unmatched agents; {near.left_out} more are left out")
+    return near.told(verdicts), "; ".join(missed)
 
 
 class _Hit(Struct, frozen=True, order=True):

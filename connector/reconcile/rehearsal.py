@@ -106,12 +106,10 @@ class Rehearsal:
         }
         return frozenset(change.name for change in changes if not lacking.isdisjoint(self._spellings(change)))
 
-    def without_classes(
-        self, classes: frozenset[str], changes: Iterable[AttributeChange]
-    ) -> tuple[AttributeChange, ...]:
-        """Those of the changes to an entry of these classes for which no class has to be added."""
+    def needing_classes(self, classes: frozenset[str], changes: Iterable[AttributeChange]) -> frozenset[str]:
+        """Those of the changes to an entry of these classes for which a class has to be added, by name."""
         entry = self._entry(classes)
-        return tuple(change for change in changes if not self._coming(entry, change))
+        return frozenset(change.name for change in changes if self._coming(entry, change))
 
     def _entry(self, names: frozenset[str]) -> _Entry:
         if names not in self._entries:

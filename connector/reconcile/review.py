@@ -10,19 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from connector.model import (
-    AttributeChange,
-    Change,
-    Description,
-    Fingerprint,
-    Memory,
-    Outcome,
-    Plan,
-    Refusal,
-    Result,
-    User,
-    UserRef,
-)
+from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.standing import secret_stands, stands
 from connector.reconcile.steps import digest_of_rest
 
@@ -40,29 +29,22 @@ class Held(Struct, frozen=True):
     aside: frozenset[str]
 
 
-def open_users(reviewed: Plan, fresh: Plan, done: Collection[str]) -> list[UserRef]:
-    """Users that were to be changed, and no longer would be: how they are now has to be read."""
-    planned = {change.user.id for change in fresh.changes}
-    return [change.user for change in reviewed.changes if change.user.id not in planned and change.user.id not in done]
-
-
 def hold_to(
     reviewed: Plan,
     fresh: Plan,
-    now: Mapping[str, User],
+    brief: Brief,
     *,
-    description: Description,
-    memory: Memory,
-    fingerprint: Fingerprint,
-    done: Collection[str] = (),
-    released: Mapping[str, Collection[str]] | None = None,
+    done: Collection[str],
+    released: Mapping[str, Collection[str]],
     only: Collection[str] = (),
-) -> Held:
-    """Hold `fresh` to `reviewed`. `now`: the users of `open_users`; `done`: those that an interrupted run wrote.
+) -> Planning[Held]:
+    """Hold `fresh` to `reviewed`. `done`: users that an interrupted run wrote.
 
     `released`: by user id the attributes whose old values it has taken, without having set the new ones.
     """
     fresh_changes = {change.user.id: change for change in fresh.changes}
+    open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes and each.user.id not in done]
+    now = {user.id: user for user in (yield from ask(Read(open_)))}
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
@@ -74,20 +56,26 @@ def hold_to(
         elif only and not _is_of(change, only):
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)")))
-        elif planned is not None and planned.digest in _digests(change, (released or {}).get(user.id, ())):
+        elif planned is None:
+            left.append((change, _settled(change, now.get(user.id), brief)))
+        elif planned.digest in _digests(change, released.get(user.id, ())):
             write.append(planned)
-        elif planned is not None:
+        else:
             why = "what is to be done with this user is no longer what was reviewed"
             left.append((change, Outcome(user, Result.CONFLICT, why)))
-        else:
-            differs = list(_not_true(change, now.get(user.id), description, memory, fingerprint))
-            why = f"it is no longer to be changed, and does not say what was reviewed: {', '.join(differs)}"
-            unchanged = Outcome(user, Result.UNCHANGED, "it says already what was reviewed")
-            left.append((change, Outcome(user, Result.CONFLICT, why) if differs else unchanged))
     for change in fresh_changes.values():
         aside.add(change.user.id)
         left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed")))
     return Held(tuple(write), tuple(left), frozenset(aside))
+
+
+def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
+    """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
+    differs = list(_not_true(change, user, brief))
+    if differs:
+        why = f"it is no longer to be changed, and does not say what was reviewed: {', '.join(differs)}"
+        return Outcome(change.user, Result.CONFLICT, why)
+    return Outcome(change.user, Result.UNCHANGED, "it says already what was reviewed")
 
 
 def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
@@ -102,27 +90,23 @@ def _is_of(change: Change, only: Collection[str]) -> bool:
     return agent is not None and bool({agent.account_code, str(agent.work_no)} & set(only))
 
 
-def _not_true(
-    change: Change, user: User | None, description: Description, memory: Memory, fingerprint: Fingerprint
-) -> Iterator[str]:
+def _not_true(change: Change, user: User | None, brief: Brief) -> Iterator[str]:
     if user is None:
         yield "the user is gone, or no longer within base and filter"
         return
     for each in change.attributes:
-        if not _true(each, user, description, memory, fingerprint):
+        if not _true(each, user, brief):
             yield each.name
 
 
-def _true(
-    each: AttributeChange, user: User, description: Description, memory: Memory, fingerprint: Fingerprint
-) -> bool:
+def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
     held = user.values.get(each.name, ())
     if not each.secret:
-        return stands(each, held, description)
-    info = description.attributes.get(each.name)
+        return stands(each, held, brief.description)
+    info = brief.description.attributes.get(each.name)
     if held or (info is not None and info.readable is True):
-        return secret_stands(each, held, user.ref, fingerprint)
-    return (memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
+        return secret_stands(each, held, user.ref, brief.fingerprint)
+    return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 
 def fresh_refusals(reviewed: Plan, fresh: Plan) -> Iterable[Refusal]:

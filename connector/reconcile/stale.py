@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from connector.model import Description, Memory, Problem, User, UserRef
@@ -18,12 +18,15 @@ UNSURE = (
 
 
 def unclaimed(
-    memory: Memory, claimed: Container[str], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
+    memory: Memory, nobodys: Callable[[str], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
 ) -> list[Unclaimed]:
-    """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it."""
-    found = {ref.id: (ref, names) for ref, names in memory.owned() if ref.id not in claimed}
+    """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it.
+
+    `nobodys`: whether no agent claims the user of this id.
+    """
+    found = {ref.id: (ref, names) for ref, names in memory.owned() if nobodys(ref.id)}
     for user in adopted:
-        names = ours(user) if user.id not in claimed else frozenset()
+        names = ours(user) if nobodys(user.id) else frozenset()
         if names:
             found[user.id] = (user.ref, names | found.get(user.id, (user.ref, frozenset()))[1])
     return sorted(found.values())

@@ -7,19 +7,11 @@ classes where a server wants them to be there before the attributes that need th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, Change
+from connector.model import OBJECT_CLASS, Change, Part
 from connector.reconcile.digests import digest_of_change
-
-RELEASE: Final = "/release"
-CLASSES: Final = "/classes"
-"""The ends of the digests of what goes first, letting go or object classes, by which it is told from the rest.
-
-No other digest has a slash.
-"""
 
 
 def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -52,7 +44,7 @@ def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
 def _split(change: Change) -> tuple[Change, Change]:
     """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
     first = tuple(replace(each, new=()) for each in change.attributes if each.unique and each.old)
-    release = replace(change, attributes=first, after=frozenset(), digest=change.digest + RELEASE)
+    release = replace(change, attributes=first, after=frozenset(), part=Part.RELEASE)
     return release, _without(change, {each.name for each in first})
 
 
@@ -71,11 +63,18 @@ def digest_of_rest(change: Change, released: Collection[str]) -> str:
     return digest_of_change(_without(change, released))
 
 
+def rounds(batch: list[Change], *, classes_first: bool) -> list[list[Change]]:
+    """A batch in rounds, of which each is confirmed before the next: object classes first, where that is needed."""
+    parts = [parted(change) for change in batch] if classes_first else []
+    firsts = [first for first, *rest in parts if rest]
+    return [firsts, [last for *_, last in parts]] if firsts else [batch]
+
+
 def parted(change: Change) -> tuple[Change, ...]:
     """The object classes that it adds in a change of their own, and all else in one after it; whole if it lacks one."""
     classes = tuple(each for each in change.attributes if each.name == OBJECT_CLASS and each.new)
     rest = tuple(each for each in change.attributes if each not in classes)
     if not classes or not rest:
         return (change,)
-    first = replace(change, attributes=classes, digest=change.digest + CLASSES, after=frozenset())
+    first = replace(change, attributes=classes, after=frozenset(), part=Part.CLASSES)
     return first, replace(change, attributes=rest)

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from connector.model import Agent, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
-from connector.reconcile.differences import Differ, Difference
+from connector.reconcile.differences import Differ
+from connector.reconcile.draft import Draft
 from connector.reconcile.explanation import AttributeTrace, Lines, Part, Rendered, RuleTrace
-from connector.reconcile.mapping import AttributeRule
-from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.mapping import AttributeRule, Mapping as Rules
 from connector.reconcile.roster import PIN, Roster
 from connector.reconcile.templates import SECRET_FIELDS, Piece, Template, field_of
 
@@ -63,7 +63,7 @@ class Tracer(Struct, frozen=True):
 
     def attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
         """Each attribute of the mapping, in its order, with what the plan says of it."""
-        compared = {rule.name: (fitted, difference) for rule, fitted, difference in self.differ.one_by_one(agent, user)}
+        compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
         for rule in self.mapping.attributes:
             made = self._rendered(rule.value, agent, rule.name)
             trace = AttributeTrace(rule.name, made, user.values.get(rule.name, ()), rule.owns, "kept")
@@ -71,14 +71,14 @@ class Tracer(Struct, frozen=True):
                 missing = " and ".join(sorted(rule.value.missing(self.tenant)))
                 yield replace(trace, why=f"the tenant has no {missing}")
                 continue
-            fitted, difference = compared[rule.name]
+            fitted, draft = compared[rule.name]
             if fitted is not None:
                 trace = replace(trace, rendered=replace(made, value=fitted, key=normalised(made.compared, fitted)))
             change = next((each for each in lines.changes if each.name == rule.name), None)
             if change is not None:
                 outcome, why = "set" if change.new else "cleared", ""
             else:
-                outcome, why = _unchanged(rule, trace, difference, lines.why(rule.name))
+                outcome, why = _unchanged(rule, trace, draft, lines.why(rule.name))
             yield replace(trace, outcome=outcome, why=why, change=change)
 
     def _rendered(self, template: Template, agent: Agent, attribute: str) -> Rendered:
@@ -89,11 +89,11 @@ class Tracer(Struct, frozen=True):
         return Rendered(template.text, parts, value, rule, None if value is None else normalised(rule, value))
 
 
-def _unchanged(rule: AttributeRule, trace: AttributeTrace, difference: Difference, why: str) -> tuple[str, str]:
+def _unchanged(rule: AttributeRule, trace: AttributeTrace, draft: Draft | None, why: str) -> tuple[str, str]:
     """Why an attribute is in no change of the plan."""
-    if difference.faults:
-        return "refused", difference.faults[0].why
-    if difference.changes:
+    if draft and draft.held:
+        return "refused", draft.held[0].why
+    if draft and draft.planned:
         return ("refused", why) if why else ("same", "it was not shown, and is the same as far as can be told")
     if trace.rendered.value is not None:
         written = trace.rendered.value in trace.held

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
@@ -16,27 +15,68 @@ from connector.model import (
     Fingerprint,
     Held,
     Memory,
+    Part,
+    Plan,
     Problem,
+    Result,
     Secret,
+    Summary,
     User,
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.standing import secret_stands
-from connector.reconcile.steps import CLASSES, RELEASE
+from connector.reconcile.assembly import assembled, change_of, counts, users_by_attribute
+from connector.reconcile.draft import Draft
+from connector.reconcile.limits import Whole, too_many
+from connector.reconcile.questions import Brief, Planning, Read, ask
+from connector.reconcile.settling import in_order, settled
+from connector.reconcile.standing import aftermath, secret_stands
 
 
-class Undoing(Struct, frozen=True):
-    """What takes a run back, and what of it cannot, or must not, be taken back."""
+def undo(
+    brief: Brief, steps: Sequence[tuple[Change, Result | None]], begun: Mapping[str, Collection[str]]
+) -> Planning[Plan]:
+    """The plan that takes back what a run has written, as far as it still is as that run left it.
 
-    changes: tuple[Change, ...]
-    problems: tuple[Problem, ...]
+    `steps`: what its journal says of each write; None: nobody knows whether it was written. `begun`: by user id the
+    attributes that an interrupted undo has emptied, and not filled again.
+    """
+    asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
+    now = {user.id: user for user in (yield from ask(Read(asked)))}
+    written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
+    drafts, problems = [], []
+    for change in written:
+        user = now.get(change.user.id)
+        if user is None:
+            why = "the user is gone, or no longer within base and filter: it stays as it is"
+            problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
+            continue
+        draft, kept = _back_for(change, user, brief, begun.get(user.id, ()))
+        drafts.append(draft)
+        problems += kept
+    moves = yield from settled(drafts, brief, lambda draft: False)
+    waiting = moves.waiting()
+    changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
+    summary = Summary(**counts(changes))
+    whole = max(len(written), sum(1 for _ in brief.memory.owned()))
+    refused = too_many(brief.limits, summary, Whole(whole, whole, None), users_by_attribute(changes, brief.limits))
+    problems = [*problems, *moves.problems]
+    cautions = brief.description.cautions
+    return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
+
+
+def _happened(change: Change, outcome: Result | None, now: Mapping[str, User], brief: Brief) -> bool:
+    """Whether a run has written this; where its journal does not know, the user as it is now tells."""
+    if outcome is None:
+        told = aftermath(change, now.get(change.user.id), brief.description, brief.fingerprint)
+        outcome = told.result if told else None
+    return outcome is Result.WRITTEN
 
 
 def folded(steps: Iterable[Change]) -> list[Change]:
     """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
     users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: not change.digest.endswith((RELEASE, CLASSES))):
+    for change in sorted(steps, key=lambda change: change.part is Part.REST):
         before = users.get(change.user.id)
         users[change.user.id] = change if before is None else replace(before, attributes=_joined(before, change))
     return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
@@ -51,44 +91,22 @@ def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
     )
 
 
-def undoing(
-    written: Iterable[Change],
-    now: Mapping[str, User],
-    description: Description,
-    fingerprint: Fingerprint,
-    *,
-    memory: Memory,
-    begun: Mapping[str, Collection[str]] | None = None,
-) -> Undoing:
-    """The changes that take back what `written` did to users that are `now` so.
-
-    `begun`: by user id the attributes that an interrupted undo has emptied, and not filled again.
-    """
-    changes, problems = [], []
-    for change in written:
-        user = now.get(change.user.id)
-        if user is None:
-            why = "the user is gone, or no longer within base and filter: it stays as it is"
-            problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
+def _back_for(change: Change, user: User, brief: Brief, begun: Collection[str]) -> tuple[Draft, list[Problem]]:
+    """What takes back one user's change, and what of it must stay."""
+    back, kept = [], []
+    for each in change.attributes:
+        if each.name == OBJECT_CLASS:
             continue
-        back, kept = [], []
-        for each in change.attributes:
-            if each.name == OBJECT_CLASS:
-                continue
-            emptied = each.name in (begun or {}).get(user.id, ())
-            answer = _back(each, user, description, fingerprint, emptied=emptied)
-            if isinstance(answer, str):
-                kept.append(each.name)
-                problems.append(
-                    Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
-                )  # fmt: skip
-            elif answer is not None:
-                back.append(answer)
-        kept += _hidden(user, description, memory)
-        back += _classes_back(change, back, kept, user, description)
-        if back:
-            changes.append(Change(user.ref, change.agent, change.rule, tuple(back)))
-    return Undoing(tuple(changes), tuple(problems))
+        answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
+        if isinstance(answer, str):
+            kept.append(
+                Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
+            )  # fmt: skip
+        elif answer is not None:
+            back.append(answer)
+    staying = [each.attribute or "" for each in kept] + _hidden(user, brief.description, brief.memory)
+    back += _classes_back(change, back, staying, user, brief.description)
+    return Draft(user.ref, change.agent, change.rule, tuple(back)), kept
 
 
 def _back(

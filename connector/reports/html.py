@@ -13,28 +13,8 @@ from html import escape
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
-from connector.reports import kinds
+from connector.reports import kinds, values as say
 from connector.reports.style import STYLE
-from connector.reports.values import (
-    AGENT_COUNTS,
-    COUNTS,
-    EXAMPLES,
-    NONE,
-    USER_COUNTS,
-    acknowledging,
-    almost,
-    by_rule,
-    by_user,
-    concerned,
-    figures,
-    headline,
-    outcome_text,
-    sides,
-    strays,
-    subject,
-    visible,
-    who,
-)
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
@@ -63,7 +43,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
 
 def text(value: str) -> str:
     """The text as text, in an element as well as in an attribute."""
-    return escape(visible(value), quote=True)
+    return escape(say.visible(value), quote=True)
 
 
 def value(shown: str) -> str:
@@ -76,7 +56,7 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
         bool(plan.refusals) if outcomes is None else any(o.result in (Result.CONFLICT, Result.FAILED) for o in outcomes)
     )
     yield f"<header>\n<h1>{what}</h1>\n"
-    yield f'<p class="headline{" bad" if bad else ""}">{text(headline(plan, outcomes))}</p>\n'
+    yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
     facts = {"Job": plan.job, "Plan": plan.id, "Drawn": plan.created, "Digest": plan.digest} | {
         place.capitalize(): what for place, what in plan.about
     }
@@ -92,33 +72,36 @@ def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str) -> I
     if not plan.refusals:
         return
     yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", and acknowledged"}</h2>\n'
-    rows = ([text(r.limit), figures(r), text(r.why), _first(concerned(plan, r))] for r in plan.refusals)
+    rows = ([text(r.limit), say.figures(r), text(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
     yield from _table(("Limit", "Users", "Why", "Whom"), rows)
     if outcomes is None:
-        yield f"<p>If it is right all the same, acknowledge this very plan: {value(acknowledging(plan, command))}</p>\n"
+        accept = value(say.acknowledging(plan, command))
+        yield f"<p>If it is right all the same, acknowledge this very plan: {accept}</p>\n"
     yield "</section>\n"
 
 
 def _first(names: Sequence[str]) -> str:
-    more = [f"… and {len(names) - EXAMPLES:,} more"] if len(names) > EXAMPLES else []
-    return "<br>".join([*map(value, names[:EXAMPLES]), *more])
+    more = [f"… and {len(names) - say.EXAMPLES:,} more"] if len(names) > say.EXAMPLES else []
+    return "<br>".join([*map(value, names[: say.EXAMPLES]), *more])
 
 
 def _strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    found = strays(plan, outcomes)
+    found = say.strays(plan, outcomes)
     if found:
         yield f"<section>\n<h2>Not in this plan ({len(found):,})</h2>\n"
-        yield from _table(("User", "Outcome"), ([value(each.user.name), text(outcome_text(each))] for each in found))
+        yield from _table(
+            ("User", "Outcome"), ([value(each.user.name), text(say.outcome_text(each))] for each in found)
+        )
         yield "</section>\n"
 
 
 def _summary(plan: Plan) -> Iterator[str]:
-    for title, names in (("Agents", ("agents", *AGENT_COUNTS)), ("Users", USER_COUNTS)):
+    for title, names in (("Agents", ("agents", *say.AGENT_COUNTS)), ("Users", say.USER_COUNTS)):
         yield f'<section>\n<h2>{title}</h2>\n<ul class="cards">\n'
         for name in names:
             number = getattr(plan.summary, name)
             kind = "" if number else ' class="zero"'
-            yield f"<li{kind}><b>{number:,}</b><span>{name}</span><small>{COUNTS[name]}</small></li>\n"
+            yield f"<li{kind}><b>{number:,}</b><span>{name}</span><small>{say.COUNTS[name]}</small></li>\n"
         yield "</ul>\n</section>\n"
 
 
@@ -133,15 +116,15 @@ def _problems(plan: Plan) -> Iterator[str]:
 
 
 def _problem(problem: Problem) -> list[str]:
-    nearby = "".join(f"<br>almost: {value(near.user)} ({value(almost(near))})" for near in problem.near)
-    return [text(subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why) + nearby]
+    nearby = "".join(f"<br>almost: {value(near.user)} ({value(say.almost(near))})" for near in problem.near)
+    return [text(say.subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why) + nearby]
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"<section>\n<h2>Changes ({len(plan.changes):,})</h2>\n"
-    results = by_user(outcomes)
+    results = say.by_user(outcomes)
     for change in plan.changes:
         yield from _change(change, results.get(change.user.id))
     yield "</section>\n"
@@ -149,21 +132,21 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
 
 def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
     """One user: a small table of its own, so that a browser can lay out thousands of them one at a time."""
-    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
+    reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     yield f"<article>\n<h3>{value(change.user.name)}</h3>\n<p>{text(reason)}</p>\n"
     if outcome is not None:
-        yield f'<p class="{outcome.result.value}">{text(outcome_text(outcome))}</p>\n'
+        yield f'<p class="{outcome.result.value}">{text(say.outcome_text(outcome))}</p>\n'
     yield from _table(("Attribute", "Old", "New"), map(_attribute, change.attributes))
     yield "</article>\n"
 
 
 def _attribute(each: AttributeChange) -> list[str]:
-    change = sides(each)
+    change = say.sides(each)
     old, new = ("<br>".join(map(value, values)) for values in (change.old, change.new))
     return [
         text(each.name),
-        f"<del>{old}</del>" if old else "" if each.secret else NONE,
-        f"<ins>{new}</ins>" if new else NONE,
+        f"<del>{old}</del>" if old else "" if each.secret else say.NONE,
+        f"<ins>{new}</ins>" if new else say.NONE,
     ]
 
 

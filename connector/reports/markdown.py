@@ -12,27 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem
-from connector.reports import kinds
-from connector.reports.values import (
-    AGENT_COUNTS,
-    COUNTS,
-    EXAMPLES,
-    NONE,
-    USER_COUNTS,
-    acknowledging,
-    almost,
-    by_rule,
-    by_user,
-    concerned,
-    figures,
-    headline,
-    outcome_text,
-    sides,
-    strays,
-    subject,
-    visible,
-    who,
-)
+from connector.reports import kinds, values as say
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`
 _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
@@ -49,24 +29,27 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield f"- {place}: {code(what)}\n"
     if plan.about:
         yield "\n"
-    yield f"**{headline(plan, outcomes)}**\n\n"
+    yield f"**{say.headline(plan, outcomes)}**\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, and acknowledged\n\n"
-        rows = ([code(r.limit), figures(r), prose(r.why), _first(concerned(plan, r))] for r in plan.refusals)
+        rows = ([code(r.limit), say.figures(r), prose(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
         yield from _table(("Limit", "Users", "Why", "Whom"), rows)
         if outcomes is None:
-            yield f"If it is right all the same, acknowledge this very plan: {code(acknowledging(plan, command))}\n\n"
+            accept = code(say.acknowledging(plan, command))
+            yield f"If it is right all the same, acknowledge this very plan: {accept}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)
     yield from _changes(plan, outcomes)
-    found = strays(plan, outcomes)
+    found = say.strays(plan, outcomes)
     if found:
         yield f"## Not in this plan ({len(found)})\n\n"
-        yield from _table(("User", "Outcome"), ([code(each.user.name), prose(outcome_text(each))] for each in found))
+        yield from _table(
+            ("User", "Outcome"), ([code(each.user.name), prose(say.outcome_text(each))] for each in found)
+        )
     for kind, problems in kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{kinds.explain(kind)}\n\n"
-        facts = ([prose(subject(p)), " ".join(map(code, p.users)), _why(p)] for p in problems)
+        facts = ([prose(say.subject(p)), " ".join(map(code, p.users)), _why(p)] for p in problems)
         yield from _table(("About", "Users", "Why"), facts)
 
 
@@ -76,7 +59,7 @@ def code(text: str) -> str:
     A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read in two ways, so there it is
     named instead.
     """
-    text = visible(text)
+    text = say.visible(text)
     if not text:
         return ""
     text = text.replace("\\|", "\\<U+007C>").replace("|", "\\|")
@@ -88,7 +71,7 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence in which every word that is not plain is a code span; neighbours share one."""
-    words = visible(text).split(" ")
+    words = say.visible(text).split(" ")
     parts = []
     for plain, group in groupby(words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))):
         run = " ".join(group)
@@ -105,19 +88,19 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 
 def _first(names: Sequence[str]) -> str:
-    more = [f"… and {len(names) - EXAMPLES} more"] if len(names) > EXAMPLES else []
-    return " ".join([*map(code, names[:EXAMPLES]), *more])
+    more = [f"… and {len(names) - say.EXAMPLES} more"] if len(names) > say.EXAMPLES else []
+    return " ".join([*map(code, names[: say.EXAMPLES]), *more])
 
 
 def _summary(plan: Plan) -> Iterator[str]:
-    names = ("agents", *AGENT_COUNTS, *USER_COUNTS)
+    names = ("agents", *say.AGENT_COUNTS, *say.USER_COUNTS)
     yield from _table(
-        ("Count", "", "Meaning"), ([name, str(getattr(plan.summary, name)), COUNTS[name]] for name in names)
+        ("Count", "", "Meaning"), ([name, str(getattr(plan.summary, name)), say.COUNTS[name]] for name in names)
     )
 
 
 def _why(problem: Problem) -> str:
-    nearby = [f"{code(near.user)} ({prose(almost(near))})" for near in problem.near]
+    nearby = [f"{code(near.user)} ({prose(say.almost(near))})" for near in problem.near]
     return f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
 
 
@@ -130,15 +113,15 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
 
 
 def _rows(changes: Iterable[Change], outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
-    results = by_user(outcomes)
+    results = say.by_user(outcomes)
     for change in changes:
-        head = [code(change.user.name), prose(who(change.agent)), by_rule(change.rule)]
-        tail = [] if outcomes is None else [prose(outcome_text(results.get(change.user.id)))]
+        head = [code(change.user.name), prose(say.who(change.agent)), say.by_rule(change.rule)]
+        tail = [] if outcomes is None else [prose(say.outcome_text(results.get(change.user.id)))]
         for each in change.attributes:
             yield [*head, code(each.name), *_sides(each), *tail]
 
 
 def _sides(each: AttributeChange) -> tuple[str, str]:
-    change = sides(each)
+    change = say.sides(each)
     old, new = (" ".join(map(code, values)) for values in (change.old, change.new))
-    return old or ("" if each.secret else NONE), new or NONE
+    return old or ("" if each.secret else say.NONE), new or say.NONE

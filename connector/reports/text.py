@@ -5,27 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
-from connector.reports import kinds
-from connector.reports.values import (
-    AGENT_COUNTS,
-    EXAMPLES,
-    NONE,
-    USER_COUNTS,
-    Sides,
-    acknowledging,
-    almost,
-    by_rule,
-    by_user,
-    concerned,
-    count,
-    figures,
-    headline,
-    sides,
-    subject,
-    tally,
-    visible,
-    who,
-)
+from connector.reports import kinds, values as say
 
 LONGEST = 400
 """Characters of one line of a change; what is cut off is in every other format."""
@@ -58,11 +38,11 @@ def render(
 
 def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: what became of its changes."""
-    counts = tally(outcomes)
+    counts = say.tally(outcomes)
     for result, number in counts.items():
         yield from _outcomes(result, number, outcomes, most)
     bad = counts.get(Result.CONFLICT, 0) + counts.get(Result.FAILED, 0)
-    written = f"{count(counts.get(Result.WRITTEN, 0), 'user')} written"
+    written = f"{say.count(counts.get(Result.WRITTEN, 0), 'user')} written"
     said = f"Done in part: {written}, {bad:,} not, as listed above." if bad else f"Done: {written}."
     if not counts:
         said = "Done: there was nothing to write."
@@ -70,31 +50,31 @@ def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -
 
 
 def _attention(plan: Plan) -> str:
-    return f" {count(len(plan.problems), 'problem')} for somebody to look at." if plan.problems else ""
+    return f" {say.count(len(plan.problems), 'problem')} for somebody to look at." if plan.problems else ""
 
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     command = "undo" if "takes back" in dict(plan.about) else "apply"
-    yield f"{visible(plan.job)}: what {command} {'would do' if outcomes is None else 'has done'}\n"
-    yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
-    yield f"  digest  {visible(plan.digest)}\n"
+    yield f"{say.visible(plan.job)}: what {command} {'would do' if outcomes is None else 'has done'}\n"
+    yield f"  plan    {say.visible(plan.id)}, drawn {say.visible(plan.created)}\n"
+    yield f"  digest  {say.visible(plan.digest)}\n"
     for place, what in plan.about:
-        yield f"  {visible(place):<9} {visible(what)}\n"
+        yield f"  {say.visible(place):<9} {say.visible(what)}\n"
     yield "\n"
-    yield headline(plan, outcomes) + "\n\n"
+    yield say.headline(plan, outcomes) + "\n\n"
 
 
 def _summary(plan: Plan) -> Iterator[str]:
     """Matched users that differ and stay as they are show in no count of their own, so they are said."""
     left = [("Agents", f"{plan.summary.agents:,}")]
-    left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in AGENT_COUNTS]
-    right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in USER_COUNTS]
+    left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.AGENT_COUNTS]
+    right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.USER_COUNTS]
     right += [("", "")] * (len(left) - len(right))
     for (name, number), (other, figure) in zip(left, right, strict=True):
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
     held = plan.summary.matched - plan.summary.unchanged - sum(change.agent is not None for change in plan.changes)
     if held > 0:
-        yield f"\n{count(held, 'matched user')} held back: a problem or a note below says why.\n"
+        yield f"\n{say.count(held, 'matched user')} held back: a problem or a note below says why.\n"
     yield "\n"
 
 
@@ -103,25 +83,25 @@ def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
         return
     yield "REFUSED, and acknowledged\n" if acknowledged else "REFUSED\n"
     for refusal in plan.refusals:
-        yield f"  {visible(refusal.limit)}  {figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
+        yield f"  {say.visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {say.visible(refusal.why)}\n"
         yield from _concerned(plan, refusal)
     if not acknowledged:
         yield "  Nothing is written as long as this stands. If it is right all the same, acknowledge this very plan:\n"
-        yield f"    {acknowledging(plan, command)}\n"
+        yield f"    {say.acknowledging(plan, command)}\n"
     yield "\n"
 
 
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
-    names = concerned(plan, refusal)
-    for name in names[:EXAMPLES]:
-        yield f"      {_cut(visible(name))}\n"
-    if len(names) > EXAMPLES:
-        yield f"      … and {len(names) - EXAMPLES:,} more\n"
+    names = say.concerned(plan, refusal)
+    for name in names[: say.EXAMPLES]:
+        yield f"      {_cut(say.visible(name))}\n"
+    if len(names) > say.EXAMPLES:
+        yield f"      … and {len(names) - say.EXAMPLES:,} more\n"
 
 
 def _cautions(plan: Plan) -> Iterator[str]:
     for caution in plan.cautions:
-        yield f"Note: {visible(caution)}\n"
+        yield f"Note: {say.visible(caution)}\n"
     if plan.cautions:
         yield "\n"
 
@@ -129,8 +109,8 @@ def _cautions(plan: Plan) -> Iterator[str]:
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, most: int | None) -> Iterator[str]:
     if not plan.changes:
         return
-    yield f"Changes ({count(len(plan.changes), 'user')})\n"
-    results = by_user(outcomes)
+    yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
+    results = say.by_user(outcomes)
     for change in plan.changes[:most]:
         yield from _change(change, results.get(change.user.id))
     yield from _more(len(plan.changes), most)
@@ -138,25 +118,25 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, most: int | None) -
 
 
 def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
-    reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
+    reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     result = f"  [{outcome.result}]" if outcome else ""
-    yield f"~ {_cut(visible(change.user.name))}  ← {_cut(reason)}{result}\n"
+    yield f"~ {_cut(say.visible(change.user.name))}  ← {_cut(reason)}{result}\n"
     for each in change.attributes:
-        yield f"    {visible(each.name)}: {_cut(difference(sides(each)))}\n"
+        yield f"    {say.visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 
 
-def difference(change: Sides) -> str:
+def difference(change: say.Sides) -> str:
     """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
     if change.new[:1] and change.new[0].startswith("(secret)"):
         return change.new[0]
     if change.kept or len(change.old) > 1 or len(change.new) > 1:
         return ", ".join([f"- {value}" for value in change.old] + [f"+ {value}" for value in change.new])
-    return f"{(change.old or [NONE])[0]} → {(change.new or [NONE])[0]}"
+    return f"{(change.old or [say.NONE])[0]} → {(change.new or [say.NONE])[0]}"
 
 
 def _problems(plan: Plan, most: int | None) -> Iterator[str]:
     for kind, problems in kinds.grouped(plan.problems).items():
-        yield f"Problems: {visible(kind)} ({len(problems):,})\n"
+        yield f"Problems: {say.visible(kind)} ({len(problems):,})\n"
         yield f"  {kinds.explain(kind)}\n"
         for problem in problems[:most]:
             yield from problem_lines(problem)
@@ -166,12 +146,12 @@ def _problems(plan: Plan, most: int | None) -> Iterator[str]:
 
 def problem_lines(problem: Problem) -> Iterator[str]:
     """A problem with the users that it names, and those that are near."""
-    about = subject(problem)
-    yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
+    about = say.subject(problem)
+    yield f"  - {_cut(about)}: {say.visible(problem.why)}\n" if about else f"  - {say.visible(problem.why)}\n"
     for user in problem.users:
-        yield f"      {_cut(visible(user))}\n"
+        yield f"      {_cut(say.visible(user))}\n"
     for near in problem.near:
-        yield f"      almost: {_cut(visible(near.user))} ({_cut(almost(near))})\n"
+        yield f"      almost: {_cut(say.visible(near.user))} ({_cut(say.almost(near))})\n"
 
 
 def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
@@ -181,7 +161,7 @@ def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: in
     # what was written says something only where there is more to say
     told = [each for each in outcomes if each.result is result and (each.why or result is not Result.WRITTEN)]
     for outcome in told[:limit]:
-        yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
+        yield f"  {_cut(say.visible(outcome.user.name))}: {say.visible(outcome.why) or 'no reason given'}\n"
     yield from _more(len(told), limit)
 
 

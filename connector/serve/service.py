@@ -44,7 +44,9 @@ class Service:
     A context manager, in the main thread: as long as it is open the signals are its own.
     """
 
-    def __init__(self, paths: Sequence[Path], log_level: str | None, told: Told) -> None:
+    def __init__(
+        self, paths: Sequence[Path], log_level: str | None, told: Told, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         now = utc()
         self._jobs = _in_order(paths, now)
         self._log_level = log_level
@@ -52,7 +54,8 @@ class Service:
         self._metrics = Metrics()
         for job in self._jobs:
             self._metrics.expect(job.name, job.kind)
-        self._looked = time.monotonic()
+        self._clock = clock
+        self._looked = clock()
         self._stopping = 0
         self._selector = selectors.DefaultSelector()
         self._signals, self._wakeup = os.pipe()
@@ -78,7 +81,7 @@ class Service:
     def run(self) -> None:
         """Run what is due until told to stop, and then until what runs has come to its end."""
         while not self._stopping or any(job.worker for job in self._jobs):
-            self._looked = time.monotonic()
+            self._looked = self._clock()
             wait = self._start_what_is_due(utc())
             for key, _ in self._selector.select(wait):
                 key.data()
@@ -193,7 +196,7 @@ class Service:
 
     def ill(self) -> list[str]:
         """Why the process does not do its work; empty: it does."""
-        silent = time.monotonic() - self._looked
+        silent = self._clock() - self._looked
         return [f"the schedule has not looked at its clock for {silent:.0f} seconds"] if silent > STUCK else []
 
     def unready(self) -> list[str]:

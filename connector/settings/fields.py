@@ -7,7 +7,7 @@ builds by itself has no context, and its paths stay as they are.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
@@ -45,6 +45,24 @@ Text = Annotated[str, Field(min_length=1)]
 
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
 ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
+
+
+def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:
+    if info.data.get("cert_file", key_file) is None:
+        raise misfit("needs a cert_file as well")
+    return key_file
+
+
+CaFile = Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")]
+KeyFile = Annotated[
+    Annotated[ExistingFile, AfterValidator(_of_a_certificate)] | None,
+    Field(description="PEM file of the client certificate's key."),
+]
+"""The key of a validated `cert_file` before it."""
+ReadBy = Annotated[
+    Literal["auto", "find", "scan"],
+    Field(description="Look agents' keys up, read all users, or let the program choose."),
+]
 
 
 def _variable(name: str) -> str:
@@ -201,7 +219,7 @@ class VaultRef(Strict):
     path: Annotated[VaultPath, Field(description="The path of the secret in it.")]
     key: Annotated[str, Field(min_length=1, description="The key whose value is wanted.")]
     namespace: Annotated[VaultPath | None, Field(description="The namespace, where there are any.")] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
     token: Annotated[Place | None, Field(description="Where a token is kept.")] = None
     approle: Annotated[AppRole | None, Field(description="A role to log in as.")] = None
 

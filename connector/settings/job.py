@@ -24,12 +24,15 @@ from connector.errors import FileError
 from connector.reconcile.limits import Limit
 from connector.settings.fields import (
     Bytes,
+    CaFile,
     Dn,
     DnOrAll,
     ExistingFile,
     Headers,
     HttpUrl,
+    KeyFile,
     LdapUrl,
+    ReadBy,
     Seconds,
     SecretRef,
     StateUrl,
@@ -43,19 +46,6 @@ from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
-
-__all__ = [
-    "CecSource",
-    "FileSource",
-    "Job",
-    "LdapDirectory",
-    "LdifDirectory",
-    "Limits",
-    "LoadedJob",
-    "ScimDirectory",
-    "SecretRef",
-    "load",
-]
 
 LIMIT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
 
@@ -88,7 +78,7 @@ class CecSource(Strict):
         "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
     )
     headers: Headers = Field(description="Further headers, such as X-TenantSpaceID.", default_factory=dict, repr=False)
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
     max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 1 << 30
     retries: Annotated[int, Field(ge=0, le=20, description="How often a failed call is tried again.")] = 4
@@ -122,20 +112,17 @@ class LdapDirectory(Strict):
     password: Annotated[
         SecretRef | None, Field(description="Where the password of bind_dn is kept.", validate_default=True)
     ] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
     cert_file: Annotated[
         ExistingFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
     ] = None
-    key_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate's key.")] = None
+    key_file: KeyFile = None
     base: Annotated[Dn, Field(description="The DN under which users are; nothing outside is read or written.")]
     filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
     scope: Annotated[
         Literal["subtree", "onelevel"], Field(description="All below base, or only its direct children.")
     ] = "subtree"
-    read: Annotated[
-        Literal["auto", "find", "scan"],
-        Field(description="Look agents' keys up, read all users, or let the program choose."),
-    ] = "auto"
+    read: ReadBy = "auto"
     page_size: Annotated[int, Field(ge=1, le=100_000, description="Entries a page (RFC 2696).")] = 1000
     window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
@@ -166,13 +153,6 @@ class LdapDirectory(Strict):
         if info.data.get("sasl") == "external" and cert_file is None and not local:
             raise misfit("external needs a client certificate (cert_file) or an ldapi:// address", at="sasl")
         return cert_file
-
-    @field_validator("key_file")
-    @classmethod
-    def _of_a_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
-        if key_file is not None and info.data.get("cert_file", key_file) is None:
-            raise misfit("needs a cert_file as well")
-        return key_file
 
 
 class LdifDirectory(Strict):

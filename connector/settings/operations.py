@@ -21,6 +21,7 @@ from pydantic import (
 
 from connector.settings.fields import (
     AnyPath,
+    CaFile,
     ExistingFile,
     HttpUrl,
     SecretRef,
@@ -96,7 +97,7 @@ class Metrics(Strict):
         Field(description="NAME.prom in the folder of node-exporter's textfile collector; one file a job."),
     ] = None
     pushgateway: Annotated[HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
@@ -192,7 +193,7 @@ class Webhook(Strict):
     allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
     url: Annotated[Annotated[str, AfterValidator(_hook)], Field(description="https://host[:port]/path.")]
     secret: Annotated[SecretRef, Field(description="Where the secret is kept that messages are signed with.")]
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
 
 
 def _smtp(url: str) -> str:
@@ -226,7 +227,7 @@ class Mail(Strict):
     password: Annotated[
         SecretRef | None, Field(description="Where the password of user is kept.", validate_default=True)
     ] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    ca_file: CaFile = None
 
     @field_validator("password")
     @classmethod

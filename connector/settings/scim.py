@@ -1,13 +1,22 @@
 """The part of a job that names a SCIM 2.0 service provider (RFC 7644)."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Struct
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from connector.settings.fields import Bytes, ExistingFile, HttpAddress, Seconds, SecretRef, Text
+from connector.settings.fields import (
+    Bytes,
+    CaFile,
+    ExistingFile,
+    HttpAddress,
+    KeyFile,
+    ReadBy,
+    Seconds,
+    SecretRef,
+    Text,
+)
 from connector.settings.shape import Strict, misfit
 
 EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
@@ -62,8 +71,8 @@ class ScimDirectory(Strict):
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
     url: Annotated[HttpAddress, Field(description="Its base address, such as https://host/scim/v2.")]
     cert_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate.")] = None
-    key_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate's key.")] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")] = None
+    key_file: KeyFile = None
+    ca_file: CaFile = None
     oauth: Annotated[ClientCredentials | None, Field(description="Ask for access tokens with a client's secret.")] = (
         None
     )
@@ -72,10 +81,7 @@ class ScimDirectory(Strict):
         SecretRef | None, Field(description="Where a bearer token is kept (RFC 6750).", validate_default=True)
     ] = None
     filter: Annotated[Text | None, Field(description="The filter that users match (RFC 7644 §3.4.2.2).")] = None
-    read: Annotated[
-        Literal["auto", "find", "scan"],
-        Field(description="Look agents' keys up, read all users, or let the program choose."),
-    ] = "auto"
+    read: ReadBy = "auto"
     urn: Annotated[
         str, AfterValidator(_urn), Field(description="The URN under which the server has the extension.")
     ] = EXTENSION
@@ -92,13 +98,6 @@ class ScimDirectory(Strict):
         Seconds, Field(description="Seconds that all pauses which the server asks for may take together in a run.")
     ] = 300
     max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 64 << 20
-
-    @field_validator("key_file")
-    @classmethod
-    def _of_a_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
-        if key_file is not None and info.data.get("cert_file", key_file) is None:
-            raise misfit("needs a cert_file as well")
-        return key_file
 
     @field_validator("oauth")
     @classmethod

@@ -13,19 +13,19 @@ from typing import Any
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
-from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Result, Secret, UserRef
+from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Part, Result, Secret, UserRef
 from connector.reconcile.digests import is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 
 _INTENT = """
-    insert into journal (run, user_id, user_name, digest, agent, rule, attributes, outcome, why)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (run, user_id, digest)
+    insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (run, user_id, digest, part)
     do update set outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes
 """
-_OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?"
+_OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ? and part = ?"
 
 
 class _Octets(Struct, frozen=True):
@@ -78,13 +78,9 @@ class RunJournal:
         What may have been written stays open; what is in both is about to be written again, and is open too.
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
-        outcomes = [
-            (outcome.result.value, outcome.why or None, self._run, change.user.id, change.digest)
-            for change, outcome in known
-        ]
         with self._writing() as transaction:
-            if outcomes:
-                transaction.executemany(_OUTCOME, outcomes)
+            if known:
+                note_outcomes(transaction, ((self._run, *each) for each in known))
                 self._ours.take(transaction, (change for change, outcome in known if outcome.result is Result.WRITTEN))
             if intended:
                 transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
@@ -116,7 +112,7 @@ class RunJournal:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
-        return (self._run, user.id, user.name, change.digest, ref, change.rule, noted, outcome, why)
+        return (self._run, user.id, user.name, change.digest, change.part.value, ref, change.rule, noted, outcome, why)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
         if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
@@ -125,6 +121,17 @@ class RunJournal:
             sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
             return _Noted(each.name, (), (), each.fingerprint, sealed, each.seen, each.pattern, each.unique)
         return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
+
+
+def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, Outcome]]) -> None:
+    """Keep what became of writes that are in the journal of these runs."""
+    transaction.executemany(
+        _OUTCOME,
+        (
+            (outcome.result.value, outcome.why or None, run, change.user.id, change.digest, change.part.value)
+            for run, change, outcome in found
+        ),
+    )
 
 
 class Ours:
@@ -163,13 +170,13 @@ class Ours:
         )
 
 
-STEPS = "select run, user_id, user_name, digest, agent, rule, attributes, outcome, why from journal"
+STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why from journal"
 """The rows that `step` reads."""
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged, or sealed with another key."""
-    run, user_id, user_name, digest, agent, rule, attributes, outcome, why = row
+    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why = row
     user = UserRef(user_id, user_name)
     try:
         noted = json.decode(attributes, type=list[_Noted])
@@ -178,7 +185,7 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
-    return Step(run, Change(user, ref, rule, changes, digest), result, why or "")
+    return Step(run, Change(user, ref, rule, changes, digest, part=Part(part)), result, why or "")
 
 
 def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:

@@ -7,8 +7,6 @@ in a row these were the same: who has to write one value over and over is told t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
@@ -107,33 +105,3 @@ class Ownership:
 
 def _encoded(attributes: Attributes) -> tuple[str, int]:
     return json.encode(attributes).decode(), max([each.times for each in attributes.values()])
-
-
-def by_user(database: Database, transaction: Transaction) -> None:
-    """Bring what an older version kept by attribute into this form, as a part of a migration; a page at a time."""
-    last = ("", "")
-    while rows := database.rows(_BY_ATTRIBUTE, last[0], *last, _PAGE):
-        of_last = [row for row in rows if row[:2] == rows[-1][:2]]
-        if len(rows) == _PAGE > len(of_last):
-            del rows[-len(of_last) :]  # there may be more of this user on the next page
-        for directory, of_directory in groupby(rows, key=itemgetter(0)):
-            held: dict[str, tuple[UserRef, Attributes]] = {}
-            for _, id_, name, attribute, *owned in of_directory:
-                held.setdefault(id_, (UserRef(id_, name), {}))[1][attribute] = Owned(*owned)
-            Ownership(database, directory).keep(transaction, held.values())
-        last = rows[-1][:2]
-    transaction.execute("drop table ownership_by_attribute")
-
-
-_PAGE: Final = 10_000
-"""Rows: a user has one for each attribute of a mapping."""
-_BY_ATTRIBUTE: Final = """
-    select directory, user_id, user_name, attribute, run, value, fingerprint, times
-    from (
-        select owned.*, coalesce(number, 0) as number
-        from ownership_by_attribute as owned left join runs on runs.id = owned.run
-        where owned.directory > ? or (owned.directory = ? and owned.user_id > ?)
-    ) as numbered
-    order by directory, user_id, number desc limit ?
-"""
-"""The name that the latest run knew a user by comes first."""

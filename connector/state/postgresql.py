@@ -43,7 +43,7 @@ class PostgreSQL:
     kept = True
 
     def __init__(self, url: str) -> None:
-        parameters = _parameters(url)
+        parameters = parameters_of(url)
         self.where = f"postgresql://{_host(parameters)}/{parameters.get('dbname', '')}"
         try:
             self._db = psycopg.connect(**parameters, autocommit=True)
@@ -139,7 +139,7 @@ def _translated(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
 
 
-def _parameters(url: str) -> dict[str, Any]:
+def parameters_of(url: str) -> dict[str, Any]:
     """The parameters of a connection URI (PostgreSQL manual, 34.1.2), and what holds where it does not say."""
     try:
         said = conninfo_to_dict(url)

@@ -21,7 +21,7 @@ from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Outcome, Plan, Result, Secret
 from connector.reconcile.digests import readable
 from connector.state.database import Database
-from connector.state.journal import STEPS, Ours, RunJournal, Step, step
+from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import migrate
 from connector.state.sealing import Sealer
@@ -30,12 +30,11 @@ from connector.state.ticks import Ticks
 
 _COUNTS: Final = """
     select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
-        case when replace(step.digest, '/', '') = step.digest then not exists (
-            select 1 from journal as part where part.run = step.run and part.user_id = step.user_id
-            and replace(part.digest, '/', '') <> part.digest and part.outcome is null
+        case when step.part = '' then not exists (
+            select 1 from journal as ahead where ahead.run = step.run and ahead.user_id = step.user_id
+            and ahead.part <> '' and ahead.outcome is null
         ) else outcome is null or not exists (
-            select 1 from journal as whole where whole.run = step.run and whole.user_id = step.user_id
-            and replace(whole.digest, '/', '') = whole.digest
+            select 1 from journal as rest where rest.run = step.run and rest.user_id = step.user_id and rest.part = ''
         ) end
     ) group by 1 order by 1
 """
@@ -186,31 +185,18 @@ class Store:
 
     def runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, newest first."""
-        found = self._database.rows(
-            "select id, job, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
-            "order by number desc",
-            job,
+        query = (
+            "select id, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
+            "order by number desc"
         )
         try:
             return [
-                RunRecord(
-                    run,
-                    name,
-                    kind,
-                    started,
-                    ended,
-                    digest,
-                    result,
-                    json.decode(summary, type=dict[str, int]),
-                    self._counts(run),
-                    undoes,
-                )
-                for run, name, kind, started, ended, digest, result, summary, undoes in found
+                RunRecord(id_, job, kind, started, ended, digest, result, _summary(summary), self._counts(id_), undoes)
+                for id_, kind, started, ended, digest, result, summary, undoes in self._database.rows(query, job)
             ]
         except (DecodeError, ValidationError, TypeError) as fault:
-            raise StateError(
-                "the state is damaged: a run's summary cannot be read", where=self._database.where
-            ) from fault
+            why = "the state is damaged: a run's summary cannot be read"
+            raise StateError(why, where=self._database.where) from fault
 
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))
@@ -220,7 +206,7 @@ class Store:
         found = self._database.rows("select job, directory from runs where id = ?", run)
         if not found or found[0][0] != job:
             raise UsageError(f"this job has no run {run!r}; `cec-connector runs` lists those it has", where="RUN")
-        query = STEPS + " where run = ? order by user_name, user_id, digest"
+        query = STEPS + " where run = ? order by user_name, user_id, digest, part"
         return found[0][1], [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]
 
     # ------------------------------------------------------------ what was interrupted
@@ -244,13 +230,7 @@ class Store:
             if outcome.result is Result.WRITTEN:
                 written.setdefault(each.run, []).append(each.change)
         with self._database.writing() as transaction:
-            transaction.executemany(
-                "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ?",
-                (
-                    (outcome.result.value, outcome.why or None, each.run, each.change.user.id, each.change.digest)
-                    for each, outcome in found
-                ),
-            )
+            note_outcomes(transaction, ((each.run, each.change, outcome) for each, outcome in found))
             for run, changes in written.items():
                 Ours(self._database, directory, run).take(transaction, changes)
 
@@ -259,23 +239,26 @@ class Store:
         query = (
             "select user_id from journal where run = ? group by user_id "
             "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
-            "and sum(case when replace(digest, '/', '') = digest then 1 else 0 end) > 0"
+            "and sum(case when part = '' then 1 else 0 end) > 0"
         )
         return frozenset(user_id for (user_id,) in self._database.rows(query, run))
 
     def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, or an undo of it, where the rest is not written."""
         firsts_alone = (
-            " as half where outcome = 'written' and replace(digest, '/', '') <> digest "
+            " as ahead where outcome = 'written' and part <> '' "
             "and (run = ? or run in (select id from runs where undoes = ?)) "
-            "and not exists (select 1 from journal as other where other.run = half.run and "
-            "other.user_id = half.user_id and outcome = 'written' and replace(digest, '/', '') = digest)"
+            "and not exists (select 1 from journal as rest where rest.run = ahead.run and "
+            "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = '')"
         )
         found: defaultdict[str, set[str]] = defaultdict(set)
         for row in self._database.rows(STEPS + firsts_alone, run, run):
             first = step(row, sealer, self._database.where).change
             found[first.user.id].update(each.name for each in first.attributes)
         return {user: frozenset(names) for user, names in found.items()}
+
+
+_summary: Final = json.Decoder(dict[str, int]).decode
 
 
 def _seal(plan: Plan) -> str:

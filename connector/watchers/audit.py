@@ -69,8 +69,9 @@ class AuditWatch(Watcher):
             if is_secret(each):
                 told["was"] = self._was(change, each.name, each.old if each.seen else None)
         told_of = {"run": run} if run else {}
+        part = {"part": change.part.value} if change.part else {}
         why = {"why": readable(outcome.why)} if outcome.why else {}
-        self._note("write", **told_of, result=outcome.result.value, **why, **said)
+        self._note("write", **told_of, **part, result=outcome.result.value, **why, **said)
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         if plan is not None:

@@ -7,17 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from figures import MB, Figure, Target
-from jobs import HERE, script
-from measure import Contest, Entrant
-from people import spread, write_agents, write_users
-
-LDIF_JOB = """\
-source: {{type: file, path: agents.json}}
-directory: {{type: ldif, path: users.ldif, filter: (objectClass=inetOrgPerson)}}
-mapping: ldif
-limits: {{update: 100%}}
-"""
+from tests.benchmarks.figures import MB, Figure, Target
+from tests.benchmarks.jobs import HERE, script
+from tests.benchmarks.measure import Contest, Entrant
+from tests.benchmarks.people import spread, write_agents, write_users
+from tests.support.jobs import job_file, ldif_directory
 
 
 def _nothing() -> float:
@@ -54,7 +48,7 @@ def ldif(folder: Path, users: int, rounds: int) -> Iterator[Figure]:
     write_agents(agents, spread(count, users))
     write_users(directory, users, tree=False)
     job = folder / "job.yaml"
-    job.write_text(LDIF_JOB.format())
+    job.write_text(job_file(ldif_directory("users.ldif", base=None), mapping="ldif"))
 
     def planned(out: Path) -> None:
         said = json.loads(report.read_bytes())["summary"]

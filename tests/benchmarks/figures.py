@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from measure import Contest, Ratio, Sample
+from tests.benchmarks.measure import Contest, Ratio, Sample
 
 MB = 1_000_000
 

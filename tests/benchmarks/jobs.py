@@ -9,27 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from measure import Entrant
-from servers import FILTER, PASSWORD, Server
-from slapd import PEOPLE, SYNC
+from tests.benchmarks.measure import Entrant
+from tests.benchmarks.servers import FILTER, PASSWORD, Server
+from tests.support.jobs import file_source, job_file, ldap_directory
+from tests.support.slapd import PEOPLE, SYNC
 
 HERE = Path(__file__).parent
 PYTHON_LDAP = find_spec("ldap") is not None
 
-JOB = """\
-source: {{type: file, path: {agents}}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: {people}
-  filter: {filter}
-  read: {read}
-mapping: {mapping}
-limits: {{update: 100%, agents_drop: 100%}}
-"""
 ONE_RULE = """\
 match:
   - {agent: "{accountCode}", directory: uid}
@@ -62,11 +49,9 @@ class Workplace:
             (folder / "mapping.yaml").write_text(mapping)
             mapping = "mapping.yaml"
         self._job = folder / "job.yaml"
-        self._job.write_text(
-            JOB.format(
-                agents=agents, url=server.url, sync=SYNC, people=PEOPLE, filter=FILTER, read=read, mapping=mapping
-            )
-        )
+        directory = ldap_directory(server.url, bind_dn=SYNC, filter=FILTER, read=read)
+        limits = {"agents_drop": "100%"}
+        self._job.write_text(job_file(directory, source=file_source(agents), mapping=mapping, limits=limits))
 
     def forget(self) -> None:
         """Remove the state, so that the next run is the first."""

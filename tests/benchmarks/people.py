@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from slapd import _TREE, PEOPLE
+from tests.support.slapd import PEOPLE, TREE
 
 IP, PORT = "192.0.2.10", 5060
 
@@ -46,7 +46,7 @@ def write_users(path: Path, users: int, bare: Collection[int] = (), *, tree: boo
     """An LDIF file of all users as agents' fields are in sync with them, but for the bare ones, which have none."""
     with path.open("w") as file:
         if tree:
-            file.write(_TREE)
+            file.write(TREE)
         file.writelines(_user(number, bare=number in bare) for number in range(1, users + 1))
 
 

@@ -12,11 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD
-
 from connector.directories.filters import Equal, Or
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD
 
 KEYS, SEARCHES, WRITES = 64, 4, 256
 """Keys of one search, and how many searches and how many writes are in flight."""

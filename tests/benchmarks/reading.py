@@ -7,11 +7,19 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from figures import MB, Figure, Target
-from jobs import ONE_RULE, ONE_RULE_ATTRIBUTES, PYTHON_LDAP, READY_ATTRIBUTES, Workplace, script, wanted
-from measure import Contest, Entrant
-from people import spread, uid, write_agents
-from servers import PASSWORD, Server, digest_of
+from tests.benchmarks.figures import MB, Figure, Target
+from tests.benchmarks.jobs import (
+    ONE_RULE,
+    ONE_RULE_ATTRIBUTES,
+    PYTHON_LDAP,
+    READY_ATTRIBUTES,
+    Workplace,
+    script,
+    wanted,
+)
+from tests.benchmarks.measure import Contest, Entrant
+from tests.benchmarks.people import spread, uid, write_agents
+from tests.benchmarks.servers import PASSWORD, Server, digest_of
 
 SIX = ("uid", "mail", "cecAccountCode", "cecWorkNo", "objectClass")
 """With entryUUID, which our reader always asks for as it does for objectClass, six attributes."""

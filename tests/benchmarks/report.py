@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from figures import MB, Figure
+from tests.benchmarks.figures import MB, Figure
 
 HEAD = ("work", "users", "what", "against", "ratio", "from, to", "MB", "client", "server", "target", "")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 440, 70, 210, 30, 50

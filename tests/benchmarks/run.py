@@ -1,4 +1,4 @@
-"""The benchmarks, in one command. `make bench`, or `python tests/benchmarks/run.py --help`."""
+"""The benchmarks, in one command. `make bench`, or `python -m tests.benchmarks.run --help`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "e2e"))  # where the tests have their slapd
-
-import apart
-import reading
-import scim
-import writing
-from figures import Figure
-from jobs import PYTHON_LDAP
-from people import write_users
-from report import as_json, plot, table
-from servers import Server
+from tests.benchmarks import apart, reading, scim, writing
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.jobs import PYTHON_LDAP
+from tests.benchmarks.people import write_users
+from tests.benchmarks.report import as_json, plot, table
+from tests.benchmarks.servers import Server
 
 WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif", "scim")
 LARGE = 100_000

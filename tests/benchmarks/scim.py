@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from figures import Figure, Target
-from jobs import HERE
-from measure import Contest, Entrant, Sample
-from people import IP, PORT
-from scim_servers import CEC, PATCH_OP, ScimServer, people
-
 from connector.directories.scim.sending import WHOLE
+from tests.benchmarks.figures import Figure, Target
+from tests.benchmarks.jobs import HERE
+from tests.benchmarks.measure import Contest, Entrant, Sample
+from tests.benchmarks.people import IP, PORT
+from tests.support.jobs import job_file, scim_directory
+from tests.support.scim_servers import CEC, PATCH_OP, ScimServer, people
 
 IN_FLIGHT = 8
 USERS = 500
@@ -33,12 +33,6 @@ TARGET = Target(1 / 0.85)
 MAPPING = "match:\n  - {agent: '{accountCode}', directory: userName}\nattributes:\n" + "".join(
     f"  {CEC}:{name}: '{{{name}}}'\n" for name in ATTRIBUTES
 )
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory: {{type: scim, url: {url}, token: {{env: SCIM_TOKEN}}, allow_plaintext: true, concurrency: {size}}}
-mapping: mapping.yaml
-limits: {{update: 100%, agents_drop: 100%}}
-"""
 
 
 def writing(folder: Path, rounds: int, count: int = USERS) -> Iterator[Figure]:
@@ -69,7 +63,8 @@ def _plan(folder: Path, server: ScimServer, users: list[dict[str, Any]]) -> Path
     tenant = {"sipServiceIp": IP, "sipServicePort": PORT, "agents": agents}
     (folder / "agents.json").write_text(json.dumps(tenant))
     (folder / "mapping.yaml").write_text(MAPPING)
-    (folder / "job.yaml").write_text(JOB.format(url=server.url, size=IN_FLIGHT))
+    directory = scim_directory(server.url, concurrency=IN_FLIGHT)
+    (folder / "job.yaml").write_text(job_file(directory, limits={"agents_drop": "100%"}))
     command = [sys.executable, "-m", "connector", "plan", "job.yaml", "--report", "plan.json"]
     subprocess.run(command, cwd=folder, env={"SCIM_TOKEN": server.token}, check=True, capture_output=True)
     return folder / "plan.json"

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
 
 FILTER = "(objectClass=inetOrgPerson)"
 PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
@@ -29,7 +29,7 @@ class Server(Slapd):
             ("entryUUID,cecAccountCode eq", "entryUUID,cecAccountCode,cecWorkNo eq"),
         ):
             if old not in text:
-                raise RuntimeError(f"tests/e2e/slapd.py no longer says {old!r}")
+                raise RuntimeError(f"tests/support/slapd.py no longer says {old!r}")
             text = text.replace(old, new)
         config.write_text(text)
 

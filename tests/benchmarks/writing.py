@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from figures import Figure, Target
-from jobs import PYTHON_LDAP, READY_ATTRIBUTES, Workplace, script, wanted
-from measure import Entrant, run
-from people import spread, write_agents, write_users
-from prepared import KEYS, prepare_requests
-from reading import Field
-from servers import PASSWORD, Server
+from tests.benchmarks.figures import Figure, Target
+from tests.benchmarks.jobs import PYTHON_LDAP, READY_ATTRIBUTES, Workplace, script, wanted
+from tests.benchmarks.measure import Entrant, run
+from tests.benchmarks.people import spread, write_agents, write_users
+from tests.benchmarks.prepared import KEYS, prepare_requests
+from tests.benchmarks.reading import Field
+from tests.benchmarks.servers import PASSWORD, Server
 
 CHANGES = 10_000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from houses import PERSON, House, Values
 
 from connector.model import ID, NAME, Equality, Holds, Question, Secret, Syntax, User, UserRef, View
 from connector.reconcile import equality
+from tests.support.houses import PERSON, House, Values
 
 VIEW = View(("uid", "mail", "employeeNumber", "carLicense"))
 HOSTILE = [

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from scim_servers import CEC, CORE, ENTERPRISE, KINDS, TOKEN, ScimServer, people
-from scim_servers import user as person
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
@@ -33,6 +31,7 @@ from connector.model import (
     View,
 )
 from connector.settings.scim import ScimDirectory as Settings
+from tests.support.scim_servers import CEC, CORE, EACH_KIND, ENTERPRISE, TOKEN, ScimServer, people, user as person
 
 ACCOUNT, SEAT, LINE, PASSWORD, PORT = (
     f"{CEC}:{name}" for name in ("accountCode", "workNo", "sipAccount", "sipPassword", "sipServicePort")
@@ -60,7 +59,7 @@ class House:
             directory.close()
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

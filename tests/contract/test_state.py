@@ -12,25 +12,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import count, product
+from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
-from postgres import Postgres
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret, Summary, UserRef
-from connector.reconcile.steps import RELEASE, parted
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Part, Plan, Result, Secret, Summary, UserRef
+from connector.reconcile.steps import parted
 from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
-from connector.state.sqlite import Sqlite
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
+from tests.support.postgres import Postgres
+from tests.support.states import database
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"
@@ -194,102 +193,34 @@ def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(pla
     assert len(keys.pop()) == 64
 
 
-def _as_of_version_1(place: Place) -> None:
-    """What the first version of this program left behind, on either database."""
-    for statement in MIGRATIONS[0].split(";"):
-        place.execute(statement)
-    key = 64 * "a"
-    place.execute(f"insert into meta values ('key', '{key}')")
-    if place.url.startswith("sqlite"):
-        place.execute("pragma user_version = 1")
-    else:
-        place.execute("insert into meta values ('version', '1')")
-    place.execute(
-        "insert into runs values ('old-run', 'hr', "
-        f"'{HERE}', '2026-01-01T00:00:00+00:00', '2026-01-01T00:01:00+00:00', 'sha256:0', 7, "
-        "'{\"agents\": 7}', 'done')"
-    )
-    place.execute("insert into journal values ('old-run', 'id-00001', 'uid=user1', 'sha256:1', 'written', null)")
-    place.execute("insert into journal values ('old-run', 'id-00002', 'uid=user2', 'sha256:2', null, null)")
-    place.execute(f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'mail', null, 'old-run')")
-    place.execute(
-        f"insert into ownership values ('{HERE}', 'id-00001', 'uid=user1', 'SIPIdentityPassword', 'print', 'old-run')"
-    )
-
-
-def test_what_the_first_version_left_behind_survives_and_can_be_worked_with(place: Place) -> None:
-    _as_of_version_1(place)
-    for _ in range(2):
-        with closing(place.open()) as state:
-            assert state.key() == Secret(64 * "a")
-            (run,) = state.runs("hr")
-            assert (run.id, run.kind, run.result, run.undoes) == ("old-run", "apply", "done", None)
-            assert run.summary == {"agents": 7}
-            assert run.outcomes == {"unknown": 1, "written": 1}
-            memory = state.memory(HERE, "hr")
-            assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
-            assert memory.fingerprint_of("id-00001", "SIPIdentityPassword") == "print"
-            assert memory.last_agents() == 7
-            assert (memory.rewritten(), memory.stale(), memory.users()) == ({}, {}, 0)
-            assert [step.outcome for step in state.steps("old-run", "hr", SEALER)[1]] == [Result.WRITTEN, None]
-            (open_step,) = state.open_steps(HERE, "hr", SEALER)
-            assert open_step.change.attributes == ()
-    with closing(place.open()) as state:
-        apply(state, change(1, sets("mail", "new@example.org")), id_="new-run")
-        assert [run.id for run in state.runs("hr")] == ["new-run", "old-run"]
-
-
-@pytest.mark.parametrize("page", [3, 4, 5, 7, 100])
-def test_what_was_remembered_by_attribute_is_remembered_by_user(
-    place: Place, monkeypatch: pytest.MonkeyPatch, page: int
-) -> None:
-    """Of version 4, with more rows than are read at once; a user's name is the one that the latest run knew."""
-    monkeypatch.setattr("connector.state.ownership._PAGE", page)
-    _as_of_version_1(place)
-    for number, statements in enumerate(MIGRATIONS[1:4], start=2):
-        for statement in statements.split(";"):
-            place.execute(statement)
-        version = f"update meta set value = '{number}' where name = 'version'"
-        place.execute(f"pragma user_version = {number}" if place.url.startswith("sqlite") else version)
-    place.execute(
-        f"insert into runs (id, job, directory, started, digest, agents, summary, result, number) "
-        f"values ('new-run', 'hr', '{HERE}', '2026-01-02T00:00:00+00:00', 'sha256:1', 7, '{{}}', 'done', 2)"
-    )
-    users = [(directory, f"id-{n:05}") for directory in (HERE, THERE) for n in (1, 2, 3)]
-    place.execute("delete from ownership")
-    for (directory, id_), attribute in product(users, ("cn", "mail", "sn")):
-        run, name = ("new-run", "uid=new") if attribute == "sn" else ("old-run", "uid=old")
-        values = f"'{directory}', '{id_}', '{name}', '{attribute}', null, '{run}', 'digest of {attribute}', 2"
-        place.execute(
-            "insert into ownership (directory, user_id, user_name, attribute, fingerprint, run, value, times) "
-            f"values ({values})"
-        )
-    with closing(place.open()) as state:
-        memory = state.memory(HERE, "hr")
-        found = sorted(memory.owned())
-        assert found == [(UserRef(f"id-{n:05}", "uid=new"), frozenset({"cn", "mail", "sn"})) for n in (1, 2, 3)]
-        assert len(memory.rewritten()) == 9
-        assert memory.rewritten()["id-00002", "sn"] == ("digest of sn", 2)
-    assert place.execute("select count(*), sum(times) from ownership") == [(6, 12)]
+@pytest.mark.parametrize("version", [1, 5])
+def test_a_state_of_before_the_first_release_is_refused_and_left_alone(place: Place, version: int) -> None:
+    place.execute("create table meta (name text primary key, value text not null)")
+    noted = f"insert into meta values ('version', '{version}')"
+    place.execute(f"pragma user_version = {version}" if place.url.startswith("sqlite") else noted)
+    before = place.execute("select * from meta")
+    with pytest.raises(StateError, match=f"before release 0.1.0 .format {version}.*move it away"):
+        place.open()
+    assert place.execute("select * from meta") == before
 
 
 def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:
-    def part(number: int, result: Result | None, what: str = "") -> None:
-        each = change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}{what}")
+    def part(number: int, result: Result | None, what: Part = Part.REST) -> None:
+        each = replace(change(number, sets("mail", "a@example.org"), digest=f"sha256:{number:064}"), part=what)
         journal.note([], [each])
         if result is not None:
             journal.note(outcomes([each], result), [])
 
     with state.run(plan(), HERE, SEALER) as journal:
-        part(1, Result.WRITTEN, "/release")
+        part(1, Result.WRITTEN, Part.RELEASE)
         part(1, Result.WRITTEN)
-        part(2, Result.CONFLICT, "/release")  # nothing came after it
-        part(3, Result.WRITTEN, "/classes")
+        part(2, Result.CONFLICT, Part.RELEASE)  # nothing came after it
+        part(3, Result.WRITTEN, Part.CLASSES)
         part(3, None)
-        part(4, Result.WRITTEN, "/classes")  # killed there
-        part(5, None, "/classes")
+        part(4, Result.WRITTEN, Part.CLASSES)  # killed there
+        part(5, None, Part.CLASSES)
         part(5, Result.FAILED)
-        part(6, Result.WRITTEN, "/release")
+        part(6, Result.WRITTEN, Part.RELEASE)
         part(6, Result.CONFLICT)
     (run,) = state.runs("hr")
     assert run.outcomes == {"conflict": 2, "unknown": 2, "written": 2}
@@ -482,7 +413,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
     whole = change(1, replace(sets("employeeNumber", "2", old=("1",)), unique=True))
     (each,) = whole.attributes
     release, rest = (
-        replace(whole, attributes=(replace(each, new=()),), digest=whole.digest + RELEASE),
+        replace(whole, attributes=(replace(each, new=()),), part=Part.RELEASE),
         replace(whole, attributes=(replace(each, old=()),)),
     )
     with state.run(plan(whole), HERE, SEALER) as journal:
@@ -500,7 +431,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
 
 def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_be_due(state: Store) -> None:
     whole = change(1, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
-    release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), digest=whole.digest + RELEASE)
+    release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), part=Part.RELEASE)
     classes, rest = parted(whole)
     with state.run(plan(whole), HERE, SEALER) as journal:
         for first in (release, classes):
@@ -540,13 +471,13 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
     with state.run(plan(one, other, open_, rest), HERE, SEALER) as journal:
         journal.note([], [one, open_, classes])
         journal.note([*outcomes([one, classes]), lost], [other, rest])
-        steps = {(step.change.user, step.change.digest): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
+        steps = {(step.change.user, step.change.part): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
         assert steps == {
-            (one.user, one.digest): Result.WRITTEN,
-            (open_.user, open_.digest): None,
-            (classes.user, classes.digest): Result.WRITTEN,
-            (other.user, other.digest): None,
-            (rest.user, rest.digest): None,
+            (one.user, Part.REST): Result.WRITTEN,
+            (open_.user, Part.REST): None,
+            (classes.user, Part.CLASSES): Result.WRITTEN,
+            (other.user, Part.REST): None,
+            (rest.user, Part.REST): None,
         }
         assert owned(state) == {"id-00001": {"mail"}}
         journal.note(outcomes([other]) + outcomes([rest], Result.CONFLICT), [])
@@ -831,16 +762,15 @@ def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
 
 def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(place: Place) -> None:
     hold = "insert into holds (job, since, why) values (?, ?, ?)"
-    with closing(place.open()) as state:
-        database = state._database
+    with closing(place.open()) as state, closing(database(place.url)) as opened:
 
         def go_wrong(fault: type[BaseException]) -> None:
-            with database.writing() as transaction:
+            with opened.writing() as transaction:
                 transaction.execute(hold, ("hr", NOW, "x"))
                 raise fault
 
         def write_twice() -> None:
-            with database.writing() as transaction:
+            with opened.writing() as transaction:
                 transaction.execute(hold, ("hr", NOW, "x"))
                 transaction.executemany(hold, [("hr", NOW, "y")])
 
@@ -1068,8 +998,14 @@ def test_a_file_that_goes_away_just_as_it_is_written_to_is_an_error_of_the_state
 ) -> None:
     path = tmp_path / "state.db"
     with closing(open_state(f"sqlite:///{path}")) as state:
-        # as if it went right after that look
-        monkeypatch.setattr(Sqlite, "_look", lambda self: path.unlink(missing_ok=True))
+        look = Path.stat
+
+        def look_and_lose(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+            found = look(self, follow_symlinks=follow_symlinks)
+            path.unlink()
+            return found
+
+        monkeypatch.setattr(Path, "stat", look_and_lose)
         with pytest.raises(StateError, match="cannot be written"):
             state.hold("hr", "x")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from houses import PERSON, House, Values, parts
 
 from connector.directories.port import Directory
 from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
+from tests.support.houses import PERSON, House, Values, parts
 
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 VIEW = View(

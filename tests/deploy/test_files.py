@@ -9,13 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from program import program
 from ruamel.yaml import YAML
-from tools import DEPLOY, TOOLS, call
 
 from connector.cli.advice import Exit
 from connector.serve.schedule import Cron
 from connector.settings import job as jobs
+from tests.support.deploy_tools import DEPLOY, TOOLS, call
+from tests.support.program import program
 
 pytestmark = pytest.mark.image
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import LdapProxy
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, free_port, person
-from tools import DEPLOY, ENGINE, PROJECT, call, engine
 
 from connector import __version__
+from tests.support.deploy_tools import DEPLOY, ENGINE, PROJECT, call, engine
+from tests.support.jobs import changed, file, job_file, ldap_directory
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd, free_port, person
 
 pytestmark = [pytest.mark.image, pytest.mark.slapd]
 
@@ -28,20 +29,6 @@ HARDENED = [
     "--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", *NO_SHELL,
 ]  # fmt: skip
 NOBODY = 10001
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{file: /run/secrets/ldap-password}}
-  base: {people}
-  filter: (objectClass=inetOrgPerson)
-mapping: openldap-h350
-limits: {{update: {update}}}
-state: sqlite:////var/lib/cec-connector/state.db
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,8 +55,10 @@ class Place:
         self.job()
         folder.chmod(0o755)
 
-    def job(self, *, update: str = "100%", more: str = "") -> None:
-        (self.files / "job.yaml").write_text(JOB.format(url=self.url, sync=SYNC, people=PEOPLE, update=update) + more)
+    def job(self, **changes: Any) -> None:
+        directory = ldap_directory(self.url, bind_dn=SYNC, password=file("/run/secrets/ldap-password"))
+        job = job_file(directory, mapping="openldap-h350", state="sqlite:////var/lib/cec-connector/state.db")
+        (self.files / "job.yaml").write_text(changed(job, **changes))
 
     def agents(self, count: int) -> None:
         listed = [
@@ -210,10 +199,10 @@ def test_the_default_is_a_dry_run_and_an_apply_writes_once(place: Place, server:
 
 def test_a_refused_plan_ends_with_3_and_a_wrong_file_with_78(place: Place, server: Slapd) -> None:
     before = server.search()
-    place.job(update="1")
+    place.job(limits={"update": 1})
     assert "REFUSED" in place.run("apply", "job.yaml", code=3)
-    place.job(more="colour: red\n")
-    assert "job.yaml:13: colour: unknown key" in place.run("plan", "job.yaml", code=78)
+    place.job(colour="red")
+    assert "job.yaml:6: colour: unknown key" in place.run("plan", "job.yaml", code=78)
     assert server.search() == before
 
 
@@ -245,7 +234,7 @@ def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_goes_on(tmp_path
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2"])
 def test_the_health_check_asks_serve_where_it_listens(place: Place, host: str) -> None:
     port = free_port()
-    place.job(more="serve: {every: 1d, mode: dry-run}\n")
+    place.job(serve={"every": "1d", "mode": "dry-run"})
     with place.started("serve", "job.yaml", "--listen", f"{host}:{port}") as name:
         until(lambda: not _ill(name), "serve is healthy")
         engine("stop", "--time=30", name)

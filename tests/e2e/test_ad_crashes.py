@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_samba import SambaStage
+
+from tests.support.crash_samba import SambaStage
 
 pytestmark = [pytest.mark.samba, pytest.mark.slow]
 

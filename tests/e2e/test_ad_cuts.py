@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_samba import WITHOUT_TLS, SambaWorld
-from crash_world import FIRST, SECOND, Launcher
-from ldap_proxy import SEARCH, LdapProxy, octets_of, result
-from samba import PEOPLE, Samba
 
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE, ENTRY, REFERENCE
+from tests.support.crash_samba import WITHOUT_TLS, SambaWorld
+from tests.support.crash_world import FIRST, SECOND, Launcher
+from tests.support.jobs import configure
+from tests.support.ldap_proxy import SEARCH, LdapProxy, octets_of, result
+from tests.support.samba import PEOPLE, Samba
 
 pytestmark = [pytest.mark.samba, pytest.mark.slow]
 
@@ -77,8 +78,8 @@ def test_a_read_that_is_cut_off_is_never_a_plan(tmp_path: Path, read: str) -> No
         assert world.once("apply") == 0, world.said
         before = world.entries(), world.owned(), world.runs(), world.counted()
         with Cutting(server.host) as proxy:
-            job = (world.folder / "job.yaml").read_text().replace(server.url, proxy.url)
-            (world.folder / "job.yaml").write_text(job.replace("  base:", f"  read: {read}\n  page_size: 5\n  base:"))
+            directory = {"urls": [proxy.url], "read": read, "page_size": 5}
+            configure(world.folder / "job.yaml", directory=directory)
             for document, code in ((FIRST, 0), (SECOND, 2)):
                 (world.folder / "agents.json").write_text(document)
                 for ends in ((CUT,), RESULTS):

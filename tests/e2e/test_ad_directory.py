@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ad_limits import Limits
-from ldap_proxy import LdapProxy, octets_of
-from samba import (
+
+from connector.directories.ldap import ber, requests
+from connector.directories.ldap.adapter import LdapDirectory, LdapReader
+from connector.directories.ldap.framing import Frame
+from connector.directories.ldap.responses import DONE, REFERENCE
+from connector.errors import ConnectorError, DeniedError, FileError, TruncatedError
+from connector.model import ID, Equality, Secret, Syntax, User, View
+from connector.settings.fields import SecretRef
+from connector.settings.job import LdapDirectory as Settings
+from tests.support.ad_limits import Limits
+from tests.support.ldap_proxy import LdapProxy, octets_of
+from tests.support.samba import (
     PEOPLE,
     SUFFIX,
     SYNC,
@@ -20,15 +29,6 @@ from samba import (
     Samba,
     person,
 )
-
-from connector.directories.ldap import ber, requests
-from connector.directories.ldap.adapter import LdapDirectory, LdapReader
-from connector.directories.ldap.framing import Frame
-from connector.directories.ldap.responses import DONE, REFERENCE
-from connector.errors import ConnectorError, DeniedError, FileError, TruncatedError
-from connector.model import ID, Equality, Secret, Syntax, User, View
-from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
 
 pytestmark = pytest.mark.samba
 

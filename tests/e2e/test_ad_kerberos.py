@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samba import PEOPLE, REALM, Samba, person
+
+from tests.support.samba import PEOPLE, REALM, Samba, person
 
 pytestmark = [pytest.mark.samba, pytest.mark.kerberos]
 

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ad_limits import Limits
-from ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
-from samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
-from slapd import another_authority, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
 from connector.directories.ldap.framing import Frame
+from tests.support.ad_limits import Limits
+from tests.support.jobs import changed, file
+from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
+from tests.support.samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
+from tests.support.slapd import another_authority, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.samba
 
@@ -25,27 +26,20 @@ BIND, UNBIND, ABANDON = 0x60, 0x42, 0x50
 OURS = ("ipPhone", "otherIpPhone", "msDS-cloudExtensionAttribute19", SEAT)
 
 
-def template() -> str:
-    """The example with this test's addresses in the place of its own."""
-    text = EXAMPLE.read_text().replace("{", "{{").replace("}", "}}")
-    for old, new in (
-        ("https://cec.example.org", "{cec}"),
-        ("{{env: CEC_APP_SECRET}}", "{{file: app-secret}}\n  ca_file: {ca}"),
-        ("ldaps://dc1.example.org, ldaps://dc2.example.org", "{ldap}"),
-        ("cec-connector@example.org ", "{sync} "),
-        ("OU=people,DC=example,DC=org", "{people}"),
-        ("# ca_file: domain-ca.pem ", "ca_file: {ca} "),
-        ("mapping: active-directory", "mapping: {mapping}"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
 class Domain(World):
     """A tenant, a domain, and the example's job between them."""
 
-    template, sync, password, people = template(), SYNC, SYNC_PASSWORD, PEOPLE
+    sync, password, people = SYNC, SYNC_PASSWORD, PEOPLE
+
+    def settings(self) -> str:
+        """The example with this test's addresses in the place of its own."""
+        ca, urls = self.server.ca, [self.server.ldaps_url]
+        return changed(
+            EXAMPLE.read_text(),
+            source={"url": self.cec.url, "app_secret": {"env": None} | file("app-secret"), "ca_file": ca},
+            directory={"urls": urls, "bind_dn": self.sync, "base": self.people, "ca_file": ca},
+            mapping=self.mapping,
+        )
 
     def ours(self, name: str) -> dict[str, list[str]]:
         """What a user holds of the attributes that the ready mapping writes."""
@@ -121,7 +115,7 @@ def test_a_run_is_taken_back(world: Domain) -> None:
     before = {f"agent{number:03}": world.ours(f"agent{number:03}") for number in range(1, 21)}
     world.run("apply")
     assert world.ours("agent003") != before["agent003"]
-    world.job(("clear: 10", "clear: 100"))
+    world.job(limits={"clear": 100})
     run = world.run("runs").out.split()[0]
     world.run("undo", run, "--apply")
     assert {name: world.ours(name) for name in before} == before
@@ -161,9 +155,8 @@ def test_seats_that_were_swapped_end_swapped_and_a_held_one_is_named(world: Doma
 
 @pytest.mark.parametrize("name", [SYNC_NT, SYNC_DN])
 def test_start_tls_other_names_and_several_controllers_of_which_the_first_is_down(world: Domain, name: str) -> None:
-    world.job(
-        (f"bind_dn: {SYNC}", f"start_tls: true\n  bind_dn: {name}"), ldap=f"ldap://127.0.0.1:1, {world.server.url}"
-    )
+    urls = ["ldap://127.0.0.1:1", world.server.url]
+    world.job(directory={"urls": urls, "start_tls": True, "bind_dn": name})
     assert len(world.plan()["changes"]) == 19
 
 
@@ -177,7 +170,7 @@ def test_a_controller_that_goes_away_is_told_and_the_next_run_finishes(world: Do
 
 @pytest.mark.parametrize("base", [SUFFIX, PEOPLE])
 def test_the_domains_root_is_as_good_a_base_as_a_unit(world: Domain, base: str) -> None:
-    world.job((f"base: {PEOPLE}", f"base: {base}"))
+    world.job(directory={"base": base})
     assert world.plan()["summary"]["matched"] == 19
 
 
@@ -185,7 +178,7 @@ def test_the_domains_root_is_as_good_a_base_as_a_unit(world: Domain, base: str) 
 
 
 def _global_catalog(world: Domain) -> dict[str, str]:
-    world.job(ldap=f"ldaps://{world.server.host}:3269")
+    world.job(directory={"urls": [f"ldaps://{world.server.host}:3269"]})
     return {}
 
 
@@ -196,13 +189,12 @@ def _wrong_password(world: Domain) -> dict[str, str]:
 
 def _another_authority(world: Domain) -> dict[str, str]:
     other = another_authority(world.folder / "other.pem")
-    text = (world.folder / "job.yaml").read_text()
-    (world.folder / "job.yaml").write_text(f"{other}".join(text.rsplit(f"{world.server.ca}", 1)))
+    world.job(directory={"ca_file": other})
     return {}
 
 
 def _in_clear(world: Domain) -> dict[str, str]:
-    world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=world.server.url)
+    world.job(directory={"urls": [world.server.url], "allow_plaintext": True})
     return {}
 
 
@@ -211,7 +203,7 @@ def _back_link(world: Domain) -> dict[str, str]:
     (world.folder / "other.yaml").write_text(
         text + "attributes: {directReports: {value: '{accountCode}', owns: '*'}}\n"
     )
-    world.job(("mapping: active-directory", "mapping: other.yaml"))
+    world.job(mapping="other.yaml")
     return {}
 
 
@@ -244,7 +236,7 @@ def test_a_password_converges_whether_it_may_be_read_or_not(world: Domain, confi
         assert isinstance(world.server, Samba)
         world.server.refuse_control()
     (world.folder / "extended.yaml").write_text(EXTENDED)
-    world.job(("mapping: active-directory", "mapping: extended.yaml"))
+    world.job(mapping="extended.yaml")
     planned = world.plan()
     assert planned["summary"]["secret"] == 19, planned["problems"]
     world.run("apply")
@@ -274,7 +266,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(world: Domain) -> N
         'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
         'attributes: {ipPhone: "{sipAccount}"}\nstale: clear\n'
     )
-    world.job(("mapping: active-directory", "mapping: stale.yaml"), ("clear: 10", "clear: 100"))
+    world.job(mapping="stale.yaml", limits={"clear": 100})
     world.run("apply")
     assert world.ours("agent003")["ipPhone"] == ["7003"]
     for name in names:
@@ -292,7 +284,7 @@ def test_an_undo_leaves_the_class_that_the_hidden_password_of_a_later_run_needs(
     world.server.refuse_control()
     without = [line for line in EXTENDED.splitlines() if "Password" not in line]
     (world.folder / "extended.yaml").write_text("\n".join(without))
-    world.job(("mapping: active-directory", "mapping: extended.yaml"), ("clear: 10", "clear: 100"))
+    world.job(mapping="extended.yaml", limits={"clear": 100})
     world.run("apply")
     (world.folder / "extended.yaml").write_text(EXTENDED)
     world.run("apply")
@@ -318,7 +310,7 @@ def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) 
     ):
         world = Domain(tmp_path / "job", server, cec, "active-directory")
         for read in ("find", "scan"):
-            world.job(("bind_dn:", f"read: {read}\n  allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+            world.job(directory={"urls": [proxy.url], "allow_plaintext": True, "read": read})
             assert world.plan()["summary"]["matched"] == 31
         world.run("apply")
         assert len(world.ours("agent031")["otherIpPhone"]) == 901
@@ -384,7 +376,7 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
         Listening(server.host) as proxy,
     ):
         world = Domain(tmp_path / "job", server, cec, "active-directory")
-        world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+        world.job(directory={"urls": [proxy.url], "allow_plaintext": True})
         world.run("check")
         assert {"value", "unmatched"} <= {problem["kind"] for problem in world.plan()["problems"]}
         assert proxy.kinds <= {BIND, UNBIND, SEARCH, COMPARE, ABANDON}
@@ -436,7 +428,7 @@ def test_a_lost_race_is_a_conflict_and_never_an_overwrite(tmp_path: Path) -> Non
 
         world = Domain(tmp_path / "job", server, cec, "active-directory")
         with LdapProxy(389, second, host=server.host) as proxy:
-            world.job(("bind_dn:", "allow_plaintext: true\n  bind_dn:"), ldap=proxy.url)
+            world.job(directory={"urls": [proxy.url], "allow_plaintext": True})
             world.run("apply", "--report", "applied.json", code=4)
         assert sorted(raced) == sorted(RACES)
         outcomes = json.loads((world.folder / "applied.json").read_text())["outcomes"]

@@ -13,17 +13,16 @@ from contextlib import closing
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from rehearsal_table import Table, empty, judge, near, rule, trial
-from rehearsal_values import ALL, GROUPS, NEAR
-from samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Secret, Syntax, View
 from connector.settings.attributes import why_not_written
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
+from tests.support.rehearsal_table import Table, empty, judge, near, rule, trial
+from tests.support.rehearsal_values import ALL, GROUPS, NEAR
+from tests.support.samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person
 
 pytestmark = pytest.mark.samba
 

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import select
 import stat
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
-from serving import PATIENCE
-from slapd import authority
-from syslogd import Syslogd
-from test_ldif_story import JOB, Job, agent, person
 
 from connector.demo.simulator import Simulator
 from connector.watchers.syslog import Syslog
+from tests.support.jobs import cec_source, file
+from tests.support.ldif_job import Job, agent, person
+from tests.support.program import program
+from tests.support.slapd import authority
+from tests.support.syslogd import Syslogd
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path, users=2)
-    made.write("job.yaml", JOB + "audit: {file: audit.jsonl}\n")
+    made.configure(audit={"file": "audit.jsonl"})
     return made
 
 
@@ -75,7 +73,7 @@ def test_a_dry_run_writes_nothing_into_the_audit(job: Job) -> None:
 
 
 def test_a_refusal_and_its_acknowledgement_are_noted(job: Job) -> None:
-    job.write("job.yaml", job.read("job.yaml").replace("100%", "1"))
+    job.configure(limits={"update": 1})
     said = job.run("apply", code=3)
     (refused,) = audit(job)
     assert (refused["event"], refused["refused"], refused["code"]) == ("end", ["update", "secret"], 3)
@@ -105,9 +103,9 @@ def test_a_write_of_an_interrupted_run_is_noted_under_that_run_once_it_is_known(
 
 def test_without_its_audit_nothing_is_written(job: Job) -> None:
     before = job.read("people.ldif")
-    job.write("job.yaml", JOB + "audit: {file: gone/audit.jsonl}\n")
+    job.configure(audit={"file": "gone/audit.jsonl"})
     assert "the audit cannot be kept" in job.run("apply", code=1)
-    job.write("job.yaml", JOB + "audit: {file: /dev/full}\n")  # it can be opened, and that is all
+    job.configure(audit={"file": "/dev/full"})  # it can be opened, and that is all
     assert "the audit cannot be kept" in job.run("apply", code=4)
     assert job.read("people.ldif") == before
 
@@ -116,9 +114,9 @@ def test_without_its_audit_nothing_is_written(job: Job) -> None:
 def test_the_audit_goes_to_a_syslog_receiver(scheme: str, job: Job) -> None:
     authority()[0].cert_pem.write_to_path(job.folder / "ca.pem")
     with Syslogd(scheme, job.folder) as receiver:
-        plain = "" if scheme in ("tls", "unix") else ", allow_plaintext: true"
-        ca = ", ca_file: ca.pem" if scheme == "tls" else ""
-        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}"{plain}{ca}}}\n')
+        plain = None if scheme in ("tls", "unix") else True
+        ca = "ca.pem" if scheme == "tls" else None
+        job.configure(audit={"file": None, "syslog": receiver.url, "allow_plaintext": plain, "ca_file": ca})
         job.run("apply")
         messages = [receiver.next() for _ in range(4)]
     shape = re.compile(r"<85>1 20\d\d-\d\d-\d\dT[0-9:.]+Z \S+ cec-connector \d+ (begin|write|end) - (\{.*\})")
@@ -132,7 +130,7 @@ def test_a_write_that_went_wrong_is_a_warning_to_the_receiver(job: Job) -> None:
     job.run("plan", "--save", "plan.json")
     job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", "uid: user1\nemployeeNumber: 5\n"))
     with Syslogd("tcp", job.folder) as receiver:
-        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        job.configure(audit={"file": None, "syslog": receiver.url, "allow_plaintext": True})
         job.run("apply", "--plan", "plan.json", code=4)
         messages = [receiver.next() for _ in range(4)]
     results = {json.loads(each[each.index("{") :]).get("result"): each[:4] for each in messages}
@@ -143,7 +141,7 @@ def test_a_record_that_no_datagram_can_hold_goes_without_its_values(job: Job) ->
     people = job.read("people.ldif").replace("uid: user1\n", f"uid: user1\nemployeeNumber: {'9' * 70_000}\n")
     job.write("people.ldif", people)
     with Syslogd("udp", job.folder) as receiver:
-        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        job.configure(audit={"file": None, "syslog": receiver.url, "allow_plaintext": True})
         job.run("apply")
         found = [json.loads(each[each.index("{") :]) for each in (receiver.next() for _ in range(4))]
     first, second = [each for each in found if each["event"] == "write"]
@@ -163,35 +161,23 @@ def test_a_stream_that_the_receiver_has_closed_is_opened_anew_and_nothing_is_los
         for number in range(3):
             sender.send("write", 5, f"message {number}")
             assert receiver.next().endswith(f"message {number}")
-            assert hung_up(sender), "the receiver has not hung up"
-
-
-def hung_up(sender: Syslog) -> bool:
-    """Wait for that; over TLS there are other records to be read first."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        select.select([sender._socket], [], [], 0.1)
-        try:
-            sender._is_there()
-        except OSError:
-            return True
-    return False
+            assert receiver.hung_up()
 
 
 def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job) -> None:
     job.agents([agent(number) for number in range(1, 31)])
     job.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, 31)))
     with Syslogd("tcp", job.folder, most=1) as receiver:
-        job.write("job.yaml", JOB + f'audit: {{syslog: "{receiver.url}", allow_plaintext: true}}\n')
+        job.configure(audit={"file": None, "syslog": receiver.url, "allow_plaintext": True})
         said = job.run("apply", code=4)
     assert "not sent: the audit cannot be kept" in said
     assert job.read("people.ldif").count("employeeNumber") == 5, "more than the first step was written"
 
 
 def test_a_job_says_that_it_wants_plain_text_on_the_network(job: Job) -> None:
-    job.write("job.yaml", JOB + "audit: {syslog: udp://log.example.org}\n")
+    job.configure(audit={"file": None, "syslog": "udp://log.example.org"})
     assert "job.yaml:5: audit.syslog: udp:// sends values in clear" in job.run("apply", code=78)
-    job.write("job.yaml", JOB + "audit: {}\n")
+    job.configure(audit={"syslog": None})
     assert "job.yaml:5: audit: names no place" in job.run("apply", code=78)
 
 
@@ -202,9 +188,7 @@ def test_every_stage_and_every_write_is_an_event_with_job_run_and_digest(job: Jo
     with Simulator(json.loads(job.read("agents.json"))) as tenant:
         job.write("key", "demo-key")
         job.write("secret", "demo-secret")
-        secrets = "app_key: {file: key}, app_secret: {file: secret}"
-        source = f"{{type: cec, url: {tenant.url}, allow_plaintext: true, {secrets}}}"
-        job.write("job.yaml", JOB.replace("{type: file, path: agents.json}", source))
+        job.configure(source=cec_source(tenant.url, app_key=file("key"), app_secret=file("secret")), audit=None)
         ended = program("apply", "job.yaml", "--report", "applied.json", folder=job.folder)
     assert ended.code == 0, ended.said
     assert "canary" not in ended.err

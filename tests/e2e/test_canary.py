@@ -14,8 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from canary import everything, forms
-from canary_scene import (
+
+from connector.demo import sample
+from connector.demo.simulator import Request, Simulator
+from tests.support.canary import everything, forms
+from tests.support.canary_scene import (
     ALL,
     APP_KEY,
     APP_SECRET,
@@ -30,14 +33,12 @@ from canary_scene import (
     piped,
     tenant,
 )
-from faulty_cec import Fault, FaultyCec, cut, for_ever, status
-from program import WARNINGS
-from slapd import SYNC, Slapd, person, server_context
+from tests.support.faulty_cec import Fault, FaultyCec, cut, for_ever, status
+from tests.support.jobs import configure
+from tests.support.program import WARNINGS
+from tests.support.slapd import SYNC, Slapd, person, server_context
 
-from connector.demo import sample
-from connector.demo.simulator import Request, Simulator
-
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 def bind_with(server: Slapd, password: str) -> None:
@@ -170,8 +171,7 @@ def test_passwords_that_no_schema_would_take_are_not_shown(tmp_path: Path, serve
         '  telephoneNumber: {value: "{sipPwd}", owns: "*", secret: true}\n'
         '  manager: {value: "uid={sipPwd}", owns: "*", secret: true}\n'
     )
-    job = (scene.folder / "job.yaml").read_text()
-    (scene.folder / "job.yaml").write_text(job.replace("openldap-h350", "mapping.yaml"))
+    configure(scene.folder / "job.yaml", mapping="mapping.yaml")
     with scene.cec:
         scene.run("plan", "job.yaml", *REPORTS)
         scene.run("apply", "job.yaml", *REPORTS, code=None)
@@ -216,7 +216,8 @@ PLACES = [
     "connector.settings.secrets:resolve", "connector.wiring:resolve",
     "connector.sources.records:decode", "connector.sources.cec.client:decode",
     "connector.http.channel:Channel.__init__",
-    "connector.lookup:Lookup.users", "connector.reconcile.claims:Claims.add", "connector.reconcile.drawing:Draft.plan",
+    "connector.lookup:Lookup.answer", "connector.reconcile.claims:Claims.add",
+    "connector.reconcile.drawing:Drawing.drawn",
     "connector.directories.ldap.requests:modify", "connector.directories.ldap.session:Session.submit",
     "connector.directories.ldap.stream:Stream.receive", "connector.directories.ldap.modifying:Modifier.outcome",
     "connector.directories.ldap.connection:_connection",
@@ -228,7 +229,6 @@ PLACES = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server: Slapd, place: str) -> None:
     """The very message of the fault holds secrets, as that of a library's may."""

@@ -7,13 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from canary_scene import APP_KEY, APP_SECRET, BIND, NEW, OLD, PEOPLE_OF, REPORTS, Scene, every_command, tenant
-from crash_samba import WITHOUT_TLS
-from ldap_proxy import LdapProxy
-from samba import EXTENDED, PEOPLE, SYNC, SYNC_DN, Samba, person
-from slapd import server_context
 
 from connector.demo.simulator import Simulator
+from tests.support.canary_scene import (
+    APP_KEY,
+    APP_SECRET,
+    BIND,
+    NEW,
+    OLD,
+    PEOPLE_OF,
+    REPORTS,
+    Scene,
+    every_command,
+    tenant,
+)
+from tests.support.crash_samba import WITHOUT_TLS
+from tests.support.jobs import configure
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.samba import EXTENDED, PEOPLE, SYNC, SYNC_DN, Samba, person
+from tests.support.slapd import server_context
 
 pytestmark = pytest.mark.samba
 
@@ -27,11 +39,7 @@ class Domain(Scene):
         (self.folder / self.mapping).write_text(text)
 
     def behind(self, proxy: LdapProxy) -> None:
-        job = (self.folder / "job.yaml").read_text()
-        text = job.replace(self.server.ldaps_url, proxy.url).replace(
-            "  bind_dn:", "  allow_plaintext: true\n  bind_dn:"
-        )
-        (self.folder / "job.yaml").write_text(text)
+        configure(self.folder / "job.yaml", directory={"urls": [proxy.url], "allow_plaintext": True})
 
 
 @pytest.fixture(scope="module")

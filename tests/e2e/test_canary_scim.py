@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canary import HEADER, Canaries, ProcessList, canary, everything
-from http_proxy import Asked, HttpProxy, Meddler, at, pass_on
-from http_server import Act, HttpServer, said
-from ldap_server import authority
-from program import WARNINGS
-from scim_job import JOB, agent
-from scim_servers import CEC, TOKEN, ScimServer, people
-from serving import serving
-from slapd import server_context
 
 from connector.cli.main import COMMANDS
+from tests.support.canary import HEADER, Canaries, ProcessList, canary, everything
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, pass_on
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.jobs import configure, file, job_file, scim_directory
+from tests.support.ldap_server import authority
+from tests.support.program import WARNINGS
+from tests.support.scim_job import agent
+from tests.support.scim_servers import CEC, TOKEN, ScimServer, people
+from tests.support.serving import serving
+from tests.support.slapd import server_context
+
+pytestmark = pytest.mark.slow
 
 AGENTS = 4
 OLD = [canary(f"old{number}") for number in range(AGENTS)]
@@ -51,10 +54,11 @@ class Scene:
         self.folder.mkdir()
         (self.folder / "client").write_text(CLIENT)
         (self.folder / "key").write_text(KEY)
-        oauth = f"oauth: {{token_url: {self.login.url}/t, client_id: c, client_secret: {{file: client}}}}"
-        text = JOB.format(url=self.proxy.url + server.url.removeprefix(server.root), more="  budget: 1\n")
-        text = text.replace("token: {env: SCIM_TOKEN}", oauth) + "key: {file: key}\naudit: {file: audit.jsonl}\n"
-        (self.folder / "job.yaml").write_text(text)
+        oauth = {"token_url": f"{self.login.url}/t", "client_id": "c", "client_secret": file("client")}
+        url = self.proxy.url + server.url.removeprefix(server.root)
+        directory = scim_directory(url, budget=1, token=None, oauth=oauth)
+        more = {"key": file("key"), "audit": {"file": "audit.jsonl"}}
+        (self.folder / "job.yaml").write_text(job_file(directory, mapping="scim-extension", **more))
         self.passwords(OLD)
 
     def passwords(self, passwords: list[str]) -> None:
@@ -91,8 +95,7 @@ class Scene:
     def serve(self) -> None:
         """The same for `serve`, from its first run to its end."""
         self.ran.add("serve")
-        with (self.folder / "job.yaml").open("a") as job:
-            job.write("serve: {every: 1s, mode: apply}\n")
+        configure(self.folder / "job.yaml", serve={"every": "1s", "mode": "apply"})
         with ProcessList() as processes, serving(self.folder, "job.yaml", level="debug") as served:
             served.next("run ended", ending="done")
             answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))

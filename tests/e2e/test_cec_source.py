@@ -17,11 +17,9 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import faulty_cec as faults
 import httpx
 import pytest
 import trustme
-from faulty_cec import Fault, FaultyCec, for_ever, status
 from structlog.testing import capture_logs
 
 from connector.demo.simulator import TOKEN_PATH, Simulator
@@ -40,6 +38,8 @@ from connector.model import Secret
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import CecSource
 from connector.sources.file import FileSource
+from tests.support import faulty_cec as faults
+from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status
 
 KEY, SECRET, CANARY = "key-3b1c88", "secret-51f0aa", "canary-77e2d9"
 TENANT = {
@@ -66,11 +66,16 @@ def tenant(document: dict[str, Any] | bytes = TENANT, /, **options: Any) -> Faul
     return FaultyCec(document, app_key=KEY, app_secret=SECRET, **options)
 
 
+def job_source(url: str, **settings: Any) -> CecSourceSettings:
+    """What a job says of it."""
+    said = {"url": url, "app_key": {"env": "KEY"}, "app_secret": {"env": "SECRET"}, "allow_plaintext": True}
+    return CecSourceSettings.model_validate({"type": "cec", "retries": 2, "timeout": 10} | said | settings)
+
+
 def source(url: str, naps: list[float] | None = None, *, secret: str = SECRET, **settings: Any) -> CecSource:
     """A source that does not sleep but says how long it would; `clock` replaces the clock."""
     clock = {"clock": settings.pop("clock")} if "clock" in settings else {}
-    said = {"url": url, "app_key": {"env": "KEY"}, "app_secret": {"env": "SECRET"}, "allow_plaintext": True}
-    job = CecSourceSettings.model_validate({"type": "cec", "retries": 2, "timeout": 10} | said | settings)
+    job = job_source(url, **settings)
     return CecSource(job, Secret(KEY), Secret(secret), sleep=(naps if naps is not None else []).append, **clock)
 
 
@@ -143,8 +148,8 @@ def test_a_second_read_uses_the_token_while_it_lasts_and_a_new_one_after() -> No
 
 @pytest.mark.parametrize("expires", [None, "soon", "-5", 600, "600", ""])
 def test_a_token_is_used_whatever_its_answer_says_of_its_life(expires: object) -> None:
-    with tenant(query=[status(200, BODY)]) as cec:
-        cec._faults["POST"] = iter([status(200, json.dumps({"AccessToken": "t", "Expires": expires}).encode())])
+    token = json.dumps({"AccessToken": "t", "Expires": expires}).encode()
+    with tenant(query=[status(200, BODY)], token=[status(200, token)]) as cec:
         assert source(cec.url).read().size == 2
         assert cec.asked[1]["authorization"] == "Bearer t"
 
@@ -225,7 +230,7 @@ def test_a_token_call_that_gives_no_token_says_why(answer: bytes, kind: type[Con
 
 
 def test_an_app_key_that_no_header_can_carry_is_an_error_of_the_job() -> None:
-    settings = source("http://127.0.0.1:9")._settings
+    settings = job_source("http://127.0.0.1:9")
     with pytest.raises(FileError, match=r"source\.app_key") as caught:
         CecSource(settings, Secret(CANARY + "\r"), Secret(SECRET))
     assert CANARY not in str(caught.value)
@@ -649,8 +654,7 @@ def test_the_simulator_runs_from_the_command_line_until_it_is_told_to_end(tmp_pa
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         url = running.stdout.readline().split()[0]
-        settings = source(url)._settings
-        assert CecSource(settings, Secret("demo-key"), Secret("demo-secret")).read().size == 2
+        assert CecSource(job_source(url), Secret("demo-key"), Secret("demo-secret")).read().size == 2
         running.send_signal(signal.SIGTERM)
         out, err = running.communicate(timeout=30)
     assert (running.returncode, out, err) == (0, "", "")

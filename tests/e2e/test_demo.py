@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from program import program
+from tests.support.program import program
 
 KINDS = {
     "contested", "ambiguous", "reassigned", "shared", "pin", "never", "invalid", "value", "stale", "unmatched",

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ds389 import Ds389
-from ds389_replicas import CONSUMER, enable, pause, supply, until
-from slapd import PEOPLE, person, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.ds389_replicas import CONSUMER, enable, pause, supply, until
+from tests.support.slapd import PEOPLE, person, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = [pytest.mark.ds389, pytest.mark.slow]
 
@@ -45,7 +45,7 @@ def worlds(tmp_path: Path, servers: tuple[Ds389, Ds389, Ds389]) -> Iterator[tupl
         for number, server in enumerate(servers):
             (tmp_path / str(number)).mkdir()
             world = World(tmp_path / str(number), server, cec, "389ds")
-            world.job(tail=f"state: sqlite:///{tmp_path}/state.db\n")
+            world.job(state=f"sqlite:///{tmp_path}/state.db")
             made.append(world)
         yield made[0], made[1], made[2]
 
@@ -95,9 +95,7 @@ def test_two_entries_of_one_name_are_no_choice_of_ours(worlds: tuple[World, Worl
     first.cec.document = tenant([agent(99)])
     (change,) = first.plan()["changes"]
     assert change["user"]["name"] == f"uid=agent099,{PEOPLE}"
-    first.job(
-        ("(objectClass=inetOrgPerson)", '"(|(objectClass=inetOrgPerson)(objectClass=ldapSubEntry))"'),
-    )
+    first.job(directory={"filter": "(|(objectClass=inetOrgPerson)(objectClass=ldapSubEntry))"})
     planned = first.plan()
     assert planned["changes"] == []
     (problem,) = planned["problems"]
@@ -116,5 +114,5 @@ def test_a_user_that_was_deleted_is_gone_though_its_tombstone_is_kept(worlds: tu
     planned = first.plan()
     assert planned["summary"]["matched"] == COUNT - 1
     assert planned["summary"]["unmatched"] == 1
-    first.job(("(objectClass=inetOrgPerson)", '"(|(objectClass=inetOrgPerson)(objectClass=nsTombstone))"'))
+    first.job(directory={"filter": "(|(objectClass=inetOrgPerson)(objectClass=nsTombstone))"})
     assert first.plan()["summary"]["matched"] == COUNT - 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ds389 import Ds389
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import AttributeChange, Change, Result, Secret, UserRef, View
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
+from tests.support.ds389 import Ds389
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person
 
 pytestmark = pytest.mark.ds389
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from time import sleep
 
 import pytest
-from ds389 import SCHEMA, UNLIMITED, Ds389
-from ldap_proxy import LdapProxy
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import SCHEMA, UNLIMITED, Ds389
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
+from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.ds389
 
@@ -114,7 +114,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
             'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
             'attributes: {cecAccountCode: "{accountCode}"}\nobject_classes: [cecAgent]\nstale: clear\n'
         )
-        world.job(("389ds", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100"))
+        world.job(mapping="stale.yaml", limits={"clear": 100})
         world.run("apply")
         deny = f'aci: (targetattr="mail")(version 3.0; acl "no"; deny (all) userdn="ldap:///{SYNC}";)'
         grant(world, SUFFIX, deny)
@@ -180,11 +180,11 @@ def limit(world: World, **limits: str) -> None:
 def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path) -> None:
     with started(tmp_path, 30) as world:
         limit(world, nsSizeLimit="10")
-        world.job(("  base:", "  read: scan\n  page_size: 10\n  base:"))
+        world.job(directory={"read": "scan", "page_size": 10})
         said = told(world)
         assert "sizeLimitExceeded (4)" in said
         assert "set `page_size` below the nsSizeLimit" in said
-        world.job(("  base:", "  read: scan\n  page_size: 9\n  base:"))
+        world.job(directory={"read": "scan", "page_size": 9})
         assert world.plan()["summary"]["matched"] == 30
         limit(world, nsSizeLimit="-1", nsLookThroughLimit="10")
         said = told(world)
@@ -194,7 +194,7 @@ def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path
             'match: [{agent: "{accountCode}", directory: roomNumber}]\n'
             'attributes: {cecAccountCode: "{accountCode}"}\nobject_classes: [cecAgent]\n'
         )
-        world.job(("  base:", "  read: find\n  base:"), ("389ds", "slow.yaml"))
+        world.job(directory={"read": "find"}, mapping="slow.yaml")
         said = told(world)
         assert "for objectClass, roomNumber short: adminLimitExceeded (11)" in said
         assert "equality index" in said
@@ -209,7 +209,7 @@ def test_a_part_of_the_tree_that_is_elsewhere_is_an_incomplete_read(tmp_path: Pa
             "ref: ldap://branch.example.org/ou=branch,dc=example,dc=org\n"
         )
         for read in ("scan", "find"):
-            world.job(("  base:", f"  read: {read}\n  base:"))
+            world.job(directory={"read": read})
             said = told(world)
             assert "is elsewhere: referral to ldap://branch.example.org/" in said
 
@@ -225,7 +225,7 @@ def test_a_server_that_is_killed_in_an_apply_is_told_and_the_next_run_finishes(t
             raise ConnectionResetError
 
     with started(tmp_path, 200) as world, LdapProxy(world.server.port, acted=acted) as proxy:
-        world.job(("limits:", "ramp: []\nlimits:"), ("  base:", "  allow_plaintext: true\n  base:"), ldap=proxy.url)
+        world.job(directory={"urls": [proxy.url], "allow_plaintext": True}, ramp=[])
         said = world.run("apply", "--report", "cut.json", code=4).said
         assert "unexpected" not in said
         world.server.restart()

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
+
+from tests.support.jobs import Part, changed, job_file, ldap_directory, ldif_directory
+from tests.support.program import Ended, program
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
 
 MAPPING = """\
 match:
@@ -24,14 +26,6 @@ attributes:
   SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
   SIPIdentityPassword: {value: "{sipPwd|first:9}", owns: "*", secret: true}
 object_classes: [cecAgent, SIPIdentity]
-"""
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory: {{{directory}, base: "{people}", filter: (&(objectClass=inetOrgPerson)(!(title=left)))}}
-mapping: mapping.yaml
-limits: {{update: 100%}}
-pins: pins.csv
-never: never.csv
 """
 AGENTS: list[dict[str, Any]] = [
     {"workNo": 1001, "accountCode": "Ann", "sipAccount": "7001", "sipPwd": "canary-ann"},
@@ -68,19 +62,20 @@ USERS += [
     f"dn: ou=sub,{PEOPLE}\nobjectClass: organizationalUnit\nou: sub\n",
     person("deep").replace(PEOPLE, f"ou=sub,{PEOPLE}"),
 ]
+ALL_BUT_WHO_LEFT = "(&(objectClass=inetOrgPerson)(!(title=left)))"
 FAR = f"dn: uid=far,ou=services,{SUFFIX}\nobjectClass: inetOrgPerson\nuid: far\ncn: Far\nsn: Far\n"
 
 
 class Job:
     """A job in a folder of its own; what it prints never holds a secret."""
 
-    def __init__(self, folder: Path, directory: str) -> None:
+    def __init__(self, folder: Path, directory: Part) -> None:
         self.folder = folder
         folder.mkdir()
         tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": AGENTS}
         for name, text in {
             "mapping.yaml": MAPPING,
-            "job.yaml": JOB.format(directory=directory, people=PEOPLE),
+            "job.yaml": job_file(directory | {"filter": ALL_BUT_WHO_LEFT}, pins="pins.csv", never="never.csv"),
             "agents.json": json.dumps(tenant),
             "pins.csv": f'accountCode,workNo,user\npinned,,"uid=somebody,{PEOPLE}"\n',
             "never.csv": "accountCode,workNo,user\nspared,,\n",
@@ -114,11 +109,10 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("explain")
     if request.param == "ldif":
         (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join([*USERS, FAR]))
-        yield Job(folder / "job", "type: ldif, path: ../people.ldif")
+        yield Job(folder / "job", ldif_directory("../people.ldif"))
         return
     with Slapd.start(folder / "slapd", ["\n".join([*USERS, FAR])]) as server:
-        login = f'bind_dn: "{SYNC}", password: {{env: LDAP_PASSWORD}}'
-        yield Job(folder / "job", f'type: ldap, urls: ["{server.ldaps_url}"], ca_file: "{server.ca}", {login}')
+        yield Job(folder / "job", ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC))
 
 
 def rules(explained: dict[str, Any]) -> list[tuple[int, Any, str]]:
@@ -227,11 +221,11 @@ def test_a_user_outside_of_base_or_filter_is_named_as_such(job: Job) -> None:
         assert f"outside of base and filter: {name}" in job.text(agent)
 
 
+@pytest.mark.slapd
+@pytest.mark.parametrize("job", ["ldap"], indirect=True)  # a file has no scope
 def test_a_user_below_the_scope_is_outside_too(job: Job) -> None:
     text = (job.folder / "job.yaml").read_text()
-    if "urls" not in text:
-        pytest.skip("a file has no scope")
-    (job.folder / "flat.yaml").write_text(text.replace("urls:", "scope: onelevel, urls:"))
+    (job.folder / "flat.yaml").write_text(changed(text, directory={"scope": "onelevel"}))
     assert job.explain("deep")["verdict"] == "matched"
     said = job.run("explain", "flat.yaml", "deep").out
     assert f"outside of base and filter: uid=deep,ou=sub,{PEOPLE}" in said
@@ -283,8 +277,7 @@ access to * by dn.exact="{SYNC}" write by users read by anonymous auth
 def test_an_attribute_that_is_hidden_is_unknown_to_an_explanation_as_it_is_to_a_plan(tmp_path: Path) -> None:
     users = [person(f"u{number}", *(["employeeNumber: 9"] if number < 3 else [])) for number in range(1, 6)]
     with Slapd.start(tmp_path / "slapd", users, acl=HIDING) as server:
-        login = f'bind_dn: "{SYNC}", password: {{env: LDAP_PASSWORD}}'
-        job = Job(tmp_path / "job", f'type: ldap, urls: ["{server.ldaps_url}"], ca_file: "{server.ca}", {login}')
+        job = Job(tmp_path / "job", ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC))
         agents = [{"workNo": number, "accountCode": f"u{number}"} for number in range(1, 6)]
         (job.folder / "agents.json").write_text(json.dumps({"agents": agents}))
         plan = job.plan()

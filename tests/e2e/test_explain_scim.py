@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
-from scim_job import ScimJob, agent
-from scim_servers import ENTERPRISE, KINDS, ScimServer, people, user
+
+from tests.support.program import program
+from tests.support.scim_job import ScimJob, agent
+from tests.support.scim_servers import EACH_KIND, ENTERPRISE, ScimServer, people, user
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), people(12), kind=request.param, tls=True) as started:
         yield started
@@ -21,7 +24,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def job(server: ScimServer, tmp_path: Path) -> ScimJob:
-    started = ScimJob(tmp_path / "job", server, agents=8, more=f"  ca_file: {server.ca}\n")
+    started = ScimJob(tmp_path / "job", server, agents=8, ca_file=server.ca)
     started.agents += [
         agent(9, accountCode="agnet009"),
         agent(10, accountCode="agent10"),
@@ -56,7 +59,7 @@ def test_every_agent_is_explained_as_it_is_planned(job: ScimJob) -> None:
 
 
 def test_a_user_that_the_filter_leaves_out_is_named(job: ScimJob) -> None:
-    job.point(more=f'  ca_file: {job.server.ca}\n  filter: userName ne "agent003"\n')
+    job.point(ca_file=job.server.ca, filter='userName ne "agent003"')
     ended = job.try_("explain", "agent003")
     assert "workNo 1003: unmatched" in ended.out, ended.said
     assert "outside of base and filter: agent003" in ended.out
@@ -93,7 +96,7 @@ def test_init_takes_the_stock_schema_where_there_is_no_extension(tmp_path: Path)
     for each in users:
         each["schemas"] = [*each["schemas"], ENTERPRISE]
     with ScimServer.start(tmp_path / "scim", users, schemas=[], tls=True) as server:
-        job = ScimJob(tmp_path / "job", server, agents=8, more=f"  ca_file: {server.ca}\n")
+        job = ScimJob(tmp_path / "job", server, agents=8, ca_file=server.ca)
         out = fit(job)
         assert "not scim-extension: " in out
         assert "mapping    scim-enterprise" in out

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitoring import promtool
 from ruamel.yaml import YAML
-from test_ldif_story import JOB, Job
+
+from tests.support.ldif_job import Job
+from tests.support.monitoring import promtool
+
+pytestmark = pytest.mark.slow
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 OF_SERVE = {"ready", "next_run_timestamp_seconds", "files_accepted"}
@@ -20,7 +23,7 @@ OF_SERVE = {"ready", "next_run_timestamp_seconds", "files_accepted"}
 def there(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The names of all metrics."""
     job = Job(tmp_path_factory.mktemp("job"), users=1)
-    job.write("job.yaml", JOB + "metrics: {textfile: cec.prom}\n")
+    job.configure(metrics={"textfile": "cec.prom"})
     job.run("apply")
     found = set(re.findall(r"^# TYPE cec_connector_(\w+)", job.read("cec.prom"), re.MULTILINE))
     return found | OF_SERVE

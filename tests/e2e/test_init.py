@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program import WARNINGS, Ended, program
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
 from connector.demo.simulator import Simulator
+from tests.support.program import WARNINGS, Ended, program
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
+
+pytestmark = pytest.mark.slow
 
 ENV = {"LDAP_PASSWORD": SYNC_PASSWORD}
 COUNT = 30

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import samba
-import slapd
-from ds389 import Ds389
-from ldap_server import LdapServer
-from program import Ended, program
-from samba import Samba
-from story import agent, tenant
+
+from tests.support import samba, slapd
+from tests.support.ds389 import Ds389
+from tests.support.ldap_server import LdapServer
+from tests.support.program import Ended, program
+from tests.support.samba import Samba
+from tests.support.story import agent, tenant
 
 COUNT = 8
 

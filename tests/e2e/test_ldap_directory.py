@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slapd import ADMIN, PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, another_authority, free_port, person
 
 from connector.directories.ldap.adapter import LdapDirectory, LdapReader
 from connector.errors import (
@@ -40,8 +39,9 @@ from connector.model import (
     UserRef,
     View,
 )
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
+from tests.support.slapd import ADMIN, PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, another_authority, free_port, person
 
 pytestmark = pytest.mark.slapd
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
-from ldap_proxy import LdapProxy
-from program import ended, started
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 
-from connector.directories.ldap.connection import connect
-from connector.model import Secret
-from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
+from connector.directories.ldap import ber, requests
+from tests.support.crash_world import FIRST, SECOND, Launcher, LdapWorld, logs, records
+from tests.support.jobs import configure
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.program import ended, started
+from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 class Script:
@@ -64,8 +63,7 @@ class Stage:
 
     def _world(self, url: str, window: int) -> LdapWorld:
         world = LdapWorld(self._folder, next(self._names), self.server, self._launcher, url)
-        job = (world.folder / "job.yaml").read_text()
-        (world.folder / "job.yaml").write_text(job.replace("  base:", f"  window: {window}\n  base:"))
+        configure(world.folder / "job.yaml", directory={"window": window})
         return world
 
     def world_apart(self) -> LdapWorld:
@@ -144,18 +142,18 @@ def test_a_server_that_is_killed_ends_the_run_in_part_and_the_next_one_goes_on(
 # ---------------------------------------------------------------- writes that arrive after their sender's death
 
 PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
+BIND = 0x60
+"""The tag of a bind request (RFC 4511 §4.2)."""
 
 
 def deliver(server: Slapd, message: bytes) -> None:
     """Let a modify reach the server that was under way when its sender died."""
-    settings = Settings(
-        type="ldap", urls=[server.url], allow_plaintext=True, bind_dn=SYNC, password=SecretRef(env="LDAP_PASSWORD"),
-        base=PEOPLE,
-    )  # fmt: skip
-    wire = connect(settings, Secret(SYNC_PASSWORD))
-    wire._stream.queue(message)
-    wire._stream.receive()
-    wire.close()
+    name, password = ber.tlv(ber.OCTETS, SYNC.encode()), ber.tlv(0x80, SYNC_PASSWORD.encode())
+    bind = ber.sequence((ber.integer(3), name, password), BIND)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as wire:
+        for each in (requests.message(1, bind), message):
+            wire.sendall(each)
+            assert wire.recv(1 << 16)
 
 
 def killed_at_the_first_modify(stage: Stage, world: LdapWorld) -> bytes:
@@ -169,12 +167,11 @@ def killed_at_the_first_modify(stage: Stage, world: LdapWorld) -> bytes:
         raise ConnectionResetError
 
     with LdapProxy(stage.server.port, meddle) as proxy:
-        job = (world.folder / "job.yaml").read_text()
-        (world.folder / "job.yaml").write_text(job.replace(stage.server.url, proxy.url))
+        configure(world.folder / "job.yaml", directory={"urls": [proxy.url]})
         with started("apply", "job.yaml", folder=world.folder, env=PASSWORD) as process:
             running.append(process.pid)
             assert ended(process).code == -signal.SIGKILL
-        (world.folder / "job.yaml").write_text(job)
+        configure(world.folder / "job.yaml", directory={"urls": [stage.server.url]})
     return sent[0]
 
 
@@ -211,11 +208,10 @@ def test_a_write_that_arrives_before_the_next_runs_own_is_a_conflict_and_known_t
         return message
 
     with LdapProxy(stage.server.port, meddle) as proxy:
-        job = (world.folder / "job.yaml").read_text()
-        (world.folder / "job.yaml").write_text(job.replace(stage.server.url, proxy.url))
+        configure(world.folder / "job.yaml", directory={"urls": [proxy.url]})
         assert world.once("apply") == 4, world.said
         assert "conflict: 1" in world.said
-    (world.folder / "job.yaml").write_text(job)
+    configure(world.folder / "job.yaml", directory={"urls": [stage.server.url]})
     for document in (FIRST, SECOND):
         (world.folder / "agents.json").write_text(document)
         assert world.once("apply") == 0, world.said

@@ -12,84 +12,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ldap_proxy import LdapProxy
-from program import Ended, ended, program, started
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
-pytestmark = pytest.mark.slapd
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.plain_job import PASSWORD, UIDS, Plain
+from tests.support.program import ended, started
+from tests.support.slapd import PEOPLE, SYNC, Slapd, person
 
-PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: {people}
-  filter: (objectClass=inetOrgPerson)
-  window: 4
-mapping: mapping.yaml
-limits: {{update: 100%}}
-"""
-MAPPING = """\
-match: [{agent: "{accountCode}", directory: uid}]
-attributes:
-  employeeNumber: "{workNo}"
-  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
-object_classes: [SIPIdentity]
-"""
-UIDS = [f"user{place:02}" for place in range(40)]
-
-
-class Plain:
-    """A job of forty agents on a server; what the last apply came to."""
-
-    def __init__(self, folder: Path, server: Slapd, url: str = "", tail: str = "") -> None:
-        self.folder, self.server = folder, server
-        (folder / "job.yaml").write_text(JOB.format(url=url or server.url, sync=SYNC, people=PEOPLE) + tail)
-        (folder / "mapping.yaml").write_text(MAPPING)
-        agents = [
-            {"workNo": 1000 + place, "accountCode": uid, "sipPwd": f"canary-{place}"} for place, uid in enumerate(UIDS)
-        ]
-        (folder / "agents.json").write_text(json.dumps({"agents": agents}))
-
-    def apply(self, code: int) -> Ended:
-        return self.checked(program(*self.command, folder=self.folder, env=PASSWORD), code)
-
-    command = ("apply", "job.yaml", "--report", "report.json", "--report", "report.md", "--report", "report.html")
-
-    def checked(self, done: Ended, code: int) -> Ended:
-        assert done.code == code, done.said
-        assert "canary" not in done.said
-        return done
-
-    def outcomes(self) -> dict[str, list[str]]:
-        """The users by what became of them, each of them once; the server holds what is said to be written."""
-        report = json.loads((self.folder / "report.json").read_text())
-        became: dict[str, list[str]] = {}
-        for each in report["outcomes"]:
-            became.setdefault(each["outcome"], []).append(each["user"][4:].partition(",")[0])
-        assert sorted(uid for uids in became.values() for uid in uids) == sorted(
-            change["user"]["name"][4:].partition(",")[0] for change in report["changes"]
-        )
-        return became
-
-    def why(self, uid: str) -> str:
-        report = json.loads((self.folder / "report.json").read_text())
-        (why,) = [each["why"] for each in report["outcomes"] if each["user"].startswith(f"uid={uid},")]
-        return str(why)
-
-    def stored(self) -> list[str]:
-        """Who has a seat, as the server has it."""
-        lines = self.server.search("(employeeNumber=*)", "uid").decode().splitlines()
-        return sorted(line[5:] for line in lines if line.startswith("uid: "))
-
-    def result(self) -> str:
-        """What the last run came to, as `runs` says."""
-        shown = program("runs", "job.yaml", "--json", folder=self.folder)
-        return str(json.loads(shown.out)[0]["result"])
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -107,9 +36,8 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
     tmp_path: Path, people: list[str]
 ) -> None:
     refused = UIDS[10:30:2]
-    tail = "ramp: []\nmax_failures: 3\n"
     with Slapd.start(tmp_path / "s", people, acl=refusing(*refused)) as server:
-        job = Plain(tmp_path, server, tail=tail)
+        job = Plain(tmp_path, server, ramp=[], max_failures=3)
         said = job.apply(4).out
         became = job.outcomes()
         assert job.stored() == sorted(became["written"])
@@ -130,7 +58,7 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
 
 def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: list[str]) -> None:
     with Slapd.start(tmp_path / "s", people, acl=refusing(*UIDS)) as server:
-        job = Plain(tmp_path, server, tail="max_failures: 1000\n")
+        job = Plain(tmp_path, server, max_failures=1000)
         job.apply(4)
         became = job.outcomes()
         assert (len(became["failed"]), len(became["skipped"])) == (5, 35)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from ds389 import Ds389
-from program import Ended
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
-from story import SECRETS, World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.jobs import Part, env
+from tests.support.program import Ended
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
+from tests.support.story import SECRETS, World, agent, tenant
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def test_the_token_is_fetched_once_and_the_tenant_read_once(world: World) -> Non
 def test_start_tls_and_several_addresses_of_which_the_first_is_down(world: World) -> None:
     nowhere = "ldap://127.0.0.1:1"
     plain = world.server.url.replace("127.0.0.1", "localhost")
-    world.job(("  base:", "  start_tls: true\n  base:"), ldap=f"{nowhere}, {plain}")
+    world.job(directory={"urls": [nowhere, plain], "start_tls": True})
     assert len(world.plan()["changes"]) == 20
 
 
@@ -252,7 +253,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
     with Slapd.start(tmp_path / "slapd", people) as server, Simulator(agents, ssl_context=server_context()) as cec:
         world = World(tmp_path / "job", server, cec)
         (world.folder / "stale.yaml").write_text(STALE)
-        world.job(("openldap-h350", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100"))
+        world.job(mapping="stale.yaml", limits={"clear": 100})
         world.run("apply")
         before = world.everything()
         config = server.folder / "slapd.conf"
@@ -271,7 +272,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
 
 def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> None:
     (world.folder / "stale.yaml").write_text(STALE)
-    world.job((world.mapping, "stale.yaml"), ("update: 100%", "update: 100%, clear: 100, agents_drop: 100%"))
+    world.job(mapping="stale.yaml", limits={"clear": 100, "agents_drop": "100%"})
     world.run("apply")
     world.server.modify(f"dn: uid=agent003,{PEOPLE}\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n")
     world.cec.document = tenant([agent(number) for number in range(1, 21) if number != 3])
@@ -284,11 +285,11 @@ def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> 
     assert world.plan()["summary"]["stale"] == 0
 
 
-def job(old: str, new: str) -> Callable[[World], dict[str, str]]:
+def job(**changes: Part) -> Callable[[World], dict[str, str]]:
     """A fault in the job file."""
 
     def prepare(world: World) -> dict[str, str]:
-        world.job((old, new))
+        world.job(**changes)
         return {}
 
     return prepare
@@ -301,7 +302,7 @@ def _wrong_password(world: World) -> dict[str, str]:
 
 def _unknown_authority(world: World) -> dict[str, str]:
     other = another_authority(world.folder / "other.pem")
-    world.job((f"ca_file: {world.server.ca}\n  base", f"ca_file: {other}\n  base"))
+    world.job(directory={"ca_file": other})
     return {}
 
 
@@ -311,17 +312,17 @@ def _wrong_app_secret(world: World) -> dict[str, str]:
 
 
 def _nobody_there(world: World) -> dict[str, str]:
-    world.job(ldap="ldaps://127.0.0.1:1")
+    world.job(directory={"urls": ["ldaps://127.0.0.1:1"]})
     return {}
 
 
 def _plain_ldap(world: World) -> dict[str, str]:
-    world.job(ldap=world.server.url)
+    world.job(directory={"urls": [world.server.url]})
     return {}
 
 
 def _plain_http(world: World) -> dict[str, str]:
-    world.job((world.cec.url, "http://cec.example.org"))
+    world.job(source={"url": "http://cec.example.org"})
     return {}
 
 
@@ -330,7 +331,7 @@ def _unknown_attribute(world: World) -> dict[str, str]:
         'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n'
         '  cecAccountCode: "{accountCode}"\n  noSuchAttribute: "{workNo}"\nobject_classes: [cecAgent]\n'
     )
-    world.job((world.mapping, "mapping.yaml"))
+    world.job(mapping="mapping.yaml")
     return {}
 
 
@@ -344,10 +345,10 @@ def _unknown_attribute(world: World) -> dict[str, str]:
         (_wrong_app_secret, 1, "app"),
         (_plain_http, 78, "allow_plaintext"),
         (_plain_ldap, 78, "allow_plaintext"),
-        (job("{env: LDAP_PASSWORD}", "hunter2-canary"), 78, "{env: NAME}"),
-        (job("CEC_APP_KEY", "CEC_APP_KEY_2"), 78, "CEC_APP_KEY_2"),
-        (job(f"base: {PEOPLE}", "base: ou=nowhere,dc=example,dc=org"), 1, "ou=nowhere"),
-        (job("(objectClass=inetOrgPerson)", '"(objectClass=inetOrgPerson"'), 78, "filter"),
+        (job(directory={"password": "hunter2-canary"}), 78, "{env: NAME}"),
+        (job(source={"app_key": env("CEC_APP_KEY_2")}), 78, "CEC_APP_KEY_2"),
+        (job(directory={"base": "ou=nowhere,dc=example,dc=org"}), 1, "ou=nowhere"),
+        (job(directory={"filter": "(objectClass=inetOrgPerson"}), 78, "filter"),
         (_unknown_attribute, 78, "mapping.yaml:5"),
     ],
 )
@@ -365,7 +366,7 @@ def test_each_fault_is_told_with_its_place_and_nothing_is_written(
 
 def test_a_certificate_for_another_host_name_is_not_trusted(world: World) -> None:
     with Proxy(world.server.tls_port, "127.0.0.2") as proxy:
-        world.job(ldap=f"ldaps://127.0.0.2:{proxy.port}")
+        world.job(directory={"urls": [f"ldaps://127.0.0.2:{proxy.port}"]})
         before = world.everything()
         ended = world.run("apply", code=1)
     assert "127.0.0.2" in ended.err
@@ -383,7 +384,7 @@ def test_a_size_limit_is_an_incomplete_read_and_changes_nothing(tmp_path: Path) 
     ):
         world = World(tmp_path / "job", server, cec)
         for read in ("scan", "find"):
-            world.job(("  base:", f"  read: {read}\n  base:"))
+            world.job(directory={"read": read})
             before = world.everything()
             ended = world.run("apply", code=1)
             assert "limit" in ended.err
@@ -402,7 +403,7 @@ def test_a_server_that_goes_away_leaves_a_run_in_part_that_the_next_one_finishes
 def through(world: World, octets: int, command: str, *options: str) -> tuple[Ended, int]:
     """One command through a proxy that cuts its connection after so many octets; how many passed."""
     with Proxy(world.server.port, octets=octets) as proxy:
-        world.job(("  base:", "  allow_plaintext: true\n  base:"), ldap=f"ldap://127.0.0.1:{proxy.port}")
+        world.job(directory={"urls": [f"ldap://127.0.0.1:{proxy.port}"], "allow_plaintext": True})
         ended = world.try_(command, *options)
     world.job()
     return ended, proxy.passed

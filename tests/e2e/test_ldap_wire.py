@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -14,62 +12,14 @@ from connector.directories.filters import Present
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame, Framer
-from connector.directories.ldap.requests import Edit, Modification, Scope, Search
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED, REFERENCE
-from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION, Flight, Operation
-from connector.directories.ldap.wire import Wire
+from connector.directories.ldap.requests import Edit, Modification
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED
+from connector.directories.ldap.session import Flight, Operation
 from connector.errors import DeniedError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.model import Secret, View
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
-
-SEARCH = Search("ou=people,dc=example,dc=org", Scope.SUBTREE, Present("objectClass"), ("cn",))
-Answer = Callable[[Frame], bytes]
-
-
-def entry(number: int, name: str = "cn=a", *values: bytes) -> bytes:
-    attribute = ber.sequence((ber.tlv(4, b"cn"), ber.sequence((ber.tlv(4, value) for value in values), ber.SET)))
-    return requests.message(number, ber.sequence((ber.tlv(4, name.encode()), ber.sequence([attribute])), ENTRY))
-
-
-def result(
-    number: int, tag: int = DONE, code: int = 0, *more: bytes, said: str = "", controls: tuple[bytes, ...] = ()
-) -> bytes:
-    parts = (ber.integer(code, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, said.encode()), *more)
-    return requests.message(number, ber.sequence(parts, tag), controls)
-
-
-def reference(number: int, uri: bytes) -> bytes:
-    return requests.message(number, ber.tlv(REFERENCE, ber.tlv(4, uri)))
-
-
-def page_end(number: int, cookie: bytes, estimate: int = 0) -> bytes:
-    return result(number, controls=(requests.paged(estimate, cookie),))
-
-
-NOTICE = result(0, EXTENDED, 52, ber.tlv(0x8A, NOTICE_OF_DISCONNECTION.encode()), said="going down")
-
-
-@contextmanager
-def served(answer: Answer, timeout: float = 10) -> Iterator[Wire]:
-    """A wire to a server that answers each message so; it ends when the client hangs up."""
-    ours, theirs = socket.socketpair()
-
-    def serve() -> None:
-        framer = Framer()
-        with theirs, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has hung up
-            while octets := theirs.recv(1 << 16):
-                for frame in framer.feed(octets):
-                    theirs.sendall(answer(frame))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    wire = Wire(ours, "ldap://server.example.org", timeout)
-    try:
-        yield wire
-    finally:
-        ours.close()
-        thread.join(10)
+from tests.support.ldap_answers import NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
 
 
 def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:

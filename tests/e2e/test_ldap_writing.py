@@ -8,32 +8,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
-from program import Ended, program
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
 from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory
+from connector.directories.ldap.connection import connect
+from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.responses import ENTRY, Response
+from connector.directories.ldap.users import Users
 from connector.model import AttributeChange, Change, Result, Secret, User, UserRef, View
+from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.settings.job import SecretRef
+from tests.support.jobs import job_file, ldap_directory
+from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy, Meddle
+from tests.support.program import Ended, program
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
-pytestmark = pytest.mark.slapd
+pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 # ---------------------------------------------------------------- in flight
 
 VIEW = View(("uid", "employeeNumber"))
 
 
-def here(proxy: LdapProxy, window: int, **other: Any) -> LdapDirectory:
-    settings = Settings(
+def settings(proxy: LdapProxy, window: int, **other: Any) -> Settings:
+    return Settings(
         type="ldap", urls=[proxy.url], allow_plaintext=True, bind_dn=SYNC, password=SecretRef(env="LDAP_PASSWORD"),
         base=PEOPLE, filter="(objectClass=inetOrgPerson)", window=window, **other,
     )  # fmt: skip
-    return LdapDirectory(settings, Secret(SYNC_PASSWORD), VIEW)
+
+
+def here(proxy: LdapProxy, window: int, **other: Any) -> LdapDirectory:
+    return LdapDirectory(settings(proxy, window, **other), Secret(SYNC_PASSWORD), VIEW)
 
 
 def number(user: UserRef, old: str | None, new: str) -> Change:
@@ -88,21 +95,6 @@ def test_nothing_is_sent_for_an_entry_outside_of_the_base(tmp_path: Path, name: 
 
 # ---------------------------------------------------------------- the whole program
 
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: {people}
-  filter: {filter}
-mapping: mapping.yaml
-limits: {{update: 100%}}
-ramp: []
-max_failures: 1000
-"""
 MAPPING = """\
 match: [{agent: "{accountCode}", directory: uid}]
 attributes:
@@ -120,7 +112,8 @@ def apply(
 ) -> tuple[Ended, dict[str, dict[str, Any]]]:
     """Apply; what became of each user, by uid."""
     folder.mkdir()
-    (folder / "job.yaml").write_text(JOB.format(url=proxy.url, sync=SYNC, people=PEOPLE, filter=filter_))
+    directory = ldap_directory(proxy.url, bind_dn=SYNC, filter=filter_)
+    (folder / "job.yaml").write_text(job_file(directory, ramp=[], max_failures=1000))
     (folder / "mapping.yaml").write_text(MAPPING)
     agents = [
         {"workNo": 1000 + place, "accountCode": uid, "sipAccount": f"70{place:02}", "sipPwd": f"canary-{place}"}
@@ -245,8 +238,12 @@ def test_an_answer_that_does_not_plainly_show_this_user_shows_nobody(tmp_path: P
     with Slapd.start(tmp_path / "s", [person("anna", "employeeNumber: 1")]) as server, LdapProxy(server.port) as proxy:
         directory = here(proxy, 1)
         (anna,) = directory.scan()
-        post_read = PostRead(directory._inspection, directory._users, parse("(&(sn=anna)(!(employeeNumber=2)))"))
         directory.close()
+        wire = connect(settings(proxy, 1), Secret(SYNC_PASSWORD))
+        inspection = Inspection(wire, PEOPLE)
+        users = Users(inspection.schema.widened(VIEW), inspection, wire.where)
+        post_read = PostRead(inspection, users, parse("(&(sn=anna)(!(employeeNumber=2)))"))
+        wire.close()
     plain = {"entryUUID": anna.id, "sn": "Anna", "employeeNumber": "3"}
 
     def shown(attributes: Mapping[str, str], cut: int = 0) -> User | None:

@@ -11,92 +11,13 @@ import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
 
-BASE = "ou=people,dc=example,dc=org"
-MAPPING = """\
-match:
-  - {agent: "{accountCode}", directory: uid}
-  - {agent: "{accountCode|lower}@example.org", directory: mail}
-attributes:
-  cecAccountCode: "{accountCode}"
-  employeeNumber: {value: "{workNo}", unique: true}
-  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
-  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
-object_classes: [cecAgent, SIPIdentity]
-"""
-JOB = """\
-source: {type: file, path: agents.json}
-directory: {type: ldif, path: people.ldif, base: "ou=people,dc=example,dc=org", filter: (objectClass=inetOrgPerson)}
-mapping: mapping.yaml
-limits: {update: 100%}
-"""
-
-
-def agent(number: int, **fields: Any) -> dict[str, Any]:
-    known = {
-        "workNo": 1000 + number,
-        "accountCode": f"user{number}",
-        "sipAccount": str(7000 + number),
-        "sipPwd": f"canary-{number}",
-    }
-    return known | fields
-
-
-def person(number: int) -> str:
-    return (
-        f"dn: uid=user{number},{BASE}\nobjectClass: inetOrgPerson\nuid: user{number}\ncn: User {number}\nsn: User\n"
-        f"mail: mail{number}@example.org\nentryUUID: 00000000-0000-0000-0000-{number:012}\n\n"
-    )
-
-
-class Job:
-    """A job in a folder of its own."""
-
-    def __init__(self, folder: Path, users: int = 5) -> None:
-        self.folder = folder
-        self.agents([agent(number) for number in range(1, users + 1)])
-        self.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, users + 1)))
-        self.write("mapping.yaml", MAPPING)
-        self.write("job.yaml", JOB)
-
-    def write(self, name: str, text: str) -> None:
-        """Put it there whole: what runs meanwhile sees the old or the new."""
-        new = self.folder / f"{name}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / name)
-
-    def read(self, name: str) -> str:
-        return (self.folder / name).read_text(encoding="utf-8")
-
-    def agents(self, agents: list[dict[str, Any]]) -> None:
-        document = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
-        self.write("agents.json", json.dumps(document))
-
-    def program(self, *arguments: str) -> Ended:
-        ended = program(*arguments, folder=self.folder)
-        assert "canary" not in ended.said
-        return ended
-
-    def run(self, command: str, *options: str, code: int = 0) -> str:
-        ended = self.program(command, "job.yaml", *options)
-        assert ended.code == code, ended.said
-        return ended.out if code in {0, 2, 4} else ended.said
-
-    def sql(self, statement: str) -> None:
-        """Change what the state remembers, as time would."""
-        with closing(sqlite3.connect(self.folder / "state.db")) as database, database:
-            database.execute(statement)
-
-    def plan(self, *options: str, code: int = 0) -> dict[str, Any]:
-        self.run("plan", *options, "--report", "report.json", code=code)
-        document: dict[str, Any] = json.loads(self.read("report.json"))
-        return document
+from tests.support.ldif_job import BASE, MAPPING, Job, agent, person
+from tests.support.program import program
 
 
 @pytest.fixture
@@ -159,7 +80,7 @@ def test_an_agent_that_only_names_and_nobody_has_is_a_usage_error(job: Job) -> N
 
 
 def test_a_limit_refuses_shows_the_plan_and_is_lifted_by_its_digest_alone(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "20%"))
+    job.configure(limits={"update": "20%"})
     shown = job.run("plan", "--report", "report.json", code=3)
     planned = json.loads(job.read("report.json"))
     assert planned["refusals"][0] | {"why": ""} == {"limit": "update", "allowed": 1, "planned": 5, "why": ""}
@@ -275,7 +196,7 @@ def _base64(text: str) -> str:
 def test_pins_and_the_never_list(job: Job) -> None:
     job.write("pins.csv", f'accountCode,user\nexternal,"UID=user2, {BASE}"\nlost,"uid=nobody,{BASE}"\n')
     job.write("never.csv", f'accountCode,user\nuser3,\n,"uid=user4, {BASE}"\n')
-    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.configure(pins="pins.csv", never="never.csv")
     job.agents([agent(1), agent(2, accountCode="external"), agent(3), agent(4), agent(5, accountCode="lost")])
     planned = job.plan()
     assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [
@@ -287,7 +208,7 @@ def test_pins_and_the_never_list(job: Job) -> None:
 
 def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
     job.run("apply")
-    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.configure(limits={"agents_drop": "100%"})
     job.agents([agent(number) for number in (1, 2, 3)])
     planned = job.plan()
     assert planned["changes"] == []
@@ -301,7 +222,7 @@ def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) ->
 def test_stale_clear_takes_away_what_we_wrote_and_nothing_else(job: Job) -> None:
     before = job.read("people.ldif")
     job.run("apply")
-    job.write("job.yaml", JOB.replace("{update: 100%}", "{update: 100%, agents_drop: 100%}"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
     job.agents([agent(number) for number in (1, 2, 3, 4)] + [{"workNo": "broken"}])
     assert job.plan()["changes"] == []
@@ -421,7 +342,7 @@ def test_a_job_that_is_not_there_is_a_file_error(job: Job) -> None:
 
 
 def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "0%"))
+    job.configure(limits={"update": "0%"})
     shown = job.run("plan", "--only", "user2", "--report", "report.json", code=3)
     planned = json.loads(job.read("report.json"))
     assert any("--only" in caution and "4 other users" in caution for caution in planned["cautions"])
@@ -438,7 +359,7 @@ def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(jo
 
 
 def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "0%"))
+    job.configure(limits={"update": "0%"})
     other = "sha256:" + 64 * "0"
     assert f"What was acknowledged is {other}, which is not this plan." in job.run("apply", "--accept", other, code=3)
     job.run("apply", "--accept", "yes", code=64)
@@ -447,7 +368,7 @@ def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
     job.run("apply")
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
-    job.write("job.yaml", JOB + "pins: pins.csv\nnever: never.csv\n")
+    job.configure(pins="pins.csv", never="never.csv")
     job.write(
         "pins.csv",
         f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',

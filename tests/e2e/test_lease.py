@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -12,47 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import Postgres
-from program import ended, program, started
-from serving import PATIENCE
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
-from test_ldif_story import JOB, Job
 
-from connector.demo.simulator import Request, Simulator
+from tests.support.jobs import changed, file_source, ldap_directory
+from tests.support.ldif_job import JOB, Job
+from tests.support.postgres import Postgres
+from tests.support.program import ended, program, started
+from tests.support.serving import PATIENCE
+from tests.support.slapd import PEOPLE, SYNC, Slapd, person
+from tests.support.slow_cec import ENV, SlowCec
 
-ENV = {"KEY": "demo-key", "SECRET": "demo-secret", "LDAP_PASSWORD": SYNC_PASSWORD}
-SLOW_SOURCE = (
-    "source: {{type: cec, url: {url}, allow_plaintext: true, app_key: {{env: KEY}}, "
-    "app_secret: {{env: SECRET}}, timeout: 600}}\n"
-)
-FILE_SOURCE = "source: {type: file, path: agents.json}\n"
+pytestmark = pytest.mark.slow
+
 _numbers = count()
-
-
-class SlowCec(Simulator):
-    """A tenant that answers the query when it is let: until then whoever asks is in the middle of a run."""
-
-    def __init__(self, document: dict[str, Any] | bytes) -> None:
-        super().__init__(document)
-        self._asked = threading.Event()
-        self._let = threading.Event()
-
-    def answer(self, request: Request) -> None:
-        if request.command == "GET":
-            self._asked.set()
-            self._let.wait(600)
-        super().answer(request)
-
-    def wait(self) -> None:
-        """Until somebody asks, and so holds its directory."""
-        assert self._asked.wait(PATIENCE)
-
-    def let(self) -> None:
-        self._let.set()
-
-    def __exit__(self, *error: object) -> None:
-        self.let()
-        super().__exit__(*error)
 
 
 class Meeting:
@@ -60,16 +30,12 @@ class Meeting:
 
     def __init__(self, job: Job, cec: SlowCec, state: str) -> None:
         self.job, self.cec, self.state = job, cec, state
-        self.write("slow", source=SLOW_SOURCE.format(url=cec.url))
+        self.write("slow", source=cec.source)
         self.write("same")
         job.write("elsewhere.ldif", job.read("people.ldif"))
 
-    def write(self, name: str, *changes: tuple[str, str], source: str = FILE_SOURCE) -> None:
-        text = source + JOB.partition("\n")[2] + f"state: {self.state}\n"
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        self.job.write(f"{name}.yaml", text)
+    def write(self, name: str, **changes: Any) -> None:
+        self.job.write(f"{name}.yaml", changed(JOB, state=self.state, **changes))
 
     def apply(self, name: str, code: int = 0) -> str:
         done = program("apply", f"{name}.yaml", folder=self.job.folder, env=ENV)
@@ -134,14 +100,14 @@ def test_an_undo_waits_outside_as_well(meeting: Meeting) -> None:
 
 def test_a_directory_is_itself_by_whatever_path_it_is_named(meeting: Meeting) -> None:
     (meeting.job.folder / "linked").symlink_to(meeting.job.folder)
-    meeting.write("linked", ("people.ldif", "linked/people.ldif"))
+    meeting.write("linked", directory={"path": "linked/people.ldif"})
     with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV):
         meeting.cec.wait()
         meeting.apply("linked", 75)
 
 
 def test_two_directories_on_one_state_do_not_hold_each_other_up(meeting: Meeting) -> None:
-    meeting.write("other", ("people.ldif", "elsewhere.ldif"))
+    meeting.write("other", directory={"path": "elsewhere.ldif"})
     with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
         meeting.cec.wait()
         meeting.apply("other")
@@ -160,33 +126,21 @@ def test_the_lease_of_a_run_that_was_killed_is_gone_at_once(meeting: Meeting) ->
     assert meeting.runs("same") == ["done"]
 
 
-LDAP = """\
-directory:
-  type: ldap
-  urls: [{url}]
-  allow_plaintext: true
-  bind_dn: {sync}
-  password: {{env: LDAP_PASSWORD}}
-  base: {base}
-mapping: openldap-h350
-limits: {{update: 100%}}
-"""
-
-
 @pytest.mark.slapd
 def test_a_server_is_itself_by_whatever_address_it_is_reached(meeting: Meeting, tmp_path: Path) -> None:
     people = [person(f"user{number}") for number in range(1, 6)]
     with Slapd.start(tmp_path / "slapd", people, tls=False) as server:
         by_name = server.url.replace("127.0.0.1", "localhost")
 
-        def ldap(url: str, source: str, base: str = PEOPLE) -> str:
-            return source + LDAP.format(url=url, sync=SYNC, base=base) + f"state: {meeting.state}\n"
+        def write(name: str, url: str, base: str = PEOPLE) -> None:
+            ldap = ldap_directory(url, bind_dn=SYNC, base=base)
+            source = meeting.cec.source if name == "slow" else file_source()
+            meeting.write(name, source=source, directory=ldap, mapping="openldap-h350")
 
-        slow = SLOW_SOURCE.format(url=meeting.cec.url)
-        meeting.job.write("slow.yaml", ldap(server.url, slow))
-        meeting.job.write("same.yaml", ldap(by_name, FILE_SOURCE))
-        meeting.job.write("socket.yaml", ldap(server.ldapi_url, FILE_SOURCE))
-        meeting.job.write("part.yaml", ldap(by_name, FILE_SOURCE, f"uid=user1,{PEOPLE}"))
+        write("slow", server.url)
+        write("same", by_name)
+        write("socket", server.ldapi_url)
+        write("part", by_name, base=f"uid=user1,{PEOPLE}")
         with started("apply", "slow.yaml", folder=meeting.job.folder, env=ENV) as first:
             meeting.cec.wait()
             for name in ("same", "socket", "part"):

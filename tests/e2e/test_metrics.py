@@ -7,14 +7,17 @@ import stat
 from pathlib import Path
 
 import pytest
-from monitoring import fetch, nobody_in, promtool, pushgateway
 from prometheus_client.parser import text_string_to_metric_families
-from scim_job import ScimJob
-from scim_servers import ScimServer, people
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
-from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Simulator
+from tests.support.jobs import cec_source, file, ldap_directory
+from tests.support.ldif_job import Job, agent
+from tests.support.monitoring import fetch, nobody_in, promtool, pushgateway
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import ScimServer, people
+from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd, person
+
+pytestmark = pytest.mark.slow
 
 Samples = dict[tuple[str, ...], float]
 
@@ -35,7 +38,7 @@ def samples(text: str) -> Samples:
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path, users=3)
     made.agents([agent(1), agent(2), agent(9), agent(4, accountCode=None)])
-    made.write("job.yaml", JOB + "metrics: {textfile: cec.prom}\n")
+    made.configure(metrics={"textfile": "cec.prom"})
     return made
 
 
@@ -85,7 +88,7 @@ def test_a_run_that_fails_says_so_and_leaves_the_last_success_as_it_was(job: Job
 
 
 def test_refusals_and_conflicts_are_counted(job: Job) -> None:
-    job.write("job.yaml", job.read("job.yaml").replace("100%", "1"))
+    job.configure(limits={"update": 1})
     job.run("apply", code=3)
     job.run("plan", "--save", "plan.json", code=3)
     digest = json.loads(job.read("plan.json"))["digest"]
@@ -102,7 +105,7 @@ def test_a_file_that_is_damaged_begins_anew_and_one_that_cannot_be_written_costs
     job.write("cec.prom", "# TYPE cec_connector_runs counter\ncec_connector_runs_total{cec_job=\n")
     assert "metrics begin anew" in job.program("plan", "job.yaml").err
     assert samples(job.read("cec.prom"))["runs_total", "done", "plan"] == 1
-    job.write("job.yaml", JOB + "metrics: {textfile: gone/cec.prom}\n")
+    job.configure(metrics={"textfile": "gone/cec.prom"})
     ended = job.program("plan", "job.yaml")
     assert ended.code == 0
     assert "metrics not handed over" in ended.err
@@ -118,17 +121,9 @@ def test_requests_and_errors_are_counted_on_both_sides(job: Job) -> None:
         Simulator(json.loads(job.read("agents.json"))) as tenant,
         Slapd.start(job.folder / "slapd", [person(f"user{n}", classes=classes) for n in (1, 2, 3)]) as server,
     ):
-        secrets = "app_key: {file: key}, app_secret: {file: secret}"
-        job.write(
-            "job.yaml",
-            f"""\
-source: {{type: cec, url: {tenant.url}, allow_plaintext: true, {secrets}}}
-directory: {{type: ldap, urls: [{server.ldaps_url}], ca_file: {server.ca}, base: "{PEOPLE}", bind_dn: "{SYNC}",
-            password: {{file: password}}, filter: (objectClass=inetOrgPerson)}}
-mapping: mapping.yaml
-limits: {{update: 100%}}
-metrics: {{textfile: cec.prom}}
-""",
+        job.configure(
+            source=cec_source(tenant.url, app_key=file("key"), app_secret=file("secret")),
+            directory=ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC, password=file("password")),
         )
         job.run("apply")
         good = samples(job.read("cec.prom"))
@@ -149,14 +144,13 @@ def test_requests_to_a_scim_server_are_counted_as_it_counts_them(tmp_path: Path)
         server.put(people(3))
         server.forget()
         job = ScimJob(tmp_path / "job", server, agents=2)
-        path = job.folder / "job.yaml"
-        path.write_text(path.read_text() + "metrics: {textfile: cec.prom}\n")
+        job.configure(metrics={"textfile": "cec.prom"})
         job.run("apply")
         seen = server.log()
         found = samples((job.folder / "cec.prom").read_text())
         assert found["requests_total", "directory"] == len(seen) > 3
         assert found["request_errors_total", "directory"] == len([each for each in seen if each.status >= 400])
-        path.write_text(path.read_text().replace("{env: SCIM_TOKEN}", "{file: wrong}"))
+        job.configure(directory={"token": {"env": None} | file("wrong")})
         (job.folder / "wrong").write_text("canary-wrong")
         job.run("plan", code=1)
         refused = samples((job.folder / "cec.prom").read_text())
@@ -166,7 +160,7 @@ def test_requests_to_a_scim_server_are_counted_as_it_counts_them(tmp_path: Path)
 @pytest.mark.monitoring
 def test_runs_add_up_in_a_pushgateway(job: Job) -> None:
     with pushgateway(job.folder) as url:
-        job.write("job.yaml", JOB + f"metrics: {{pushgateway: {url}}}\n")
+        job.configure(metrics={"textfile": None, "pushgateway": url})
         job.run("apply")
         job.run("plan")
         job.write("agents.json", "{")
@@ -181,12 +175,12 @@ def test_runs_add_up_in_a_pushgateway(job: Job) -> None:
 
 
 def test_a_gateway_that_is_away_costs_no_run(job: Job) -> None:
-    job.write("job.yaml", JOB + "metrics: {pushgateway: http://127.0.0.1:9}\n")
+    job.configure(metrics={"textfile": None, "pushgateway": "http://127.0.0.1:9"})
     ended = job.program("plan", "job.yaml")
     assert ended.code == 0
     assert "metrics not handed over" in ended.err
 
 
 def test_a_textfile_has_to_be_one_that_is_collected(job: Job) -> None:
-    job.write("job.yaml", JOB + "metrics: {textfile: cec.txt}\n")
+    job.configure(metrics={"textfile": "cec.txt"})
     assert "job.yaml:5: metrics.textfile: must end in .prom" in job.run("plan", code=78)

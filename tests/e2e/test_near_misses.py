@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
+
+from tests.support.jobs import Part, job_file, ldap_directory, ldif_directory
+from tests.support.program import Ended, program
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
 
 USERS = {
     "annabel": "mail: ann@one.example.org",
@@ -39,22 +41,16 @@ attributes:
   cecAccountCode: "{accountCode}"
 object_classes: [cecAgent]
 """
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory: {{{directory}, base: "{people}", filter: (objectClass=inetOrgPerson)}}
-mapping: mapping.yaml
-limits: {{update: 100%}}
-"""
 
 
 class Job:
     """A job in a folder of its own, on a directory that holds `USERS`."""
 
-    def __init__(self, folder: Path, directory: str) -> None:
+    def __init__(self, folder: Path, directory: Part) -> None:
         self.folder = folder
         folder.mkdir()
         (folder / "mapping.yaml").write_text(MAPPING)
-        (folder / "job.yaml").write_text(JOB.format(directory=directory, people=PEOPLE))
+        (folder / "job.yaml").write_text(job_file(directory))
         self.agents([*AGENTS, "claimed"])
 
     def agents(self, accounts: list[str]) -> None:
@@ -81,11 +77,11 @@ def people() -> list[str]:
 def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Job]:
     if request.param == "ldif":
         (tmp_path / "people.ldif").write_text("version: 1\n\n" + "\n".join(people()))
-        yield Job(tmp_path / "job", "type: ldif, path: ../people.ldif")
+        yield Job(tmp_path / "job", ldif_directory("../people.ldif"))
         return
     with Slapd.start(tmp_path / "slapd", ["\n".join(people())]) as server:
-        login = f'bind_dn: "{SYNC}", password: {{env: LDAP_PASSWORD}}, read: {request.param}'
-        yield Job(tmp_path / "job", f'type: ldap, urls: ["{server.ldaps_url}"], ca_file: "{server.ca}", {login}')
+        directory = ldap_directory(server.ldaps_url, ca=server.ca, bind_dn=SYNC, read=request.param)
+        yield Job(tmp_path / "job", directory)
 
 
 def nearest(document: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,17 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from receivers import PASSWORD, SECRET, hook, mail_server
-from serving import PATIENCE, serving, until
-from slapd import authority
-from test_ldif_story import JOB, Job, agent
+
+from tests.support.jobs import file
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.receivers import PASSWORD, SECRET, hook, mail_server
+from tests.support.serving import PATIENCE, serving, until
+from tests.support.slapd import authority
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -24,16 +29,19 @@ def job(tmp_path: Path) -> Job:
     return made
 
 
-def told(job: Job, url: str, more: str = "", text: str = JOB) -> None:
-    job.write(
-        "job.yaml",
-        text + f"notify:\n  webhook: {{url: {url}, allow_plaintext: true, secret: {{file: secret}}}}\n{more}",
-    )
+def told(job: Job, url: str, **changes: Any) -> None:
+    job.configure(**changes)
+    job.configure(notify={"webhook": {"url": url, "allow_plaintext": True, "secret": file("secret")}})
+
+
+def mailed(job: Job, server: str, **changes: Any) -> None:
+    mail = {"server": server, "sender": "cec@example.org", "to": ["identity@example.org"]}
+    job.configure(notify={"mail": mail | changes})
 
 
 def test_a_refused_plan_is_told_with_what_refused_it(job: Job) -> None:
     with hook() as receiver:
-        told(job, receiver.url, text=JOB.replace("100%", "2"))
+        told(job, receiver.url, limits={"update": 2})
         job.run("apply", "--report", "report.json", code=3)
         body = receiver.next()
     report = json.loads(job.read("report.json"))
@@ -69,7 +77,8 @@ def test_pending_changes_conflicts_and_failures_are_told_and_a_good_run_is_not(j
 
 def test_only_what_was_asked_for_is_told(job: Job) -> None:
     with hook() as receiver:
-        told(job, receiver.url, "  when: [failed]\n")
+        told(job, receiver.url)
+        job.configure(notify={"when": ["failed"]})
         job.run("plan")
         job.write("agents.json", "{")
         job.run("plan", code=1)
@@ -99,14 +108,14 @@ def test_a_receiver_that_refuses_or_is_away_costs_no_run(job: Job) -> None:
     assert time.monotonic() - began < 60  # the waits of `serve` would be two minutes and more
     (job.folder / "secret").unlink()
     ended = job.program("plan", "job.yaml")
-    assert (ended.code, "job.yaml:6: the secret of the webhook: " in ended.err) == (0, True), ended.err
+    assert (ended.code, "job.yaml:5: the secret of the webhook: " in ended.err) == (0, True), ended.err
 
 
 def test_mail_goes_over_starttls_after_a_log_in(job: Job) -> None:
     with mail_server() as (server, box):
-        mail = f"  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org, desk@example.org], "
-        mail += "user: cec, password: {file: mail-password}, ca_file: ca.pem}\n"
-        job.write("job.yaml", JOB.replace("100%", "2") + "notify:\n" + mail)
+        job.configure(limits={"update": 2})
+        to = ["identity@example.org", "desk@example.org"]
+        mailed(job, server, to=to, user="cec", password=file("mail-password"), ca_file="ca.pem")
         ended = job.program("apply", "job.yaml")
         assert ended.code == 3, ended.err
         recipients, message = box.coming.get(timeout=20)
@@ -118,19 +127,18 @@ def test_mail_goes_over_starttls_after_a_log_in(job: Job) -> None:
         ended = job.program("apply", "job.yaml")
         assert (ended.code, "at the log-in" in ended.err) == (3, True), ended.err
         job.write("mail-password", PASSWORD)
-        job.write("job.yaml", job.read("job.yaml").replace(", ca_file: ca.pem", ""))
+        job.configure(notify={"mail": {"ca_file": None}})
         ended = job.program("apply", "job.yaml")
         assert (ended.code, "the certificate is not trusted" in ended.err) == (3, True), ended.err
 
 
 def test_mail_is_not_sent_in_clear_unless_that_is_allowed(job: Job) -> None:
     with mail_server("none") as (server, box):
-        mail = f"notify:\n  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org]"
-        job.write("job.yaml", JOB + mail + "}\n")
+        mailed(job, server)
         ended = job.program("plan", "job.yaml")
         assert (ended.code, "the server offers no STARTTLS" in ended.err) == (0, True), ended.err
         assert box.coming.empty()
-        job.write("job.yaml", JOB + mail + ", allow_plaintext: true}\n")
+        mailed(job, server, allow_plaintext=True)
         job.run("plan")
         assert "changes are pending" in box.coming.get(timeout=20)[1]["Subject"]
 
@@ -138,13 +146,12 @@ def test_mail_is_not_sent_in_clear_unless_that_is_allowed(job: Job) -> None:
 def test_mail_goes_over_tls_from_the_start_and_again_to_a_server_that_is_busy(job: Job) -> None:
     busy = "451 try again"
     with mail_server("first", lambda number: busy if number == 1 else "250 taken") as (server, box):
-        mail = f"notify:\n  mail: {{server: {server}, sender: cec@example.org, to: [identity@example.org], "
-        job.write("job.yaml", JOB + mail + "ca_file: ca.pem}\n")
+        mailed(job, server, ca_file="ca.pem")
         job.run("plan")
         assert "changes are pending" in box.coming.get(timeout=20)[1]["Subject"]
         assert (len(box.ids), len(set(box.ids))) == (2, 1), "the same message, twice"
     with mail_server("first", lambda _: "550 no such address") as (server, box):
-        job.write("job.yaml", job.read("job.yaml").replace(mail.split("server: ")[1].split(",", maxsplit=1)[0], server))
+        mailed(job, server, ca_file="ca.pem")
         ended = job.program("plan", "job.yaml")
         assert (ended.code, "the server answered with 550" in ended.err, len(box.ids)) == (0, True, 1), ended.err
 
@@ -173,7 +180,7 @@ def test_what_is_wrong_in_it_is_said_with_its_line(job: Job, line: str, said: st
 
 def test_the_schedule_tells_once_as_long_as_nothing_changes_with_the_command_that_goes_on(job: Job) -> None:
     with hook() as receiver:
-        told(job, receiver.url, text=JOB.replace("100%", "2") + "serve: {every: 1s, mode: apply}\n")
+        told(job, receiver.url, limits={"update": 2}, serve={"every": "1s", "mode": "apply"})
         with serving(job.folder, "job.yaml") as served:
             first = receiver.next()
             waiting = str(job.folder / "job.plan.json")
@@ -203,7 +210,7 @@ def test_a_run_that_is_stopped_before_it_can_listen_is_not_told_of_as_failed(job
     (job.folder / "deaf").mkdir()
     job.write("deaf/sitecustomize.py", DEAF)
     with hook() as receiver:
-        told(job, receiver.url, text=JOB + "serve: {every: 1h, mode: apply}\n")
+        told(job, receiver.url, serve={"every": "1h", "mode": "apply"})
         with serving(job.folder, "job.yaml", env={"PYTHONPATH": str(job.folder / "deaf")}) as served:
             until((job.folder / "begun").exists)
             assert served.stop() == 0
@@ -223,7 +230,7 @@ def test_a_receiver_that_never_answers_holds_no_run_up(job: Job) -> None:
         return 200
 
     with hook(answer) as receiver:
-        told(job, receiver.url, text=JOB + "serve: {every: 1s}\n")
+        told(job, receiver.url, serve={"every": "1s"})
         with serving(job.folder, "job.yaml") as served:
             for _ in range(4):
                 assert served.next("run ended")["ending"] == "done"

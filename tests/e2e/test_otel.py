@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from program import program
-from serving import serving
-from test_ldif_story import JOB, Job
+
+from tests.support.ldif_job import Job
+from tests.support.program import program
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.slow
 
 
 class Collector(ThreadingHTTPServer):
@@ -68,7 +71,7 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path, users=3)
-    made.write("job.yaml", JOB + "traces: otlp\n")
+    made.configure(traces="otlp")
     return made
 
 
@@ -109,7 +112,7 @@ def test_a_run_that_fails_is_an_error_without_words_and_the_name_of_the_service_
 
 
 def test_runs_of_serve_are_traced_too(job: Job, collector: Collector) -> None:
-    job.write("job.yaml", job.read("job.yaml") + "serve: {every: 1h}\n")
+    job.configure(serve={"every": "1h"})
     with serving(job.folder, "job.yaml", env=collector.env) as served:
         run = served.next("run ended")["run"]
         assert run in {told(span).get("cec.run") for span in collector.spans()[1]}

@@ -9,6 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 LINE = re.compile(r"([a-z0-9-]+)==([^ ;]+)( ; [a-z_]+ [^\\]*)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")

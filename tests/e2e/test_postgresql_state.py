@@ -9,16 +9,17 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgres import PASSWORD, Postgres
-from program import Ended, ended, program, started
-from slapd import another_authority
-from test_ldif_story import JOB, Job, agent
-from test_lease import ENV, SLOW_SOURCE, SlowCec
 
-from connector.state.postgresql import _parameters
+from connector.state.postgresql import parameters_of
+from tests.support.jobs import changed
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.program import Ended, ended, program, started
+from tests.support.slapd import another_authority
+from tests.support.slow_cec import ENV, SlowCec
 
 pytestmark = pytest.mark.postgresql
-ONE_BY_ONE = "ramp: [1, 1, 1, 1, 1]\n"
+ONE_BY_ONE = [1, 1, 1, 1, 1]
 _numbers = count()
 
 
@@ -32,8 +33,8 @@ class PostgresJob(Job):
         server.create(self.database)
         self.state(server.url(self.database))
 
-    def state(self, url: str, tail: str = "") -> None:
-        self.write("job.yaml", JOB + f"state: {url}\n" + tail)
+    def state(self, url: str) -> None:
+        self.configure(state=url)
 
     def try_(self, command: str, *options: str, **env: str) -> Ended:
         done = program(command, "job.yaml", *options, folder=self.folder, env=ENV | env)
@@ -84,8 +85,7 @@ def test_plan_apply_plan_runs_undo_and_release(job: PostgresJob) -> None:
 
 def test_what_nobody_claims_any_more_is_found_and_cleared(job: PostgresJob) -> None:
     job.run("apply")
-    job.state(job.server.url(job.database))
-    job.write("job.yaml", job.read("job.yaml").replace("100%", "100%, agents_drop: 100%"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: clear\n")
     job.agents([agent(number) for number in (1, 2, 3)])
     job.run("apply")
@@ -160,11 +160,11 @@ def test_a_server_elsewhere_is_not_spoken_to_without_tls_unless_the_address_says
         ("postgresql:///cec", None),
         ("postgresql:///?service=cec", None),
     ):
-        assert _parameters(url).get("sslmode") == mode, url
+        assert parameters_of(url).get("sslmode") == mode, url
     monkeypatch.setenv("PGHOST", "db.example.org")
-    assert _parameters("postgresql:///cec")["sslmode"] == "verify-full"
+    assert parameters_of("postgresql:///cec")["sslmode"] == "verify-full"
     monkeypatch.setenv("PGSSLMODE", "require")
-    assert "sslmode" not in _parameters("postgresql:///cec")
+    assert "sslmode" not in parameters_of("postgresql:///cec")
 
 
 def test_without_the_right_to_make_tables_it_is_said(job: PostgresJob) -> None:
@@ -219,7 +219,7 @@ def test_without_the_extra_it_is_said_what_to_install(job: PostgresJob) -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_is_told(job: PostgresJob, url: str, code: int, said: str) -> None:
-    job.state(url)
+    job.write("job.yaml", JOB + f"state: {url}\n")
     done = job.try_("apply")
     assert done.code == code, done.said
     assert said in done.err
@@ -303,7 +303,7 @@ def test_before_the_first_write_nothing_is_written(job: PostgresJob) -> None:
 
 
 def test_before_the_second_step_the_first_is_told_and_nothing_else_is_written(job: PostgresJob) -> None:
-    job.state(job.server.url(job.database), ONE_BY_ONE)
+    job.configure(ramp=ONE_BY_ONE)
     job.run("plan")
     cut(job, "insert", "journal", "(select count(*) > 1 from journal)")
     done = job.try_("apply", "--report", "report.json")
@@ -317,7 +317,7 @@ def test_before_the_second_step_the_first_is_told_and_nothing_else_is_written(jo
 
 
 def test_after_a_write_whose_outcome_cannot_be_noted_the_writing_stops(job: PostgresJob) -> None:
-    job.state(job.server.url(job.database), ONE_BY_ONE)
+    job.configure(ramp=ONE_BY_ONE)
     job.run("plan")
     cut(job, "update", "journal", "exists (select from journal where outcome is not null)")
     done = job.try_("apply", "--report", "report.json")
@@ -346,13 +346,12 @@ def test_after_the_last_write_every_outcome_is_told_all_the_same(job: PostgresJo
 def test_a_lease_that_was_lost_while_reading_lets_another_run_write_and_not_this_one(job: PostgresJob) -> None:
     job.run("plan")
     with SlowCec(job.read("agents.json").encode()) as cec:
-        slow = SLOW_SOURCE.format(url=cec.url) + job.read("job.yaml").partition("\n")[2]
-        job.write("slow.yaml", slow)
+        job.write("slow.yaml", changed(job.read("job.yaml"), source=cec.source))
         with started("apply", "slow.yaml", folder=job.folder, env=ENV) as first:
             cec.wait()
             job.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cec-connector'")
             job.agents([agent(number) for number in (1, 2)])
-            job.write("job.yaml", job.read("job.yaml").replace("100%", "100%, agents_drop: 100%"))
+            job.configure(limits={"agents_drop": "100%"})
             job.run("apply")
             after = job.read("people.ldif")
             cec.let()
@@ -366,7 +365,7 @@ def test_a_lease_that_was_lost_while_reading_lets_another_run_write_and_not_this
 def test_a_server_that_crashes_in_the_middle_stops_the_writing(tmp_path: Path, own_server: Postgres) -> None:
     job = PostgresJob(tmp_path, own_server)
     with SlowCec(job.read("agents.json").encode()) as cec:
-        job.write("slow.yaml", SLOW_SOURCE.format(url=cec.url) + job.read("job.yaml").partition("\n")[2])
+        job.write("slow.yaml", changed(job.read("job.yaml"), source=cec.source))
         with started("apply", "slow.yaml", folder=job.folder, env=ENV) as first:
             cec.wait()
             own_server.kill()

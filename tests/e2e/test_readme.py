@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import program
-from slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
 from connector.demo.simulator import Simulator
+from tests.support.program import program
+from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

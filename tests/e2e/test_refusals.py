@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ldif_story import BASE, JOB, Job, agent
+
+from tests.support.ldif_job import BASE, Job, agent
 
 EVERYBODY = range(1, 13)
 Prepare = Callable[[Job], None]
 
 
-def limits(more: str) -> str:
-    return JOB.replace("100%", f"100%, {more}")
+def limits(**changes: Any) -> Prepare:
+    return lambda job: job.configure(limits=changes)
 
 
 def nobody_has_a_telephone_any_more(job: Job) -> None:
@@ -38,14 +39,14 @@ def all_have_gone(job: Job) -> None:
 
 
 CASES: dict[str, tuple[Prepare, str, str]] = {
-    "update": (lambda job: job.write("job.yaml", JOB.replace("100%", "2, secret: 100%")), "12 planned, 2 allowed", ""),
+    "update": (limits(update=2, secret="100%"), "12 planned, 2 allowed", ""),
     "update in percent": (
-        lambda job: job.write("job.yaml", JOB.replace("100%", "20%, secret: 100%")), "12 planned, 2 allowed",
+        limits(update="20%", secret="100%"), "12 planned, 2 allowed",
         "(20% of 12)",
     ),
-    "secret": (lambda job: job.write("job.yaml", limits("secret: 3")), "12 planned, 3 allowed", "set a secret"),
+    "secret": (limits(secret=3), "12 planned, 3 allowed", "set a secret"),
     "attributes.employeeNumber": (
-        lambda job: job.write("job.yaml", limits("attributes: {employeenumber: 4}")), "12 planned, 4 allowed",
+        limits(attributes={"employeenumber": 4}), "12 planned, 4 allowed",
         "change employeeNumber",
     ),
     "clear": (nobody_has_a_telephone_any_more, "12 planned, 10 allowed", "empty an attribute"),
@@ -102,7 +103,7 @@ def test_each_refusal_names_its_limit_the_numbers_ten_users_and_the_command_that
 
 
 def test_of_a_plan_that_is_saved_the_command_applies_that_very_plan(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "2"))
+    job.configure(limits={"update": 2})
     shown, _ = refusals(job, "plan", "--save", "my plan.json")
     (command,) = {tuple(acknowledgement(text)) for text in shown.values()}
     assert command[:4] == ("cec-connector", "apply", "job.yaml", "--plan=my plan.json")
@@ -111,7 +112,7 @@ def test_of_a_plan_that_is_saved_the_command_applies_that_very_plan(job: Job) ->
 
 
 def test_of_a_pilot_the_command_keeps_to_it(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "0"))
+    job.configure(limits={"update": 0})
     shown, _ = refusals(job, "plan", "--only", "user1", "--only", "1002")
     (command,) = {tuple(acknowledgement(text)) for text in shown.values()}
     job.run("apply", *command[3:])
@@ -121,7 +122,7 @@ def test_of_a_pilot_the_command_keeps_to_it(job: Job) -> None:
 def test_of_an_undo_too(job: Job) -> None:
     job.run("apply")
     run = json.loads(job.run("runs", "--json"))[0]["id"]
-    job.write("job.yaml", limits("clear: 5"))
+    job.configure(limits={"clear": 5})
     shown, (refusal,) = refusals(job, "undo", run)
     assert (refusal["limit"], refusal["planned"], refusal["allowed"]) == ("clear", 12, 5)
     for where, text in shown.items():
@@ -133,7 +134,7 @@ def test_of_an_undo_too(job: Job) -> None:
 
 
 def test_of_a_hold_the_command_that_ends_it(job: Job) -> None:
-    job.write("job.yaml", limits("clear: 12"))
+    job.configure(limits={"clear": 12})
     job.run("apply")
     run = json.loads(job.run("runs", "--json"))[0]["id"]
     job.run("undo", run, "--apply")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ds389 import Ds389
-from ldap_server import PEOPLE, SUFFIX, SYNC, LdapServer
-from slapd import ACL, Slapd, person, server_context
-from story import World, agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.ldap_server import PEOPLE, SUFFIX, SYNC, LdapServer
+from tests.support.slapd import ACL, Slapd, person, server_context
+from tests.support.story import World, agent, tenant
+
+pytestmark = pytest.mark.slow
 
 MAPPING = """\
 match:

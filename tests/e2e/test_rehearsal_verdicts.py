@@ -11,11 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ds389 import Ds389
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
-from rehearsal_schema import (
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from connector.directories.ldap.adapter import LdapDirectory
+from connector.model import Secret, View
+from connector.settings.fields import SecretRef
+from connector.settings.job import LdapDirectory as Settings
+from tests.support.ds389 import Ds389
+from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
+from tests.support.rehearsal_schema import (
     CLASSES,
     CLEARING,
     KINDS,
@@ -29,14 +33,11 @@ from rehearsal_schema import (
     everything,
     people,
 )
-from rehearsal_table import Table, empty, judge, near, rule
-from rehearsal_values import ALL, GROUPS, NEAR
-from slapd import Slapd
+from tests.support.rehearsal_table import Table, empty, judge, near, rule
+from tests.support.rehearsal_values import ALL, GROUPS, NEAR
+from tests.support.slapd import Slapd
 
-from connector.directories.ldap.adapter import LdapDirectory
-from connector.model import Secret, View
-from connector.settings.fields import SecretRef
-from connector.settings.job import LdapDirectory as Settings
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -161,7 +162,6 @@ def test_values_of_every_syntax(site: Site, attribute: str) -> None:
     assert table.cases >= 80
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: Site, attribute: str) -> None:
     site.syntaxes(attribute)
@@ -170,7 +170,6 @@ def test_a_value_over_one_that_is_nearly_the_same_is_written_once_at_most(site: 
     assert table.restless == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("attribute", SYNTAXES)
 def test_every_value_in_every_syntax(site: Site, attribute: str) -> None:
     site.syntaxes(attribute)

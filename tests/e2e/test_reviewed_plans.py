@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ldif_story import BASE, JOB, Job, agent
+
+from tests.support.jobs import changed, file_source
+from tests.support.ldif_job import BASE, Job, agent
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def test_an_entry_that_was_changed_to_something_else_is_a_conflict_and_stays(job
 
 
 def test_a_user_whose_agent_has_gone_is_a_conflict(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    job.configure(limits={"agents_drop": "100%"})
     saved(job)
     job.agents([agent(1), agent(2), agent(3)])
     assert outcomes(job, code=4)["user4"] == "conflict"
@@ -151,7 +153,7 @@ def test_what_is_no_plan_is_a_wrong_file(job: Job) -> None:
 
 
 def test_a_saved_plan_that_was_refused_wants_its_own_digest(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "1"))
+    job.configure(limits={"update": 1})
     plan = saved(job, code=3)
     job.run("apply", "--plan", "plan.json", code=3)
     said = job.run("apply", "--plan", "plan.json", "--accept", "sha256:" + "0" * 64, code=3)
@@ -194,7 +196,7 @@ def test_a_seat_is_only_given_when_the_letting_go_was_reviewed_as_it_is_now(job:
 
 
 def test_a_plan_is_not_saved_where_no_state_can_remember_it(job: Job) -> None:
-    job.write("job.yaml", JOB + "state: sqlite:///gone/state.db\n")
+    job.configure(state="sqlite:///gone/state.db")
     said = job.run("plan", "--save", "plan.json", code=1)
     assert "no state can be kept" in said
     assert not (job.folder / "plan.json").exists()
@@ -211,7 +213,7 @@ def test_the_plan_is_not_a_place_for_a_report(job: Job) -> None:
 
 
 def test_a_limit_of_one_attribute_refuses_and_names_whom_it_concerns(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, attributes: {EmployeeNumber: 2}"))
+    job.configure(limits={"attributes": {"EmployeeNumber": 2}})
     said = job.run("plan", "--report", "report.json", "--report", "report.md", code=3)
     assert "attributes.employeeNumber  4 planned, 2 allowed" in said
     assert f"uid=user3,{BASE}" in said.partition("Changes")[0]
@@ -221,7 +223,7 @@ def test_a_limit_of_one_attribute_refuses_and_names_whom_it_concerns(job: Job) -
 
 
 def test_a_limit_of_an_attribute_that_the_mapping_does_not_write_is_a_mistake(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, attributes: {mail: 2}"))
+    job.configure(limits={"attributes": {"mail": 2}})
     assert "job.yaml:4: limits.attributes: the mapping writes no mail" in job.run("plan", code=78)
 
 
@@ -231,7 +233,7 @@ def leave(job: Job) -> None:
 
 
 def test_what_nobody_claims_is_cleared_after_so_many_applies(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: {clear_after: 2 runs}\n")
     job.run("apply")
     leave(job)
@@ -247,7 +249,7 @@ def test_what_nobody_claims_is_cleared_after_so_many_applies(job: Job) -> None:
 
 
 def test_who_is_claimed_again_begins_anew(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: {clear_after: 1 run}\n")
     job.run("apply")
     leave(job)
@@ -262,7 +264,7 @@ def test_who_is_claimed_again_begins_anew(job: Job) -> None:
 
 
 def test_days_of_grace_begin_with_the_first_apply_that_sees_it(job: Job) -> None:
-    job.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    job.configure(limits={"agents_drop": "100%"})
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: {clear_after: 7 days}\n")
     job.run("apply")
     leave(job)
@@ -303,8 +305,8 @@ def test_a_drop_is_measured_against_the_last_apply_that_ended(job: Job) -> None:
 
 def test_two_tenants_in_one_directory_do_not_clear_each_others_users(job: Job) -> None:
     job.write("mapping.yaml", job.read("mapping.yaml") + "stale: clear\n")
-    job.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
-    job.write("other.yaml", JOB.replace("100%", "100%, agents_drop: 100%").replace("agents.json", "other.json"))
+    job.configure(limits={"agents_drop": "100%"})
+    job.write("other.yaml", changed(job.read("job.yaml"), source=file_source("other.json")))
     job.agents([agent(3), agent(4)])
     job.write("other.json", job.read("agents.json"))
     job.agents([agent(1), agent(2)])

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from ds389 import SCHEMA as SCHEMA_389
-from ds389 import Ds389
+
+from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
+
+pytestmark = pytest.mark.slow
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema" / "openldap"
 NAMES = ("h350", "cec-agent")

@@ -8,14 +8,19 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
-from http_proxy import Asked, HttpProxy
-from http_server import Act, HttpServer, said
-from program import Ended, program
-from scim_job import ScimJob
-from scim_servers import KINDS, TOKEN, ScimServer, people
+
+from tests.support.http_proxy import Asked, HttpProxy
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.jobs import Part, env, job_file, scim_directory
+from tests.support.program import Ended, program
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import EACH_KIND, TOKEN, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 AGENTS = 3
 SECRET = "canary-91c2"
@@ -34,10 +39,13 @@ def job(server: ScimServer, tmp_path: Path) -> ScimJob:
     return ScimJob(tmp_path / "job", server, agents=AGENTS)
 
 
-def proved_by(job: ScimJob, proof: str) -> None:
+def proved_by(job: ScimJob, **proof: Any) -> None:
     """Another way in than by token."""
-    path = job.folder / "job.yaml"
-    path.write_text(path.read_text().replace("  token: {env: SCIM_TOKEN}\n", f"  {proof}\n"))
+    job.configure(directory={"token": None, **proof})
+
+
+def client(login: HttpServer, **more: str) -> Part:
+    return {"token_url": f"{login.url}/token", "client_id": "x", "client_secret": env("SECRET"), **more}
 
 
 def run(folder: Path, command: str = "apply", secret: str = SECRET) -> Ended:
@@ -64,7 +72,7 @@ def test_by_basic(job: ScimJob) -> None:
 
     with HttpProxy(job.server.root, let_in) as proxy:
         job.point(proxy.url)
-        proved_by(job, "basic: {user: connector, password: {env: SECRET}}")
+        proved_by(job, basic={"user": "connector", "password": env("SECRET")})
         applied(job)
         ended = run(job.folder, secret="canary-wrong")
     assert ended.code == 1
@@ -75,8 +83,7 @@ def test_by_basic(job: ScimJob) -> None:
 @pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
 def test_by_an_oauth_client(job: ScimJob, client_auth: str) -> None:
     with HttpServer(otherwise=said(200, {"access_token": TOKEN, "token_type": "Bearer"})) as login:
-        of_a_client = f"client_id: connector, client_secret: {{env: SECRET}}, client_auth: {client_auth}"
-        proved_by(job, f"oauth: {{token_url: {login.url}/token, {of_a_client}}}")
+        proved_by(job, oauth=client(login, client_id="connector", client_auth=client_auth))
         applied(job)
     (asked,) = login.seen
     basic = base64.b64encode(f"connector:{SECRET}".encode()).decode()
@@ -87,7 +94,7 @@ def test_by_an_oauth_client(job: ScimJob, client_auth: str) -> None:
 def test_an_oauth_client_that_is_not_known_is_told_and_nothing_is_asked(job: ScimJob) -> None:
     job.server.forget()
     with HttpServer(otherwise=said(401, {"error": "invalid_client", "error_description": SECRET})) as login:
-        proved_by(job, f"oauth: {{token_url: {login.url}/token, client_id: x, client_secret: {{env: SECRET}}}}")
+        proved_by(job, oauth=client(login))
         ended = run(job.folder)
     assert ended.code == 1
     assert "401 Unauthorized (invalid_client)" in ended.err
@@ -98,7 +105,7 @@ def test_a_token_endpoint_that_answers_nonsense_is_told_and_nothing_of_the_serve
     job.server.forget()
     nonsense, token = said(200, b"<html>"), said(200, {"access_token": TOKEN, "token_type": "Bearer"})
     with HttpServer([nonsense], otherwise=token) as login:
-        proved_by(job, f"oauth: {{token_url: {login.url}/token, client_id: x, client_secret: {{env: SECRET}}}}")
+        proved_by(job, oauth=client(login))
         ended = run(job.folder)
     assert ended.code == 1, ended.said
     assert f"{login.url}/token" in ended.err
@@ -131,10 +138,8 @@ def test_by_a_certificate_alone(job: ScimJob) -> None:
 
     with HttpProxy(job.server.root, let_in, context=in_tls(job, mutual=True)) as proxy:
         job.point(by_name(proxy))
-        proved_by(
-            job,
-            f"ca_file: {job.server.ca}\n  cert_file: {job.server.client_cert}\n  key_file: {job.server.client_key}",
-        )
+        server = job.server
+        proved_by(job, ca_file=server.ca, cert_file=server.client_cert, key_file=server.client_key)
         applied(job)
     assert all("authorization" not in asked.headers for asked in proxy.seen)
 
@@ -142,20 +147,20 @@ def test_by_a_certificate_alone(job: ScimJob) -> None:
 def test_by_an_oauth_client_whose_token_endpoint_is_trusted_by_the_job_s_authority(job: ScimJob) -> None:
     token = said(200, {"access_token": TOKEN, "token_type": "Bearer"})
     with HttpServer(otherwise=token, context=in_tls(job)) as login:
-        oauth = f"oauth: {{token_url: {by_name(login)}/token, client_id: x, client_secret: {{env: SECRET}}}}"
-        proved_by(job, oauth)
+        oauth = client(login, token_url=f"{by_name(login)}/token")
+        proved_by(job, oauth=oauth)
         ended = run(job.folder)
         assert ended.code == 1
         assert f"{by_name(login)}/token" in ended.err
         assert "Name the authority that signed the server's certificate as `ca_file`" in ended.err
         assert login.seen == []
         job.point()
-        proved_by(job, f"{oauth}\n  ca_file: {job.server.ca}")
+        proved_by(job, oauth=oauth, ca_file=job.server.ca)
         applied(job)
     assert [asked.path for asked in login.seen] == ["/token"]
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def mutual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     """A server that lets nobody in without a certificate of its authority (nor without the token)."""
     folder = tmp_path_factory.mktemp("scim")
@@ -164,14 +169,12 @@ def mutual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_by_a_certificate(mutual: ScimServer, tmp_path: Path) -> None:
-    job = ScimJob(tmp_path / "job", mutual, agents=AGENTS, more="  budget: 1\n")
-    proved_by(job, f"ca_file: {mutual.ca}\n  token: {{env: SCIM_TOKEN}}")
+    job = ScimJob(tmp_path / "job", mutual, agents=AGENTS, budget=1)
+    job.configure(directory={"ca_file": mutual.ca})
     ended = run(job.folder)
     assert ended.code == 1
     assert "does the server want a client's certificate, directory.cert_file?" in ended.err
-    path = job.folder / "job.yaml"
-    certificate = f"  cert_file: {mutual.client_cert}\n  key_file: {mutual.client_key}\n"
-    path.write_text(path.read_text().replace("  token:", f"{certificate}  token:"))
+    job.configure(directory={"cert_file": mutual.client_cert, "key_file": mutual.client_key})
     applied(job)
 
 
@@ -206,11 +209,7 @@ def test_a_server_that_cannot_be_verified_is_told_what_to_do_and_is_sent_nothing
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "another.pem"))
     ca = impostor.ca if trusted else tmp_path / "another.pem"
     (tmp_path / "agents.json").write_text('{"agents": [{"workNo": 1, "accountCode": "a"}]}')
-    (tmp_path / "job.yaml").write_text(
-        "source: {type: file, path: agents.json}\n"
-        f"directory: {{type: scim, url: {impostor.url}, token: {{env: SCIM_TOKEN}}, ca_file: {ca}}}\n"
-        "mapping: scim-extension\n"
-    )
+    (tmp_path / "job.yaml").write_text(job_file(scim_directory(impostor.url, ca=ca), mapping="scim-extension"))
     with impostor.server:
         for command in ("check", "plan", "apply"):
             ended = run(tmp_path, command)

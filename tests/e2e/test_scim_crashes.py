@@ -8,22 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crash_scim import ScimStage
-from scim_servers import KINDS, Kind
+
+from tests.support.crash_scim import ScimStage
+from tests.support.scim_servers import EACH_KIND, KINDS, Kind
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_killed_anywhere_it_is_made_good(tmp_path: Path, kind: Kind) -> None:
     ScimStage(tmp_path, kind).play_until(10, "a few")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EACH_KIND)
 def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, kind: Kind) -> None:
     ScimStage(tmp_path, kind).play_until(40, "many")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reviewed"), [*zip(KINDS, (False, True), strict=True)])
 def test_killed_at_each_step_of_the_journal_it_is_made_good(tmp_path: Path, kind: Kind, *, reviewed: bool) -> None:
     ScimStage(tmp_path, kind).play_each_step(reviewed=reviewed)

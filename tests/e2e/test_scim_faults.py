@@ -10,18 +10,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import http_proxy as meddlers
 import pytest
-from faulty_cec import bomb, trickle
-from http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
-from http_server import Act, HttpServer, said
-from scim_job import ScimJob
-from scim_servers import CEC, CORE, ENTERPRISE, KINDS, PATCH_OP, Kind, ScimServer, people
 
 from connector.directories.scim.port import Answer, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory
+from tests.support import http_proxy as meddlers
+from tests.support.faulty_cec import bomb, trickle
+from tests.support.http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
+from tests.support.http_server import Act, HttpServer, said
+from tests.support.jobs import env
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, CORE, EACH_KIND, ENTERPRISE, PATCH_OP, Kind, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +103,19 @@ class World:
         self.before = self.server.all()
         self.first_tried = int(kind == "scim2-server")  # with a version that is none, which it refuses
 
-    def job(self, proxy: HttpProxy | None = None, more: str = "", agents: int = 16) -> ScimJob:
+    def job(self, proxy: HttpProxy | None = None, agents: int = 16, **directory: Any) -> ScimJob:
         """A new job, which finds the server behind the proxy, as it was at first."""
         self.server.restore(self.before)
         self.server.forget()
         url = proxy.url if proxy else ""
-        job = ScimJob(self._folder / f"job{len(list(self._folder.iterdir()))}", self.server, agents=agents, url=url)
-        job.point(url, more)
-        return job
+        folder = self._folder / f"job{len(list(self._folder.iterdir()))}"
+        return ScimJob(folder, self.server, agents=agents, url=url, **directory)
 
     def untouched(self) -> bool:
         return self.server.all() == self.before
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp(request.param), request.param)
     with made.server:
@@ -126,7 +128,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 ], ids=["total too high", "standing still", "500", "502", "404", "busy for hours", "cut", "cut within"])  # fmt: skip
 def test_what_cannot_be_read_whole_is_no_plan_and_nothing_is_written(world: World, meddler: Meddler) -> None:
     with HttpProxy(world.server.root, at("GET", meddler)) as proxy:
-        job = world.job(proxy, "  read: scan\n  page_size: 5\n  timeout: 5\n  budget: 1\n")
+        job = world.job(proxy, read="scan", page_size=5, timeout=5, budget=1)
         ended = job.try_("apply")
     assert ended.code == 1, ended.said
     assert "Traceback" not in ended.said
@@ -155,7 +157,7 @@ def test_a_page_of_the_server_s_own_that_cannot_be_read_is_a_caution_and_users_a
 
 def test_a_page_of_the_server_s_own_that_it_is_too_busy_for_till_the_end_is_nothing_to_assume(world: World) -> None:
     with HttpProxy(world.server.root, at("GET", busy(after="900"), path="/Schemas")) as proxy:
-        ended = world.job(proxy, "  budget: 1\n").try_("apply")
+        ended = world.job(proxy, budget=1).try_("apply")
     assert ended.code == 1, ended.said
     assert "directory.budget" in ended.err
     assert world.untouched()
@@ -190,7 +192,7 @@ def test_a_page_of_the_server_s_own_that_says_nonsense_is_no_more_than_one_that_
 
 def test_a_total_that_is_too_low_matters_where_nothing_else_tells_the_end(world: World) -> None:
     with HttpProxy(world.server.root, at("GET", meddlers.total(10))) as proxy:
-        job = world.job(proxy, "  read: scan\n  page_size: 5\n")
+        job = world.job(proxy, read="scan", page_size=5)
         if world.server.kind == "scim2-server":  # it pages by cursor
             assert job.run("plan")["summary"]["matched"] == 16
         else:
@@ -199,7 +201,7 @@ def test_a_total_that_is_too_low_matters_where_nothing_else_tells_the_end(world:
 
 def test_pages_that_are_silently_capped_are_read_to_the_end(world: World) -> None:
     with HttpProxy(world.server.root, at("GET", meddlers.capped(3))) as proxy:
-        job = world.job(proxy, "  read: scan\n  page_size: 10\n")
+        job = world.job(proxy, read="scan", page_size=10)
         assert job.run("plan")["summary"]["matched"] == 16
 
 
@@ -220,7 +222,7 @@ def test_when_patience_ends_the_run_ends_in_part_and_names_what_is_left_and_the_
     refusing = at("PATCH", lambda asked: pass_on(asked) if well.is_set() else busy(429, "2")(asked), skip=7)
     with HttpProxy(world.server.root, refusing) as proxy:
         done = 7 - world.first_tried
-        job = world.job(proxy, "  budget: 3\n")
+        job = world.job(proxy, budget=3)
         outcomes = job.outcomes(job.run("apply", code=4))
         assert Counter(outcomes.values()) == {"written": done, "skipped": 16 - done}
         assert {name for name, outcome in outcomes.items() if outcome == "written"} == job.written()
@@ -236,7 +238,7 @@ def test_a_server_that_stays_too_busy_for_writes_ends_the_run_in_part_and_everyb
 ) -> None:
     """503 may come in the place of a server that has done it: where nobody can look, nobody says that it was not."""
     with HttpProxy(world.server.root, at("PATCH", busy(int(code), "2"), skip=7)) as proxy:
-        job = world.job(proxy, "  budget: 1\n")
+        job = world.job(proxy, budget=1)
         outcomes = job.outcomes(job.run("apply", code=4))
     left = {name for name, outcome in outcomes.items() if outcome in {"skipped", "failed"}}
     assert len(outcomes) == 16
@@ -321,19 +323,17 @@ def test_a_user_that_goes_just_before_its_write_is_a_conflict(world: World, code
     assert len(job.written()) == 15
 
 
-@pytest.mark.slow
 def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> None:
     with (
         ScimServer.start(tmp_path / "server", people(8)) as real,
         HttpProxy(real.root, at("GET", lambda asked: trickle)) as proxy,
     ):
-        ended = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, more="  timeout: 1\n").try_("apply")
+        ended = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, timeout=1).try_("apply")
         assert real.writes() == []
     assert ended.code == 1
     assert "10 times directory.timeout" in ended.said
 
 
-@pytest.mark.slow
 def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading(tmp_path: Path) -> None:
     def trickling(asked: meddlers.Asked) -> Act:
         asked.forward()
@@ -343,7 +343,7 @@ def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading
         ScimServer.start(tmp_path / "server", people(16)) as real,
         HttpProxy(real.root, at("PATCH", trickling, skip=13, times=1)) as proxy,
     ):
-        job = ScimJob(tmp_path / "job", real, agents=16, url=proxy.url, more="  timeout: 1\n")
+        job = ScimJob(tmp_path / "job", real, agents=16, url=proxy.url, timeout=1)
         assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 16}
         assert proxy.count("PATCH") == 16 + 1  # the first is tried with a version that is none
         assert len(job.written()) == 16
@@ -466,7 +466,7 @@ def test_what_lists_leave_out_of_a_user_is_neither_taken_away_nor_taken_for_a_ch
         ScimServer.start(tmp_path / "server", users) as real,
         HttpProxy(real.root, at("GET", meddlers.sparse("title"))) as proxy,
     ):
-        job = ScimJob(tmp_path / "job", real, agents=20, url=proxy.url, more="  dialect: dialect.json\n")
+        job = ScimJob(tmp_path / "job", real, agents=20, url=proxy.url, dialect="dialect.json")
         (job.folder / "dialect.json").write_text(json.dumps({"writes": writes, "versions": True}))
         assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 20}
         assert len(job.written()) == 20
@@ -504,7 +504,7 @@ def test_a_user_that_is_replaced_whole_keeps_what_somebody_else_wrote_while_the_
         ScimServer.start(tmp_path / "server", people(8), features={"patch": {"supported": False}}) as real,
         HttpProxy(real.root, at("PUT", busy_and_raced, skip=3, times=1)) as proxy,
     ):
-        job = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, more="  dialect: dialect.json\n")
+        job = ScimJob(tmp_path / "job", real, agents=8, url=proxy.url, dialect="dialect.json")
         (job.folder / "dialect.json").write_text('{"writes": "put"}')
         job.run("apply")
         assert len(job.written()) == 8
@@ -534,9 +534,8 @@ def test_an_access_token_that_runs_out_within_a_run_is_renewed(world: World) -> 
     ]
     with HttpServer(tokens) as login, HttpProxy(world.server.root, let_in) as proxy:
         job = world.job(proxy)
-        oauth = f"{{token_url: {login.url}/token, client_id: connector, client_secret: {{env: SCIM_TOKEN}}}}"
-        path = job.folder / "job.yaml"
-        path.write_text(path.read_text().replace("  token: {env: SCIM_TOKEN}\n", f"  oauth: {oauth}\n"))
+        oauth = {"token_url": f"{login.url}/token", "client_id": "connector", "client_secret": env("SCIM_TOKEN")}
+        job.configure(directory={"token": None, "oauth": oauth})
         job.run("apply")
     assert len(job.written()) == 16
     assert len(login.seen) == 2

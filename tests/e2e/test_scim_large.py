@@ -7,23 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import ended, started
-from scim_job import agent
-from scim_stub import Paging, stub
+
+from tests.support.jobs import job_file, scim_directory
+from tests.support.program import ended, started
+from tests.support.scim_job import agent
+from tests.support.scim_stub import Paging, stub
+
+pytestmark = pytest.mark.slow
 
 LAUNCH = Path(__file__).parents[1] / "benchmarks" / "launch.py"
-JOB = """\
-source: {{type: file, path: agents.json}}
-directory:
-  type: scim
-  url: {url}
-  token: {{env: SCIM_TOKEN}}
-  allow_plaintext: true
-  read: scan
-  page_size: 1000
-mapping: scim-extension
-limits: {{update: 100%}}
-"""
 
 
 def memory_of_a_plan(folder: Path, users: int, paging: Paging) -> int:
@@ -32,7 +24,8 @@ def memory_of_a_plan(folder: Path, users: int, paging: Paging) -> int:
     agents = [agent(number, accountCode=f"agent{number:06}") for number in (1, 7, users // 2, users - 1, users)]
     (folder / "agents.json").write_text(json.dumps({"agents": agents}))
     with stub(users, paging) as url:
-        (folder / "job.yaml").write_text(JOB.format(url=url))
+        job = job_file(scim_directory(url, read="scan", page_size=1000), mapping="scim-extension")
+        (folder / "job.yaml").write_text(job)
         measured = [sys.executable, "-I", "-S", str(LAUNCH), "out", "err"]
         with started("plan", "job.yaml", "--report", "report.json", folder=folder, under=measured,
                      env={"SCIM_TOKEN": "t"}) as running:  # fmt: skip
@@ -43,7 +36,6 @@ def memory_of_a_plan(folder: Path, users: int, paging: Paging) -> int:
     return int(cost["memory"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("paging", ["index", "cursor"])
 def test_ten_times_as_many_users_take_no_more_memory(tmp_path: Path, paging: Paging) -> None:
     few = memory_of_a_plan(tmp_path / "few", 10_000, paging)

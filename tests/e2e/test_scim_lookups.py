@@ -8,10 +8,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
-from http_proxy import Asked, HttpProxy, at
-from http_server import Act, said
-from scim_job import Json, ScimJob
-from scim_servers import CEC, KINDS, ScimServer, user
+
+from tests.support.http_proxy import Asked, HttpProxy, at
+from tests.support.http_server import Act, said
+from tests.support.scim_job import Json, ScimJob
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, user
+
+pytestmark = pytest.mark.slow
 
 USERS, AGENTS = 40, 30
 
@@ -67,7 +70,7 @@ def test_filters_that_are_refused_are_asked_again_with_fewer_terms_and_nobody_is
         return said(400, {"scimType": "invalidFilter"}) if too_much else asked.forward()
 
     with HttpProxy(server.root, at("GET", refusing)) as proxy:
-        job = ScimJob(tmp_path / "job", server, agents=AGENTS, url=proxy.url, more="  read: find\n")
+        job = ScimJob(tmp_path / "job", server, agents=AGENTS, url=proxy.url, read="find")
         document = job.run("plan")
         lists = [each.path for each in proxy.seen if each.path.partition("?")[0].endswith("/Users")]
     assert document["summary"]["matched"] == AGENTS
@@ -80,7 +83,7 @@ def test_filters_that_are_refused_are_asked_again_with_fewer_terms_and_nobody_is
 
 
 @pytest.mark.parametrize("skip", [0, 1], ids=["always", "but for the first time"])
-@pytest.mark.parametrize("server", KINDS, indirect=True)
+@pytest.mark.parametrize("server", EACH_KIND, indirect=True)
 def test_a_server_that_answers_everybody_whatever_is_asked_matches_nobody_falsely(
     server: ScimServer, tmp_path: Path, skip: int
 ) -> None:
@@ -90,7 +93,7 @@ def test_a_server_that_answers_everybody_whatever_is_asked_matches_nobody_falsel
         return replace(asked, path=f"{path}?{urlencode(told)}").forward()
 
     with HttpProxy(server.root, at("GET", ignoring, path="filter=", skip=skip)) as proxy:
-        job = ScimJob(tmp_path / "job", server, agents=USERS + 5, url=proxy.url, more="  read: find\n")
+        job = ScimJob(tmp_path / "job", server, agents=USERS + 5, url=proxy.url, read="find")
         document = job.run("plan")
     assert sum("filter=" in each.path for each in proxy.seen) > skip
     assert document["summary"]["matched"] == USERS

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import http_proxy
 import pytest
-from http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on, replacing
-from http_server import Act, said
-from scim_job import ScimJob
-from scim_servers import CEC, KINDS, ScimServer, people
+
+from tests.support import http_proxy
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, failing, pass_on, replacing
+from tests.support.http_server import Act, said
+from tests.support.jobs import ldif_directory
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, people
+
+pytestmark = pytest.mark.slow
 
 EXPECTED = {
     "scim2-server": {
@@ -41,7 +45,7 @@ DIALECTS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started
@@ -79,13 +83,12 @@ def test_nothing_is_tried_out_unless_somebody_asks(job: ScimJob) -> None:
 
 def test_a_job_that_names_the_dialect_goes_by_it(job: ScimJob) -> None:
     probed(job)
-    job.point(more="  dialect: dialect.json\n")
+    job.point(dialect="dialect.json")
     job.run("apply")
     assert len(job.written()) == 8
     mapping = (Path(__file__).parents[2] / "mappings" / "scim-extension.yaml").read_text()
     (job.folder / "clearing.yaml").write_text(mapping.replace("when_absent: keep", "when_absent: clear"))
-    path = job.folder / "job.yaml"
-    path.write_text(path.read_text().replace("mapping: scim-extension", "mapping: clearing.yaml"))
+    job.configure(mapping="clearing.yaml")
     del job.agents[2]["sipAccount"]
     job.tenant()
     job.server.forget()
@@ -98,7 +101,7 @@ def test_a_job_that_names_the_dialect_goes_by_it(job: ScimJob) -> None:
 
 def test_the_file_of_an_earlier_probe_is_replaced_and_no_other_of_the_job(job: ScimJob) -> None:
     probed(job)
-    job.point(more="  dialect: dialect.json\n")
+    job.point(dialect="dialect.json")
     probed(job)
     ended = job.try_("check", "--probe", "--save", "agents.json")
     assert ended.code == 64
@@ -111,9 +114,7 @@ def test_the_file_of_an_earlier_probe_is_replaced_and_no_other_of_the_job(job: S
 def test_what_does_not_go_together_is_told(tmp_path: Path, options: list[str], said_so: str, job: ScimJob) -> None:
     if options == ["--probe"]:
         (job.folder / "people.ldif").write_text("version: 1\n")
-        (job.folder / "job.yaml").write_text(
-            "source: {type: file, path: agents.json}\ndirectory: {type: ldif, path: people.ldif}\nmapping: ldif\n"
-        )
+        job.configure(directory=ldif_directory(), mapping="ldif")
     ended = job.try_("check", *options)
     assert ended.code == 64, ended.said
     assert said_so in ended.err
@@ -122,7 +123,7 @@ def test_what_does_not_go_together_is_told(tmp_path: Path, options: list[str], s
 @pytest.mark.parametrize("text", ["{", "[]", '{"writes": "post"}', '{"schema": "other/1"}', '{"unknown": 1}'])
 def test_a_file_that_is_no_dialect_is_told(job: ScimJob, text: str) -> None:
     (job.folder / "dialect.json").write_text(text)
-    job.point(more="  dialect: dialect.json\n")
+    job.point(dialect="dialect.json")
     ended = job.try_("plan")
     assert ended.code == 78
     assert "dialect.json" in ended.err
@@ -310,7 +311,7 @@ def test_without_patch_nothing_is_written_where_a_put_could_take_a_password_away
 def test_without_patch_users_are_replaced_whole_where_a_dialect_allows_it(patchless: ScimJob) -> None:
     before = {each["userName"]: each for each in patchless.server.all()}
     (patchless.folder / "dialect.json").write_text('{"writes": "put", "versions": true}')
-    patchless.point(more="  dialect: dialect.json\n")
+    patchless.point(dialect="dialect.json")
     assert any("replaced whole" in caution for caution in patchless.run("plan")["cautions"])
     patchless.run("apply")
     assert len(patchless.written()) == 8
@@ -335,7 +336,7 @@ def replaced(patchless: ScimJob) -> Iterator[ScimJob]:
     """Users are replaced whole, and what a PUT does not say is gone."""
     (patchless.folder / "dialect.json").write_text('{"writes": "put", "versions": true}')
     with HttpProxy(patchless.server.root, at("PUT", replacing("sipPassword", CEC))) as proxy:
-        patchless.point(proxy.url, "  dialect: dialect.json\n")
+        patchless.point(proxy.url, dialect="dialect.json")
         patchless.run("apply")
         yield patchless
 

@@ -8,28 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Ended, program
-from scim_servers import CEC, ENTERPRISE, KINDS, TOKEN, ScimServer, extension, people, user
-from slapd import server_context
-from story import agent, tenant
 
 from connector.demo.simulator import Simulator
+from tests.support.jobs import cec_source, changed, job_file, scim_directory
+from tests.support.program import Ended, program
+from tests.support.scim_servers import CEC, EACH_KIND, ENTERPRISE, TOKEN, ScimServer, extension, people, user
+from tests.support.slapd import server_context
+from tests.support.story import agent, tenant
 
-JOB = """\
-source:
-  type: cec
-  url: {cec}
-  app_key: {{env: CEC_APP_KEY}}
-  app_secret: {{env: CEC_APP_SECRET}}
-  ca_file: {ca}
-directory:
-  type: scim
-  url: {scim}
-  token: {{env: SCIM_TOKEN}}
-  ca_file: {ca}
-mapping: scim-extension
-limits: {{update: 100%}}
-"""
 SECRETS = {"CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret", "SCIM_TOKEN": TOKEN}
 
 
@@ -41,12 +27,12 @@ class World:
         folder.mkdir(exist_ok=True)
         self.job()
 
-    def job(self, *changes: tuple[str, str]) -> None:
-        text = JOB.format(cec=self.cec.url, ca=self.server.ca, scim=self.server.url)
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        (self.folder / "job.yaml").write_text(text)
+    def job(self, **changes: Any) -> None:
+        ca = self.server.ca
+        job = job_file(
+            scim_directory(self.server.url, ca=ca), source=cec_source(self.cec.url, ca=ca), mapping="scim-extension"
+        )
+        (self.folder / "job.yaml").write_text(changed(job, **changes))
 
     def try_(self, command: str, *options: str, **env: str) -> Ended:
         ended = program(*command.split(), "job.yaml", *options, folder=self.folder, env=SECRETS | env)
@@ -72,7 +58,7 @@ class World:
         return found
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param, tls=True) as started:
         yield started
@@ -197,7 +183,7 @@ stale: clear
 
 def test_a_stale_user_that_was_renamed_is_cleared_all_the_same(world: World) -> None:
     (world.folder / "stale.yaml").write_text(STALE)
-    world.job(("scim-extension", "stale.yaml"), ("update: 100%", "update: 100%, clear: 100, agents_drop: 100%"))
+    world.job(mapping="stale.yaml", limits={"clear": 100, "agents_drop": "100%"})
     world.run("apply")
     id_ = world.server.stored("agent003")["id"]
     world.server.patch(id_, {"op": "replace", "path": "userName", "value": "renamed"})
@@ -220,7 +206,7 @@ def test_check_says_what_is_there(world: World) -> None:
 def test_only_users_within_the_filter_are_there(world: World) -> None:
     id_ = world.server.stored("agent002")["id"]
     world.server.patch(id_, {"op": "replace", "path": "active", "value": False})
-    world.job(("  token:", "  filter: active eq true\n  token:"))
+    world.job(directory={"filter": "active eq true"})
     planned = world.plan()
     assert planned["summary"]["matched"] == 19
     assert [each["agent"]["accountCode"] for each in planned["problems"]] == ["agent002"]
@@ -230,7 +216,7 @@ def test_only_users_within_the_filter_are_there(world: World) -> None:
 
 @pytest.mark.parametrize("read", ["find", "scan"])
 def test_looked_up_and_read_whole_are_one_and_the_same(world: World, read: str) -> None:
-    world.job(("  token:", f"  read: {read}\n  page_size: 7\n  token:"))
+    world.job(directory={"read": read, "page_size": 7})
     world.run("apply")
     assert [each.get(CEC) for each in world.server.all()] == [held(n) if n <= 20 else None for n in range(1, 31)]
     assert world.plan("--fail-on-changes")["changes"] == []
@@ -239,11 +225,11 @@ def test_looked_up_and_read_whole_are_one_and_the_same(world: World, read: str) 
 # ---------------------------------------------------------------- what is wrong
 
 
-def job(old: str, new: str) -> Callable[[World], dict[str, str]]:
+def job(**directory: Any) -> Callable[[World], dict[str, str]]:
     """A fault in the job file."""
 
     def prepare(world: World) -> dict[str, str]:
-        world.job((old, new))
+        world.job(directory=directory)
         return {}
 
     return prepare
@@ -255,10 +241,20 @@ def mapping(text: str) -> Callable[[World], dict[str, str]]:
     def prepare(world: World) -> dict[str, str]:
         match = 'match: [{agent: "{accountCode}", directory: userName}]\nattributes:\n'
         (world.folder / "mapping.yaml").write_text(match + text)
-        world.job(("scim-extension", "mapping.yaml"))
+        world.job(mapping="mapping.yaml")
         return {}
 
     return prepare
+
+
+def _plain_http(world: World) -> dict[str, str]:
+    world.job(directory={"url": world.server.url.replace("https:", "http:")})
+    return {}
+
+
+def _no_such_path(world: World) -> dict[str, str]:
+    world.job(directory={"url": world.server.url.replace("/v2", "/v3")})
+    return {}
 
 
 def _wrong_token(world: World) -> dict[str, str]:
@@ -270,11 +266,11 @@ def _wrong_token(world: World) -> dict[str, str]:
     ("prepare", "code", "said"),
     [
         (_wrong_token, 1, "401"),
-        (job("{env: SCIM_TOKEN}", "hunter2-in-clear"), 78, "{env: NAME}"),
-        (job("https://localhost", "http://localhost"), 78, "allow_plaintext"),
-        (job("/v2\n", "/v3\n"), 1, "404"),
-        (job("  token:", "  filter: userName\n  token:"), 78, "job.yaml:10"),
-        (job("  token:", "  filter: nothing eq true\n  token:"), 78, "no attribute nothing"),
+        (job(token="hunter2-in-clear"), 78, "{env: NAME}"),
+        (_plain_http, 78, "allow_plaintext"),
+        (_no_such_path, 1, "404"),
+        (job(filter="userName"), 78, "job.yaml:2"),
+        (job(filter="nothing eq true"), 78, "no attribute nothing"),
         (mapping(f'  {CEC}:nothing: "{{workNo}}"\n'), 78, "mapping.yaml:3"),
         (mapping('  ims[type eq "sip"].value: "{workNo}"\n'), 78, "owns"),
         (mapping('  emails[type co "x"].value: {value: "{workNo}", owns: "*"}\n'), 78, "brackets"),
@@ -310,7 +306,7 @@ def full(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_stock_server_without_the_extension(full: World) -> None:
-    full.job(("scim-extension", "scim-enterprise"))
+    full.job(mapping="scim-enterprise")
     before = full.server.all()
     full.run("apply")
     stored = full.server.stored("agent003")
@@ -334,7 +330,7 @@ def test_a_stock_server_without_the_extension(full: World) -> None:
 
 def test_an_extension_under_another_urn(full: World) -> None:
     assert "no schema" in full.plan()["cautions"][0]
-    full.job(("  token:", "  urn: urn:example:cec:1.0:User\n  token:"))
+    full.job(directory={"urn": "urn:example:cec:1.0:User"})
     assert "cautions" not in full.plan()
     full.run("apply")
     assert full.server.stored("agent003")["urn:example:cec:1.0:User"] == held(3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import math
 import socket
 import ssl
 import threading
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-import faulty_cec as faults
 import pytest
 import trustme
-from http_server import Act, HttpServer, said
 from structlog.testing import capture_logs
 
 from connector.directories.scim.port import ImpatientError, LostAnswerError, Request
@@ -37,6 +34,8 @@ from connector.errors import (
 )
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory
+from tests.support import faulty_cec as faults
+from tests.support.http_server import Act, HttpServer, said
 
 TOKEN, SECRET, CANARY = "token-5b1c88", "secret-61f0aa", "canary-87e2d9"
 GET = Request("GET", "/Users", repeatable=True)
@@ -65,12 +64,20 @@ class Clock:
         self.now += seconds
 
 
-def transport(url: str, clock: Clock | None = None, *, secret: str = TOKEN, **settings: Any) -> closing[HttpTransport]:
+def transport(
+    url: str,
+    clock: Clock | None = None,
+    *,
+    secret: str = TOKEN,
+    time: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] | None = None,
+    **settings: Any,
+) -> closing[HttpTransport]:
     proof = {} if {"oauth", "basic", "cert_file"} & settings.keys() else {"token": {"env": "T"}}
     job = ScimDirectory.model_validate({"type": "scim", "allow_plaintext": True, "url": f"{url}/v2"} | proof | settings)
     held = Secret(secret) if job.secret else None
     if clock is None:
-        return closing(HttpTransport(job, held))
+        return closing(HttpTransport(job, held, clock=time, sleep=sleep))
     return closing(HttpTransport(job, held, clock=clock, sleep=clock.sleep))
 
 
@@ -352,7 +359,7 @@ def test_before_a_write_goes_out_again_its_maker_looks_whether_it_still_should(
 
 def test_a_pause_that_the_server_asks_for_holds_for_every_thread() -> None:
     stamps: list[float] = []
-    refused = threading.Event()
+    refused, waiting = threading.Event(), threading.Event()
 
     def busy(handler: Any) -> None:
         stamps.append(time.monotonic())
@@ -369,21 +376,19 @@ def test_a_pause_that_the_server_asks_for_holds_for_every_thread() -> None:
 
     def numbers() -> Iterator[int]:
         yield 0
-        while not clock_of_the_gate(scim):
-            time.sleep(0.005)
+        assert waiting.wait(20), "nobody was told to wait"
         refused.set()
         yield from range(1, 4)
 
-    with HttpServer([busy], otherwise=well) as server, transport(server.url, concurrency=4) as scim:
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        time.sleep(seconds)
+
+    with HttpServer([busy], otherwise=well) as server, transport(server.url, sleep=sleep, concurrency=4) as scim:
         list(scim.each(work, numbers()))
     first, *others = stamps
     assert len(others) == 4
     assert min(others) - first >= 0.99
-
-
-def clock_of_the_gate(scim: HttpTransport) -> bool:
-    """Whether everybody has been told to wait."""
-    return scim._patience._opens > -math.inf
 
 
 def test_requests_a_second_are_bounded() -> None:
@@ -743,13 +748,22 @@ def test_a_caller_that_goes_away_early_waits_for_those_under_way() -> None:
 
 
 def test_whoever_interrupts_the_program_ends_its_pauses() -> None:
+    looks = itertools.count()
+    waiting = threading.Event()
+
+    def clock() -> float:
+        """Looked at when the server has put the request off, and when the next turn is waited for."""
+        if server.seen and next(looks) == 1:
+            waiting.set()
+        return time.monotonic()
+
     def items() -> Iterator[int]:
         yield 0
-        while not clock_of_the_gate(scim):
-            time.sleep(0.005)
+        assert waiting.wait(20)
         raise KeyboardInterrupt
 
-    with HttpServer([said(429, None, Retry_After="100")]) as server, transport(server.url, concurrency=2) as scim:
+    put_off = said(429, None, Retry_After="100")
+    with HttpServer([put_off]) as server, transport(server.url, time=clock, concurrency=2) as scim:
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             list(scim.each(lambda _: scim.send(GET), items()))

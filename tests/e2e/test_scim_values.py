@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scim_job import ScimJob, agent
-from scim_servers import CEC, KINDS, ScimServer, extension, people
+
+from tests.support.scim_job import ScimJob, agent
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, extension, people
+
+pytestmark = pytest.mark.slow
 
 TYPES = "urn:example:types:1.0:User"
 MAPPING = """\
@@ -31,7 +34,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
         yield started
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started
@@ -43,8 +46,7 @@ def job(folder: Path, server: ScimServer, values: list[str], *lines: str) -> Sci
     server.put(people(len(values)))
     made = ScimJob(folder / "job", server, agents=0)
     (made.folder / "mapping.yaml").write_text(MAPPING.format(attributes="".join(f"  {line}\n" for line in lines)))
-    file = made.folder / "job.yaml"
-    file.write_text(file.read_text().replace("scim-extension", "mapping.yaml"))
+    made.configure(mapping="mapping.yaml")
     sip_accounts(made, values)
     return made
 

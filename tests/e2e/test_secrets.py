@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program import Ended, program
-from serving import serving
-from slapd import authority, server_context
-from test_ldif_story import JOB, Job
-from vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
 
 from connector.demo.simulator import Simulator
+from tests.support.jobs import Part, cec_source, env, file
+from tests.support.ldif_job import Job
+from tests.support.program import Ended, program
+from tests.support.serving import serving
+from tests.support.slapd import authority, server_context
+from tests.support.vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
+
+pytestmark = pytest.mark.slow
 
 KEY, SECRET = "canary-app-key", "canary-app-secret"
 
@@ -33,11 +36,8 @@ def job(tmp_path: Path) -> Job:
     return made
 
 
-def asks(job: Job, tenant: Simulator, key: str, secret: str) -> None:
-    source = (
-        f"{{type: cec, url: {tenant.url}, allow_plaintext: true, retries: 0, app_key: {key}, app_secret: {secret}}}"
-    )
-    job.write("job.yaml", JOB.replace("{type: file, path: agents.json}", source))
+def asks(job: Job, tenant: Simulator, key: Part, secret: Part) -> None:
+    job.configure(source=cec_source(tenant.url, retries=0, app_key=key, app_secret=secret))
 
 
 def plan(job: Job, **env: str) -> Ended:
@@ -48,7 +48,7 @@ def plan(job: Job, **env: str) -> Ended:
 
 
 def test_systemds_credentials_are_read(job: Job, tenant: Simulator) -> None:
-    asks(job, tenant, "{credential: cec-key}", "{credential: cec-secret}")
+    asks(job, tenant, {"credential": "cec-key"}, {"credential": "cec-secret"})
     folder = job.folder / "credentials"
     folder.mkdir()
     (folder / "cec-key").write_text(KEY)
@@ -59,7 +59,7 @@ def test_systemds_credentials_are_read(job: Job, tenant: Simulator) -> None:
     assert (ended.code, "job.yaml:1: the app secret: " in ended.err) == (78, True)
     ended = plan(job)
     assert (ended.code, "CREDENTIALS_DIRECTORY is not set" in ended.err) == (78, True)
-    asks(job, tenant, "{credential: ../x}", "{credential: cec-secret}")
+    asks(job, tenant, {"credential": "../x"}, {"credential": "cec-secret"})
     assert "must be the name of a credential" in plan(job).err
 
 
@@ -70,12 +70,13 @@ def store(job: Job) -> Iterator[Vault]:
         yield opened
 
 
-def place(store: Vault, key: str, proof: str, more: str = "") -> str:
-    return f"{{vault: {{url: {store.url}, ca_file: ca.pem, path: cec/production, key: {key}, {proof}{more}}}}}"
+def place(store: Vault, key: str, proof: Part, **more: str) -> Part:
+    return {"vault": {"url": store.url, "ca_file": "ca.pem", "path": "cec/production", "key": key} | proof | more}
 
 
-BY_TOKEN = "token: {file: token}"
-BY_ROLE = f"approle: {{role_id: {ROLE_ID}, secret_id: {{file: secret-id}}}}"
+BY_TOKEN = {"token": file("token")}
+BY_ROLE = {"approle": {"role_id": ROLE_ID, "secret_id": file("secret-id")}}
+ANOTHER_ROLE = {"approle": {"role_id": ROLE_ID.replace("5f0c", "0000"), "secret_id": file("secret-id")}}
 
 
 def test_a_secret_in_vault_costs_one_request_with_a_token_and_two_as_a_role(
@@ -95,9 +96,11 @@ def test_a_store_mounted_elsewhere_in_a_namespace_is_asked_there(job: Job, tenan
     store.namespace = "telephony"
     store.secrets["kv/team/cec/production"] = store.secrets["secret/cec/production"]
     store.roles = "team-roles"
-    by_role = BY_ROLE.replace("approle: {", "approle: {mount: team-roles, ")
-    elsewhere = place(store, "app_secret", by_role, ", mount: kv/team, namespace: telephony")
-    asks(job, tenant, elsewhere.replace("app_secret", "key"), elsewhere)
+    by_role = {"approle": BY_ROLE["approle"] | {"mount": "team-roles"}}
+    key, secret = (
+        place(store, name, by_role, mount="kv/team", namespace="telephony") for name in ("key", "app_secret")
+    )
+    asks(job, tenant, key, secret)
     ended = plan(job)
     assert ended.code == 0, ended.err
 
@@ -105,14 +108,14 @@ def test_a_store_mounted_elsewhere_in_a_namespace_is_asked_there(job: Job, tenan
 @pytest.mark.parametrize(
     ("key", "proof", "code", "said"),
     [
-        ("app_secret", "token: {env: WRONG}", 1, "the app secret: Vault denied it (403 Forbidden)"),
-        ("app_secret", BY_ROLE.replace("5f0c", "0000"), 1, "the app secret: Vault refused the log-in of the role"),
+        ("app_secret", {"token": env("WRONG")}, 1, "the app secret: Vault denied it (403 Forbidden)"),
+        ("app_secret", ANOTHER_ROLE, 1, "the app secret: Vault refused the log-in of the role"),
         ("else", BY_TOKEN, 78, "job.yaml:1: the app secret: the secret secret/cec/production in Vault has no"),
         ("number", BY_TOKEN, 78, "has no text under the key number"),
     ],
 )  # fmt: skip
 def test_what_vault_does_not_give_is_said(
-    job: Job, tenant: Simulator, store: Vault, key: str, proof: str, code: int, said: str
+    job: Job, tenant: Simulator, store: Vault, key: str, proof: Part, code: int, said: str
 ) -> None:
     asks(job, tenant, place(store, "key", BY_TOKEN), place(store, key, proof))
     ended = plan(job, WRONG="canary-wrong")
@@ -133,9 +136,10 @@ def test_a_vault_that_is_sealed_strange_away_or_not_trusted_fails_the_run(
     store.secrets.clear()
     ended = plan(job)
     assert (ended.code, "Vault has no secret at secret/cec/production" in ended.err) == (78, True)
-    job.write("job.yaml", job.read("job.yaml").replace("ca_file: ca.pem, ", ""))
+    job.configure(source={"app_key": {"vault": {"ca_file": None}}, "app_secret": {"vault": {"ca_file": None}}})
     assert "not trusted" in _failed(plan(job))
-    job.write("job.yaml", job.read("job.yaml").replace(store.url, "https://127.0.0.1:9"))
+    nowhere = {"vault": {"url": "https://127.0.0.1:9"}}
+    job.configure(source={"app_key": nowhere, "app_secret": nowhere})
     assert "no connection" in _failed(plan(job))
 
 
@@ -145,22 +149,22 @@ def _failed(ended: Ended) -> str:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("change", "said"),
     [
-        ("https://", "http://", "app_secret.vault.url: http:// sends secrets in clear"),
-        (BY_TOKEN, f"{BY_TOKEN}, {BY_ROLE}", "says who asks by exactly one of token and approle"),
-        (BY_TOKEN, "token: canary-clear", "a secret is never written here in clear"),
-        (BY_TOKEN, "token: {vault: {}}", "a key that is not known here; there are env, file, credential"),
-        ("path: cec", "path: /cec", "must be a path in Vault without a slash"),
-        ("{vault:", "{env: X, vault:", "name exactly one place"),
+        ({"vault": {"url": "http://vault.example.org"}}, "app_secret.vault.url: http:// sends secrets in clear"),
+        ({"vault": BY_ROLE}, "says who asks by exactly one of token and approle"),
+        ({"vault": {"token": "canary-clear"}}, "a secret is never written here in clear"),
+        (
+            {"vault": {"token": {"file": None, "vault": {}}}},
+            "a key that is not known here; there are env, file, credential",
+        ),
+        ({"vault": {"path": "/cec/production"}}, "must be a path in Vault without a slash"),
+        ({"env": "X"}, "name exactly one place"),
     ],
 )
-def test_what_is_wrong_in_the_job_is_said(
-    job: Job, tenant: Simulator, store: Vault, old: str, new: str, said: str
-) -> None:
-    wrong = place(store, "app_secret", BY_TOKEN)
-    assert old in wrong
-    asks(job, tenant, "{env: KEY}", wrong.replace(old, new, 1))
+def test_what_is_wrong_in_the_job_is_said(job: Job, tenant: Simulator, store: Vault, change: Part, said: str) -> None:
+    asks(job, tenant, env("KEY"), place(store, "app_secret", BY_TOKEN))
+    job.configure(source={"app_secret": change})
     ended = plan(job, KEY=KEY)
     assert (ended.code, said in ended.err) == (78, True), ended.err
     assert "canary-clear" not in ended.err
@@ -170,10 +174,10 @@ def test_a_secret_that_is_rotated_in_vault_is_used_from_the_next_run_on(
     job: Job, tenant: Simulator, store: Vault
 ) -> None:
     asks(job, tenant, place(store, "key", BY_TOKEN), place(store, "app_secret", BY_ROLE))
-    job.write("job.yaml", job.read("job.yaml") + "serve: {every: 1s}\n")
+    job.configure(serve={"every": "1s"})
     with serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
-        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.credentials["app_secret"] = "canary-rotated"
         tenant.revoke()
         served.next("run ended", ending="failed")
         store.secrets["secret/cec/production"]["app_secret"] = "canary-rotated"

@@ -13,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ldap_proxy import LdapProxy
-from monitoring import nobody_in
-from program import program
-from serving import PATIENCE, asked, serving
-from slapd import Slapd, person
-from soak_clock import Clock
-from test_ldap_refusals import PASSWORD, UIDS, Plain
-from test_ldif_story import JOB, Job, agent
 
 from connector.demo.simulator import Request, Simulator
 from connector.serve.address import Address
 from connector.serve.scheduled import Scheduled
 from connector.serve.service import STUCK, Service
 from connector.serve.web import Web
+from tests.support.jobs import cec_source, changed, file
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.ldif_job import JOB, Job, agent
+from tests.support.monitoring import nobody_in
+from tests.support.plain_job import PASSWORD, UIDS, Plain
+from tests.support.program import program
+from tests.support.serving import PATIENCE, asked, serving
+from tests.support.slapd import Slapd, person
+from tests.support.soak_clock import Clock
+
+pytestmark = pytest.mark.slow
 
 FOR_EVER = 600.0
 """Seconds that no test waits for."""
@@ -35,12 +38,12 @@ FOR_EVER = 600.0
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path, users=3)
-    schedule(made, "every: 1s, mode: apply")
+    schedule(made, every="1s", mode="apply")
     return made
 
 
-def schedule(job: Job, text: str, more: str = "", name: str = "job.yaml") -> None:
-    job.write(name, JOB + f"serve: {{{text}}}\n{more}")
+def schedule(job: Job, name: str = "job.yaml", **when: str) -> None:
+    job.write(name, changed(JOB, serve=when))
 
 
 def noted(job: Job) -> tuple[str, int, str | None]:
@@ -53,7 +56,7 @@ def noted(job: Job) -> tuple[str, int, str | None]:
 
 
 def test_a_job_is_applied_again_and_again_until_sigterm(job: Job) -> None:
-    schedule(job, "every: 1s, mode: apply, max_age: 1h")
+    schedule(job, every="1s", mode="apply", max_age="1h")
     with serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
         assert "employeeNumber: 1003" in job.read("people.ldif")
@@ -74,7 +77,7 @@ def test_a_job_is_applied_again_and_again_until_sigterm(job: Job) -> None:
 
 
 def test_a_dry_run_leaves_its_plan_for_somebody_to_apply(job: Job) -> None:
-    schedule(job, "every: 1s")
+    schedule(job, every="1s")
     before = job.read("people.ldif")
     with serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["waiting"] == str(job.folder / "job.plan.json")
@@ -93,10 +96,10 @@ def test_a_dry_run_leaves_its_plan_for_somebody_to_apply(job: Job) -> None:
 
 
 def test_what_goes_beyond_a_limit_waits_and_is_not_written(job: Job) -> None:
-    job.write("job.yaml", job.read("job.yaml").replace("100%", "2") + "never: never.csv\n")
+    job.configure(limits={"update": 2}, never="never.csv")
     job.write("never.csv", "user\n")
     (job.folder / "plans").mkdir()
-    job.write("job.yaml", job.read("job.yaml").replace("every: 1s", "every: 1h, plans: plans"))
+    job.configure(serve={"every": "1h", "plans": "plans"})
     before = job.read("people.ldif")
     with serving(job.folder, "job.yaml") as served:
         ended = served.next("run ended")
@@ -105,7 +108,7 @@ def test_what_goes_beyond_a_limit_waits_and_is_not_written(job: Job) -> None:
         assert served.metric("refusals_total", limit="update") == 1
         plan = json.loads(job.read("plans/job.plan.json"))
         job.run("apply", "--plan", "plans/job.plan.json", "--accept", plan["digest"])
-        job.write("job.yaml", job.read("job.yaml").replace("every: 1h", "every: 1s"))
+        job.configure(serve={"every": "1s"})
         served.signal(signal.SIGHUP)
         served.next("run ended", ending="done")
         assert "employeeNumber: 1003" in job.read("people.ldif")
@@ -135,9 +138,8 @@ class slow:  # noqa: N801  # read as a phrase
         self.simulator.answer = self._answer  # type: ignore[method-assign]  # as its docstring says
         job.write("key", "demo-key")
         job.write("secret", "demo-secret")
-        secrets = "app_key: {file: key}, app_secret: {file: secret}"
-        source = f"{{type: cec, url: {self.simulator.url}, allow_plaintext: true, {secrets}, timeout: 300, retries: 0}}"
-        job.write("job.yaml", job.read("job.yaml").replace("{type: file, path: agents.json}", source))
+        source = cec_source(self.simulator.url, app_key=file("key"), app_secret=file("secret"), timeout=300, retries=0)
+        job.configure(source=source)
 
     def _answer(self, request: Request) -> None:
         if request.command == "GET":
@@ -162,7 +164,7 @@ class slow:  # noqa: N801  # read as a phrase
 
 
 def test_a_run_that_was_missed_is_caught_up_once(job: Job) -> None:
-    schedule(job, "every: 1h, mode: apply")
+    schedule(job, every="1h", mode="apply")
     with serving(job.folder, "job.yaml") as served:
         served.next("run ended")
         assert served.stop() == 0
@@ -186,7 +188,7 @@ def test_a_run_that_was_missed_is_caught_up_once(job: Job) -> None:
 
 def test_a_job_with_a_cron_expression_waits_for_its_time_and_catches_up_what_it_missed(job: Job) -> None:
     soon = datetime.now(UTC) + timedelta(hours=7)
-    schedule(job, f'cron: "{soon.minute} {soon.hour} * * *", mode: apply')
+    schedule(job, cron=f"{soon.minute} {soon.hour} * * *", mode="apply")
     with serving(job.folder, "job.yaml") as served:
         served.next("next run")
         due = served.metric("next_run_timestamp_seconds")
@@ -204,7 +206,7 @@ def test_a_job_with_a_cron_expression_waits_for_its_time_and_catches_up_what_it_
 
 
 def test_what_was_noted_by_a_clock_that_was_far_ahead_neither_stops_the_runs_nor_counts_as_good(job: Job) -> None:
-    schedule(job, "every: 1s, mode: apply, max_age: 1s")
+    schedule(job, every="1s", mode="apply", max_age="1s")
     job.run("apply")  # makes the state
     ahead = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     job.sql(f"insert into schedule values ('job', '{ahead}', 1, '{ahead}')")
@@ -218,7 +220,7 @@ def test_what_was_noted_by_a_clock_that_was_far_ahead_neither_stops_the_runs_nor
 
 @pytest.mark.monitoring
 def test_a_night_that_comes_again_after_a_clock_was_a_day_ahead_has_its_run(job: Job) -> None:
-    schedule(job, "cron: 30 2 * * *, mode: apply")
+    schedule(job, cron="30 2 * * *", mode="apply")
     noon = datetime(2027, 3, 1, 12, tzinfo=UTC)
     night = datetime(2027, 3, 2, 2, 30, tzinfo=UTC)
     clock = Clock(job.folder / "clock", noon)
@@ -238,7 +240,7 @@ def test_a_night_that_comes_again_after_a_clock_was_a_day_ahead_has_its_run(job:
 
 
 def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
-    schedule(job, "every: 1h, mode: apply")
+    schedule(job, every="1h", mode="apply")
     tenant = slow(job, lambda number: FOR_EVER if number == 1 else 0)
     with tenant, serving(job.folder, "job.yaml") as served:
         served.next("access token received")
@@ -261,7 +263,7 @@ def children(pid: int) -> list[int]:
 
 
 def test_two_schedules_of_one_job_never_run_it_at_the_same_time(job: Job) -> None:
-    schedule(job, "every: 1h, mode: dry-run")
+    schedule(job, every="1h", mode="dry-run")
     tenant = slow(job, lambda number: FOR_EVER)
     with tenant, serving(job.folder, "job.yaml") as one:
         one.next("access token received")
@@ -276,7 +278,7 @@ def test_two_schedules_of_one_job_never_run_it_at_the_same_time(job: Job) -> Non
 
 def test_jobs_of_one_state_run_one_after_the_other(job: Job) -> None:
     for name in ("one.yaml", "two.yaml", "three.yaml"):
-        schedule(job, "every: 1h, mode: apply", name=name)
+        schedule(job, name=name, every="1h", mode="apply")
     with serving(job.folder, "one.yaml", "two.yaml", "three.yaml") as served:
         for _ in range(3):
             assert served.next("run ended")["ending"] == "done"
@@ -288,7 +290,7 @@ def test_jobs_of_one_state_run_one_after_the_other(job: Job) -> None:
 
 
 def test_sigterm_ends_a_run_in_good_order_and_its_tick_is_still_due(job: Job) -> None:
-    schedule(job, "every: 1h, mode: apply")
+    schedule(job, every="1h", mode="apply")
     tenant = slow(job, lambda number: FOR_EVER if number == 1 else 0)
     with tenant, serving(job.folder, "job.yaml") as served:
         served.next("access token received")
@@ -315,10 +317,10 @@ def test_sigterm_lets_a_run_that_writes_finish_what_is_in_flight_and_the_second_
             let.wait(PATIENCE)
         return message
 
-    tail = "serve: {every: 1h, mode: apply}\n"
+    when = {"every": "1h", "mode": "apply"}
     people = [person(uid) for uid in UIDS]
     with Slapd.start(tmp_path / "s", people) as server, LdapProxy(server.port, meddle) as proxy:
-        Plain(tmp_path, server, proxy.url, tail)
+        Plain(tmp_path, server, proxy.url, serve=when)
         with serving(tmp_path, "job.yaml", env=PASSWORD) as served:
             assert held.wait(PATIENCE)
             for number in range(signals):
@@ -327,7 +329,7 @@ def test_sigterm_lets_a_run_that_writes_finish_what_is_in_flight_and_the_second_
             let.set()
             assert served.ended() == 0
         assert [event["ending"] for event in served.events if event["event"] == "run ended"] == [ending]
-        job = Plain(tmp_path, server, tail=tail)
+        job = Plain(tmp_path, server, serve=when)
         if signals == 1:
             assert 12 <= len(job.stored()) == len(sent) <= 12 + 4
         with serving(tmp_path, "job.yaml", env=PASSWORD) as again:
@@ -351,7 +353,7 @@ def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: 
         served.next("outcome")
         assert served.next("run ended")["ending"] == "done"
         assert "employeeNumber: 1033" in job.read("people.ldif")
-        schedule(job, "every: 1h, mode: apply")
+        schedule(job, every="1h", mode="apply")
         job.write(
             "mapping.yaml",
             'match: [{agent: "{accountCode}", directory: uid}]\nattributes: {telephoneNumber: "{workNo}"}\n',
@@ -363,7 +365,7 @@ def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: 
 
 
 def test_while_files_are_read_again_the_old_ones_are_in_order(job: Job) -> None:
-    schedule(job, "every: 1h")
+    schedule(job, every="1h")
     with serving(job.folder, "job.yaml") as served:
         served.next("run ended")
         mapping = job.read("mapping.yaml")
@@ -381,7 +383,7 @@ def test_while_files_are_read_again_the_old_ones_are_in_order(job: Job) -> None:
 def test_a_secret_is_rotated_without_a_restart(job: Job) -> None:
     with slow(job, lambda number: 0) as tenant, serving(job.folder, "job.yaml") as served:
         assert served.next("run ended")["ending"] == "done"
-        tenant._credentials["app_secret"] = "canary-rotated"
+        tenant.credentials["app_secret"] = "canary-rotated"
         tenant.revoke()
         assert served.next("run ended", ending="failed")["exit_code"] == 1
         job.write("secret", "canary-rotated\n")
@@ -390,7 +392,7 @@ def test_a_secret_is_rotated_without_a_restart(job: Job) -> None:
 
 
 def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
-    schedule(job, "every: 1s, mode: apply, max_age: 1h")
+    schedule(job, every="1s", mode="apply", max_age="1h")
     job.run("apply")  # makes the state
     good = (datetime.now(UTC) - timedelta(hours=2)).isoformat(timespec="seconds")
     job.sql(f"insert into schedule values ('job', '{good}', 1, '{good}')")
@@ -408,7 +410,7 @@ def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
 
 
 def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job: Job) -> None:
-    schedule(job, "every: 10m")
+    schedule(job, every="10m")
     tick = datetime(2027, 3, 1, 12, tzinfo=UTC)
     over = tick + timedelta(hours=2)
     scheduled = Scheduled(job.folder / "job.yaml", tick)
@@ -416,18 +418,19 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
     scheduled.went_well(tick, over)
     assert not scheduled.too_old(over + timedelta(minutes=29))
     assert scheduled.too_old(over + timedelta(minutes=30))
-    schedule(job, "every: 10m, max_age: 1h")
+    schedule(job, every="10m", max_age="1h")
     scheduled.reread(over)
     assert scheduled.too_old(over), "how old what it read may be was said"
 
 
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
+    now = [0.0]
     with (
-        Service([job.folder / "job.yaml"], None, lambda *_: None) as service,
+        Service([job.folder / "job.yaml"], None, lambda *_: None, lambda: now[0]) as service,
         Web(Address("127.0.0.1", 0), service) as web,
     ):
         assert asked(f"http://{web.address}/healthz") == (200, "ok\n")
-        service._looked -= STUCK + 1
+        now[0] = STUCK + 1
         assert asked(f"http://{web.address}/healthz") == (
             503, f"the schedule has not looked at its clock for {STUCK + 1:.0f} seconds\n",
         )  # fmt: skip
@@ -435,7 +438,8 @@ def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
 
 def test_a_state_that_is_away_is_waited_for(job: Job) -> None:
     (job.folder / "gone").mkdir()
-    schedule(job, "every: 1h, mode: apply", more="state: sqlite:///gone/state.db\n")
+    schedule(job, every="1h", mode="apply")
+    job.configure(state="sqlite:///gone/state.db")
     job.write("gone/state.db", "no database, but long enough to be looked at")
     with serving(job.folder, "job.yaml") as served:
         assert "state" in served.next("schedule waits for the state")["reason"]
@@ -443,7 +447,7 @@ def test_a_state_that_is_away_is_waited_for(job: Job) -> None:
 
 
 def test_what_is_wrong_in_any_file_is_said_before_anything_runs(job: Job) -> None:
-    schedule(job, 'cron: "1 2 3", timezone: Europe/Atlantis, jitter: soon')
+    schedule(job, cron="1 2 3", timezone="Europe/Atlantis", jitter="soon")
     job.write("other.yaml", JOB)
     ended = program("serve", "job.yaml", "other.yaml", folder=job.folder)
     assert ended.code == 78
@@ -451,11 +455,11 @@ def test_what_is_wrong_in_any_file_is_said_before_anything_runs(job: Job) -> Non
     assert "serve.cron: is no cron expression" in ended.err
     assert "serve.jitter: must be a length of time" in ended.err
     assert "other.yaml: has no `serve` section" in ended.err
-    schedule(job, "every: 1h, cron: 1 2 3 4 5")
+    schedule(job, every="1h", cron="1 2 3 4 5")
     assert "says when by exactly one of" in program("serve", "job.yaml", folder=job.folder).err
-    schedule(job, 'cron: "0 0 30 2 *"')
+    schedule(job, cron="0 0 30 2 *")
     assert "is no cron expression (bad day-of-month)" in program("serve", "job.yaml", folder=job.folder).err
-    schedule(job, "every: 1h, timezone: Europe/Berlin")
+    schedule(job, every="1h", timezone="Europe/Berlin")
     assert "job.yaml:5: serve: timezone goes with cron" in program("serve", "job.yaml", folder=job.folder).err
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from soak import START, Soak, flat
-from soak_world import World
+
+from tests.support.soak import START, Soak, flat
+from tests.support.soak_world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.slapd, pytest.mark.monitoring, pytest.mark.timeout(900)]
 

@@ -13,12 +13,15 @@ from copy import copy
 from pathlib import Path
 
 import pytest
-from program import Ended, ended, program, started
-from test_ldif_story import JOB, Job, agent
 
-from connector.state.migrations import MIGRATIONS
+from connector.state.migrations import FIRST, MIGRATIONS
+from tests.support.jobs import changed, file_source
+from tests.support.ldif_job import Job, agent
+from tests.support.program import Ended, ended, program, started
 
-ONE_BY_ONE = JOB + "ramp: [1, 1, 1, 1, 1]\n"
+pytestmark = pytest.mark.slow
+
+ONE_BY_ONE = [1, 1, 1, 1, 1]
 AS_ANYBODY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 """Root without the right to pass over a file's mode (util-linux, which Debian always has)."""
 
@@ -77,7 +80,7 @@ def test_a_state_that_may_not_be_read_is_an_error_of_every_command(job: Job) -> 
 
 @pytest.mark.parametrize("there", [True, False], ids=["closed", "gone"])
 def test_without_a_folder_to_keep_it_in_nothing_is_applied(job: Job, *, there: bool) -> None:
-    job.write("job.yaml", JOB + "state: sqlite:///kept/state.db\n")
+    job.configure(state="sqlite:///kept/state.db")
     if there:
         (job.folder / "kept").mkdir(mode=0o500)
     planned = try_(job, "plan", "--fail-on-changes", "--report", "report.json")
@@ -98,7 +101,7 @@ def test_without_a_folder_to_keep_it_in_nothing_is_applied(job: Job, *, there: b
 
 def test_a_folder_in_which_nothing_can_be_made_any_more_stops_an_apply_before_it_writes(job: Job) -> None:
     (job.folder / "kept").mkdir()
-    job.write("job.yaml", JOB + "state: sqlite:///kept/state.db\n")
+    job.configure(state="sqlite:///kept/state.db")
     job.run("plan")
     (job.folder / "kept").chmod(0o500)
     assert try_(job, "plan").code == 0
@@ -119,7 +122,7 @@ def test_a_folder_of_the_states_name_is_an_error(job: Job) -> None:
 def test_a_newer_state_is_said_to_be_newer_by_every_command_and_stays_as_it_is(job: Job, command: str) -> None:
     job.run("apply", "--only", "user1")
     with closing(sqlite3.connect(job.folder / "state.db")) as db:
-        db.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+        db.execute(f"pragma user_version = {FIRST + len(MIGRATIONS)}")
     (job.folder / "state.db").chmod(0o400)
     before = (job.folder / "state.db").read_bytes()
     done = try_(job, command, *(["some-run"] if command == "undo" else []))
@@ -173,7 +176,7 @@ def test_a_copy_in_place_of_the_original_converges_and_doubles_nothing(job: Job)
 
 
 def test_a_copy_that_was_taken_in_the_middle_of_a_run_settles_what_it_left_open(job: Job) -> None:
-    job.write("job.yaml", ONE_BY_ONE)
+    job.configure(ramp=ONE_BY_ONE)
     job.run("plan")
     with closing(sqlite3.connect(job.folder / "state.db", isolation_level=None)) as db:
         db.execute(
@@ -190,7 +193,7 @@ def test_a_copy_that_was_taken_in_the_middle_of_a_run_settles_what_it_left_open(
     assert after.count("employeeNumber:") == 5
     job.run("plan", "--fail-on-changes")
     job.agents([agent(number) for number in (3, 4, 5)])
-    job.write("job.yaml", ONE_BY_ONE.replace("100%", "100%, agents_drop: 100%"))
+    job.configure(ramp=ONE_BY_ONE, limits={"agents_drop": "100%"})
     assert job.plan()["summary"]["stale"] == 2, "what was settled is known to be ours"
 
 
@@ -233,7 +236,7 @@ def test_a_state_that_goes_away_under_a_run_stops_it_before_it_writes(job: Job, 
 def test_a_lock_that_is_removed_under_a_run_lets_another_write_and_not_this_one(job: Job) -> None:
     job.run("plan")
     job.write("other.json", job.read("agents.json"))
-    job.write("other.yaml", JOB.replace("agents.json", "other.json"))
+    job.write("other.yaml", changed(job.read("job.yaml"), source=file_source("other.json")))
     with reading(job, code=1):
         assert program("apply", "other.yaml", folder=job.folder).code == 75
         (lock,) = job.folder.glob("*.lock")
@@ -275,7 +278,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
     """Full before the run can be begun, in the middle of it, before its last outcomes, and not at all."""
     (tmp_path / "made").mkdir()
     made = Job(tmp_path / "made", users=40)
-    made.write("job.yaml", JOB + f"ramp: {[2] * 10}\n")
+    made.configure(ramp=[2] * 10)
     made.run("plan")
     size = (made.folder / "state.db").stat().st_size
     codes = []

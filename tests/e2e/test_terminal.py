@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-from program import WARNINGS, to_its_end
-from test_ldif_story import Job
+from tests.support.ldif_job import Job
+from tests.support.program import WARNINGS, to_its_end
 
 
 def at_a_terminal(folder: Path, *arguments: str) -> tuple[int, str]:

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from test_ldif_story import JOB, Job, agent
+
+from tests.support.jobs import file
+from tests.support.ldif_job import Job, agent
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path, users=4)
-    made.write("job.yaml", JOB.replace("100%", "100%, agents_drop: 100%"))
+    made.configure(limits={"agents_drop": "100%"})
     return made
 
 
@@ -65,7 +67,7 @@ def test_secrets_that_were_there_before_come_back_and_are_sealed_until_then(job:
 
 def test_a_seal_of_another_key_stays_shut(job: Job) -> None:
     job.write("key", "one key\n")
-    job.write("job.yaml", job.read("job.yaml") + "key: {file: key}\n")
+    job.configure(key=file("key"))
     job.run("apply")
     job.agents([agent(n, sipPwd=f"canary-new-{n}") for n in (1, 2, 3, 4)])
     job.run("apply")
@@ -141,7 +143,7 @@ def test_of_a_run_that_was_interrupted_all_that_happened_is_shown_and_taken_back
 
 def test_limits_hold_for_an_undo_too(job: Job) -> None:
     job.run("apply")
-    job.write("job.yaml", JOB.replace("update: 100%", "update: 100%, clear: 2"))
+    job.configure(limits={"clear": 2, "agents_drop": None})
     run = last_run(job)
     after = job.read("people.ldif")
     said = job.run("undo", run, "--apply", code=3)
@@ -217,7 +219,7 @@ def test_a_run_of_another_job_or_directory_is_not_taken_back(job: Job) -> None:
     job.write("other.yaml", job.read("job.yaml"))
     assert job.program("undo", "other.yaml", run, "--apply").code == 64
     job.write("people2.ldif", job.read("people.ldif"))
-    job.write("job.yaml", job.read("job.yaml").replace("people.ldif", "people2.ldif"))
+    job.configure(directory={"path": "people2.ldif"})
     assert "another directory" in job.run("undo", run, "--apply", code=64)
 
 

@@ -3,7 +3,7 @@
 And what is made of users, which remembers attributes that it has seen, gives what is made of them without a memory.
 
     make fuzz                          coverage-guided, with atheris, for a while (FUZZ_SECONDS)
-    python tests/fuzz/ldap_codec.py --seeds tests/fuzz/seeds    writes the seeds anew from the encoder
+    python -m tests.fuzz.ldap_codec --seeds tests/fuzz/seeds    writes the seeds anew from the encoder
 
 `tests/unit/test_codec_fuzz.py` is the short form: every seed, and mutations of it that are the same in every run.
 """

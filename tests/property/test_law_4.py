@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
-from mortal import DeathError, Mortal
-from worlds import BASE, World, busy_tenants, busy_worlds
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.errors import RefusedError
 from connector.model import AttributeChange, Change, Plan, Result, Secret, UserRef, Value
 from connector.reconcile.fingerprints import fingerprinter
+from tests.support.mortal import DeathError, Mortal
+from tests.support.worlds import BASE, World, busy_tenants, busy_worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 Values = Mapping[str, tuple[Value, ...]]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from mortal import DeathError, Mortal
-from worlds import BASE, SEATS, World, busy_tenants, busy_worlds
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from connector.directories.memory import MemoryStore
 from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
 from connector.sync import Run
+from tests.support.memory import MemoryStore
+from tests.support.mortal import DeathError, Mortal
+from tests.support.worlds import BASE, SEATS, World, busy_tenants, busy_worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 AGAIN = "written again"
@@ -59,7 +58,9 @@ deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 @law
 @given(busy_worlds(), st.data(), deaths)
 def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.DataObject, deaths: list[int]) -> None:
-    mortal, undisturbed = Mortal(world, shows=data.draw(st.booleans())), Mortal(world)
+    first = data.draw(st.booleans())
+    mortal = Mortal(world, shows=data.draw(st.booleans()), classes_first=first)
+    undisturbed = Mortal(world, classes_first=first)
     if data.draw(st.booleans()):
         mortal.apply(), undisturbed.apply()
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
@@ -90,7 +91,8 @@ def test_a_password_that_was_taken_away_unseen_is_found_to_be_gone(death: int) -
 def test_a_reviewed_apply_that_died_goes_on_under_its_plan(
     world: World, data: st.DataObject, deaths: list[int]
 ) -> None:
-    mortal, undisturbed = Mortal(world), Mortal(world)
+    first = data.draw(st.booleans())
+    mortal, undisturbed = Mortal(world, classes_first=first), Mortal(world, classes_first=first)
     if data.draw(st.booleans()):
         mortal.apply(), undisturbed.apply()
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
@@ -119,7 +121,8 @@ def test_an_undo_that_died_is_made_good_by_the_next(
     world: World, data: st.DataObject, deaths: list[int], before: list[int]
 ) -> None:
     """The run that is taken back may have died itself, and gone on."""
-    mortal, undisturbed = Mortal(world), Mortal(world)
+    first = data.draw(st.booleans())
+    mortal, undisturbed = Mortal(world, classes_first=first), Mortal(world, classes_first=first)
     if data.draw(st.booleans()):
         mortal.apply(), undisturbed.apply()
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))

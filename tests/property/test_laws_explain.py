@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
-from worlds import SEATS, World, busy_worlds, later, worlds
 
 from connector.explaining import explain
 from connector.model import Agent, Plan, Problem, Tenant
@@ -13,6 +11,7 @@ from connector.reconcile.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import draw, wet_run
+from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 

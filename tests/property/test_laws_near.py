@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
-from worlds import BASE, World, worlds
 
 from connector.model import Plan
 from connector.reconcile import equality
 from connector.reconcile.digests import digest_of_plan
 from connector.sync import draw
+from tests.support.worlds import BASE, World, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 

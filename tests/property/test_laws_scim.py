@@ -11,16 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from http_proxy import Asked, HttpProxy, Meddler, pass_on
-from http_server import Act
-from hypothesis import HealthCheck, assume, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
-from scim_servers import CEC, KINDS, ScimServer, people
-from scim_worlds import ACCOUNT, FILTER, LINE, PASSWORD, RULES, SEAT, connected, view_of, worlds
-from worlds import CANARY, World, later
 
-from connector.directories.memory import MemoryStore
 from connector.directories.scim.port import Answer, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import IncompleteRead, UnreachableError
@@ -29,6 +22,12 @@ from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.reports import document, text
 from connector.sync import Run, draw, wet_run
+from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
+from tests.support.http_server import Act
+from tests.support.memory import MemoryStore
+from tests.support.scim_servers import CEC, EACH_KIND, ScimServer, people
+from tests.support.scim_worlds import ACCOUNT, FILTER, LINE, PASSWORD, RULES, SEAT, connected, view_of, worlds
+from tests.support.worlds import CANARY, World, later
 
 Json = dict[str, Any]
 law = settings(
@@ -37,7 +36,7 @@ law = settings(
 )
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=EACH_KIND)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=request.param) as started:
         yield started

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import samba
-from ds389 import Ds389
-from houses import records
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from ldap_server import LdapServer
-from samba import Samba
-from slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
-from worlds import FILTER, World, busy_tenants, busy_worlds, later, worlds
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from connector.sync import Run, draw, wet_run
+from tests.support import samba
+from tests.support.ds389 import Ds389
+from tests.support.houses import records
+from tests.support.ldap_server import LdapServer
+from tests.support.samba import Samba
+from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd
+from tests.support.worlds import FILTER, World, busy_tenants, busy_worlds, later, worlds
 
 HIDDEN = f"""
 access to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =wc by * none

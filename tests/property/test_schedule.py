@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from connector.serve.schedule import (
     BELIEVED,
@@ -60,7 +59,7 @@ def test_ticks_go_up_and_each_run_begins_between_its_tick_and_the_next(
         min(length, timedelta(seconds=timetable.rule.seconds * 50)) if isinstance(timetable.rule, Every) else length
     )
     before_ = None
-    for tick, now in runs(timetable, start, start, start + length):
+    for tick, now in islice(runs(timetable, start, start, start + length), 60):
         assert before_ is None or tick > before_
         assert tick <= now <= tick + timedelta(seconds=timetable.jitter)
         assert now < timetable.rule.after(tick)

@@ -6,17 +6,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.apply import apply
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import StateError, UnreachableError
-from connector.model import AttributeChange, Change, Description, Outcome, Result, User, UserRef, View
+from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.stopping import Stop
 from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"
 VIEW = View(("uid", SEAT))
@@ -137,9 +136,11 @@ class Hearing(Watchers):
     def __init__(self) -> None:
         super().__init__()
         self.outcomes: list[Outcome] = []
+        self.attributes: dict[str, list[str]] = {}
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.outcomes.append(outcome)
+        self.attributes[change.user.id] = [each.name for each in change.attributes]
 
 
 class Strict(MemoryDirectory):
@@ -169,23 +170,26 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
     directory.refused, directory.raced = "id1", "id2"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
-    journal = Noting()
-    done = apply(changes, directory, directory.describe(), journal, Watchers())
+    journal, heard = Noting(), Hearing()
+    done = apply(changes, directory, directory.describe(), journal, heard)
+    assert heard.attributes == {f"id{n}": ["objectClass", "cecAccountCode"] for n in range(3)}, "told of as a whole"
     assert {outcome.user.id: (outcome.result, outcome.why) for outcome in done.outcomes} == {
         "id0": (Result.WRITTEN, ""),
         "id1": (Result.FAILED, "no"),
         "id2": (Result.CONFLICT, "somebody was there (object classes were added already)"),
     }
-    noted = [(note, change.digest, outcome and outcome.result) for note, change, outcome in journal.notes]
+    noted = [
+        (note, change.digest, change.part.value, outcome and outcome.result) for note, change, outcome in journal.notes
+    ]
     assert [sorted(noted[:3]), sorted(noted[3:6]), noted[6:9], sorted(noted[9:])] == [
-        [("intend", f"d{n}/classes", None) for n in range(3)],
+        [("intend", f"d{n}", "classes", None) for n in range(3)],
         [
-            ("settle", "d0/classes", Result.WRITTEN),
-            ("settle", "d1/classes", Result.FAILED),
-            ("settle", "d2/classes", Result.WRITTEN),
+            ("settle", "d0", "classes", Result.WRITTEN),
+            ("settle", "d1", "classes", Result.FAILED),
+            ("settle", "d2", "classes", Result.WRITTEN),
         ],
-        [("leave", "d1", Result.FAILED), *(("intend", f"d{n}", None) for n in (0, 2))],
-        [("settle", "d0", Result.WRITTEN), ("settle", "d2", Result.CONFLICT)],
+        [("leave", "d1", "", Result.FAILED), *(("intend", f"d{n}", "", None) for n in (0, 2))],
+        [("settle", "d0", "", Result.WRITTEN), ("settle", "d2", "", Result.CONFLICT)],
     ]
 
 
@@ -262,7 +266,7 @@ def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_tha
     assert sorted(heard.outcomes, key=lambda outcome: int(outcome.user.id[2:])) == done.outcomes
     assert written() <= journal.intended()
     noted = {change.user.id: outcome for note, change, outcome in journal.notes
-             if note != "intend" and not change.digest.endswith("/classes")}  # fmt: skip
+             if note != "intend" and change.part is not Part.CLASSES}  # fmt: skip
     alone = " (object classes were added already)"
     for outcome in done.outcomes:
         if outcome.user.id in noted:

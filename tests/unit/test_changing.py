@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from connector.directories.changing import Edit, edits
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.schema import Schema
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, UserRef, Value, View
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SYNTAX = "1.3.6.1.4.1.1466.115.121.1"
 SCHEMA = Schema([

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from ldap3.protocol import rfc4511
 from ldap3.protocol.rfc2696 import RealSearchControlValue
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-import ldap_codec
 import pytest
 
 from connector.directories.ldap.responses import Entry, Response
+from tests.fuzz import ldap_codec
 
 SEEDS = sorted(ldap_codec.SEEDS.iterdir())
 

@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-from report_samples import hostile, plans, sample
+from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Secret, UserRef
 from connector.reconcile.digests import (
@@ -20,6 +18,7 @@ from connector.reconcile.digests import (
     readable,
     secret_fingerprint,
 )
+from tests.support.report_samples import hostile, plans, sample
 
 
 def spelt(value: str | bytes | int | Sequence[Any] | None) -> bytes:

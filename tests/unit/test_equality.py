@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from connector.model import Equality, Held, Secret
 from connector.reconcile import equality
@@ -99,17 +100,25 @@ RDNS = ["uid=a", "CN = b ", "x", "ou=P\\,q", 'o="r,s"', "c=d+cn=e", "dc=#04", " 
 
 
 @given(st.lists(st.sampled_from(RDNS), max_size=4), st.sampled_from([",", ";", " , ", "+"]))
-def test_a_name_is_the_same_whether_its_upper_part_was_met_before_or_not(parts: list[str], separator: str) -> None:
+def test_a_name_is_the_same_whether_it_is_read_as_an_entry_s_or_as_what_stands_above_one(
+    parts: list[str], separator: str
+) -> None:
+    """What stands above entries is read as a whole, and remembered; an entry's own part is read apart from it."""
     name = separator.join(parts)
+    assume(name.strip())
     for _ in range(2):
-        assert equality.key(Equality.DN, name) == _whole(name)
+        assert (
+            _outcome(lambda: equality.rdns(name))
+            == _outcome(lambda: equality.rdns(f"cn=q,{name}")[1:])
+            == _outcome(lambda: equality.rdns(f"cn=\\71,{name}")[1:])
+        )
 
 
-def _whole(name: str) -> object:
+def _outcome(read: Callable[[], object]) -> object:
     try:
-        return equality._rdns(name)
+        return read()
     except ValueError:
-        return ("no DN", name)
+        return "no DN"
 
 
 def test_the_attributes_that_name_an_entry() -> None:

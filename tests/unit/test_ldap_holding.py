@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from ldap_line import BASE, WHERE, Attributes, Line, person
 
 from connector.directories.filters import Equal, Filter
 from connector.directories.ldap import holding, requests
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeInfo, Equality, Holds, Question, Secret, Syntax, Value
+from tests.support.ldap_line import BASE, WHERE, Attributes, Line, person
 
 Open = Callable[..., Line]
 

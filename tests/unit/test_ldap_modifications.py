@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from ldap_line import BASE, Asked, asked_of
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.filters import Filter, parse
@@ -18,6 +16,7 @@ from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.responses import Response
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, User, UserRef
+from tests.support.ldap_line import BASE, Asked, asked_of
 
 ANNA = UserRef("0f3c7c5e-1122-4233-8344-556677889900", f"uid=anna,{BASE}")
 OPENLDAP = dialect.of({"objectclass": ["OpenLDAProotDSE"], "supportedcontrol": [requests.ASSERTION]})

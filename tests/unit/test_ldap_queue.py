@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from connector.directories.ldap.searches import Realm
 from connector.directories.ldap.writing import Queue, by_parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from ldap_line import BASE, Attributes, Line, change, entry, person, post_read, writer
 
 from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
@@ -14,6 +13,7 @@ from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.writing import Queue
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
+from tests.support.ldap_line import BASE, Attributes, Line, change, entry, person, post_read, writer
 
 Script = Callable[[Line], object]
 Open = Callable[..., Line]

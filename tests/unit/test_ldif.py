@@ -7,13 +7,12 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from ldif_samples import directory, number, results
+from hypothesis import given, strategies as st
 
 from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
+from tests.support.ldif_samples import directory, number, results
 
 # ---------------------------------------------------------------- lines
 

@@ -6,9 +6,9 @@ import resource
 from pathlib import Path
 
 import pytest
-from ldif_samples import ANNA, directory, number, results
 
 from connector.model import AttributeChange, Change, Result, Secret, UserRef, View
+from tests.support.ldif_samples import ANNA, directory, number, results
 
 BERT = UserRef("uid=bert,ou=people,dc=example", "uid=bert,ou=people,dc=example")
 

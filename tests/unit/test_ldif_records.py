@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ldif_samples import directory
 
 from connector.errors import MalformedError
 from connector.model import View
+from tests.support.ldif_samples import directory
 
 
 @pytest.mark.parametrize(

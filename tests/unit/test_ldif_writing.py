@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from ldif_samples import ANNA, directory, number, results
+from hypothesis import given, strategies as st
 
 from connector.directories.replacement import ChangedError, Replacement
 from connector.errors import ConnectorError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
 from connector.reports.ldif_lines import line
+from tests.support.ldif_samples import ANNA, directory, number, results
 
 FILE = b"""# the example company
 version: 1

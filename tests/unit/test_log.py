@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from connector.cli.watchers import Json
 from connector.model import Secret

@@ -6,17 +6,19 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pytest
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.directories.port import Read
 from connector.errors import TruncatedError
-from connector.lookup import SAMPLE, Lookup
+from connector.lookup import Lookup
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.near import SAMPLE, near_misses
+from connector.reconcile.questions import Search
 from connector.reconcile.roster import Roster
 from connector.reconcile.templates import Template
 from connector.watch import Watcher
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 
 class Counted(MemoryDirectory):
@@ -69,7 +71,7 @@ def test_the_cheaper_way_is_taken(
 ) -> None:
     directory, told = Counted(users, size), Told()
     wanted = (("uid", str(number)) for number in range(keys))
-    seen = list(Lookup(directory, read, told).users(wanted, keys))
+    seen = list(Lookup(directory, read, told).answer(Search(wanted, keys)))
     assert told.how == how
     assert (directory.scanned, directory.found) == (scanned, found)
     assert len(seen) == scanned + found
@@ -79,7 +81,7 @@ def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
     directory, told = Counted(100_000, None), Told()
     asking = Lookup(directory, "auto", told)
     for count in (20_000, 10_000):
-        list(asking.users([("uid", str(number)) for number in range(count)], count))
+        list(asking.answer(Search([("uid", str(number)) for number in range(count)], count)))
     assert told.how == ["scan", "find", "find"]
     assert directory.scanned == 50_001
     assert directory.found == 30_000
@@ -100,10 +102,10 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
 ) -> None:
     directory, told = Counted(9_000, None), Told()
     asking = Lookup(directory, "auto", told)
-    list(asking.users([("uid", "x")] * 4_000, 4_000, lambda: int(directory.scanned * share)))
+    list(asking.answer(Search([("uid", "x")] * 4_000, 4_000, lambda: int(directory.scanned * share))))
     assert told.how == how
     assert directory.scanned == scanned
-    list(asking.users([("uid", "x")] * 3_000, 3_000))
+    list(asking.answer(Search([("uid", "x")] * 3_000, 3_000)))
     assert told.how[-1] == "find", "what was seen of the size serves the next"
 
 
@@ -139,7 +141,7 @@ def almost(directory: Counted, read: Read = "auto", account: str = "ann") -> tup
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, Watcher()).near_misses(verdicts, roster, NEAR)
+    told, left_out = Lookup(directory, read, Watcher()).run(near_misses(verdicts, roster, NEAR))
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 

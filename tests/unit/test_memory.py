@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connector.directories.memory import Entries, MemoryDirectory, MemoryStore
 from connector.errors import FileError
 from connector.model import AttributeChange, Change, Holds, Question, Result, Secret, UserRef, View
+from tests.support.memory import Entries, MemoryDirectory, MemoryStore
 
 ANNA = UserRef("1", "uid=anna,dc=example")
 VIEW = View(("uid", "cecAccountCode", "SIPIdentityPassword"), frozenset({"SIPIdentityPassword"}))

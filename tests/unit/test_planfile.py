@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from msgspec.structs import replace
-from report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
@@ -27,6 +25,7 @@ from connector.reports import document as documents
 from connector.reports.document import Twice, as_json, change_object, render
 from connector.reports.document_reader import parse
 from connector.reports.values import is_visible
+from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
 Document = dict[str, Any]
 ROOT = Path(__file__).parents[2]

@@ -133,7 +133,7 @@ def test_a_plan_that_loses_what_an_added_class_requires_loses_what_needs_the_cla
     assert rehearsal.relied_on(person, changes) == {"level"}
     assert rehearsal.relied_on(user("person", level="1"), changes[1:]) == frozenset()
     assert rehearsal.relied_on(user("person", "levelled"), changes) == frozenset()
-    assert rehearsal.without_classes(frozenset({"person"}), changes) == changes[:1]
+    assert rehearsal.needing_classes(frozenset({"person"}), changes) == {"level", "secret"}
 
 
 def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known() -> None:

@@ -11,17 +11,16 @@ import unicodedata
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
-from report_samples import HOSTILE, changes, drawn, hostile, outcomes, plans, sample, text, user
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Secret
 from connector.reconcile.digests import lossless
 from connector.reports import ldif, markdown, renderer
 from connector.reports.csv import COLUMNS, inert
 from connector.reports.values import shown, visible
+from tests.support.report_samples import HOSTILE, changes, drawn, hostile, outcomes, plans, sample, text, user
 
 
 def rendered(suffix: str, plan: Plan, *, applied: bool = False) -> str:

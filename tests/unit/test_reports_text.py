@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from report_samples import outcomes, sample, user
 
 from connector.model import AttributeChange, Outcome, Problem, Refusal, Result, Summary
 from connector.reports import text
+from tests.support.report_samples import outcomes, sample, user
 
 
 def test_a_reader_sees_who_gets_what_for_whom_and_by_which_rule() -> None:

@@ -6,16 +6,15 @@ import unicodedata
 from itertools import islice
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
-from report_samples import CANARY, hostile, outcome_lists, outcomes, plans, sample, user
 
 from connector.errors import UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
 from connector.reconcile.digests import digest_of_change, digest_of_plan
 from connector.reports import SUFFIXES, Renderer, kinds, renderer, text
 from connector.reports.values import shown, visible
+from tests.support.report_samples import CANARY, hostile, outcome_lists, outcomes, plans, sample, user
 
 RENDERERS: dict[str, Renderer] = {suffix: renderer(suffix) for suffix in SUFFIXES} | {"text": text.render}
 every_format = pytest.mark.parametrize("suffix", RENDERERS)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scim_provider import (
+from hypothesis import given, strategies as st
+
+from connector.model import AttributeChange, Outcome, Result, Secret, View
+from tests.support.scim_provider import (
     ACCOUNT,
     ADDRESS,
     CEC,
@@ -28,8 +29,6 @@ from scim_provider import (
     user,
     write,
 )
-
-from connector.model import AttributeChange, Outcome, Result, Secret, View
 
 PHONE = 'phoneNumbers[type eq "work"].value'
 EVERY_PHONE = "phoneNumbers.value"

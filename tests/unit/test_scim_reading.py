@@ -8,7 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scim_provider import (
+
+from connector.directories.scim.paging import Pager, Params
+from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.recollection import Recollection
+from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
+from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
+from tests.support.scim_provider import (
     ACCOUNT,
     CEC,
     CORE,
@@ -24,12 +30,6 @@ from scim_provider import (
     user,
     write,
 )
-
-from connector.directories.scim.paging import Pager, Params
-from connector.directories.scim.port import Answer, Request
-from connector.directories.scim.recollection import Recollection
-from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
-from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scim_provider import (
+
+from connector.directories.scim.adapter import ScimDirectory
+from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
+from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
+from connector.model import AttributeChange, Outcome, Result, Secret, User
+from tests.support.scim_provider import (
     CEC,
     NO_VERSION,
     PASSWORD,
@@ -26,11 +31,6 @@ from scim_provider import (
     user,
     write,
 )
-
-from connector.directories.scim.adapter import ScimDirectory
-from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
-from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
-from connector.model import AttributeChange, Outcome, Result, Secret, User
 
 TRIAL = f"PATCH u1 {NO_VERSION}"
 NAMED = AttributeChange("nickName", (), ("x",))

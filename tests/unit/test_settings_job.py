@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from connector.errors import FileError
 from connector.reconcile.limits import Limit
-from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, LdifDirectory, LoadedJob, SecretRef, load
+from connector.settings.fields import SecretRef
+from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, LdifDirectory, LoadedJob, load
 
 SECRET = "hunter-2-canary"
 SAYS_WHO = "where the certificate or the socket says who binds"

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
-from connector.settings import job as jobs
-from connector.settings import mapping as mappings
+from connector.settings import job as jobs, mapping as mappings
+from connector.settings.fields import SecretRef
 from connector.settings.schemas import schema
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal
 
 def test_the_schema_of_a_job_names_every_key() -> None:
     shapes = schema("job")["$defs"]
-    for model in (jobs.CecSource, jobs.FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, jobs.SecretRef):
+    for model in (jobs.CecSource, jobs.FileSource, jobs.LdapDirectory, jobs.LdifDirectory, jobs.Limits, SecretRef):
         assert set(shapes[model.__name__]["properties"]) == set(model.model_fields)
     assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
     places = ("env", "file", "credential", "vault")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import FileError
-from connector.settings.job import SecretRef
+from connector.settings.fields import SecretRef
 from connector.settings.secrets import MAX_BYTES, resolve
 
 WHERE = "job.yaml:4"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.memory import MemoryDirectory, MemoryStore
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
 from connector.verification import Verifier
+from tests.support.memory import MemoryDirectory, MemoryStore
 
 SECRET = "SIPIdentityPassword"
 VIEW = View(("uid", "employeeNumber", SECRET), frozenset({SECRET}))

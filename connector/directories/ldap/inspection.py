@@ -31,9 +31,9 @@ _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
 _PAGE: Final = 1000
-_BATCH: Final = 2000
+BATCH: Final = 2000
 """Changes that are written before what no answer shows of them is read back, for which the server has to be waited."""
-_BATCH_READ_BEFORE: Final = 500
+BATCH_READ_BEFORE: Final = 500
 """The same where entries are read before they are written, which should not be long before."""
 _GLOBAL_CATALOG: Final = frozenset({3268, 3269})
 _EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), ("1.1",))
@@ -180,7 +180,7 @@ class Inspection:
             hides=self.dialect.microsoft,
             classes_first=self.dialect.classes_first,
             closed=bool(self._published.types),
-            batch=_BATCH if self.dialect.assertions else _BATCH_READ_BEFORE,
+            batch=BATCH if self.dialect.assertions else BATCH_READ_BEFORE,
             types=self.schema.types if self._published.types else {},
             classes=self.schema.classes if self._published.types else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),

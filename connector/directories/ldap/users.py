@@ -30,9 +30,9 @@ from connector.directories.ldap.responses import attribute
 from connector.errors import DeniedError, MalformedError
 from connector.model import ID, Held, Secret, User, Value, View
 
-_MOST_SPELLINGS: Final = 1000
-_MOST_HEADERS: Final = 10_000
-_MOST_WHOLES: Final = 1000
+MOST_SPELLINGS: Final = 1000
+MOST_HEADERS: Final = 10_000
+MOST_WHOLES: Final = 1000
 _LONGEST_WHOLE: Final = 1024
 """Octets of an attribute that is remembered whole."""
 _RANGE: Final = re.compile(rb"(?P<description>.+);range=\d+-(?P<last>\d+|\*)", re.IGNORECASE)
@@ -150,12 +150,12 @@ class Users:
         shown = {name: tuple(map(decode, octets)) for name, decode in column.names} if octets else {}
         values.update(shown)
         if len(octets) == 1 == len(column.names) and _shortest(raw, description, octets[0]):
-            _bounded(self._headers, _MOST_HEADERS)
+            _bounded(self._headers, MOST_HEADERS)
             name, decode = column.names[0]
             header = raw[: len(raw) - len(octets[0])]
             self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode)
         elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
-            _bounded(self._wholes, _MOST_WHOLES)
+            _bounded(self._wholes, MOST_WHOLES)
             self._wholes[raw] = shown
         return after
 
@@ -169,7 +169,7 @@ class Users:
 
     def _column(self, spelling: bytes) -> _Column:
         column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED)
-        _bounded(self._spellings, _MOST_SPELLINGS)
+        _bounded(self._spellings, MOST_SPELLINGS)
         self._spellings[spelling] = column
         return column
 

@@ -70,7 +70,7 @@ def by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
 
     def covered(name: str) -> bool:
         plain = _PLAIN.match(name)
-        return side_by_side(f"cn=x,{name[plain.end() :]}") if plain else covers(name)
+        return (plain is not None and side_by_side(f"cn=x,{name[plain.end() :]}")) or covers(name)
 
     return covered
 

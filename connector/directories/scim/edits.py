@@ -30,6 +30,9 @@ class Edit(Struct, frozen=True):
     path: Path
     value: Json
 
+    def __repr__(self) -> str:
+        return f"<edit of {self.path}>"  # its value may be a password
+
 
 def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Edit]:
     """What to do to the resource; nothing where it says all of it already.

@@ -16,8 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.directories.changing import ConflictError, ForbiddenError
-from connector.directories.scim import edits as editing
-from connector.directories.scim import filters
+from connector.directories.scim import edits as editing, filters
 from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAILED, good, id_of, resource, said
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect

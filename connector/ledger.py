@@ -1,0 +1,169 @@
+"""The ledger of an apply: the state of every write, noted in the journal before it is told.
+
+A write is a change of a plan, or a part of one that goes first (`model.Part`). It has these states:
+
+    planned ──> noted ──┬──> sent ──┬──> answered ──┬──> settled ──> told
+                        │           └───────────────┤
+                        └── never sent: skipped ────┘
+
+planned   the plan has it. Nothing of it is noted, and nothing was sent. What must not be written is left here: it gets
+          an outcome, which is noted and told.
+noted     the journal says, durably, that it is about to be written. A killed run leaves it open.
+sent      it was handed to the directory, which may have it.
+answered  the directory said yes and did not show the user whole: it is read back.
+settled   it has its outcome: written (the directory shows it), unchanged, conflict, failed or skipped.
+told      the journal has the outcome, and so has whoever watches. An `unknown` outcome stays open in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.errors import StateError
+from connector.model import Change, Outcome, Part, Result
+from connector.watch import Watch
+
+CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
+
+
+class State(Enum):
+    """Where a write is."""
+
+    PLANNED = "planned"
+    NOTED = "noted"
+    SENT = "sent"
+    ANSWERED = "answered"
+    SETTLED = "settled"
+    TOLD = "told"
+
+
+_NEXT: Final = {
+    State.PLANNED: (State.NOTED,),
+    State.NOTED: (State.SENT, State.SETTLED),
+    State.SENT: (State.ANSWERED, State.SETTLED),
+    State.ANSWERED: (State.SETTLED,),
+    State.SETTLED: (State.TOLD,),
+    State.TOLD: (),
+}
+
+
+class Write(Struct, gc=False):
+    """One write on its way. `outcome`: what became of it, from *settled* on."""
+
+    change: Change
+    state: State = State.PLANNED
+    outcome: Outcome | None = None
+
+    def become(self, state: State) -> None:
+        """Go on to a state. Raises ValueError for one that does not follow."""
+        if state not in _NEXT[self.state]:
+            raise ValueError(f"a write that is {self.state.value} does not become {state.value}")
+        self.state = state
+
+
+class Journal(Protocol):
+    """Where intents are kept, durably, before they are carried out, and outcomes after that."""
+
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+        """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
+
+        Raises StateError.
+        """
+
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        """Keep what became of changes that were never going to be written. Raises StateError."""
+
+
+class Ledger:
+    """One outcome for each user. Nothing here raises for a journal that fails: `lost` says so, and all is told.
+
+    `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
+    part that went first and is confirmed. Object classes that went first are noted, and told together with the rest.
+    """
+
+    def __init__(self, journal: Journal, watch: Watch) -> None:
+        self._journal = journal
+        self._watch = watch
+        self._open: dict[str, Write] = {}
+        self._settled: list[Write] = []
+        self._told: dict[str, Outcome] = {}
+        self._classes: dict[str, Change] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.firsts: dict[str, Part] = {}
+        self.lost: str | None = None
+
+    def note(self, intended: Sequence[Change] = ()) -> None:
+        """Note what is about to be written together with what was settled before, and tell the latter."""
+        settled, self._settled = self._settled, []
+        told = [(write.change, write.outcome) for write in settled if write.outcome is not None]
+        for change in intended:
+            write = self._open[change.user.id] = Write(change)
+            write.become(State.NOTED)
+        try:
+            if settled or intended:
+                self._journal.note(told, intended)
+        except StateError as fault:
+            self._lose(fault)
+            why = f"written, but the journal does not know: {fault}"
+            told = [
+                (change, Outcome(change.user, Result.FAILED, why) if outcome.result is Result.WRITTEN else outcome)
+                for change, outcome in told
+            ]
+        for write, (change, outcome) in zip(settled, told, strict=True):
+            write.become(State.TOLD)
+            self._tell(change, outcome)
+
+    def sent(self, change: Change) -> None:
+        """A write that was noted is handed to the directory."""
+        self._open[change.user.id].become(State.SENT)
+
+    def of(self, user: str) -> Change:
+        """The write of this user that is under way."""
+        return self._open[user].change
+
+    def answered(self, change: Change) -> None:
+        """The directory said yes, and the user is still to be read back."""
+        self._open[change.user.id].become(State.ANSWERED)
+
+    def settle(self, change: Change, outcome: Outcome) -> None:
+        """A write that was noted has its outcome, which is still to be noted."""
+        write = self._open.pop(change.user.id)
+        write.become(State.SETTLED)
+        write.outcome = outcome
+        self._settled.append(write)
+
+    def unsettled(self) -> list[Change]:
+        """What was noted and has no outcome."""
+        return [write.change for write in self._open.values()]
+
+    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        """Note and tell outcomes of changes that are not written."""
+        left = [(change, outcome) for change, outcome in left if self._told.get(change.user.id) is not outcome]
+        try:
+            if left and self.lost is None:
+                self._journal.leave(left)
+        except StateError as fault:
+            self._lose(fault)
+        for change, outcome in left:
+            self._tell(change, outcome)
+
+    def _tell(self, change: Change, outcome: Outcome) -> None:
+        self.outcomes[change.user.id] = outcome
+        if change.part is not Part.REST and outcome.result in CONFIRMED:
+            self.firsts[change.user.id] = change.part
+        if change.part is Part.CLASSES:
+            self._classes[change.user.id] = change
+            return
+        classes = self._classes.get(change.user.id)
+        if classes is not None:
+            change = replace(change, attributes=(*classes.attributes, *change.attributes))
+        self._told[change.user.id] = outcome
+        self._watch.outcome(change, outcome)
+
+    def _lose(self, fault: StateError) -> None:
+        self.lost = f"nothing is written without a journal: {fault}"

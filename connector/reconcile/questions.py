@@ -1,0 +1,105 @@
+"""What a planner is given, and what it asks of a directory: typed questions, each answered by an iterable.
+
+A planner is a generator. It yields a question, is sent the iterable that answers it, and reads that before it asks
+again. A list of answers is enough to run it. `lookup.py` asks the directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from connector.model import Change, Description, Fingerprint, Holds, Key, Memory, Objection, Question, User, UserRef
+from connector.reconcile.limits import Limits
+from connector.reconcile.mapping import Mapping
+
+
+class Brief(Struct, frozen=True, kw_only=True):
+    """The job's rules, what is known of the directory, and the plan's heading.
+
+    `now`: when the plan is drawn (UTC). `about`: between what, for the reader of the plan.
+    """
+
+    mapping: Mapping
+    limits: Limits
+    description: Description
+    memory: Memory
+    fingerprint: Fingerprint
+    job: str
+    plan_id: str
+    now: datetime
+    about: tuple[tuple[str, str], ...] = ()
+
+
+Answer = TypeVar("Answer")
+T = TypeVar("T")
+
+
+class Query(Struct, Generic[Answer], frozen=True):
+    """A question that an iterable of `Answer` answers."""
+
+
+Planning = Generator[Query[Any], Iterable[Any], T]
+"""A planner on its way to a result."""
+
+
+def ask(query: Query[Answer]) -> Generator[Query[Answer], Iterable[Answer], Iterable[Answer]]:
+    """Put a question, and return its answers with their type.
+
+    Read as `users = yield from ask(Read(refs))`.
+    """
+    return (yield query)
+
+
+class Search(Query[User], frozen=True):
+    """Users that may hold one of the keys, each at least once; others too where the directory is read whole.
+
+    `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
+    taken as answers come in.
+    """
+
+    keys: Iterable[Key]
+    wanted: int
+    found: Callable[[], int] | None = None
+
+
+class Find(Query[User], frozen=True):
+    """Users that hold any of a few keys, `outside`: also past base and filter; never by reading the directory whole."""
+
+    keys: Iterable[Key]
+    outside: bool = False
+
+
+class Scan(Query[User], frozen=True):
+    """Every user once; those that show a value of any of `holding`, where that names attributes."""
+
+    holding: tuple[str, ...] = ()
+
+
+class Read(Query[User], frozen=True):
+    """These users as they are now; whoever is gone is left out."""
+
+    users: Iterable[UserRef]
+
+
+class Compare(Query[Holds], frozen=True):
+    """Whether users hold values that they do not show: one answer a question, in order."""
+
+    questions: tuple[Question, ...]
+
+
+class Object(Query[Objection], frozen=True):
+    """What the directory has against these changes, as far as reading tells."""
+
+    changes: Iterable[Change]
+
+
+class FindNear(Query[User | str], frozen=True):
+    """Users that hold one of many unlikely keys, within bounds of time and count; last, what kept more from coming."""
+
+    keys: Iterable[Key]
+    count: int
+    left_out: int

@@ -1,0 +1,33 @@
+"""The fixpoint: what is held back for one attribute or user may hold back others, until nothing more falls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from connector.reconcile.draft import Draft
+from connector.reconcile.moves import Moves
+from connector.reconcile.questions import Brief, Find, Planning, Search, ask
+
+
+def in_order(drafts: Sequence[Draft]) -> list[Draft]:
+    """Drafts with something planned, as a plan lists their users."""
+    return sorted((draft for draft in drafts if draft.planned), key=attrgetter("user.name", "user.id"))
+
+
+def settled(
+    drafts: Sequence[Draft], brief: Brief, hold_classless: Callable[[Draft], bool], *, few: bool = False
+) -> Planning[Moves]:
+    """Hold back what cannot be written, and what cannot be written without it; return the moves that are left.
+
+    `hold_classless`: hold back what of a draft needs an object class that cannot be added; whether there was any.
+    `few`: who holds a value is looked up, and never found by reading the directory whole.
+    """
+    moves = Moves(in_order(drafts), brief.mapping, brief.description)
+    if len(moves):
+        asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))
+        moves.held_by((yield from ask(asked)))
+    moves.hold_back()
+    while [draft for draft in drafts if hold_classless(draft)]:
+        moves.hold_back()
+    return moves

@@ -1,0 +1,167 @@
+"""Several attributes of one user: each is waited for, counted and shown by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec.structs import replace
+
+from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
+from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import Mortal
+from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
+
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
+UNIQUE = ("cecWorkNo", "SIPIdentityUserName")
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+
+
+def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+    """Nobody looks on."""
+
+
+def plan(world: World) -> Plan:
+    with world.parts() as parts:
+        return dry_run(parts, quiet).plan
+
+
+def apply(world: World) -> Run:
+    with world.parts() as parts:
+        return wet_run(parts, quiet)
+
+
+def people(*held: tuple[str | None, str | None]) -> MemoryStore:
+    """Users with a seat and a line each, or without."""
+    return MemoryStore(
+        {
+            f"id-{n}": (
+                f"uid=u{n},{BASE}",
+                {
+                    "objectClass": CLASSES, "uid": [f"u{n}"], "cecAccountCode": [f"u{n}"],
+                    "cecWorkNo": [seat] if seat else [], "SIPIdentityUserName": [line] if line else [],
+                },
+            )
+            for n, (seat, line) in enumerate(held)
+        }
+    )  # fmt: skip
+
+
+@law
+@given(busy_worlds(), st.data())
+def test_not_even_for_a_moment_two_users_hold_a_value_of_which_one_at_a_time_may(
+    world: World, data: st.DataObject
+) -> None:
+    """Seats and lines go round, each in its own way, so that a user may wait for several others."""
+    mortal = Mortal(world)
+    mortal.apply()
+    for _ in range(2):
+        mortal.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
+        mortal.apply()
+    for before, after in mortal.seen:
+        for name in UNIQUE:
+            was, now = ([one for _, held in some.values() for one in held.get(name, ())] for some in (before, after))
+            assert len(now) - len(set(now)) <= len(was) - len(set(was)), name
+
+
+@pytest.mark.parametrize(
+    "agents",
+    [
+        [Agent(1, "u0", "20"), Agent(5, "u1", "10"), Agent(2, "u2", "60")],
+        [Agent(2, "u0", "10"), Agent(1, "u1", "50"), Agent(6, "u2", "20")],
+    ],
+)
+def test_a_user_waits_for_everybody_who_holds_a_value_that_it_is_to_get(agents: list[Agent]) -> None:
+    """u0 gets its seat from one user and its line from another."""
+    world = World(Tenant(agents), people((None, None), ("1", "10"), ("2", "20")), SEATS)
+    assert [change.after for change in plan(world).changes] == [{"id-1", "id-2"}, frozenset(), frozenset()]
+
+
+class Refusing(MemoryDirectory):
+    """Does not write some users."""
+
+    refuses: frozenset[str] = frozenset()
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            if change.user.id in self.refuses:
+                yield Outcome(change.user, Result.FAILED, "no")
+            else:
+                yield from super().write([change])
+
+
+def refusing(world: World, *ids: str) -> None:
+    """Let the directory of this world refuse these users."""
+
+    def connect(view: object) -> Refusing:
+        directory = Refusing(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+        directory.refuses = frozenset(ids)
+        return directory
+
+    world.connect = connect
+
+
+def test_nobody_waits_for_the_holder_of_a_value_that_it_does_not_get_anyway() -> None:
+    """u0's line is left out, since u1 keeps it; u1's seat cannot be written, and u0's can."""
+    world = World(Tenant([Agent(10, "u0", "80"), Agent(11, "u1", "80")]), people(("0", "7"), ("1", "80")), SEATS)
+    drawn = plan(world)
+    assert {change.user.id: [each.name for each in change.attributes] for change in drawn.changes} == {
+        "id-0": ["cecWorkNo"], "id-1": ["cecWorkNo"],
+    }  # fmt: skip
+    assert [problem.kind for problem in drawn.problems] == ["reassigned"]
+    refusing(world, "id-1")
+    outcomes = {outcome.user.id: outcome.result for outcome in apply(world).outcomes or ()}
+    assert outcomes == {"id-0": Result.WRITTEN, "id-1": Result.FAILED}
+
+
+def test_a_value_that_is_kept_keeps_all_those_where_they_are_who_wait_for_one_another_behind_it() -> None:
+    """u3 has no agent and keeps its seat; so nobody can move there, nor to the seat of who cannot move, and so on."""
+    for seats, wanted in ((("0", "1", "2", "3"), (1, 2, 3)), (("1", "2", "3", "0"), (0, 1, 2))):
+        world = World(Tenant([]), people(*((seat, None) for seat in seats)), replace(SEATS, stale="report"))
+        world.tenant = Tenant([Agent(seat, f"u{number}") for number, seat in enumerate(wanted)])
+        drawn = plan(world)
+        assert drawn.changes == ()
+        assert sorted(problem.users[0] for problem in drawn.problems if problem.kind == "reassigned") == [
+            f"uid=u{number},{BASE}" for number in range(3)
+        ]
+
+
+def told(drawn: Plan) -> list[tuple[str | None, str]]:
+    return [(problem.attribute, problem.why) for problem in drawn.problems if problem.kind == "tug-of-war"]
+
+
+def by_hand(world: World, **values: Sequence[str]) -> None:
+    """Somebody else sets attributes of the one user."""
+    name, held = world.store.snapshot()["id-0"]
+    world.store.put("id-0", name, {**held, **values})
+
+
+def test_each_attribute_is_counted_by_itself_when_somebody_keeps_changing_it() -> None:
+    world = World(Tenant([Agent(7, "u0", "70")]), people((None, None)), SEATS)
+    times = "we have written this very value {} times running, and somebody changes it each time"
+    apply(world)
+    by_hand(world, cecWorkNo=["1"], SIPIdentityUserName=["1"])
+    assert told(plan(world)) == [], "it was written once"
+    by_hand(world, SIPIdentityUserName=["70"])
+    apply(world)
+    by_hand(world, cecWorkNo=["1"], SIPIdentityUserName=["1"])
+    assert told(plan(world)) == [("cecWorkNo", times.format(2))]
+    apply(world)
+    by_hand(world, cecWorkNo=["1"], SIPIdentityUserName=["1"])
+    assert sorted(told(plan(world)), key=str) == [
+        ("SIPIdentityUserName", times.format(2)), ("cecWorkNo", times.format(3)),
+    ]  # fmt: skip
+
+
+def test_what_is_to_be_another_value_this_time_is_no_longer_counted() -> None:
+    world = World(Tenant([Agent(7, "u0", "70")]), people((None, None)), SEATS)
+    for _ in range(3):
+        apply(world)
+        by_hand(world, cecWorkNo=["1"])
+    world.tenant = Tenant([Agent(8, "u0", "70")])
+    assert told(plan(world)) == []
+    apply(world)
+    by_hand(world, cecWorkNo=["1"])
+    assert told(plan(world)) == [], "the new one was written once"

@@ -1,0 +1,585 @@
+"""Undo and resume, where somebody else does something in between, and where writes come late or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.schema import Schema
+from connector.errors import StateError
+from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
+from connector.parts import Undo
+from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.state.database import Transaction
+from connector.state.store import Store
+from connector.sync import dry_undo, wet_run
+from connector.watch import Watchers
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
+from tests.support.worlds import BASE, FILTER, SEATS, World
+
+PASSWORD = "SIPIdentityPassword"
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+DEATHS = range(4, 20)
+Held = dict[str, tuple[Value, ...]]
+
+
+def store(count: int, **options: Any) -> MemoryStore:
+    """So many users, each on the seat of its number, with a password and all object classes that there are."""
+    return MemoryStore(
+        {
+            f"id-{n}": (
+                f"uid=u{n},{BASE}",
+                {"objectClass": CLASSES, "uid": [f"u{n}"], "cecWorkNo": [str(n)], PASSWORD: [f"before-{n}".encode()]},
+            )
+            for n in range(count)
+        },
+        **options,
+    )
+
+
+def held(mortal: Mortal, number: int) -> Held:
+    return mortal.world.store.snapshot()[f"id-{number}"][1]
+
+
+def put(mortal: Mortal, number: int, **values: Sequence[Value]) -> None:
+    """Somebody else sets attributes of a user."""
+    name, now = mortal.world.store.snapshot()[f"id-{number}"]
+    mortal.world.store.put(f"id-{number}", name, {**now, **values})
+
+
+def runs(mortal: Mortal) -> list[str]:
+    """The runs of the job, the last one first."""
+    return [run.id for run in mortal.world.state.runs("law")]
+
+
+def noted(mortal: Mortal, run: str) -> dict[str, str | None]:
+    """By user what became of its change in a run, as the journal has it."""
+    return dict(mortal.database.rows("select user_id, outcome from journal where run = ?", run))
+
+
+def taken_back(mortal: Mortal, run: str) -> Plan:
+    """What an undo of this run would do; nothing is done."""
+    with mortal.world.parts() as parts:
+        undo = Undo(
+            job=parts.job, reader=parts.reader, mapping=parts.mapping, limits=parts.limits, read=parts.read,
+            state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace, watch=parts.watch,
+            run=run, wrote_to=parts.directory.describe().identity,
+        )  # fmt: skip
+        return dry_undo(undo, lambda plan, outcomes: None).plan
+
+
+def told(plan: Plan) -> list[tuple[str | None, str]]:
+    """By attribute, why something is not taken back."""
+    return [(problem.attribute, problem.why) for problem in plan.problems if problem.kind == "undo"]
+
+
+CHANGED = "it is no longer what that run wrote, and stays as it is"
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+SEAT = AttributeRule("cecWorkNo", Template.parse("{workNo}"))
+
+
+# ---------------------------------------------------------------- an undo that goes on
+
+
+def test_an_undo_that_goes_on_leaves_alone_what_somebody_has_filled_in_meanwhile() -> None:
+    """Two users swap their seats, so that one lets go first; the undo dies, and that one's seat is given to nobody."""
+    found = set()
+    for death in DEATHS:
+        for fills in (True, False):
+            mortal = Mortal(World(Tenant([Agent(1, "u0"), Agent(0, "u1")]), store(2), SEATS))
+            run = mortal.apply().plan.id
+            with suppress(DeathError):
+                mortal.undo(run, death)
+            emptied = [number for number in range(2) if "cecWorkNo" not in held(mortal, number)]
+            for number in emptied if fills else ():
+                put(mortal, number, cecWorkNo=["77"])
+            plan = mortal.undo(run).plan
+            for number in emptied or range(2):
+                assert held(mortal, number)["cecWorkNo"] == ("77" if emptied and fills else str(number),)
+            assert (("cecWorkNo", CHANGED) in told(plan)) is bool(emptied and fills)
+            found.add(bool(emptied))
+    assert found == {True, False}, "an undo dies with an empty seat, and without"
+
+
+def test_a_value_that_somebody_has_taken_away_is_not_put_back() -> None:
+    mortal = Mortal(World(Tenant([Agent(1, "u0")]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, cecWorkNo=[])
+    assert ("cecWorkNo", CHANGED) in told(mortal.undo(run).plan)
+    assert "cecWorkNo" not in held(mortal, 0)
+
+
+def test_a_run_that_takes_more_back_than_allowed_holds_the_job_once_that_is_accepted() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0")]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    mortal.world.limits = Limits(Limit(0), Limit(0), None, Limit(0))
+    refused = mortal.undo(run)
+    assert refused.refused
+    assert mortal.world.state.held("law") is None
+    assert not mortal.undo(run, accept=refused.plan.digest).refused
+    assert mortal.world.state.held("law") is not None
+    assert "cecWorkNo" not in held(mortal, 0)
+
+
+@pytest.mark.parametrize("death", range(1, 12))
+def test_what_an_undo_shows_is_what_it_does_also_where_the_run_was_cut_short(death: int) -> None:
+    mortal = Mortal(World(Tenant([Agent(n + 10, f"u{n}", str(n)) for n in range(3)]), store(3), SEATS))
+    before = mortal.world.store.snapshot()
+    with suppress(DeathError):
+        mortal.apply(last=death)
+    for run in runs(mortal):
+        shown = taken_back(mortal, run)
+        assert mortal.undo(run).plan.digest == shown.digest
+    assert mortal.world.store.snapshot() == before
+
+
+# ---------------------------------------------------------------- what is put back
+
+
+@pytest.mark.parametrize("death", range(1, 12))
+def test_an_undo_after_a_resumed_run_puts_back_what_was_there_when_it_was_written(death: int) -> None:
+    """A password is changed by somebody else, after the run had noted its old value and died before it wrote."""
+    world = World(Tenant([Agent(0, "u0", None, Secret("new")), Agent(1, "u1", None, Secret("new"))]), store(2), SEATS)
+    mortal = Mortal(world)
+    plan = mortal.save()
+    with pytest.raises(DeathError):
+        mortal.apply(plan, death)
+    expected = {}
+    for number in range(2):
+        if held(mortal, number)[PASSWORD] == (b"new",):
+            expected[number] = f"before-{number}".encode()
+        else:
+            expected[number] = f"meanwhile-{number}".encode()
+            put(mortal, number, **{PASSWORD: [expected[number]]})
+    assert not mortal.apply(plan).in_part
+    assert {held(mortal, number)[PASSWORD] for number in range(2)} == {(b"new",)}
+    mortal.undo(plan.id)
+    assert {number: held(mortal, number)[PASSWORD] for number in range(2)} == {
+        number: (value,) for number, value in expected.items()
+    }
+
+
+class Shown(MemoryDirectory):
+    """The account may not read all passwords, as far as it is told; these are shown all the same."""
+
+    def describe(self) -> Description:
+        described = super().describe()
+        info = replace(described.attributes[PASSWORD], readable=None)
+        return replace(described, attributes={**described.attributes, PASSWORD: info})
+
+
+def shown(mortal: Mortal) -> None:
+    """Let the rights of the account be so from now on."""
+    world = mortal.world
+    world.connect = lambda view: Shown(world.store, view, base=BASE, filter=FILTER)
+
+
+def test_a_password_that_is_shown_is_taken_back_though_not_everyones_may_be_readable() -> None:
+    agents = [Agent(n, f"u{n}", None, Secret("new")) for n in range(2)]
+    mortal = Mortal(World(Tenant(agents), store(2), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 1, **{PASSWORD: [b"by hand"]})
+    shown(mortal)
+    plan = mortal.undo(run).plan
+    assert [held(mortal, number)[PASSWORD] for number in range(2)] == [(b"before-0",), (b"by hand",)]
+    assert (PASSWORD, CHANGED) in told(plan)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_password_that_is_gone_is_told_from_one_that_is_hidden(readable: bool) -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, **{PASSWORD: []})
+    if not readable:
+        shown(mortal)
+    why = dict(told(taken_back(mortal, run)))[PASSWORD]
+    assert why == CHANGED if readable else why.startswith("it cannot be read")
+
+
+def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_seen_is_told() -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, **{PASSWORD: [b"before-0"]})
+    assert PASSWORD not in dict(told(taken_back(mortal, run)))
+    unseen = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))
+    run = unseen.apply().plan.id
+    unseen.world.store.hidden = frozenset()
+    why = dict(told(taken_back(unseen, run)))[PASSWORD]
+    assert why.startswith("what it held before that run could not be read")
+    put(unseen, 0, **{PASSWORD: []})
+    assert dict(told(taken_back(unseen, run)))[PASSWORD] == CHANGED
+
+
+def bare(count: int, **options: Any) -> MemoryStore:
+    """Users that are nothing but people."""
+    return MemoryStore(
+        {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"]}) for n in range(count)},
+        **options,
+    )
+
+
+def test_the_class_of_a_hidden_password_stays_if_we_wrote_one_and_goes_if_we_did_not() -> None:
+    agents = [Agent(0, "u0", "0", Secret("new")), Agent(1, "u1", "1")]
+    mortal = Mortal(World(Tenant(agents), bare(2, hidden=[PASSWORD]), SEATS))
+    run = mortal.apply().plan.id
+    assert {"cecAgent", "SIPIdentity"} <= set(held(mortal, 0)["objectClass"]) & set(held(mortal, 1)["objectClass"])
+    mortal.undo(run)
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
+    assert held(mortal, 0)[PASSWORD] == (b"new",)
+    assert held(mortal, 1) == {"objectClass": ("inetOrgPerson",), "uid": ("u1",)}
+
+
+def test_a_class_stays_for_a_hidden_password_that_a_later_run_of_ours_wrote() -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", "0")]), bare(1, hidden=[PASSWORD]), SEATS))
+    run = mortal.apply().plan.id
+    mortal.world.tenant = Tenant([Agent(0, "u0", "0", Secret("later"))])
+    mortal.apply()
+    mortal.undo(run)
+    assert held(mortal, 0)[PASSWORD] == (b"later",)
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
+
+
+# ---------------------------------------------------------------- object classes
+
+TYPES = (
+    "( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.38 )",
+    "( 1.1.1 NAME 'uid' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )",
+    "( 1.1.2 NAME 'seat' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )",
+    "( 1.1.3 NAME 'line' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )",
+)
+KINDS = (
+    "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
+    "( 1.2.1 NAME 'inetOrgPerson' SUP top STRUCTURAL MAY uid )",
+    "( 1.2.2 NAME 'first' SUP top AUXILIARY MAY ( seat $ line ) )",
+    "( 1.2.3 NAME 'second' SUP top AUXILIARY MAY seat )",
+    "( 1.2.4 NAME 'third' SUP top AUXILIARY MAY seat )",
+)
+SEAT_AND_LINE = (
+    AttributeRule("seat", Template.parse("{workNo}")),
+    AttributeRule("line", Template.parse("{sipAccount}")),
+)
+
+
+@pytest.mark.parametrize(
+    ("classes", "stays"),
+    [
+        (("first", "second"), {"second"}),
+        (("second", "first"), {"first"}),
+        (("first", "second", "third"), {"third"}),
+        (("first",), {"first"}),
+    ],
+)
+def test_of_several_classes_that_allow_what_is_left_one_stays(classes: tuple[str, ...], stays: set[str]) -> None:
+    """The run added all of them; somebody has changed the seat since, so that it stays."""
+    world = World(
+        Tenant([Agent(7, "u0", "70")]),
+        bare(1, schema=Schema(TYPES, KINDS)),
+        Mapping(LOOKS, SEAT_AND_LINE, classes),
+    )
+    mortal = Mortal(world)
+    run = mortal.apply().plan.id
+    assert set(held(mortal, 0)["objectClass"]) == {"inetOrgPerson", *classes}
+    put(mortal, 0, seat=["8"])
+    mortal.undo(run)
+    assert set(held(mortal, 0)["objectClass"]) == {"inetOrgPerson", *stays}
+    assert held(mortal, 0)["seat"] == ("8",)
+    assert "line" not in held(mortal, 0)
+
+
+def test_a_class_that_the_user_had_and_that_allows_what_is_left_lets_all_others_go() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1, schema=Schema(TYPES, KINDS)),
+                          Mapping(LOOKS, SEAT_AND_LINE, ("first", "second"))))  # fmt: skip
+    run = mortal.apply().plan.id
+    put(mortal, 0, seat=["8"], objectClass=["inetOrgPerson", "first", "second", "third"])
+    mortal.undo(run)
+    assert held(mortal, 0) == {"objectClass": ("inetOrgPerson", "third"), "uid": ("u0",), "seat": ("8",)}
+
+
+def test_a_class_stays_for_values_that_are_not_ours() -> None:
+    """Out of an attribute of several values only ours are taken, and what stays needs the class."""
+    rule = AttributeRule("SIPIdentitySIPURI", Template.parse("sip:{sipAccount}@example.org"), owns="sip:*")
+    mortal = Mortal(World(Tenant([Agent(0, "u0", "7")]), bare(1), Mapping(LOOKS, (rule,), ("SIPIdentity",))))
+    run = mortal.apply().plan.id
+    put(mortal, 0, SIPIdentitySIPURI=["sip:7@example.org", "tel:7"])
+    mortal.undo(run)
+    assert held(mortal, 0)["SIPIdentitySIPURI"] == ("tel:7",)
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
+
+
+def test_an_undo_of_an_undo_brings_the_classes_back() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    after = mortal.world.store.snapshot()
+    back = mortal.undo(run).plan.id
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson",)
+    mortal.undo(back)
+    assert {name: set(values) for name, values in held(mortal, 0).items()} == {
+        name: set(values) for name, values in after["id-0"][1].items()
+    }
+
+
+def test_a_class_stays_of_whose_attributes_none_is_in_the_mapping_any_more() -> None:
+    """Nobody can say then whether something left needs it."""
+    mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    lines = [rule for rule in SEATS.attributes if rule.name.startswith("SIP")]
+    mortal.world.mapping = replace(SEATS, attributes=tuple(lines))
+    mortal.undo(run)
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "cecAgent")
+    assert held(mortal, 0)["cecWorkNo"] == ("7",)
+    assert "SIPIdentityUserName" not in held(mortal, 0)
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_the_limits_of_an_undo_are_of_all_users_that_hold_something_of_ours() -> None:
+    """Ten users are ours, and the run that is taken back wrote to one of them: that is a tenth, and not all."""
+    mortal = Mortal(World(Tenant([Agent(n, f"u{n}", str(n)) for n in range(9)]), bare(10), SEATS))
+    mortal.apply()
+    mortal.world.tenant = Tenant([*mortal.world.tenant.agents, Agent(9, "u9", "9")])
+    run = mortal.apply().plan.id
+    tenth = Limit(10, percent=True)
+    mortal.world.limits = Limits(tenth, tenth, None, Limit(100, percent=True))
+    assert taken_back(mortal, run).refusals == ()
+    mortal.world.limits = Limits(tenth, Limit(9, percent=True), None, Limit(100, percent=True))
+    assert [refusal.limit for refusal in taken_back(mortal, run).refusals] == ["clear"]
+
+
+# ---------------------------------------------------------------- late arrivals
+
+
+def late(mortal: Mortal, *, gone: Callable[[Change], Iterable[Change]] = lambda change: [change]) -> str:
+    """A run that dies with a write to u0 on its way, which arrives while the next run writes; the first one's id.
+
+    u0's agent has left by then. `gone` says what arrives of the write.
+    """
+    world = mortal.world
+    world.tenant = Tenant([Agent(70, "u0", "7")])
+    plan = mortal.save()
+    before = world.store.snapshot()
+    death = 0
+    while mortal.journal(None)[("id-0", plan.changes[0].digest)] == 0:
+        death += 1
+        assert death < 20
+        with suppress(DeathError):
+            mortal.apply(plan, death)
+    assert world.store.snapshot() == before, "it was noted, and did not happen"
+    world.tenant = Tenant([Agent(71, "u1", "8")])
+
+    def arrives() -> None:
+        mortal.meddle = lambda: None
+        network = MemoryDirectory(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+        list(network.write(gone(plan.changes[0])))
+
+    mortal.meddle = arrives
+    return plan.id
+
+
+def cleared(mortal: Mortal) -> set[str]:
+    return {change.user.id for change in mortal.apply().plan.changes if change.agent is None}
+
+
+def test_a_write_that_arrives_late_during_the_next_apply_is_ours() -> None:
+    mortal = Mortal(World(Tenant([]), bare(2), SEATS))
+    first = late(mortal)
+    assert {change.user.id for change in mortal.apply().plan.changes} == {"id-1"}
+    assert held(mortal, 0)["cecWorkNo"] == ("70",)
+    assert noted(mortal, first)["id-0"] == "written"
+    assert cleared(mortal) == {"id-0"}
+    assert held(mortal, 0)["uid"] == ("u0",)
+    assert "cecWorkNo" not in held(mortal, 0)
+
+
+def test_a_write_that_arrives_late_during_an_undo_is_ours() -> None:
+    mortal = Mortal(World(Tenant([Agent(71, "u1", "8")]), bare(2), SEATS))
+    run = mortal.apply().plan.id
+    first = late(mortal)
+    mortal.undo(run)
+    assert noted(mortal, first)["id-0"] == "written"
+    mortal.undo(first)
+    assert "cecWorkNo" not in held(mortal, 0)
+
+
+def test_of_a_write_that_did_not_arrive_nothing_is_ours_though_somebody_wrote_a_part_of_the_same() -> None:
+    def seat(change: Change) -> list[Change]:
+        return [
+            replace(change, attributes=tuple(e for e in change.attributes if e.name in ("objectClass", "cecWorkNo")))
+        ]
+
+    mortal = Mortal(World(Tenant([]), bare(2), SEATS))
+    first = late(mortal, gone=seat)
+    mortal.apply()
+    assert "cecWorkNo" in held(mortal, 0)
+    assert noted(mortal, first)["id-0"] == "skipped"
+    assert cleared(mortal) == set()
+
+
+def test_what_the_next_run_writes_itself_is_no_late_arrival() -> None:
+    """The agent is still there, so that the next run writes the very same to its user."""
+    mortal = Mortal(World(Tenant([]), bare(2), SEATS))
+    first = late(mortal, gone=lambda change: [])
+    mortal.world.tenant = Tenant([Agent(70, "u0", "7")])
+    mortal.apply()
+    assert noted(mortal, first)["id-0"] == "skipped"
+    assert mortal.journal("written").total() == len(mortal.log) == 1
+
+
+def test_a_write_that_arrives_late_where_the_next_run_would_do_the_same_makes_that_one_a_conflict() -> None:
+    mortal = Mortal(World(Tenant([]), bare(2), SEATS))
+    first = late(mortal)
+    mortal.world.tenant = Tenant([Agent(70, "u0", "7")])
+    assert [outcome.result for outcome in mortal.apply().outcomes or ()] == [Result.CONFLICT]
+    assert noted(mortal, first)["id-0"] == "written"
+
+
+class Hearing(Watchers):
+    """Remembers what it is told of earlier runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str | None, Result]] = []
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        self.told.append((change.user.id, run, outcome.result))
+
+
+def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
+    """Of a run that was cut short, some had happened, some had not, and one does later."""
+    mortal = Mortal(World(Tenant([Agent(n, f"u{n}") for n in range(4)]), bare(4), SEATS))
+    plan = mortal.save()
+    while not (mortal.log and mortal.journal(None)):
+        with suppress(DeathError):
+            mortal.apply(plan, mortal.fate.calls + 1)
+    done = {id_ for id_, _ in mortal.log}
+    still_open = {id_ for id_, _ in mortal.journal(None)}
+    assert done & still_open
+    hearing = Hearing()
+    with mortal.world.parts() as parts:
+        run = wet_run(replace(parts, watch=hearing), lambda plan, outcomes: None)
+    settled = {(id_, plan.id, Result.WRITTEN if id_ in done else Result.SKIPPED) for id_ in still_open}
+    written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
+    assert len(hearing.told) == len(set(hearing.told))
+    assert set(hearing.told) == settled | written
+
+
+def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -> None:
+    """They can only be compared, and somebody has set one of them again before the next run looks."""
+    other = "SIPIdentityServiceLevel"
+    secrets = tuple(
+        AttributeRule(name, Template.parse("{sipPwd}"), owns="*", secret=True) for name in (PASSWORD, other)
+    )
+    for undone in ((), (PASSWORD,), (other,), (PASSWORD, other)):
+        mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD, other]),
+                              Mapping(LOOKS, secrets, ("SIPIdentity",))))  # fmt: skip
+        plan = mortal.save()
+        death = 0
+        while not mortal.log:
+            death += 1
+            with suppress(DeathError):
+                mortal.apply(plan, death)
+        for name in undone:
+            put(mortal, 0, **{name: [b"by hand"]})
+        mortal.apply()
+        outcome = "written" if not undone else "failed"
+        assert noted(mortal, plan.id) == {"id-0": outcome}
+        assert (held(mortal, 0)[PASSWORD], held(mortal, 0)[other]) == ((b"new",), ("new",))
+
+
+class Full(MortalDatabase):
+    """A state that keeps nothing more once it is `full`, and of its transactions not this one, counted from 0."""
+
+    full = False
+    fails = -1
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        self.fails -= 1
+        if self.full or self.fails == -1:
+            raise StateError("the disk is full")
+        with super().writing() as transaction:
+            yield transaction
+
+
+class Lossy(MemoryDirectory):
+    """One that dies before it writes, and then writes what it was sent before it died first; `after` is called last."""
+
+    sent: list[Change]
+    dies = True
+    after: Callable[[], None] = lambda: None
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            if self.dies:
+                self.sent.append(change)
+                raise DeathError
+            list(super().write(self.sent))
+            self.sent.clear()
+            yield from super().write([change])
+            self.after()
+
+
+def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_any_more() -> None:
+    """The run says so of what it wrote itself, and ends in good order."""
+    database = Full(Fate())
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    directory = Lossy(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+    directory.sent = []
+    world.connect = lambda view: directory
+    with world.parts() as parts, pytest.raises(DeathError):
+        wet_run(parts, lambda plan, outcomes: None)
+    directory.dies, world.tenant = False, Tenant([Agent(71, "u1", "8")])
+
+    def fill() -> None:
+        database.full = True
+
+    directory.after = fill
+    with world.parts() as parts:
+        run = wet_run(parts, lambda plan, outcomes: None)
+    assert not run.remembered
+    assert [(outcome.user.id, outcome.result) for outcome in run.outcomes or ()] == [("id-1", Result.FAILED)]
+    assert "cecWorkNo" in world.store.snapshot()["id-0"][1]
+
+
+@pytest.mark.parametrize("transaction", range(6))
+def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been(transaction: int) -> None:
+    """Either it ends with an error, or it says that it is not remembered; what was written is told in any case."""
+    database = Full(Fate())
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    database.fails = transaction
+    said: list[Sequence[Outcome]] = []
+    with world.parts() as parts:
+        try:
+            run = wet_run(parts, lambda plan, outcomes: said.append(outcomes or ()))
+        except StateError:
+            remembered = False
+        else:
+            remembered = run.remembered
+    failed = database.fails < 0
+    assert remembered is not failed
+    assert failed or transaction > 3
+    if "cecWorkNo" in world.store.snapshot()["id-0"][1]:
+        assert [outcome.user.id for outcome in said[-1]] == ["id-0"]
+
+
+@pytest.mark.parametrize("death", range(1, 8))
+def test_a_write_that_a_death_prevented_is_never_ours(death: int) -> None:
+    """Somebody writes the same then, and the agent leaves: it is theirs, and stays."""
+    mortal = Mortal(World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS))
+    plan = mortal.save()
+    with suppress(DeathError):
+        mortal.apply(plan, death)
+    mortal.world.tenant = Tenant([Agent(71, "u1", "8")])
+    mortal.apply()
+    if not mortal.log or mortal.log[0][0] != "id-0":
+        somebody = MemoryDirectory(mortal.world.store, mortal.world.mapping.view(), base=BASE, filter=FILTER)
+        list(somebody.write(plan.changes))
+        assert cleared(mortal) == set()
+        assert held(mortal, 0)["cecWorkNo"]

@@ -1,0 +1,316 @@
+"""Who may be cleared: whoever is nobody's for sure, in a run about everybody, and of what we wrote there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
+from msgspec.structs import replace
+
+from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
+from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
+from connector.reconcile.people import Never
+from connector.reconcile.templates import Template
+from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
+
+law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], max_examples=40)
+
+
+def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+    """Nobody looks on."""
+
+
+def plan(world: World) -> Plan:
+    with world.parts() as parts:
+        return dry_run(parts, quiet).plan
+
+
+def apply(world: World, only: Collection[str] = ()) -> Run:
+    with world.parts() as parts:
+        return wet_run(parts, quiet, only)
+
+
+def cleared(drawn: Plan) -> set[str]:
+    """The users whose values the plan takes away since they are nobody's."""
+    return {change.user.id for change in drawn.changes if change.agent is None}
+
+
+def told_of_the_stale(drawn: Plan) -> list[str]:
+    return [f"{problem.users} {problem.why}" for problem in drawn.problems if problem.kind == "stale"]
+
+
+class Veiled(MemoryDirectory):
+    """Some users do not show some of their attributes, and the directory says that this may be so."""
+
+    veil: Collection[tuple[str, str]] = ()
+
+    def describe(self) -> Description:
+        return replace(super().describe(), hides=True)
+
+    def _veiled(self, users: Iterable[User]) -> Iterator[User]:
+        for user in users:
+            shown = {name: held for name, held in user.values.items() if (user.id, name) not in self.veil}
+            yield replace(user, values=shown)
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        return self._veiled(super().scan(holding))
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        return self._veiled(super().find(keys))
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        return self._veiled(super().read(users))
+
+
+BY_MAIL = MatchRule(Template.parse("{accountCode}@example.org"), "mail")
+
+
+@st.composite
+def worlds_that_are_left(draw: st.DrawFn) -> World:
+    """An apply has written to users, who are found by uid or else by mail; then some of their agents leave."""
+    world = draw(busy_worlds(hidden=False))
+    count = len(world.store.entries)
+    for id_, (name, held) in world.store.snapshot().items():
+        box = draw(st.sampled_from([None, *range(count)]))
+        uid = held["uid"] if draw(st.integers(0, 3)) else ()
+        world.store.put(id_, name, {**held, "uid": uid, "mail": [] if box is None else [f"u{box}@example.org"]})
+    world.mapping = replace(SEATS, match=(*SEATS.match, BY_MAIL))
+    apply(world)
+    stay = [agent for agent in world.tenant.agents if draw(st.booleans())]
+    world.tenant = Tenant([*stay, Agent(99, "u99", "99")])
+    return world
+
+
+@law
+@given(worlds_that_are_left(), st.data(), st.booleans())
+def test_nobody_is_cleared_who_would_not_be_if_everything_were_shown(
+    world: World, data: st.DataObject, everybody: bool
+) -> None:
+    """Rights change between two runs, for an attribute of everybody's or for some users' alone."""
+    sure = cleared(plan(world))
+    attributes = st.sampled_from(["uid", "mail", *(rule.name for rule in world.mapping.attributes)])
+    if everybody:
+        world.store.hidden = frozenset(map(world.store.schema.key, data.draw(st.lists(attributes, max_size=2))))
+    else:
+        users = st.sampled_from(sorted(world.store.entries))
+        veil = data.draw(st.lists(st.tuples(users, attributes), max_size=3))
+
+        def veiled(view: object) -> Veiled:
+            directory = Veiled(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+            directory.veil = veil
+            return directory
+
+        world.connect = veiled
+    found = cleared(plan(world))
+    event("some are cleared" if found else "nobody is cleared")
+    assert found <= sure
+
+
+def leavers(count: int = 4) -> World:
+    """Users who were all written to, by their uid or, where nobody has that, by their mail; the last two have left."""
+    entries = {
+        f"id-{n}": (
+            f"cn=Entry {n},{BASE}",
+            {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"], "mail": [f"u{n}@example.org"]},
+        )
+        for n in range(count)
+    }
+    mapping = replace(SEATS, match=(*SEATS.match, BY_MAIL))
+    world = World(Tenant([Agent(n, f"u{n}", str(n)) for n in range(count)]), MemoryStore(entries), mapping)
+    assert len(apply(world).plan.changes) == count
+    world.tenant = Tenant(world.tenant.agents[:-2])
+    assert cleared(plan(world)) == {f"id-{count - 2}", f"id-{count - 1}"}
+    return world
+
+
+@pytest.mark.parametrize("hidden", [("uid",), ("mail",), ("uid", "mail")])
+def test_where_an_attribute_of_a_match_rule_is_hidden_from_us_nobody_is_cleared_and_that_is_told(
+    hidden: tuple[str, ...],
+) -> None:
+    world = leavers()
+    world.store.hidden = frozenset(hidden)
+    drawn = plan(world)
+    assert not cleared(drawn)
+    told = [line for line in told_of_the_stale(drawn) if "not cleared" in line]
+    missing = " and no ".join(hidden)
+    assert told == [f"('cn=Entry {n},{BASE}',) not cleared: it shows no {missing}, by which an agent might claim it"
+                    for n in ((2, 3) if len(hidden) == 1 else range(4))]  # fmt: skip
+
+
+def test_who_alone_hides_an_attribute_of_a_match_rule_is_not_cleared_and_the_others_are() -> None:
+    world = leavers()
+
+    def veiled(view: object) -> Veiled:
+        directory = Veiled(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+        directory.veil = [("id-2", "mail")]
+        return directory
+
+    world.connect = veiled
+    assert cleared(plan(world)) == {"id-3"}
+
+
+def test_who_just_has_no_value_of_an_attribute_that_may_be_read_is_cleared() -> None:
+    world = leavers()
+    name, held = world.store.snapshot()["id-3"]
+    world.store.put("id-3", name, {attribute: values for attribute, values in held.items() if attribute != "mail"})
+    assert cleared(plan(world)) == {"id-2", "id-3"}
+
+
+def test_a_hidden_attribute_that_is_written_and_not_looked_at_keeps_nobody_from_being_cleared() -> None:
+    world = leavers()
+    world.store.hidden = frozenset({"sipidentitypassword"})
+    assert cleared(plan(world)) == {"id-2", "id-3"}
+
+
+@law
+@given(worlds_that_are_left(), st.data())
+def test_a_run_for_some_agents_clears_nobody_and_counts_no_run_for_who_is_stale(
+    world: World, data: st.DataObject
+) -> None:
+    world.mapping = replace(world.mapping, stale=data.draw(st.sampled_from(["clear", Grace(2, "runs")])))
+    before = told_of_the_stale(plan(world))
+    event("some are stale" if before else "nobody is stale")
+    agent = data.draw(st.sampled_from(world.tenant.agents))
+    only = data.draw(st.sampled_from([agent.account_code or str(agent.work_no), str(agent.work_no)]))
+    for _ in range(2):
+        run = apply(world, [only])
+        assert not cleared(run.plan)
+        assert {str(change.agent.work_no) for change in run.plan.changes if change.agent} <= {
+            str(one.work_no) for one in world.tenant.agents if only in (one.account_code, str(one.work_no))
+        }
+    assert told_of_the_stale(plan(world)) == before
+
+
+def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
+    world = leavers()
+    world.tenant = Tenant([Agent(n + 10, f"u{n}", str(n)) for n in range(4)])
+    for only in (["u1"], ["11"], ["u1", "11"]):
+        with world.parts() as parts:
+            drawn = dry_run(parts, quiet, only).plan
+        assert [change.user.id for change in drawn.changes] == ["id-1"]
+
+
+def test_who_is_stale_is_counted_by_runs_about_everybody_alone() -> None:
+    world = leavers()
+    world.mapping = replace(world.mapping, stale=Grace(2, "runs"))
+    for only in ((), ["u0"], ["1"], ()):
+        run = apply(world, only)
+        assert not run.refused
+        assert not cleared(run.plan)
+    assert cleared(apply(world).plan) == {"id-2", "id-3"}
+
+
+def test_runs_that_could_not_look_for_everybody_count_for_nobody() -> None:
+    world = leavers()
+    world.mapping = replace(world.mapping, stale=Grace(1, "runs"))
+    world.tenant = replace(world.tenant, invalid=[Invalid(9, "workNo is a list")])
+    for _ in range(3):
+        assert not cleared(apply(world).plan)
+    world.tenant = replace(world.tenant, invalid=[])
+    assert not cleared(apply(world).plan), "the first that is sure of it"
+    assert cleared(apply(world).plan) == {"id-2", "id-3"}
+
+
+def test_an_agent_without_a_value_for_every_match_rule_may_be_anybody() -> None:
+    """It is looked for by its account alone; by its SIP number it might be one of those who seem to be nobody's."""
+    world = leavers()
+    by_number = MatchRule(Template.parse("{sipAccount}"), "employeeNumber")
+    world.mapping = replace(world.mapping, match=(*SEATS.match, by_number))
+    for id_, (name, held) in world.store.snapshot().items():
+        world.store.put(id_, name, {**held, "employeeNumber": [f"7{id_[-1]}"]})
+    assert cleared(plan(world)) == {"id-2", "id-3"}
+    world.tenant = Tenant([*world.tenant.agents, Agent(99, "somebody")])
+    drawn = plan(world)
+    assert not cleared(drawn)
+    assert any("nothing stale is cleared in this run" in caution for caution in drawn.cautions)
+    world.tenant = Tenant([*world.tenant.agents[:-1], Agent(99, "somebody", "99")])
+    assert cleared(plan(world)) == {"id-2", "id-3"}
+
+
+def test_a_run_for_some_agents_has_read_the_whole_tenant() -> None:
+    """A drop of agents is measured against all that it read, not against those that it was for."""
+    world = leavers(10)
+    world.limits = Limits(Limit(100, percent=True), Limit(100), None, Limit(25, percent=True))
+    apply(world, ["u0"])
+    world.tenant = Tenant(world.tenant.agents[:6])
+    assert [(refusal.limit, refusal.planned) for refusal in plan(world).refusals] == []
+    world.tenant = Tenant(world.tenant.agents[:5])
+    assert [(refusal.limit, refusal.planned) for refusal in plan(world).refusals] == [("agents_drop", 3)]
+
+
+def test_who_is_named_on_the_never_list_is_stale_and_not_cleared() -> None:
+    world = leavers()
+    world.never = Never(users=frozenset({"ID-3"}))
+    drawn = plan(world)
+    assert cleared(drawn) == {"id-2"}
+    assert len(told_of_the_stale(drawn)) == drawn.summary.stale == 2
+
+
+def test_of_an_adopted_user_all_that_is_ours_is_cleared_whoever_wrote_it() -> None:
+    """What it holds of an adopted attribute, and what we wrote there besides; nothing else."""
+    world = leavers()
+    adopt = AttributeRule("employeeNumber", Template.parse("{workNo}"), adopt=True)
+    world.mapping = replace(world.mapping, attributes=(*world.mapping.attributes, adopt))
+    for id_, (name, held) in world.store.snapshot().items():
+        world.store.put(id_, name, {**held, "employeeNumber": ["9"]})
+    name, held = world.store.snapshot()["id-0"]
+    world.store.put("never-ours", f"cn=Other,{BASE}", {**held, "uid": ["other"], "mail": [], "cecWorkNo": ["77"]})
+    drawn = plan(world)
+    names = {change.user.id: {each.name for each in change.attributes} for change in drawn.changes
+             if change.agent is None}  # fmt: skip
+    ours = {"cecAccountCode", "cecWorkNo", "SIPIdentityUserName"}
+    assert names == {
+        "id-2": ours | {"employeeNumber"}, "id-3": ours | {"employeeNumber"}, "never-ours": {"employeeNumber"},
+    }  # fmt: skip
+
+
+class Unreliable(MemoryDirectory):
+    """Writes of some users do not happen, each for a reason; `log` is what did happen, by user and attribute."""
+
+    fate: dict[str, Result]
+    log: set[tuple[str, str]]
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            result = self.fate.get(change.user.id, Result.WRITTEN)
+            if result is not Result.WRITTEN:
+                yield Outcome(change.user, result, "not this one")
+                continue
+            for outcome in super().write([change]):
+                if outcome.result is Result.WRITTEN:
+                    self.log |= {(change.user.id, each.name) for each in change.attributes}
+                yield outcome
+
+
+@law
+@given(busy_worlds(hidden=False), st.data())
+def test_nothing_is_cleared_that_no_write_of_ours_has_put_there(world: World, data: st.DataObject) -> None:
+    """What we could not write somebody else writes, to the letter; it is theirs."""
+    results = st.sampled_from([Result.FAILED, Result.CONFLICT, Result.UNCHANGED, Result.SKIPPED, Result.WRITTEN])
+    count = len(world.store.entries)
+    log: set[tuple[str, str]] = set()
+    fate: dict[str, Result] = {}
+
+    def unreliable(view: object) -> Unreliable:
+        directory = Unreliable(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+        directory.fate, directory.log = fate, log
+        return directory
+
+    world.connect = unreliable
+    for _ in range(2):
+        fate |= data.draw(st.dictionaries(st.sampled_from(sorted(world.store.entries)), results))
+        run = apply(world)
+        somebody = MemoryDirectory(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+        done = {outcome.user.id for outcome in run.outcomes or () if outcome.result is Result.WRITTEN}
+        list(somebody.write([change for change in run.plan.changes if change.user.id not in done]))
+        world.tenant = data.draw(busy_tenants(count))
+    assume(world.tenant.agents)
+    drawn = plan(world)
+    takes = {(change.user.id, each.name) for change in drawn.changes if change.agent is None
+             for each in change.attributes}  # fmt: skip
+    event("something is cleared" if takes else "nothing is cleared")
+    assert takes <= log

@@ -1,0 +1,187 @@
+"""Starts the program over and over, from one process that has imported it already, and kills it where it is told to.
+
+A run is a process of its own, forked off, that runs the whole command line; so starting it costs milliseconds. It dies
+by SIGKILL: by its own hand right before or after a step of the journal, or of the wire while the journal is open; or by
+its parent's at any instant. Nothing of this is in the program: the steps are wrapped here, in the child.
+
+Requests and answers are lines of JSON on standard input and output.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import mmap
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import connector.cli.main
+from connector.directories.ldap import inspection
+from connector.directories.ldap.stream import Stream
+from connector.http.channel import Answer, Channel
+from connector.state.postgresql import PostgreSQL
+from connector.state.sqlite import Sqlite
+
+for _module in ("apply", "plan", "release", "runs", "undo"):
+    importlib.import_module(f"connector.cli.{_module}")
+importlib.import_module("connector.directories.ldap.adapter")
+importlib.import_module("connector.directories.scim.adapter")
+importlib.import_module("connector.sources.file")
+importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
+
+inspection.BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
+KINDS = ("journal", "wire")
+_COUNTS = struct.Struct("=QQ")
+
+
+class Fate:
+    """Counts moments of each kind, in memory that outlives the process, which ends at one of them."""
+
+    def __init__(self, memory: mmap.mmap, kind: str | None, number: int, begun: int) -> None:
+        self._memory, self._kind, self._number, self._begun = memory, kind, number, begun
+        self._lock = threading.Lock()
+
+    def reach(self, kind: str) -> None:
+        """One more moment of this kind; wire's count once the journal's do."""
+        with self._lock:  # requests to a SCIM server are made by several threads
+            self._reach(kind)
+
+    def _reach(self, kind: str) -> None:
+        counts = dict(zip(KINDS, _COUNTS.unpack_from(self._memory), strict=True))
+        if kind == "journal" and not counts[kind]:
+            os.write(self._begun, b".")
+        elif not counts["journal"]:
+            return
+        counts[kind] += 1
+        _COUNTS.pack_into(self._memory, 0, *counts.values())
+        if (kind, counts[kind]) == (self._kind, self._number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(fate: Fate) -> None:
+    """A moment before each transaction, one before its commit and one after; one around whatever is sent or comes."""
+    exchange = Channel.exchange
+
+    def mortal(writing: Callable[[Any], AbstractContextManager[Any]]) -> Callable[[Any], AbstractContextManager[Any]]:
+        @contextmanager
+        def mortal_writing(self: object) -> Iterator[Any]:
+            fate.reach("journal")
+            with writing(self) as transaction:
+                yield transaction
+                fate.reach("journal")
+            fate.reach("journal")
+
+        return mortal_writing
+
+    def mortal_exchange(self: Channel, *request: Any, **more: Any) -> Answer:
+        fate.reach("wire")
+        answer = exchange(self, *request, **more)
+        fate.reach("wire")
+        return answer
+
+    databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
+    for database in databases:
+        database.writing = mortal(database.writing)
+    Channel.exchange = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
+
+
+def wrap_streams(fate: Fate) -> None:
+    """What an LDAP server is sent, each time something was queued for it, and what comes from it."""
+    queue, close, flush, receive = Stream.queue, Stream.close, Stream.flush, Stream.receive
+    waiting: set[Stream] = set()
+
+    def mortal_queue(self: Stream, data: bytes) -> None:
+        queue(self, data)
+        waiting.add(self)
+
+    def mortal_close(self: Stream, farewell: bytes = b"") -> None:
+        if farewell:
+            waiting.add(self)
+        close(self, farewell)
+
+    def mortal_flush(self: Stream) -> None:
+        if self not in waiting:
+            flush(self)
+            return
+        waiting.remove(self)
+        fate.reach("wire")
+        flush(self)
+        fate.reach("wire")
+
+    def mortal_receive(self: Stream) -> bytes:
+        octets = receive(self)
+        fate.reach("wire")
+        return octets
+
+    Stream.queue = mortal_queue  # type: ignore[method-assign]  # in the process that dies
+    Stream.close = mortal_close  # type: ignore[method-assign]  # in the process that dies
+    Stream.flush = mortal_flush  # type: ignore[method-assign]  # in the process that dies
+    Stream.receive = mortal_receive  # type: ignore[method-assign]  # in the process that dies
+
+
+def child(request: dict[str, Any], fate: Fate) -> None:
+    """The program, as `python -m connector` would run it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    os.chdir(request["folder"])
+    os.environ.update(request["env"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = ["cec-connector", *request["arguments"]]
+    wrap(fate)
+    wrap_streams(fate)
+    connector.cli.main.main()
+
+
+def run(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Start, kill if asked to, and tell; None in the child, once it has come to its end."""
+    kind, at = request["kill"] or (None, 0)
+    memory = mmap.mmap(-1, _COUNTS.size)
+    begun, begin = os.pipe()
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os.close(begun)
+        try:
+            child(request, Fate(memory, kind, int(at), begin))
+        except SystemExit as end:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        return None
+    os.close(begin)
+    with open(begun, "rb", buffering=0) as pipe:  # noqa: PTH123  # a descriptor, no path
+        if kind != "any":
+            pipe.read(1)  # its first step of the journal, or its end
+        writing = time.monotonic()
+        if kind in {"writing", "any"} and signal.sigtimedwait({signal.SIGCHLD}, at) is None:
+            os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    ended = time.monotonic()
+    signal.sigtimedwait({signal.SIGCHLD}, 0)  # the one that came meanwhile, if it did
+    return {
+        "code": os.waitstatus_to_exitcode(status),
+        "moments": dict(zip(KINDS, _COUNTS.unpack_from(memory), strict=True)),
+        "seconds": {"any": ended - started, "writing": ended - writing},
+    }
+
+
+def main() -> None:
+    """Serve requests until there are no more."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    for line in sys.stdin:
+        answer = run(json.loads(line))
+        if answer is None:
+            return
+        print(json.dumps(answer), flush=True)  # noqa: T201  # the answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What is killed: an apply, an apply of changes (perhaps of a reviewed plan), and an undo of all that these did."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count, islice, takewhile
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from tests.support.crash_world import FIRST, SECOND, Kill, Launcher, LdapWorld, World, logs, records
+from tests.support.slapd import ACL, SYNC, Slapd
+
+_USERS = f'by dn.exact="{SYNC}" write by users read by anonymous auth'
+ACLS = {
+    "seen": ACL,
+    "compared": f'\naccess to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =wc by * none\naccess to * {_USERS}\n',
+    "unseen": f'\naccess to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =w by * none\naccess to * {_USERS}\n',
+}
+PHASES = ("first", "second", "undo")
+KINDS = ("journal", "wire", "wire", "writing", "writing", "writing", "any")
+WORLDS = 60
+"""So many worlds are on one server."""
+
+
+class Story(Struct, frozen=True):
+    """Whether the second apply is of a reviewed plan, and the kills of each phase."""
+
+    reviewed: bool
+    kills: tuple[tuple[Kill, ...], ...] = ((), (), ())
+
+
+class Ended(Struct):
+    """What a story came to: the entries and what is ours after each phase, and, undisturbed, how long each took."""
+
+    entries: list[Any]
+    owned: list[Any]
+    took: list[dict[str, Any]]
+
+
+def play(world: World, story: Story) -> Ended:
+    """Play a story to its end."""
+    ended = Ended([], [], [])
+
+    def note() -> None:
+        ended.entries.append(world.entries())
+        ended.owned.append(world.owned())
+        ended.took.append(world.last)
+
+    (world.folder / "agents.json").write_text(FIRST)
+    world.until_done("apply", kills=story.kills[0])
+    note()
+    before = set(world.runs())
+    (world.folder / "agents.json").write_text(SECOND)
+    if story.reviewed:
+        assert world.once("plan", "--save", "plan.json") == 0, world.said
+        # killed after its end was noted, it is spent
+        world.until_done("apply", "--plan", "plan.json", kills=story.kills[1], done=(0, 3))
+        (run,) = set(world.runs()) - before
+        assert world.result(run) == "done", world.said
+    else:
+        world.until_done("apply", kills=story.kills[1])
+    note()
+    for run in [run for run in world.runs() if run not in before]:
+        world.until_done("undo", run, "--apply", kills=story.kills[2])
+    note()
+    return ended
+
+
+class Stage:
+    """One server after the other, each with so many worlds, and what undisturbed stories come to on them.
+
+    `state` makes the address of a new state; without it each world has a file.
+    """
+
+    def __init__(self, folder: Path, acl: str, state: Callable[[], str] = str) -> None:
+        self._folder, self._acl, self._state = folder, acl, state
+        self.reference: dict[bool, Ended] = {}
+        self.kills = 0
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[Iterator[World]]:
+        """Worlds on a new server; at the end each of them is audited."""
+        names = [f"w{place}" for place in range(WORLDS + 2)]
+        people = [record for name in names for record in records(name)]
+        folder = self._folder / f"{self._acl}-{number}"
+        folder.mkdir(parents=True)
+        options = {"acl": ACLS[self._acl], "accesslog": True}
+        opened: list[LdapWorld] = []
+
+        def worlds() -> Iterator[World]:
+            for name in names:
+                opened.append(LdapWorld(folder, name, server, launcher, state=self._state()))
+                yield opened[-1]
+
+        with Slapd.start(folder / "slapd", people, **options) as server, Launcher() as launcher:
+            yield worlds()
+            written = logs(server)
+            for world in opened:
+                world.audit(written[world.name])
+
+    def play(self, drawn: Callable[[Mapping[bool, Ended]], Iterable[Story]]) -> None:
+        """Play the stories that are drawn from the undisturbed ones, and hold each to its own."""
+        stories: Iterator[Story] = iter(())
+        for number in count():
+            with self.opened(number) as worlds:
+                if number == 0:
+                    self.reference = {reviewed: play(next(worlds), Story(reviewed)) for reviewed in (False, True)}
+                    stories = iter(drawn(self.reference))
+                played = 0
+                for story in islice(stories, WORLDS):
+                    self._hold(next(worlds), story)
+                    played += 1
+            if played < WORLDS:
+                return
+
+    def play_until(self, kills: int, seed: str) -> None:
+        """Play stories at random until so many kills have hit."""
+        dice = random.Random(seed)
+        self.play(lambda reference: takewhile(lambda _: self.kills < kills, at_random(reference, dice)))
+
+    def play_each_step(self, *, reviewed: bool, every: int = 1) -> None:
+        """Kill at each step of the journal, or at every so-many-th, in every phase."""
+        steps: list[int] = []
+
+        def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
+            steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
+            return at_each_step(reference, reviewed=reviewed, every=every)
+
+        self.play(stories)
+        assert sum(steps) >= 100
+        # with steps left out, a second undo of one story may come to its end before the step at which it were to die
+        assert self.kills >= (sum(steps) if every == 1 else 100 // every)
+
+    def _hold(self, world: World, story: Story) -> None:
+        ended, reference = play(world, story), self.reference[story.reviewed]
+        self.kills += world.kills
+        for phase, mine, theirs in zip(PHASES, ended.entries, reference.entries, strict=True):
+            assert mine == theirs, f"{story}: after {phase}\n{world.said}"
+        for phase, ours, theirs in zip(PHASES, ended.owned, reference.owned, strict=True):
+            assert ours == theirs, f"{story}: what is remembered as ours after {phase}\n{world.said}"
+
+
+def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, every: int) -> Iterator[Story]:
+    """A kill at each of these steps of the journal, in every phase at once; every other story is of a reviewed plan."""
+    most = max(took["moments"]["journal"] for ended in reference.values() for took in ended.took)
+    for place, number in enumerate(range(1, most + 1, every)):
+        kills: tuple[Kill, ...] = (("journal", number),)
+        yield Story(reviewed == bool(place % 2), (kills, kills, kills))
+
+
+def at_random(reference: Mapping[bool, Ended], dice: random.Random) -> Iterator[Story]:
+    """One to three kills in each phase, of any kind, anywhere. The dice fall alike however fast a machine is."""
+
+    def kill(took: dict[str, Any]) -> Kill:
+        kind, where = dice.choice(KINDS), dice.random()
+        if kind in took["moments"]:
+            return kind, 1 + int(where * took["moments"][kind])
+        return kind, where * took["seconds"][kind]
+
+    while True:
+        reviewed = dice.choice((False, True))
+        numbers = [dice.randint(1, 3) for _ in PHASES]
+        phases = zip(numbers, reference[reviewed].took, strict=True)
+        yield Story(reviewed, tuple(tuple(kill(took) for _ in range(number)) for number, took in phases))

@@ -1,0 +1,155 @@
+"""A directory that is nowhere but in memory: for tests of laws, and for trying things out.
+
+It is as strict as a strict server: it holds values to their schema, an attribute to the classes that allow it, and a
+change to what it believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from connector.directories.changing import ConflictError, Edit, ForbiddenError, edits, octets, value_of
+from connector.directories.entries import EntryReader
+from connector.directories.known_schema import known_schema
+from connector.directories.schema import Schema
+from connector.directories.scope import Entry, Scope
+from connector.model import AttributeInfo, Change, Description, Holds, Outcome, Question, Result, Value, View
+from connector.reconcile.equality import rdns
+
+Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
+"""id → (DN, values by attribute)."""
+
+
+class MemoryStore:
+    """Entries, and how often they were read (passes) and written (changes that changed something).
+
+    `hidden`: attributes that are never shown; `compares`: whether they can be compared unseen (RFC 4511 §4.10).
+    """
+
+    def __init__(
+        self,
+        entries: Entries,
+        schema: Schema | None = None,
+        *,
+        hidden: Collection[str] = (),
+        compares: bool = True,
+        atomic: bool = True,
+    ) -> None:
+        self.schema = schema or known_schema()
+        self.hidden = frozenset(self.schema.key(name) for name in hidden)
+        self.compares = compares
+        self.atomic = atomic
+        self.reads = 0
+        self.writes = 0
+        self.entries = {id_: self._entry(id_, dn, values) for id_, (dn, values) in entries.items()}
+
+    def _entry(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> Entry:
+        stored = {self.schema.key(name): [octets(value) for value in some] for name, some in values.items() if some}
+        return Entry(id_, dn, rdns(dn), stored)
+
+    def put(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> None:
+        """Set an entry whole, as another program would."""
+        self.entries[id_] = self._entry(id_, dn, values)
+
+    def remove(self, id_: str) -> None:
+        """Delete an entry, as another program would."""
+        del self.entries[id_]
+
+    def snapshot(self) -> dict[str, tuple[str, dict[str, tuple[Value, ...]]]]:
+        """All that there is, as a value of its own: attributes by their first names, values in their order."""
+        return {
+            entry.id: (
+                entry.name,
+                {
+                    self.schema.canonical(name): tuple(value_of(self.schema.info(name), value) for value in values)
+                    for name, values in entry.values.items()
+                },
+            )
+            for entry in self.entries.values()
+        }
+
+
+class MemoryDirectory(EntryReader):
+    """A reader and writer of a store, within base and filter. Raises FileError where one of these is wrong."""
+
+    def __init__(self, store: MemoryStore, view: View, *, base: str = "", filter: str = "(&)") -> None:  # noqa: A002  # the job file's word
+        self.store = store
+        self._unveiled = False
+        super().__init__(view, store.schema)
+        self._scope = Scope(base, filter, store.schema)
+
+    def describe(self) -> Description:
+        """All that the schema says."""
+        infos = {name: self.info(name) for name in self.view.attributes}
+        identity = f"memory:{id(self.store):x}"
+        return Description(
+            "memory", identity, infos,
+            atomic=self.store.atomic, compares=self.store.compares, classes=self.schema.classes,
+        )  # fmt: skip
+
+    def size(self) -> int | None:
+        """Exactly how many."""
+        return sum(map(self._scope.holds, self.store.entries.values()))
+
+    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:  # all are at hand
+        """The store's entries as they are when the pass begins."""
+        self.store.reads += 1
+        found = filter(self._scope.holds, list(self.store.entries.values()))
+        return found if self._unveiled or not self.store.hidden else map(self._stripped, found)
+
+    def _stripped(self, entry: Entry) -> Entry:
+        shown = {name: values for name, values in entry.values.items() if name not in self.store.hidden}
+        return Entry(entry.id, entry.name, entry.rdns, shown)
+
+    def info(self, name: str) -> AttributeInfo:
+        """What the schema says, and that an attribute may be hidden."""
+        info = super().info(name)
+        return replace(info, readable=None) if self.schema.key(name) in self.store.hidden else info
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        """Also of what is hidden, where that may be compared."""
+        asked = list(questions)
+        self._unveiled = True
+        answers = list(super().holds(asked))
+        self._unveiled = False
+        for question, answer in zip(asked, answers, strict=True):
+            unseen = self.schema.key(question.attribute) in self.store.hidden and not self.store.compares
+            yield Holds.UNKNOWN if unseen else answer
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        """One change after the other."""
+        return map(self._write, changes)
+
+    def _write(self, change: Change) -> Outcome:
+        entry = self.store.entries.get(change.user.id)
+        if entry is None or entry.name != change.user.name or not self._scope.holds(entry):
+            return Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
+        try:
+            wanted = edits(entry.values, change, self.schema)
+            values = self._edited(entry.values, wanted)
+        except ConflictError as fault:
+            return Outcome(change.user, Result.CONFLICT, str(fault))
+        except ForbiddenError as fault:
+            return Outcome(change.user, Result.FAILED, str(fault))
+        if not wanted and all(each.seen for each in change.attributes):  # a server does not tell what is hidden
+            return Outcome(change.user, Result.UNCHANGED, "the entry says all of it already")
+        self.store.writes += 1
+        self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.rdns, values)
+        return Outcome(change.user, Result.WRITTEN)
+
+    def _edited(self, before: Mapping[str, list[bytes]], wanted: list[Edit]) -> dict[str, list[bytes]]:
+        """The values after the edits. Raises ForbiddenError where no class of the entry allows an attribute."""
+        values = dict(before)
+        for edit in wanted:
+            name = self.schema.key(edit.name)
+            kept = [value for value in values.get(name, []) if value not in edit.removed]
+            values[name] = [*kept, *edit.added]
+            if not values[name]:
+                del values[name]
+        classes = [value.decode("utf-8", "replace") for value in values.get("objectclass", ())]
+        for edit in wanted if classes else ():
+            if self.schema.key(edit.name) in values and self.schema.allows(classes, edit.name) is False:
+                raise ForbiddenError(f"no object class of the entry allows {edit.name}")
+        return values
