@@ -99,9 +99,7 @@ def _back_for(change: Change, user: User, brief: Brief, begun: Collection[str]) 
             continue
         answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
         if isinstance(answer, str):
-            kept.append(
-                Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
-            )  # fmt: skip
+            kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
         elif answer is not None:
             back.append(answer)
     staying = [each.attribute or "" for each in kept] + _hidden(user, brief.description, brief.memory)
