@@ -8,6 +8,7 @@
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
+#   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
 #   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="moves undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make image      the container image cec-connector, from deploy/Dockerfile
@@ -18,7 +19,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint lock fuzz crash soak worlds bench image image-test sbom
+.PHONY: demo test test-rest test-all test-pythons lint lock fuzz crash soak mutants worlds bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -30,6 +31,9 @@ CRASH_KILLS ?= 1000
 CRASH_SEED ?=
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+MUTANTS ?= 200
+MUTANTS_SEED ?=
+MUTANTS_GROUPS ?=
 WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
@@ -82,6 +86,12 @@ image-test:
 sbom:
 	@scripts/ensure-deploy-tools
 	@scripts/list-packages dist/cec-connector.cdx.json
+
+mutants:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED)) \
+	    $(if $(MUTANTS_GROUPS),--groups $(MUTANTS_GROUPS))
 
 worlds:
 	@scripts/setup dev

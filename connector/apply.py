@@ -7,8 +7,8 @@ The states of a write are drawn in `ledger.py`; this module moves writes through
     pieces     a batch in pieces that are noted at once; each says what is waited for before the next
 
 A server is not kept waiting where it shows what it has written: while the window is full, what became of the changes
-before is noted together with those that come next, and only what has to be read back is waited for. `Brake` alone says
-when nothing more is written, to whoever hands out changes and to whoever settles them.
+before is noted together with those that come next, and only what has to be read back is waited for. Writing ends when
+`Brake` says so, to whoever hands out changes and to whoever settles them, or when the journal is lost.
 """
 
 from __future__ import annotations

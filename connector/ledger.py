@@ -2,14 +2,14 @@
 
 A write is a change of a plan, or a part of one that goes first (`model.Part`). It has these states:
 
-    planned ──> noted ──> sent ──┬─────────────────> settled ──> told
-       │          │              └──> answered ──>      │
-       │          └── never sent: skipped ─────────────>│
-       └── must not be written: left ───────────────────────────> told
+    planned ──> noted ──┬──> sent ──┬──> answered ──┬──> settled ──> told
+                        │           └───────────────┤
+                        └── never sent: skipped ────┘
 
-planned   the plan has it. Nothing of it is noted, and nothing was sent.
+planned   the plan has it. Nothing of it is noted, and nothing was sent. What must not be written is left here: it gets
+          an outcome, which is noted and told.
 noted     the journal says, durably, that it is about to be written. A killed run leaves it open.
-sent      the directory has it, or may have it.
+sent      it was handed to the directory, which may have it.
 answered  the directory said yes and did not show the user whole: it is read back.
 settled   it has its outcome: written (the directory shows it), unchanged, conflict, failed or skipped.
 told      the journal has the outcome, and so has whoever watches. An `unknown` outcome stays open in the journal.
@@ -29,11 +29,10 @@ from connector.model import Change, Outcome, Part, Result
 from connector.watch import Watch
 
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
-"""The user says what its change sets."""
 
 
 class State(Enum):
-    """Where a write is between the plan and the account of it."""
+    """Where a write is."""
 
     PLANNED = "planned"
     NOTED = "noted"
@@ -81,7 +80,7 @@ class Journal(Protocol):
 
 
 class Ledger:
-    """One outcome for each user. Nothing here raises for a journal that fails: `lost` says so, and it goes on without.
+    """One outcome for each user. Nothing here raises for a journal that fails: `lost` says so, and all is told.
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
     part that went first and is confirmed. Object classes that went first are noted, and told together with the rest.
@@ -120,7 +119,7 @@ class Ledger:
             self._tell(change, outcome)
 
     def sent(self, change: Change) -> None:
-        """The directory has taken a write that was noted."""
+        """A write that was noted is handed to the directory."""
         self._open[change.user.id].become(State.SENT)
 
     def of(self, user: str) -> Change:
@@ -143,15 +142,15 @@ class Ledger:
         return [write.change for write in self._open.values()]
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
-        """Tell and note outcomes of changes that are not written."""
+        """Note and tell outcomes of changes that are not written."""
         left = [(change, outcome) for change, outcome in left if self._told.get(change.user.id) is not outcome]
-        for change, outcome in left:
-            self._tell(change, outcome)
         try:
             if left and self.lost is None:
                 self._journal.leave(left)
         except StateError as fault:
             self._lose(fault)
+        for change, outcome in left:
+            self._tell(change, outcome)
 
     def _tell(self, change: Change, outcome: Outcome) -> None:
         self.outcomes[change.user.id] = outcome

@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.model import Holds, Key, Question, User
+from connector.model import Key, User
 from connector.reconcile import questions as asked
-from connector.reconcile.questions import Planning, Query, Result
+from connector.reconcile.questions import Planning, Query, T
 from connector.watch import Watch
 
 SCAN_SHARE = 0.4
@@ -43,14 +43,14 @@ class Lookup:
         self._beyond = beyond
         self.at_least = at_least
 
-    def run(self, planning: Planning[Result]) -> Result:
+    def run(self, planning: Planning[T]) -> T:
         """Answer a planner's questions until it has come to its result. Raises what reading raises."""
         try:
             query = next(planning)
             while True:
                 query = planning.send(self.answer(query))
         except StopIteration as end:
-            result: Result = end.value
+            result: T = end.value
             return result
 
     def answer(self, query: Query[Any]) -> Iterable[Any]:
@@ -59,10 +59,9 @@ class Lookup:
         match query:
             case asked.Search(keys, wanted, found):
                 answers = self._users(keys, wanted, found)
-            case asked.Find(keys):
-                answers = self._reader.find(keys)
-            case asked.FindOutside(keys):
-                answers = self._beyond.find(keys) if self._beyond else ()
+            case asked.Find(keys, outside):
+                reader = self._beyond if outside else self._reader
+                answers = reader.find(keys) if reader else ()
             case asked.FindNear(keys, count, left_out):
                 self._watch.stage("near misses", keys=count, agents_left_out=left_out)
                 answers = self._near(keys)
@@ -71,7 +70,8 @@ class Lookup:
             case asked.Read(users):
                 answers = self._reader.read(users)
             case asked.Compare(questions):
-                answers = self._compared(questions)
+                self._watch.stage("compare", questions=len(questions))
+                answers = self._reader.holds(questions)
             case asked.Object(changes):
                 answers = self._reader.objections(changes)
             case _:
@@ -119,11 +119,6 @@ class Lookup:
             return
         self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
         yield from self._ask("find", keys, wanted, why)
-
-    def _compared(self, questions: tuple[Question, ...]) -> Iterator[Holds]:
-        """Ask about values that were not shown, many at a time."""
-        self._watch.stage("compare", questions=len(questions))
-        return self._reader.holds(questions)
 
     def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""

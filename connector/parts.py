@@ -10,10 +10,10 @@ from msgspec import Struct, field
 
 from connector.directories.port import Directory, Read, Reader
 from connector.model import Description, Fingerprint
-from connector.reconcile.brief import Brief
 from connector.reconcile.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
+from connector.reconcile.questions import Brief
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import Store

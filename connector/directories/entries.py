@@ -1,4 +1,4 @@
-"""Reading entries that stream by: what a file and the memory have in common as directories."""
+"""Reading entries that stream by, as a file's do: the reading half of the port over passes of entries."""
 
 from __future__ import annotations
 
@@ -29,18 +29,11 @@ from connector.reconcile.equality import Rdn, key, plain, rdns
 
 
 class EntryReader(ABC):
-    """The reading half of the port, over one pass of entries.
+    """The reading half of the port, over one pass of entries a question."""
 
-    `hidden`: attributes, by `Schema.key`, that exist and are not shown; `compares` says whether they can be compared.
-    """
-
-    def __init__(
-        self, view: View, schema: Schema, *, hidden: frozenset[str] = frozenset(), compares: bool = False
-    ) -> None:
+    def __init__(self, view: View, schema: Schema) -> None:
         self.schema = schema
         self.view = view = schema.widened(view)
-        self._hidden = hidden
-        self._compares = compares
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
         self._asked = [(name, schema.key(name), self.info(name)) for name in names]
         self.keys = frozenset(attribute for _, attribute, _ in self._asked)
@@ -50,10 +43,8 @@ class EntryReader(ABC):
         """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`)."""
 
     def info(self, name: str) -> AttributeInfo:
-        """What the schema and the rights of this reader say of an attribute."""
-        info = self.schema.info(name)
-        hidden = self.schema.key(name) in self._hidden
-        return replace(info, name=name, readable=None if hidden else info.readable, comparable=True)
+        """What the schema says of an attribute."""
+        return replace(self.schema.info(name), name=name, comparable=True)
 
     def size(self) -> int | None:
         """Nobody knows without reading."""
@@ -61,7 +52,7 @@ class EntryReader(ABC):
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """Every user, once, or every one that shows a value of any of these attributes."""
-        shown = {self.schema.key(name) for name in holding} - self._hidden
+        shown = {self.schema.key(name) for name in holding}
         return (
             self._user(entry)
             for entry in self.entries(shown)
@@ -84,7 +75,6 @@ class EntryReader(ABC):
         if not (ids or names or wanted):
             return
         tests = [(name, self.schema.info(name).equality, some) for name, some in wanted.items()]
-        tests = [test for test in tests if test[0] not in self._hidden]
         for entry in self.entries(wanted):
             if (
                 entry.id.lower() in ids
@@ -117,7 +107,7 @@ class EntryReader(ABC):
 
     def _answer(self, question: Question, values: dict[str, list[bytes]] | None) -> Holds:
         attribute = self.schema.key(question.attribute)
-        if values is None or (attribute in self._hidden and not self._compares):
+        if values is None:
             return Holds.UNKNOWN
         rule = self.schema.info(question.attribute).equality
         held = {key(rule, value) for value in values.get(attribute, ())}
@@ -129,7 +119,7 @@ class EntryReader(ABC):
         values: dict[str, tuple[Held, ...]] = {}
         for name, attribute, info in self._asked:
             stored = entry.values.get(attribute)
-            if stored and attribute not in self._hidden:
+            if stored:
                 plain_values = [value_of(info, value) for value in stored]
                 secret = name in self.view.secrets
                 values[name] = tuple(Secret(value) if secret else value for value in plain_values)

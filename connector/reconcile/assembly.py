@@ -9,10 +9,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Memory, Plan, Problem, Refusal, Summary
-from connector.reconcile.brief import Brief
 from connector.reconcile.digests import digest_of, digest_of_plan, digest_of_values
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Limits
+from connector.reconcile.questions import Brief
 
 
 def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], after: frozenset[str]) -> Change:

@@ -17,14 +17,13 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality, stale
-from connector.reconcile.brief import Brief
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.drawing import PROBES, Drawing
 from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin
 from connector.reconcile.planner import Planner
-from connector.reconcile.questions import Find, FindOutside, Planning, ask
+from connector.reconcile.questions import Brief, Find, Planning, ask
 from connector.reconcile.traces import Tracer
 
 ROUNDS: Final = 4
@@ -95,7 +94,8 @@ class Case(Planner):
         moves = drawing.moves
         yield from self._found([(ID, id_) for id_ in moves.holders() if id_ not in self._users])
         more = {other for id_ in moves.holders() for other in self._finders(id_)} | self._wanting(moves.keys())
-        return more | self._sample() if drawing.probed else more
+        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
+        return more | set(islice(having, 3 * PROBES if drawing.probed else 0))  # those that a plan asks about first
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
         """Every agent whose single-holder values are among these."""
@@ -134,11 +134,6 @@ class Case(Planner):
         ]
         yield from self._look_up(doubtful)
         return any(not self.claims.of(number) for number in doubtful)
-
-    def _sample(self) -> set[int]:
-        """Agents whose users show whether an attribute is hidden from us: those that a plan would ask about first."""
-        having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
-        return set(islice(having, 3 * PROBES))
 
     # ------------------------------------------------------------ the explanation
 
@@ -195,7 +190,7 @@ class Case(Planner):
     def _outside(self, number: int, rule: int, key: Key) -> Planning[list[str]]:
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
-            users = yield from ask(FindOutside([key]))
+            users = yield from ask(Find([key], outside=True))
             return sorted({user.name for user in users if (number, rule) in self.roster.finds(user)})
         except IncompleteRead:
             return []

@@ -12,13 +12,13 @@ from connector.model import AgentRef, AttributeChange, Problem, UserRef
 class Draft(Struct, gc=False):
     """A change on its way to the plan, with one verdict for each attribute.
 
-        in step ──┬── planned ──┬── (stays planned) ──> in the plan's change
-                  │             ├── in step: it was not shown, and is there after all
-                  │             └── held: unreadable, objected to, not free, or without its object class
-                  └── held: no value fits, or the schema forbids it
+        at first:  in step | planned | held (no value fits, or the schema forbids it)
+        planned ──┬──> in the plan's change
+                  ├──> in step: it was not shown, and is there after all
+                  └──> held: unreadable, objected to, not free, without its object class, or on the never-list
 
-    `planned` and `held` list the verdicts; an attribute in neither is in step. A verdict is only ever taken away from
-    *planned*, so that whoever settles drafts comes to an end. A `held` problem may be shared by several users.
+    `planned` and `held` list the verdicts; an attribute in neither is in step. Verdicts only leave *planned*, so that
+    whoever settles drafts comes to an end. One `held` problem may be about several attributes or users.
 
     `agent` None: nobody claims the user, and our values are cleared. `classes`: the user's object classes. `relies`:
     planned attributes that an object class requires which comes with them. `repeats`: secrets that are there already

@@ -29,18 +29,18 @@ from connector.model import (
 )
 from connector.reconcile import stale
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.brief import Brief
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
-from connector.reconcile.questions import Compare, Object, Planning, Read, ask
+from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 
 PROBES = 10
 """How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
+_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
 
 
 class Drawn(Struct, frozen=True):
@@ -58,11 +58,9 @@ class Drawn(Struct, frozen=True):
 
 
 class Drawing:
-    """Drafts on their way to one plan.
+    """Drafts on their way to one plan. `few`: for some agents alone, so that the directory is never read whole.
 
-    `few`: the plan is for some agents alone, so that nothing is found out by reading the directory whole. After
-    `drawn`, `moves` knows who holds single-holder values, and `probed` tells whether users were asked about attributes
-    that may be hidden.
+    `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
 
     def __init__(self, brief: Brief, tenant: Tenant, differ: Differ, never: Never, *, few: bool = False) -> None:
@@ -89,9 +87,8 @@ class Drawing:
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
     ) -> Planning[Drawn]:
-        """The plan of these verdicts.
+        """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
-        `unclaimed`: the users that are stale. `shown`: attributes of which some user has shown a value.
         `untold`: writes of an interrupted run of which it is not known whether they happened.
         """
         unsure = verdicts.unsure or bool(self._tenant.invalid)
@@ -174,7 +171,8 @@ class Drawing:
                 if isinstance(question.value, Secret):
                     compared[question.user.id, question.attribute] = answer
                 elif answer is not Holds.ABSENT:
-                    hidden[question.attribute] = _unreadable(question.attribute)
+                    name = question.attribute
+                    hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
         if hidden or secrets:
             for draft in self._drafts:
                 draft.judge(partial(self._compared, draft, compared, hidden))
@@ -241,12 +239,8 @@ class Drawing:
     def _say_repeated(self, untold: Iterable[Change]) -> None:
         """Say so of the secrets in `untold`, writes that may have happened, that this plan sets again."""
         secrets = {(change.user.id, each.name) for change in untold for each in change.attributes if each.secret}
-        again = {
-            draft.user.id
-            for draft in (self._drafts if secrets else ())
-            for each in draft.planned
-            if (draft.user.id, each.name) in secrets
-        }
+        planned = ((draft.user.id, each.name) for draft in self._drafts if secrets for each in draft.planned)
+        again = {user for user, name in planned if (user, name) in secrets}
         if again:
             whose = "one user" if len(again) == 1 else f"{len(again)} users"
             self._cautions.append(
@@ -295,11 +289,6 @@ class Drawing:
             unchanged=matched - left_out - differing,
             **counts(changes),
         )
-
-
-def _unreadable(attribute: str) -> Problem:
-    why = f"{attribute} may not be read here, so it is unknown rather than absent, and nothing is planned for it"
-    return Problem("unreadable", why, attribute=attribute)
 
 
 def _objected(

@@ -2,10 +2,10 @@
 
 It yields what it has to know of the directory as questions (`questions.py`), takes the answers, and returns a plan:
 
-    agents ── look up ──> claims ── one to one ──> verdicts ──> drafts ── compare, object ──> settled ──> plan
-              (roster)             (claims)                    (draft: a verdict an attribute)  (fixpoint)
+    agents ── look up ──> claims ── one to one ──> verdicts ──> drafts ── compare, object, settle ──> plan
 
-An agent is *invalid*, *unassigned*, or ends as one of *matched*, *unmatched*, *ambiguous*, *contested* (`claims.py`).
+An agent is *invalid*, *unassigned* (it has no account), or ends as one of *matched*, *unmatched*, *ambiguous* and
+*contested* (`claims.py`).
 A user is *matched*, *stale* (ours, and no agent claims it; `stale.py`) or untouched. What becomes of the attributes of
 a matched or stale user is drawn in `draft.py`.
 """
@@ -18,13 +18,12 @@ from msgspec.structs import replace
 
 from connector.model import Change, Tenant, User
 from connector.reconcile import stale
-from connector.reconcile.brief import Brief
 from connector.reconcile.claims import Claims, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin, strangers
-from connector.reconcile.questions import Find, Planning, Scan, Search, ask
+from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.roster import Roster
 
 
@@ -48,30 +47,19 @@ class Planner:
 
         `untold`: writes of an interrupted run of which it is not known whether they happened.
         """
-        verdicts, nearby = yield from self._matched()
-        brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
-        listed = self.never.keys()
-        spared = list((yield from ask(Find(listed)))) if listed else []
-        unclaimed = yield from self._unclaimed(verdicts)
-        drawing = Drawing(brief, self.tenant, self.differ, self.never)
-        return (
-            yield from drawing.drawn(
-                verdicts,
-                unclaimed,
-                self.claims.shown,
-                only=only,
-                problems=strangers(self.pins, self.never, self.tenant, spared),
-                untold=untold,
-            )
-        )
-
-    def _matched(self) -> Planning[tuple[Verdicts, str]]:
-        """What becomes of every agent, and what was left out of near misses."""
         for user in (yield from ask(Search(self.claims.wanted(), len(self.roster), self.claims.found))):
             self.claims.add(user)
         self.roster.close()
         verdicts = self.claims.settle(self.tenant)
-        return (yield from near_misses(verdicts, self.roster, self.brief.description))
+        verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
+        brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
+        listed = self.never.keys()
+        spared = list((yield from ask(Find(listed)))) if listed else []
+        unknown = strangers(self.pins, self.never, self.tenant, spared)
+        unclaimed = yield from self._unclaimed(verdicts)
+        drawing = Drawing(brief, self.tenant, self.differ, self.never)
+        drawn = drawing.drawn(verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold)
+        return (yield from drawn)
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale.Unclaimed]]:
         """Users that hold something of ours and that no agent claims."""

@@ -1,27 +1,48 @@
-"""What the planner asks of a directory: typed questions, each answered by an iterable.
+"""What a planner is given, and what it asks of a directory: typed questions, each answered by an iterable.
 
-A planner is a generator. It yields a question, is sent the iterable that answers it, and consumes that before it asks
-again. So it needs no directory, and a list of answers is enough to run it again. `lookup.py` asks the directory.
+A planner is a generator. It yields a question, is sent the iterable that answers it, and reads that before it asks
+again. A list of answers is enough to run it. `lookup.py` asks the directory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
+from connector.model import Change, Description, Fingerprint, Holds, Key, Memory, Objection, Question, User, UserRef
+from connector.reconcile.limits import Limits
+from connector.reconcile.mapping import Mapping
+
+
+class Brief(Struct, frozen=True, kw_only=True):
+    """The job's rules, what is known of the directory, and the plan's heading.
+
+    `now`: when the plan is drawn (UTC). `about`: between what, for the reader of the plan.
+    """
+
+    mapping: Mapping
+    limits: Limits
+    description: Description
+    memory: Memory
+    fingerprint: Fingerprint
+    job: str
+    plan_id: str
+    now: datetime
+    about: tuple[tuple[str, str], ...] = ()
+
 
 Answer = TypeVar("Answer")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class Query(Struct, Generic[Answer], frozen=True):
     """A question that an iterable of `Answer` answers."""
 
 
-Planning = Generator[Query[Any], Iterable[Any], Result]
+Planning = Generator[Query[Any], Iterable[Any], T]
 """A planner on its way to a result."""
 
 
@@ -46,15 +67,10 @@ class Search(Query[User], frozen=True):
 
 
 class Find(Query[User], frozen=True):
-    """Users that hold any of a few keys; the directory is never read whole for them."""
+    """Users that hold any of a few keys, `outside`: also past base and filter; never by reading the directory whole."""
 
     keys: Iterable[Key]
-
-
-class FindOutside(Query[User], frozen=True):
-    """The same past base and filter; nobody where that may not be read."""
-
-    keys: Iterable[Key]
+    outside: bool = False
 
 
 class Scan(Query[User], frozen=True):

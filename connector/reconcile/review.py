@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
-from connector.reconcile.brief import Brief
-from connector.reconcile.questions import Planning, Read, ask
+from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.standing import secret_stands, stands
 from connector.reconcile.steps import digest_of_rest
 

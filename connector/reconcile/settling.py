@@ -1,14 +1,13 @@
-"""The fixpoint: what is held back for one attribute or user may hold back others, until nothing falls any more."""
+"""The fixpoint: what is held back for one attribute or user may hold back others, until nothing more falls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from connector.reconcile.brief import Brief
 from connector.reconcile.draft import Draft
 from connector.reconcile.moves import Moves
-from connector.reconcile.questions import Find, Planning, Search, ask
+from connector.reconcile.questions import Brief, Find, Planning, Search, ask
 
 
 def in_order(drafts: Sequence[Draft]) -> list[Draft]:

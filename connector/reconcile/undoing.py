@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -27,10 +26,9 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, users_by_attribute
-from connector.reconcile.brief import Brief
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
-from connector.reconcile.questions import Planning, Read, ask
+from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import aftermath, secret_stands
 
@@ -43,7 +41,7 @@ def undo(
     `steps`: what its journal says of each write; None: nobody knows whether it was written. `begun`: by user id the
     attributes that an interrupted undo has emptied, and not filled again.
     """
-    asked = dict.fromkeys(change.user for change, outcome in steps if outcome in _PERHAPS)
+    asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
     written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
     drafts, problems = [], []
@@ -65,9 +63,6 @@ def undo(
     problems = [*problems, *moves.problems]
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
-
-
-_PERHAPS: Final = (Result.WRITTEN, None)
 
 
 def _happened(change: Change, outcome: Result | None, now: Mapping[str, User], brief: Brief) -> bool:
@@ -104,9 +99,7 @@ def _back_for(change: Change, user: User, brief: Brief, begun: Collection[str]) 
             continue
         answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
         if isinstance(answer, str):
-            kept.append(
-                Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
-            )  # fmt: skip
+            kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
         elif answer is not None:
             back.append(answer)
     staying = [each.attribute or "" for each in kept] + _hidden(user, brief.description, brief.memory)

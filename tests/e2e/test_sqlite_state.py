@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.state.migrations import MIGRATIONS
+from connector.state.migrations import FIRST, MIGRATIONS
 from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import Job, agent
 from tests.support.program import Ended, ended, program, started
@@ -122,7 +122,7 @@ def test_a_folder_of_the_states_name_is_an_error(job: Job) -> None:
 def test_a_newer_state_is_said_to_be_newer_by_every_command_and_stays_as_it_is(job: Job, command: str) -> None:
     job.run("apply", "--only", "user1")
     with closing(sqlite3.connect(job.folder / "state.db")) as db:
-        db.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+        db.execute(f"pragma user_version = {FIRST + len(MIGRATIONS)}")
     (job.folder / "state.db").chmod(0o400)
     before = (job.folder / "state.db").read_bytes()
     done = try_(job, command, *(["some-run"] if command == "undo" else []))

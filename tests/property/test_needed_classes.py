@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec.structs import replace
 
 from connector.directories.schema import Schema
 from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Result, Tenant
@@ -183,6 +184,16 @@ def test_where_what_a_class_requires_is_left_out_all_that_needs_the_class_is_and
 def test_where_the_user_has_what_a_class_requires_the_class_comes_without_it() -> None:
     world = one(["inetOrgPerson"], GUESTS, schema=Schema(TYPES, KINDS), badge=["7"])
     assert sets(plan(world)) == {"objectClass": ("guest",), "mail": ("u0@example.org",), "desk": ("70",)}
+
+
+def test_a_class_may_require_what_the_user_must_have_anyway_and_does_not_show() -> None:
+    kinds = (KINDS[0], "( 1.2.1 NAME 'inetOrgPerson' SUP top STRUCTURAL MUST badge MAY ( uid $ mail ) )", KINDS[2])
+    mapping = replace(GUESTS, attributes=GUESTS.attributes[2:])
+    world = one(["inetOrgPerson"], mapping, schema=Schema(TYPES, kinds), badge=["7"])
+    world.store.hidden = frozenset({"badge"})
+    assert sets(plan(world)) == {"objectClass": ("guest",), "desk": ("70",)}
+    world = one(["inetOrgPerson"], mapping, schema=Schema(TYPES, KINDS))
+    assert sets(plan(world)) == {}
 
 
 @law

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from connector.directories.schema import Schema
+from connector.errors import StateError
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
 from connector.parts import Undo
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
+from connector.state.database import Transaction
+from connector.state.store import Store
 from connector.sync import dry_undo, wet_run
 from connector.watch import Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
-from tests.support.mortal import DeathError, Mortal
+from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, SEATS, World
 
 PASSWORD = "SIPIdentityPassword"
@@ -488,6 +491,82 @@ def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -
         outcome = "written" if not undone else "failed"
         assert noted(mortal, plan.id) == {"id-0": outcome}
         assert (held(mortal, 0)[PASSWORD], held(mortal, 0)[other]) == ((b"new",), ("new",))
+
+
+class Full(MortalDatabase):
+    """A state that keeps nothing more once it is `full`, and of its transactions not this one, counted from 0."""
+
+    full = False
+    fails = -1
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        self.fails -= 1
+        if self.full or self.fails == -1:
+            raise StateError("the disk is full")
+        with super().writing() as transaction:
+            yield transaction
+
+
+class Lossy(MemoryDirectory):
+    """One that dies before it writes, and then writes what it was sent before it died first; `after` is called last."""
+
+    sent: list[Change]
+    dies = True
+    after: Callable[[], None] = lambda: None
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            if self.dies:
+                self.sent.append(change)
+                raise DeathError
+            list(super().write(self.sent))
+            self.sent.clear()
+            yield from super().write([change])
+            self.after()
+
+
+def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_any_more() -> None:
+    """The run says so of what it wrote itself, and ends in good order."""
+    database = Full(Fate())
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    directory = Lossy(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+    directory.sent = []
+    world.connect = lambda view: directory
+    with world.parts() as parts, pytest.raises(DeathError):
+        wet_run(parts, lambda plan, outcomes: None)
+    directory.dies, world.tenant = False, Tenant([Agent(71, "u1", "8")])
+
+    def fill() -> None:
+        database.full = True
+
+    directory.after = fill
+    with world.parts() as parts:
+        run = wet_run(parts, lambda plan, outcomes: None)
+    assert not run.remembered
+    assert [(outcome.user.id, outcome.result) for outcome in run.outcomes or ()] == [("id-1", Result.FAILED)]
+    assert "cecWorkNo" in world.store.snapshot()["id-0"][1]
+
+
+@pytest.mark.parametrize("transaction", range(6))
+def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been(transaction: int) -> None:
+    """Either it ends with an error, or it says that it is not remembered; what was written is told in any case."""
+    database = Full(Fate())
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    database.fails = transaction
+    said: list[Sequence[Outcome]] = []
+    with world.parts() as parts:
+        try:
+            run = wet_run(parts, lambda plan, outcomes: said.append(outcomes or ()))
+        except StateError:
+            remembered = False
+        else:
+            remembered = run.remembered
+    failed = database.fails < 0
+    assert remembered is not failed
+    assert failed or transaction > 3
+    if "cecWorkNo" in world.store.snapshot()["id-0"][1]:
+        assert [outcome.user.id for outcome in said[-1]] == ["id-0"]
 
 
 @pytest.mark.parametrize("death", range(1, 8))

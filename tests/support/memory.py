@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from connector.directories.changing import ConflictError, Edit, ForbiddenError, edits, octets, value_of
 from connector.directories.entries import EntryReader
 from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
 from connector.directories.scope import Entry, Scope
-from connector.model import Change, Description, Outcome, Result, Value, View
+from connector.model import AttributeInfo, Change, Description, Holds, Outcome, Question, Result, Value, View
 from connector.reconcile.equality import rdns
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
@@ -73,8 +75,9 @@ class MemoryDirectory(EntryReader):
     """A reader and writer of a store, within base and filter. Raises FileError where one of these is wrong."""
 
     def __init__(self, store: MemoryStore, view: View, *, base: str = "", filter: str = "(&)") -> None:  # noqa: A002  # the job file's word
-        super().__init__(view, store.schema, hidden=store.hidden, compares=store.compares)
         self.store = store
+        self._unveiled = False
+        super().__init__(view, store.schema)
         self._scope = Scope(base, filter, store.schema)
 
     def describe(self) -> Description:
@@ -93,7 +96,27 @@ class MemoryDirectory(EntryReader):
     def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:  # all are at hand
         """The store's entries as they are when the pass begins."""
         self.store.reads += 1
-        return filter(self._scope.holds, list(self.store.entries.values()))
+        found = filter(self._scope.holds, list(self.store.entries.values()))
+        return found if self._unveiled or not self.store.hidden else map(self._stripped, found)
+
+    def _stripped(self, entry: Entry) -> Entry:
+        shown = {name: values for name, values in entry.values.items() if name not in self.store.hidden}
+        return Entry(entry.id, entry.name, entry.rdns, shown)
+
+    def info(self, name: str) -> AttributeInfo:
+        """What the schema says, and that an attribute may be hidden."""
+        info = super().info(name)
+        return replace(info, readable=None) if self.schema.key(name) in self.store.hidden else info
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        """Also of what is hidden, where that may be compared."""
+        asked = list(questions)
+        self._unveiled = True
+        answers = list(super().holds(asked))
+        self._unveiled = False
+        for question, answer in zip(asked, answers, strict=True):
+            unseen = self.schema.key(question.attribute) in self.store.hidden and not self.store.compares
+            yield Holds.UNKNOWN if unseen else answer
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """One change after the other."""

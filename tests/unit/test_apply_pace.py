@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.apply import Applied, apply
+from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
 from connector.reconcile.limits import Pace
 from connector.stopping import Stop
@@ -245,6 +246,33 @@ def test_nothing_is_begun_any_more_once_it_is_not_known_what_became_of_a_write()
     assert by_result(done) == {"written": ids(*range(14)), "failed": ids(14), "skipped": ids(*range(15, 60))}
     assert noting.intended == ids(*range(15)), "so many as are noted at once, and no more"
     assert done.stopped == "it is not known what became of writes before this one"
+
+
+@pytest.mark.parametrize("notes", [0, 1, 2, 3])
+def test_a_journal_that_has_failed_is_left_alone_and_nothing_more_is_written(notes: int) -> None:
+    """So many notes can be taken; those of whom nothing is noted any more are told all the same."""
+
+    class Full(Noting):
+        def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+            nonlocal notes
+            assert notes >= 0 or not intended, "something more is about to be written"
+            notes -= 1
+            if notes < 0:
+                raise StateError("the disk is full")
+            super().note(settled, intended)
+
+        def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+            assert notes >= 0, "the journal has failed"
+            super().leave(left)
+
+    directory, hearing, full = Strange(people(30), {}), Hearing(), Full()
+    changes = [seat(0, new="1", after=[1]), seat(1, new="0", after=[0]), *(seat(n) for n in range(2, 30))]
+    done = apply(changes, directory, directory.describe(), full, hearing, pace=Pace((1, 2), 100))
+    assert done.stopped == "nothing is written without a journal: the disk is full"
+    assert [outcome.user.id for outcome in done.outcomes] == ids(*range(30))
+    assert set(directory.done) <= set(full.intended)
+    lost = [outcome for outcome in done.outcomes if outcome.why.startswith("written, but the journal does not know")]
+    assert {outcome.user.id for outcome in lost} == set(directory.done) - {id_ for id_, _ in full.settled}
 
 
 # ---------------------------------------------------------------- who waits for whom

@@ -199,6 +199,15 @@ def test_all_that_the_plan_saw_and_a_server_can_judge_is_asserted(planned: Attri
     assert asserted(planned) == both(text)
 
 
+def test_what_cannot_be_asserted_keeps_nothing_behind_it_from_being_asserted() -> None:
+    unseen = several("description", "", "a", seen=False)
+    classes = several("objectClass", "", "cecAgent", None)
+    planned = change(unseen, classes, several("title", "a", "b", None))
+    assert modifier().controls(planned) == (requests.assertion(parse(f"(&(entryUUID={ANNA.id})(uid=*)(title=a))")),)
+    now = User(ANNA.id, ANNA.name, {"title": ("theirs",)})
+    assert modifier().differs(planned, now) == "title is no longer what the plan saw"
+
+
 @pytest.mark.parametrize(
     ("server", "id_", "wanted"),
     [

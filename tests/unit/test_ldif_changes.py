@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,27 @@ def test_new_lines_stand_behind_those_of_their_attribute_under_the_name_that_it_
     became, text = written(tmp_path / "people.ldif", f"{before}{head}{lines}{behind}", planned)
     assert became == [Result.WRITTEN]
     assert text == f"{before}{head}{after}{behind}"
+
+
+def test_a_last_line_without_an_end_gets_none_where_it_is_not_changed(tmp_path: Path) -> None:
+    text = "dn: uid=anna,dc=example\ndescription: a\nuid: anna"
+    became, after = written(tmp_path / "people.ldif", text, described("a", "b"))
+    assert (became, after) == ([Result.WRITTEN], text.replace("description: a", "description: b"))
+
+
+def test_a_full_disk_that_shows_at_the_end_alone_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text(FILE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(FILE) // 2, before[1]))
+    try:
+        outcomes = list(directory(path).write([described("a", "b")]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED]
+    assert "the file is as it was" in outcomes[0].why
+    assert path.read_text() == FILE
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_entry_that_has_nothing_but_its_name_is_written_below_it(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_a_server_that_heeds_versions_is_tried_once_and_then_written_to_as_it_wa
     assert [outcome.shown and outcome.shown.values[SEAT] for outcome in outcomes] == [("8",)] * 3
     assert {request.params for request in provider.writes} == {(("excludedAttributes", "x509Certificates"),)}
     assert all(request.still is None for request in provider.writes)
+    assert {(request.method, request.repeatable) for request in provider.asked} == {("GET", True), ("PATCH", False)}
 
 
 def test_whoever_was_not_read_before_is_read_before_it_is_written() -> None:

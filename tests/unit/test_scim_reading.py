@@ -1,0 +1,474 @@
+"""Users as SCIM servers show them: a pager that stands still, odd answers, schemas that say less or something else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connector.directories.scim.paging import Pager, Params
+from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.recollection import Recollection
+from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
+from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
+from tests.support.scim_provider import (
+    ACCOUNT,
+    CEC,
+    CORE,
+    LINE,
+    PASSWORD,
+    SEAT,
+    Json,
+    Provider,
+    change,
+    opened,
+    said,
+    schemas,
+    user,
+    write,
+)
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+
+# ---------------------------------------------------------------- a pager that stands still
+
+
+def by_cursor(lists: Callable[[int], list[str]], *, last: int | None = None) -> tuple[list[str], int, str]:
+    """Whom a pager shows by cursor, how many pages it was asked for, and what was told, if it was not the end."""
+    asked = 0
+
+    def ask(params: Params) -> Answer:
+        nonlocal asked
+        asked += 1
+        cursor = {} if asked == last else {"nextCursor": f"c{asked}"}
+        return said({"Resources": [{"id": id_} for id_ in lists(asked - 1)]} | cursor)
+
+    shown: list[str] = []
+    try:
+        shown.extend(each["id"] for each in Pager(ask, 2).by_cursor())
+    except TruncatedError as fault:
+        return shown, asked, str(fault)
+    return shown, asked, ""
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 4, 5, 7, 8, 9, 31, 100])
+def test_pages_that_come_round_are_noticed_before_they_have_come_round_three_times(pages: int) -> None:
+    """Whatever their number: a page is kept, a later one each time that the number of pages has doubled."""
+    _, asked, told = by_cursor(lambda page: [f"u{page % pages}", f"v{page % pages}"])
+    assert "stands still" in told
+    assert asked <= 3 * pages
+
+
+def test_pages_that_show_a_part_of_a_page_again_stand_still() -> None:
+    _, asked, told = by_cursor(lambda page: ["a", "b"] if page == 0 else ["b"])
+    assert (asked, "stands still" in told) == (2, True)
+
+
+def test_the_last_page_may_show_what_was_shown_before() -> None:
+    """The server says that it is the last, so that nothing stands still."""
+    assert by_cursor(lambda page: ["a", "b"], last=2) == (["a", "b", "a", "b"], 2, "")
+
+
+def test_many_pages_are_no_circle_and_a_few_empty_ones_no_end() -> None:
+    shown, asked, told = by_cursor(lambda page: [] if page % 3 else [f"u{page}"], last=3000)
+    assert (len(shown), asked, told) == (1000, 3000, "")
+
+
+@pytest.mark.parametrize(("empty", "told"), [(1000, False), (1001, True)])
+def test_a_thousand_empty_pages_running_are_the_most(empty: int, *, told: bool) -> None:
+    _, _, why = by_cursor(lambda page: [f"u{page}"] if page in {0, empty + 1} else [], last=empty + 2)
+    assert ("stands still" in why) is told
+
+
+def test_a_cursor_that_is_the_same_again_stands_still() -> None:
+    asked: list[Params] = []
+
+    def ask(params: Params) -> Answer:
+        asked.append(params)
+        return said({"Resources": [{"id": f"u{len(asked)}"}], "nextCursor": "same"})
+
+    with pytest.raises(TruncatedError, match="stands still after 1 users"):
+        list(Pager(ask, 2).by_cursor())
+    assert asked == [(("cursor", ""), ("count", "2")), (("cursor", "same"), ("count", "2"))]
+
+
+@pytest.mark.parametrize("status", [400, 500, 501])
+def test_a_server_that_bears_no_count_is_asked_without_from_then_on(status: int) -> None:
+    asked: list[Params] = []
+    pages = iter([["a", "b"], ["b", "c"], ["c"]])
+
+    def ask(params: Params) -> Answer:
+        asked.append(params)
+        if dict(params).get("count"):
+            return said({}, status)
+        return said({"totalResults": 3, "Resources": [{"id": id_} for id_ in next(pages)]})
+
+    assert [each["id"] for each in Pager(ask, 2).by_index()] == ["a", "b", "c"]
+    assert asked == [
+        (("startIndex", "1"), ("count", "2")), (("startIndex", "1"),), (("startIndex", "2"),), (("startIndex", "3"),),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_server_that_refuses_with_and_without_count_has_refused(status: int) -> None:
+    asked: list[Params] = []
+
+    def ask(params: Params) -> Answer:
+        asked.append(params)
+        return said({}, status)
+
+    kind = DeniedError if status == 403 else IncompleteRead
+    with pytest.raises(kind, match=f"{status}") as fault:
+        list(Pager(ask, 2).by_index())
+    assert type(fault.value) is kind
+    assert len(asked) == (2 if status == 400 else 1)
+
+
+def test_an_index_that_answers_the_same_page_again_stands_still() -> None:
+    asked = itertools.count()
+
+    def ask(params: Params) -> Answer:
+        assert next(asked) < 9
+        return said({"totalResults": 4, "Resources": [{"id": "a"}, {"id": "b"}]})
+
+    with pytest.raises(TruncatedError, match="stands still: it answers the same page again"):
+        list(Pager(ask, 2).by_index())
+
+
+@pytest.mark.parametrize("total", [None, 1_000_000])
+@pytest.mark.parametrize("pages", [3, 5, 16, 31])
+def test_by_index_pages_that_come_round_are_noticed_in_every_pass(pages: int, total: int | None) -> None:
+    asked = itertools.count()
+
+    def ask(params: Params) -> Answer:
+        page = next(asked) % pages
+        return said({"totalResults": total, "Resources": [{"id": f"u{page}"}, {"id": f"v{page}"}]})
+
+    with pytest.raises(TruncatedError, match="came or went"):
+        list(Pager(ask, 2).by_index())
+    assert next(asked) <= 3 * 3 * pages + 3 * 2
+
+
+def test_a_page_that_names_one_user_twice_is_no_page() -> None:
+    with pytest.raises(IncompleteRead, match="names one user twice on one page"):
+        list(Pager(lambda params: said({"Resources": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}), 2).by_index())
+
+
+def test_a_server_that_speaks_of_no_cursors_is_read_by_index() -> None:
+    provider = Provider(*map(user, range(1, 8)))
+    directory = opened(provider, page_size=3)
+    assert directory.size() == 7
+    provider.asked.clear()
+    assert [found.id for found in directory.scan()] == [f"u{number}" for number in range(1, 8)]
+    assert [dict(request.params) for request in provider.asked] == [
+        {"startIndex": start, "count": "3"} for start in ("1", "3", "5", "7")
+    ]
+    assert all(request.repeatable for request in provider.asked)
+
+
+def test_the_number_of_users_is_known_of_a_server_that_bears_no_parameters() -> None:
+    provider = Provider(*map(user, range(1, 8)))
+    provider.meddle = lambda request: said({}, 400) if request.params else None
+    assert opened(provider).size() == 7
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+def test_of_what_was_seen_the_latest_is_kept_up_to_a_bound() -> None:
+    size = len(json.dumps({"id": "u0", "x": "y"}, separators=(",", ":")))
+    kept = Recollection(3 * size)
+    for number in range(5):
+        kept.keep({"id": f"u{number}", "x": "y"})
+    assert [kept.take(f"u{number}") for number in range(5)] == [None, None] + [
+        {"id": f"u{number}", "x": "y"} for number in (2, 3, 4)
+    ]
+    assert kept.take("u4") is None, "it is forgotten with that"
+    for _ in range(9):
+        kept.keep({"id": "u0", "x": "z"})
+    kept.keep({"id": "u1", "x": "z"})
+    assert [kept.take("u0"), kept.take("u1")] == [{"id": "u0", "x": "z"}, {"id": "u1", "x": "z"}]
+
+
+# ---------------------------------------------------------------- one user
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 500])
+def test_whoever_is_not_there_is_left_out_however_the_server_says_it(status: int) -> None:
+    """Some refuse an id that is none of theirs; that they would answer another one is what tells."""
+    provider = Provider(*map(user, (1, 2)))
+
+    def meddle(request: Request) -> Answer | None:
+        return said({}, status, request=request) if request.path == "/Users/gone" else None
+
+    provider.meddle = meddle
+    refs = [UserRef("u1", "x"), UserRef("gone", "y"), UserRef("u2", "z")]
+    assert [found.id for found in opened(provider).read(refs)] == ["u1", "u2"]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("odd", ["nobody is answered", "the filter finds it", "the filter is refused"])
+def test_whoever_may_be_there_all_the_same_has_not_been_read(status: int, odd: str) -> None:
+    provider = Provider(user(1), user(2))
+
+    def meddle(request: Request) -> Answer | None:
+        if request.path == "/Users/u2" or (odd == "nobody is answered" and request.path.startswith("/Users/")):
+            return said({}, status, request=request)
+        if "filter" in dict(request.params) and odd == "the filter is refused":
+            return said({}, 400, request=request)
+        return None
+
+    provider.meddle = meddle
+    with pytest.raises(IncompleteRead, match=f"asked for by id, was answered with {status}"):
+        list(opened(provider).read([UserRef("u2", "x")]))
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_one_other_user_is_enough_to_tell_that_an_id_is_nobodys(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({}, status, request=request) if request.path == "/Users/gone" else None
+    assert list(opened(provider).read([UserRef("gone", "x")])) == []
+    assert all(request.repeatable for request in provider.asked)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_in_a_directory_without_users_nobody_is_there(status: int) -> None:
+    provider = Provider()
+    provider.meddle = lambda request: said({}, status, request=request) if "/u1" in request.path else None
+    assert list(opened(provider).read([UserRef("u1", "x")])) == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 502])
+def test_any_other_answer_is_no_absence(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({}, status, request=request) if "/gone" in request.path else None
+    kind = DeniedError if status in {401, 403} else IncompleteRead
+    with pytest.raises(kind) as fault:
+        list(opened(provider).read([UserRef("gone", "x")]))
+    assert type(fault.value) is kind
+
+
+def test_another_user_than_was_asked_for_is_no_answer() -> None:
+    provider = Provider(user(1), user(2))
+    provider.meddle = lambda request: said(provider.shown("u2"), request=request) if "/u1" in request.path else None
+    with pytest.raises(MalformedError, match="another user"):
+        list(opened(provider).read([UserRef("u1", "x")]))
+
+
+def test_an_id_is_asked_for_as_an_address_has_it() -> None:
+    odd = "a/b c?d#e%"
+    provider = Provider(user(1))
+    provider.meddle = lambda request: (
+        said(user(1) | {"id": odd}) if request.path == "/Users/a%2Fb%20c%3Fd%23e%25" else None
+    )
+    assert [found.id for found in opened(provider).read([UserRef(odd, "x")])] == [odd]
+
+
+# ---------------------------------------------------------------- by what they hold
+
+
+def listed(provider: Provider, meddle: Callable[[Json, dict[str, str]], Json]) -> None:
+    """What the server answers to filters is something else."""
+
+    def answer(request: Request) -> Answer | None:
+        params = dict(request.params)
+        if "filter" not in params:
+            return None
+        return said(meddle(json.loads(provider.answer(request).content), params), request=request)
+
+    provider.meddle = answer
+
+
+def test_what_a_filter_finds_on_several_pages_is_read_to_its_end() -> None:
+    provider = Provider(*(user(number, userName="same") for number in range(1, 6)))
+
+    def paged(page: Json, params: dict[str, str]) -> Json:
+        start = int(params.get("startIndex", "1")) - 1
+        everybody = [provider.shown(id_) for id_ in provider.users]
+        return {"totalResults": 5, "Resources": everybody[start : start + 2]}
+
+    listed(provider, paged)
+    assert sorted(found.id for found in opened(provider).find([(NAME, "same")])) == ["u1", "u2", "u3", "u4", "u5"]
+    asked = [dict(request.params) for request in provider.asked if "filter" in dict(request.params)]
+    assert [params.get("startIndex") for params in asked][-3:] == [None, "3", "5"]
+
+
+def test_a_filter_whose_pages_stand_still_has_not_found_all() -> None:
+    provider = Provider(*(user(number, userName="same") for number in range(1, 6)))
+    listed(provider, lambda page, params: {"totalResults": 5, "Resources": [provider.shown("u1")]})
+    with pytest.raises(TruncatedError, match="speaks of 5 users and shows 1"):
+        list(opened(provider).find([(NAME, "same")]))
+
+
+@pytest.mark.parametrize("total", [None, 0])
+def test_a_filter_that_does_not_say_how_many_has_found_what_it_shows(total: int | None) -> None:
+    provider = Provider(user(1), user(2))
+    listed(provider, lambda page, params: {"totalResults": total, "Resources": [provider.shown("u1")]})
+    assert [found.id for found in opened(provider).find([(NAME, "agent001")])] == ["u1"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_search_that_is_refused_for_want_of_rights_is_an_error(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({}, status) if "filter" in dict(request.params) else None
+    with pytest.raises(DeniedError, match="a search for users"):
+        list(opened(provider).find([(NAME, "agent001")]))
+
+
+def test_a_search_that_is_refused_after_its_first_page_is_an_error() -> None:
+    provider = Provider(*(user(number, userName="same") for number in (1, 2)))
+
+    def meddle(request: Request) -> Answer | None:
+        params = dict(request.params)
+        if "filter" not in params:
+            return None
+        return (
+            said({}, 400) if "startIndex" in params else said({"totalResults": 2, "Resources": [provider.shown("u1")]})
+        )
+
+    provider.meddle = meddle
+    with pytest.raises(IncompleteRead, match="a search for users"):
+        list(opened(provider).find([(NAME, "same")]))
+
+
+def test_where_a_filter_shows_strangers_all_users_are_read() -> None:
+    provider = Provider(*map(user, (1, 2, 3)))
+    listed(provider, lambda page, params: {"totalResults": 1, "Resources": [provider.shown("u3")]})
+    found = list(opened(provider).find([(NAME, "agent002")]))
+    assert sorted(each.id for each in found) == ["u1", "u2", "u3"]
+
+
+# ---------------------------------------------------------------- what schemas say
+
+
+def without(*left_out: str) -> list[Json]:
+    return [schema for schema in schemas() if schema["id"] not in left_out]
+
+
+@pytest.mark.parametrize("spelt", [CEC, CEC.upper(), CEC.lower()])
+@pytest.mark.parametrize("published", [without(), without(CEC), without(CORE), []], ids=["all", "core", "own", "none"])
+def test_an_attribute_is_what_is_published_or_else_what_this_program_knows_of_it(
+    published: list[Json], spelt: str
+) -> None:
+    provider = Provider(user(1, **{CEC: {"workNo": 7, "sipAccount": "1A", "sipPassword": "p"}}), published=published)
+    names = tuple(f"{spelt}:{name}" for name in ("WORKNO", "sipaccount", "sipPassword", "accountCode"))
+    directory = opened(provider, View(("USERNAME", *names, f"{ENTERPRISE}:employeeNumber"), frozenset({names[2]})))
+    infos = directory.describe().attributes
+    assert [infos[name].known for name in names] == [True] * 4
+    rules = [infos[name].equality for name in ("USERNAME", *names)]
+    assert rules == [
+        Equality.CASE_ALONE, Equality.INTEGER, Equality.OCTETS, Equality.OCTETS, Equality.CASE_ALONE,
+    ]  # fmt: skip
+    assert infos[names[2]].readable is None
+    assert infos[f"{ENTERPRISE}:employeeNumber"].known
+    (found,) = directory.scan()
+    assert found.values["USERNAME"] == ("agent001",)
+    assert [found.values.get(name) for name in names] == [("7",), ("1A",), None, None]
+
+
+def test_a_schema_under_another_urn_is_ours_where_the_job_says_so() -> None:
+    urn = "urn:example:cec"
+    own = json.loads(json.dumps(schemas()[1]).replace(CEC, urn))
+    provider = Provider(user(1, **{urn: {"workNo": 7}}), published=[schemas()[0], own])
+    directory = opened(provider, View((SEAT,)), urn=urn)
+    (found,) = directory.scan()
+    assert found.values == {SEAT: ("7",)}
+    planned = change(1, AttributeChange(SEAT, ("7",), ("8",)))
+    assert [outcome.result for outcome in write(directory, planned)] == [Result.WRITTEN]
+    assert provider.stored("u1")[urn] == {"workNo": 8}
+
+
+@pytest.mark.parametrize(
+    ("filter_", "why"),
+    [
+        ("nothing eq 1", "has no attribute nothing"),
+        (f'{PASSWORD} eq "x"', "never shows"),
+        ("title eq", "ends too early"),
+    ],
+)
+def test_a_filter_that_can_tell_nobody_is_a_mistake_of_the_job(filter_: str, why: str) -> None:
+    with pytest.raises(FileError, match=why) as fault:
+        list(opened(Provider(user(1)), filter=filter_).scan())
+    assert fault.value.where == "directory.filter"
+
+
+@pytest.mark.parametrize(
+    ("filter_", "ids"), [(f'{LINE} eq "1A"', ["u1"]), ('title eq "SAMPLE"', ["u1", "u2"]), (f"{SEAT} gt 7", ["u2"])]
+)
+def test_a_filter_is_held_against_users_as_the_schema_compares(filter_: str, ids: list[str]) -> None:
+    users = user(1, **{CEC: {"sipAccount": "1A", "workNo": 7}}), user(2, **{CEC: {"sipAccount": "1a", "workNo": 8}})
+    provider = Provider(*users)
+    directory = opened(provider, filter=filter_)
+    assert [found.id for found in directory.scan()] == ids
+    assert [found.id for found in directory.read([UserRef("u1", "x"), UserRef("u2", "x")])] == ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "held"),
+    [
+        ("boolean", " true ", True), ("boolean", "FALSE", False), ("decimal", "1.50", 1.5), ("integer", "007", 7),
+        ("string", "007", "007"), ("Integer", "7", 7), ("dateTime", "2026-01-31T12:00:00Z", "2026-01-31T12:00:00Z"),
+    ],
+)  # fmt: skip
+def test_a_value_is_written_as_its_type_has_it(kind: str, text: str, held: Any) -> None:
+    own = {"id": "urn:example:x", "attributes": [{"name": "it", "type": kind}]}
+    provider = Provider(user(1), published=[schemas()[0], own])
+    planned = change(1, AttributeChange("urn:example:x:it", (), (text,)))
+    assert [outcome.result for outcome in write(opened(provider), planned)] == [Result.WRITTEN]
+    assert provider.stored("u1")["urn:example:x"]["it"] == held
+    assert type(provider.stored("u1")["urn:example:x"]["it"]) is type(held)
+
+
+def test_secrets_that_a_server_shows_arrive_wrapped_and_are_compared() -> None:
+    provider = Provider(user(1, **{CEC: {"accountCode": "canary"}}), user(2))
+    directory = opened(provider, View(("userName", ACCOUNT, PASSWORD), frozenset({ACCOUNT})))
+    first, second = directory.scan()
+    assert first.values[ACCOUNT] == (Secret("canary"),)
+    assert first.values["userName"] == ("agent001",)
+    assert ACCOUNT not in second.values
+    asked = [
+        Question(first.ref, ACCOUNT, Secret("CANARY")),
+        Question(first.ref, ACCOUNT, Secret("x")),
+        Question(second.ref, ACCOUNT, Secret("x")),
+        Question(first.ref, PASSWORD, Secret("x")),
+        Question(UserRef("u9", "x"), ACCOUNT, Secret("x")),
+    ]
+    assert list(directory.holds(iter(asked))) == [
+        Holds.SAME, Holds.OTHER, Holds.ABSENT, Holds.UNKNOWN, Holds.UNKNOWN,
+    ]  # fmt: skip
+
+
+def test_a_refusal_is_told_by_its_kind_and_never_by_its_words() -> None:
+    kinds = [
+        "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget",
+        "invalidValue", "invalidVers", "sensitive", "invalidCursor", "expiredCursor", "invalidCount",
+    ]  # fmt: skip
+    for kind in [*kinds, "canary", ""]:
+        provider = Provider(user(1))
+        body = {"scimType": kind, "detail": "canary"}
+        provider.meddle = lambda request, body=body: said(body, 409) if request.method == "PATCH" else None  # type: ignore[misc]
+        (outcome,) = write(opened(provider), change(1, AttributeChange(SEAT, (), ("8",))))
+        assert outcome.why == "refused: 409 Conflict" + (f", {kind}" if kind in kinds else "")
+
+
+@pytest.mark.parametrize("spelt", [{"id": "7"}, {"ID": "7"}, {"id": 7}, {"iD": 7.0}])
+def test_an_id_is_one_however_it_is_spelt(spelt: Json) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({"userName": "a"} | spelt) if request.path == "/Users/7" else None
+    assert [found.id for found in opened(provider).read([UserRef("7", "x")])] == ["7"]
+
+
+def test_what_every_server_has_and_none_publishes_is_known_and_what_is_assumed_is_said() -> None:
+    names = ("id", "externalId", f"{CEC}:id", SEAT)
+    description = opened(Provider(user(1)), View(names)).describe()
+    assert [description.attributes[name].known for name in names] == [True, True, False, True]
+    assert not description.attributes["id"].writable
+    assert description.closed
+    assert not [caution for caution in description.cautions if "publishes no schema" in caution]
+    assumed = opened(Provider(user(1), published=[]), View(names)).describe()
+    assert not assumed.closed
+    (caution,) = [caution for caution in assumed.cautions if "publishes no schema" in caution]
+    assert f"no schema {CORE} and no {CEC}: " in caution
