@@ -58,7 +58,7 @@ class Drawn(Struct, frozen=True):
 
 
 class Drawing:
-    """Drafts on their way to one plan. `few`: for some agents alone, so that the directory is never read whole.
+    """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
     `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
