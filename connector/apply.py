@@ -68,10 +68,7 @@ def apply(
 
 
 class Brake:
-    """What ends the writing, and why: a request to stop, too many failures, or a server that is gone.
-
-    `doubt`: it is not known what became of some write.
-    """
+    """What ends the writing, and why. `doubt`: it is not known what became of some write."""
 
     def __init__(self, max_failures: int, stop: Stop) -> None:
         self._most = max_failures

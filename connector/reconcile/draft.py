@@ -10,7 +10,7 @@ from connector.model import AgentRef, AttributeChange, Problem, UserRef
 
 
 class Draft(Struct, gc=False):
-    """A change on its way to the plan, with one verdict for each attribute:
+    """A change on its way to the plan, with one verdict for each attribute.
 
         at first:  in step | planned | held (no value fits, or the schema forbids it)
         planned ──┬──> in the plan's change

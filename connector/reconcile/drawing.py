@@ -44,11 +44,10 @@ _UNREADABLE = "may not be read here, so it is unknown rather than absent, and no
 
 
 class Drawn(Struct, frozen=True):
-    """A plan, and what a run has to know besides.
+    """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
-    `stale`: users that are nobody's; None: that is not sure. `confirmed`: by user id and attribute, the fingerprint of
-    each secret that was compared unseen and found there; the empty one where it is to be gone and is. `matched`: the
-    ids of users that one agent claims.
+    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
+    empty one where it is to be gone and is.
     """
 
     plan: Plan

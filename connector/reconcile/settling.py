@@ -20,7 +20,8 @@ def settled(
 ) -> Planning[Moves]:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
-    `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: who holds a value is looked up, and no scan takes the place of that.
+    `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: no
+    scan takes the place of looking up who holds a value.
     """
     moves = Moves(in_order(drafts), brief.mapping, brief.description)
     if len(moves):
