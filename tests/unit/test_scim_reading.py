@@ -161,6 +161,7 @@ def test_a_server_that_speaks_of_no_cursors_is_read_by_index() -> None:
     provider = Provider(*map(user, range(1, 8)))
     directory = opened(provider, page_size=3)
     assert directory.size() == 7
+    assert len(provider.asked) == 1
     provider.asked.clear()
     assert [found.id for found in directory.scan()] == [f"u{number}" for number in range(1, 8)]
     assert [dict(request.params) for request in provider.asked] == [
