@@ -34,8 +34,8 @@ from tests.support.program import Ended, program
 WORLDS: Final = Path(__file__).parent.parent / "worlds"
 KEPT: Final = ("people.ldif", "audit.jsonl")
 """Files of a world that the program writes, and which are compared to the octet."""
-_MEMORY: Final = "/dev/shm"
-"""Where files need no disk, for a world waits for nothing else."""
+_MEMORY: Final = Path("/dev/shm")
+"""Where files need no disk, for a world waits for nothing else; unless somebody has named another place."""
 _SAID: Final = {"acknowledged", "changes", "code", "fault", "refused"}
 _USER_ID: Final = re.compile(r"00000000-0000-0000-0000-0*(\d+)")
 _DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{16})[0-9a-f]{48}")
@@ -188,7 +188,7 @@ def _full(value: Any) -> Any:
 
 def tell(source: Path) -> str:
     """What comes of a world today."""
-    with TemporaryDirectory(dir=_MEMORY if os.path.isdir(_MEMORY) else None) as folder:  # noqa: PTH112
+    with TemporaryDirectory(dir=None if "TMPDIR" in os.environ or not _MEMORY.is_dir() else _MEMORY) as folder:
         return "\n".join(World(source, Path(folder).resolve()).tell()) + "\n"
 
 
