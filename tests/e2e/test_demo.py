@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.support.jobs import configure
 from tests.support.program import program
 
 KINDS = {
@@ -22,6 +23,7 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "almost: uid=user195,ou=people,dc=example,dc=org (uid user195: differs in one edit)" in ended.out
     assert "sample-password" not in ended.said
     # the folder is a job like any other, as long as there is a tenant at its address
+    configure(tmp_path / "demo" / "job.yaml", source={"retries": 0})
     again = program("plan", tmp_path / "demo" / "job.yaml", folder=tmp_path)
     assert again.code == 1
     assert "127.0.0.1" in again.err
