@@ -1,14 +1,11 @@
 """Applying a plan: in steps that begin small, each noted, written, read back and noted again.
 
-The states of a write are drawn in `ledger.py`; this module moves writes through them:
+It moves writes through the states that are drawn in `ledger.py`. What frees a value is in an earlier *step* than what
+takes it (`reconcile/steps.py`). A step is written in *batches*, first those of the ramp. A batch is noted in *pieces*.
 
-    steps      what frees a value is in an earlier step than what takes it (`reconcile/steps.py`)
-    batches    a step in batches: first those of the ramp, then as many as the directory likes
-    pieces     a batch in pieces that are noted at once; each says what is waited for before the next
-
-A server is not kept waiting where it shows what it has written: while the window is full, what became of the changes
-before is noted together with those that come next, and only what has to be read back is waited for. Writing ends when
-`Brake` says so, to whoever hands out changes and to whoever settles them, or when the journal is lost.
+A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
+with the changes that come next, and only what has to be read back is waited for. Writing ends when `Brake` says so, to
+whoever hands out changes and to whoever settles them, or when the journal is lost.
 """
 
 from __future__ import annotations
@@ -71,10 +68,7 @@ def apply(
 
 
 class Brake:
-    """What ends the writing, and why: a request to stop, too many failures, or a server that is gone.
-
-    `doubt`: it is not known what became of some write.
-    """
+    """What ends the writing, and why. `doubt`: it is not known what became of some write."""
 
     def __init__(self, max_failures: int, stop: Stop) -> None:
         self._most = max_failures
@@ -141,7 +135,7 @@ class _Engine(Struct):
         """Write one step."""
         pieces = deque(self._pieces(self._ready(step)))
         while pieces and self._may_go_on():
-            first = pieces[0] = replace(pieces[0], changes=self._ready(pieces[0].changes))
+            first = self._first_round(pieces)
             if first.changes:
                 self._flow(pieces)
                 self.ledger.note()
@@ -151,7 +145,8 @@ class _Engine(Struct):
                 count = len(first.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
                 self.brake.pull(f"nothing could be written for the {users}")
-        self.ledger.leave((change, self._not_sent(change)) for piece in pieces for change in piece.changes)
+        left = self._ready([change for piece in pieces for change in piece.changes], within=True)
+        self.ledger.leave((change, self._not_sent(change)) for change in left)
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
         start = 0
@@ -160,21 +155,31 @@ class _Engine(Struct):
             batch = ready[start : start + size]
             start += size
             if ramp or self.description.classes_first:
-                *firsts, last = rounds(batch, classes_first=self.description.classes_first)
-                yield from (_Piece(first, _Then.WAIT) for first in firsts)
-                yield _Piece(last, _Then.WAIT, trial=batch if ramp else ())
+                yield _Piece(batch, _Then.WAIT, trial=batch if ramp else ())
                 continue
             length = max(1, size // _PIECES)
             for at in range(0, len(batch), length):
                 yield _Piece(batch[at : at + length], _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN)
 
-    def _ready(self, changes: list[Change]) -> list[Change]:
-        """The changes for which everything that was to come first is confirmed; the others are left."""
+    def _first_round(self, pieces: deque[_Piece]) -> _Piece:
+        """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
+        piece = pieces.popleft()
+        *firsts, last = rounds(piece.changes, classes_first=self.description.classes_first)
+        pieces.appendleft(replace(piece, changes=self._ready(last, within=True)))
+        pieces.extendleft(_Piece(first, _Then.WAIT) for first in firsts)
+        return pieces[0]
+
+    def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
+        """The changes for which everything that was to come first is confirmed; the others are left.
+
+        `within` a step it is a part of the same change that comes first; others' writes are in earlier steps.
+        """
         ready = []
         waiting = []
         outcomes = self.ledger.outcomes
         for change in changes:
-            if all(self._is_confirmed(user) for user in (change.user.id, *change.after) if user in outcomes):
+            first = (change.user.id, *(() if within else change.after))
+            if all(self._is_confirmed(user) for user in first if user in outcomes):
                 ready.append(change)
                 continue
             outcome = outcomes.get(change.user.id)
@@ -233,7 +238,7 @@ class _Engine(Struct):
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
         self.brake.heard(outcome)
-        half = "" if outcome.result in CONFIRMED else self._half(change)
+        half = self._half(change, Part.CLASSES) if outcome.result not in CONFIRMED else ""
         if half and not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
         self.ledger.settle(change, outcome)
@@ -243,9 +248,10 @@ class _Engine(Struct):
         why = reason if reason.startswith("not sent") else f"not sent: {reason}"
         return Outcome(change.user, Result.SKIPPED, why + self._half(change))
 
-    def _half(self, change: Change) -> str:
-        """That a part of a change was written already, as the end of a sentence."""
-        return _HALF[self.ledger.firsts.get(change.user.id, Part.REST)]
+    def _half(self, change: Change, *parts: Part) -> str:
+        """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
+        firsts = self.ledger.firsts.get(change.user.id, ())
+        return "".join(_HALF[part] for part in firsts if not parts or part in parts)
 
     def _is_confirmed(self, user: str) -> bool:
         outcome = self.ledger.outcomes.get(user)
@@ -261,7 +267,6 @@ After the ramp the first one is waited for, too.
 """
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
 _HALF: Final = {
-    Part.REST: "",
     Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
     Part.CLASSES: " (object classes were added already)",
 }

@@ -80,10 +80,10 @@ class Journal(Protocol):
 
 
 class Ledger:
-    """One outcome for each user. Nothing here raises for a journal that fails: `lost` says so, and all is told.
+    """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told.
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
-    part that went first and is confirmed. Object classes that went first are noted, and told together with the rest.
+    parts that went first and are confirmed. Object classes that went first are noted, and told together with the rest.
     """
 
     def __init__(self, journal: Journal, watch: Watch) -> None:
@@ -94,7 +94,7 @@ class Ledger:
         self._told: dict[str, Outcome] = {}
         self._classes: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
-        self.firsts: dict[str, Part] = {}
+        self.firsts: dict[str, tuple[Part, ...]] = {}
         self.lost: str | None = None
 
     def note(self, intended: Sequence[Change] = ()) -> None:
@@ -155,7 +155,7 @@ class Ledger:
     def _tell(self, change: Change, outcome: Outcome) -> None:
         self.outcomes[change.user.id] = outcome
         if change.part is not Part.REST and outcome.result in CONFIRMED:
-            self.firsts[change.user.id] = change.part
+            self.firsts[change.user.id] = (*self.firsts.get(change.user.id, ()), change.part)
         if change.part is Part.CLASSES:
             self._classes[change.user.id] = change
             return

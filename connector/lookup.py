@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
+from connector.errors import IncompleteRead
 from connector.model import Key, User
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
@@ -48,7 +49,12 @@ class Lookup:
         try:
             query = next(planning)
             while True:
-                query = planning.send(self.answer(query))
+                try:
+                    answers = self.answer(query)
+                except IncompleteRead as fault:  # of a reader that asks as soon as it is called
+                    query = planning.throw(fault)
+                else:
+                    query = planning.send(answers)
         except StopIteration as end:
             result: T = end.value
             return result

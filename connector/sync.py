@@ -217,7 +217,7 @@ def draw_back(parts: Undo) -> Plan:
     if brief.description.identity != parts.wrote_to:
         raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
     _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    parts.watch.stage("read directory", users=len(steps))
+    parts.watch.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
         [(step.change, step.outcome) for step in steps],

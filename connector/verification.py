@@ -17,8 +17,8 @@ _SAMPLE: Final = 8
 class Verifier:
     """Judges what was written by what is there.
 
-    What a directory shows in its answer is judged as it comes, while others are under way. All else is read back when
-    all is written; so are a few that were shown: they tell whether readers see the same as the answers show.
+    An answer that shows the user is judged as it comes. All else is read back when all is written; so are a few that
+    were shown: they tell whether readers see the same.
     """
 
     def __init__(self, directory: Directory, description: Description) -> None:

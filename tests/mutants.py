@@ -14,6 +14,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -142,6 +144,7 @@ class Copy:
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         env |= {"PYTHONPATH": str(self._folder), "TMPDIR": str(self._folder / "tmp")}
         options = ["-x", "-q", "-n", "0", "--no-header", "--tb=no", "--hypothesis-seed=0", "-p", "no:cacheprovider"]
+        options += ["--timeout", "60"]
         command = [sys.executable, "-m", "pytest", *options, "-m", SERVERS, *tests]
         with subprocess.Popen(
             command, cwd=self._folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -152,14 +155,23 @@ class Copy:
             except subprocess.TimeoutExpired:
                 said = "FAILED it takes too long"
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, 9)  # with the servers that its tests have started
+                _end(process)
         if process.returncode == 0:
             return None
         return next(iter(re.findall(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", said, re.MULTILINE)), said[-2000:])
 
     def _matching(self, pattern: str) -> list[Path]:
         return sorted(self._folder.glob(pattern))
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let the tests stop their servers; after a while, kill all of them."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(15)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def every(groups: list[str]) -> Iterator[Mutant]:

@@ -1,7 +1,7 @@
 """`Secret` is the form in which a password travels between the modules of this program.
 
-It is bare in three places only: in the source's record before an agent is made of it, where two values are compared,
-and within the adapter that compares it with an entry or encodes it. Records and edits that hold it have no repr of it.
+It is bare only in the source's record, where two values are compared, and in the adapter that compares or encodes it.
+Records and edits that hold it have no repr of it.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class Case(Planner):
         return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
 
     def _nearly(self, number: int, problem: Problem, verdicts: Verdicts) -> Planning[Problem]:
-        """The problem with whom the agent almost matches; of those it is looked up whether other agents claim them."""
+        """The problem with near misses that no other agent claims, as looking them up tells."""
         taken: set[str] = set()
         for _ in range(ROUNDS):
             alone = replace(verdicts, unmatched={number: problem})

@@ -22,7 +22,7 @@ MOST_NAMES = 50
 
 
 class Claim(Struct, frozen=True, gc=False):
-    """An agent (by its number in the tenant), the rule that found it a user, that user; `draft` None: in step."""
+    """An agent (by its number), the rule that found it a user, that user; `draft` None: in step, or not compared."""
 
     agent: int
     rule: int

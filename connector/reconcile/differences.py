@@ -196,7 +196,7 @@ class Differ:
             return False
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute, which this plan cannot set"
-        for name in sorted(needing):
+        for name in [change.name for change in draft.planned if change.name in needing]:
             draft.hold((name,), draft.problem("schema", why, name))
         return bool(needing)
 

@@ -44,11 +44,10 @@ _UNREADABLE = "may not be read here, so it is unknown rather than absent, and no
 
 
 class Drawn(Struct, frozen=True):
-    """A plan, and what a run has to know besides.
+    """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
-    `stale`: users that are nobody's; None: that is not sure. `confirmed`: by user id and attribute, the fingerprint of
-    each secret that was compared unseen and found there; the empty one where it is to be gone and is. `matched`: the
-    ids of users that one agent claims.
+    `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
+    empty one where it is to be gone and is.
     """
 
     plan: Plan
@@ -58,7 +57,7 @@ class Drawn(Struct, frozen=True):
 
 
 class Drawing:
-    """Drafts on their way to one plan. `few`: for some agents alone, so that the directory is never read whole.
+    """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
     `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """

@@ -71,8 +71,9 @@ class Moves:
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
-            if len(users) > 1:
-                self._hold_shared(slot, [user for user in users if self._brings(user, slot)])
+            bringing = [user for user in users if self._brings(user, slot)] if len(users) > 1 else []
+            if len(bringing) > 1:
+                self._hold_shared(slot, bringing)
         if self._held:
             self._hold_reassigned()
 
@@ -91,12 +92,9 @@ class Moves:
         return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
 
     def _hold_shared(self, slot: Slot, users: list[str]) -> None:
-        if len(users) < 2:
-            return
         names = tuple(sorted(self._drafts[user].user.name for user in users))
         why = "one user at a time may hold this value, and several users are to get it"
-        problem = Problem("shared", why, users=names, attribute=slot[0])
-        self._hold(users, problem)
+        self._hold(users, Problem("shared", why, users=names, attribute=slot[0]))
 
     def _hold_reassigned(self) -> None:
         """Holding one back may keep a value where it is that another waits for: go on until nothing falls any more."""

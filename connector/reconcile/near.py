@@ -39,10 +39,7 @@ _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 
 
 def near_misses(verdicts: Verdicts, roster: Roster, description: Description) -> Planning[tuple[Verdicts, str]]:
-    """The verdicts with the users that the unmatched almost match, and a sentence on what was left out.
-
-    It is a hint, so that a directory which does not answer this question ends no run.
-    """
+    """The verdicts with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
     if not any(problem.kind == "unmatched" for problem in verdicts.unmatched.values()):
         return verdicts, ""
     missed = []

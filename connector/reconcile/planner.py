@@ -28,10 +28,7 @@ from connector.reconcile.roster import Roster
 
 
 class Planner:
-    """A tenant, the job's rules and lists, and what the directory says of itself.
-
-    Raises FileError where the directory's schema forbids the mapping.
-    """
+    """A tenant, the job's rules and lists, and a directory. Raises FileError where its schema forbids the mapping."""
 
     def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], never: Never) -> None:
         self.brief = brief

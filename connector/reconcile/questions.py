@@ -20,7 +20,7 @@ from connector.reconcile.mapping import Mapping
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
-    `now`: when the plan is drawn (UTC). `about`: between what, for the reader of the plan.
+    `now`: when drawing began (UTC). `about`: between what, for the reader of the plan.
     """
 
     mapping: Mapping
@@ -67,7 +67,7 @@ class Search(Query[User], frozen=True):
 
 
 class Find(Query[User], frozen=True):
-    """Users that hold any of a few keys, `outside`: also past base and filter; never by reading the directory whole."""
+    """Users that hold any of a few keys, `outside`: also past base and filter; no scan takes their place."""
 
     keys: Iterable[Key]
     outside: bool = False

@@ -38,10 +38,7 @@ def hold_to(
     released: Mapping[str, Collection[str]],
     only: Collection[str] = (),
 ) -> Planning[Held]:
-    """Hold `fresh` to `reviewed`. `done`: users that an interrupted run wrote.
-
-    `released`: by user id the attributes whose old values it has taken, without having set the new ones.
-    """
+    """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone."""
     fresh_changes = {change.user.id: change for change in fresh.changes}
     open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes and each.user.id not in done]
     now = {user.id: user for user in (yield from ask(Read(open_)))}

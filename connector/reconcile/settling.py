@@ -18,10 +18,10 @@ def in_order(drafts: Sequence[Draft]) -> list[Draft]:
 def settled(
     drafts: Sequence[Draft], brief: Brief, hold_classless: Callable[[Draft], bool], *, few: bool = False
 ) -> Planning[Moves]:
-    """Hold back what cannot be written, and what cannot be written without it; return the moves that are left.
+    """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
-    `hold_classless`: hold back what of a draft needs an object class that cannot be added; whether there was any.
-    `few`: who holds a value is looked up, and never found by reading the directory whole.
+    `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: no
+    scan takes the place of looking up who holds a value.
     """
     moves = Moves(in_order(drafts), brief.mapping, brief.description)
     if len(moves):

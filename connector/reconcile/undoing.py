@@ -38,8 +38,7 @@ def undo(
 ) -> Planning[Plan]:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
-    `steps`: what its journal says of each write; None: nobody knows whether it was written. `begun`: by user id the
-    attributes that an interrupted undo has emptied, and not filled again.
+    `steps`: its writes; None: nobody knows whether it happened. `begun`: by user id what a killed undo emptied alone.
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
@@ -99,9 +98,7 @@ def _back_for(change: Change, user: User, brief: Brief, begun: Collection[str]) 
             continue
         answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
         if isinstance(answer, str):
-            kept.append(
-                Problem("undo", answer, agent=change.agent, users=(user.name,), attribute=each.name)
-            )  # fmt: skip
+            kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
         elif answer is not None:
             back.append(answer)
     staying = [each.attribute or "" for each in kept] + _hidden(user, brief.description, brief.memory)

@@ -181,11 +181,11 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     try:
         noted = json.decode(attributes, type=list[_Noted])
         ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
-        result = Result(outcome) if outcome else None
+        result, kind = Result(outcome) if outcome else None, Part(part)
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
-    return Step(run, Change(user, ref, rule, changes, digest, part=Part(part)), result, why or "")
+    return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "")
 
 
 def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:

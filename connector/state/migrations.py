@@ -76,8 +76,8 @@ def _version(database: Database, latest: int) -> int:
     if 0 < version < FIRST:
         why = (
             f"the state was written before release 0.1.0 (format {version}), and is not read: move it away, and the "
-            "next run begins a new one. What was written so far is then not known as ours: it is neither cleared nor "
-            "taken back"
+            "next run begins a new one. It does not know what was written so far, which is neither cleared nor taken "
+            "back, nor who is on hold; passwords that cannot be read are set again"
         )
         raise StateError(why, where=database.where)
     if not 0 <= version <= latest:

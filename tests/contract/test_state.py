@@ -299,10 +299,11 @@ def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
     assert state.runs("nobody") == []
 
 
-def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place: Place) -> None:
     for number, year in enumerate((2026, 2090, 2027, 2028)):
-        monkeypatch.setattr("connector.state.store._now", lambda year=year: f"{year}-01-01T00:00:00+00:00")
         apply(state, id_=f"run-{number}", agents=100 + number)
+        time_then = f"'{year}-01-01T00:00:00+00:00'"
+        place.execute(f"update runs set started = {time_then}, ended = {time_then} where id = 'run-{number}'")
     assert [run.id for run in state.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
     assert state.memory(HERE, "hr").last_agents() == 103
 

@@ -197,47 +197,62 @@ def test_a_report_that_cannot_be_written_shows_no_secret(tmp_path: Path, server:
         scene.run("apply", "job.yaml", "--report", "nowhere/report.html", code=1)
 
 
-INJECTED = """\
-import importlib, os, sys
+TRACED = """\
+import json, os, sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
-where = sys.argv.pop(1)
-module, _, path = where.partition(":")
-holder = importlib.import_module(module)
-*inner, name = path.split(".")
-for each in inner:
-    holder = getattr(holder, each)
-def fail(*arguments, **options):
-    raise RuntimeError(Path("app-secret").read_text(), os.environ["LDAP_PASSWORD"], arguments, options)
-setattr(holder, name, fail)
+import connector
+root = Path(connector.__file__).parent
+layer, number = sys.argv.pop(1), int(sys.argv.pop(1))
+calls = Counter()
+
+@cache
+def layer_of(file):
+    path = Path(file)
+    return path.relative_to(root).parts[0].removesuffix(".py") if path.is_relative_to(root) else ""
+
+def trace(frame, event, argument):
+    entered = layer_of(frame.f_code.co_filename)
+    if not entered or frame.f_code.co_qualname == "<module>":
+        return
+    if not frame.f_back or layer_of(frame.f_back.f_code.co_filename) != entered:
+        calls[entered] += 1
+        if (entered, calls[entered]) == (layer, number):
+            sys.settrace(None)
+            secrets = Path("app-secret").read_text(), os.environ["LDAP_PASSWORD"]
+            raise RuntimeError(secrets, dict(frame.f_locals))
+
 from connector.cli.main import main
-main()
+sys.settrace(trace)
+try:
+    main()
+finally:
+    sys.settrace(None)
+    if not number:
+        Path("calls.json").write_text(json.dumps(calls))
 """
-PLACES = [
-    "connector.settings.secrets:resolve", "connector.wiring:resolve",
-    "connector.sources.records:decode", "connector.sources.cec.client:decode",
-    "connector.http.channel:Channel.__init__",
-    "connector.lookup:Lookup.answer", "connector.reconcile.claims:Claims.add",
-    "connector.reconcile.drawing:Drawing.drawn",
-    "connector.directories.ldap.requests:modify", "connector.directories.ldap.session:Session.submit",
-    "connector.directories.ldap.stream:Stream.receive", "connector.directories.ldap.modifying:Modifier.outcome",
-    "connector.directories.ldap.connection:_connection",
-    "connector.state.journal:RunJournal.note",
-    "connector.state.sealing:Sealer.seal", "connector.state.store:Store.run",
-    "connector.reports.text:ending", "connector.reports.document:render", "connector.planfile:write_out",
-    "connector.apply:steps", "connector.apply:verified", "connector.cli.watchers:LogWatch.outcome",
-    "connector.watchers.audit:AuditWatch.outcome",
-]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server: Slapd, place: str) -> None:
-    """The very message of the fault holds secrets, as that of a library's may."""
-    scene = failing(tmp_path, server)
-    (scene.folder / "injected.py").write_text(INJECTED)
-    environment = {**os.environ, "LDAP_PASSWORD": BIND, "TMPDIR": str(scene.folder)}
-    line = [sys.executable, *WARNINGS, "injected.py", place, "--log-level", "debug", "apply", "job.yaml", *REPORTS]
-    with scene.cec:
-        code, shown = piped(line, scene.folder, environment)
-    ALL.hold({"its output": shown})
-    ALL.hold(everything(scene.folder, INPUTS))
-    assert code in (1, 4), shown
+def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server: Slapd) -> None:
+    """In the midst of all calls that enter it. The fault's very message holds secrets, as that of a library's may."""
+
+    def apply(name: str, layer: str, number: int) -> tuple[int, Path, bytes]:
+        folder = tmp_path / name
+        folder.mkdir()
+        scene = failing(folder, server)
+        (scene.folder / "traced.py").write_text(TRACED)
+        environment = {**os.environ, "LDAP_PASSWORD": BIND, "TMPDIR": str(scene.folder)}
+        arguments = ["traced.py", layer, str(number), "--log-level", "debug", "apply", "job.yaml", *REPORTS]
+        with scene.cec:
+            code, shown = piped([sys.executable, *WARNINGS, *arguments], scene.folder, environment)
+        return code, scene.folder, shown
+
+    _, folder, _ = apply("whole", "", 0)
+    calls: dict[str, int] = json.loads((folder / "calls.json").read_text())
+    assert len(calls) > 20
+    for layer, number in calls.items():
+        code, folder, shown = apply(layer, layer, number // 2 + 1)
+        assert code in (1, 4), (layer, shown)
+        ALL.hold({"its output": shown})
+        ALL.hold(everything(folder, INPUTS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tests.support.http_proxy import Asked, HttpProxy, Meddler, at, pass_on
 from tests.support.http_server import Act, HttpServer, said
 from tests.support.jobs import configure, file, job_file, scim_directory
 from tests.support.ldap_server import authority
-from tests.support.program import WARNINGS
+from tests.support.program import WARNINGS, environment
 from tests.support.scim_job import agent
 from tests.support.scim_servers import CEC, TOKEN, ScimServer, people
 from tests.support.serving import serving
@@ -69,12 +68,11 @@ class Scene:
     def run(self, command: str, *arguments: str, code: int | None = 0, job: str = "job.yaml") -> str:
         """Run it with everything logged, and look for the secrets in all that it shows and leaves."""
         self.ran.add(command)
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
-        environment = kept | {"HOME": str(self.folder), "TMPDIR": str(self.folder), "COLUMNS": "500"}
+        env = environment({"HOME": str(self.folder), "TMPDIR": str(self.folder), "COLUMNS": "500"})
         named = [job] if job else []
         line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, *named, *arguments]
         with ProcessList() as processes:
-            done = subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, check=False)
+            done = subprocess.run(line, cwd=self.folder, env=env, capture_output=True, check=False)
         shown = done.stdout + done.stderr
         assert code is None or done.returncode == code, shown
         assert b"unexpected" not in shown

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.forks import Forks
 from tests.support.recorded import WORLDS, tell
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks.started() as started:
-        yield started
-
-
 @pytest.mark.parametrize("source", [pytest.param(path, id=path.stem) for path in sorted(WORLDS.glob("*.world"))])
-def test_a_world_goes_as_it_went_when_it_was_recorded(source: Path, forks: Forks) -> None:
+def test_a_world_goes_as_it_went_when_it_was_recorded(source: Path) -> None:
     recorded = source.with_suffix(".recorded").read_text(encoding="utf-8")
-    assert tell(source, forks).splitlines() == recorded.splitlines()
+    assert tell(source).splitlines() == recorded.splitlines()

@@ -16,7 +16,7 @@ from connector.demo.simulator import Simulator
 from tests.support.canary import HEADER, Canaries, ProcessList, canary, everything
 from tests.support.jobs import cec_source, configure, file, job_file, ldap_directory
 from tests.support.ldap_server import PEOPLE, SYNC, LdapServer
-from tests.support.program import WARNINGS, to_its_end
+from tests.support.program import WARNINGS, environment, to_its_end
 from tests.support.serving import serving
 
 PEOPLE_OF = 4
@@ -62,13 +62,12 @@ class Scene:
     def run(self, command: str, *arguments: str, code: int | None = 0, password: str = BIND) -> str:
         """Run it with everything logged, and look for the secrets in all that it shows and leaves."""
         self.ran.add(command)
-        keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
         home = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "TERM": "xterm", "COLUMNS": "500"}
-        environment = keep | home | {"LDAP_PASSWORD": password}
+        env = environment(home | {"LDAP_PASSWORD": password})
         line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, *arguments]
         with ProcessList() as processes:
             run = at_a_terminal if self.terminal else piped
-            ended, shown = run(line, self.folder, environment)
+            ended, shown = run(line, self.folder, env)
         assert code is None or ended == code, shown
         ALL.hold({"its output": shown, "the process list": b"\n".join(processes.seen)})
         ALL.hold(everything(self.folder, INPUTS))

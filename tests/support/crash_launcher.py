@@ -9,7 +9,6 @@ Requests and answers are lines of JSON on standard input and output.
 
 from __future__ import annotations
 
-import importlib
 import json
 import mmap
 import os
@@ -22,20 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import connector.cli.main
+from connector.cli.main import main as command_line
 from connector.directories.ldap import inspection
 from connector.directories.ldap.stream import Stream
 from connector.http.channel import Answer, Channel
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
+from tests.support.warm import load
 
-for _module in ("apply", "plan", "release", "runs", "undo"):
-    importlib.import_module(f"connector.cli.{_module}")
-importlib.import_module("connector.directories.ldap.adapter")
-importlib.import_module("connector.directories.scim.adapter")
-importlib.import_module("connector.sources.file")
-importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
-
+load()
 inspection.BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
 KINDS = ("journal", "wire")
 _COUNTS = struct.Struct("=QQ")
@@ -137,7 +131,7 @@ def child(request: dict[str, Any], fate: Fate) -> None:
     sys.argv = ["cec-connector", *request["arguments"]]
     wrap(fate)
     wrap_streams(fate)
-    connector.cli.main.main()
+    command_line()
 
 
 def run(request: dict[str, Any]) -> dict[str, Any] | None:

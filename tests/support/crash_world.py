@@ -31,6 +31,7 @@ from tests.support.program import WARNINGS
 from tests.support.scim_servers import TOKEN
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 from tests.support.states import database
+from tests.support.warm import PROJECT
 
 Kill = tuple[str, float]
 """What kind of moment, and which one: the n-th of the `journal` or the `wire`; or seconds after the first step of the
@@ -96,8 +97,8 @@ class Launcher:
     """A process that has the program loaded; see `crash_launcher.py`."""
 
     def __init__(self) -> None:
-        command = [sys.executable, *WARNINGS, str(Path(__file__).with_name("crash_launcher.py"))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, *WARNINGS, "-m", "tests.support.crash_launcher"]
+        self._process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
         return self

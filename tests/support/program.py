@@ -48,7 +48,7 @@ def program(*arguments: str | Path, folder: Path, env: Mapping[str, str] | None 
         with started(*arguments, folder=folder, env=env) as process:
             return ended(process)
     try:
-        return Ended(*_warm().run([*map(str, arguments)], folder, _environment(env), LONGEST))
+        return Ended(*_warm().run([*map(str, arguments)], folder, environment(env or {}), LONGEST))
     finally:
         _one_at_a_time.release()
 
@@ -60,9 +60,10 @@ def _warm() -> Warm:
     return made
 
 
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """These variables, and of the tests' own no more than the program needs."""
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG", "HOME"}}
-    return keep | dict(env or {})
+    return keep | dict(env)
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def started(
     with subprocess.Popen(
         [*under, sys.executable, *WARNINGS, "-m", "connector", *map(str, arguments)],
         cwd=folder,
-        env=_environment(env),
+        env=environment(env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -29,14 +29,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.support.forks import Forks
-from tests.support.program import Ended
+from tests.support.program import Ended, program
 
 WORLDS: Final = Path(__file__).parent.parent / "worlds"
 KEPT: Final = ("people.ldif", "audit.jsonl")
 """Files of a world that the program writes, and which are compared to the octet."""
-_MEMORY: Final = "/dev/shm"
-"""Where files need no disk, for a world waits for nothing else."""
+_MEMORY: Final = Path("/dev/shm")
+"""Where files need no disk, for a world waits for nothing else; unless somebody has named another place."""
 _SAID: Final = {"acknowledged", "changes", "code", "fault", "refused"}
 _USER_ID: Final = re.compile(r"00000000-0000-0000-0000-0*(\d+)")
 _DIGEST: Final = re.compile(r"(sha256:[0-9a-f]{16})[0-9a-f]{48}")
@@ -47,10 +46,9 @@ _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 class World:
     """A world in a folder of its own; `tell` goes through it and yields what is recorded, line by line."""
 
-    def __init__(self, source: Path, folder: Path, forks: Forks) -> None:
+    def __init__(self, source: Path, folder: Path) -> None:
         self._source = source
         self._folder = folder
-        self._forks = forks
         self._runs: list[str] = []
         self._digest = ""
         self._plan: list[str] = []
@@ -98,7 +96,7 @@ class World:
 
     def _program(self, *arguments: str) -> Ended:
         """A run; it never tells a secret, and ends by itself."""
-        ended = self._forks.program(*arguments, folder=self._folder)
+        ended = program(*arguments, folder=self._folder)
         assert "canary" not in ended.said
         assert "Traceback" not in ended.said, ended.said
         return ended
@@ -188,18 +186,17 @@ def _full(value: Any) -> Any:
     return value
 
 
-def tell(source: Path, forks: Forks) -> str:
+def tell(source: Path) -> str:
     """What comes of a world today."""
-    with TemporaryDirectory(dir=_MEMORY if os.path.isdir(_MEMORY) else None) as folder:  # noqa: PTH112
-        return "\n".join(World(source, Path(folder).resolve(), forks).tell()) + "\n"
+    with TemporaryDirectory(dir=None if "TMPDIR" in os.environ or not _MEMORY.is_dir() else _MEMORY) as folder:
+        return "\n".join(World(source, Path(folder).resolve()).tell()) + "\n"
 
 
 def record(names: list[str]) -> None:
     """Record worlds anew, all of them unless some are named."""
-    with Forks.started() as forks:
-        for source in sorted(WORLDS.glob("*.world")):
-            if not names or source.stem in names:
-                source.with_suffix(".recorded").write_text(tell(source, forks), encoding="utf-8")
+    for source in sorted(WORLDS.glob("*.world")):
+        if not names or source.stem in names:
+            source.with_suffix(".recorded").write_text(tell(source), encoding="utf-8")
 
 
 if __name__ == "__main__":

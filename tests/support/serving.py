@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.program import WARNINGS
+from tests.support.program import WARNINGS, environment
 
 Event = dict[str, Any]
 PATIENCE = 120
@@ -120,11 +119,10 @@ class Served:
 @contextlib.contextmanager
 def serving(folder: Path, *jobs: str, env: Mapping[str, str] | None = None, level: str = "info") -> Iterator[Served]:
     """`serve` these jobs on a free port; it is killed at the end if it still runs."""
-    keep = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG", "HOME"}}
     with subprocess.Popen(
         [sys.executable, *WARNINGS, "-m", "connector", "--log-level", level, "serve", *jobs, "--listen", "127.0.0.1:0"],
         cwd=folder,
-        env=keep | dict(env or {}),
+        env=environment(env or {}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

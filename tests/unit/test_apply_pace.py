@@ -374,3 +374,39 @@ def test_of_every_batch_some_are_read_back_although_they_were_shown() -> None:
     directory.shows = lambda user: user
     applied(directory, [seat(n) for n in range(60)])
     assert directory.read_back == ids(*(n for n in range(60) if n % 12 < 8))
+
+
+def test_where_object_classes_come_first_only_who_gets_some_besides_is_written_twice() -> None:
+    """In one step of the ramp, and behind it; each step begins with its object classes."""
+
+    log: list[list[tuple[str, str]]] = []
+
+    class Strict(Strange):
+        def describe(self) -> Description:
+            return replace(super().describe(), classes_first=True)
+
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            log.append([])
+            for change in changes:
+                log[-1].append((change.user.id, " ".join(each.name for each in change.attributes)))
+                yield from super().write([change])
+
+    added = AttributeChange("objectClass", (), ("cecAgent",))
+    taken = AttributeChange("objectClass", ("SIPIdentity",), ())
+    plain = [seat(n) for n in range(8)]
+    changes = [
+        replace(each, attributes={0: (added,), 1: (*each.attributes, taken), 2: (added, *each.attributes)}.get(
+            n % 4, each.attributes
+        ))
+        for n, each in enumerate(plain)
+    ]  # fmt: skip
+    directory = Strict(people(8, classes=("inetOrgPerson", "SIPIdentity")), {})
+    done, hearing, _ = applied(directory, changes, ramp=(4,))
+    assert by_result(done) == {"written": ids(*range(8))}
+    assert [outcome.user.id for outcome in hearing.told] == ids(*range(8))
+    for at, floods in ((0, log[:2]), (4, log[2:])):
+        first, then = ids(at + 2)[0], ids(*range(at, at + 4))
+        assert floods == [
+            [(first, "objectClass")],
+            [*zip(then, ["objectClass", f"{SEAT} objectClass", SEAT, SEAT], strict=True)],
+        ]

@@ -193,6 +193,20 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
     ]
 
 
+def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_written() -> None:
+    directory = Strict(people("0", "1", "2"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
+    directory.refused = "id1"
+    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
+    changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
+    done = apply(changes, directory, directory.describe(), Noting(), Watchers(), pace=Pace((), 1))
+    not_sent = "not sent: 1 writes had failed (max_failures)"
+    assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [
+        (Result.SKIPPED, f"{not_sent} (object classes were added already)"),
+        (Result.FAILED, "no"),
+        (Result.SKIPPED, not_sent),
+    ]
+
+
 class Showing(MemoryDirectory):
     """Shows what it wrote, three writes later, if it shows anything; counts how often it was waited for."""
 

@@ -156,6 +156,17 @@ def test_a_directory_that_does_not_answer_is_told_and_ends_nothing() -> None:
     assert almost(Strict(3, None)) == ([], "could not be looked for: a test: that is enough")
 
 
+class Gone(Counted):
+    """A directory that cannot be reached, which it says as soon as it is asked."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        raise TruncatedError("nobody answers", where="a test")
+
+
+def test_what_is_raised_as_soon_as_a_question_is_put_is_the_planners_to_catch() -> None:
+    assert almost(Gone(3, None)) == ([], "could not be looked for: a test: nobody answers")
+
+
 def test_looking_up_near_misses_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.lookup.NEAR_SECONDS", 0)
     directory = Nearby(1000, None)

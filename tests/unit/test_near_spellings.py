@@ -1,0 +1,105 @@
+"""Other spellings of a value: which are tried, how each is said to differ, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.reconcile.spellings import LONGEST, spellings
+
+
+def near(value: str, *domains: str) -> dict[str, str]:
+    """Each other spelling, with how it was first said to differ."""
+    found: dict[str, str] = {}
+    for how, other in spellings(value, domains):
+        found.setdefault(other, how)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "how"),
+    [
+        ("ann", "ANN", "case"),
+        ("ANN", "ann", "case"),
+        ("ann bell", "Ann Bell", "case"),
+        ("ann-marie bell", "ann-Marie bell", "case"),
+        ("ann-marie bell", "ann-marie Bell", "case"),
+        ("jo mcBain", "jo Mcbain", "case"),
+        ("ann bell", "annbell", "spaces"),
+        (" ann ", "ann", "spaces"),
+        ("0042", "42", "leading zeros"),
+        ("42", "042", "leading zeros"),
+        ("42", "00000042", "leading zeros"),
+        ("agent7", "agent007", "leading zeros"),
+        ("0", "000", "leading zeros"),
+        ("a7-08", "a7-8", "leading zeros"),
+        ("annn", "ann", "one edit"),
+        ("ann", "annn", "one edit"),
+        ("anne", "anen", "one edit"),
+        ("ann", "abn", "one edit"),
+        ("ann", "bnn", "one edit"),
+        ("ann", "bann", "one edit"),
+        ("ann", "annz", "one edit"),
+        ("ANN", "ANNZ", "one edit"),
+        ("ANN", "ABN", "one edit"),
+        ("1001", "1009", "one edit"),
+        ("1001", "10019", "one edit"),
+        ("a.bell", "a-bell", "one edit"),
+        ("a_bell", "a bell", "one edit"),
+        ("annbell", "ann bell", "spaces"),
+    ],
+)
+def test_these_are_tried(value: str, other: str, how: str) -> None:
+    assert near(value).get(other) == how
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        ("ann", "1nn"),
+        ("ann", "Bnn"),
+        ("ann", "ann1"),
+        ("1001", "100a"),
+        ("a.bell", "axbell"),
+        ("a.bell", "a9bell"),
+        ("ab", "ac"),
+        ("ab", "a"),
+        ("a" * (LONGEST + 1), "a" * LONGEST),
+        ("42", "000000042"),
+        ("ann", "enn ann"),
+    ],
+)
+def test_these_are_not(value: str, other: str) -> None:
+    """Another kind of character, of too short a value everything, and of too long a one nothing is near."""
+    assert other not in near(value)
+    assert value not in {text for how, text in spellings(value, ()) if not how}
+
+
+@pytest.mark.parametrize("length", [3, LONGEST])
+def test_a_value_of_this_length_is_edited(length: int) -> None:
+    assert near("a" * length)["a" * (length - 1)] == "one edit"
+
+
+def test_a_domain_is_taken_away_or_changed_for_one_that_others_have_alone_or_with_something_else() -> None:
+    found = near("Ann@old.example", "new.example", "OLD.example")
+    assert found["Ann@new.example"] == found["Ann"] == "domain"
+    assert found["ann@new.example"] == found["ann"] == "case and domain"
+    assert found["ann@old.example"] == "case"
+    assert found["Anne@old.example"] == "one edit"
+    assert not any(other.endswith("@OLD.example") for other in found)
+    assert not any(other.startswith("Anne@new") for other in found)
+    assert near("ann", "new.example")["ann@new.example"] == "domain"
+
+
+def test_the_likeliest_come_first_and_edits_last() -> None:
+    kinds = [how for how, _ in spellings("ann7@old.example", ["new.example"])]
+    order = ["domain", "case", "leading zeros", "one edit"]
+    assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+    assert set(kinds[kinds.index("one edit") :]) == {"one edit", "spaces"}
+
+
+def test_only_the_first_words_and_numbers_are_changed_one_by_one() -> None:
+    found = near("aa bb cc dd 1 2 3")
+    assert found["aa bb Cc dd 1 2 3"] == "case"
+    assert "aa bb cc Dd 1 2 3" not in found
+    assert found["aa bb cc dd 1 02 3"] == "leading zeros"
+    assert found.get("aa bb cc dd 1 2 003") is None
