@@ -152,6 +152,33 @@ def test_by_index_pages_that_come_round_are_noticed_in_every_pass(pages: int, to
     assert next(asked) <= 3 * 3 * pages + 3 * 2
 
 
+def test_a_server_that_counts_in_whole_pages_is_read_once() -> None:
+    asked: list[str] = []
+
+    def ask(params: Params) -> Answer:
+        asked.append(dict(params)["startIndex"])
+        start = int(asked[-1]) - 1
+        some = [{"id": f"u{number}"} for number in range(7)][start - start % 3 :][:3]
+        return said({"totalResults": 7, "Resources": some})
+
+    assert [each["id"] for each in Pager(ask, 3).by_index()] == [f"u{number}" for number in range(7)]
+    assert asked == ["1", "3", "4", "7", "8"]
+
+
+def test_a_list_that_is_shorter_than_it_says_is_read_once_and_told() -> None:
+    asked: list[str] = []
+
+    def ask(params: Params) -> Answer:
+        asked.append(dict(params)["startIndex"])
+        start = int(asked[-1]) - 1
+        some = [{"id": f"u{number}"} for number in range(4)][start:][:3]
+        return said({"totalResults": 5, "Resources": some})
+
+    with pytest.raises(TruncatedError, match="speaks of 5 users and shows 4"):
+        list(Pager(ask, 3).by_index())
+    assert len(asked) == len(set(asked))
+
+
 def test_a_page_that_names_one_user_twice_is_no_page() -> None:
     with pytest.raises(IncompleteRead, match="names one user twice on one page"):
         list(Pager(lambda params: said({"Resources": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}), 2).by_index())
@@ -337,9 +364,15 @@ def test_a_search_that_is_refused_after_its_first_page_is_an_error() -> None:
 
 def test_where_a_filter_shows_strangers_all_users_are_read() -> None:
     provider = Provider(*map(user, (1, 2, 3)))
-    listed(provider, lambda page, params: {"totalResults": 1, "Resources": [provider.shown("u3")]})
-    found = list(opened(provider).find([(NAME, "agent002")]))
-    assert sorted(each.id for each in found) == ["u1", "u2", "u3"]
+    for beside in (False, True):
+
+        def strangers(page: Json, params: dict[str, str], *, beside: bool = beside) -> Json:
+            shown = [*(page["Resources"] if beside else []), provider.shown("u3")]
+            return {"totalResults": len(shown), "Resources": shown}
+
+        listed(provider, strangers)
+        found = list(opened(provider).find([(NAME, "agent002")]))
+        assert sorted(each.id for each in found) == ["u1", "u2", "u3"]
 
 
 # ---------------------------------------------------------------- what schemas say
