@@ -49,8 +49,8 @@ GROUPS: Final = {
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "near", "near_spellings", "digests", "equality", "templates", "rehearsal", "spellings",
-                "traces", "lookup", "steps",
+                "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal",
+                "spellings", "traces", "lookup", "steps",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "several_attributes", "hidden_attributes", "needed_classes", "who_is_cleared", "undo_again",
