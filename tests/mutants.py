@@ -70,7 +70,8 @@ GROUPS: Final = {
     "state": Group(
         ("connector/state/*.py",),
         (
-            "tests/contract/test_state.py", *_STORIES, "tests/property/test_law_5.py", "tests/e2e/test_sqlite_state.py",
+            "tests/contract/test_state.py", "tests/property/test_undo_again.py", *_STORIES,
+            "tests/property/test_law_5.py", "tests/e2e/test_sqlite_state.py",
             "tests/e2e/test_lease.py",
         ),
     ),
