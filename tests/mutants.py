@@ -51,12 +51,12 @@ GROUPS: Final = {
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "near", "digests", "equality", "templates", "rehearsal", "spellings", "traces", "lookup",
-                "steps",
+                "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal",
+                "spellings", "traces", "lookup", "steps",
             )),
             *(f"tests/property/test_{name}.py" for name in (
-                "several_attributes", "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "law_4",
-                "laws_near",
+                "several_attributes", "hidden_attributes", "needed_classes", "who_is_cleared", "undo_again",
+                "reviewed_again", "law_4", "laws_near",
             )),
             *_STORIES, "tests/property/test_laws_explain.py", "tests/property/test_laws.py",
         ),
@@ -72,7 +72,8 @@ GROUPS: Final = {
     "state": Group(
         ("connector/state/*.py",),
         (
-            "tests/contract/test_state.py", *_STORIES, "tests/property/test_law_5.py", "tests/e2e/test_sqlite_state.py",
+            "tests/contract/test_state.py", "tests/property/test_undo_again.py", *_STORIES,
+            "tests/property/test_law_5.py", "tests/e2e/test_sqlite_state.py",
             "tests/e2e/test_lease.py",
         ),
     ),

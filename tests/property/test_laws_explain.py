@@ -101,3 +101,13 @@ def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world:
     plan, explained = explanations(world)
     for each in explained:
         agree(plan, each)
+
+
+@settings(law, max_examples=50)
+@given(worlds(), st.data())
+def test_also_where_attributes_may_not_be_read(world: World, data: st.DataObject) -> None:
+    names = st.sampled_from([rule.name for rule in world.mapping.attributes])
+    world.store.hidden |= frozenset(map(world.store.schema.key, data.draw(st.sets(names))))
+    plan, explained = explanations(world)
+    for each in explained:
+        agree(plan, each)

@@ -217,6 +217,19 @@ def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_see
     assert dict(told(taken_back(unseen, run)))[PASSWORD] == CHANGED
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_told(hidden: bool) -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))
+    mortal.apply()
+    mortal.world.tenant = Tenant([Agent(0, "u0")])
+    run = mortal.apply().plan.id
+    assert PASSWORD not in held(mortal, 0)
+    if not hidden:
+        mortal.world.store.hidden = frozenset()
+    why = dict(told(taken_back(mortal, run)))[PASSWORD]
+    assert why.startswith("it cannot be read" if hidden else "what it held before that run could not be read")
+
+
 def bare(count: int, **options: Any) -> MemoryStore:
     """Users that are nothing but people."""
     return MemoryStore(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.errors import UsageError
 from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
@@ -192,6 +193,8 @@ def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
         with world.parts() as parts:
             drawn = dry_run(parts, quiet, only).plan
         assert [change.user.id for change in drawn.changes] == ["id-1"]
+    with world.parts() as parts, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
+        dry_run(parts, quiet, ["u1", "u9"])
 
 
 def test_who_is_stale_is_counted_by_runs_about_everybody_alone() -> None:

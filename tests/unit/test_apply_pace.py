@@ -60,12 +60,13 @@ class Strange(MemoryDirectory):
         self.results = results
         self.batch = batch
         self.shows: Callable[[User], User | None] = lambda user: None
+        self.classes_first = False
         self.floods: list[list[str]] = []
         self.done: list[str] = []
         self.read_back: list[str] = []
 
     def describe(self) -> Description:
-        return replace(super().describe(), batch=self.batch)
+        return replace(super().describe(), batch=self.batch, classes_first=self.classes_first)
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         wanted = list(users)
@@ -174,6 +175,13 @@ def test_a_batch_behind_the_ramp_of_which_nothing_is_confirmed_ends_nothing() ->
     assert by_result(done) == {"written": ids(0, *range(5, 12)), "conflict": ids(1, 2, 3, 4)}
 
 
+def test_nor_does_one_where_object_classes_come_first() -> None:
+    directory = Strange(people(12), dict.fromkeys(ids(1, 2, 3, 4), Result.CONFLICT))
+    directory.classes_first = True
+    done, _, _ = applied(directory, [seat(n) for n in range(12)], ramp=(1,))
+    assert by_result(done) == {"written": ids(0, *range(5, 12)), "conflict": ids(1, 2, 3, 4)}
+
+
 def test_where_a_step_of_the_ramp_is_all_that_there_is_nothing_is_said_of_others() -> None:
     done, _, _ = applied(Strange(people(2), dict.fromkeys(ids(0, 1), Result.FAILED)), [seat(0), seat(1)], ramp=(2,))
     assert (done.stopped, by_result(done)) == (None, {"failed": ids(0, 1)})
@@ -197,6 +205,14 @@ def test_so_many_failures_end_it_and_conflicts_are_none(most: int) -> None:
     assert len(by_result(done)["failed"]) == most
     assert by_result(done)["skipped"] == ids(*range(2 * most - 1, 20))
     assert done.stopped == f"{most} writes had failed (max_failures)"
+
+
+def test_nothing_is_noted_as_about_to_be_written_once_too_much_has_failed() -> None:
+    directory = Strange(people(60), {"id14": Result.FAILED}, batch=12)
+    directory.shows = lambda user: user
+    done, _, noting = applied(directory, [seat(n) for n in range(60)], most=1)
+    assert by_result(done) == {"written": ids(*range(14)), "failed": ids(14), "skipped": ids(*range(15, 60))}
+    assert noting.intended == ids(*range(15)), "so many as are noted at once, and no more"
 
 
 def test_a_directory_that_sends_no_more_ends_it_and_its_own_words_are_told() -> None:
@@ -382,9 +398,6 @@ def test_where_object_classes_come_first_only_who_gets_some_besides_is_written_t
     log: list[list[tuple[str, str]]] = []
 
     class Strict(Strange):
-        def describe(self) -> Description:
-            return replace(super().describe(), classes_first=True)
-
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             log.append([])
             for change in changes:
@@ -401,6 +414,7 @@ def test_where_object_classes_come_first_only_who_gets_some_besides_is_written_t
         for n, each in enumerate(plain)
     ]  # fmt: skip
     directory = Strict(people(8, classes=("inetOrgPerson", "SIPIdentity")), {})
+    directory.classes_first = True
     done, hearing, _ = applied(directory, changes, ramp=(4,))
     assert by_result(done) == {"written": ids(*range(8))}
     assert [outcome.user.id for outcome in hearing.told] == ids(*range(8))

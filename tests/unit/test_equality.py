@@ -25,6 +25,8 @@ def same(rule: Equality, one: Held, other: Held) -> bool:
         (Equality.CASE_ALONE, "B\u00e4r  X", "B\u00c4R  x"),
         (Equality.INTEGER, "007", "7"),
         (Equality.INTEGER, "+7", "7"),
+        (Equality.INTEGER, " -07 ", "-7"),
+        (Equality.INTEGER, "0" * 30 + "7", "7"),
         (Equality.BOOLEAN, "true", "TRUE"),
         (Equality.NUMERIC, "12 34", "1234"),
         (Equality.TELEPHONE, "+49 30-12", "+493012"),

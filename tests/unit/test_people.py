@@ -1,0 +1,89 @@
+"""Pins and the never-list: who is spared, and which lines name nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.model import ID, NAME, Agent, AgentRef, Invalid, Problem, Tenant, User, UserRef
+from connector.reconcile.people import Never, Pin, strangers
+
+ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
+TENANT = Tenant([Agent(1, "anna"), Agent(2)], [Invalid(3, "no", 7, "bert")])
+
+
+def lines(*pins: Pin, never: Never = Never()) -> list[Problem]:  # noqa: B008  # a frozen value
+    return list(strangers(pins, never, TENANT, [ANNA]))
+
+
+@pytest.mark.parametrize(
+    "pin", [Pin("anna"), Pin("anna", 9), Pin(None, 1), Pin(None, 2), Pin("bert"), Pin(None, 7), Pin("bert", 7)]
+)
+def test_a_pin_names_an_agent_of_the_source_by_its_account_or_else_by_its_seat(pin: Pin) -> None:
+    """Also one whose record cannot be read."""
+    assert lines(pin) == []
+
+
+@pytest.mark.parametrize(
+    "pin", [Pin("carl", line=4), Pin("carl", 1, line=4), Pin(None, 9, line=4), Pin("ANNA", line=4)]
+)
+def test_a_pin_that_names_nobody_is_told_with_its_line(pin: Pin) -> None:
+    (problem,) = lines(Pin("anna"), pin)
+    assert (problem.kind, problem.agent) == ("pin", AgentRef(pin.work_no, pin.account_code))
+    assert problem.why == "line 4 of the pins names an agent that the source does not have"
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        Never(),
+        Never(frozenset({"anna", "bert"}), frozenset({1, 2, 7})),
+        Never(users=frozenset({"id-anna", "ID-ANNA"})),
+        Never(users=frozenset({ANNA.name, "UID=Anna, ou=people,DC=example"})),
+    ],
+)
+def test_a_never_list_may_name_agents_and_users_in_any_spelling(never: Never) -> None:
+    assert lines(never=never) == []
+
+
+def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
+    never = Never(
+        frozenset({"anna", "dora", "carl"}), frozenset({1, 9}),
+        frozenset({"id-anna", "id-bert", "uid=bert,ou=People,dc=example", ANNA.name}),
+    )  # fmt: skip
+    found = lines(never=never)
+    assert {problem.kind for problem in found} == {"never"}
+    assert [(problem.agent, problem.users) for problem in found] == [
+        (AgentRef(None, "carl"), ()),
+        (AgentRef(None, "dora"), ()),
+        (AgentRef(9), ()),
+        (None, ("id-bert",)),
+        (None, ("uid=bert,ou=People,dc=example",)),
+    ]
+    assert [problem.why.rpartition(" names ")[2] for problem in found] == [
+        "an account that the source does not have", "an account that the source does not have",
+        "a seat that the source does not have", *["a user that is not within base and filter"] * 2,
+    ]  # fmt: skip
+
+
+def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
+    assert Never(users=frozenset({"uid=anna,dc=example", "id-1"})).keys() == [
+        (ID, "id-1"), (NAME, "uid=anna,dc=example"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("agent", "user", "spared"),
+    [
+        (AgentRef(1, "anna"), UserRef("x", "uid=x"), True),
+        (AgentRef(5, "x"), UserRef("x", "uid=x"), True),
+        (AgentRef(1, "x"), UserRef("x", "uid=x"), False),
+        (None, UserRef("x", "uid=x"), False),
+        (None, UserRef("Id-7", "uid=x"), True),
+        (AgentRef(1, "x"), UserRef("x", "uid=DORA, dc=example"), True),
+        (None, UserRef("x", "uid=dora,dc=example,dc=org"), False),
+    ],
+)
+def test_who_is_on_the_never_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
+    never = Never(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
+    assert never.spares()(agent, user) is spared
+    assert Never().spares()(agent, user) is False
