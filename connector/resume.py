@@ -93,6 +93,6 @@ def settle_secrets(
 
 
 def _settle(parts: Parts, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
-    parts.state.settle(description.identity, found)
+    parts.state.settle(description, found)
     for step, outcome in found:
         parts.watch.outcome(step.change, outcome, step.run)

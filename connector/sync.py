@@ -96,6 +96,7 @@ def wet_run(
     parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
         _permit(parts, description.identity, reviewed)
+        _same_source(parts)
         settled = settle(parts, description)
         drawn = draw(parts, () if reviewed else only, settled.untold)
         again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
@@ -109,7 +110,10 @@ def wet_run(
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
-            memory.take_over(drawn.matched, run.plan.id)
+            parts.state.note_source(parts.job, parts.source.identity)
+            if any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
+                memory.take_over(frozenset(drawn.matched), [rule.name for rule in parts.mapping.attributes])
+            memory.note_claimed(drawn.matched)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, _now())
         return run
@@ -153,6 +157,15 @@ def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
         parts.state.permit(reviewed, parts.job, directory)
 
 
+def _same_source(parts: Wet) -> None:
+    """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
+    before, now = parts.state.source(parts.job), parts.source.identity
+    if before is not None and before != now:
+        why = f"its agents came from {before}, and now come from {now}"
+        parts.state.hold(parts.job, why)
+        raise OnHoldError(f"this job is on hold: {why}", where=parts.job)
+
+
 def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
@@ -171,7 +184,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = parts.directory.describe()
     stop.wait_for_the_end()
-    noted = parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes)
+    noted = parts.state.run(work.plan, description, parts.sealer, kind=work.kind, undoes=work.undoes)
     try:
         with noted as journal:
             applied = apply(
@@ -202,6 +215,9 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     _known(only, tenant)
     parts.watch.stage("describe directory", agents=tenant.size)
     brief = parts.brief()
+    held = parts.state.held(parts.job)
+    if held is not None:
+        brief = replace(brief, about=(*brief.about, ("on hold", f"since {held[0]}: {held[1]}; applies are refused")))
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())

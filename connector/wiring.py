@@ -17,9 +17,10 @@ from connector.custody import resolve
 from connector.directories.port import Directory, Reader
 from connector.directories.scim.port import Transport
 from connector.errors import FileError, StateError, UsageError
-from connector.model import OBJECT_CLASS, Secret, View
+from connector.model import OBJECT_CLASS, Description, Secret, View
 from connector.parts import Dry, Undo, Wet, WetUndo
 from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.jobs import OtherJobs
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never
@@ -166,6 +167,30 @@ def history(path: Path) -> list[RunRecord]:
         return []
     with closing(_state(job)) as state:
         return state.runs(job.name)
+
+
+def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
+    """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
+    job = jobs.load(path)
+    if _never_kept(job):
+        return None
+    with closing(_state(job)) as state:
+        return OtherJobs(state.memory(description.identity, job.name), mapping, description, lambda _: True)
+
+
+def rename(path: Path, new: str) -> tuple[str, str, int]:
+    """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
+
+    `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
+    StateError, UsageError, BusyError.
+    """
+    renamed = Path(new)
+    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
+    job = jobs.load(renamed if not path.exists() and renamed.exists() else path)
+    if _never_kept(job):
+        raise UsageError("this job has no state yet, so there is nothing to rename", where=str(path))
+    with closing(_state(job)) as state:
+        return old, name, state.rename(old, name)
 
 
 def release(path: Path) -> bool:

@@ -28,7 +28,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
-    from connector.wiring import dry
+    from connector.wiring import dry, other_jobs
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
@@ -56,6 +56,9 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         for problem in differ.problems:
             click.echo(f"  note: {visible(problem.why)}")
         _tell(description, survey)
+        others = other_jobs(job, parts.mapping, description)
+        for place, what in others.told if others else ():
+            click.echo(f"{visible(place)}: {visible(what)}")
         if not probe:
             click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
             return 0

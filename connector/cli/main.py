@@ -22,7 +22,8 @@ COMMANDS = {
     "serve": "Run jobs on their own schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",
     "undo": "Show what would take a run back, or take it back.",
-    "release": "Let a job apply again that is on hold after an undo.",
+    "release": "Let a job apply again that is on hold: after an undo, or because its source moved.",
+    "state": "Look after what runs remember: rename a job in it.",
     "schema": "Print the JSON Schema of the job or the mapping file.",
 }
 

@@ -12,7 +12,7 @@ from connector.cli.running import job_argument
 @click.command
 @job_argument
 def command(job: Path) -> int:
-    """Let JOB apply again, after an undo has put it on hold."""
+    """Let JOB apply again: after an undo, or when its source has moved."""
     from connector.wiring import release
 
     click.echo("Released: the next apply writes again." if release(job) else "The job was not on hold.")

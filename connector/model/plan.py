@@ -170,17 +170,42 @@ Fingerprint = Callable[[UserRef, str, Held], str]
 """A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
 
 
+class Owned(Struct, frozen=True, array_like=True, gc=False):
+    """What a job wrote last to one attribute of one user.
+
+    `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
+    the run `run` and those before it wrote the same.
+    """
+
+    run: str
+    values: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    times: int = 1
+
+
+class Others(Struct, frozen=True):
+    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user."""
+
+    job: str
+    user: UserRef
+    attributes: frozenset[str]
+    claims: bool = True
+
+
 class Memory(Protocol):
     """What earlier runs left behind about one directory, as far as drawing a plan needs it."""
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        """The fingerprint of the secret that we last wrote there, if any."""
+        """The fingerprint of the secret that was last written there, if any."""
 
-    def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
-        """Every user that holds something this job wrote, with the attributes."""
+    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        """Every user that holds something this job wrote last, by attribute."""
 
-    def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
-        """What we wrote there more than once running, by user id and attribute: its digest, and how often."""
+    def others(self) -> Iterator[Others]:
+        """Every user that holds something another job of this state wrote last."""
+
+    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
+        """What this job wrote there more than once running, by user id and attribute."""
 
     def stale(self) -> Mapping[str, tuple[str, int]]:
         """Users that nobody claimed in the last apply, by id: since when (RFC 3339), and in how many runs."""

@@ -8,8 +8,19 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Change, Memory, Plan, Problem, Refusal, Summary
-from connector.reconcile.digests import digest_of, digest_of_plan, digest_of_values
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Description,
+    Owned,
+    Plan,
+    Problem,
+    Refusal,
+    Summary,
+)
+from connector.reconcile import equality
+from connector.reconcile.digests import digest_of, digest_of_plan
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Limits
 from connector.reconcile.questions import Brief
@@ -53,19 +64,27 @@ def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Proble
     return [*found.values(), *last.values()]
 
 
-def tugs_of_war(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], memory: Memory) -> Iterator[Problem]:
+def tugs_of_war(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time.
 
     `repeats`: by user what is there and only written again.
     """
-    rewritten = memory.rewritten()
+    rewritten = brief.memory.rewritten()
     for change in changes if rewritten else ():
         for each in change.attributes:
-            digest, times = rewritten.get((change.user.id, each.name), ("", 0))
+            before = rewritten.get((change.user.id, each.name))
             again = each.name in repeats.get(change.user.id, ())
-            if digest and not again and digest == digest_of_values(each):
-                why = f"we have written this very value {times} times running, and somebody changes it each time"
+            if before is not None and not again and _same(before, each, brief.description):
+                why = f"we have written this very value {before.times} times running, and somebody changes it each time"
                 yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
+
+
+def _same(before: Owned, each: AttributeChange, description: Description) -> bool:
+    """Whether a change sets what was written there last."""
+    if each.secret:
+        return before.fingerprint == each.fingerprint
+    rule = description.equality(each.name)
+    return set(before.values) == {equality.digest(rule, equality.plain(value)) for value in each.new}
 
 
 def users_by_attribute(changes: Iterable[Change], limits: Limits) -> Counter[str]:
@@ -81,7 +100,7 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
     for change in changes:
         sets = clears = secrets = False
         for each in change.attributes:
-            if each.new:
+            if each.new and (change.agent is not None or any(value not in each.old for value in each.new)):
                 sets = True
                 secrets = secrets or each.secret
             elif each.old or each.secret:
@@ -93,8 +112,8 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 
 
 _KINDS: Final = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "schema", "rights",
-    "never", "tenant", "unreadable", "stale", "undo", "unmatched",
+    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "value", "schema",
+    "rights", "never", "tenant", "unreadable", "stale", "undo", "unmatched",
 )  # fmt: skip
 
 

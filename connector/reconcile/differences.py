@@ -16,7 +16,9 @@ from connector.model import (
     AttributeChange,
     AttributeInfo,
     Description,
+    Fingerprint,
     Held,
+    Owned,
     Problem,
     Secret,
     Syntax,
@@ -28,6 +30,7 @@ from connector.reconcile import equality, suitability
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
+from connector.reconcile.stale import CHANGED, Unclaimed
 from connector.reconcile.templates import Render
 from connector.reconcile.values import UnfitError, defined, fit, named
 
@@ -138,19 +141,30 @@ class Differ:
             draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
         return draft
 
-    def clearing(self, user: User, attributes: Iterable[str]) -> Draft:
-        """Take our values out of these attributes of a user that no agent claims any more."""
-        names = set(attributes)
+    def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
+        """Take what this job wrote, and is there still, from a user that no agent claims any more."""
+        draft = Draft(user.ref, None, None, ())
         planned = []
         for each in self._wanted:
-            if each.rule.name not in names:
+            name = each.rule.name
+            if name not in found.names:
                 continue
-            held = user.values.get(each.rule.name, ())
-            owned = _owned(each, held)
-            unseen = each.rule.secret and not held and each.info.readable is not True
-            if owned or unseen:
-                planned.append(_attribute_change(each, owned, (), seen=not unseen))
-        return self._rehearsed(Draft(user.ref, None, None, tuple(planned)), user)
+            held = user.values.get(name, ())
+            covered = _owned(each, held)
+            if not held and each.rule.secret and each.info.readable is not True:
+                planned.append(_attribute_change(each, (), (), seen=False))
+            elif name in found.adopted:
+                planned.append(_attribute_change(each, covered, (), seen=True))
+            elif covered:
+                kept = tuple(
+                    value for value in covered if not _wrote(found.owned[name], each, user, value, fingerprint)
+                )
+                if kept:
+                    draft.held = (*draft.held, draft.problem("stale", CHANGED, name))
+                if len(kept) < len(covered):
+                    planned.append(_attribute_change(each, covered, kept, seen=True))
+        draft.planned = tuple(planned)
+        return self._rehearsed(draft, user)
 
     def _rehearsed(self, draft: Draft, user: User) -> Draft:
         """Hold back what the schema forbids."""
@@ -249,6 +263,13 @@ def _change(
     if new and others and not equality.minus(info.equality, new, others):
         raise UnfitError("it holds the value already, among those that are not ours (owns)")
     return _attribute_change(wanted, owned, new, seen=True)
+
+
+def _wrote(owned: Owned, wanted: _Wanted, user: User, value: Held, fingerprint: Fingerprint) -> bool:
+    """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
+    if wanted.rule.secret:
+        return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
+    return equality.digest(wanted.info.equality, equality.plain(value)) in owned.values
 
 
 def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:

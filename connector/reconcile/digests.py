@@ -72,11 +72,6 @@ def digest_of(user: UserRef, agent: AgentRef | None, rule: int | None, attribute
     return _digest((_text("change/1"), who, _agent(agent), _number(rule), what))
 
 
-def digest_of_values(each: AttributeChange) -> str:
-    """64 hexadecimal digits over the new values alone; of a secret, its fingerprint."""
-    return each.fingerprint if is_secret(each) else _sha256(_values(each.new))
-
-
 def digest_of_plan(plan: Plan) -> str:
     """`sha256:` and 64 hexadecimal digits, over everything in the plan but its id, its time and its digest.
 

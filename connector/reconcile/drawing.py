@@ -32,6 +32,7 @@ from connector.reconcile.assembly import assembled, change_of, counts, held_back
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
+from connector.reconcile.jobs import OtherJobs
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
@@ -94,6 +95,7 @@ class Drawing:
         left_out = self._take(verdicts, only)
         self._problems += problems
         self._stale = unclaimed
+        self._leave_to_others(verdicts.claimed)
         yield from self._clear(unsure=unsure, only=only)
         yield from self._compare(shown)
         yield from self._object()
@@ -101,7 +103,7 @@ class Drawing:
         self.moves = yield from settled(self._drafts, self._brief, self._differ.hold_classless, few=self._few)
         plan = self._plan(verdicts, left_out)
         sure = not (unsure or only)
-        gone = frozenset(ref.id for ref, _ in self._stale) if sure else None
+        gone = frozenset(each.user.id for each in self._stale) if sure else None
         return Drawn(plan, gone, self._confirmed, [claim.user.id for claim in verdicts.matched])
 
     # ------------------------------------------------------------ whose users, and what is planned for them
@@ -134,6 +136,14 @@ class Drawing:
             )
         return left_out
 
+    def _leave_to_others(self, claimed: Collection[str]) -> None:
+        """Hold back what other jobs write, and say what they share with this one."""
+        brief, ours = self._brief, {each.user.id for each in self._stale}
+        others = OtherJobs(brief.memory, brief.mapping, brief.description, lambda id_: id_ in claimed or id_ in ours)
+        self._brief = replace(self._brief, about=(*self._brief.about, *others.told))
+        for draft in self._drafts:
+            others.hold(draft)
+
     def _clear(self, *, unsure: bool, only: Collection[str]) -> Planning[None]:
         """Clear our values from stale users, where the mapping says so and no agent may claim them."""
         policy = self._brief.mapping.stale
@@ -144,7 +154,7 @@ class Drawing:
         if policy == "report" or unsure or only or self._tenant.size == 0:
             return
         due = [ref for ref in due if not self._spared(None, ref)]
-        written = {ref.id: names for ref, names in self._stale}
+        ours = {each.user.id: each for each in self._stale}
         looked_at = stale.to_be_shown(self._brief.mapping, self._brief.description)
         for user in (yield from ask(Read(due))) if due else ():
             if self._spared(None, user.ref):
@@ -154,7 +164,7 @@ class Drawing:
                 why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
                 self._problems.append(Problem("stale", why, users=(user.name,)))
             else:
-                self._drafts.append(self._differ.clearing(user, written[user.id]))
+                self._drafts.append(self._differ.clearing(user, ours[user.id], self._brief.fingerprint))
 
     # ------------------------------------------------------------ what is to be asked
 
@@ -260,13 +270,16 @@ class Drawing:
         ]
         repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
         problems = held_back(self._drafts, self.moves.problems)
-        problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, memory)]
+        problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, brief)]
+        if any(not each.seen for draft in self._drafts if draft.agent is None for each in draft.planned):
+            self._cautions.append(stale.UNSEEN)
         if self._differ.rehearsal.blind:
             self._cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
             )
         summary = self._summary(verdicts, left_out, changes)
-        owned = len({ref.id for ref, _ in [*memory.owned(), *self._stale]}) if summary.clear else 0
+        stale_ = {each.user.id for each in self._stale}
+        owned = len(stale_.union(ref.id for ref, _ in memory.owned())) if summary.clear else 0
         whole = Whole(summary.matched, owned, memory.last_agents())
         refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits))
         return assembled(

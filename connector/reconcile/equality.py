@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 from connector.model import Equality, Held, Secret, Value
@@ -26,6 +27,21 @@ def key(rule: Equality, value: Value) -> Hashable:
 def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
     """The `key` of one rule, for whoever compares many values by it."""
     return _KEYS[rule]
+
+
+def digest(rule: Equality, value: Value) -> str:
+    """32 hexadecimal digits that equal values have in common, and no others."""
+    folded = key(rule, value)
+    said = folded if isinstance(folded, str) else f"\0{_said(folded)}"
+    return sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _said(folded: Hashable) -> str:
+    """A key as text: the same for equal ones, in whatever order a set gives its members."""
+    if isinstance(folded, (tuple, frozenset)):
+        parts = list(map(_said, folded))
+        return f"({','.join(parts if isinstance(folded, tuple) else sorted(parts))})"
+    return repr(folded.normalize() if isinstance(folded, Decimal) else folded)
 
 
 def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:

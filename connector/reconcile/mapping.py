@@ -45,7 +45,8 @@ class AttributeRule(Struct, frozen=True):
 
     `owns`: a glob (`*` alone is a wildcard) that says which values of a multi-valued attribute are ours. `unique`: one
     user at a time holds a value. `adopt`: whatever it holds counts as written by us, so that a user who holds some and
-    whom nobody claims is stale. `line`: where the mapping file says it, for messages.
+    whom nobody claims is stale. `take_over`: it is written also where another
+    job wrote last. `line`: where the mapping file says it, for messages.
     """
 
     name: str
@@ -55,6 +56,7 @@ class AttributeRule(Struct, frozen=True):
     secret: bool = False
     when_absent: WhenAbsent = "keep"
     adopt: bool = False
+    take_over: bool = False
     line: int = 0
 
 

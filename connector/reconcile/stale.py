@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from connector.model import Description, Memory, Problem, User, UserRef
-from connector.reconcile.mapping import Grace, Mapping, Stale
+from msgspec import Struct
+from msgspec.structs import replace
 
-Unclaimed = tuple[UserRef, frozenset[str]]
-"""A user, and the attributes whose values are ours."""
+from connector.model import Description, Memory, Owned, Problem, User, UserRef
+from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
 
 UNSURE = (
     "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
     "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
 )
+UNSEEN = (
+    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
+)
+CHANGED = "changed by somebody else since this job wrote it; kept"
+
+
+class Unclaimed(Struct, frozen=True, order=True):
+    """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`."""
+
+    user: UserRef
+    owned: Mapping[str, Owned] = {}
+    adopted: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The attributes that hold something of ours, as far as is known without reading the user."""
+        return self.adopted | self.owned.keys()
 
 
 def unclaimed(
@@ -24,12 +41,12 @@ def unclaimed(
 
     `nobodys`: whether no agent claims the user of this id.
     """
-    found = {ref.id: (ref, names) for ref, names in memory.owned() if nobodys(ref.id)}
+    found = {ref.id: Unclaimed(ref, owned) for ref, owned in memory.owned() if nobodys(ref.id)}
     for user in adopted:
         names = ours(user) if nobodys(user.id) else frozenset()
         if names:
-            found[user.id] = (user.ref, names | found.get(user.id, (user.ref, frozenset()))[1])
-    return sorted(found.values())
+            found[user.id] = replace(found.get(user.id, Unclaimed(user.ref)), user=user.ref, adopted=names)
+    return sorted(found.values(), key=lambda each: each.user)
 
 
 def judged(
@@ -39,15 +56,15 @@ def judged(
     grace = policy if isinstance(policy, Grace) else None
     seen = memory.stale() if grace and users else {}
     due, problems = [], []
-    for ref, names in users:
-        left = grace.left(now, *seen.get(ref.id, ("", 0))) if grace else ""
-        why = f"{', '.join(sorted(names))}: ours, and no agent claims the user any more{left}"
-        problems.append(Problem("stale", why, users=(ref.name,)))
-        due += [] if left else [ref]
+    for each in users:
+        left = grace.left(now, *seen.get(each.user.id, ("", 0))) if grace else ""
+        why = f"{', '.join(sorted(each.names))}: ours, and no agent claims the user any more{left}"
+        problems.append(Problem("stale", why, users=(each.user.name,)))
+        due += [] if left else [each.user]
     return due, problems
 
 
-def to_be_shown(mapping: Mapping, description: Description) -> list[str]:
+def to_be_shown(mapping: AttributeMapping, description: Description) -> list[str]:
     """Attributes of match rules that a user has to show, lest it be somebody's and only not be found."""
     infos, hides = description.attributes, description.hides
     return [each.directory for each in mapping.match if hides or infos[each.directory].readable is not True]

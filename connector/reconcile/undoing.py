@@ -15,6 +15,7 @@ from connector.model import (
     Fingerprint,
     Held,
     Memory,
+    Owned,
     Part,
     Plan,
     Problem,
@@ -42,6 +43,7 @@ def undo(
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
+    writers = _Writers(brief, now)
     written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
     drafts, problems = [], []
     for change in written:
@@ -50,14 +52,14 @@ def undo(
             why = "the user is gone, or no longer within base and filter: it stays as it is"
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
             continue
-        draft, kept = _back_for(change, user, brief, begun.get(user.id, ()))
+        draft, kept = _back_for(change, user, brief, writers, begun.get(user.id, ()))
         drafts.append(draft)
         problems += kept
     moves = yield from settled(drafts, brief, lambda draft: False)
     waiting = moves.waiting()
     changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
-    whole = max(len(written), sum(1 for _ in brief.memory.owned()))
+    whole = max(len(written), writers.users)
     refused = too_many(brief.limits, summary, Whole(whole, whole, None), users_by_attribute(changes, brief.limits))
     problems = [*problems, *moves.problems]
     cautions = brief.description.cautions
@@ -90,13 +92,51 @@ def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
     )
 
 
-def _back_for(change: Change, user: User, brief: Brief, begun: Collection[str]) -> tuple[Draft, list[Problem]]:
+class _Writers:
+    """Who wrote last to these users. `users`: to how many users, of all, this job wrote."""
+
+    def __init__(self, brief: Brief, now: Mapping[str, User]) -> None:
+        self._brief = brief
+        self.users = 0
+        self._mine: dict[str, Mapping[str, Owned]] = {}
+        for ref, owned in brief.memory.owned():
+            self.users += 1
+            if ref.id in now:
+                self._mine[ref.id] = owned
+        self._theirs = {
+            (other.user.id, name): other.job
+            for other in brief.memory.others()
+            if other.user.id in now
+            for name in other.attributes
+        }
+
+    def since(self, each: AttributeChange, user: UserRef) -> str | None:
+        """Who has written this attribute since the run, as far as the state knows; None: nobody."""
+        job = self._theirs.get((user.id, each.name))
+        if job is not None:
+            return f"another job ({job}) has written it since, and it stays as it is"
+        last = self._mine.get(user.id, {}).get(each.name)
+        if last is None or not (each.new or each.fingerprint):
+            return None  # what was taken away is nobody's; and a write that was found late is not noted yet
+        if each.secret:
+            same = last.fingerprint == each.fingerprint
+        else:
+            rule = self._brief.description.equality(each.name)
+            same = {equality.digest(rule, equality.plain(value)) for value in each.new} >= set(last.values)
+        return None if same else "this job has written another value since, which is gone; it stays as it is"
+
+
+def _back_for(
+    change: Change, user: User, brief: Brief, writers: _Writers, begun: Collection[str]
+) -> tuple[Draft, list[Problem]]:
     """What takes back one user's change, and what of it must stay."""
     back, kept = [], []
     for each in change.attributes:
         if each.name == OBJECT_CLASS:
             continue
         answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
+        if isinstance(answer, AttributeChange):
+            answer = writers.since(each, user.ref) or answer
         if isinstance(answer, str):
             kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
         elif answer is not None:

@@ -12,6 +12,7 @@ KINDS: Final[dict[str, str]] = {
     "ambiguous": "A match rule finds several users for one agent. None of them is touched; a pin decides.",
     "reassigned": "A value that one user at a time may hold is still held by another user, and nothing frees it.",
     "shared": "One value that one user at a time may hold is wanted for several users. None of them gets it.",
+    "another job": "Another job wrote the attribute last. It stays as it is, unless the mapping says take_over.",
     "tug-of-war": "A value that we write and somebody else changes back, again and again. Find out who else writes it.",
     "undo": "Something that the run wrote cannot be taken back. It stays as it is.",
     "pin": "A line of the pins file cannot be followed.",

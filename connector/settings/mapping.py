@@ -141,6 +141,7 @@ class AttributeShape(Strict):
         WhenAbsent | None, Field(description="What becomes of a value when the agent has none; else the mapping's.")
     ] = None
     adopt: Annotated[bool, Field(description="Whatever it holds counts as written by us, even if it was not.")] = False
+    take_over: Annotated[bool, Field(description="Written also where another job of this state wrote last.")] = False
 
     @field_validator("owns")
     @classmethod
@@ -250,6 +251,7 @@ def shaped(document: Document) -> Mapping:
                 secret=rule.secret,
                 when_absent=rule.when_absent or shape.when_absent,
                 adopt=rule.adopt,
+                take_over=rule.take_over,
                 line=document.line("attributes", name),
             )
             for name, rule in shape.attributes.items()

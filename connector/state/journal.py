@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
-from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Part, Result, Secret, UserRef
+from connector.model import AgentRef, AttributeChange, Change, Description, Held, Outcome, Part, Result, Secret, UserRef
 from connector.reconcile.digests import is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
@@ -62,11 +62,10 @@ class Step(Struct, frozen=True):
 class RunJournal:
     """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
 
-    def __init__(self, database: Database, run: str, directory: str, sealer: Sealer) -> None:
+    def __init__(self, database: Database, run: str, description: Description, sealer: Sealer) -> None:
         self._database = database
-        self._ours = Ours(database, directory, run)
+        self._ours = Ours(database, description, run)
         self._run = run
-        self._directory = directory
         self._sealer = sealer
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
@@ -135,38 +134,45 @@ def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, O
 
 
 class Ours:
-    """What one run's confirmed writes make ours, and what ours no longer."""
+    """Whose a run's confirmed writes are from now on."""
 
-    def __init__(self, database: Database, directory: str, run: str) -> None:
+    def __init__(self, database: Database, description: Description, run: str) -> None:
         self._database = database
-        self._directory = directory
+        self._description = description
         self._run = run
-        kinds = database.rows("select kind from runs where id = ?", run)
-        self._takes_back = bool(kinds) and kinds[0][0] == "undo"
+        found = database.rows("select job, kind from runs where id = ?", run)
+        self._job, kind = found[0] if found else (None, "apply")
+        self._takes_back = kind == "undo"
 
     def take(self, transaction: Transaction, written: Iterable[Change]) -> None:
-        """Values that are set are ours; those that an undo puts back, only if they were ours before."""
-        taken: list[Taken] = []
-        for change in written:
-            owned: list[AttributeChange] = []
-            gone: list[AttributeChange] = []
-            for each in change.attributes:
-                ours = (each.new or each.fingerprint) and (not self._takes_back or self._were_ours(change.user, each))
-                (owned if ours else gone).append(each)
-            taken.append((change.user, owned, gone))
-        Ownership(self._database, self._directory).note(transaction, self._run, taken)
+        """Values that are set are this job's; those that an undo puts back, of the job that had written them."""
+        taken = [
+            Taken(change.user, each, self._whose(change.user, each)) for change in written for each in change.attributes
+        ]
+        where = self._description
+        Ownership(self._database, where.identity).note(transaction, self._run, taken, where.equality)
 
-    def _were_ours(self, user: UserRef, each: AttributeChange) -> bool:
-        """Whether an apply once wrote these very values there."""
+    def _whose(self, user: UserRef, each: AttributeChange) -> str | None:
+        """The job whose these values are; None where there are none, or they were nobody's before."""
+        if not (each.new or each.fingerprint):
+            return None
+        return self._had_written(user, each) if self._takes_back else self._job
+
+    def _had_written(self, user: UserRef, each: AttributeChange) -> str | None:
+        """The job whose apply once wrote these very values there, the last if several did."""
         query = (
-            "select attributes from journal where user_id = ? and outcome = 'written' and run in "
-            "(select id from runs where directory = ? and kind = 'apply')"
+            "select runs.job, journal.attributes from journal join runs on runs.id = journal.run "
+            "where user_id = ? and outcome = 'written' and directory = ? and kind = 'apply' order by number desc"
         )
         now = ((), each.fingerprint) if each.secret else (_kept(each.new), None)
-        return any(
-            noted.name == each.name and (noted.new, noted.secret) == now
-            for (attributes,) in self._database.rows(query, user.id, self._directory)
-            for noted in json.decode(attributes, type=list[_Noted])
+        return next(
+            (
+                job
+                for job, attributes in self._database.rows(query, user.id, self._description.identity)
+                for noted in json.decode(attributes, type=list[_Noted])
+                if noted.name == each.name and (noted.new, noted.secret) == now
+            ),
+            None,
         )
 
 

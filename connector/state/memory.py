@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
 
-from msgspec.structs import replace
-
-from connector.model import OBJECT_CLASS, UserRef
+from connector.model import OBJECT_CLASS, Others, Owned, UserRef
 from connector.state.database import Database
-from connector.state.ownership import Ownership
-
-_RUNS: Final = "select id from runs where directory = ? and job = ?"
-_OTHERS: Final = "select 1 from runs where directory = ? and job <> ? limit 1"
+from connector.state.ownership import Ownership, Row
 
 
 class DirectoryMemory:
@@ -25,43 +19,55 @@ class DirectoryMemory:
         self._ownership = Ownership(database, directory)
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        _, attributes = self._ownership.of([user_id]).get(user_id, (None, {}))
-        owned = attributes.get(attribute)
-        return owned.fingerprint if owned else None
+        rows = (row.attributes.get(attribute) for row in self._ownership.of([user_id]))
+        return next((owned.fingerprint for owned in rows if owned), None)
 
-    def owned(self) -> Iterator[tuple[UserRef, frozenset[str]]]:
-        # what another job of this directory wrote is nobody's here: this one does not know its agents
-        ours = self._runs()
-        for user, attributes in self._ownership.everything():
-            # an object class that we added stays when its values go, and makes nobody stale
-            names = frozenset(name for name, each in attributes.items() if each.run in ours and name != OBJECT_CLASS)
+    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        for row in self._ownership.of_job(self._job):
+            attributes = row.attributes
+            if OBJECT_CLASS in attributes:
+                # an object class that we added stays when its values go, and makes nobody stale
+                attributes = {name: each for name, each in attributes.items() if name != OBJECT_CLASS}
+            if attributes:
+                yield row.user, attributes
+
+    def others(self) -> Iterator[Others]:
+        unclaimed = self._unclaimed()
+        for row in self._ownership.of_others(self._job):
+            names = frozenset(row.attributes) - {OBJECT_CLASS}
             if names:
-                yield user, names
+                yield Others(row.job, row.user, names, (row.job, row.user.id) not in unclaimed)
 
-    def take_over(self, users: Iterable[str], run: str) -> None:
-        """Make what other jobs wrote to these users this job's, in the name of a run."""
-        if not self._database.rows(_OTHERS, self._directory, self._job):
-            return  # as it nearly always is
-        ours, matched = self._runs(), frozenset(users)
-        taken = [
-            (user, {name: each if each.run in ours else replace(each, run=run) for name, each in attributes.items()})
-            for user, attributes in self._ownership.everything()
-            if user.id in matched and any(each.run not in ours for each in attributes.values())
-        ]
-        if taken:
-            with self._database.writing() as transaction:
-                self._ownership.keep(transaction, taken)
+    def take_over(self, users: Collection[str], attributes: Collection[str]) -> None:
+        """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim."""
+        passing = {(job, id_) for job, id_ in self._unclaimed() if id_ in users}
+        if not passing:
+            return
+        mine = {row.user.id: row for row in self._ownership.of_job(self._job) if row.user.id in users}
+        rows = []
+        for row in [each for each in self._ownership.of_others(self._job) if (each.job, each.user.id) in passing]:
+            taken = {name: each for name, each in row.attributes.items() if name in attributes}
+            if taken:
+                own = mine[row.user.id].attributes if row.user.id in mine else {}
+                mine[row.user.id] = Row(self._job, row.user, {**taken, **own})
+                left = {name: each for name, each in row.attributes.items() if name not in taken}
+                rows += [Row(row.job, row.user, left), mine[row.user.id]]
+        last = {(row.job, row.user.id): row for row in rows}
+        with self._database.writing() as transaction:
+            self._ownership.keep(transaction, last.values())
 
-    def rewritten(self) -> Mapping[tuple[str, str], tuple[str, int]]:
+    def _unclaimed(self) -> frozenset[tuple[str, str]]:
+        """Other jobs, each with the users that it wrote to and that its last complete apply did not claim."""
+        query = "select job, user_id from stale where directory = ? and job <> ?"
+        return frozenset((job, id_) for job, id_ in self._database.rows(query, self._directory, self._job))
+
+    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
         return {
-            (user.id, name): (each.value or "", each.times)
-            for user, attributes in self._ownership.rewritten()
-            for name, each in attributes.items()
+            (row.user.id, name): each
+            for row in self._ownership.rewritten(self._job)
+            for name, each in row.attributes.items()
             if each.times > 1
         }
-
-    def _runs(self) -> frozenset[str]:
-        return frozenset(run for (run,) in self._database.rows(_RUNS, self._directory, self._job))
 
     def stale(self) -> Mapping[str, tuple[str, int]]:
         query = "select user_id, since, runs from stale where directory = ? and job = ?"
@@ -89,6 +95,14 @@ class DirectoryMemory:
                 "on conflict (identity) do update set users = excluded.users",
                 (self._directory, users),
             )
+
+    def note_claimed(self, users: Collection[str]) -> None:
+        """These users are claimed, and stale no longer."""
+        again = self.stale().keys() & users
+        if again:
+            rows = [(self._directory, self._job, user) for user in sorted(again)]
+            with self._database.writing() as transaction:
+                transaction.executemany("delete from stale where directory = ? and job = ? and user_id = ?", rows)
 
     def note_stale(self, users: Collection[str], when: str) -> None:
         """Count one more run for these users, which nobody claims; all others are stale no longer."""

@@ -4,11 +4,12 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              were never tried; null: it was killed. `number` orders them, for clocks are set back
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written
-ownership    what we wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in a row
-             that one of them was the same
+ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
+             a row that one of them was the same
 plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: since when, and in how many of its runs
+sources      where each job's agents come from, as its last apply read them
 directories  how many users a directory has been seen to have
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 """
@@ -21,7 +22,7 @@ from typing import Final
 from connector.errors import StateError
 from connector.state.database import Database
 
-FIRST: Final = 6
+FIRST: Final = 7
 """The number of the first format. Those below it are older than release 0.1.0, and are not read."""
 MIGRATIONS: Final = (
     """
@@ -39,8 +40,8 @@ MIGRATIONS: Final = (
     create index journal_open on journal (run) where outcome is null;
     create index journal_users on journal (user_id);
     create table ownership (
-        directory text not null, user_id text not null, user_name text not null, attributes text not null,
-        times integer not null, primary key (directory, user_id)
+        directory text not null, job text not null, user_id text not null, user_name text not null,
+        attributes text not null, times integer not null, primary key (directory, user_id, job)
     );
     create table plans (
         id text primary key, job text not null, directory text not null, digest text not null, seal text not null
@@ -50,6 +51,8 @@ MIGRATIONS: Final = (
         directory text not null, job text not null, user_id text not null, since text not null, runs integer not null,
         primary key (directory, job, user_id)
     );
+    create index ownership_jobs on ownership (directory, job);
+    create table sources (job text primary key, source text not null);
     create table directories (identity text primary key, users integer not null);
     create table schedule (job text primary key, tick text not null, ended integer not null, good text)
     """,

@@ -1,106 +1,145 @@
-"""What we wrote last, where: a row for each user, so that a plan of everybody reads as many rows as there are users.
+"""What each job wrote last, where: a row for each job and user.
 
-Of each attribute it is known which run wrote it, a digest of its values or the fingerprint of a secret, and how often
+Of each attribute it is known which run wrote it, a digest of each value or the fingerprint of a secret, and how often
 in a row these were the same: who has to write one value over and over is told that somebody keeps taking it away.
+An attribute of a user is of one job, the one that wrote it last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
-from connector.model import AttributeChange, UserRef
-from connector.reconcile.digests import digest_of_values
+from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
+from connector.reconcile import equality
 from connector.state.database import Database, Transaction
 
-_ALL: Final = "select user_id, user_name, attributes from ownership where directory = ?"
+_ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"
 _KEEP: Final = """
-    insert into ownership (directory, user_id, user_name, attributes, times) values (?, ?, ?, ?, ?)
-    on conflict (directory, user_id)
+    insert into ownership (directory, job, user_id, user_name, attributes, times) values (?, ?, ?, ?, ?, ?)
+    on conflict (directory, user_id, job)
     do update set user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times
 """
-_FORGET: Final = "delete from ownership where directory = ? and user_id = ?"
+_FORGET: Final = "delete from ownership where directory = ? and job = ? and user_id = ?"
 _ASKED: Final = 500
 """So many users are looked up by one statement."""
 
-
-class Owned(Struct, frozen=True, array_like=True, gc=False):
-    """One attribute of one user: `times` in a row the run `run` and those before it wrote the same."""
-
-    run: str
-    value: str | None
-    fingerprint: str | None = None
-    times: int = 1
-
-
 Attributes = dict[str, Owned]
-Taken = tuple[UserRef, Sequence[AttributeChange], Sequence[AttributeChange]]
-"""A user, what a run has made ours there, and what is ours no longer."""
+
+
+class Row(Struct, frozen=True):
+    """What one job wrote last to one user."""
+
+    job: str
+    user: UserRef
+    attributes: Attributes
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """An attribute of a user as a run has left it, and whose it is now; None: nobody's."""
+
+    user: UserRef
+    change: AttributeChange
+    job: str | None
+
+
 _decode = json.Decoder(Attributes).decode
 
 
 class Ownership:
-    """What is ours in one directory. All of its methods raise StateError."""
+    """What is whose in one directory. All of its methods raise StateError."""
 
     def __init__(self, database: Database, directory: str) -> None:
         self._database = database
         self._directory = directory
 
-    def everything(self) -> Iterator[tuple[UserRef, Attributes]]:
-        """Every user that holds something of ours."""
-        return self._decoded(_ALL)
+    def of_job(self, job: str) -> Iterator[Row]:
+        """Every user that holds something of this job."""
+        return self._found(f"{_ROWS} and job = ?", job)
 
-    def rewritten(self) -> Iterator[tuple[UserRef, Attributes]]:
-        """The users to whom the same was written more than once running."""
-        return self._decoded(f"{_ALL} and times > 1")
+    def of_others(self, job: str) -> Iterator[Row]:
+        """Every user that holds something of another job, once for each."""
+        return self._found(f"{_ROWS} and job <> ?", job)
 
-    def of(self, users: Sequence[str]) -> dict[str, tuple[UserRef, Attributes]]:
-        """By user id what is ours, of those of these users that hold something of ours."""
-        found = {}
+    def rewritten(self, job: str) -> Iterator[Row]:
+        """The users to whom this job wrote the same more than once running."""
+        return self._found(f"{_ROWS} and job = ? and times > 1", job)
+
+    def of(self, users: Sequence[str]) -> Iterator[Row]:
+        """What any job wrote last to these users, by id."""
         for start in range(0, len(users), _ASKED):
             some = users[start : start + _ASKED]
-            places = ", ".join("?" * len(some))
-            for user, attributes in self._decoded(f"{_ALL} and user_id in ({places})", *some):
-                found[user.id] = (user, attributes)
-        return found
+            yield from self._found(f"{_ROWS} and user_id in ({', '.join('?' * len(some))})", *some)
 
-    def note(self, transaction: Transaction, run: str, taken: Sequence[Taken]) -> None:
-        """Note what this run has made ours, and what is ours no longer; what is both has been set after all."""
-        users = {user.id: user for user, _, _ in taken}
-        known = self.of(list(users))
-        held: dict[str, Attributes] = {id_: known[id_][1] if id_ in known else {} for id_ in users}
-        for user, _, gone in taken:
-            for each in gone:
-                held[user.id].pop(each.name, None)
-        for user, owned, _ in taken:
-            attributes = held[user.id]
-            for each in owned:
-                value, before = digest_of_values(each), attributes.get(each.name)
-                times = before.times + 1 if before is not None and before.value == value else 1
-                attributes[each.name] = Owned(run, value, each.fingerprint or None, times)
-        self.keep(transaction, ((users[id_], attributes) for id_, attributes in held.items()))
+    def note(
+        self, transaction: Transaction, run: str, taken: Sequence[Taken], equality_of: Callable[[str], Equality]
+    ) -> None:
+        """Note whose these attributes are, as this run has left them; what comes twice counts as it came last."""
+        users = {each.user.id: each.user for each in taken}
+        known = {(row.job, row.user.id): row.attributes for row in self.of(list(users))}
+        touched: dict[tuple[str, str], Attributes] = {}
+        jobs: dict[str, list[str]] = {}
+        for job, id_ in known:
+            jobs.setdefault(id_, []).append(job)
+        for each in taken:
+            name, id_ = each.change.name, each.user.id
+            before = known.get((each.job, id_), {}).get(name) if each.job else None
+            for job in jobs.get(id_, ()):
+                attributes = known[job, id_]
+                if attributes.pop(name, None) is not None:
+                    touched[job, id_] = attributes
+            now = _owned(run, each.change, before, equality_of(name)) if each.job else None
+            if now is not None and each.job is not None:
+                if (each.job, id_) not in known:
+                    known[each.job, id_] = {}
+                    jobs.setdefault(id_, []).append(each.job)
+                known[each.job, id_][name] = now
+                touched[each.job, id_] = known[each.job, id_]
+        self.keep(transaction, (Row(job, users[id_], attributes) for (job, id_), attributes in touched.items()))
 
-    def keep(self, transaction: Transaction, held: Iterable[tuple[UserRef, Attributes]]) -> None:
-        """Replace what is known of these users, each of which comes once."""
-        rows, gone = [], []
-        for user, attributes in held:
-            if attributes:
-                rows.append((self._directory, user.id, user.name, *_encoded(attributes)))
+    def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
+        """Replace what is known of these jobs and users, each of which comes once."""
+        kept, gone = [], []
+        for row in rows:
+            where = (self._directory, row.job, row.user.id)
+            if row.attributes:
+                kept.append((*where, row.user.name, *_encoded(row.attributes)))
             else:
-                gone.append((self._directory, user.id))
-        transaction.executemany(_KEEP, rows)
+                gone.append(where)
+        transaction.executemany(_KEEP, kept)
         transaction.executemany(_FORGET, gone)
 
-    def _decoded(self, sql: str, *values: str) -> Iterator[tuple[UserRef, Attributes]]:
+    def _found(self, sql: str, *values: str) -> Iterator[Row]:
         try:
-            for id_, name, attributes in self._database.rows(sql, self._directory, *values):
-                yield UserRef(id_, name), _decode(attributes)
+            for job, id_, name, attributes in self._database.rows(sql, self._directory, *values):
+                yield Row(job, UserRef(id_, name), _decode(attributes))
         except (DecodeError, ValidationError, TypeError) as fault:
             why = "the state is damaged: what was written by earlier runs cannot be read"
             raise StateError(why, where=self._database.where) from fault
+
+
+def _owned(run: str, change: AttributeChange, before: Owned | None, rule: Equality) -> Owned | None:
+    """What is ours of an attribute that a run has written; None: nothing.
+
+    A value that was there before, and that we had not written, is not ours for being kept.
+    """
+    if change.secret:
+        values: tuple[str, ...] = ()
+        if not (change.new or change.fingerprint):
+            return None
+    else:
+        known = before.values if before else ()
+        put = equality.minus(rule, change.new, change.old)
+        digests = [(value, equality.digest(rule, equality.plain(value))) for value in change.new]
+        values = tuple(digest for value, digest in digests if value in put or digest in known)
+        if not values and change.name != OBJECT_CLASS:
+            return None
+    print_ = change.fingerprint or None
+    same = before is not None and (before.values, before.fingerprint) == (values, print_)
+    return Owned(run, values, print_, before.times + 1 if same and before else 1)
 
 
 def _encoded(attributes: Attributes) -> tuple[str, int]:

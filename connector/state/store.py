@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Outcome, Plan, Result, Secret
+from connector.model import Change, Description, Outcome, Plan, Result, Secret
 from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
@@ -28,6 +28,8 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
 
+_OF_JOBS: Final = ("runs", "plans", "ownership", "stale", "holds", "schedule", "sources")
+"""The tables that know things by a job's name."""
 _COUNTS: Final = """
     select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
         case when step.part = '' then not exists (
@@ -151,29 +153,70 @@ class Store:
         return (found[0][0], found[0][1]) if found else None
 
     def release(self, job: str) -> bool:
-        """Let the job apply again; whether it was on hold."""
+        """Let the job apply again, from whatever source it has now; whether it was on hold."""
         was_held = self.held(job) is not None
         with self._database.writing() as transaction:
             transaction.execute("delete from holds where job = ?", (job,))
+            transaction.execute("delete from sources where job = ?", (job,))
         return was_held
+
+    def source(self, job: str) -> str | None:
+        """Where the agents of the job's last apply came from; None: there was none since its release."""
+        found = self._database.rows("select source from sources where job = ?", job)
+        return str(found[0][0]) if found else None
+
+    def note_source(self, job: str, source: str) -> None:
+        """Note where the agents of this job come from."""
+        with self._database.writing() as transaction:
+            transaction.execute(
+                "insert into sources (job, source) values (?, ?) "
+                "on conflict (job) do update set source = excluded.source",
+                (job, source),
+            )
+
+    # ------------------------------------------------------------ names of jobs
+
+    def rename(self, job: str, new: str) -> int:
+        """Give all that is known of a job to another name; to how many users it wrote.
+
+        Raises UsageError where there is nothing to move, or the new name has something of its own; BusyError while a
+        run of a directory that it wrote to is under way.
+        """
+        with ExitStack() as leases:
+            for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
+                leases.enter_context(self.lease(directory))
+            if not self._known(job):
+                raise UsageError(f"the state knows no job {job!r}", where="JOB")
+            if self._known(new):
+                raise UsageError(f"the state knows a job {new!r} already, and does not mix the two", where="NEW")
+            ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
+            with self._database.writing() as transaction:
+                for table in _OF_JOBS:
+                    transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # ours
+        return int(users)
+
+    def _known(self, job: str) -> bool:
+        query = " union all ".join(f"select 1 from {table} where job = ?" for table in _OF_JOBS)  # noqa: S608  # as above
+        return bool(self._database.rows(query, *[job] * len(_OF_JOBS)))
 
     # ------------------------------------------------------------ runs
 
     @contextmanager
     def run(
-        self, plan: Plan, directory: str, sealer: Sealer, *, kind: str = "apply", undoes: str | None = None
+        self, plan: Plan, description: Description, sealer: Sealer, *, kind: str = "apply", undoes: str | None = None
     ) -> Iterator[RunJournal]:
         """A run, recorded from its begin to its end; one of this plan that was interrupted goes on."""
         with self._database.writing() as transaction:
             summary = json.encode(to_builtins(plan.summary)).decode()
-            row = (plan.id, plan.job, directory, _now(), plan.digest, plan.summary.agents, summary, kind, undoes)
+            where, agents = description.identity, plan.summary.agents
+            row = (plan.id, plan.job, where, _now(), plan.digest, agents, summary, kind, undoes)
             transaction.execute(
                 "insert into runs (id, job, directory, started, digest, agents, summary, kind, undoes, number) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do nothing",
                 row,
             )
-        journal = RunJournal(self._database, plan.id, directory, sealer)
+        journal = RunJournal(self._database, plan.id, description, sealer)
         yield journal
         try:
             with self._database.writing() as transaction:
@@ -223,7 +266,7 @@ class Store:
         query = STEPS + open_
         return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory, job)]
 
-    def settle(self, directory: str, found: Sequence[tuple[Step, Outcome]]) -> None:
+    def settle(self, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
         """Keep what was found out about such writes."""
         written: dict[str, list[Change]] = {}
         for each, outcome in found:
@@ -232,7 +275,7 @@ class Store:
         with self._database.writing() as transaction:
             note_outcomes(transaction, ((each.run, each.change, outcome) for each, outcome in found))
             for run, changes in written.items():
-                Ours(self._database, directory, run).take(transaction, changes)
+                Ours(self._database, description, run).take(transaction, changes)
 
     def written(self, run: str) -> frozenset[str]:
         """The users of whom every step of this run is confirmed as written, and who need no further one."""

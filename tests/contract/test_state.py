@@ -20,7 +20,23 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Part, Plan, Result, Secret, Summary, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Description,
+    Equality,
+    Others,
+    Outcome,
+    Part,
+    Plan,
+    Result,
+    Secret,
+    Summary,
+    UserRef,
+)
+from connector.reconcile.equality import digest
 from connector.reconcile.steps import parted
 from connector.state.database import restored, storable
 from connector.state.journal import Step
@@ -33,6 +49,7 @@ from tests.support.states import database
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"
+MAIL = AttributeInfo("mail", single=False)
 KEY = Secret("the-key-of-the-job")
 SEALER = Sealer(KEY)
 NOW = "2026-11-25T12:00:00+00:00"
@@ -69,6 +86,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def state(place: Place) -> Iterator[Store]:
     with closing(place.open()) as opened:
         yield opened
+
+
+def at(directory: str) -> Description:
+    return Description("a directory", directory, {"mail": MAIL})
 
 
 def user(number: int) -> UserRef:
@@ -110,7 +131,7 @@ def apply(
     """A run that wrote all of these changes, or failed to."""
     undoes = "some-run" if kind == "undo" else None
     drawn = plan(*changes, id_=id_, job=job, agents=agents)
-    with state.run(drawn, directory, SEALER, kind=kind, undoes=undoes) as journal:
+    with state.run(drawn, at(directory), SEALER, kind=kind, undoes=undoes) as journal:
         journal.note([], changes)
         journal.note(outcomes(changes, result), [])
         journal.result = ended
@@ -118,7 +139,7 @@ def apply(
 
 def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str = HERE) -> None:
     """A run that was killed after it had noted what it was about to write."""
-    running = state.run(plan(*changes, id_=id_), directory, SEALER)
+    running = state.run(plan(*changes, id_=id_), at(directory), SEALER)
     running.__enter__().note([], changes)  # and its end never comes
 
 
@@ -211,7 +232,7 @@ def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Sto
         if result is not None:
             journal.note(outcomes([each], result), [])
 
-    with state.run(plan(), HERE, SEALER) as journal:
+    with state.run(plan(), at(HERE), SEALER) as journal:
         part(1, Result.WRITTEN, Part.RELEASE)
         part(1, Result.WRITTEN)
         part(2, Result.CONFLICT, Part.RELEASE)  # nothing came after it
@@ -274,7 +295,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(place: Place
 
 def test_a_run_is_recorded_from_its_begin_to_its_end(state: Store) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(1, 6)]
-    with state.run(plan(*changes), HERE, SEALER) as journal:
+    with state.run(plan(*changes), at(HERE), SEALER) as journal:
         (during,) = state.runs("hr")
         assert (during.ended, during.result, during.outcomes) == (None, None, {})
         journal.note([], changes[:3])
@@ -308,17 +329,47 @@ def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place
     assert state.memory(HERE, "hr").last_agents() == 103
 
 
-def test_what_one_job_wrote_is_another_s_only_once_it_has_written_it_too(state: Store) -> None:
-    ours, theirs = state.memory(HERE, "hr"), state.memory(HERE, "it")
-    apply(state, change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org")), id_="1")
-    assert [ref.id for ref, _ in ours.owned()] == ["id-00001", "id-00002"]
-    assert list(theirs.owned()) == []
+def test_an_attribute_is_of_the_job_that_wrote_it_last_and_another_s_stay_its_own(state: Store) -> None:
+    both = sets("mail", "b@example.org"), sets("employeeNumber", "1002")
+    apply(state, change(1, sets("mail", "a@example.org")), change(2, *both), id_="1")
+    assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail", "employeeNumber"}}
+    assert owned(state, job="it") == {}
     apply(state, change(2, sets("mail", "c@example.org", old=("b@example.org",))), id_="2", job="it")
-    assert [ref.id for ref, _ in ours.owned()] == ["id-00001"]
-    assert [ref.id for ref, _ in theirs.owned()] == ["id-00002"]
-    theirs.take_over(["id-00001", "id-00007"], "2")
-    assert [ref.id for ref, _ in theirs.owned()] == ["id-00001", "id-00002"]
-    assert list(ours.owned()) == []
+    assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"employeeNumber"}}
+    assert owned(state, job="it") == {"id-00002": {"mail"}}
+    assert list(state.memory(HERE, "it").others()) == [
+        Others("hr", user(1), frozenset({"mail"})), Others("hr", user(2), frozenset({"employeeNumber"})),
+    ]  # fmt: skip
+    assert list(state.memory(THERE, "it").others()) == []
+
+
+def test_what_a_job_took_from_another_goes_back_to_it_when_that_is_undone(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")), id_="1")
+    apply(state, change(1, sets("mail", "b@example.org", old=("a@example.org",))), id_="2", job="it")
+    apply(state, change(1, sets("mail", "a@example.org", old=("b@example.org",))), id_="3", job="it", kind="undo")
+    assert (owned(state), owned(state, job="it")) == ({"id-00001": {"mail"}}, {})
+
+
+def test_what_its_owner_no_longer_claims_passes_to_the_job_that_does(state: Store) -> None:
+    ours, theirs = state.memory(HERE, "hr"), state.memory(HERE, "it")
+    both = sets("mail", "a@example.org"), sets("employeeNumber", "1")
+    apply(state, change(1, *both), change(2, *both), id_="1")
+    apply(state, change(1, sets("title", "agent")), id_="2", job="it")
+    theirs.take_over({user(1).id, user(2).id, user(7).id}, ["mail"])
+    assert owned(state) == {each: {"mail", "employeeNumber"} for each in ("id-00001", "id-00002")}
+    ours.note_stale([user(1).id, user(2).id], NOW)
+    assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": False}
+    ours.note_claimed([user(2).id])
+    assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": True}
+    theirs.take_over({user(1).id, user(2).id, user(7).id}, ["mail", "title"])
+    assert owned(state, job="it") == {"id-00001": {"mail", "title"}}
+    assert owned(state) == {"id-00001": {"employeeNumber"}, "id-00002": {"mail", "employeeNumber"}}
+
+
+def test_of_a_value_is_known_what_it_was_whatever_its_spelling(state: Store) -> None:
+    apply(state, change(1, sets("mail", "A@Example.org", "b@example.org", old=("b@example.org",))))
+    ((_, attributes),) = state.memory(HERE, "hr").owned()
+    assert attributes["mail"].values == (digest(Equality.CASE_IGNORE, "a@example.ORG"),)
 
 
 def test_who_is_stale_for_one_job_is_none_of_another_s_business(state: Store) -> None:
@@ -339,7 +390,7 @@ def test_a_clock_that_was_set_back_does_not_keep_anybody_stale_for_ever(state: S
 
 def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Store) -> None:
     def go_wrong() -> None:
-        with state.run(plan(), HERE, SEALER) as journal:
+        with state.run(plan(), at(HERE), SEALER) as journal:
             journal.note([], [change(1, sets("mail", "a@example.org"))])
             raise ZeroDivisionError
 
@@ -417,7 +468,7 @@ def test_both_halves_of_a_split_change_are_journalled(state: Store) -> None:
         replace(whole, attributes=(replace(each, new=()),), part=Part.RELEASE),
         replace(whole, attributes=(replace(each, old=()),)),
     )
-    with state.run(plan(whole), HERE, SEALER) as journal:
+    with state.run(plan(whole), at(HERE), SEALER) as journal:
         for half in (release, rest):
             journal.note([], [half])
             journal.note(outcomes([half]), [])
@@ -434,7 +485,7 @@ def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_
     whole = change(1, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
     release = replace(whole, attributes=(sets("employeeNumber", old=("1",)),), part=Part.RELEASE)
     classes, rest = parted(whole)
-    with state.run(plan(whole), HERE, SEALER) as journal:
+    with state.run(plan(whole), at(HERE), SEALER) as journal:
         for first in (release, classes):
             journal.note([], [first])
             journal.note(outcomes([first]), [])
@@ -452,7 +503,7 @@ def test_a_first_half_that_was_interrupted_is_settled(state: Store) -> None:
     release = change(1, replace(sets("employeeNumber", old=("1",)), unique=True))
     interrupt(state, release)
     (step,) = state.open_steps(HERE, "hr", SEALER)
-    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
+    state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
     assert state.open_steps(HERE, "hr", SEALER) == []
 
 
@@ -469,7 +520,7 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
         change(4, sets("objectClass", "cecAgent"), replace(sets("cecAccountCode", "a"), unique=True))
     )
     lost = (open_, Outcome(open_.user, Result.FAILED, "no answer", unknown=True))
-    with state.run(plan(one, other, open_, rest), HERE, SEALER) as journal:
+    with state.run(plan(one, other, open_, rest), at(HERE), SEALER) as journal:
         journal.note([], [one, open_, classes])
         journal.note([*outcomes([one, classes]), lost], [other, rest])
         steps = {(step.change.user, step.change.part): step.outcome for step in state.steps("run-1", "hr", SEALER)[1]}
@@ -489,7 +540,7 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
 
 def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> None:
     each = change(1, sets("mail", "a@example.org"))
-    with state.run(plan(each), HERE, SEALER) as journal:
+    with state.run(plan(each), at(HERE), SEALER) as journal:
         journal.note([], [each])
         journal.note(outcomes([each]), [each])
     assert [step.outcome for step in state.open_steps(HERE, "hr", SEALER)] == [None]
@@ -499,7 +550,7 @@ def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> 
 def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state: Store) -> None:
     one, odd = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
     odd = replace(odd, user=replace(odd.user, name=None))
-    with state.run(plan(one), HERE, SEALER) as journal:
+    with state.run(plan(one), at(HERE), SEALER) as journal:
         journal.note([], [one])
         with pytest.raises(StateError):
             journal.note(outcomes([one]), [odd])
@@ -607,7 +658,7 @@ def test_what_is_written_again_and_again_is_counted_until_it_is_another_value(st
     for number in range(3):
         apply(state, change(1, sets("mail", "same@example.org")), id_=f"run-{number}")
         counted = memory.rewritten()
-        assert [times for _, times in counted.values()] == ([] if number == 0 else [number + 1])
+        assert [each.times for each in counted.values()] == ([] if number == 0 else [number + 1])
     assert list(memory.rewritten()) == [("id-00001", "mail")]
     assert state.memory(THERE, "hr").rewritten() == {}
     apply(state, change(1, sets("mail", "other@example.org")), id_="run-4")
@@ -702,7 +753,7 @@ def test_an_interrupted_or_stopped_run_goes_on_under_its_plan(state: Store) -> N
     assert state.written("run-1") == frozenset()
     state.permit(saved, "hr", HERE)
     (step,) = state.open_steps(HERE, "hr", SEALER)
-    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
+    state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
     assert state.written("run-1") == {first.user.id}
     apply(state, second, result=Result.SKIPPED, ended="stopped")
     state.permit(saved, "hr", HERE)
@@ -739,7 +790,7 @@ def test_open_steps_are_those_of_this_directory_and_are_settled_once(state: Stor
     assert [(step.change.user, step.outcome) for step in steps] == [(user(number), None) for number in (1, 2, 3)]
     results = (Result.WRITTEN, Result.SKIPPED, Result.FAILED)
     found = [(step, Outcome(step.change.user, result, "found")) for step, result in zip(steps, results, strict=True)]
-    state.settle(HERE, found)
+    state.settle(at(HERE), found)
     assert state.open_steps(HERE, "hr", SEALER) == []
     assert len(state.open_steps(THERE, "hr", SEALER)) == 1
     assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
@@ -747,14 +798,14 @@ def test_open_steps_are_those_of_this_directory_and_are_settled_once(state: Stor
     assert [(step.outcome, step.why) for step in state.steps("run-1", "hr", SEALER)[1]] == [
         (result, "found") for result in results
     ]
-    state.settle(HERE, [])
+    state.settle(at(HERE), [])
 
 
 def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
     for number in (1, 2):
         interrupt(state, change(number, sets("mail", f"{number}@example.org")), id_=f"run-{number}")
     steps = state.open_steps(HERE, "hr", SEALER)
-    state.settle(HERE, [(step, Outcome(step.change.user, Result.WRITTEN, "found")) for step in steps])
+    state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found")) for step in steps])
     assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail"}}
 
 
@@ -788,7 +839,7 @@ def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(pl
 
 def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store, place: Place) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
-    with state.run(plan(*changes), HERE, SEALER) as journal:
+    with state.run(plan(*changes), at(HERE), SEALER) as journal:
         journal.note([], changes[:1])
         place.execute("alter table journal rename to gone")
         with pytest.raises(StateError):
@@ -837,7 +888,7 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
     state.keep(drawn, directory)
     state.permit(drawn, drawn.job, directory)
     interrupt_outcome = Outcome(odd.user, Result.FAILED, f"the server said {text}")
-    with state.run(drawn, directory, SEALER) as journal:
+    with state.run(drawn, at(directory), SEALER) as journal:
         journal.note([], [odd])
         journal.note([(odd, interrupt_outcome)], [])
         journal.note(outcomes([odd]), [])
@@ -850,7 +901,7 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
     (run,) = state.runs(drawn.job)
     assert run.job == drawn.job
     memory = state.memory(directory, drawn.job)
-    assert list(memory.owned()) == [(odd.user, frozenset({"mail"}))]
+    assert [(user, set(names)) for user, names in memory.owned()] == [(odd.user, {"mail"})]
     memory.note_stale([odd.user.id], NOW)
     assert memory.stale() == {odd.user.id: (NOW, 1)}
     memory.note_users(3)
@@ -888,8 +939,8 @@ def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -
     with closing(place.open()) as one, closing(place.open()) as two, one.lease(HERE), two.lease(THERE):
         here, there = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
         with (
-            one.run(plan(here, id_="here"), HERE, SEALER) as first,
-            two.run(plan(there, id_="there", job="it"), THERE, SEALER) as second,
+            one.run(plan(here, id_="here"), at(HERE), SEALER) as first,
+            two.run(plan(there, id_="there", job="it"), at(THERE), SEALER) as second,
         ):
             for journal, each in ((first, here), (second, there), (first, here), (second, there)):
                 journal.note([], [each])

@@ -315,14 +315,15 @@ def test_two_tenants_in_one_directory_do_not_clear_each_others_users(job: Job) -
         assert job.program("apply", "other.yaml").code == 0
     people = job.read("people.ldif")
     assert [people.count(f"employeeNumber: 100{number}\n") for number in (1, 2, 3, 4)] == [1, 1, 1, 1]
-    # user 2 goes over to the other tenant, whose next apply makes the user that job's
+    # user 2 goes over to the other tenant: whoever lets go of him clears, and the other writes anew
     job.agents([agent(2), agent(3), agent(4)])
     job.write("other.json", job.read("agents.json"))
     job.agents([agent(1)])
     assert job.program("apply", "other.yaml").code == 0
     job.run("apply")
+    assert "employeeNumber: 1002" not in job.read("people.ldif")
+    assert job.program("apply", "other.yaml").code == 0
     assert "employeeNumber: 1002" in job.read("people.ldif")
-    assert job.program("plan", "other.yaml", "--fail-on-changes").code == 0
     # and who leaves the other one is cleared by it alone
     job.agents([agent(3), agent(4)])
     job.write("other.json", job.read("agents.json"))

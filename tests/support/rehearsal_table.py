@@ -146,6 +146,8 @@ def empty(connect: Open, attribute: AttributeRule, users: Iterable[str], *, matc
 
 def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -> Plan | None:
     class Source:
+        identity = "a table"
+
         def read(self) -> Tenant:
             return tenant
 

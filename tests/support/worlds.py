@@ -155,6 +155,7 @@ class World:
     connect: Callable[[View], Directory] | None = None
     pace: Pace = field(default_factory=Pace)
     job: str = "law"
+    identity: str = "a tenant"
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.state.close)
