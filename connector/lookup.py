@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from connector.directories.port import Read, Reader
-from connector.errors import IncompleteRead
+from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.model import Key, User
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
@@ -22,6 +22,8 @@ FIRST = 1_000
 """So many users, one page, already show whether nearly all are others than the wanted ones."""
 TRIED = 0.25
 """After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
+SAMPLE = 100
+"""Among so many users somebody is looked for who shows a value of an attribute."""
 NEAR_USERS = 50_000
 """So many users are read for near misses where the job says that users are not looked up."""
 NEAR_SECONDS = 10
@@ -43,6 +45,7 @@ class Lookup:
         self._watch = watch
         self._beyond = beyond
         self.at_least = at_least
+        self._whole = False
 
     def run(self, planning: Planning[T]) -> T:
         """Answer a planner's questions until it has come to its result. Raises what reading raises."""
@@ -63,8 +66,10 @@ class Lookup:
         """The answers to one question, as they come in."""
         answers: Iterable[Any]
         match query:
-            case asked.Search(keys, wanted, found):
-                answers = self._users(keys, wanted, found)
+            case asked.Search(keys, wanted, found, unfindable):
+                answers = self._users(keys, wanted, found, unfindable)
+            case asked.Prove(attribute, shown):
+                answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
                 reader = self._beyond if outside else self._reader
                 answers = reader.find(keys) if reader else ()
@@ -84,10 +89,18 @@ class Lookup:
                 raise TypeError(query)
         return answers
 
-    def _users(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:
+    def _users(
+        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
+    ) -> Iterator[User]:
         """Find or scan: whichever is cheaper, unless the job says."""
         if wanted == 0:
             return iter(())
+        if unfindable:
+            names = " and ".join(unfindable)
+            if self._read == "find":
+                why = f"nobody can be looked up by {names}, which has no equality rule: say `read: scan`, or `auto`"
+                raise FileError(why, where="directory.read")
+            return self._ask("scan", keys, wanted, f"{names} has no equality rule")
         if self._read != "auto":
             return self._ask(self._read, keys, wanted, "the job says so")
         size = self._reader.size()
@@ -98,8 +111,38 @@ class Lookup:
             return self._ask("find", keys, wanted, f"few, for a directory of probably {self.at_least} users or more")
         return self._either(keys, wanted, found)
 
+    def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
+        """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
+        if self._whole:
+            return asked.Proof.GIVEN if shown else asked.Proof.NONE
+        if shown is None:
+            shown = self._sample(attribute)
+        if shown is None:
+            return asked.Proof.NONE
+        id_, value = shown
+        if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
+            return asked.Proof.GIVEN
+        if self._read == "find":
+            why = f"look-ups by {attribute} find nobody, not even a user that shows a value of it: say `read: scan`"
+            raise IncompleteRead(why, where="directory.read")
+        self._whole = True
+        self._watch.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
+        return asked.Proof.REFUTED
+
+    def _sample(self, attribute: str) -> tuple[str, str] | None:
+        """One of the first users that shows a value of an attribute, by id; None: none of them does."""
+        try:
+            for user in islice(self._reader.scan(), SAMPLE):
+                value = asked.telling(user, attribute)
+                if value is not None:
+                    return user.id, value
+        except TruncatedError:
+            pass  # of a server that cannot be read whole, which is why users are looked up
+        return None
+
     def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
         self._watch.stage("look-up", how=how, why=why, wanted=wanted)
+        self._whole = how == "scan"
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
     def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:

@@ -7,7 +7,7 @@ from typing import AnyStr, Final
 
 from connector.directories.filters import Substrings
 from connector.model import Equality
-from connector.reconcile.equality import key
+from connector.reconcile.equality import likeness as key
 
 Test = Callable[[bytes], bool]
 

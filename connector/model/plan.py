@@ -174,13 +174,14 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     """What a job wrote last to one attribute of one user.
 
     `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
-    the run `run` and those before it wrote the same.
+    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's.
     """
 
     run: str
     values: tuple[str, ...] = ()
     fingerprint: str | None = None
     times: int = 1
+    restored: bool = False
 
 
 class Others(Struct, frozen=True):
@@ -199,7 +200,7 @@ class Memory(Protocol):
         """The fingerprint of the secret that was last written there, if any."""
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        """Every user that holds something this job wrote last, by attribute."""
+        """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`)."""
 
     def others(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""

@@ -23,7 +23,8 @@ from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin
 from connector.reconcile.planner import Planner
-from connector.reconcile.questions import Brief, Find, Planning, ask
+from connector.reconcile.proof import proved
+from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
 from connector.reconcile.traces import Tracer
 
 ROUNDS: Final = 4
@@ -53,7 +54,12 @@ class Case(Planner):
 
     def _found(self, keys: list[Key]) -> Planning[list[User]]:
         """The users that may hold one of these keys, which are kept."""
-        users = list((yield from ask(Find(keys)))) if keys else []
+        users: list[User] = []
+        if any(name in self.unfindable for name, _ in keys):
+            everybody = yield from ask(Scan())
+            users = [user for user in everybody if self.roster.seekers(user)]
+        elif keys:
+            users = list((yield from ask(Find(keys))))
         self._users |= {user.id: user for user in users}
         return users
 
@@ -63,11 +69,13 @@ class Case(Planner):
         yield from self._look_up(agents)
         theirs = {claim.id for number in agents for claim in self.claims.of(number)}
         yield from self._look_up([rival for user in theirs for rival in self._finders(user)])
+        yield from proved(self.claims, self.roster, self._asked)
+        yield from self._confirmed()
         return self.claims.settle(self.tenant, agents)
 
     def _finders(self, user: str) -> list[int]:
         found = self._users.get(user)  # it may be gone by now
-        return [number for number, _ in self.roster.finds(found)] if found else []
+        return [number for number, _ in self.roster.seekers(found)] if found else []
 
     # ------------------------------------------------------------ the plan, as far as it concerns one agent
 
@@ -81,7 +89,7 @@ class Case(Planner):
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or self._unsure is True)
-            drawing = Drawing(self.brief, self.tenant, self.differ, self.never, few=True)
+            drawing = Drawing(self.brief, self.tenant, self.differ, self.never, self.claimers(verdicts), few=True)
             drawn = yield from drawing.drawn(verdicts, self._nobodys(nobodys), self.claims.shown)
             more = yield from self._more(drawing)
             if more <= concerned and drawing.moves.holders() <= holders:
@@ -103,12 +111,12 @@ class Case(Planner):
         for name, value in keys:
             if name not in self._wanted_by:
                 self._wanted_by[name] = self._agents_by_value(name)
-            found |= self._wanted_by[name].get(equality.key(self.brief.description.equality(name), value), set())
+            found |= self._wanted_by[name].get(equality.likeness(self.brief.description.equality(name), value), set())
         return found
 
     def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
         """Agents by what this attribute of their users is to hold."""
-        key = equality.keys_of(self.brief.description.equality(name))
+        key = equality.likenesses_of(self.brief.description.equality(name))
         (render,) = (rule.value.bind(self.tenant) for rule in self.brief.mapping.attributes if rule.name == name)
         agents: dict[Hashable, set[int]] = {}
         for number, agent in enumerate(self.tenant.agents):
@@ -133,7 +141,11 @@ class Case(Planner):
             if agent.account_code is not None and number not in roster.doubles and not roster.looked_for_whole(number)
         ]
         yield from self._look_up(doubtful)
-        return any(not self.claims.of(number) for number in doubtful)
+        if any(not self.claims.of(number) for number in doubtful):
+            return True
+        if any(rule not in self.claims.hits for rule, _ in roster.attributes()):
+            yield from self._look_up(range(len(roster.agents)))
+        return bool((yield from proved(self.claims, roster)))
 
     # ------------------------------------------------------------ the explanation
 
@@ -191,7 +203,7 @@ class Case(Planner):
         """Who holds the value and is not within base and filter; nobody where we may not look there."""
         try:
             users = yield from ask(Find([key], outside=True))
-            return sorted({user.name for user in users if (number, rule) in self.roster.finds(user)})
+            return sorted({user.name for user in users if (number, rule) in self.roster.seekers(user)})
         except IncompleteRead:
             return []
 

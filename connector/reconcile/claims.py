@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from connector.model import Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
-from connector.reconcile.roster import NOBODY, PIN, Roster
+from connector.reconcile.questions import telling
+from connector.reconcile.roster import NOBODY, PIN, Doubt, Roster
 
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
@@ -43,7 +44,8 @@ Claimed = Claim | dict[str, Claim]
 class Verdicts(Struct, frozen=True):
     """What became of every agent: claims that stand, and by its number a problem for each agent that has none.
 
-    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin.
+    `unsure`: some agent without a user could not be looked for by every rule, or not by its pin. `unproven`: match
+    attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
     """
 
     matched: list[Claim]
@@ -53,6 +55,7 @@ class Verdicts(Struct, frozen=True):
     unassigned: int
     claimed: AbstractSet[str]
     unsure: bool = False
+    unproven: frozenset[str] = frozenset()
 
 
 class Claims:
@@ -62,6 +65,12 @@ class Claims:
         self._roster = roster
         self._differ = differ
         self._claims: list[Claimed | None] = [None] * len(roster.agents)
+        self._doubts: list[Doubt] = []
+        self._unseen = {attribute for _, attribute in roster.attributes()}
+        self.shows: dict[str, tuple[str, str]] = {}
+        """By match attribute a user (by id) and a value that it shows, where one was seen."""
+        self.hits: set[int] = set()
+        """The rules by which somebody was found."""
         self._unshown = set(differ.attributes)
 
     def wanted(self) -> Iterator[Key]:
@@ -87,14 +96,36 @@ class Claims:
         """Let every agent whose key the user holds claim it."""
         if self._unshown:
             self._unshown.difference_update(user.values)
-        claims = self._claims
-        for agent, rule in self._roster.finds(user):
-            before = claims[agent]
-            if before is None or rule < (decided := _rule(before)):
-                draft = self._differ.draft(self._roster.agents[agent], user, rule)
-                claims[agent] = Claim(agent, rule, user.id, user.name, draft)
-            elif rule == decided:
-                claims[agent] = _together(before, Claim(agent, rule, user.id, user.name))
+        if self._unseen:
+            self._see(user)
+        for agent, rule in self._roster.finds(user, self._doubts):
+            self._claim(agent, rule, user)
+
+    def _see(self, user: User) -> None:
+        for attribute in list(self._unseen):
+            value = telling(user, attribute)
+            if value is not None:
+                self.shows[attribute] = (user.id, value)
+                self._unseen.discard(attribute)
+
+    def _claim(self, agent: int, rule: int, user: User) -> None:
+        self.hits.add(rule)
+        before = self._claims[agent]
+        if before is None or rule < (decided := _rule(before)):
+            draft = self._differ.draft(self._roster.agents[agent], user, rule)
+            self._claims[agent] = Claim(agent, rule, user.id, user.name, draft)
+        elif rule == decided:
+            self._claims[agent] = _together(before, Claim(agent, rule, user.id, user.name))
+
+    def doubts(self) -> list[Doubt]:
+        """Claims that the directory has to confirm, each once; then they are forgotten."""
+        found = {(doubt.agent, doubt.rule, doubt.user.id): doubt for doubt in self._doubts}
+        self._doubts = []
+        return list(found.values())
+
+    def confirm(self, doubt: Doubt) -> None:
+        """The directory says that this user holds what the agent looks for."""
+        self._claim(doubt.agent, doubt.rule, doubt.user)
 
     @property
     def shown(self) -> AbstractSet[str]:

@@ -6,7 +6,7 @@ directory has against the changes, and for who holds single-holder values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -25,9 +25,10 @@ from connector.model import (
     Secret,
     Summary,
     Tenant,
+    User,
     UserRef,
 )
-from connector.reconcile import stale
+from connector.reconcile import equality, stale
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ
@@ -36,7 +37,8 @@ from connector.reconcile.jobs import OtherJobs
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
-from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
+from connector.reconcile.proof import UNPROVEN
+from connector.reconcile.questions import Brief, Compare, Object, Planning, ask
 from connector.reconcile.settling import in_order, settled
 
 PROBES = 10
@@ -60,14 +62,25 @@ class Drawn(Struct, frozen=True):
 class Drawing:
     """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
+    `claimers`: of a user that is to be cleared, the agents without a user that would claim it.
     `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
 
-    def __init__(self, brief: Brief, tenant: Tenant, differ: Differ, never: Never, *, few: bool = False) -> None:
+    def __init__(
+        self,
+        brief: Brief,
+        tenant: Tenant,
+        differ: Differ,
+        never: Never,
+        claimers: Callable[[User], list[AgentRef]],
+        *,
+        few: bool = False,
+    ) -> None:
         self._brief = brief
         self._tenant = tenant
         self._differ = differ
         self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares()
+        self._claimers = claimers
         self._few = few
         self._drafts: list[Draft] = []
         self._stale: list[stale.Unclaimed] = []
@@ -91,12 +104,15 @@ class Drawing:
 
         `untold`: writes of an interrupted run of which it is not known whether they happened.
         """
-        unsure = verdicts.unsure or bool(self._tenant.invalid)
+        unsure = verdicts.unsure or bool(self._tenant.invalid) or bool(verdicts.unproven)
+        if verdicts.unproven:
+            self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
         left_out = self._take(verdicts, only)
         self._problems += problems
         self._stale = unclaimed
         self._leave_to_others(verdicts.claimed)
-        yield from self._clear(unsure=unsure, only=only)
+        yield from self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
+        yield from self._compare_alike()
         yield from self._compare(shown)
         yield from self._object()
         self._say_repeated(untold)
@@ -144,29 +160,43 @@ class Drawing:
         for draft in self._drafts:
             others.hold(draft)
 
-    def _clear(self, *, unsure: bool, only: Collection[str]) -> Planning[None]:
+    def _clear(self, *, unsure: bool, unproven: bool, only: Collection[str]) -> Planning[None]:
         """Clear our values from stale users, where the mapping says so and no agent may claim them."""
         policy = self._brief.mapping.stale
-        if policy != "report" and unsure and self._stale:
+        if policy != "report" and unsure and self._stale and not unproven:
             self._cautions.append(stale.UNSURE)
         due, problems = stale.judged(self._stale, policy, self._brief.memory, self._brief.now)
         self._problems += problems
         if policy == "report" or unsure or only or self._tenant.size == 0:
             return
-        due = [ref for ref in due if not self._spared(None, ref)]
         ours = {each.user.id: each for each in self._stale}
-        looked_at = stale.to_be_shown(self._brief.mapping, self._brief.description)
-        for user in (yield from ask(Read(due))) if due else ():
-            if self._spared(None, user.ref):
-                continue  # by the name that it has now
-            missing = [name for name in looked_at if name not in user.values]
-            if missing:
-                why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
-                self._problems.append(Problem("stale", why, users=(user.name,)))
-            else:
-                self._drafts.append(self._differ.clearing(user, ours[user.id], self._brief.fingerprint))
+        drafts, problems = yield from stale.cleared(
+            [ours[ref.id] for ref in due], self._brief, self._differ.clearing, self._claimers,
+            spared=lambda ref: self._spared(None, ref),
+        )  # fmt: skip
+        self._drafts += drafts
+        self._problems += problems
 
     # ------------------------------------------------------------ what is to be asked
+
+    def _compare_alike(self) -> Planning[None]:
+        """Ask of values that are spelt otherwise whether the directory takes them for the ones that are there."""
+        rule = self._brief.description.equality
+        asked = [
+            (draft, each.name, Question(draft.user, each.name, value))
+            for draft in self._drafts
+            for each in draft.planned
+            if each.old and each.new and not each.secret and equality.alike(rule(each.name), each.old, each.new)
+            for value in equality.minus(rule(each.name), each.new, each.old)
+        ]
+        if not asked:
+            return
+        answers = yield from ask(Compare(tuple(question for _, _, question in asked)))
+        same: dict[tuple[str, str], bool] = {}
+        for (draft, name, _), answer in zip(asked, answers, strict=True):
+            same[draft.user.id, name] = same.get((draft.user.id, name), True) and answer is Holds.SAME
+        for draft in {id(draft): draft for draft, _, _ in asked}.values():
+            draft.judge(partial(_unless_same, same, draft.user.id))
 
     def _compare(self, shown: Collection[str]) -> Planning[None]:
         """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
@@ -278,8 +308,8 @@ class Drawing:
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
             )
         summary = self._summary(verdicts, left_out, changes)
-        stale_ = {each.user.id for each in self._stale}
-        owned = len(stale_.union(ref.id for ref, _ in memory.owned())) if summary.clear else 0
+        ours = (ref.id for ref, _ in memory.owned()) if summary.clear else ()
+        owned = len({each.user.id for each in self._stale}.union(ours))
         whole = Whole(summary.matched, owned, memory.last_agents())
         refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits))
         return assembled(
@@ -301,6 +331,11 @@ class Drawing:
             unchanged=matched - left_out - differing,
             **counts(changes),
         )
+
+
+def _unless_same(same: Mapping[tuple[str, str], bool], user: str, change: AttributeChange) -> AttributeChange | None:
+    """The verdict on a planned attribute whose values may be the ones that are there."""
+    return None if same.get((user, change.name)) else change
 
 
 def _objected(

@@ -1,8 +1,11 @@
 """Whether two values of an attribute are the same: the only place that compares values of a directory.
 
-Each rule of RFC 4517 §4.2 is a key: two values are equal when their keys are. Where a server's rule and ours could
-differ, ours is the stricter one, so that "equal" here is equal there. Text is prepared after RFC 4518: Unicode's
-compatibility form, case folded one character at a time, outer white space off and inner runs as one space.
+Each rule of RFC 4517 §4.2 is a key: two values are equal when their keys are. Only that counts as equal which is so on
+every server: equal in ASCII, ignoring case and runs of spaces where the rule does; all else, letter by letter.
+
+Servers differ in the rest (RFC 4518: invisible characters, compatibility forms, case beyond ASCII, numbers written
+otherwise). `likeness` is the looser key: values that are not alike are equal nowhere; whether two that are alike are
+equal, the server has to say.
 """
 
 from __future__ import annotations
@@ -22,6 +25,21 @@ from connector.model import Equality, Held, Secret, Value
 def key(rule: Equality, value: Value) -> Hashable:
     """What equal values have in common. A value that does not fit its rule is equal to itself alone."""
     return _KEYS[rule](value)
+
+
+def likeness(rule: Equality, value: Value) -> Hashable:
+    """What values have in common that some server may take for equal; equal ones are alike."""
+    return _LIKENESSES.get(rule, _KEYS[rule])(value)
+
+
+def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
+    """The `likeness` of one rule, for whoever compares many values by it."""
+    return _LIKENESSES.get(rule, _KEYS[rule])
+
+
+def alike(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
+    """Whether two collections may hold the same values, as some server has it."""
+    return {likeness(rule, plain(value)) for value in some} == {likeness(rule, plain(value)) for value in others}
 
 
 def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
@@ -82,6 +100,27 @@ def _octets(value: Value) -> Hashable:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
+_RUNS = re.compile(" {2,}")
+_LOWER: Final = str.maketrans({letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)})
+
+
+def _case_exact(value: Value) -> Hashable:
+    text = _text(value)
+    return _RUNS.sub(" ", text.strip(" ")) if " " in text else text
+
+
+def _case_ignore(value: Value) -> Hashable:
+    # nearly every value is one word of ASCII, of which nothing has to be prepared but its case
+    text = _text(value)
+    if " " in text:
+        text = _RUNS.sub(" ", text.strip(" "))
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def _case_alone(value: Value) -> Hashable:
+    return _text(value).translate(_LOWER)
+
+
 _SPACES = re.compile(r"\s+")
 # RFC 4518 §2.2: soft hyphen, joiners, variation selectors, zero-width and other invisible letters map to nothing.
 _NOTHING = re.compile(
@@ -89,7 +128,7 @@ _NOTHING = re.compile(
 )
 
 
-def _case_exact(value: Value) -> Hashable:
+def _like_exact(value: Value) -> Hashable:
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return value
     text = _text(value)
@@ -98,28 +137,30 @@ def _case_exact(value: Value) -> Hashable:
     return _SPACES.sub(" ", text.strip())
 
 
-def _case_ignore(value: Value) -> Hashable:
-    # nearly every value is one word of ASCII, of which nothing has to be prepared but its case
+def _like_ignoring_case(value: Value) -> Hashable:
     if isinstance(value, str) and value.isascii() and value.isprintable() and " " not in value:
         return value.lower()
-    text = _case_exact(value)
+    text = _like_exact(value)
     assert isinstance(text, str)
-    text = text.lower()
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.casefold())
 
 
-def _case_alone(value: Value) -> Hashable:
-    return _text(value).lower()
+def _like_alone(value: Value) -> Hashable:
+    return _text(value).casefold()
 
 
 def _numeric(value: Value) -> Hashable:
     return _text(value).replace(" ", "")
 
 
+def _telephone(value: Value) -> Hashable:
+    return _text(value).replace(" ", "").replace("-", "")
+
+
 _TELEPHONE_NOISE = re.compile(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
 
 
-def _telephone(value: Value) -> Hashable:
+def _like_telephone(value: Value) -> Hashable:
     return _TELEPHONE_NOISE.sub("", _text(value)).lower()
 
 
@@ -128,7 +169,15 @@ SHORT_NUMBER: Final = 20
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 
 
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,3999}")
+
+
 def _integer(value: Value) -> Hashable:
+    text = _text(value)
+    return int(text) if _PLAIN_INTEGER.fullmatch(text) else text
+
+
+def _like_integer(value: Value) -> Hashable:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < SHORT_NUMBER:
         return int(value)
     text = _text(value).strip()
@@ -150,7 +199,7 @@ def _boolean(value: Value) -> Hashable:
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)?)?(?:[.,](\d+))?(Z|[+-]\d\d(?:\d\d)?)")
 
 
-def _time(value: Value) -> Hashable:
+def _like_time(value: Value) -> Hashable:
     """GeneralizedTime (RFC 4517 §3.3.13) as an instant in UTC where it is well-formed and in UTC, else as it is."""
     text = _text(value).strip()
     match = _TIME.fullmatch(text)
@@ -284,7 +333,7 @@ def _attribute(text: str) -> tuple[str, Hashable]:
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
-    return kind, _case_ignore(unescape(raw))
+    return kind, _like_ignoring_case(unescape(raw))
 
 
 @lru_cache(maxsize=256)
@@ -327,9 +376,18 @@ _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.INTEGER: _integer,
     Equality.DECIMAL: _decimal,
     Equality.BOOLEAN: _boolean,
-    Equality.TIME: _time,
+    Equality.TIME: _text,
     Equality.DATE_TIME: _date_time,
     Equality.DN: _dn,
     Equality.UUID: _uuid,
     Equality.OCTETS: _octets,
 }
+_LIKENESSES: Final[dict[Equality, Callable[[Value], Hashable]]] = {
+    Equality.CASE_IGNORE: _like_ignoring_case,
+    Equality.CASE_EXACT: _like_exact,
+    Equality.CASE_ALONE: _like_alone,
+    Equality.TELEPHONE: _like_telephone,
+    Equality.INTEGER: _like_integer,
+    Equality.TIME: _like_time,
+}
+"""Of all other rules nothing is alike that is not equal. A name's values count as equal where they are alike."""

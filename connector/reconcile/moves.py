@@ -27,7 +27,7 @@ class Moves:
             for rule in mapping.attributes
             if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
         }
-        self._keys = {name: equality.keys_of(rule) for name, rule in self._rules.items()}
+        self._keys = {name: equality.likenesses_of(rule) for name, rule in self._rules.items()}
         self._drafts = {draft.user.id: draft for draft in drafts}
         self._values: dict[Slot, str] = {}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)

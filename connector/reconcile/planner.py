@@ -12,19 +12,21 @@ a matched or stale user is drawn in `draft.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
+from functools import cache
 
 from msgspec.structs import replace
 
-from connector.model import Change, Tenant, User
-from connector.reconcile import stale
+from connector.model import AgentRef, Change, Key, Tenant, User
+from connector.reconcile import equality, stale
 from connector.reconcile.claims import Claims, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin, strangers
+from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
-from connector.reconcile.roster import Roster
+from connector.reconcile.roster import Doubt, Roster
 
 
 class Planner:
@@ -38,25 +40,67 @@ class Planner:
         self.differ = Differ(tenant, brief.mapping, brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
         self.claims = Claims(self.roster, self.differ)
+        infos = brief.description.attributes
+        self.unfindable = tuple(name for _, name in self.roster.attributes() if not infos[name].comparable)
+        """Match attributes without an equality rule: no look-up finds anybody by them."""
 
     def plan(self, only: Collection[str] = (), untold: Iterable[Change] = ()) -> Planning[Drawn]:
         """The plan for everybody. `only`: the changes of these agents alone, by accountCode or workNo.
 
         `untold`: writes of an interrupted run of which it is not known whether they happened.
         """
-        for user in (yield from ask(Search(self.claims.wanted(), len(self.roster), self.claims.found))):
+        search = Search(self.claims.wanted(), len(self.roster), self.claims.found, self.unfindable)
+        for user in (yield from ask(search)):
             self.claims.add(user)
+        unproven = yield from proved(self.claims, self.roster)
+        yield from self._confirmed()
         self.roster.close()
-        verdicts = self.claims.settle(self.tenant)
+        verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
         listed = self.never.keys()
         spared = list((yield from ask(Find(listed)))) if listed else []
         unknown = strangers(self.pins, self.never, self.tenant, spared)
         unclaimed = yield from self._unclaimed(verdicts)
-        drawing = Drawing(brief, self.tenant, self.differ, self.never)
+        drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
         drawn = drawing.drawn(verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold)
         return (yield from drawn)
+
+    def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
+        """Of a user that is to be cleared, the agents without a user that would claim it."""
+
+        @cache
+        def without() -> Roster:
+            return self.roster.only(verdicts.unmatched)
+
+        def found(user: User) -> list[AgentRef]:
+            agents = (self.tenant.agents[number] for number, _ in without().finds(user, []))
+            return sorted({AgentRef(agent.work_no, agent.account_code) for agent in agents})
+
+        return found
+
+    def _confirmed(self) -> Planning[None]:
+        """Let the directory say of users that hold something alike whether a look-up finds them by it.
+
+        Many are asked for at once, of each user and each spelling one at a time, so that an answer tells which.
+        """
+        waiting = self.claims.doubts()
+        while waiting:
+            asked: dict[str, Doubt] = {}
+            values: dict[tuple[str, Hashable], Key] = {}
+            later = []
+            for doubt in waiting:
+                attribute, value = doubt.key
+                alike = (attribute, equality.likeness(self.brief.description.equality(attribute), value))
+                if doubt.user.id in asked or values.setdefault(alike, doubt.key) != doubt.key:
+                    later.append(doubt)
+                else:
+                    asked[doubt.user.id] = doubt
+            found = {user.id for user in (yield from ask(Find(values.values())))}
+            for doubt in asked.values():
+                if doubt.user.id in found:
+                    self.claims.confirm(doubt)
+            waiting = later
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale.Unclaimed]]:
         """Users that hold something of ours and that no agent claims."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -58,12 +59,40 @@ class Search(Query[User], frozen=True):
     """Users that may hold one of the keys, each at least once; others too where the directory is read whole.
 
     `wanted`: how many are looked for, each by one key or more. `found`: how many of them were found by now. Keys are
-    taken as answers come in.
+    taken as answers come in. `unfindable`: attributes among the keys by which the directory finds nobody.
     """
 
     keys: Iterable[Key]
     wanted: int
     found: Callable[[], int] | None = None
+    unfindable: tuple[str, ...] = ()
+
+
+class Proof(Enum):
+    """What is known of look-ups that found nobody.
+
+    `GIVEN`: they find somebody who is known to be there, or everybody was read. `REFUTED`: they do not. `NONE`: no user
+    shows a value that could be looked up.
+    """
+
+    GIVEN = "given"
+    REFUTED = "refuted"
+    NONE = "none"
+
+
+def telling(user: User, attribute: str) -> str | None:
+    """A value that the user shows, by which a look-up has to find it on every server; None: there is none."""
+    for value in user.values.get(attribute, ()):
+        if isinstance(value, str) and value.isascii() and value.isprintable() and value.strip():
+            return value
+    return None
+
+
+class Prove(Query[Proof], frozen=True):
+    """Whether look-ups by this attribute can be believed: one answer. `shown`: a user by id, and a value it shows."""
+
+    attribute: str
+    shown: tuple[str, str] | None = None
 
 
 class Find(Query[User], frozen=True):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from copy import copy
 from operator import attrgetter
+
+from msgspec import Struct
 
 from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
@@ -18,17 +21,23 @@ NOBODY = ""
 
 
 class _Index:
-    """The numbers of agents under what one rule looks for; nearly every key has one number, which needs no list."""
+    """The numbers of agents under what one rule looks for; nearly every key has one number, which needs no list.
 
-    __slots__ = ("attribute", "first", "key", "others", "render", "rule")
+    Keys are likenesses. `odd`: agents whose value is spelt so that not all that is alike is equal to it.
+    """
+
+    __slots__ = ("attribute", "certain", "compared", "first", "key", "odd", "others", "render", "rule")
 
     def __init__(self, rule: int, attribute: str, compared: Equality, render: Render = lambda agent: None) -> None:
         self.rule = rule
         self.attribute = attribute
         self.render = render
-        self.key = equality.keys_of(compared)
+        self.compared = compared
+        self.key = equality.likenesses_of(compared)
+        self.certain = equality.keys_of(compared)
         self.first: dict[Hashable, int] = {}
         self.others: dict[Hashable, list[int]] = {}
+        self.odd: set[int] = set()
 
     def put(self, seekers: Iterable[tuple[int, Held | None]]) -> Iterator[int]:
         """Let these agents be found, each by its value; those that have one."""
@@ -40,6 +49,8 @@ class _Index:
             key = key_of(value)
             if key == value:
                 key = value  # nearly always a string that the agent has, which need not be there twice
+            elif self.certain(value) != key:
+                self.odd.add(number)
             if first.setdefault(key, number) != number:
                 self.others.setdefault(key, []).append(number)
             yield number
@@ -51,6 +62,15 @@ class _Index:
         if number is None:
             return ()
         return (number, *self.others[key]) if key in self.others else (number,)
+
+
+class Doubt(Struct, frozen=True):
+    """An agent by number and a user who may be its, by this rule, if the directory says that it holds the key."""
+
+    agent: int
+    rule: int
+    user: User
+    key: Key
 
 
 class Roster:
@@ -76,7 +96,7 @@ class Roster:
             if twin is index:
                 sought.update(index.put((number, index.render(agent)) for number, agent in self._searching()))
             else:  # one value is often looked for in several attributes
-                index.first, index.others = twin.first, twin.others
+                index.first, index.others, index.odd = twin.first, twin.others, twin.odd
             self._rules.append(index)
         self._sought = len(sought)
 
@@ -88,6 +108,21 @@ class Roster:
             for number, agent in enumerate(self.agents)
             if agent.account_code is not None and number not in pinned
         )
+
+    def attributes(self) -> Iterator[tuple[int, str]]:
+        """Each rule by number, with the attribute that users are looked up by."""
+        return ((rule.rule, rule.attribute) for rule in self._rules)
+
+    def only(self, numbers: Collection[int]) -> Roster:
+        """The same for these agents alone, also after the keys are gone."""
+        few = copy(self)
+        few._rules = []  # noqa: SLF001  # a roster's own
+        for rule in self._rules:
+            index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
+            list(index.put((number, index.render(self.agents[number])) for number in numbers))
+            few._rules.append(index)  # noqa: SLF001  # a roster's own
+        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001
+        return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
@@ -126,18 +161,30 @@ class Roster:
         """How many agents are to be looked up."""
         return self._sought
 
-    def finds(self, user: User) -> list[tuple[int, int]]:
-        """The (agent, rule) pairs whose key this user holds, compared by the attribute's own equality rule."""
+    def finds(self, user: User, unsure: list[Doubt]) -> list[tuple[int, int]]:
+        """The (agent, rule) pairs whose key this user holds, by the attribute's own equality rule.
+
+        Added to `unsure`: those that hold something alike, of which the directory has to say whether it is equal.
+        """
         found = []
         for rule in self._rules:
             for held in user.values.get(rule.attribute, ()):
                 value = held.reveal() if isinstance(held, Secret) else held
                 key: Hashable = value
-                number = rule.first.get(key)
+                number, plain = rule.first.get(key), True
                 if number is None:  # a value that is found among the keys is its own key
                     key = rule.key(value)
                     number = rule.first.get(key)
+                    plain = number is None or rule.certain(value) == key
                 if number is not None:  # nearly every user is asked after twice or more, so without a call
+                    if rule.odd or not plain:
+                        for each in (number, *rule.others.get(key, ())):
+                            sought = self._sought_by(rule, each)
+                            if (plain and each not in rule.odd) or rule.certain(value) == rule.certain(sought):
+                                found.append((each, rule.rule))
+                            else:
+                                unsure.append(Doubt(each, rule.rule, user, (rule.attribute, sought)))
+                        continue
                     found.append((number, rule.rule))
                     if rule.others:
                         found += [(other, rule.rule) for other in rule.others.get(key, ())]
@@ -145,6 +192,16 @@ class Roster:
             found += [(number, PIN) for number in self._pins[ID].agents(user.id)]
             found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
         return found
+
+    def seekers(self, user: User) -> set[tuple[int, int]]:
+        """The (agent, rule) pairs that look for something which this user holds, or something alike."""
+        unsure: list[Doubt] = []
+        return {*self.finds(user, unsure), *((doubt.agent, doubt.rule) for doubt in unsure)}
+
+    def _sought_by(self, rule: _Index, agent: int) -> str:
+        value = rule.render(self.agents[agent])
+        assert isinstance(value, str)  # a rule never looks for a secret
+        return value
 
     def close(self) -> None:
         """Let go of the keys, once every user has been seen: what comes next can use their memory."""

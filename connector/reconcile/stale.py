@@ -8,13 +8,16 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Description, Memory, Owned, Problem, User, UserRef
-from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.model import AgentRef, Fingerprint, Memory, Owned, Problem, User, UserRef
+from connector.reconcile.draft import Draft
+from connector.reconcile.mapping import Grace, Stale
+from connector.reconcile.questions import Brief, Planning, Read, ask
 
 UNSURE = (
     "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
     "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
 )
+MISSED = "an agent would claim this user as it is now, and no look-up found it: nothing stale is cleared in this run"
 UNSEEN = (
     "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
 )
@@ -41,7 +44,12 @@ def unclaimed(
 
     `nobodys`: whether no agent claims the user of this id.
     """
-    found = {ref.id: Unclaimed(ref, owned) for ref, owned in memory.owned() if nobodys(ref.id)}
+    found = {}
+    for ref, written in memory.owned():
+        if nobodys(ref.id):
+            owned = {name: each for name, each in written.items() if not each.restored}
+            if owned:
+                found[ref.id] = Unclaimed(ref, owned)
     for user in adopted:
         names = ours(user) if nobodys(user.id) else frozenset()
         if names:
@@ -64,7 +72,37 @@ def judged(
     return due, problems
 
 
-def to_be_shown(mapping: AttributeMapping, description: Description) -> list[str]:
+def cleared(
+    due: Sequence[Unclaimed],
+    brief: Brief,
+    clearing: Callable[[User, Unclaimed, Fingerprint], Draft],
+    claimers: Callable[[User], list[AgentRef]],
+    *,
+    spared: Callable[[UserRef], bool],
+) -> Planning[tuple[list[Draft], list[Problem]]]:
+    """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
+
+    `claimers`: the agents without a user that would claim a user. `spared`: who is never written, by any name.
+    """
+    ours = {each.user.id: each for each in due if not spared(each.user)}
+    looked_at = _to_be_shown(brief)
+    drafts: list[Draft] = []
+    problems: list[Problem] = []
+    missed: list[Problem] = []
+    for user in (yield from ask(Read([each.user for each in ours.values()]))) if ours else ():
+        if spared(user.ref):
+            continue  # by the name that it has now
+        missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
+        missing = [name for name in looked_at if name not in user.values]
+        if missing:
+            why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
+            problems.append(Problem("stale", why, users=(user.name,)))
+        else:
+            drafts.append(clearing(user, ours[user.id], brief.fingerprint))
+    return [] if missed else drafts, problems + missed
+
+
+def _to_be_shown(brief: Brief) -> list[str]:
     """Attributes of match rules that a user has to show, lest it be somebody's and only not be found."""
-    infos, hides = description.attributes, description.hides
-    return [each.directory for each in mapping.match if hides or infos[each.directory].readable is not True]
+    infos, hides = brief.description.attributes, brief.description.hides
+    return [each.directory for each in brief.mapping.match if hides or infos[each.directory].readable is not True]

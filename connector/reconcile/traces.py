@@ -46,7 +46,7 @@ class Tracer(Struct, frozen=True):
                 trace = replace(trace, outcome=f"not tried: {_by(decided)} has decided")
             elif key is not None:
                 users = {user.name: user for user in returned[rule]}
-                claimed = {name for name, user in users.items() if (number, rule) in self.roster.finds(user)}
+                claimed = {name for name, user in users.items() if (number, rule) in self.roster.seekers(user)}
                 others = {name for name in users if name not in claimed and _alike(users[name], *key)}
                 found, unequal = tuple(sorted(claimed)), tuple(sorted(others))
                 decided = rule if found else None

@@ -43,7 +43,7 @@ def undo(
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
-    writers = _Writers(brief, now)
+    writers = _Writers(brief, now, {change.user.id for change, outcome in steps if outcome is None})
     written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
     drafts, problems = [], []
     for change in written:
@@ -93,10 +93,14 @@ def _joined(first: Change, second: Change) -> tuple[AttributeChange, ...]:
 
 
 class _Writers:
-    """Who wrote last to these users. `users`: to how many users, of all, this job wrote."""
+    """Who wrote last to these users. `users`: to how many users, of all, this job wrote.
 
-    def __init__(self, brief: Brief, now: Mapping[str, User]) -> None:
+    `untold`: users of whom it was not known whether the run wrote to them.
+    """
+
+    def __init__(self, brief: Brief, now: Mapping[str, User], untold: Collection[str]) -> None:
         self._brief = brief
+        self._untold = untold
         self.users = 0
         self._mine: dict[str, Mapping[str, Owned]] = {}
         for ref, owned in brief.memory.owned():
@@ -110,20 +114,21 @@ class _Writers:
             for name in other.attributes
         }
 
-    def since(self, each: AttributeChange, user: UserRef) -> str | None:
-        """Who has written this attribute since the run, as far as the state knows; None: nobody."""
+    def since(self, each: AttributeChange, back: AttributeChange, user: UserRef) -> str | None:
+        """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
         job = self._theirs.get((user.id, each.name))
         if job is not None:
             return f"another job ({job}) has written it since, and it stays as it is"
-        last = self._mine.get(user.id, {}).get(each.name)
-        if last is None or not (each.new or each.fingerprint):
-            return None  # what was taken away is nobody's; and a write that was found late is not noted yet
+        if user.id in self._untold:
+            return None  # what was written there is not noted yet
+        last = self._mine.get(user.id, {}).get(each.name, Owned(""))
+        rule = self._brief.description.equality(each.name)
         if each.secret:
-            same = last.fingerprint == each.fingerprint
+            ours = not back.old or last.fingerprint == (each.fingerprint or None)
         else:
-            rule = self._brief.description.equality(each.name)
-            same = {equality.digest(rule, equality.plain(value)) for value in each.new} >= set(last.values)
-        return None if same else "this job has written another value since, which is gone; it stays as it is"
+            taken = equality.minus(rule, back.old, back.new)
+            ours = {equality.digest(rule, equality.plain(value)) for value in taken} <= set(last.values)
+        return None if ours else "what is there was not written by this job last, and stays as it is"
 
 
 def _back_for(
@@ -136,7 +141,7 @@ def _back_for(
             continue
         answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
         if isinstance(answer, AttributeChange):
-            answer = writers.since(each, user.ref) or answer
+            answer = writers.since(each, answer, user.ref) or answer
         if isinstance(answer, str):
             kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
         elif answer is not None:

@@ -146,17 +146,18 @@ class Ours:
 
     def take(self, transaction: Transaction, written: Iterable[Change]) -> None:
         """Values that are set are this job's; those that an undo puts back, of the job that had written them."""
-        taken = [
-            Taken(change.user, each, self._whose(change.user, each)) for change in written for each in change.attributes
-        ]
+        taken = [self._taken(change.user, each) for change in written for each in change.attributes]
         where = self._description
         Ownership(self._database, where.identity).note(transaction, self._run, taken, where.equality)
 
-    def _whose(self, user: UserRef, each: AttributeChange) -> str | None:
-        """The job whose these values are; None where there are none, or they were nobody's before."""
+    def _taken(self, user: UserRef, each: AttributeChange) -> Taken:
+        """Whose these values are: nobody's, where there are none; put back, where they were nobody's before."""
         if not (each.new or each.fingerprint):
-            return None
-        return self._had_written(user, each) if self._takes_back else self._job
+            return Taken(user, each, None)
+        if not self._takes_back:
+            return Taken(user, each, self._job)
+        writer = self._had_written(user, each)
+        return Taken(user, each, writer or self._job, restored=writer is None)
 
     def _had_written(self, user: UserRef, each: AttributeChange) -> str | None:
         """The job whose apply once wrote these very values there, the last if several did."""

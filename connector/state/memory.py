@@ -9,6 +9,11 @@ from connector.state.database import Database
 from connector.state.ownership import Ownership, Row
 
 
+def _ours(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
+    """What a job wrote; neither an object class, which stays when its values go, nor what it put back."""
+    return {name: each for name, each in attributes.items() if name != OBJECT_CLASS and not each.restored}
+
+
 class DirectoryMemory:
     """What is remembered of one directory, and of one job's runs on it. All of its methods raise StateError."""
 
@@ -34,7 +39,7 @@ class DirectoryMemory:
     def others(self) -> Iterator[Others]:
         unclaimed = self._unclaimed()
         for row in self._ownership.of_others(self._job):
-            names = frozenset(row.attributes) - {OBJECT_CLASS}
+            names = frozenset(_ours(row.attributes))
             if names:
                 yield Others(row.job, row.user, names, (row.job, row.user.id) not in unclaimed)
 
@@ -46,7 +51,7 @@ class DirectoryMemory:
         mine = {row.user.id: row for row in self._ownership.of_job(self._job) if row.user.id in users}
         rows = []
         for row in [each for each in self._ownership.of_others(self._job) if (each.job, each.user.id) in passing]:
-            taken = {name: each for name, each in row.attributes.items() if name in attributes}
+            taken = {name: each for name, each in _ours(row.attributes).items() if name in attributes}
             if taken:
                 own = mine[row.user.id].attributes if row.user.id in mine else {}
                 mine[row.user.id] = Row(self._job, row.user, {**taken, **own})

@@ -44,6 +44,7 @@ class Taken(Struct, frozen=True, gc=False):
     user: UserRef
     change: AttributeChange
     job: str | None
+    restored: bool = False
 
 
 _decode = json.Decoder(Attributes).decode
@@ -86,12 +87,13 @@ class Ownership:
             jobs.setdefault(id_, []).append(job)
         for each in taken:
             name, id_ = each.change.name, each.user.id
-            before = known.get((each.job, id_), {}).get(name) if each.job else None
+            before = None
             for job in jobs.get(id_, ()):
                 attributes = known[job, id_]
-                if attributes.pop(name, None) is not None:
+                if name in attributes:
+                    before = attributes.pop(name)
                     touched[job, id_] = attributes
-            now = _owned(run, each.change, before, equality_of(name)) if each.job else None
+            now = _owned(run, each, before, equality_of(name)) if each.job else None
             if now is not None and each.job is not None:
                 if (each.job, id_) not in known:
                     known[each.job, id_] = {}
@@ -121,17 +123,18 @@ class Ownership:
             raise StateError(why, where=self._database.where) from fault
 
 
-def _owned(run: str, change: AttributeChange, before: Owned | None, rule: Equality) -> Owned | None:
+def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owned | None:
     """What is ours of an attribute that a run has written; None: nothing.
 
-    A value that was there before, and that we had not written, is not ours for being kept.
+    A value that was there before, and that no job had written, is not ours for being kept.
     """
+    change = taken.change
     if change.secret:
         values: tuple[str, ...] = ()
         if not (change.new or change.fingerprint):
             return None
     else:
-        known = before.values if before else ()
+        known = before.values if before and before.restored == taken.restored else ()
         put = equality.minus(rule, change.new, change.old)
         digests = [(value, equality.digest(rule, equality.plain(value))) for value in change.new]
         values = tuple(digest for value, digest in digests if value in put or digest in known)
@@ -139,7 +142,7 @@ def _owned(run: str, change: AttributeChange, before: Owned | None, rule: Equali
             return None
     print_ = change.fingerprint or None
     same = before is not None and (before.values, before.fingerprint) == (values, print_)
-    return Owned(run, values, print_, before.times + 1 if same and before else 1)
+    return Owned(run, values, print_, before.times + 1 if same and before else 1, taken.restored)
 
 
 def _encoded(attributes: Attributes) -> tuple[str, int]:

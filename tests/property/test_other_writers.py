@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import HealthCheck, event, given, settings, strategies as st
+from hypothesis import HealthCheck, event, given, note, settings, strategies as st
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Problem, Result, Tenant, User, Value, View
@@ -43,7 +43,8 @@ class Ledger:
     once: dict[tuple[str, str, frozenset[Value]], str] = field(default_factory=dict)
     let_go: dict[str, set[str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
-    touched: set[Place] = field(default_factory=set)
+    new: list[tuple[str, str, frozenset[Value]]] = field(default_factory=list)
+    touched: dict[Place, tuple[str, frozenset[Value]] | None] = field(default_factory=dict)
 
     def begin(self, job: str, claimed: Collection[str]) -> set[str]:
         """The users that a job which claims these lets go of."""
@@ -55,12 +56,19 @@ class Ledger:
             if id_ in claimed and name in attributes and id_ in self.let_go.get(whose, ()):
                 self.owner[id_, name] = (job, values)
 
-    def end(self, outcomes: Iterable[Outcome]) -> None:
-        """What was not found to be there when it was read back is nobody's."""
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """What was not found to be there when it was read back changes nothing: what was ours before may be there."""
+        note(f"ended: {[(outcome.user.id, outcome.result.value) for outcome in outcomes]}")
         lost = {outcome.user.id for outcome in outcomes if outcome.result is not Result.WRITTEN}
-        for place in [place for place in self.touched if place[0] in lost]:
-            self.owner.pop(place, None)
+        for place, before in self.touched.items():
+            if place[0] in lost:
+                self.owner.pop(place, None)
+                self.owner |= {place: before} if before else {}
+        for seen in self.new:
+            if seen[0] in lost:
+                del self.once[seen]
         self.touched.clear()
+        self.new.clear()
 
     def see(self, job: str, kind: str, change: Change, before: User, after: User) -> None:
         for each in change.attributes:
@@ -68,19 +76,21 @@ class Ledger:
                 continue
             was, now = (frozenset(map(str, user.values.get(each.name, ()))) for user in (before, after))
             place = change.user.id, each.name
-            self.touched.add(place)
+            self.touched.setdefault(place, self.owner.get(place))
+            note(f"{job} ({kind}) of {change.agent}: {place} {sorted(was)} -> {sorted(now)}")
             whose, values = self.owner.get(place, (None, frozenset()))
             if (change.agent is None or kind == "undo") and (whose not in (job, None) or was - now - values):
                 if was - now or whose not in (job, None):
                     self.broken.append(f"{job} ({kind}) took {sorted(was - now)} of {whose}'s from {place}")
             elif kind == "apply" and whose and whose != job and change.user.id not in self.let_go.get(whose, ()):
                 self.broken.append(f"{job} wrote {place}, which is {whose}'s")
-            kept = values & now if whose == job else frozenset()
-            put = (now - was) | kept
+            put = (now - was) | (values & now)
             writer = self.once.get((*place, now - was)) if kind == "undo" else job
             self.owner.pop(place, None)
             if put and writer:
                 self.owner[place] = (writer, frozenset(put))
+                if (*place, frozenset(put)) not in self.once:
+                    self.new.append((*place, frozenset(put)))
                 self.once[*place, frozenset(put)] = writer
 
 
@@ -196,6 +206,7 @@ class Shared:
         return taken.plan
 
     def put(self, user: int, name: str, values: list[str]) -> None:
+        note(f"somebody: id-{user} {name} {values}")
         dn, held = self.store.snapshot()[f"id-{user}"]
         self.store.put(f"id-{user}", dn, {**held, name: values})
 

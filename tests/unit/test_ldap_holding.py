@@ -81,7 +81,7 @@ INFOS = {
 @pytest.mark.parametrize(
     ("held", "attribute", "value", "answer"),
     [
-        ({"seat": ["007"]}, "seat", "7", Holds.SAME),
+        ({"seat": ["007"]}, "seat", "7", Holds.OTHER),
         ({"seat": ["8", "7"]}, "seat", "7", Holds.SAME),
         ({"seat": ["8", "9"]}, "seat", "7", Holds.OTHER),
         ({"seat": []}, "seat", "7", Holds.ABSENT),
