@@ -17,6 +17,7 @@ from pyasn1.error import SubstrateUnderrunError
 from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.responses import COMPARED, DONE, ENTRY, MODIFIED
@@ -177,7 +178,7 @@ def _octets(value: str | bytes) -> bytes:
 
 # ---------------------------------------------------------------- the program's side
 
-VIEW = View(("uid", "employeeNumber", "description"))
+VIEW = View(("uid", "employeeNumber", "description", "facsimileTelephoneNumber"))
 
 
 def writer(
@@ -194,13 +195,14 @@ def writer(
     wire = Wire(line, WHERE, timeout)
     inspection = Inspection(wire, BASE)
     filter_of_the_job = parse(filter_)
+    modifier = Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
     return Writer(
         wire,
-        Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules),
+        modifier,
         PostRead(inspection, Users(view, inspection, WHERE), filter_of_the_job),
         window=window,
         covers=covers,
-        read=read,
+        looker=Looker(modifier, read, view.attributes),
     )
 
 
