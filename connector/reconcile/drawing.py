@@ -17,12 +17,9 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Holds,
     Objection,
     Plan,
     Problem,
-    Question,
-    Secret,
     Summary,
     Tenant,
     UserRef,
@@ -35,12 +32,9 @@ from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
-from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
+from connector.reconcile.questions import Brief, Object, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
-
-PROBES = 10
-"""How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
-_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+from connector.reconcile.unseen import Unseen
 
 
 class Drawn(Struct, frozen=True):
@@ -160,60 +154,9 @@ class Drawing:
 
     def _compare(self, shown: Collection[str]) -> Planning[None]:
         """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
-        secrets = any(rule.secret for rule in self._brief.mapping.attributes)
-        questions = tuple(self._questions(shown, secrets=secrets))
-        compared: dict[tuple[str, str], Holds] = {}
-        hidden: dict[str, Problem] = {}
-        if questions:
-            answers = yield from ask(Compare(questions))
-            for question, answer in zip(questions, answers, strict=True):
-                if isinstance(question.value, Secret):
-                    compared[question.user.id, question.attribute] = answer
-                elif answer is not Holds.ABSENT:
-                    name = question.attribute
-                    hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
-        if hidden or secrets:
-            for draft in self._drafts:
-                draft.judge(partial(self._compared, draft, compared, hidden))
-                if not draft.news:
-                    draft.planned = ()
-
-    def _questions(self, shown: Collection[str], *, secrets: bool) -> Iterator[Question]:
-        """Secrets that were not shown, and a sample of attributes of which no user has shown anything."""
-        infos = self._brief.description.attributes
-        names = {rule.name for rule in self._brief.mapping.attributes} - set(shown)
-        probes = {name: PROBES for name in names if infos[name].readable is None}
-        for draft in self._drafts if probes or secrets else ():
-            for change in draft.planned:
-                if change.secret and not change.seen:
-                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
-                elif probes.get(change.name) and change.new and not change.old:
-                    probes[change.name] -= 1
-                    self.probed = True
-                    yield Question(draft.user, change.name, change.new[0])
-
-    def _compared(
-        self,
-        draft: Draft,
-        compared: dict[tuple[str, str], Holds],
-        hidden: dict[str, Problem],
-        change: AttributeChange,
-    ) -> AttributeChange | Problem | None:
-        """The verdict on a planned attribute, once its values were compared unseen."""
-        if not change.secret:
-            return hidden.get(change.name, change)
-        user = draft.user
-        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
-        answer = compared.get((user.id, change.name), Holds.OTHER)
-        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-        if answer is (Holds.SAME if print_ else Holds.ABSENT):
-            self._confirmed[user.id, change.name] = print_
-        if answer is Holds.UNKNOWN:
-            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
-            if there and change.new and self._brief.description.replaces:
-                draft.repeats |= {change.name}
-                there = False
-        return None if there else replace(change, fingerprint=print_)
+        unseen = Unseen(self._brief, self._drafts)
+        yield from unseen.judge(shown)
+        self._confirmed, self.probed = unseen.confirmed, unseen.probed
 
     def _object(self) -> Planning[None]:
         """Hold back what the directory objects to; without an object class, whatever needs it."""

@@ -24,7 +24,7 @@ from connector.directories.ldap.responses import COMPARED, DONE, ENTRY, MODIFIED
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Writer
-from connector.model import AttributeChange, Change, User, UserRef, View
+from connector.model import AttributeChange, Change, Holds, Question, User, UserRef, View
 
 Attributes = Mapping[str, Sequence[str | bytes]]
 WHERE = "ldap://ldap.example.org"
@@ -190,6 +190,7 @@ def writer(
     timeout: float = 5,
     covers: Callable[[str], bool] = lambda name: True,
     read: Callable[[Iterable[UserRef]], Iterator[User]] = lambda users: iter(()),
+    holds: Callable[[Iterable[Question]], Iterator[Holds]] = lambda questions: iter(()),
 ) -> Writer:
     """What writes changes over this connection, put together as an LDAP directory does it."""
     wire = Wire(line, WHERE, timeout)
@@ -202,7 +203,7 @@ def writer(
         PostRead(inspection, Users(view, inspection, WHERE), filter_of_the_job),
         window=window,
         covers=covers,
-        looker=Looker(modifier, read, view.attributes),
+        looker=Looker(modifier, read, holds, view.attributes),
     )
 
 

@@ -70,7 +70,7 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
         modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
         writer = Writer(
             wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection, wire.where), Present("uid")),
-            window=window, covers=lambda name: True, looker=Looker(modifier, read, ()),
+            window=window, covers=lambda name: True, looker=Looker(modifier, read, lambda questions: iter(()), ()),
         )  # fmt: skip
         return list(writer.write(Queue(map(change, range(count)))))
 

@@ -13,7 +13,7 @@ from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.writing import Queue
 from connector.errors import UnreachableError
-from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
+from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
 from tests.support.ldap_line import BASE, Asked, Attributes, Line, change, entry, person, post_read, writer
 
 Script = Callable[[Line], object]
@@ -392,10 +392,46 @@ def test_where_the_value_is_another_by_now_it_is_not_sent_again(server: Open) ->
     assert len(line.came) == 1
 
 
-def test_a_failed_assertion_of_other_attributes_is_a_conflict_at_once(server: Open) -> None:
+def test_a_failed_assertion_of_other_values_is_a_conflict_at_once(server: Open) -> None:
     line = server(refuse, ASSERTION)
-    (outcome,) = writer(line, read=marked()).write(Queue([change(1)]))
+    old = AttributeChange("employeeNumber", ("7",), ("8",))
+    (outcome,) = writer(line, read=marked()).write(Queue([change(1, old)]))
     assert (outcome.result, outcome.why) == (Result.CONFLICT, "the entry is no longer as planned")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "why"),
+    [
+        (Holds.ABSENT, 2, ""),
+        (Holds.OTHER, 1, "employeeNumber may have a value that this account cannot read"),
+        (Holds.UNKNOWN, 1, "employeeNumber may have a value that this account cannot read"),
+    ],
+)
+def test_where_no_value_cannot_be_asserted_it_is_asked_about_and_the_mark_asserted(
+    server: Open, answer: Holds, sent: int, why: str
+) -> None:
+    """As of a user with `employeeNumber;lang-de`, which "no employeeNumber" counts."""
+    line = server(after(1, everyone, refuse), ASSERTION)
+    asked: list[Question] = []
+
+    def holds(questions: Iterable[Question]) -> Iterator[Holds]:
+        asked.extend(questions)
+        return iter([answer])
+
+    description = AttributeChange("description", (), ("x:1",), pattern="x:*")
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        return (User(user.id, user.name, {"entryCSN": ("mark-2",), "description": ("theirs",)}) for user in users)
+
+    (outcome,) = writer(line, read=read, holds=holds).write(Queue([change(1, NUMBER, description)]))
+    assert outcome.why == why
+    assert outcome.result is (Result.CONFLICT if why else Result.WRITTEN)
+    assert [(each.attribute, each.value) for each in asked] == [("employeeNumber", "7")], "who shows others shows all"
+    assert len(line.came) == sent
+    if not why:
+        first, second = (each.controls[ASSERTION][1] for each in line.came)
+        assert (b"employeeNumber" in first, b"employeeNumber" in second) == (True, False)
+        assert asserted(line.came[1]) == ["mark-2"]
 
 
 def test_without_a_mark_it_is_read_first_all_the_same(server: Open) -> None:

@@ -145,7 +145,8 @@ class LdapReader:
         dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._questions
         if dialect.microsoft:
             return in_order(holding.read(self._wire, questions, window, is_user, self._inspection.info))
-        return holding.told(self._wire, questions, window, is_user, asserted=dialect.assertions)
+        key, asserted = self._inspection.schema.key, dialect.assertions
+        return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 
     def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """Searches, a few for each user that is to be changed."""
@@ -172,7 +173,7 @@ class LdapDirectory(LdapReader):
                 PostRead(self._inspection, self._users, self._realm.filter),
                 window=self._settings.window if bound else self._questions,
                 covers=self._realm.covers,
-                looker=Looker(self._modifier, self._marked, self._whole_view.attributes),
+                looker=Looker(self._modifier, self._marked, self.holds, self._whole_view.attributes),
             )
         except IncompleteRead as fault:
             yield from skipped(queue, fault)

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Final
 
 from connector.directories.ldap import results
-from connector.directories.ldap.looking import UNSEEN, Looker, Sight
+from connector.directories.ldap.looking import UNLIKE, UNSEEN, Looker, Sight
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.session import Flight, Operation
@@ -152,7 +152,7 @@ class Writer:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        controls = (*self._modifier.controls(change, sight.mark), *self._post_read.controls(change))
+        controls = (*self._modifier.controls(change, sight.mark, sight.absent), *self._post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
 
@@ -161,7 +161,7 @@ class Writer:
         settled = []
         refused = []
         for change, answer in self._flight.responses():
-            failed = answer.code == results.ASSERTION_FAILED and self._looker.relies_on_marks(change)
+            failed = answer.code == results.ASSERTION_FAILED and self._looker.may_still_hold(change)
             if failed and change.user.id not in self._again:
                 refused.append(change)
                 continue
@@ -181,7 +181,7 @@ class Writer:
             sights = {}
         settled = []
         for change in changes:
-            outcome = self._sent(change, sights.get(change.user.id, _UNLIKE))
+            outcome = self._sent(change, sights.get(change.user.id, UNLIKE))
             if outcome is None:
                 self._again.add(change.user.id)
             else:
@@ -190,7 +190,6 @@ class Writer:
         return settled
 
 
-_UNLIKE: Final = Sight("the entry is no longer as planned")
 _TWICE: Final = "somebody else changed the entry twice, each time just before it was to be written"
 
 
