@@ -6,14 +6,18 @@ mark (entryCSN) is. On 389-DS its values are compared by their syntax.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.ds389 import Ds389
+from tests.support.jobs import configure
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import MODIFY, LdapProxy, Meddle
 from tests.support.ldap_server import PEOPLE, SYNC, LdapServer
+from tests.support.program import program
 from tests.support.slapd import Slapd, person
 
 FAX = """\
@@ -24,6 +28,10 @@ attributes:
 """
 THEIRS = "replace: facsimileTelephoneNumber\nfacsimileTelephoneNumber: +49 555"
 BESIDE = "replace: description\ndescription: an edit that is no concern of ours"
+NO_ASSERTIONS = """
+access to dn.base="" attrs=supportedControl val.regex="^1[.]3[.]6[.]1[.]1[.]12$" by * none
+access to * by * read
+"""
 NO_MARKS = f"""
 access to attrs=entryCSN by * none
 access to * by dn.exact="{SYNC}" write by users read by anonymous auth
@@ -63,19 +71,23 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.mark.parametrize(
-    ("kind", "before"),
+    ("kind", "before", "options"),
     [
-        pytest.param(Slapd, "facsimileTelephoneNumber: +49 1", marks=slapd, id="OpenLDAP"),
-        pytest.param(Slapd, "sn: nothing", marks=slapd, id="OpenLDAP, first value"),
-        pytest.param(Ds389, "facsimileTelephoneNumber: +49 1", marks=pytest.mark.ds389, id="389-DS"),
+        pytest.param(Slapd, "facsimileTelephoneNumber: +49 1", {}, marks=slapd, id="OpenLDAP"),
+        pytest.param(Slapd, "sn: nothing", {}, marks=slapd, id="OpenLDAP, first value"),
+        pytest.param(Slapd, "sn: nothing", {"rules": NO_ASSERTIONS}, marks=slapd, id="the same without assertions"),
+        pytest.param(Ds389, "facsimileTelephoneNumber: +49 1", {}, marks=pytest.mark.ds389, id="389-DS"),
     ],
 )
 def test_a_value_that_somebody_wrote_a_moment_before_is_a_conflict(
-    tmp_path: Path, kind: type[Slapd | Ds389], before: str
+    tmp_path: Path, kind: type[Slapd | Ds389], before: str, options: dict[str, Any]
 ) -> None:
     """Two that each add a first value of several both succeed on 389-DS, as its reports say."""
     people = [person("anna", before), person("bert", before)]
-    with kind.start(tmp_path / "s", people) as server, LdapProxy(server.port, faster(server, THEIRS)) as proxy:
+    with (
+        kind.start(tmp_path / "s", people, **options) as server,
+        LdapProxy(server.port, faster(server, THEIRS)) as proxy,
+    ):
         job = LdapJob(tmp_path / "job", proxy.url, "anna", "bert", mapping=FAX, ramp=[])
         outcomes = job.apply(code=4)
         assert {uid: each["outcome"] for uid, each in outcomes.items()} == {"anna": "conflict", "bert": "written"}
@@ -135,6 +147,21 @@ def test_first_values_are_written_and_then_changed_and_nothing_is_left_to_do(
             assert len(outcomes) == 30
             assert held(server, "user07", FAX_NUMBER) == [template.format(workNo=1007)]
             assert job.problems() == []
+
+
+@slapd
+@pytest.mark.parametrize(("edits", "left"), [([], "+49 1"), ([BESIDE], "+49 1"), ([THEIRS], "+49 555")])
+def test_an_undo_puts_back_what_nobody_has_changed_since(tmp_path: Path, edits: list[str], left: str) -> None:
+    with Slapd.start(tmp_path / "s", [person("anna", "facsimileTelephoneNumber: +49 1")]) as server:
+        job = LdapJob(tmp_path / "job", server.url, "anna", mapping=FAX)
+        job.apply()
+        ended = program("runs", "job.yaml", "--json", folder=job.folder)
+        (run,) = json.loads(ended.out)
+        with LdapProxy(server.port, faster(server, *edits)) as proxy:
+            configure(job.folder / "job.yaml", directory={"urls": [proxy.url]})
+            ended, _ = job.run("undo", run["id"], "--apply")
+        assert ended.code == (4 if THEIRS in edits else 0), ended.said
+        assert held(server, "anna", FAX_NUMBER) == [left]
 
 
 @slapd
