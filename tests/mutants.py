@@ -80,13 +80,16 @@ GROUPS: Final = {
     ),
     "ldap": Group(
         (
-            *(f"connector/directories/ldap/{name}.py" for name in ("writing", "modifying", "post_read", "holding")),
+            *(
+                f"connector/directories/ldap/{name}.py"
+                for name in ("writing", "looking", "modifying", "post_read", "holding")
+            ),
             *(f"connector/directories/{name}.py" for name in ("changing", "ldif", "ldif_format", "replacement")),
         ),
         (
             "tests/unit/test_changing.py", "tests/unit/test_ldap_*.py", "tests/unit/test_ldif*.py",
             "tests/contract/test_writing.py", "tests/contract/test_base_entry.py", "tests/contract/test_two_names.py",
-            "tests/e2e/test_ldap_writing.py",
+            "tests/e2e/test_ldap_writing.py", "tests/e2e/test_ldap_marks.py", "tests/e2e/test_ldap_unseen.py",
         ),
     ),
     "scim": Group(

@@ -18,7 +18,7 @@ from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality, stale
 from connector.reconcile.claims import Verdicts
-from connector.reconcile.drawing import PROBES, Drawing
+from connector.reconcile.drawing import Drawing
 from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin
@@ -26,6 +26,7 @@ from connector.reconcile.planner import Planner
 from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
 from connector.reconcile.traces import Tracer
+from connector.reconcile.unseen import PROBES
 
 ROUNDS: Final = 4
 """So often near misses are looked for, where those found first turn out to be other agents'."""

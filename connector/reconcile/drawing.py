@@ -6,7 +6,7 @@ directory has against the changes, and for who holds single-holder values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -17,18 +17,16 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Holds,
     Objection,
     Plan,
     Problem,
-    Question,
-    Secret,
     Summary,
     Tenant,
     User,
     UserRef,
 )
-from connector.reconcile import equality, stale
+from connector.reconcile import stale
+from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import Verdicts
 from connector.reconcile.differences import Differ
@@ -38,12 +36,9 @@ from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
 from connector.reconcile.proof import UNPROVEN
-from connector.reconcile.questions import Brief, Compare, Object, Planning, ask
+from connector.reconcile.questions import Brief, Object, Planning, ask
 from connector.reconcile.settling import in_order, settled
-
-PROBES = 10
-"""How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
-_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+from connector.reconcile.unseen import Unseen
 
 
 class Drawn(Struct, frozen=True):
@@ -112,7 +107,7 @@ class Drawing:
         self._stale = unclaimed
         self._leave_to_others(verdicts.claimed)
         yield from self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
-        yield from self._compare_alike()
+        yield from judge_alike(self._drafts, self._brief)
         yield from self._compare(shown)
         yield from self._object()
         self._say_repeated(untold)
@@ -179,81 +174,11 @@ class Drawing:
 
     # ------------------------------------------------------------ what is to be asked
 
-    def _compare_alike(self) -> Planning[None]:
-        """Ask of values that are spelt otherwise whether the directory takes them for the ones that are there."""
-        rule = self._brief.description.equality
-        asked = [
-            (draft, each.name, Question(draft.user, each.name, value))
-            for draft in self._drafts
-            for each in draft.planned
-            if each.old and each.new and not each.secret and equality.alike(rule(each.name), each.old, each.new)
-            for value in equality.minus(rule(each.name), each.new, each.old)
-        ]
-        if not asked:
-            return
-        answers = yield from ask(Compare(tuple(question for _, _, question in asked)))
-        same: dict[tuple[str, str], bool] = {}
-        for (draft, name, _), answer in zip(asked, answers, strict=True):
-            same[draft.user.id, name] = same.get((draft.user.id, name), True) and answer is Holds.SAME
-        for draft in {id(draft): draft for draft, _, _ in asked}.values():
-            draft.judge(partial(_unless_same, same, draft.user.id))
-
     def _compare(self, shown: Collection[str]) -> Planning[None]:
         """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
-        secrets = any(rule.secret for rule in self._brief.mapping.attributes)
-        questions = tuple(self._questions(shown, secrets=secrets))
-        compared: dict[tuple[str, str], Holds] = {}
-        hidden: dict[str, Problem] = {}
-        if questions:
-            answers = yield from ask(Compare(questions))
-            for question, answer in zip(questions, answers, strict=True):
-                if isinstance(question.value, Secret):
-                    compared[question.user.id, question.attribute] = answer
-                elif answer is not Holds.ABSENT:
-                    name = question.attribute
-                    hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
-        if hidden or secrets:
-            for draft in self._drafts:
-                draft.judge(partial(self._compared, draft, compared, hidden))
-                if not draft.news:
-                    draft.planned = ()
-
-    def _questions(self, shown: Collection[str], *, secrets: bool) -> Iterator[Question]:
-        """Secrets that were not shown, and a sample of attributes of which no user has shown anything."""
-        infos = self._brief.description.attributes
-        names = {rule.name for rule in self._brief.mapping.attributes} - set(shown)
-        probes = {name: PROBES for name in names if infos[name].readable is None}
-        for draft in self._drafts if probes or secrets else ():
-            for change in draft.planned:
-                if change.secret and not change.seen:
-                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
-                elif probes.get(change.name) and change.new and not change.old:
-                    probes[change.name] -= 1
-                    self.probed = True
-                    yield Question(draft.user, change.name, change.new[0])
-
-    def _compared(
-        self,
-        draft: Draft,
-        compared: dict[tuple[str, str], Holds],
-        hidden: dict[str, Problem],
-        change: AttributeChange,
-    ) -> AttributeChange | Problem | None:
-        """The verdict on a planned attribute, once its values were compared unseen."""
-        if not change.secret:
-            return hidden.get(change.name, change)
-        user = draft.user
-        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
-        answer = compared.get((user.id, change.name), Holds.OTHER)
-        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-        if answer is (Holds.SAME if print_ else Holds.ABSENT):
-            self._confirmed[user.id, change.name] = print_
-        if answer is Holds.UNKNOWN:
-            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
-            if there and change.new and self._brief.description.replaces:
-                draft.repeats |= {change.name}
-                there = False
-        return None if there else replace(change, fingerprint=print_)
+        unseen = Unseen(self._brief, self._drafts)
+        yield from unseen.judge(shown)
+        self._confirmed, self.probed = unseen.confirmed, unseen.probed
 
     def _object(self) -> Planning[None]:
         """Hold back what the directory objects to; without an object class, whatever needs it."""
@@ -331,11 +256,6 @@ class Drawing:
             unchanged=matched - left_out - differing,
             **counts(changes),
         )
-
-
-def _unless_same(same: Mapping[tuple[str, str], bool], user: str, change: AttributeChange) -> AttributeChange | None:
-    """The verdict on a planned attribute whose values may be the ones that are there."""
-    return None if same.get((user, change.name)) else change
 
 
 def _objected(

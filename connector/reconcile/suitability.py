@@ -63,6 +63,11 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
     elif not info.writable:
         why = f"{rule.name} cannot be written: the directory keeps it itself"
+    elif rule.unique and not (info.comparable or info.unique):
+        why = (
+            f"{rule.name} has no equality rule, so nobody can find out who holds a value: take `unique` out of this "
+            "line, or write an attribute that has one"
+        )
     else:
         return None
     return f"{mapping.where}:{rule.line}: {why}"

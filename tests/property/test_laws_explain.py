@@ -29,12 +29,24 @@ def bare(problem: Problem) -> Problem:
     return replace(problem, near=())
 
 
+UNREADABLE = "unreadable"
+"""A line for one user in a plan may be one for all in an explanation, which reads fewer users that show something."""
+
+
 def agree(plan: Plan, explained: Explanation) -> None:
     """The explanation has the plan's own lines for this agent, and tells them in its words."""
     changes = [change for change in plan.changes if change.agent == explained.agent]
     assert ([explained.change] if explained.change else []) == changes
     ours = {bare(problem) for problem in plan.problems if problem.agent == explained.agent and problem.record is None}
     said = {bare(problem) for problem in explained.problems if problem.agent == explained.agent}
+    alone = {problem for problem in ours if problem.kind == UNREADABLE}
+    unseen = {problem.why for problem in explained.problems if problem.kind == UNREADABLE}
+    hidden = {trace.name for trace in explained.attributes if trace.why in unseen}
+    assert {problem.attribute for problem in alone} <= hidden
+    assert hidden <= {each.attribute for each in plan.problems if each.kind == UNREADABLE and not each.agent} | {
+        problem.attribute for problem in alone
+    }
+    ours, said = ours - alone, {problem for problem in said if problem.kind != UNREADABLE}
     # records that share a seat and an account have lines that name both alike
     assert said <= ours if explained.verdict == "contested" else said == ours
     changed = {each.name for each in explained.change.attributes} - {"objectClass"} if explained.change else set()
@@ -108,6 +120,8 @@ def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world:
 def test_also_where_attributes_may_not_be_read(world: World, data: st.DataObject) -> None:
     names = st.sampled_from([rule.name for rule in world.mapping.attributes])
     world.store.hidden |= frozenset(map(world.store.schema.key, data.draw(st.sets(names))))
+    users = st.sets(st.sampled_from(sorted(world.store.entries)))
+    world.store.veiled, world.store.mute = data.draw(st.none() | users), data.draw(users)
     plan, explained = explanations(world)
     for each in explained:
         agree(plan, each)

@@ -87,7 +87,7 @@ def ldif(name: str, values: Mapping[str, list[Any]]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-NARROW = {"telephonenumber"}
+NARROW = {"telephonenumber", "facsimiletelephonenumber"}
 """What holds one value on Active Directory, and several by the standards."""
 _THEIRS = "(|(cn=Entry *)(cn=Busy *))"
 _OF_THE_SERVER = {"whenchanged", "usnchanged", "dscorepropagationdata"}
@@ -103,7 +103,11 @@ def put(server: LdapServer, world: World) -> None:
     people = []
     for name, values in world.store.snapshot().values():
         if "account" not in values["objectClass"]:
-            kept = {key: list(some)[: 1 if domain and key.lower() in NARROW else None] for key, some in values.items()}
+            kept = {
+                key: list(some)[: 1 if domain and key.lower() in NARROW else None]
+                for key, some in values.items()
+                if not (domain and ";" in key)  # it has no options
+            }
             named = f"cn={values['cn'][0]!s},{name.partition(',')[2]}" if domain else name
             people.append(ldif(named.replace(SUFFIX, server.suffix), kept))
     server.add("".join(people))

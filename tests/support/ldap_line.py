@@ -17,13 +17,14 @@ from pyasn1.error import SubstrateUnderrunError
 from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.responses import COMPARED, DONE, ENTRY, MODIFIED
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Writer
-from connector.model import AttributeChange, Change, User, UserRef, View
+from connector.model import AttributeChange, Change, Holds, Question, User, UserRef, View
 
 Attributes = Mapping[str, Sequence[str | bytes]]
 WHERE = "ldap://ldap.example.org"
@@ -177,7 +178,7 @@ def _octets(value: str | bytes) -> bytes:
 
 # ---------------------------------------------------------------- the program's side
 
-VIEW = View(("uid", "employeeNumber", "description"))
+VIEW = View(("uid", "employeeNumber", "description", "facsimileTelephoneNumber"))
 
 
 def writer(
@@ -189,18 +190,20 @@ def writer(
     timeout: float = 5,
     covers: Callable[[str], bool] = lambda name: True,
     read: Callable[[Iterable[UserRef]], Iterator[User]] = lambda users: iter(()),
+    holds: Callable[[Iterable[Question]], Iterator[Holds]] = lambda questions: iter(()),
 ) -> Writer:
     """What writes changes over this connection, put together as an LDAP directory does it."""
     wire = Wire(line, WHERE, timeout)
     inspection = Inspection(wire, BASE)
     filter_of_the_job = parse(filter_)
+    modifier = Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
     return Writer(
         wire,
-        Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules),
+        modifier,
         PostRead(inspection, Users(view, inspection, WHERE), filter_of_the_job),
         window=window,
         covers=covers,
-        read=read,
+        looker=Looker(modifier, read, holds, view.attributes),
     )
 
 

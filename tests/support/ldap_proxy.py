@@ -25,7 +25,8 @@ class LdapProxy:
 
     `asked` counts requests by kind, from the first modify on; `most` is how many modifies were unanswered at once, and
     `most_of_one` how many of one entry. `url` is plain LDAP. `acted` is told the DN of a modify that the server has
-    answered, before the client hears of it; ConnectionResetError from there cuts the connection.
+    answered, before the client hears of it; ConnectionResetError from there cuts the connection. `heard` is told the
+    kind of every request, before the server hears of it.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class LdapProxy:
         quiet: float | None = None,
         acted: Callable[[str], None] = lambda name: None,
         host: str = "127.0.0.1",
+        heard: Callable[[int], None] = lambda kind: None,
     ) -> None:
         self.asked: Counter[int] = Counter()
         self.most = self.most_of_one = 0
         self.faults: list[Exception] = []
         self._target, self._meddle, self._quiet, self._acted = (host, port), meddle, quiet, acted
+        self._listens = heard
         self._unanswered: dict[int, str] = {}
         self._held: list[tuple[int, bytes]] = []
         self._over = False
@@ -109,6 +112,7 @@ class LdapProxy:
 
     def _request(self, frame: Frame) -> bytes:
         """What the server hears of a request."""
+        self._listens(frame.tag)
         self.asked[frame.tag] += frame.tag == MODIFY or bool(self.asked[MODIFY])
         if frame.tag != MODIFY:
             return octets_of(frame)

@@ -25,7 +25,8 @@ Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 class MemoryStore:
     """Entries, and how often they were read (passes) and written (changes that changed something).
 
-    `hidden`: attributes that are never shown; `compares`: whether they can be compared unseen (RFC 4511 §4.10).
+    `hidden`: attributes that are never shown, or of the users `veiled` alone, by id; `compares`: whether they can be
+    compared unseen (RFC 4511 §4.10), but of the users `mute`.
     """
 
     def __init__(
@@ -34,12 +35,16 @@ class MemoryStore:
         schema: Schema | None = None,
         *,
         hidden: Collection[str] = (),
+        veiled: Collection[str] | None = None,
         compares: bool = True,
+        mute: Collection[str] = (),
         atomic: bool = True,
     ) -> None:
         self.schema = schema or known_schema()
         self.hidden = frozenset(self.schema.key(name) for name in hidden)
+        self.veiled = veiled
         self.compares = compares
+        self.mute = mute
         self.atomic = atomic
         self.reads = 0
         self.writes = 0
@@ -100,6 +105,8 @@ class MemoryDirectory(EntryReader):
         return found if self._unveiled or not self.store.hidden else map(self._stripped, found)
 
     def _stripped(self, entry: Entry) -> Entry:
+        if self.store.veiled is not None and entry.id not in self.store.veiled:
+            return entry
         shown = {name: values for name, values in entry.values.items() if name not in self.store.hidden}
         return Entry(entry.id, entry.name, entry.rdns, shown)
 
@@ -115,7 +122,8 @@ class MemoryDirectory(EntryReader):
         answers = list(super().holds(asked))
         self._unveiled = False
         for question, answer in zip(asked, answers, strict=True):
-            unseen = self.schema.key(question.attribute) in self.store.hidden and not self.store.compares
+            mute = not self.store.compares or question.user.id in self.store.mute
+            unseen = self.schema.key(question.attribute) in self.store.hidden and mute
             yield Holds.UNKNOWN if unseen else answer
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:

@@ -123,13 +123,6 @@ CLEARING: Final = ["yMay", "yMust", "yOne", "yRuled", "yNever", "yUnder", "sn", 
 SINGLE: Final = {"yOne", "createTimestamp"}
 
 
-SHOWN: Final = {
-    "xAudio": "x", "xBinary": "x", "xDelivery": "any", "xFax": "x", "xJpeg": "x", "xMailbox": "x", "xTelex": "1$2$3",
-    "xNetgroup": "(,,)", "xBoot": "a=b:c",
-}  # fmt: skip
-"""Of attributes without an equality rule, which cannot be compared, somebody has to show that they may be read."""
-
-
 def _user(kind: str, plan: int) -> str:
     """One of a kind for each plan, since plans change them."""
     classes, values = KINDS[kind]
@@ -139,11 +132,9 @@ def _user(kind: str, plan: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def people(attributes: Iterable[str]) -> list[str]:
-    """A user for each value, one that shows what cannot be compared, and users of every kind for every plan."""
-    shown = [f"{name}: {SHOWN[name]}" for name in attributes if name in SHOWN]
+def people() -> list[str]:
+    """A user for each value, and users of every kind for every plan."""
     return [
         *(person(f"u{number}", classes=["xEverything"]) for number in range(len(ALL))),
-        person("shows", *shown, classes=["xEverything"]),
         *(_user(kind, plan) for kind in KINDS for plan in range(len(SETTING) + len(CLEARING))),
     ]

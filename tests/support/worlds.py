@@ -77,13 +77,20 @@ RULES = {
     "cecWorkNo": "{workNo|pad:4}",
     "employeeNumber": "{workNo}",
     "telephoneNumber": "{sipAccount}",
+    "facsimileTelephoneNumber": "{sipAccount}",
     "SIPIdentityUserName": "{sipAccount}",
     "SIPIdentityRegistrarAddress": "{sipServiceIp}",
     "SIPIdentitySIPURI": "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}",
     "SIPIdentityPassword": "{sipPwd}",
 }
-MULTIPLE = {"telephoneNumber": ("*",), "SIPIdentityUserName": ("*", "1*"), "SIPIdentityRegistrarAddress": ("*",),
-            "SIPIdentitySIPURI": ("*", "sip:*"), "SIPIdentityPassword": ("*",)}  # fmt: skip
+MULTIPLE = {
+    "telephoneNumber": ("*",),
+    "facsimileTelephoneNumber": ("*",),
+    "SIPIdentityUserName": ("*", "1*"),
+    "SIPIdentityRegistrarAddress": ("*",),
+    "SIPIdentitySIPURI": ("*", "sip:*"),
+    "SIPIdentityPassword": ("*",),
+}
 UNIQUE = {"employeeNumber", "cecWorkNo", "SIPIdentityUserName"}
 
 
@@ -130,7 +137,9 @@ def entries(draw: st.DrawFn) -> dict[str, tuple[str, dict[str, list[Any]]]]:
             box = own[number] if draw(mostly) else draw(names)
             values["mail"] = [f"{box.strip().lower()}@example.org"] if draw(mostly) else []
             values["employeeNumber"] = draw(st.lists(numbers.map(str), max_size=1))
+            values["employeeNumber;lang-de"] = draw(st.lists(numbers.map(str), max_size=1))
             values["telephoneNumber"] = draw(st.lists(phones, max_size=2, unique=True))
+            values["facsimileTelephoneNumber"] = draw(st.lists(phones, max_size=2, unique=True))
         if "SIPIdentity" in values["objectClass"]:
             for name in ("SIPIdentitySIPURI", "SIPIdentityUserName"):
                 values[name] = draw(st.lists(texts, max_size=2, unique_by=str.lower))

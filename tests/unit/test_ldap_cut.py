@@ -14,6 +14,7 @@ from connector.directories.filters import Present
 from connector.directories.known_schema import known_schema
 from connector.directories.ldap import ber, dialect, requests
 from connector.directories.ldap.inspection import Inspection, Rules
+from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.responses import MODIFIED
@@ -69,7 +70,7 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
         modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
         writer = Writer(
             wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection, wire.where), Present("uid")),
-            window=window, covers=lambda name: True, read=read,
+            window=window, covers=lambda name: True, looker=Looker(modifier, read, lambda questions: iter(()), ()),
         )  # fmt: skip
         return list(writer.write(Queue(map(change, range(count)))))
 

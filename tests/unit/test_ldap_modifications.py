@@ -65,7 +65,8 @@ def sent(*attributes: AttributeChange) -> Asked | None:
         (several("employeeNumber", "1", "2", None), ["delete 1", "add 2"]),
         (several("commPrivate", "1", "2"), ["replace 2"]),
         (several("commPrivate", "1", "", None), ["replace "]),
-        (several("jpegPhoto", "", "a"), ["replace a"]),
+        (several("jpegPhoto", "", "a"), ["add a"]),
+        (several("jpegPhoto", "a", "b"), ["replace b"]),
         (several("noSuchAttribute", "", "a b"), ["add a b"]),
     ],
 )

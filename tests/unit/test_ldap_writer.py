@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -12,8 +13,8 @@ from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.writing import Queue
 from connector.errors import UnreachableError
-from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
-from tests.support.ldap_line import BASE, Attributes, Line, change, entry, person, post_read, writer
+from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
+from tests.support.ldap_line import BASE, Asked, Attributes, Line, change, entry, person, post_read, writer
 
 Script = Callable[[Line], object]
 Open = Callable[..., Line]
@@ -322,6 +323,140 @@ def test_with_assertions_nobody_is_read(server: Open) -> None:
 
     line = server(everyone, ASSERTION)
     assert results(writer(line, read=read).write(Queue([change(1)]))) == [Result.WRITTEN]
+
+
+# ---------------------------------------------------------------- what no filter says
+
+FAX = AttributeChange("facsimileTelephoneNumber", ("1",), ("2",), pattern="*")
+
+
+def marked(*marks: str, **held: str) -> Callable[[Iterable[UserRef]], Iterator[User]]:
+    """Users as they were planned for, each time under the next mark; `asked` says whom."""
+    left = iter(marks)
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        mark = next(left)
+        for user in users:
+            values = {"facsimileTelephoneNumber": (held.get(mark, "1"),), "entryCSN": (mark,)}
+            yield User(user.id, user.name, values if mark else {"facsimileTelephoneNumber": ("1",)})
+
+    return read
+
+
+def asserted(asked: Asked) -> list[str]:
+    """The marks in an assertion."""
+    return re.findall(r"mark-\d", asked.controls[ASSERTION][1].decode("latin-1"))
+
+
+def refuse(line: Line) -> None:
+    """An assertion failed."""
+    line.answer(line.waiting[0], 122)
+
+
+def test_a_value_without_an_equality_rule_is_read_first_and_the_entrys_mark_is_asserted(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    asked: list[str] = []
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        wanted = list(users)
+        asked.extend(user.id for user in wanted)
+        return marked("mark-1")(wanted)
+
+    changes = [change(1), change(2, FAX), change(3), change(4, NUMBER, FAX)]
+    assert results(writer(line, read=read).write(Queue(changes))) == [Result.WRITTEN] * 4
+    assert asked == ["id-2", "id-4"], "whoever gets another attribute is not read"
+    assert [asserted(each) for each in line.came] == [[], ["mark-1"], [], ["mark-1"]]
+
+
+def test_where_the_mark_alone_has_moved_it_is_read_and_sent_once_more(server: Open) -> None:
+    line = server(after(1, everyone, refuse), ASSERTION)
+    outcomes = list(writer(line, read=marked("mark-1", "mark-2")).write(Queue([change(1, FAX)])))
+    assert results(outcomes) == [Result.WRITTEN]
+    assert [asserted(each) for each in line.came] == [["mark-1"], ["mark-2"]]
+
+
+def test_where_it_moves_again_it_is_a_conflict_and_no_endless_race(server: Open) -> None:
+    line = server(refuse, ASSERTION)
+    read = marked("mark-1", "mark-2", "mark-3", "mark-4")
+    (first, second) = writer(line, read=read).write(Queue([change(1, FAX), change(1, FAX)]))
+    assert (first.result, second.result) == (Result.CONFLICT, Result.CONFLICT)
+    assert "twice" in first.why
+    assert len(line.came) == 4, "the next change of this user has two tries of its own"
+
+
+def test_where_the_value_is_another_by_now_it_is_not_sent_again(server: Open) -> None:
+    line = server(refuse, ASSERTION)
+    read = marked("mark-1", "mark-2", **{"mark-2": "theirs"})
+    (outcome,) = writer(line, read=read).write(Queue([change(1, FAX)]))
+    assert (outcome.result, outcome.why) == (Result.CONFLICT, "facsimileTelephoneNumber is no longer what the plan saw")
+    assert len(line.came) == 1
+
+
+def test_a_failed_assertion_of_other_values_is_a_conflict_at_once(server: Open) -> None:
+    line = server(refuse, ASSERTION)
+    old = AttributeChange("employeeNumber", ("7",), ("8",))
+    (outcome,) = writer(line, read=marked()).write(Queue([change(1, old)]))
+    assert (outcome.result, outcome.why) == (Result.CONFLICT, "the entry is no longer as planned")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "why"),
+    [
+        (Holds.ABSENT, 2, ""),
+        (Holds.OTHER, 1, "employeeNumber may have a value that this account cannot read"),
+        (Holds.UNKNOWN, 1, "employeeNumber may have a value that this account cannot read"),
+    ],
+)
+def test_where_no_value_cannot_be_asserted_it_is_asked_about_and_the_mark_asserted(
+    server: Open, answer: Holds, sent: int, why: str
+) -> None:
+    """As of a user with `employeeNumber;lang-de`, which "no employeeNumber" counts."""
+    line = server(after(1, everyone, refuse), ASSERTION)
+    asked: list[Question] = []
+
+    def holds(questions: Iterable[Question]) -> Iterator[Holds]:
+        asked.extend(questions)
+        return iter([answer])
+
+    description = AttributeChange("description", (), ("x:1",), pattern="x:*")
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        return (User(user.id, user.name, {"entryCSN": ("mark-2",), "description": ("theirs",)}) for user in users)
+
+    (outcome,) = writer(line, read=read, holds=holds).write(Queue([change(1, NUMBER, description)]))
+    assert outcome.why == why
+    assert outcome.result is (Result.CONFLICT if why else Result.WRITTEN)
+    assert [(each.attribute, each.value) for each in asked] == [("employeeNumber", "7")], "who shows others shows all"
+    assert len(line.came) == sent
+    if not why:
+        first, second = (each.controls[ASSERTION][1] for each in line.came)
+        assert (b"employeeNumber" in first, b"employeeNumber" in second) == (True, False)
+        assert asserted(line.came[1]) == ["mark-2"]
+
+
+def test_without_a_mark_it_is_read_first_all_the_same(server: Open) -> None:
+    line = server(everyone, ASSERTION)
+    assert results(writer(line, read=marked("")).write(Queue([change(1, FAX)]))) == [Result.WRITTEN]
+    assert asserted(line.came[0]) == []
+
+
+def test_who_cannot_be_read_again_is_a_conflict_and_all_others_have_their_outcomes(server: Open) -> None:
+    calls = iter([marked("mark-1")])
+
+    def read(users: Iterable[UserRef]) -> Iterator[User]:
+        found = next(calls, None)
+        if found is None:
+            raise UnreachableError("gone")
+        return found(users)
+
+    def script(line: Line) -> None:
+        line.answer(line.waiting[0], 122 if line.waiting[0].name == person(1).name else 0)
+
+    line = server(script, ASSERTION)
+    outcomes = list(writer(line, read=read).write(Queue([change(0), change(1, FAX), change(2)])))
+    assert {outcome.user.id: outcome.result for outcome in outcomes} == {
+        "id-0": Result.WRITTEN, "id-1": Result.CONFLICT, "id-2": Result.WRITTEN,
+    }  # fmt: skip
 
 
 def test_where_entries_cannot_be_read_any_more_every_change_has_one_outcome_all_the_same(server: Open) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Final
 
+from msgspec.structs import replace
+
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.holding import in_order
 from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.objections import Objections
 from connector.directories.ldap.post_read import PostRead
@@ -116,12 +119,15 @@ class LdapReader:
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         """By name, many in flight; whoever is not found by name, having been renamed perhaps, by id."""
+        return self._read(users, self._users)
+
+    def _read(self, users: Iterable[UserRef], shown: Users) -> Iterator[User]:
         wanted = list(users)
         names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
-        searches = (self._realm.named(name, self._users.attributes) for name in names)
+        searches = (self._realm.named(name, shown.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
-        found = self._wire.searches(searches, self._questions, self._users.user, or_gone=True)
-        for user in self._whole(found):
+        found = self._wire.searches(searches, self._questions, shown.user, or_gone=True)
+        for user in ranges.whole(found, shown, self._wire, self._by_id):
             if user.id in missing:
                 del missing[user.id]
                 yield user
@@ -139,8 +145,8 @@ class LdapReader:
         dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._questions
         if dialect.microsoft:
             return in_order(holding.read(self._wire, questions, window, is_user, self._inspection.info))
-        asserted = dialect.assertions
-        return in_order(holding.compared(self._wire, questions, window, is_user, asserted=asserted))
+        key, asserted = self._inspection.schema.key, dialect.assertions
+        return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 
     def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """Searches, a few for each user that is to be changed."""
@@ -167,9 +173,19 @@ class LdapDirectory(LdapReader):
                 PostRead(self._inspection, self._users, self._realm.filter),
                 window=self._settings.window if bound else self._questions,
                 covers=self._realm.covers,
-                read=self.read,
+                looker=Looker(self._modifier, self._marked, self.holds, self._whole_view.attributes),
             )
         except IncompleteRead as fault:
             yield from skipped(queue, fault)
             return
         yield from writer.write(queue)
+
+    def _marked(self, users: Iterable[UserRef]) -> Iterator[User]:
+        """As they are now, with the mark of the entry's last change where the server keeps one."""
+        return self._read(users, self._users_with_marks)
+
+    @cached_property
+    def _users_with_marks(self) -> Users:
+        mark, view = self._inspection.dialect.mark, self._whole_view
+        marked = replace(view, attributes=(*view.attributes, *([mark] if mark else ())))
+        return Users(marked, self._inspection, self._wire.where)

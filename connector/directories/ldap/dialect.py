@@ -46,6 +46,7 @@ class Dialect(Struct, frozen=True):
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
     where it is not, a letter in its composed and in its decomposed form is two.
+    `mark`: the attribute that has another value after every change of an entry, and can be asserted.
     `advice`: what to do about its limits, by the result code that tells of one.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
@@ -62,6 +63,7 @@ class Dialect(Struct, frozen=True):
     classes_first: bool = False
     by_syntax: bool = False
     prepares: bool = True
+    mark: str | None = None
     advice: Mapping[int, str] = results.NO_ADVICE
     terms: int = 64
     batches: int = 4
@@ -108,6 +110,7 @@ OPENLDAP: Final = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
     lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
+    mark="entryCSN",
     advice={
         3: "`limits` with time.soft and time.hard in the server's configuration lifts it for the job's account",
         4: "`limits` with size.soft, size.hard and size.prtotal in the server's configuration lifts it for the job's "

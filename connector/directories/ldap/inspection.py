@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
@@ -161,6 +162,7 @@ class Inspection:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
         identity, cautions = self._identity()
         cautions += self._wire.cautions
+        described = self._described((*attributes, OBJECT_CLASS))
         if not self._published.types:
             cautions.append(
                 "the server shows no schema: what its attributes may hold, and how their values compare, is assumed"
@@ -170,10 +172,12 @@ class Inspection:
                 "the server has no assertion control (RFC 4528): entries are read again just before they are written, "
                 "and a change made by somebody else in between may go unnoticed"
             )
+        else:
+            cautions += self._unmarked(described.values())
         return Description(
             kind=self.dialect.kind,
             identity=identity,
-            attributes=self._described((*attributes, OBJECT_CLASS)),
+            attributes=described,
             names=Equality.DN,
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
@@ -208,19 +212,37 @@ class Inspection:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
         context = self._context()
         identity = self.dialect.identity
-        try:
-            found = self._wire.search(Search(context, Scope.BASE, _ANY, (identity.attribute,)))
-            values = [value for entry in found for _, some in entry.attributes for value in some]
-        except UnreachableError:
-            raise
-        except IncompleteRead:
-            values = []
+        values = self._shown(context, identity.attribute)
         if values:
             return f"ldap:{identity.show(values[0])}", []
         hidden = f"{context} does not show its {identity.attribute}"
         return f"ldap:{self.dialect.kind}:{context.lower()}", [
             f"{hidden}, so that two servers with a tree of this name are taken for one"
         ]
+
+    def _unmarked(self, infos: Iterable[AttributeInfo]) -> list[str]:
+        """That neither the values of these attributes nor their entries' marks can be asserted, where it is so."""
+        blind = [info.name for info in infos if info.known and info.writable and not info.comparable]
+        mark = self.dialect.mark
+        if not blind or (mark and self._shown(self._base, mark)):
+            return []
+        names = f"{', '.join(blind)} {'has' if len(blind) == 1 else 'have'} no equality rule"
+        shown = f"and entries show no {mark}" if mark else "and the server keeps no mark of an entry's last change"
+        why = (
+            f"{names}, {shown}: a user is read before the value is written and after it, and a change made by somebody "
+            "else in between may go unnoticed"
+        )
+        return [why]
+
+    def _shown(self, name: str, attribute: str) -> list[bytes]:
+        """The values that one entry shows of an attribute; none where the entry is hidden."""
+        try:
+            found = self._wire.search(Search(name, Scope.BASE, _ANY, (attribute,)))
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            return []
+        return [value for each in found for _, some in each.attributes for value in some]
 
     def _context(self) -> str:
         """The longest naming context that base is in; base itself where the root DSE names none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property, lru_cache
 
 from msgspec import Struct
@@ -48,11 +48,22 @@ class Modifier(Struct, frozen=True, dict=True):
         edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
         return requests.modify(change.user.name, edits) if edits else None
 
-    def controls(self, change: Change) -> tuple[bytes, ...]:
-        """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw."""
+    def controls(self, change: Change, mark: bytes | None = None, absent: Collection[str] = ()) -> tuple[bytes, ...]:
+        """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw.
+
+        `mark`: that it was not changed since it was looked at, for what no filter says of its values. `absent`: such
+        attributes, that have no value.
+        """
         if not self.dialect.assertions:
             return ()
-        return (requests.assertion(self.is_user(change.user.id), self._encoded_filter, *self._beliefs(change)),)
+        believed = self._beliefs(change, absent) if mark is None else (*self._beliefs(change, absent), mark)
+        return (requests.assertion(self.is_user(change.user.id), self._encoded_filter, *believed),)
+
+    def mark_of(self, user: User) -> bytes | None:
+        """That the user's entry was not changed since the user was read; None where it shows no mark."""
+        name = self.dialect.mark
+        shown = user.values.get(name, ())[:1] if name else ()
+        return requests.encode_filter(Equal(name, octets(shown[0]))) if name and shown else None
 
     @cached_property
     def _encoded_filter(self) -> bytes:
@@ -87,9 +98,10 @@ class Modifier(Struct, frozen=True, dict=True):
             raise ForbiddenError(
                 f"{name} {why}, so single values of it cannot be changed: the mapping must own all of them"
             )
-        return [Modification(Edit.REPLACE, name, tuple(map(octets, change.new)))]
+        first = change.seen and change.new and not change.old  # added, for there may be a value by now
+        return [Modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
 
-    def _beliefs(self, change: Change) -> Iterable[Filter | bytes]:
+    def _beliefs(self, change: Change, absent: Collection[str]) -> Iterable[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log. Object
@@ -102,7 +114,7 @@ class Modifier(Struct, frozen=True, dict=True):
             if not attribute.old:
                 pattern = attribute.pattern
                 none = _absence(name, None if pattern is None or self.info(name).single else pattern, rules)
-                if none:
+                if none and name not in absent:
                     yield none
             elif rules.equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
@@ -153,6 +165,7 @@ _CONFLICTS = {
     results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
     results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
     results.ATTRIBUTE_OR_VALUE_EXISTS: "the entry is no longer as planned: a value to be added is already there",
+    results.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
     results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
 

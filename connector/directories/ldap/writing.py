@@ -11,12 +11,14 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+from connector.directories.ldap import results
+from connector.directories.ldap.looking import UNLIKE, UNSEEN, Looker, Sight
 from connector.directories.ldap.modifying import ForbiddenError, Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead
-from connector.model import Change, Outcome, Result, User, UserRef
+from connector.model import Change, Outcome, Result
 
 _SOME: Final = 16
 """So many changes are sent at once: one call is less than many, and the server need not wait for a whole window."""
@@ -78,7 +80,7 @@ def by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
 class Writer:
     """Writes the changes of a queue over one connection, `window` of them in flight at most.
 
-    `covers`: whether a name is in base and scope. `read`: users as they are now, for servers without assertions.
+    `covers`: whether a name is in base and scope. `looker`: looks at users of whom no assertion says enough.
     """
 
     def __init__(
@@ -89,15 +91,17 @@ class Writer:
         *,
         window: int,
         covers: Callable[[str], bool],
-        read: Callable[[Iterable[UserRef]], Iterator[User]],
+        looker: Looker,
     ) -> None:
         self._wire = wire
         self._modifier = modifier
         self._post_read = post_read
         self._window = window if modifier.dialect.assertions else min(window, _READ_BEFORE)
         self._covers = by_parent(covers)
-        self._read = read
+        self._looker = looker
         self._flight: Flight[Change] = Flight(wire)
+        self._again: set[str] = set()
+        """Users, by id, whose change is sent for the second time."""
 
     def write(self, queue: Queue) -> Iterator[Outcome]:
         """An outcome for every change, handed on when the window is full again, so that the server is never idle."""
@@ -126,9 +130,9 @@ class Writer:
     def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
-        differences = {} if self._modifier.dialect.assertions else self._differences(batch)
+        sights = self._looker.before(batch)
         for number, change in enumerate(batch, 1):
-            outcome = self._sent(change, differences.get(change.user.id))
+            outcome = self._sent(change, sights.get(change.user.id, UNSEEN))
             if outcome is not None:
                 queue.done(change)
                 settled.append(outcome)
@@ -137,10 +141,9 @@ class Writer:
         self._wire.flush()
         return settled
 
-    def _sent(self, change: Change, why: str | None) -> Outcome | None:
+    def _sent(self, change: Change, sight: Sight) -> Outcome | None:
         """Send a change, unless the entry is known to differ, or there is no need or no right to; then its outcome."""
-        if not self._covers(change.user.name):
-            why = "the entry is not below the base"
+        why = sight.why if self._covers(change.user.name) else "the entry is not below the base"
         if why is not None:
             return Outcome(change.user, Result.CONFLICT, why)
         try:
@@ -149,26 +152,45 @@ class Writer:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        controls = (*self._modifier.controls(change), *self._post_read.controls(change))
+        controls = (*self._modifier.controls(change, sight.mark, sight.absent), *self._post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
-
-    def _differences(self, batch: Sequence[Change]) -> dict[str, str]:
-        """Where there are no assertions: what is different, by user, in entries read again just before the write."""
-        now = {user.id: user for user in self._read(change.user for change in batch)}
-        found = ((change.user.id, self._modifier.differs(change, now.get(change.user.id))) for change in batch)
-        return {id_: why for id_, why in found if why is not None}
 
     def _answers(self, queue: Queue) -> list[Outcome]:
         """Wait, and say what the answers that come mean."""
         settled = []
+        refused = []
         for change, answer in self._flight.responses():
+            failed = answer.code == results.ASSERTION_FAILED and self._looker.may_still_hold(change)
+            if failed and change.user.id not in self._again:
+                refused.append(change)
+                continue
             queue.done(change)
+            self._again.discard(change.user.id)
             outcome = self._modifier.outcome(change, answer)
             if outcome.result is Result.WRITTEN:
                 outcome = Outcome(change.user, Result.WRITTEN, shown=self._post_read.user(change, answer))
-            settled.append(outcome)
+            settled.append(Outcome(change.user, Result.CONFLICT, _TWICE) if failed else outcome)
+        return settled + self._once_more(refused, queue) if refused else settled
+
+    def _once_more(self, changes: Sequence[Change], queue: Queue) -> list[Outcome]:
+        """Look at users whose assertion failed; send what they still are as planned for, say why of the others."""
+        try:
+            sights = self._looker.again(changes)
+        except IncompleteRead:
+            sights = {}
+        settled = []
+        for change in changes:
+            outcome = self._sent(change, sights.get(change.user.id, UNLIKE))
+            if outcome is None:
+                self._again.add(change.user.id)
+            else:
+                queue.done(change)
+                settled.append(outcome)
         return settled
+
+
+_TWICE: Final = "somebody else changed the entry twice, each time just before it was to be written"
 
 
 def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:

@@ -1,0 +1,124 @@
+"""What users do not show: secrets, which are compared, and attributes that may be hidden from us. Pure.
+
+Of each attribute whose absence may be an access rule's, a sample of those who are to get a first value is asked about.
+Where nobody has one, that is all it costs.
+
+    all of the sample have none ──> everybody is planned for
+    nothing tells of any of them ─> unreadable: held back for everybody, and said once
+    else ─────────────────────────> everybody is asked, and held back where there is a value, or nothing tells
+
+Where everybody turns out to have a value, and nobody shows it, that is said once as well. What some user shows is never
+unreadable for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from connector.model import AttributeChange, Holds, Problem, Question, Secret
+from connector.reconcile.draft import Draft
+from connector.reconcile.questions import Brief, Compare, Planning, ask
+
+PROBES = 10
+"""So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
+_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+_HIDDEN = "has a value that this account cannot read; skipped"
+_UNTOLD = "shows no value, and nothing tells whether it has one; skipped"
+
+Slot = tuple[str, str]
+"""A user's id, and an attribute."""
+
+
+class Unseen:
+    """Asks about what drafts do not see, and gives it verdicts.
+
+    `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
+    and is. `probed`: users were asked about attributes that may be hidden.
+    """
+
+    def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
+        self._brief = brief
+        self._drafts = drafts
+        self._unreadable: dict[str, Problem] = {}
+        self.confirmed: dict[Slot, str] = {}
+        self.probed = False
+
+    def judge(self, shown: Collection[str]) -> Planning[None]:
+        """Judge what is planned. `shown`: attributes that some user showed a value of."""
+        rules, infos = self._brief.mapping.attributes, self._brief.description.attributes
+        secrets = any(rule.secret for rule in rules)
+        hidden = {rule.name for rule in rules if infos[rule.name].readable is None and not rule.secret}
+        # a change of ours among others' values does not tell whether the user shows those
+        hidden -= {rule.name for rule in rules if rule.owns not in (None, "*") and rule.name in shown}
+        if not (hidden or secrets):
+            return
+        answers = yield from self._ask(self._questions(hidden))
+        silent = {name for name in hidden.difference(shown) if _told(answers, name) == {Holds.UNKNOWN}}
+        doubtful = {name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}}
+        answers |= yield from self._ask(self._others(doubtful, answers))
+        silent |= {name for name in doubtful.difference(shown) if Holds.ABSENT not in _told(answers, name)}
+        for name in silent:
+            self._unreadable[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
+        for draft in self._drafts if secrets or doubtful or silent else ():
+            draft.judge(partial(self._judged, draft, answers))
+            if not draft.news:
+                draft.planned = ()
+
+    def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
+        asked = tuple(questions)
+        answers = (yield from ask(Compare(asked))) if asked else ()
+        return {(each.user.id, each.attribute): answer for each, answer in zip(asked, answers, strict=True)}
+
+    def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
+        """Secrets that were not shown, and the sample."""
+        left = dict.fromkeys(hidden, PROBES)
+        for draft in self._drafts:
+            for change in draft.planned:
+                if change.secret and not change.seen:
+                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
+                elif not change.old and left.get(change.name):
+                    left[change.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, change.name, change.new[0])
+
+    def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
+        """Everybody who is not in the sample."""
+        for draft in self._drafts if hidden else ():
+            for change in draft.planned:
+                if not change.old and change.name in hidden and (draft.user.id, change.name) not in asked:
+                    yield Question(draft.user, change.name, change.new[0])
+
+    def _judged(
+        self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
+    ) -> AttributeChange | Problem | None:
+        """The verdict on a planned attribute, once its values were compared unseen."""
+        answer = answers.get((draft.user.id, change.name))
+        if change.secret:
+            return self._secret(draft, answer or Holds.OTHER, change)
+        if change.name in self._unreadable:
+            return self._unreadable[change.name]
+        if answer in (None, Holds.ABSENT):
+            return change
+        why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
+        return draft.problem("unreadable", f"{change.name} {why}", change.name)
+
+    def _secret(self, draft: Draft, answer: Holds, change: AttributeChange) -> AttributeChange | None:
+        user = draft.user
+        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
+        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+        if answer is (Holds.SAME if print_ else Holds.ABSENT):
+            self.confirmed[user.id, change.name] = print_
+        if answer is Holds.UNKNOWN:
+            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
+            if there and change.new and self._brief.description.replaces:
+                draft.repeats |= {change.name}
+                there = False
+        return None if there else replace(change, fingerprint=print_)
+
+
+def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
+    """What was answered of an attribute."""
+    return {answer for (_, asked), answer in answers.items() if asked == name}
