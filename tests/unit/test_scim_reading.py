@@ -338,6 +338,21 @@ def test_a_filter_that_does_not_say_how_many_has_found_what_it_shows(total: int 
     assert [found.id for found in opened(provider).find([(NAME, "agent001")])] == ["u1"]
 
 
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("most", [20, 3])
+def test_a_server_that_cuts_what_a_filter_finds_is_asked_for_no_more_than_it_gives(most: int, tells: bool) -> None:
+    """It says that so many are all, or does not say how many there are, and shows no second page."""
+    provider = Provider(*(user(number) for number in range(40)))
+
+    def cut(page: Json, params: dict[str, str]) -> Json:
+        some = [] if "startIndex" in params else page["Resources"][:most]
+        return {"Resources": some} | ({"totalResults": len(some)} if tells else {})
+
+    listed(provider, cut)
+    found = opened(provider).find((NAME, f"agent{number:03}") for number in range(40))
+    assert {each.id for each in found} == {f"u{number}" for number in range(40)}
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_search_that_is_refused_for_want_of_rights_is_an_error(status: int) -> None:
     provider = Provider(user(1))

@@ -3,7 +3,8 @@
 Measured: filters by an extension's attributes that silently find nobody, or by `id`, or by `emails`; `userName eq` that
 tells case apart where the schema says that it does not; `or` that is refused; escapes that are not undone; filters
 that are ignored. Somebody who is not found becomes an agent without a user, and perhaps values to be cleared: so every
-attribute that is searched by is tried first, with a value that the server itself has shown.
+attribute that is searched by is tried first, with values that the server itself has shown, as many as will be asked for
+at once: some servers cut an answer short, and do not say so.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 TERMS: Final = (25, 5, 1)
 """So many values are asked for at once; or fewer, where a server does not bear that (measured: 500 beyond 26)."""
+UNTRIED: Final = 5
+"""So many at once, where none of the first users shows a value to try."""
 OCTETS: Final = 1_800
 """So much of an address a filter may be: servers and what stands before them bear some 2,000 octets at least."""
 AHEAD: Final = 640
@@ -96,23 +99,31 @@ class Finder:
         """
         if located.name not in self._terms:
             some, _ = self._resources.first
-            shown = ((user, value) for user in some for value in located.path.values(user) if not _escaped(value))
-            user, value = next(shown, (None, ""))
-            self._terms[located.name] = TERMS[0] if user is None else self._tried(located, id_of(user), value)
+            shown = {value: id_of(user) for user in some for value in located.path.values(user) if not _escaped(value)}
+            self._terms[located.name] = self._tried(located, shown) if shown else UNTRIED
         return self._terms[located.name]
 
-    def _tried(self, located: Located, holder: str, value: str) -> int:
-        """Look for somebody who is known to be there; in the other case where case is said not to matter."""
-        if located.info.equality is Equality.CASE_ALONE:
-            value = value.swapcase()
-        number = located.info.equality is Equality.INTEGER
+    def _tried(self, located: Located, shown: dict[str, str]) -> int:
+        """Look for users who are known to be there; in the other case where case is said not to matter.
+
+        One value stands beside one that nobody has, to see whether `or` is understood.
+        """
+        swaps = located.info.equality is Equality.CASE_ALONE
+        nobody = f"{2**31 - 1}" if located.info.equality is Equality.INTEGER else uuid4().hex
         for terms in TERMS:
-            nobody = (f"{2**31 - other}" if number else uuid4().hex for other in range(1, terms))
-            lookup = _Lookup(located, [*nobody, value])
-            found = self._resources.matching(lookup.filter, lookup.expects)
-            if found is not None and any(id_of(user) == holder for user in found):
+            known = list(islice(shown.items(), terms))
+            values = [value.swapcase() if swaps else value for value, _ in known]
+            lookup = next(_lookups(located, values + [nobody] * (len(values) == 1 < terms), terms), None)
+            found = self._resources.matching(lookup.filter, lookup.expects) if lookup else None
+            if (
+                lookup
+                and found is not None
+                and {id_of(user) for user in found}.issuperset(
+                    holder for (_, holder), _ in zip(known, lookup.values, strict=False)
+                )
+            ):
                 self._proved.add(located.name)
-                return terms
+                return len(lookup.values)
         return NEVER
 
 

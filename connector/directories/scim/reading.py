@@ -18,7 +18,7 @@ from connector.errors import MalformedError, TruncatedError
 
 _ODD: Final = (400, 500)
 """How some servers answer to an id that is none of theirs."""
-SAMPLE: Final = 20
+SAMPLE: Final = 25
 
 
 class Resources:
@@ -116,8 +116,10 @@ class Resources:
                 return None
             before = len(found)
             found.update((id_of(user), user) for user in users)
-            if len(found) >= (page.total or 0):
+            if page.total is not None and len(found) >= page.total:
                 return list(found.values())
             if len(found) == before:
+                if page.total is None:  # it does not say how many, so it is asked until it shows no more
+                    return list(found.values())
                 why = f"the server speaks of {page.total} users and shows {len(found)}"
                 raise TruncatedError(why, where=answer.where)
