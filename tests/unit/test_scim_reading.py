@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -345,7 +346,9 @@ def test_a_server_that_cuts_what_a_filter_finds_is_asked_for_no_more_than_it_giv
     provider = Provider(*(user(number) for number in range(40)))
 
     def cut(page: Json, params: dict[str, str]) -> Json:
-        some = [] if "startIndex" in params else page["Resources"][:most]
+        names = {name.lower() for name in re.findall('"(.*?)"', params["filter"])}
+        found = [shown for shown in map(provider.shown, provider.users) if shown["userName"] in names]
+        some = [] if "startIndex" in params else found[:most]
         return {"Resources": some} | ({"totalResults": len(some)} if tells else {})
 
     listed(provider, cut)
