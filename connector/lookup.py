@@ -132,13 +132,9 @@ class Lookup:
     def _sample(self, attribute: str) -> tuple[str, str] | None:
         """One of the first users that shows a value of an attribute, by id; None: none of them does."""
         try:
-            for user in islice(self._reader.scan(), SAMPLE):
-                value = asked.telling(user, attribute)
-                if value is not None:
-                    return user.id, value
-        except TruncatedError:
-            pass  # of a server that cannot be read whole, which is why users are looked up
-        return None
+            return asked.telling(islice(self._reader.scan(), SAMPLE), attribute)
+        except TruncatedError:  # of a server that cannot be read whole, which is why users are looked up
+            return None
 
     def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
         self._watch.stage("look-up", how=how, why=why, wanted=wanted)

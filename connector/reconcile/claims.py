@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from connector.model import Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
-from connector.reconcile.questions import telling
+from connector.reconcile.questions import is_plain, telling
 from connector.reconcile.roster import NOBODY, PIN, Doubt, Roster
 
 MOST_NAMES = 50
@@ -103,10 +103,11 @@ class Claims:
 
     def _see(self, user: User) -> None:
         for attribute in list(self._unseen):
-            value = telling(user, attribute)
-            if value is not None:
-                self.shows[attribute] = (user.id, value)
-                self._unseen.discard(attribute)
+            shown = telling([user], attribute)
+            if shown is not None:
+                self.shows[attribute] = shown
+                if is_plain(shown[1]):
+                    self._unseen.discard(attribute)
 
     def _claim(self, agent: int, rule: int, user: User) -> None:
         self.hits.add(rule)

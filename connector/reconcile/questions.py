@@ -80,12 +80,21 @@ class Proof(Enum):
     NONE = "none"
 
 
-def telling(user: User, attribute: str) -> str | None:
-    """A value that the user shows, by which a look-up has to find it on every server; None: there is none."""
-    for value in user.values.get(attribute, ()):
-        if isinstance(value, str) and value.isascii() and value.isprintable() and value.strip():
-            return value
-    return None
+def telling(users: Iterable[User], attribute: str) -> tuple[str, str] | None:
+    """A user by id, and a value that it shows; None: nobody shows one. Rather one that no server trips over."""
+    odd = None
+    for user in users:
+        for value in user.values.get(attribute, ()):
+            if isinstance(value, str):
+                if is_plain(value):
+                    return user.id, value
+                odd = odd or (user.id, value)
+    return odd
+
+
+def is_plain(value: str) -> bool:
+    """Whether a value is printable ASCII."""
+    return value.isascii() and value.isprintable() and bool(value.strip())
 
 
 class Prove(Query[Proof], frozen=True):
