@@ -18,6 +18,7 @@ from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality, stale
 from connector.reconcile.claims import Verdicts
+from connector.reconcile.confirming import confirmed
 from connector.reconcile.drawing import Drawing
 from connector.reconcile.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.near import near_misses
@@ -50,6 +51,7 @@ class Case(Planner):
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
         keys = [key for number in new for _, key in self.roster.searches(number) if key is not None]
+        self.claims.asked.update(name for name, _ in keys if name not in (ID, NAME))
         for user in (yield from self._found(keys)):
             self.claims.add(user)
 
@@ -71,7 +73,7 @@ class Case(Planner):
         theirs = {claim.id for number in agents for claim in self.claims.of(number)}
         yield from self._look_up([rival for user in theirs for rival in self._finders(user)])
         yield from proved(self.claims, self.roster, self._asked)
-        yield from self._confirmed()
+        yield from confirmed(self.claims, self.brief.description)
         return self.claims.settle(self.tenant, agents)
 
     def _finders(self, user: str) -> list[int]:
@@ -144,7 +146,7 @@ class Case(Planner):
         yield from self._look_up(doubtful)
         if any(not self.claims.of(number) for number in doubtful):
             return True
-        if any(rule not in self.claims.hits for rule, _ in roster.attributes()):
+        if any(name not in self.claims.proven for _, name in roster.attributes()):
             yield from self._look_up(range(len(roster.agents)))
         return bool((yield from proved(self.claims, roster)))
 

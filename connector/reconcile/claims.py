@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Set as Abst
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import ID, NAME, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.questions import is_plain, telling
@@ -66,11 +66,14 @@ class Claims:
         self._differ = differ
         self._claims: list[Claimed | None] = [None] * len(roster.agents)
         self._doubts: list[Doubt] = []
-        self._unseen = {attribute for _, attribute in roster.attributes()}
+        self._attributes = dict(roster.attributes())
+        self._unseen = set(self._attributes.values())
         self.shows: dict[str, tuple[str, str]] = {}
         """By match attribute a user (by id) and a value that it shows, where one was seen."""
-        self.hits: set[int] = set()
-        """The rules by which somebody was found."""
+        self.asked: set[str] = set()
+        """The attributes that users were looked up by."""
+        self.proven: set[str] = set()
+        """Those of them by which a look-up has found somebody, whom no other attribute could have found."""
         self._unshown = set(differ.attributes)
 
     def wanted(self) -> Iterator[Key]:
@@ -78,7 +81,10 @@ class Claims:
 
         Whoever takes keys no faster than users are added has to look the fewer up.
         """
-        return self._roster.keys(self._found)
+        for key in self._roster.keys(self._found):
+            if key[0] not in (ID, NAME):
+                self.asked.add(key[0])
+            yield key
 
     def _found(self, agent: int, rule: int) -> bool:
         claims = self._claims[agent]
@@ -98,8 +104,13 @@ class Claims:
             self._unshown.difference_update(user.values)
         if self._unseen:
             self._see(user)
-        for agent, rule in self._roster.finds(user, self._doubts):
+        found = self._roster.finds(user, self._doubts)
+        for agent, rule in found:
             self._claim(agent, rule, user)
+        if found and len(self.proven) < len(self.asked):
+            by = {self._attributes[rule] for _, rule in found if rule != PIN} & self.asked
+            if len(by) == 1:
+                self.proven |= by
 
     def _see(self, user: User) -> None:
         for attribute in list(self._unseen):
@@ -110,7 +121,6 @@ class Claims:
                     self._unseen.discard(attribute)
 
     def _claim(self, agent: int, rule: int, user: User) -> None:
-        self.hits.add(rule)
         before = self._claims[agent]
         if before is None or rule < (decided := _rule(before)):
             draft = self._differ.draft(self._roster.agents[agent], user, rule)

@@ -12,21 +12,22 @@ a matched or stale user is drawn in `draft.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Change, Key, Tenant, User
-from connector.reconcile import equality, stale
+from connector.model import AgentRef, Change, Tenant, User
+from connector.reconcile import stale
 from connector.reconcile.claims import Claims, Verdicts
+from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.near import near_misses
 from connector.reconcile.people import Never, Pin, strangers
 from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
-from connector.reconcile.roster import Doubt, Roster
+from connector.reconcile.roster import Roster
 
 
 class Planner:
@@ -53,7 +54,7 @@ class Planner:
         for user in (yield from ask(search)):
             self.claims.add(user)
         unproven = yield from proved(self.claims, self.roster)
-        yield from self._confirmed()
+        yield from confirmed(self.claims, self.brief.description)
         self.roster.close()
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
@@ -78,29 +79,6 @@ class Planner:
             return sorted({AgentRef(agent.work_no, agent.account_code) for agent in agents})
 
         return found
-
-    def _confirmed(self) -> Planning[None]:
-        """Let the directory say of users that hold something alike whether a look-up finds them by it.
-
-        Many are asked for at once, of each user and each spelling one at a time, so that an answer tells which.
-        """
-        waiting = self.claims.doubts()
-        while waiting:
-            asked: dict[str, Doubt] = {}
-            values: dict[tuple[str, Hashable], Key] = {}
-            later = []
-            for doubt in waiting:
-                attribute, value = doubt.key
-                alike = (attribute, equality.likeness(self.brief.description.equality(attribute), value))
-                if doubt.user.id in asked or values.setdefault(alike, doubt.key) != doubt.key:
-                    later.append(doubt)
-                else:
-                    asked[doubt.user.id] = doubt
-            found = {user.id for user in (yield from ask(Find(values.values())))}
-            for doubt in asked.values():
-                if doubt.user.id in found:
-                    self.claims.confirm(doubt)
-            waiting = later
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale.Unclaimed]]:
         """Users that hold something of ours and that no agent claims."""

@@ -24,21 +24,28 @@ def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None
     Returns the attributes of which no user shows a value, so that nothing is proven.
     """
     unproven: set[str] = set()
-    for attribute in _missed(claims, roster, range(len(roster.agents)) if agents is None else agents):
+    agents = range(len(roster.agents)) if agents is None else agents
+    for attribute in _doubtful(claims, roster, agents):
         (proof,) = yield from ask(Prove(attribute, claims.shows.get(attribute)))
         if proof is Proof.REFUTED:
             for user in (yield from ask(Scan())):
                 claims.add(user)
-            return frozenset(name for name in unproven if name not in claims.shows)
+            claims.asked.clear()
+            return frozenset(_doubtful(claims, roster, agents))
         if proof is Proof.NONE:
             unproven.add(attribute)
     return frozenset(unproven)
 
 
-def _missed(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str]:
-    """The attributes that some agent was looked up by, and by which nobody was found at all."""
+def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str]:
+    """The attributes that somebody was looked up by and that have proven nothing so far.
+
+    Where all users were read, what none of them shows, if an agent was to be found by it.
+    """
+    if claims.asked:
+        return sorted(claims.asked - claims.proven)
+    open_ = {rule: name for rule, name in roster.attributes() if name not in claims.shows}
     found: set[str] = set()
-    open_ = {rule: attribute for rule, attribute in roster.attributes() if rule not in claims.hits}
     for number in agents if open_ else ():
         decided = min((claim.rule for claim in claims.of(number)), default=None)
         for rule, key in roster.searches(number):

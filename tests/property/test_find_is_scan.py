@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace as replace_
 
-from hypothesis import HealthCheck, event, given, settings, strategies as st
+from hypothesis import HealthCheck, event, given, note, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.directories.port import Directory, Read
+from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead
-from connector.model import ID, NAME, Agent, AttributeInfo, Key, Plan, Tenant, User, View
+from connector.model import (
+    ID,
+    NAME,
+    Agent,
+    AttributeInfo,
+    Equality,
+    Held,
+    Holds,
+    Key,
+    Plan,
+    Question,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.reconcile import equality
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
@@ -29,13 +45,23 @@ RULES = ("uid", "mail", "employeeNumber")
 class Habits:
     """What a server does with look-ups. `deaf`: attributes that it shows and does not find anybody by.
 
-    `bare`: attributes without an equality rule. `lax`: it takes for equal whatever any server does.
+    `bare`: attributes without an equality rule. `lax`: it takes for equal whatever any server does. `blind`: attributes
+    that it neither shows nor finds anybody by, and says nothing of that. `lost`: users that no look-up finds.
     """
 
     deaf: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
     lax: bool = False
     size: bool = True
+    blind: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    def equal(self, rule: Equality, one: Held, other: Held) -> bool:
+        key = equality.likenesses_of(rule) if self.lax else equality.keys_of(rule)
+        return key(equality.plain(one)) == key(equality.plain(other))
+
+    def finds(self, name: str, user: User) -> bool:
+        return name not in self.deaf + self.bare + self.blind and user.id not in self.lost
 
 
 class Server(MemoryDirectory):
@@ -49,16 +75,39 @@ class Server(MemoryDirectory):
     def info(self, name: str) -> AttributeInfo:
         return replace(super().info(name), comparable=name not in self.habits.bare)
 
+    def _seen(self, users: Iterable[User]) -> Iterator[User]:
+        for user in users:
+            yield replace(
+                user, values={name: held for name, held in user.values.items() if name not in self.habits.blind}
+            )
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        return self._seen(super().scan(holding))
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        return self._seen(super().read(users))
+
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         for name, value in keys:
             if name in (ID, NAME):
                 yield from super().find([(name, value)])
-            elif name not in self.habits.deaf and name not in self.habits.bare:
-                rule = self.schema.info(name).equality
-                key = equality.likenesses_of(rule) if self.habits.lax else equality.keys_of(rule)
-                for user in self.scan():
-                    if any(key(held) == key(value) for held in map(equality.plain, user.values.get(name, ()))):
-                        yield user
+            else:
+                yield from (user for user in self.scan() if self.holding(user, name, value))
+
+    def holding(self, user: User, name: str, value: str) -> bool:
+        rule = self.schema.info(name).equality
+        held = user.values.get(name, ())
+        return self.habits.finds(name, user) and any(self.habits.equal(rule, each, value) for each in held)
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        users = {user.id: user for user in self.scan()}
+        for asked in questions:
+            rule, held = (
+                self.schema.info(asked.attribute).equality,
+                users[asked.user.id].values.get(asked.attribute, ()),
+            )
+            same = any(self.habits.equal(rule, each, asked.value) for each in held)
+            yield Holds.SAME if same else Holds.OTHER if held else Holds.ABSENT
 
 
 @st.composite
@@ -81,13 +130,15 @@ def worlds(draw: st.DrawFn) -> World:
     return World(tenant, MemoryStore(entries), mapping)
 
 
-def plan(world: World, habits: Habits, read: Read) -> Plan:
-    def connect(view: View) -> Directory:
-        directory = Server(world.store, view, base=BASE, filter=FILTER)
-        directory.habits = habits
-        return directory
+def opened(world: World, habits: Habits) -> Server:
+    note(f"{habits}; {world.store.snapshot()}")
+    directory = Server(world.store, world.mapping.view(), base=BASE, filter=FILTER)
+    directory.habits = habits
+    return directory
 
-    world.connect = connect
+
+def plan(world: World, habits: Habits, read: Read) -> Plan:
+    world.connect = lambda view: opened(world, habits)
     with world.parts() as parts:
         return dry_run(replace(parts, read=read), lambda plan, outcomes: None).plan
 
@@ -123,10 +174,53 @@ def test_the_same_users_match_however_they_are_read(world: World, habits: Habits
 
 
 @law
-@given(worlds(), habits)
-def test_nobody_is_cleared_whom_an_agent_would_claim(world: World, habits: Habits) -> None:
+@given(worlds(), st.booleans())
+def test_who_matches_is_who_the_server_finds(world: World, lax: bool) -> None:
+    """By the first rule that finds anybody, whatever is alike here and not equal there."""
+    server = opened(world, Habits(lax=lax))
+    found: dict[int, set[str]] = {}
+    for agent in world.tenant.agents:
+        for rule in world.mapping.match:
+            users = {
+                user.id for user in server.scan() if server.holding(user, rule.directory, agent.account_code or "")
+            }
+            if users:
+                found[agent.work_no] = users
+                break
+    claims = Counter(id_ for users in found.values() for id_ in users)
+    alone = {(seat, id_) for seat, users in found.items() if len(users) == 1 for id_ in users if claims[id_] == 1}
+    drawn = plan(world, Habits(lax=lax), "scan")
+    assert {(change.agent.work_no, change.user.id) for change in drawn.changes if change.agent} == alone
+
+
+@law
+@given(worlds(), st.sampled_from(SPELLINGS), st.booleans())
+def test_a_value_that_is_alike_is_in_step_if_the_server_says_so(world: World, title: str, lax: bool) -> None:
+    world.tenant, world.mapping = (
+        Tenant([Agent(1, "ann", title)]),
+        replace(world.mapping, attributes=(AttributeRule("title", Template.parse("{sipAccount}"), owns="*"),)),
+    )
+    held = {"objectClass": ["inetOrgPerson"], "cn": ["U"], "title": ["Ann"]} | {name: ["ann"] for name in RULES}
+    world.store.entries.clear()
+    world.store.put("id-0", f"cn=U,{BASE}", held)
+    planned = bool(plan(world, Habits(lax=lax), "scan").changes)
+    assert planned != Habits(lax=lax).equal(world.store.schema.info("title").equality, "Ann", title)
+
+
+@law
+@given(worlds(), habits, st.lists(st.sampled_from(RULES), max_size=2).map(tuple), st.integers(0, 4))
+def test_nobody_is_cleared_whom_an_agent_would_claim(
+    world: World, habits: Habits, blind: tuple[str, ...], lost: int
+) -> None:
+    habits = replace_(habits, blind=blind, lost=(f"id-{lost}",))
     with world.parts() as parts:
         wet_run(parts, lambda plan, outcomes: None)
-    sure = {change.user.id for change in plan(world, Habits(), "scan").changes if change.agent is None}
-    for read in ("auto", "scan"):
-        assert {change.user.id for change in plan(world, habits, read).changes if change.agent is None} <= sure
+    sure = cleared(plan(world, Habits(lax=habits.lax), "scan"))
+    reads: tuple[Read, ...] = ("auto", "scan", "find")
+    for read in reads:
+        with suppress(FileError, IncompleteRead):
+            assert cleared(plan(world, habits, read)) <= sure
+
+
+def cleared(drawn: Plan) -> set[str]:
+    return {change.user.id for change in drawn.changes if change.agent is None}
