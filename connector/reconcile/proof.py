@@ -38,18 +38,19 @@ def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None
 
 
 def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str]:
-    """The attributes that somebody was looked up by and that have proven nothing so far.
+    """The attributes by which an agent was to be found, and that have proven nothing so far.
 
-    Where all users were read, what none of them shows, if an agent was to be found by it.
+    Where all users were read, those that none of them shows. Where users were looked up, whoever is claimed by what
+    another attribute has found proves nothing either.
     """
-    if claims.asked:
-        return sorted(claims.asked - claims.proven)
-    open_ = {rule: name for rule, name in roster.attributes() if name not in claims.shows}
+    looked_up = bool(claims.asked)
+    sure = claims.proven if looked_up else claims.shows.keys()
+    open_ = {rule: name for rule, name in roster.attributes() if name not in sure}
     found: set[str] = set()
     for number in agents if open_ else ():
-        decided = min((claim.rule for claim in claims.of(number)), default=None)
+        decided = min((claim.rule for claim in claims.of(number)), default=len(open_) + max(open_))
         for rule, key in roster.searches(number):
-            if key is not None and rule in open_ and (decided is None or rule < decided):
+            if key is not None and rule in open_ and rule < decided + looked_up:
                 found.add(open_.pop(rule))
         if not open_:
             break

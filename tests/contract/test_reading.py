@@ -150,7 +150,6 @@ EQUALITIES = [
     ("cecWorkNo", "1001", "1001"),
     ("cecAccountCode", "anna.sample", "ANNA.SAMPLE"),
     ("SIPIdentitySIPURI", "sip:Anna@192.0.2.1:5060", "sip:Anna@192.0.2.1:5060"),
-    ("carLicense", "Z\u030cofie", "\u017eOFIE"),
 ]
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 

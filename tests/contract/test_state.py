@@ -144,7 +144,11 @@ def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str
 
 
 def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
-    return {ref.id: set(names) for ref, names in state.memory(directory, job).owned()}
+    found = {}
+    for ref, attributes in state.memory(directory, job).owned():
+        if ours := {name for name, each in attributes.items() if not each.restored}:
+            found[ref.id] = ours
+    return found
 
 
 # ---------------------------------------------------------------- opening

@@ -180,9 +180,8 @@ def test_hostile_values_reach_the_directory_as_they_are(job: Job) -> None:
     job.write("people.ldif", people)
     job.agents([agent(number, accountCode=code) for number, code in enumerate(hostile, 1)])
     planned = job.plan()
-    # composed and decomposed forms are one value to a directory, so these two agents each find both users
-    assert planned["summary"]["ambiguous"] == 2
-    assert planned["summary"]["matched"] == 6
+    # what one server takes for one value, such as composed and decomposed forms, is two values in a file
+    assert planned["summary"]["matched"] == len(hostile)
     job.run("apply", "--report", "out.csv", "--report", "out.md", "--report", "out.html", "--report", "out.ldif")
     assert job.plan()["changes"] == []
     with (job.folder / "out.csv").open(encoding="utf-8", newline="") as file:
