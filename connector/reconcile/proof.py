@@ -45,7 +45,8 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     """
     looked_up = bool(claims.asked)
     sure = claims.proven if looked_up else claims.shows.keys()
-    open_ = {rule: name for rule, name in roster.attributes() if name not in sure}
+    tried = claims.asked or {name for _, name in roster.attributes()}
+    open_ = {rule: name for rule, name in roster.attributes() if name in tried and name not in sure}
     found: set[str] = set()
     for number in agents if open_ else ():
         decided = min((claim.rule for claim in claims.of(number)), default=len(open_) + max(open_))
