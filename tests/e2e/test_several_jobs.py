@@ -1,0 +1,134 @@
+"""Jobs that share a state and a directory: whose an attribute is, and what becomes of what others wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.jobs import changed, file_source
+from tests.support.ldif_job import Job, agent
+
+BOTH = """\
+match:
+  - {agent: "{accountCode}", directory: uid}
+attributes:
+  employeeNumber: "{workNo}"
+  description: {value: "seat {workNo}", owns: "seat *"}
+stale: clear
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    found = Job(tmp_path, users=3)
+    found.write("mapping.yaml", BOTH)
+    found.write("copy.yaml", changed(found.read("job.yaml"), source=file_source("copy.json")))
+    found.write("copy.json", found.read("agents.json"))
+    return found
+
+
+def put(job: Job, old: str, new: str) -> None:
+    """Somebody else writes."""
+    before = job.read("people.ldif")
+    assert old in before
+    job.write("people.ldif", before.replace(old, new))
+
+
+def test_what_somebody_else_has_put_in_the_place_of_ours_stays_and_is_named(job: Job) -> None:
+    job.run("apply")
+    put(job, "employeeNumber: 1002", "employeeNumber: PAY-77")
+    job.agents([agent(1), agent(3)])
+    job.configure(limits={"agents_drop": "100%"})
+    said = job.run("apply")
+    assert "changed by somebody else since" in said
+    people = job.read("people.ldif")
+    assert "employeeNumber: PAY-77" in people
+    assert "seat 1002" not in people, "what is ours still was not cleared"
+
+
+def test_an_undo_leaves_what_somebody_else_has_put_there(job: Job) -> None:
+    job.run("apply")
+    (run,) = [line.split()[0] for line in job.run("runs").splitlines() if "apply" in line]
+    put(job, "employeeNumber: 1002", "employeeNumber: 1002x")
+    job.run("undo", run, "--apply")
+    people = job.read("people.ldif")
+    assert "employeeNumber: 1002x" in people
+    assert "seat" not in people
+
+
+def test_a_copy_that_writes_nothing_takes_nothing_over(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(1)])
+    job.configure(limits={"agents_drop": "100%"})
+    job.write("mapping.yaml", BOTH.replace("stale: clear", "stale: report"))
+    job.run("apply")
+    assert job.program("apply", "copy.yaml").code == 0
+    assert job.plan()["summary"]["stale"] == 2
+
+
+def test_an_attribute_of_another_job_is_named_and_not_written_unless_the_mapping_takes_it_over(job: Job) -> None:
+    job.run("apply")
+    job.write("other-mapping.yaml", BOTH.replace("{workNo}", "9{workNo}").replace("stale: clear", "stale: report"))
+    job.write("copy.yaml", changed(job.read("copy.yaml"), mapping="other-mapping.yaml"))
+    held = job.program("apply", "copy.yaml")
+    assert held.code == 0
+    assert "another job (job) writes this attribute" in held.out
+    assert "job job" in held.out, "what is shared was not told"
+    assert "employeeNumber: 1002" in job.read("people.ldif")
+    assert "attributes in common: description, employeeNumber" in job.program("check", "copy.yaml").out
+
+    takes = job.read("other-mapping.yaml").replace('"9{workNo}"', '{value: "9{workNo}", take_over: true}')
+    job.write("other-mapping.yaml", takes)
+    assert job.program("apply", "copy.yaml").code == 0
+    people = job.read("people.ldif")
+    assert "employeeNumber: 91002" in people
+    assert "seat 1002" in people
+    assert "another job (copy) writes this attribute" in job.run("apply")
+    assert "employeeNumber: 91002" in job.read("people.ldif")
+
+
+def test_what_its_owner_lets_go_of_passes_to_the_job_that_claims_it(job: Job) -> None:
+    job.write("mapping.yaml", BOTH.replace("stale: clear", "stale: report"))
+    job.run("apply")
+    job.agents([agent(1)])
+    job.configure(limits={"agents_drop": "100%"})
+    job.run("apply")
+    job.write("copy.json", job.read("agents.json").replace("1001", "1005").replace("user1", "user2"))
+    told = job.program("apply", "copy.yaml").out
+    assert "1 users, which it no longer claims, pass to this job" in told
+    assert "employeeNumber: 1005" in job.read("people.ldif")
+    assert job.plan()["summary"]["stale"] == 1, "user 3 alone is left to the first job"
+
+
+def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job) -> None:
+    job.run("apply")
+    job.write("elsewhere.json", job.read("agents.json"))
+    job.configure(source=file_source("elsewhere.json"))
+    before = job.read("people.ldif")
+    said = job.run("apply", code=3)
+    assert "its agents came from file" in said
+    assert "agents.json" in said
+    assert job.run("apply", code=3)
+    assert "on hold" in job.run("plan")
+    assert job.read("people.ldif") == before
+    assert "Released" in job.run("release")
+    job.run("apply")
+
+
+@pytest.mark.parametrize("first", ["the state", "the file"])
+def test_a_job_gets_another_name_and_keeps_what_it_wrote(job: Job, first: str) -> None:
+    job.run("apply")
+    if first == "the file":
+        (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
+    named = job.program("state", "rename", "job.yaml", "hr.yaml" if first == "the file" else "hr")
+    assert (named.code, named.out) == (0, "Renamed job to hr: it wrote to 3 users.\n")
+    if first == "the state":
+        (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
+    job.agents([agent(1), agent(2)])
+    ended = job.program("apply", "hr.yaml")
+    assert ended.code == 3, "it does not know how many agents there were"
+    assert job.program("runs", "hr.yaml").out.count("apply") == 1
+    assert job.program("state", "rename", "nobody.yaml", "hr.yaml").code == 64
+    assert job.program("apply", "copy.yaml").code == 0
+    assert "does not mix the two" in job.program("state", "rename", "copy.yaml", "hr").said
