@@ -27,7 +27,8 @@ Show = Callable[[Plan, Sequence[Outcome] | None], None]
 class Run(Struct, frozen=True):
     """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
 
-    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end.
+    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
+    every change was.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Run(Struct, frozen=True):
     outcomes: Sequence[Outcome] | None = None
     aside: frozenset[str] = frozenset()
     remembered: bool = True
+    tried: bool = True
 
     @property
     def in_part(self) -> bool:
@@ -112,6 +114,8 @@ def wet_run(
             memory.take_over(drawn.matched, run.plan.id)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, _now())
+            if run.tried and not only and not run.aside:
+                parts.state.renew(parts.job, parts.sealer)
         return run
 
 
@@ -178,7 +182,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, left=work.left, again=work.again,
             )  # fmt: skip
-            run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
+            run = Run(work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if work.unwritten and not journal.broken:
                 settle_late(parts, description, work.unwritten, work.written(applied.outcomes))

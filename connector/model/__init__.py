@@ -20,6 +20,7 @@ from connector.model.directory import (
     View as View,
 )
 from connector.model.plan import (
+    ANOTHER_KEY as ANOTHER_KEY,
     AgentRef as AgentRef,
     AttributeChange as AttributeChange,
     Change as Change,

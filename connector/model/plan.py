@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -121,6 +121,10 @@ class Summary(Struct, frozen=True):
     update: int = 0
     clear: int = 0
     secret: int = 0
+
+
+ANOTHER_KEY: Final = "another key"
+"""Under this word a plan's `about` says that the key is not that of earlier runs."""
 
 
 class Plan(Struct, frozen=True):

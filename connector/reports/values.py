@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import (
+    ANOTHER_KEY,
     AgentRef,
     AttributeChange,
     Change,
@@ -167,7 +168,12 @@ def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
 
 
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
-    """In one sentence: what would happen, or what has happened."""
+    """In a sentence or two: what would happen, or what has happened."""
+    said = _what_happens(plan, outcomes)
+    return f"{said} The key is another one than in earlier runs." if ANOTHER_KEY in dict(plan.about) else said
+
+
+def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
         counts = tally(outcomes)
         if not counts:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     InstanceOf,
     PlainSerializer,
@@ -195,6 +196,13 @@ def _located(named: str, info: ValidationInfo) -> str:
 class Job(Strict):
     """One source, one directory, one mapping."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
+            "then": {"required": ["key"]},
+        }
+    )
+
     source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
     directory: Annotated[
         LdapDirectory | LdifDirectory | ScimDirectory,
@@ -205,7 +213,12 @@ class Job(Strict):
     state: Annotated[
         StateUrl, Field(description="Where runs and what was written are remembered.", validate_default=True)
     ] = "sqlite:///state.db"
-    key: Annotated[SecretRef | None, Field(description="The key of fingerprints; else one kept in the state.")] = None
+    key: Annotated[
+        SecretRef | None,
+        Field(
+            description="The key of fingerprints and seals; else a file beside a SQLite state.", validate_default=True
+        ),
+    ] = None
     ramp: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
         description="Sizes of the first steps of an apply: each is written and read back before the next begins.",
         default_factory=lambda: [5, 50],
@@ -220,6 +233,13 @@ class Job(Strict):
         Literal["otlp"] | None, Field(description="Send a trace of each run, to where OTEL_* variables say.")
     ] = None
     serve: Annotated[Serve | None, Field(description="When `cec-connector serve` runs this job.")] = None
+
+    @field_validator("key")
+    @classmethod
+    def _not_in_the_database(cls, key: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if key is None and info.data.get("state", "").startswith("postgres"):
+            raise misfit("in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`", at="state")
+        return key
 
 
 class LoadedJob(Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The tables, as numbered migrations that only go forward. A number that was once released never changes.
 
+meta         by job, what the key of its fingerprints and seals is known by (`Sealer.check`), and never a key itself
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
              were never tried; null: it was killed. `number` orders them, for clocks are set back
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
@@ -15,7 +16,6 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from connector.errors import StateError
@@ -66,8 +66,6 @@ def migrate(database: Database) -> None:
         for number, statements in enumerate(MIGRATIONS[version + 1 - FIRST :], start=version + 1):
             for statement in statements.split(";"):
                 transaction.execute(statement)
-            if number == FIRST:
-                transaction.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
             database.note_version(transaction, number)
 
 

@@ -1,7 +1,7 @@
 """The state: what runs leave behind. Runs, their journals, saved plans, what we wrote where, and who is on hold.
 
-It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed. The key of both is kept here
-unless the job names one.
+It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed. The key of both is kept
+elsewhere (`keyfile.py`); here is only what it is known by, for each job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Outcome, Plan, Result, Secret
+from connector.model import Change, Outcome, Plan, Result
 from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
@@ -83,12 +83,15 @@ class Store:
         """Whether it outlives this process."""
         return self._database.kept
 
-    def key(self) -> Secret:
-        """The key of fingerprints and seals, for jobs that name none."""
-        found = self._database.rows("select value from meta where name = 'key'")
-        if not found:
-            raise StateError("the state has lost its key", where=self._database.where)
-        return Secret(str(found[0][0]))
+    def knows(self, job: str, sealer: Sealer) -> bool:
+        """Whether what this job has left behind is of this key, or it has left nothing."""
+        found = self._database.rows("select value from meta where name = ?", _key_of(job))
+        return not found or found[0][0] == sealer.check
+
+    def renew(self, job: str, sealer: Sealer) -> None:
+        """Note that a run of this job has told every secret anew by this key."""
+        with self._database.writing() as transaction:
+            transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
 
     def memory(self, directory: str, job: str) -> DirectoryMemory:
         """What earlier runs left behind about one directory."""
@@ -173,6 +176,7 @@ class Store:
                 "on conflict (id) do nothing",
                 row,
             )
+            transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))
         journal = RunJournal(self._database, plan.id, directory, sealer)
         yield journal
         try:
@@ -256,6 +260,13 @@ class Store:
             first = step(row, sealer, self._database.where).change
             found[first.user.id].update(each.name for each in first.attributes)
         return {user: frozenset(names) for user, names in found.items()}
+
+
+_NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"
+
+
+def _key_of(job: str) -> str:
+    return f"key of {job}"
 
 
 _summary: Final = json.Decoder(dict[str, int]).decode

@@ -155,6 +155,7 @@ class World:
     connect: Callable[[View], Directory] | None = None
     pace: Pace = field(default_factory=Pace)
     job: str = "law"
+    key: Secret = field(default_factory=lambda: Secret("the key of a law"), repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.state.close)
@@ -168,11 +169,10 @@ class World:
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
             directory = self.connect(view)
-        key = self.state.key()
         yield Wet(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
-            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(key),
-            sealer=Sealer(key), pace=self.pace, watch=Watchers(),
+            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
+            sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
         )  # fmt: skip
 
 

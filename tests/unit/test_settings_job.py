@@ -382,6 +382,13 @@ def test_a_state_that_cannot_be_is_refused(folder: Path, state: str, expected: s
     assert expected in said
 
 
+def test_a_state_in_a_database_server_needs_a_key_that_is_not_kept_there(folder: Path) -> None:
+    text = SOURCE + DIRECTORY + MAPPING + "state: postgresql://cec@db.example.org/cec\n"
+    (said,) = faults(folder, text)
+    assert said == "4: state: in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`"
+    assert loaded(folder, text + "key: {env: CEC_KEY}\n").job.key == SecretRef(env="CEC_KEY")
+
+
 def test_an_absolute_state_is_where_it_says(folder: Path) -> None:
     job = loaded(folder, SOURCE + DIRECTORY + MAPPING + "state: sqlite:////var/lib/cec/state.db\n")
     assert job.state_path == Path("/var/lib/cec/state.db")

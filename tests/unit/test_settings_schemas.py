@@ -30,7 +30,7 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal
     whole = json.loads(json.dumps(schema(kind)))
     assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert whole["title"] == f"cec-connector {kind}"
-    shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict)]
+    shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict) and "type" in part]
     assert len(shapes) >= 3
     for shape in shapes:
         assert shape["additionalProperties"] is False
@@ -45,6 +45,13 @@ def test_the_schema_of_a_job_names_every_key() -> None:
     assert set(schema("job")["properties"]) == set(jobs.Job.model_fields)
     places = ("env", "file", "credential", "vault")
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
+
+
+def test_a_key_is_required_where_the_state_is_a_database_server() -> None:
+    whole = schema("job")
+    assert re.search(whole["if"]["properties"]["state"]["pattern"], "postgresql://cec@db.example.org/cec")
+    assert not re.search(whole["if"]["properties"]["state"]["pattern"], "sqlite:///postgres.db")
+    assert whole["then"] == {"required": ["key"]}
 
 
 def test_defaults_are_written_as_a_file_would() -> None:
