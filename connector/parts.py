@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -64,11 +64,15 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 class Dry(Parts, frozen=True, kw_only=True):
-    """All that a dry run is made of; nothing in it can write to the directory."""
+    """All that a dry run is made of; nothing in it can write to the directory.
+
+    `beyond` opens a reader of the same directory past base and filter, once.
+    """
 
     source: Source
     pins: tuple[Pin, ...]
     never: Never
+    beyond: Callable[[], Reader] | None = None
 
 
 class Wet(Dry, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.apply import apply
 from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
-from connector.model import Change, Outcome, Plan, Result, Tenant
+from connector.model import Change, Description, LastGood, Outcome, Plan, Result, Tenant
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
 from connector.reconcile.planner import Planner
@@ -51,7 +51,7 @@ class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
 
     `again`: users of whom an interrupted run may have written the same already. `unwritten`: writes of such a run that
-    had not happened when this one began.
+    had not happened when this one began. `found`: what the next run's agents and users are held against.
     """
 
     plan: Plan
@@ -62,6 +62,7 @@ class Work(Struct, frozen=True):
     unwritten: Sequence[Step] = ()
     kind: str = "apply"
     undoes: str | None = None
+    found: LastGood | None = None
 
     def written(self, outcomes: Iterable[Outcome]) -> dict[str, Change]:
         """By user the changes that are confirmed."""
@@ -103,11 +104,12 @@ def wet_run(
         again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
-        elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
+        elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
             return _shown(parts, drawn.plan, show)
         else:
             work = _held_to(parts, reviewed, drawn.plan, only)
-        work = replace(work, again=again, unwritten=settled.unwritten)
+        found = _found(parts, drawn.plan, description, some=bool(only))
+        work = replace(work, again=again, unwritten=settled.unwritten, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
@@ -157,6 +159,13 @@ def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
         parts.state.permit(reviewed, parts.job, directory)
 
 
+def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
+    """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
+    agents, matched = plan.summary.agents, plan.summary.matched
+    last = parts.state.memory(description.identity, parts.job).last_good() if some else None
+    return LastGood(agents, max(matched, last.expected(agents)) if last else matched)
+
+
 def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
@@ -175,7 +184,9 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = parts.directory.describe()
     stop.wait_for_the_end()
-    noted = parts.state.run(work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes)
+    noted = parts.state.run(
+        work.plan, description.identity, parts.sealer, kind=work.kind, undoes=work.undoes, found=work.found
+    )
     try:
         with noted as journal:
             applied = apply(
@@ -208,7 +219,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     brief = parts.brief()
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
-    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
+    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
     drawn = directory.run(planner.plan(only, [step.change for step in untold]))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)

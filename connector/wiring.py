@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -65,7 +65,7 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
     opening = _for_a_plan if remember else lambda _: open_state(None)
     with _opened(path, opening, watching, writes=False) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield Dry(reader=reader, source=source_of(job, mapping), **_people(job), **common)
+        yield Dry(reader=reader, **_sides(stack, job, mapping), **common)
 
 
 @contextmanager
@@ -86,8 +86,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
-        source = source_of(job, mapping)
-        yield Wet(reader=directory, directory=directory, source=source, **_people(job), **common)
+        yield Wet(reader=directory, directory=directory, **_sides(stack, job, mapping), **common)
 
 
 @contextmanager
@@ -217,7 +216,14 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
     return {
         "job": job.name,
         "mapping": mapping,
-        "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop, _by_attribute(job, mapping)),
+        "limits": Limits(
+            limits.update,
+            limits.clear,
+            limits.secret,
+            limits.agents_drop,
+            limits.matched_drop,
+            _by_attribute(job, mapping),
+        ),
         "sealer": Sealer(key),
         "pace": Pace(tuple(settings.ramp), settings.max_failures),
         "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
@@ -226,6 +232,13 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
         "places": _places(settings),
         "files": frozenset(map(Path, map(os.path.realpath, _files(job, mapping)))),
     }
+
+
+def _sides(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
+    """What planning has beside a directory: the source, lists of people, and a way past base and filter."""
+    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
+    beyond = cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
+    return {"source": source_of(job, mapping), "beyond": beyond} | _people(job)
 
 
 def _people(job: jobs.LoadedJob) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from connector.model.plan import (
     AttributeChange as AttributeChange,
     Change as Change,
     Fingerprint as Fingerprint,
+    LastGood as LastGood,
     Memory as Memory,
     Near as Near,
     Outcome as Outcome,

@@ -22,6 +22,7 @@ from connector.reconcile.claims import Claims, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.near import near_misses
+from connector.reconcile.outside import told_outside
 from connector.reconcile.people import Never, Pin, strangers
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.roster import Roster
@@ -55,8 +56,11 @@ class Planner:
         unknown = strangers(self.pins, self.never, self.tenant, spared)
         unclaimed = yield from self._unclaimed(verdicts)
         drawing = Drawing(brief, self.tenant, self.differ, self.never)
-        drawn = drawing.drawn(verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold)
-        return (yield from drawn)
+        drawn = yield from drawing.drawn(
+            verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold
+        )
+        plan = yield from told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster, self.brief.description)
+        return replace(drawn, plan=plan)
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale.Unclaimed]]:
         """Users that hold something of ours and that no agent claims."""

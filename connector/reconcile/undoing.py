@@ -59,7 +59,7 @@ def undo(
     changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), sum(1 for _ in brief.memory.owned()))
-    refused = too_many(brief.limits, summary, Whole(whole, whole, None), users_by_attribute(changes, brief.limits))
+    refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
     problems = [*problems, *moves.problems]
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)

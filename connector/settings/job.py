@@ -5,10 +5,12 @@ hold references to secrets, never secrets. A key that is judged by others stands
 a validator the keys before its own; that way every fault of a file is found at once.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -169,13 +171,16 @@ class Limits(Strict):
     """How many users one run may change; beyond it the plan is refused until that very plan is acknowledged.
 
     A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
-    `secret` is as `update` unless it is said. `agents_drop` is against the last good run.
+    `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.
     """
 
     update: Annotated[UserLimit, Field(description="Users that get a value.")] = Limit.parse("20%")
     clear: Annotated[UserLimit, Field(description="Users of whom an attribute is emptied.")] = Limit.parse("10")
     secret: Annotated[UserLimit | None, Field(description="Users that get a secret; as update if not said.")] = None
     agents_drop: Annotated[UserLimit, Field(description="Fewer agents than in the last good run.")] = Limit.parse("10%")
+    matched_drop: Annotated[
+        UserLimit, Field(description="Fewer agents with a user than in the last good run, beyond those that are gone.")
+    ] = Limit.parse("10%")
     attributes: dict[str, UserLimit] = Field(
         description="Users of whom this one attribute is set or emptied.", default_factory=dict
     )
@@ -259,6 +264,24 @@ class LoadedJob(Struct, frozen=True):
         """The SQLite file that `state` names; None where it is kept in a database server."""
         named = self.job.state
         return Path(named.removeprefix("sqlite:///")) if named.startswith("sqlite:///") else None
+
+    def past(self) -> "LoadedJob":
+        """The same job past base and filter, for telling who is there."""
+        directory = self.job.directory
+        if directory.type == "scim":
+            everybody: dict[str, str | None] = {"filter": None}
+        elif directory.type == "ldap":
+            everybody = {"filter": "(objectClass=*)", "base": _domain(directory.base), "scope": "subtree"}
+        else:
+            everybody = {"filter": "(objectClass=*)", "base": ""}
+        wider = self.job.model_copy(update={"directory": directory.model_copy(update=everybody)})
+        return replace(self, job=wider)
+
+
+def _domain(base: str) -> str:
+    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
+    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
+    return found[1] if found else base
 
 
 def load(path: Path) -> LoadedJob:

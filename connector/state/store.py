@@ -18,7 +18,7 @@ from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Outcome, Plan, Result
+from connector.model import Change, LastGood, Outcome, Plan, Result
 from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
@@ -90,8 +90,9 @@ class Store:
 
     def renew(self, job: str, sealer: Sealer) -> None:
         """Note that a run of this job has told every secret anew by this key."""
-        with self._database.writing() as transaction:
-            transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
+        if not self.knows(job, sealer):
+            with self._database.writing() as transaction:
+                transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
 
     def memory(self, directory: str, job: str) -> DirectoryMemory:
         """What earlier runs left behind about one directory."""
@@ -164,15 +165,27 @@ class Store:
 
     @contextmanager
     def run(
-        self, plan: Plan, directory: str, sealer: Sealer, *, kind: str = "apply", undoes: str | None = None
+        self,
+        plan: Plan,
+        directory: str,
+        sealer: Sealer,
+        *,
+        kind: str = "apply",
+        undoes: str | None = None,
+        found: LastGood | None = None,
     ) -> Iterator[RunJournal]:
-        """A run, recorded from its begin to its end; one of this plan that was interrupted goes on."""
+        """A run, recorded from its begin to its end; one of this plan that was interrupted goes on.
+
+        `found`: what the next run is held against; else what the plan counts.
+        """
+        found = found or LastGood(plan.summary.agents, plan.summary.matched)
         with self._database.writing() as transaction:
             summary = json.encode(to_builtins(plan.summary)).decode()
-            row = (plan.id, plan.job, directory, _now(), plan.digest, plan.summary.agents, summary, kind, undoes)
+            row = (plan.id, plan.job, directory, _now(), plan.digest, *astuple(found), summary, kind, undoes)
             transaction.execute(
-                "insert into runs (id, job, directory, started, digest, agents, summary, kind, undoes, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "insert into runs "
+                "(id, job, directory, started, digest, agents, matched, summary, kind, undoes, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do nothing",
                 row,
             )
@@ -276,7 +289,8 @@ def _seal(plan: Plan) -> str:
     """Over all that a reviewer reads in a saved plan: the digest, and what is not in it."""
     about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
     near = sorted([*map(readable, astuple(each))] for problem in plan.problems for each in problem.near)
-    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near])
+    outside = sorted(readable(name) for problem in plan.problems for name in problem.outside)
+    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside])
     return hashlib.sha256(body).hexdigest()
 
 

@@ -20,7 +20,19 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import BusyError, RefusedError, StateError, UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Part, Plan, Result, Secret, Summary, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    LastGood,
+    Outcome,
+    Part,
+    Plan,
+    Result,
+    Secret,
+    Summary,
+    UserRef,
+)
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.steps import parted
 from connector.state.database import restored, storable
@@ -89,8 +101,9 @@ def sets_secret(fingerprint: str, old: tuple[Secret, ...] = ()) -> AttributeChan
     return AttributeChange("SIPIdentityPassword", old, (Secret("canary"),), secret=True, fingerprint=fingerprint)
 
 
-def plan(*changes: Change, id_: str = "run-1", job: str = "hr", agents: int = 4) -> Plan:
-    return Plan(id_, "sha256:" + 64 * "1", job, NOW, Summary(agents=agents), changes, about=(("base", "dc=example"),))
+def plan(*changes: Change, id_: str = "run-1", job: str = "hr", agents: int = 4, matched: int = 0) -> Plan:
+    summary = Summary(agents=agents, matched=matched)
+    return Plan(id_, "sha256:" + 64 * "1", job, NOW, summary, changes, about=(("base", "dc=example"),))
 
 
 def outcomes(changes: Sequence[Change], result: Result = Result.WRITTEN) -> list[tuple[Change, Outcome]]:
@@ -107,11 +120,12 @@ def apply(
     job: str = "hr",
     ended: str = "done",
     agents: int = 4,
+    matched: int = 0,
     sealer: Sealer = SEALER,
 ) -> None:
     """A run that wrote all of these changes, or failed to."""
     undoes = "some-run" if kind == "undo" else None
-    drawn = plan(*changes, id_=id_, job=job, agents=agents)
+    drawn = plan(*changes, id_=id_, job=job, agents=agents, matched=matched)
     with state.run(drawn, directory, sealer, kind=kind, undoes=undoes) as journal:
         journal.note([], changes)
         journal.note(outcomes(changes, result), [])
@@ -303,7 +317,7 @@ def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place
         time_then = f"'{year}-01-01T00:00:00+00:00'"
         place.execute(f"update runs set started = {time_then}, ended = {time_then} where id = 'run-{number}'")
     assert [run.id for run in state.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
-    assert state.memory(HERE, "hr").last_agents() == 103
+    assert state.memory(HERE, "hr").last_good() == LastGood(103, 0)
 
 
 def test_what_one_job_wrote_is_another_s_only_once_it_has_written_it_too(state: Store) -> None:
@@ -668,16 +682,19 @@ def test_the_size_of_a_directory_is_remembered(state: Store) -> None:
 
 def test_the_last_good_run_of_this_job_on_this_directory_says_how_many_agents_there_were(state: Store) -> None:
     memory = state.memory(HERE, "hr")
-    assert memory.last_agents() is None
+    assert memory.last_good() is None
     apply(state, id_="1", agents=100)
-    apply(state, id_="2", agents=90, ended="part")
-    assert memory.last_agents() == 90
+    apply(state, id_="2", agents=90, matched=80, ended="part")
+    assert memory.last_good() == LastGood(90, 80)
     apply(state, id_="3", agents=1, ended="stopped")
     apply(state, id_="4", agents=2, kind="undo")
     apply(state, id_="5", agents=3, directory=THERE)
     apply(state, id_="6", agents=4, job="it")
     interrupt(state, id_="7")
-    assert memory.last_agents() == 90
+    assert memory.last_good() == LastGood(90, 80)
+    with state.run(plan(agents=90, id_="8"), HERE, SEALER, found=LastGood(91, 85)) as journal:
+        journal.result = "done"
+    assert memory.last_good() == LastGood(91, 85)
 
 
 # ---------------------------------------------------------------- saved plans and holds
@@ -1088,7 +1105,7 @@ def _read_all(state: Store) -> None:
     list(memory.owned())
     memory.stale()
     memory.rewritten()
-    memory.last_agents()
+    memory.last_good()
     memory.users()
     state.held("hr")
     state.open_steps(HERE, "hr", SEALER)

@@ -27,7 +27,8 @@ from tests.support.memory import MemoryDirectory, MemoryStore
 BASE = "ou=people,dc=example,dc=org"
 FILTER = "(objectClass=inetOrgPerson)"
 CANARY = "canary-7f3a"
-NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))
+ALL = Limit(100, percent=True)
+NO_LIMITS = Limits(ALL, Limit(1_000_000), None, ALL, ALL)
 
 NAMES = ["ann", "Ann", "bob", "cid", "dan", "eve", "fay", "g\u00fcn", "a*b", "x,y", "(z)", "  ivy "]
 names = st.sampled_from(NAMES)

@@ -57,14 +57,10 @@ def test_a_key_is_required_where_the_state_is_a_database_server() -> None:
 def test_defaults_are_written_as_a_file_would() -> None:
     whole = schema("job")
     limits = whole["$defs"]["Limits"]["properties"]
-    assert [limits[name]["default"] for name in ("update", "clear", "secret", "agents_drop")] == [
-        "20%",
-        10,
-        None,
-        "10%",
-    ]
+    named = ("update", "clear", "secret", "agents_drop", "matched_drop")
+    assert [limits[name]["default"] for name in named] == ["20%", 10, None, "10%", "10%"]
     assert whole["properties"]["limits"]["default"] == {
-        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "attributes": {},
+        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "attributes": {},
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
 
