@@ -34,11 +34,16 @@ class Lookup:
     """One run's questions to a directory; what one of them shows of its size serves the next.
 
     `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
-    directory past base and filter.
+    directory past base and filter, and is opened by the first question that needs it.
     """
 
     def __init__(
-        self, reader: Reader, read: Read, watch: Watch, at_least: int = 0, beyond: Reader | None = None
+        self,
+        reader: Reader,
+        read: Read,
+        watch: Watch,
+        at_least: int = 0,
+        beyond: Callable[[], Reader] | None = None,
     ) -> None:
         self._reader = reader
         self._read = read
@@ -71,8 +76,7 @@ class Lookup:
             case asked.Prove(attribute, shown):
                 answers = (self._proof(attribute, shown),)
             case asked.Find(keys, outside):
-                reader = self._beyond if outside else self._reader
-                answers = reader.find(keys) if reader else ()
+                answers = self._past(keys) if outside else self._reader.find(keys)
             case asked.FindNear(keys, count, left_out):
                 self._watch.stage("near misses", keys=count, agents_left_out=left_out)
                 answers = self._near(keys)
@@ -88,6 +92,10 @@ class Lookup:
             case _:
                 raise TypeError(query)
         return answers
+
+    def _past(self, keys: Iterable[Key]) -> Iterable[User]:
+        """Users wherever they are; none where nobody may look there."""
+        return self._beyond().find(keys) if self._beyond is not None else ()
 
     def _users(
         self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 from msgspec import Struct, field
 
 from connector.directories.port import Directory, Read, Reader
-from connector.model import Description, Fingerprint
+from connector.model import ANOTHER_KEY, Description, Fingerprint
 from connector.reconcile.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
@@ -50,16 +51,28 @@ class Parts(Struct, frozen=True, kw_only=True):
         """Between what a plan is drawn, for the one who has to sign it."""
         about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
         about += (("rehearsed", description.rehearses),) if description.rehearses else ()
-        forgetful = "cannot be kept: what earlier runs wrote is not known to this one"
-        return about if self.state.kept else (*about, ("state", forgetful))
+        return (*about, *self._memory())
+
+    def _memory(self) -> Iterator[tuple[str, str]]:
+        """What cannot be kept here, or is not known again."""
+        if not self.state.kept:
+            yield "state", "cannot be kept: what earlier runs wrote is not known to this one"
+        elif not self.sealer.check:
+            yield "key", "cannot be kept: fingerprints, and with them the digest, are of this run alone"
+        if not self.state.knows(self.job, self.sealer):
+            yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
 
 
 class Dry(Parts, frozen=True, kw_only=True):
-    """All that a dry run is made of; nothing in it can write to the directory."""
+    """All that a dry run is made of; nothing in it can write to the directory.
+
+    `beyond` opens a reader of the same directory past base and filter, once.
+    """
 
     source: Source
     pins: tuple[Pin, ...]
     never: Never
+    beyond: Callable[[], Reader] | None = None
 
 
 class Wet(Dry, frozen=True, kw_only=True):

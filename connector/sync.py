@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.apply import apply
 from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
-from connector.model import Change, Outcome, Plan, Result, Tenant
+from connector.model import Change, Description, LastGood, Outcome, Plan, Result, Tenant
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
 from connector.reconcile.planner import Planner
@@ -27,7 +27,8 @@ Show = Callable[[Plan, Sequence[Outcome] | None], None]
 class Run(Struct, frozen=True):
     """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
 
-    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end.
+    `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
+    every change was.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Run(Struct, frozen=True):
     outcomes: Sequence[Outcome] | None = None
     aside: frozenset[str] = frozenset()
     remembered: bool = True
+    tried: bool = True
 
     @property
     def in_part(self) -> bool:
@@ -49,7 +51,7 @@ class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
 
     `again`: users of whom an interrupted run may have written the same already. `unwritten`: writes of such a run that
-    had not happened when this one began.
+    had not happened when this one began. `found`: what the next run's agents and users are held against.
     """
 
     plan: Plan
@@ -60,6 +62,7 @@ class Work(Struct, frozen=True):
     unwritten: Sequence[Step] = ()
     kind: str = "apply"
     undoes: str | None = None
+    found: LastGood | None = None
 
     def written(self, outcomes: Iterable[Outcome]) -> dict[str, Change]:
         """By user the changes that are confirmed."""
@@ -102,11 +105,12 @@ def wet_run(
         again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
-        elif any(fresh_refusals(reviewed, drawn.plan)) and accept != drawn.plan.digest:
+        elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
             return _shown(parts, drawn.plan, show)
         else:
             work = _held_to(parts, reviewed, drawn.plan, only)
-        work = replace(work, again=again, unwritten=settled.unwritten)
+        found = _found(parts, drawn.plan, description, some=bool(only))
+        work = replace(work, again=again, unwritten=settled.unwritten, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
@@ -116,6 +120,8 @@ def wet_run(
             memory.note_claimed(drawn.matched)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, _now())
+            if run.tried and not only and not run.aside:
+                parts.state.renew(parts.job, parts.sealer)
         return run
 
 
@@ -166,6 +172,13 @@ def _same_source(parts: Wet) -> None:
         raise OnHoldError(f"this job is on hold: {why}", where=parts.job)
 
 
+def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
+    """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
+    agents, matched = plan.summary.agents, plan.summary.matched
+    last = parts.state.memory(description.identity, parts.job).last_good() if some else None
+    return LastGood(agents, max(matched, last.expected(agents)) if last else matched)
+
+
 def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
@@ -184,14 +197,14 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = parts.directory.describe()
     stop.wait_for_the_end()
-    noted = parts.state.run(work.plan, description, parts.sealer, kind=work.kind, undoes=work.undoes)
+    noted = parts.state.run(work.plan, description, parts.sealer, kind=work.kind, undoes=work.undoes, found=work.found)
     try:
         with noted as journal:
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, left=work.left, again=work.again,
             )  # fmt: skip
-            run = Run(work.plan, refused=False, outcomes=applied.outcomes, aside=work.aside)
+            run = Run(work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if work.unwritten and not journal.broken:
                 settle_late(parts, description, work.unwritten, work.written(applied.outcomes))
@@ -220,7 +233,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
         brief = replace(brief, about=(*brief.about, ("on hold", f"since {held[0]}: {held[1]}; applies are refused")))
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
-    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users())
+    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
     drawn = directory.run(planner.plan(only, [step.change for step in untold]))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,6 +29,7 @@ from connector.settings import job as jobs, mapping as mappings, people
 from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.textfile import noted
 from connector.sources.port import Source
+from connector.state import keyfile
 from connector.state.sealing import Sealer
 from connector.state.store import RunRecord, Store, open_state
 from connector.state.ticks import Tick
@@ -62,9 +64,9 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
     Raises FileError, StateError.
     """
     opening = _for_a_plan if remember else lambda _: open_state(None)
-    with _opened(path, opening, watching) as (stack, job, mapping, common):
+    with _opened(path, opening, watching, writes=False) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield Dry(reader=reader, source=source_of(job, mapping), **_people(job), **common)
+        yield Dry(reader=reader, **_sides(stack, job, mapping), **common)
 
 
 @contextmanager
@@ -85,14 +87,13 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
-        source = source_of(job, mapping)
-        yield Wet(reader=directory, directory=directory, source=source, **_people(job), **common)
+        yield Wet(reader=directory, directory=directory, **_sides(stack, job, mapping), **common)
 
 
 @contextmanager
 def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
     """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
-    with _opened(path, _state, watching) as (stack, job, mapping, common):
+    with _opened(path, _state, watching, writes=False) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
         yield Undo(reader=reader, **written, **common)
@@ -120,7 +121,9 @@ Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, dict[str, Any]]
 
 
 @contextmanager
-def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Watching) -> Iterator[Opened]:
+def _opened(
+    path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Watching, *, writes: bool = True
+) -> Iterator[Opened]:
     """The job, its mapping, and the parts that every run has; its watchers are told of an end by an error too."""
     job = jobs.load(path)
     plan_id = str(uuid4())
@@ -130,7 +133,8 @@ def _opened(path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Wa
         with ExitStack() as stack:
             mapping = mappings.load(job.job.mapping, path)
             state = stack.enter_context(closing(opening(job)))
-            yield stack, job, mapping, _common(job, mapping, state) | {"watch": watch, "plan_id": plan_id}
+            common = _common(job, mapping, state, _key(job, state, needed=writes))
+            yield stack, job, mapping, common | {"watch": watch, "plan_id": plan_id}
     except BaseException as fault:
         watch.finished(None, None, fault)
         raise
@@ -224,22 +228,42 @@ def _for_a_plan(job: jobs.LoadedJob) -> Store:
         return open_state(None)
 
 
-def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store) -> dict[str, Any]:
+def _key(job: jobs.LoadedJob, state: Store, *, needed: bool) -> Secret | None:
+    """The key of fingerprints and seals; None where none can be kept, and none is `needed`."""
+    if job.job.key:
+        return resolve(job.job.key, "the key of fingerprints", job.where("key"))
+    return keyfile.key_of(job.state_path, needed=needed) if state.kept and job.state_path else None
+
+
+def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | None) -> dict[str, Any]:
     settings = job.job
     limits = settings.limits
-    key = resolve(settings.key, "the key of fingerprints", job.where("key")) if settings.key else state.key()
     return {
         "job": job.name,
         "mapping": mapping,
-        "limits": Limits(limits.update, limits.clear, limits.secret, limits.agents_drop, _by_attribute(job, mapping)),
+        "limits": Limits(
+            limits.update,
+            limits.clear,
+            limits.secret,
+            limits.agents_drop,
+            limits.matched_drop,
+            _by_attribute(job, mapping),
+        ),
         "sealer": Sealer(key),
         "pace": Pace(tuple(settings.ramp), settings.max_failures),
         "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
         "state": state,
-        "fingerprint": fingerprinter(key),
+        "fingerprint": fingerprinter(key or Secret(secrets.token_hex(32))),  # where none is kept, one for this run
         "places": _places(settings),
         "files": frozenset(map(Path, map(os.path.realpath, _files(job, mapping)))),
     }
+
+
+def _sides(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
+    """What planning has beside a directory: the source, lists of people, and a way past base and filter."""
+    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
+    beyond = cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
+    return {"source": source_of(job, mapping), "beyond": beyond} | _people(job)
 
 
 def _people(job: jobs.LoadedJob) -> dict[str, Any]:
@@ -266,7 +290,7 @@ def _files(job: jobs.LoadedJob, mapping: Mapping) -> Iterator[Path]:
     """Every file that the job is, names or keeps: nothing else may ever be written over them."""
     yield from (job.path, Path(mapping.where))
     if job.state_path is not None:
-        yield job.state_path
+        yield from (job.state_path, keyfile.beside(job.state_path))
     waiting: list[object] = [job.job.model_dump()]
     while waiting:
         value = waiting.pop()

@@ -21,12 +21,12 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
 
     Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
     """
-    from connector.explaining import beyond, explain
+    from connector.explaining import explain
     from connector.reports import explanation
     from connector.wiring import dry
 
-    with dry(job, lambda begun: watchers(begun, log_level)) as parts, beyond(job) as outside:
-        explained = explain(parts, agent, outside)
+    with dry(job, lambda begun: watchers(begun, log_level)) as parts:
+        explained = explain(parts, agent)
         say([explanation.as_document(parts.job, explained)] if as_json else explanation.render(explained))
         parts.watch.finished(None, Exit.DONE)
     return Exit.DONE

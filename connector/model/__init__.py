@@ -20,10 +20,12 @@ from connector.model.directory import (
     View as View,
 )
 from connector.model.plan import (
+    ANOTHER_KEY as ANOTHER_KEY,
     AgentRef as AgentRef,
     AttributeChange as AttributeChange,
     Change as Change,
     Fingerprint as Fingerprint,
+    LastGood as LastGood,
     Memory as Memory,
     Near as Near,
     Others as Others,

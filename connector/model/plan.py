@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -80,7 +80,8 @@ class Near(Struct, frozen=True, order=True):
 class Problem(Struct, frozen=True):
     """One line for the reviewer: what could not be done, for whom, and why. It never changes the exit code.
 
-    `near`: of an unmatched agent, some users that almost match. They are a hint, and in no digest.
+    `near`: of an unmatched agent, some users that almost match. `outside`: users that exist, by name, and that base or
+    filter leaves out. Both are hints, and in no digest.
     """
 
     kind: str
@@ -91,6 +92,7 @@ class Problem(Struct, frozen=True):
     attribute: str | None = None
     record: int | None = None
     near: tuple[Near, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 class Refusal(Struct, frozen=True):
@@ -121,6 +123,10 @@ class Summary(Struct, frozen=True):
     update: int = 0
     clear: int = 0
     secret: int = 0
+
+
+ANOTHER_KEY: Final = "another key"
+"""Under this word a plan's `about` says that the key is not that of earlier runs."""
 
 
 class Plan(Struct, frozen=True):
@@ -193,6 +199,17 @@ class Others(Struct, frozen=True):
     claims: bool = True
 
 
+class LastGood(Struct, frozen=True):
+    """How many agents the last good apply read, and how many of them had a user."""
+
+    agents: int
+    matched: int
+
+    def expected(self, agents: int) -> int:
+        """How many should have a user now that there are so many agents: as many, but for those that are gone."""
+        return self.matched - max(0, self.agents - agents)
+
+
 class Memory(Protocol):
     """What earlier runs left behind about one directory, as far as drawing a plan needs it."""
 
@@ -211,5 +228,5 @@ class Memory(Protocol):
     def stale(self) -> Mapping[str, tuple[str, int]]:
         """Users that nobody claimed in the last apply, by id: since when (RFC 3339), and in how many runs."""
 
-    def last_agents(self) -> int | None:
-        """How many agents the last good apply of this job read."""
+    def last_good(self) -> LastGood | None:
+        """What the last good apply of this job found; None: there was none."""

@@ -112,7 +112,7 @@ class Drawing:
         yield from self._object()
         self._say_repeated(untold)
         self.moves = yield from settled(self._drafts, self._brief, self._differ.hold_classless, few=self._few)
-        plan = self._plan(verdicts, left_out)
+        plan = self._plan(verdicts, left_out, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
         return Drawn(plan, gone, self._confirmed, [claim.user.id for claim in verdicts.matched])
@@ -214,8 +214,8 @@ class Drawing:
 
     # ------------------------------------------------------------ the plan
 
-    def _plan(self, verdicts: Verdicts, left_out: int) -> Plan:
-        """The plan, its refusals included."""
+    def _plan(self, verdicts: Verdicts, left_out: int, *, some: bool) -> Plan:
+        """The plan, its refusals included; `some`: for some agents alone."""
         brief, memory = self._brief, self._brief.memory
         waiting = self.moves.waiting()
         changes = [
@@ -235,8 +235,8 @@ class Drawing:
         summary = self._summary(verdicts, left_out, changes)
         ours = (ref.id for ref, _ in memory.owned()) if summary.clear else ()
         owned = len({each.user.id for each in self._stale}.union(ours))
-        whole = Whole(summary.matched, owned, memory.last_agents())
-        refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits))
+        whole = Whole(summary.matched, owned, memory.last_good())
+        refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
         )

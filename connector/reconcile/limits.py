@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Refusal, Summary
+from connector.model import LastGood, Refusal, Summary
 
 
 class Limit(Struct, frozen=True):
@@ -38,7 +38,10 @@ class Limit(Struct, frozen=True):
         return f"{self.number}%" if self.percent else str(self.number)
 
 
-LIMITS: Final = ("agents", "agents_drop", "update", "clear", "secret")
+MATCHED_DROP: Final = "matched_drop"
+OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
+"""Limits of what was read, whatever it would change."""
+LIMITS: Final = (*OF_THE_SOURCE, "update", "clear", "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 
@@ -49,6 +52,7 @@ class Limits(Struct, frozen=True):
     clear: Limit = Limit(10)
     secret: Limit | None = None
     agents_drop: Limit = Limit(10, percent=True)
+    matched_drop: Limit = Limit(10, percent=True)
     attributes: Mapping[str, Limit] = {}
 
 
@@ -60,31 +64,42 @@ class Pace(Struct, frozen=True):
 
 
 class Whole(Struct, frozen=True):
-    """What percentages are of: matched users, users that hold something we wrote, agents of the last good run."""
+    """What percentages are of: matched users, users that hold something we wrote, what the last good run found."""
 
     matched: int
     owned: int
-    last_agents: int | None
+    last: LastGood | None = None
 
 
-def refusals(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> tuple[Refusal, ...]:
+def refusals(
+    limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int], *, some: bool = False
+) -> tuple[Refusal, ...]:
     """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left".
 
-    `by_attribute`: of how many users each attribute would be changed.
+    `by_attribute`: of how many users each attribute would be changed. `some`: the plan is for some agents alone.
     """
-    return (*_of_the_source(limits, summary, whole), *too_many(limits, summary, whole, by_attribute))
+    source = _of_the_source(limits, summary, whole.last, some=some)
+    return (*source, *too_many(limits, summary, whole, by_attribute))
 
 
-def _of_the_source(limits: Limits, summary: Summary, whole: Whole) -> Iterator[Refusal]:
+def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all; that is never taken to mean that everybody left"
         yield Refusal("agents", 1, 0, why)
-    elif whole.last_agents is not None:
-        allowed = limits.agents_drop.of(whole.last_agents)
-        drop = whole.last_agents - summary.agents
-        if drop > allowed:
-            why = f"the source has {summary.agents} agents, and the last good run read {whole.last_agents}"
-            yield Refusal("agents_drop", allowed, drop, why)
+        return
+    if last is None:
+        return
+    allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
+    if drop > allowed:
+        why = f"the source has {summary.agents} agents, and the last good run read {last.agents}"
+        yield Refusal("agents_drop", allowed, drop, why)
+    expected = last.expected(summary.agents)
+    allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
+    if drop > allowed and not some:
+        left = "" if expected == last.matched else f" ({expected} without the agents that are gone)"
+        have = "1 agent has" if summary.matched == 1 else f"{summary.matched} agents have"
+        why = f"{have} a user; in the last good run {last.matched} had one{left}. Check base, filter and match rules"
+        yield Refusal(MATCHED_DROP, allowed, drop, why)
 
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> Iterator[Refusal]:

@@ -24,6 +24,7 @@ from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.near import near_misses
+from connector.reconcile.outside import told_outside
 from connector.reconcile.people import Never, Pin, strangers
 from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
@@ -64,8 +65,11 @@ class Planner:
         unknown = strangers(self.pins, self.never, self.tenant, spared)
         unclaimed = yield from self._unclaimed(verdicts)
         drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
-        drawn = drawing.drawn(verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold)
-        return (yield from drawn)
+        drawn = yield from drawing.drawn(
+            verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold
+        )
+        plan = yield from told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
+        return replace(drawn, plan=plan)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents without a user that would claim it."""

@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.reconcile.limits import MATCHED_DROP, OF_THE_SOURCE
 from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.standing import secret_stands, stands
 from connector.reconcile.steps import digest_of_rest
-
-_OF_THE_SOURCE = ("agents", "agents_drop")
 
 
 class Held(Struct, frozen=True):
@@ -106,12 +105,14 @@ def _true(each: AttributeChange, user: User, brief: Brief) -> bool:
     return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 
-def fresh_refusals(reviewed: Plan, fresh: Plan) -> Iterable[Refusal]:
-    """What is wrong with the source now and was not when the plan was reviewed, or not as much.
+def fresh_refusals(reviewed: Plan, fresh: Plan, *, some: bool = False) -> Iterable[Refusal]:
+    """What is wrong with what was read now and was not when the plan was reviewed, or not as much.
 
-    What the plan would change was judged with it; how many agents have gone since is another matter.
+    What the plan would change was judged with it; how many agents, or their users, have gone since is another matter.
+    `some`: some agents' changes alone are to be written, which no drop of users is in the way of.
     """
     known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
+    judged = OF_THE_SOURCE if not some else [limit for limit in OF_THE_SOURCE if limit != MATCHED_DROP]
     for refusal in fresh.refusals:
-        if refusal.limit in _OF_THE_SOURCE and known.get(refusal.limit, -1) < refusal.planned:
+        if refusal.limit in judged and known.get(refusal.limit, -1) < refusal.planned:
             yield refusal

@@ -15,6 +15,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
+from connector.reconcile.digests import UNKEYED
 
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
@@ -65,7 +66,8 @@ def _told(each: AttributeChange, user: User, description: Description, fingerpri
     if each.name == OBJECT_CLASS and not held:
         return None
     if each.secret:
-        return secret_stands(each, held, user.ref, fingerprint) if shows else None
+        known = shows and each.fingerprint != UNKEYED
+        return secret_stands(each, held, user.ref, fingerprint) if known else None
     if each.new or shows or (each.seen and each.old):
         return stands(each, held, description)
     return None

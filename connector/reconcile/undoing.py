@@ -27,6 +27,7 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, users_by_attribute
+from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
 from connector.reconcile.questions import Brief, Planning, Read, ask
@@ -60,7 +61,7 @@ def undo(
     changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
-    refused = too_many(brief.limits, summary, Whole(whole, whole, None), users_by_attribute(changes, brief.limits))
+    refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
     problems = [*problems, *moves.problems]
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
@@ -176,10 +177,13 @@ def _secret_back(
         return f"it cannot be read, so that nobody can say whether it still is what that run wrote; {end}"
     if each.seen and _same(held, each.old):
         return None
+    if each.fingerprint == UNKEYED:
+        return "that run had another key, so nobody can say whether it still is what it wrote; it stays as it is"
     if not secret_stands(each, held, user, fingerprint):
         return "it is no longer what that run wrote, and stays as it is"
     if not each.seen:
-        return "what it held before that run could not be read, so it cannot be put back; it stays as it is"
+        why = "what it held before that run could not be read, or is sealed with another key, so it cannot be put back"
+        return f"{why}; it stays as it is"
     new = each.old
     print_ = fingerprint(user, each.name, new[0]) if new else ""
     return replace(each, old=tuple(map(_wrapped, held)), new=tuple(map(_wrapped, new)), fingerprint=print_)

@@ -13,7 +13,7 @@ from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reports import kinds
-from connector.reports.values import almost, by_user, outcome_text, sides, visible
+from connector.reports.values import OUTSIDE, almost, by_user, outcome_text, sides, visible
 
 COLUMNS: Final = (
     "kind",
@@ -102,5 +102,10 @@ def _problem(problem: Problem) -> Row:
         "user": " | ".join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
-        "near": " | ".join(f"{near.user} ({almost(near)})" for near in problem.near),
+        "near": " | ".join(
+            [
+                *(f"{near.user} ({almost(near)})" for near in problem.near),
+                *(f"{user} ({OUTSIDE})" for user in problem.outside),
+            ]
+        ),
     }

@@ -149,6 +149,8 @@ def problem_object(problem: Problem) -> Object:
         said["record"] = problem.record
     if problem.near:
         said["near"] = [{name: readable(word) for name, word in asdict(near).items()} for near in problem.near]
+    if problem.outside:
+        said["outside"] = list(map(readable, problem.outside))
     return said
 
 

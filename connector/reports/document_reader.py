@@ -145,11 +145,14 @@ class _Problem(_Strict, frozen=True):
     attribute: str | None = None
     record: int | None = None
     near: list[_Near] = []
+    outside: list[str] = []
 
     def value(self) -> Problem:
         agent = self.agent.value() if self.agent else None
         near = tuple(Near(*msgspec.structs.astuple(each)) for each in self.near)
-        return Problem(self.kind, self.why, agent, tuple(self.users), self.rule, self.attribute, self.record, near)
+        outside = tuple(self.outside)
+        users = tuple(self.users)
+        return Problem(self.kind, self.why, agent, users, self.rule, self.attribute, self.record, near, outside)
 
 
 class _Outcome(_Strict, frozen=True):

@@ -117,6 +117,7 @@ def _problems(plan: Plan) -> Iterator[str]:
 
 def _problem(problem: Problem) -> list[str]:
     nearby = "".join(f"<br>almost: {value(near.user)} ({value(say.almost(near))})" for near in problem.near)
+    nearby += "".join(f"<br>{say.OUTSIDE}: {value(user)}" for user in problem.outside)
     return [text(say.subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why) + nearby]
 
 

@@ -101,7 +101,8 @@ def _summary(plan: Plan) -> Iterator[str]:
 
 def _why(problem: Problem) -> str:
     nearby = [f"{code(near.user)} ({prose(say.almost(near))})" for near in problem.near]
-    return f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
+    said = f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
+    return f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(map(code, problem.outside))}" if problem.outside else said
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:

@@ -145,13 +145,15 @@ def _problems(plan: Plan, most: int | None) -> Iterator[str]:
 
 
 def problem_lines(problem: Problem) -> Iterator[str]:
-    """A problem with the users that it names, and those that are near."""
+    """A problem with the users that it names, those that are near, and those that are out of reach."""
     about = say.subject(problem)
     yield f"  - {_cut(about)}: {say.visible(problem.why)}\n" if about else f"  - {say.visible(problem.why)}\n"
     for user in problem.users:
         yield f"      {_cut(say.visible(user))}\n"
     for near in problem.near:
         yield f"      almost: {_cut(say.visible(near.user))} ({_cut(say.almost(near))})\n"
+    for user in problem.outside:
+        yield f"      {say.OUTSIDE}: {_cut(say.visible(user))}\n"
 
 
 def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:

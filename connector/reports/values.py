@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import (
+    ANOTHER_KEY,
     AgentRef,
     AttributeChange,
     Change,
@@ -26,6 +27,7 @@ from connector.model import (
     Secret,
 )
 from connector.reconcile.digests import is_secret, secret_fingerprint
+from connector.reconcile.limits import OF_THE_SOURCE
 
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
@@ -99,7 +101,7 @@ EXAMPLES: Final = 10
 
 def concerned(plan: Plan, refusal: Refusal) -> list[str]:
     """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
-    if refusal.limit in {"agents", "agents_drop"}:
+    if refusal.limit in OF_THE_SOURCE:
         return [name for problem in plan.problems if problem.kind == "stale" for name in problem.users]
     return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
 
@@ -145,11 +147,15 @@ def almost(near: Near) -> str:
     return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
 
 
+OUTSIDE: Final = "exists, outside base or filter"
+"""What is said of a user who is there and who is out of the job's reach."""
+
+
 def figures(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
     if refusal.limit == "agents":
         return ""
-    what = "fewer" if refusal.limit == "agents_drop" else "planned"
+    what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
 
@@ -167,7 +173,12 @@ def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
 
 
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
-    """In one sentence: what would happen, or what has happened."""
+    """In a sentence or two: what would happen, or what has happened."""
+    said = _what_happens(plan, outcomes)
+    return f"{said} The key is another one than in earlier runs." if ANOTHER_KEY in dict(plan.about) else said
+
+
+def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
         counts = tally(outcomes)
         if not counts:

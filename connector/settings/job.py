@@ -5,13 +5,16 @@ hold references to secrets, never secrets. A key that is judged by others stands
 a validator the keys before its own; that way every fault of a file is found at once.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     InstanceOf,
     PlainSerializer,
@@ -168,13 +171,16 @@ class Limits(Strict):
     """How many users one run may change; beyond it the plan is refused until that very plan is acknowledged.
 
     A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
-    `secret` is as `update` unless it is said. `agents_drop` is against the last good run.
+    `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.
     """
 
     update: Annotated[UserLimit, Field(description="Users that get a value.")] = Limit.parse("20%")
     clear: Annotated[UserLimit, Field(description="Users of whom an attribute is emptied.")] = Limit.parse("10")
     secret: Annotated[UserLimit | None, Field(description="Users that get a secret; as update if not said.")] = None
     agents_drop: Annotated[UserLimit, Field(description="Fewer agents than in the last good run.")] = Limit.parse("10%")
+    matched_drop: Annotated[
+        UserLimit, Field(description="Fewer agents with a user than in the last good run, beyond those that are gone.")
+    ] = Limit.parse("10%")
     attributes: dict[str, UserLimit] = Field(
         description="Users of whom this one attribute is set or emptied.", default_factory=dict
     )
@@ -195,6 +201,13 @@ def _located(named: str, info: ValidationInfo) -> str:
 class Job(Strict):
     """One source, one directory, one mapping."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["state"], "properties": {"state": {"pattern": "^postgres"}}},
+            "then": {"required": ["key"]},
+        }
+    )
+
     source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
     directory: Annotated[
         LdapDirectory | LdifDirectory | ScimDirectory,
@@ -205,7 +218,12 @@ class Job(Strict):
     state: Annotated[
         StateUrl, Field(description="Where runs and what was written are remembered.", validate_default=True)
     ] = "sqlite:///state.db"
-    key: Annotated[SecretRef | None, Field(description="The key of fingerprints; else one kept in the state.")] = None
+    key: Annotated[
+        SecretRef | None,
+        Field(
+            description="The key of fingerprints and seals; else a file beside a SQLite state.", validate_default=True
+        ),
+    ] = None
     ramp: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
         description="Sizes of the first steps of an apply: each is written and read back before the next begins.",
         default_factory=lambda: [5, 50],
@@ -220,6 +238,13 @@ class Job(Strict):
         Literal["otlp"] | None, Field(description="Send a trace of each run, to where OTEL_* variables say.")
     ] = None
     serve: Annotated[Serve | None, Field(description="When `cec-connector serve` runs this job.")] = None
+
+    @field_validator("key")
+    @classmethod
+    def _not_in_the_database(cls, key: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
+        if key is None and info.data.get("state", "").startswith("postgres"):
+            raise misfit("in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`", at="state")
+        return key
 
 
 class LoadedJob(Struct, frozen=True):
@@ -239,6 +264,24 @@ class LoadedJob(Struct, frozen=True):
         """The SQLite file that `state` names; None where it is kept in a database server."""
         named = self.job.state
         return Path(named.removeprefix("sqlite:///")) if named.startswith("sqlite:///") else None
+
+    def past(self) -> "LoadedJob":
+        """The same job past base and filter, for telling who is there."""
+        directory = self.job.directory
+        if directory.type == "scim":
+            everybody: dict[str, str | None] = {"filter": None}
+        elif directory.type == "ldap":
+            everybody = {"filter": "(objectClass=*)", "base": _domain(directory.base), "scope": "subtree"}
+        else:
+            everybody = {"filter": "(objectClass=*)", "base": ""}
+        wider = self.job.model_copy(update={"directory": directory.model_copy(update=everybody)})
+        return replace(self, job=wider)
+
+
+def _domain(base: str) -> str:
+    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
+    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
+    return found[1] if found else base
 
 
 def load(path: Path) -> LoadedJob:

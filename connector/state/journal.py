@@ -14,7 +14,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Description, Held, Outcome, Part, Result, Secret, UserRef
-from connector.reconcile.digests import is_secret, lossless, plain_texts
+from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
@@ -35,7 +35,7 @@ class _Octets(Struct, frozen=True):
 
 
 class _Noted(Struct, frozen=True, omit_defaults=True):
-    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret."""
+    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key."""
 
     name: str
     old: tuple[str | _Octets, ...] = ()
@@ -45,12 +45,14 @@ class _Noted(Struct, frozen=True, omit_defaults=True):
     seen: bool = True
     pattern: str | None = None
     unique: bool = False
+    key: str | None = None
 
 
 class Step(Struct, frozen=True):
     """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
 
-    A secret has no new values: its `fingerprint` says what it is. Its old ones are there where they were seen.
+    A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
+    ones are there where they were seen and can be opened.
     """
 
     run: str
@@ -118,7 +120,9 @@ class RunJournal:
             return _Noted(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
         if is_secret(each):
             sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
-            return _Noted(each.name, (), (), each.fingerprint, sealed, each.seen, each.pattern, each.unique)
+            seen = each.seen and (sealed is not None or not each.old)
+            key = self._sealer.check
+            return _Noted(each.name, (), (), each.fingerprint, sealed, seen, each.pattern, each.unique, key)
         return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
 
 
@@ -182,7 +186,7 @@ STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, 
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
-    """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged, or sealed with another key."""
+    """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
     run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why = row
     user = UserRef(user_id, user_name)
     try:
@@ -198,7 +202,9 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
 def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
     if each.secret is not None:
         old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
-        return AttributeChange(each.name, old, (), True, each.seen, each.pattern, each.secret, each.unique)
+        seen = each.seen and old is not None  # what cannot be opened was not seen
+        known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
+        return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique)
     return AttributeChange(
         each.name, _held(each.old), _held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
     )

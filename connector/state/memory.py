@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from connector.model import OBJECT_CLASS, Others, Owned, UserRef
+from connector.model import OBJECT_CLASS, LastGood, Others, Owned, UserRef
 from connector.state.database import Database
 from connector.state.ownership import Ownership, Row
 
@@ -79,13 +79,13 @@ class DirectoryMemory:
         found = self._database.rows(query, self._directory, self._job)
         return {user_id: (since, runs) for user_id, since, runs in found}
 
-    def last_agents(self) -> int | None:
+    def last_good(self) -> LastGood | None:
         query = (
-            "select agents from runs where job = ? and directory = ? and kind = 'apply' and result in ('done', 'part') "
-            "order by number desc limit 1"
+            "select agents, matched from runs where job = ? and directory = ? and kind = 'apply' "
+            "and result in ('done', 'part') order by number desc limit 1"
         )
         found = self._database.rows(query, self._job, self._directory)
-        return found[0][0] if found else None
+        return LastGood(*found[0]) if found else None
 
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""

@@ -1,7 +1,9 @@
 """The tables, as numbered migrations that only go forward. A number that was once released never changes.
 
+meta         by job, what the key of its fingerprints and seals is known by (`Sealer.check`), and never a key itself
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
-             were never tried; null: it was killed. `number` orders them, for clocks are set back
+             were never tried; null: it was killed. `number` orders them, for clocks are set back. `agents`, `matched`:
+             what the next run's are held against
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
@@ -16,7 +18,6 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from connector.errors import StateError
@@ -29,7 +30,7 @@ MIGRATIONS: Final = (
     create table meta (name text primary key, value text not null);
     create table runs (
         id text primary key, job text not null, directory text not null, started text not null, ended text,
-        digest text not null, agents integer not null, summary text not null, result text,
+        digest text not null, agents integer not null, matched integer not null, summary text not null, result text,
         kind text not null, undoes text, number integer not null
     );
     create table journal (
@@ -69,8 +70,6 @@ def migrate(database: Database) -> None:
         for number, statements in enumerate(MIGRATIONS[version + 1 - FIRST :], start=version + 1):
             for statement in statements.split(";"):
                 transaction.execute(statement)
-            if number == FIRST:
-                transaction.execute("insert into meta values ('key', ?)", (secrets.token_hex(32),))
             database.note_version(transaction, number)
 
 

@@ -151,7 +151,7 @@ def parameters_of(url: str) -> dict[str, Any]:
     }  # fmt: skip
     elsewhere = {"PGSSLMODE", "PGSERVICE"} & os.environ.keys() or "service" in said
     if not elsewhere and not all(map(_is_here, _host(said).split(","))):
-        usual["sslmode"] = "verify-full"  # the key of fingerprints travels there
+        usual["sslmode"] = "verify-full"  # names and values of people travel there
     return usual | said | {"client_encoding": "UTF8"}
 
 

@@ -1,7 +1,7 @@
 """The state: what runs leave behind. Runs, their journals, saved plans, what we wrote where, and who is on hold.
 
-It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed. The key of both is kept here
-unless the job names one.
+It holds no secret in clear: fingerprints are keyed, and old values of secrets are sealed. The key of both is kept
+elsewhere (`keyfile.py`); here is only what it is known by, for each job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import DecodeError, Struct, ValidationError, json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Description, Outcome, Plan, Result, Secret
+from connector.model import Change, Description, LastGood, Outcome, Plan, Result
 from connector.reconcile.digests import readable
 from connector.state.database import Database
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
@@ -85,12 +85,16 @@ class Store:
         """Whether it outlives this process."""
         return self._database.kept
 
-    def key(self) -> Secret:
-        """The key of fingerprints and seals, for jobs that name none."""
-        found = self._database.rows("select value from meta where name = 'key'")
-        if not found:
-            raise StateError("the state has lost its key", where=self._database.where)
-        return Secret(str(found[0][0]))
+    def knows(self, job: str, sealer: Sealer) -> bool:
+        """Whether what this job has left behind is of this key, or it has left nothing."""
+        found = self._database.rows("select value from meta where name = ?", _key_of(job))
+        return not found or found[0][0] == sealer.check
+
+    def renew(self, job: str, sealer: Sealer) -> None:
+        """Note that a run of this job has told every secret anew by this key."""
+        if not self.knows(job, sealer):
+            with self._database.writing() as transaction:
+                transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
 
     def memory(self, directory: str, job: str) -> DirectoryMemory:
         """What earlier runs left behind about one directory."""
@@ -191,6 +195,7 @@ class Store:
                 raise UsageError(f"the state knows a job {new!r} already, and does not mix the two", where="NEW")
             ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
             with self._database.writing() as transaction:
+                transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
                 for table in _OF_JOBS:
                     transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # ours
         return int(users)
@@ -203,19 +208,32 @@ class Store:
 
     @contextmanager
     def run(
-        self, plan: Plan, description: Description, sealer: Sealer, *, kind: str = "apply", undoes: str | None = None
+        self,
+        plan: Plan,
+        description: Description,
+        sealer: Sealer,
+        *,
+        kind: str = "apply",
+        undoes: str | None = None,
+        found: LastGood | None = None,
     ) -> Iterator[RunJournal]:
-        """A run, recorded from its begin to its end; one of this plan that was interrupted goes on."""
+        """A run, recorded from its begin to its end; one of this plan that was interrupted goes on.
+
+        `found`: what the next run is held against; else what the plan counts.
+        """
+        found = found or LastGood(plan.summary.agents, plan.summary.matched)
         with self._database.writing() as transaction:
             summary = json.encode(to_builtins(plan.summary)).decode()
-            where, agents = description.identity, plan.summary.agents
-            row = (plan.id, plan.job, where, _now(), plan.digest, agents, summary, kind, undoes)
+            where = description.identity
+            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes)
             transaction.execute(
-                "insert into runs (id, job, directory, started, digest, agents, summary, kind, undoes, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "insert into runs "
+                "(id, job, directory, started, digest, agents, matched, summary, kind, undoes, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do nothing",
                 row,
             )
+            transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))
         journal = RunJournal(self._database, plan.id, description, sealer)
         yield journal
         try:
@@ -301,6 +319,13 @@ class Store:
         return {user: frozenset(names) for user, names in found.items()}
 
 
+_NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"
+
+
+def _key_of(job: str) -> str:
+    return f"key of {job}"
+
+
 _summary: Final = json.Decoder(dict[str, int]).decode
 
 
@@ -308,7 +333,8 @@ def _seal(plan: Plan) -> str:
     """Over all that a reviewer reads in a saved plan: the digest, and what is not in it."""
     about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
     near = sorted([*map(readable, astuple(each))] for problem in plan.problems for each in problem.near)
-    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near])
+    outside = sorted(readable(name) for problem in plan.problems for name in problem.outside)
+    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside])
     return hashlib.sha256(body).hexdigest()
 
 

@@ -103,7 +103,7 @@ def test_whatever_the_job_in_an_overlay_names_is_mounted(overlay: Path) -> None:
     assert volumes[mounted["/etc/cec-connector"]]["configMap"]["name"] == texts["metadata"]["name"]
     job = texts["data"]["job.yaml"]
     secrets = re.findall(r"\{file: (.+)/([a-z-]+)\}", job)
-    assert {"cec-app-key", "cec-app-secret", "ldap-password"} == {name for _, name in secrets}
+    assert {"cec-app-key", "cec-app-secret", "ldap-password", "state-key"} == {name for _, name in secrets}
     (folder,) = {folder for folder, _ in secrets}
     assert volumes[mounted[folder]]["secret"]["secretName"] == "cec-connector"
     (claim,) = [document["metadata"]["name"] for document in found if document["kind"] == "PersistentVolumeClaim"]

@@ -266,7 +266,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(world: Domain) -> N
         'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
         'attributes: {ipPhone: "{sipAccount}"}\nstale: clear\n'
     )
-    world.job(mapping="stale.yaml", limits={"clear": 100})
+    world.job(mapping="stale.yaml", limits={"clear": 100, "matched_drop": "100%"})
     world.run("apply")
     assert world.ours("agent003")["ipPhone"] == ["7003"]
     for name in names:
@@ -383,6 +383,14 @@ def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
         assert SEARCH in proxy.kinds
         world.run("apply")
         assert MODIFY in proxy.kinds
+
+
+def test_a_user_who_is_disabled_since_is_named_as_outside_of_base_and_filter(world: Domain) -> None:
+    world.run("apply")
+    world.set("agent007", "userAccountControl", "546")
+    name = f"CN=agent007,{PEOPLE}"
+    found = [(each["kind"], each["outside"]) for each in world.plan()["problems"] if "outside" in each]
+    assert sorted(found) == [("stale", [name]), ("unmatched", [name])]
 
 
 def test_an_explanation_names_who_is_disabled_and_who_is_nearly_meant(world: Domain) -> None:

@@ -10,6 +10,7 @@ import pytest
 from connector.demo.simulator import Simulator
 from tests.support.ds389 import Ds389
 from tests.support.ds389_replicas import CONSUMER, enable, pause, supply, until
+from tests.support.jobs import configure
 from tests.support.slapd import PEOPLE, person, server_context
 from tests.support.story import World, agent, tenant
 
@@ -111,6 +112,7 @@ def test_a_user_that_was_deleted_is_gone_though_its_tombstone_is_kept(worlds: tu
     first.server.modify(f"dn: uid=agent002,{PEOPLE}\nchangetype: delete\n")
     assert isinstance(first.server, Ds389)
     until(first.server, "uid: agent002", "(&(objectClass=nsTombstone)(uid=agent002))", "*")
+    configure(first.folder / "job.yaml", limits={"matched_drop": 1})
     planned = first.plan()
     assert planned["summary"]["matched"] == COUNT - 1
     assert planned["summary"]["unmatched"] == 1

@@ -114,7 +114,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
             'match: [{agent: "{accountCode}@example.org", directory: mail}]\n'
             'attributes: {cecAccountCode: "{accountCode}"}\nobject_classes: [cecAgent]\nstale: clear\n'
         )
-        world.job(mapping="stale.yaml", limits={"clear": 100})
+        world.job(mapping="stale.yaml", limits={"clear": 100, "matched_drop": "100%"})
         world.run("apply")
         deny = f'aci: (targetattr="mail")(version 3.0; acl "no"; deny (all) userdn="ldap:///{SYNC}";)'
         grant(world, SUFFIX, deny)

@@ -253,7 +253,7 @@ def test_a_match_attribute_that_becomes_hidden_clears_nobody(tmp_path: Path) -> 
     with Slapd.start(tmp_path / "slapd", people) as server, Simulator(agents, ssl_context=server_context()) as cec:
         world = World(tmp_path / "job", server, cec)
         (world.folder / "stale.yaml").write_text(STALE)
-        world.job(mapping="stale.yaml", limits={"clear": 100})
+        world.job(mapping="stale.yaml", limits={"clear": 100, "matched_drop": "100%"})
         world.run("apply")
         before = world.everything()
         config = server.folder / "slapd.conf"

@@ -221,7 +221,7 @@ def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) ->
 def test_stale_clear_takes_away_what_we_wrote_and_nothing_else(job: Job) -> None:
     before = job.read("people.ldif")
     job.run("apply")
-    job.configure(limits={"agents_drop": "100%"})
+    job.configure(limits={"agents_drop": "100%", "matched_drop": "100%"})
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
     job.agents([agent(number) for number in (1, 2, 3, 4)] + [{"workNo": "broken"}])
     assert job.plan()["changes"] == []
@@ -367,7 +367,7 @@ def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
     job.run("apply")
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
-    job.configure(pins="pins.csv", never="never.csv")
+    job.configure(pins="pins.csv", never="never.csv", limits={"matched_drop": "100%"})
     job.write(
         "pins.csv",
         f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',
@@ -425,6 +425,7 @@ def test_agents_that_could_not_be_looked_for_clear_nobody(job: Job) -> None:
     people = [person(n).replace(f"mail{n}@example.org", f"user{n}@192.0.2.10") for n in range(1, 6)]
     job.write("people.ldif", "".join(people))
     job.run("apply")
+    job.configure(limits={"matched_drop": "100%"})
     job.write("agents.json", json.dumps({"agents": [agent(number) for number in range(1, 6)]}))
     planned = job.plan()
     assert planned["changes"] == []

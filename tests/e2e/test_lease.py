@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import changed, file_source, ldap_directory
+from tests.support.jobs import changed, file, file_source, ldap_directory
 from tests.support.ldif_job import JOB, Job
 from tests.support.postgres import Postgres
 from tests.support.program import ended, program, started
@@ -30,12 +30,13 @@ class Meeting:
 
     def __init__(self, job: Job, cec: SlowCec, state: str) -> None:
         self.job, self.cec, self.state = job, cec, state
+        job.write("key", "the key of a job\n")
         self.write("slow", source=cec.source)
         self.write("same")
         job.write("elsewhere.ldif", job.read("people.ldif"))
 
     def write(self, name: str, **changes: Any) -> None:
-        self.job.write(f"{name}.yaml", changed(JOB, state=self.state, **changes))
+        self.job.write(f"{name}.yaml", changed(JOB, state=self.state, key=file("key"), **changes))
 
     def apply(self, name: str, code: int = 0) -> str:
         done = program("apply", f"{name}.yaml", folder=self.job.folder, env=ENV)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from connector.state.postgresql import parameters_of
-from tests.support.jobs import changed
+from tests.support.jobs import changed, file
 from tests.support.ldif_job import JOB, Job, agent
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.program import Ended, ended, program, started
@@ -28,13 +28,14 @@ class PostgresJob(Job):
 
     def __init__(self, folder: Path, server: Postgres) -> None:
         super().__init__(folder)
+        self.write("key", "the key of a job\n")
         self.server = server
         self.database = f"job{next(_numbers)}"
         server.create(self.database)
         self.state(server.url(self.database))
 
     def state(self, url: str) -> None:
-        self.configure(state=url)
+        self.configure(state=url, key=file("key"))
 
     def try_(self, command: str, *options: str, **env: str) -> Ended:
         done = program(command, "job.yaml", *options, folder=self.folder, env=ENV | env)
@@ -104,6 +105,15 @@ def test_no_secret_is_in_the_database(job: PostgresJob) -> None:
     assert "user1" in kept
     assert "canary" not in kept
     assert "sealed" in kept
+
+
+def test_without_a_key_it_is_refused_by_the_line_of_the_state(job: PostgresJob) -> None:
+    job.configure(key=None)
+    for command in ("check", "plan", "apply", "runs", "release"):
+        said = job.run(command, code=78)
+        assert "job.yaml:5: state: in PostgreSQL needs a key" in said
+        assert "add `key: {file: PATH}`" in said
+    assert job.query("select 1 from pg_tables where schemaname = 'public'") == []
 
 
 # ---------------------------------------------------------------- who is let in
@@ -219,7 +229,7 @@ def test_without_the_extra_it_is_said_what_to_install(job: PostgresJob) -> None:
     ],
 )
 def test_an_address_that_leads_nowhere_is_told(job: PostgresJob, url: str, code: int, said: str) -> None:
-    job.write("job.yaml", JOB + f"state: {url}\n")
+    job.write("job.yaml", JOB + f"state: {url}\nkey: {{file: key}}\n")
     done = job.try_("apply")
     assert done.code == code, done.said
     assert said in done.err

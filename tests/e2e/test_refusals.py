@@ -38,6 +38,11 @@ def all_have_gone(job: Job) -> None:
     job.agents([])
 
 
+def the_filter_finds_but_one(job: Job) -> None:
+    job.run("apply")
+    job.configure(directory={"filter": "(uid=user1)"})
+
+
 CASES: dict[str, tuple[Prepare, str, str]] = {
     "update": (limits(update=2, secret="100%"), "12 planned, 2 allowed", ""),
     "update in percent": (
@@ -51,6 +56,10 @@ CASES: dict[str, tuple[Prepare, str, str]] = {
     ),
     "clear": (nobody_has_a_telephone_any_more, "12 planned, 10 allowed", "empty an attribute"),
     "agents_drop": (all_but_one_have_gone, "11 fewer, 1 allowed", "has 1 agents, and the last good run read 12"),
+    "matched_drop": (
+        the_filter_finds_but_one, "11 fewer, 1 allowed",
+        "1 agent has a user; in the last good run 12 had one. Check base, filter and match rules",
+    ),
     "agents": (all_have_gone, "", "no agents at all"),
 }  # fmt: skip
 
@@ -92,7 +101,7 @@ def test_each_refusal_names_its_limit_the_numbers_ten_users_and_the_command_that
         assert why in " ".join(text.split()), where
         users = re.findall(rf"uid=user\d+,{BASE}", text)
         assert len(users) == len(set(users)) == 10, where
-        rest = 1 if name == "agents_drop" else 2
+        rest = 1 if name in {"agents_drop", "matched_drop"} else 2
         assert f"… and {rest} more" in text, where
         assert acknowledgement(text)[:3] == ["cec-connector", "apply", "job.yaml"], where
     (command,) = {tuple(acknowledgement(text)) for text in shown.values()}

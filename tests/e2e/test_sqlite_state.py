@@ -112,6 +112,35 @@ def test_a_folder_in_which_nothing_can_be_made_any_more_stops_an_apply_before_it
     assert numbers(job) == 0
 
 
+def test_where_a_lost_key_cannot_be_made_again_a_plan_knows_passwords_for_itself_alone(job: Job) -> None:
+    (job.folder / "kept").mkdir()
+    job.configure(state="sqlite:///kept/state.db")
+    job.run("apply", "--only", "user1")
+    (job.folder / "kept" / "state.db.key").unlink()
+    (job.folder / "kept").chmod(0o500)
+    planned = try_(job, "plan", "--fail-on-changes", "--report", "report.json")
+    done = try_(job, "apply")
+    (job.folder / "kept").chmod(0o700)
+    assert planned.code == 2
+    about = json.loads(job.read("report.json"))["about"]
+    assert "of this run alone" in about["key"]
+    assert "set anew" in about["another key"]
+    assert done.code == 1
+    assert "kept/state.db.key: the key of the state cannot be made" in done.err
+    assert numbers(job) == 1
+
+
+def test_a_key_that_may_not_be_read_is_an_error_of_what_needs_it(job: Job) -> None:
+    job.run("apply", "--only", "user1")
+    (job.folder / "state.db.key").chmod(0)
+    for command in ("plan", "apply"):
+        done = try_(job, command)
+        assert done.code == 1
+        assert "state.db.key: the key of the state cannot be read" in done.err
+    assert try_(job, "runs").code == 0
+    assert numbers(job) == 1
+
+
 def test_a_folder_of_the_states_name_is_an_error(job: Job) -> None:
     (job.folder / "state.db").mkdir()
     for command in ("plan", "apply"):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import file
 from tests.support.ldif_job import Job, agent
 
 
@@ -62,19 +61,6 @@ def test_secrets_that_were_there_before_come_back_and_are_sealed_until_then(job:
     octets = (job.folder / "state.db").read_bytes()
     assert b"canary" not in octets
     job.run("undo", last_run(job), "--apply")
-    assert job.read("people.ldif") == before
-
-
-def test_a_seal_of_another_key_stays_shut(job: Job) -> None:
-    job.write("key", "one key\n")
-    job.configure(key=file("key"))
-    job.run("apply")
-    job.agents([agent(n, sipPwd=f"canary-new-{n}") for n in (1, 2, 3, 4)])
-    job.run("apply")
-    job.write("key", "another key\n")
-    before = job.read("people.ldif")
-    said = job.run("undo", last_run(job), "--apply", code=1)
-    assert "SIPIdentityPassword cannot be opened" in said
     assert job.read("people.ldif") == before
 
 

@@ -65,7 +65,7 @@ def _is_part_of(change: Change, before: Values, after: Values, mortal: Mortal) -
 
 
 def _is_the_secret(user: UserRef, each: AttributeChange, now: tuple[Value, ...], mortal: Mortal) -> None:
-    print_ = fingerprinter(mortal.world.state.key())
+    print_ = fingerprinter(mortal.world.key)
     assert [print_(user, each.name, Secret(value)) for value in now] == ([each.fingerprint] if each.fingerprint else [])
 
 

@@ -26,7 +26,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from tests.support.jobs import Part, job_file, ldap_directory
+from tests.support.jobs import Part, file, job_file, ldap_directory
 from tests.support.program import WARNINGS
 from tests.support.scim_servers import TOKEN
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
@@ -141,7 +141,9 @@ class World(ABC):
         self.folder.mkdir()
         (self.folder / "mapping.yaml").write_text(mapping)
         limits = {"clear": 1000, "agents_drop": "100%"}
-        job = job_file(directory, limits=limits, ramp=[1, 3], state=state or None)
+        if state:
+            (self.folder / "key").write_text("the key of a world\n")
+        job = job_file(directory, limits=limits, ramp=[1, 3], state=state or None, key=file("key") if state else None)
         (self.folder / "job.yaml").write_text(job)
         self._state = state or f"sqlite:///{self.folder / 'state.db'}"
         self.said = ""
@@ -199,13 +201,16 @@ class World(ABC):
     def journalled(self) -> list[Step]:
         """Every step of every run, the oldest run first."""
         with closing(open_state(self._state)) as state:
-            sealer = Sealer(state.key())
+            sealer = Sealer(self._key())
             return [step for run in reversed(self.runs()) for step in state.steps(run, "job", sealer)[1]]
 
     def fingerprint(self) -> Fingerprint:
         """What the state knows secrets by."""
-        with closing(open_state(self._state)) as state:
-            return fingerprinter(state.key())
+        return fingerprinter(self._key())
+
+    def _key(self) -> Secret:
+        """The job's, or the one that the program has made beside its state."""
+        return Secret((self.folder / ("key" if (self.folder / "key").exists() else "state.db.key")).read_text().strip())
 
     def owned(self) -> list[tuple[Any, ...]]:
         """What the state remembers as ours, by name, and how often in a row the same was written."""

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.errors import FileError
-from connector.model import OBJECT_CLASS, Agent, AttributeChange, Change, Outcome, Plan, Result, Tenant, User, View
+from connector.model import (
+    OBJECT_CLASS,
+    Agent,
+    AttributeChange,
+    Change,
+    Outcome,
+    Plan,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    View,
+)
 from connector.parts import Dry
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
@@ -152,7 +164,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
             return tenant
 
     with closing(open_state(None)) as state:
-        key = state.key()
+        key = Secret("the key of a table")
         dry = Dry(
             job="table", source=Source(), reader=directory, mapping=mapping, pins=(), never=Never(),
             limits=_NO_LIMITS, read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key),

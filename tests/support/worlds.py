@@ -27,7 +27,8 @@ from tests.support.memory import MemoryDirectory, MemoryStore
 BASE = "ou=people,dc=example,dc=org"
 FILTER = "(objectClass=inetOrgPerson)"
 CANARY = "canary-7f3a"
-NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))
+ALL = Limit(100, percent=True)
+NO_LIMITS = Limits(ALL, Limit(1_000_000), None, ALL, ALL)
 
 NAMES = ["ann", "Ann", "bob", "cid", "dan", "eve", "fay", "g\u00fcn", "a*b", "x,y", "(z)", "  ivy "]
 names = st.sampled_from(NAMES)
@@ -165,6 +166,7 @@ class World:
     pace: Pace = field(default_factory=Pace)
     job: str = "law"
     identity: str = "a tenant"
+    key: Secret = field(default_factory=lambda: Secret("the key of a law"), repr=False)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, self.state.close)
@@ -178,11 +180,10 @@ class World:
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
             directory = self.connect(view)
-        key = self.state.key()
         yield Wet(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
-            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(key),
-            sealer=Sealer(key), pace=self.pace, watch=Watchers(),
+            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
+            sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
         )  # fmt: skip
 
 

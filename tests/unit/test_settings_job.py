@@ -78,7 +78,7 @@ directory:
   base: ou=people,dc=example,dc=org
   filter: (objectClass=inetOrgPerson)
 mapping: openldap-h350
-limits: {update: 20%, clear: 10, secret: 50%, agents_drop: 10%}
+limits: {update: 20%, clear: 10, secret: 50%, agents_drop: 10%, matched_drop: 10%}
 state: sqlite:///state.db
 """,
     )
@@ -120,9 +120,8 @@ def test_relative_paths_start_from_the_jobs_folder(
 def test_defaults_are_the_documented_ones(folder: Path) -> None:
     job = loaded(folder, SOURCE + DIRECTORY + MAPPING).job
     limits = job.limits
-    assert [str(one) for one in (limits.update, limits.clear, limits.secret, limits.agents_drop)] == [
-        "20%", "10", "None", "10%",
-    ]  # fmt: skip
+    named = (limits.update, limits.clear, limits.secret, limits.agents_drop, limits.matched_drop)
+    assert [str(one) for one in named] == ["20%", "10", "None", "10%", "10%"]
     assert (job.key, job.pins, job.never) == (None, None, None)
 
 
@@ -134,7 +133,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + MAPPING + "limts: {}\n", ["4: limts: unknown key; did you mean limits?"]),
         (
             SOURCE + DIRECTORY + MAPPING + "limits:\n  clear: 1\n  xxxxxx: 1\n",
-            ["6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop, attributes"],
+            ["6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop, matched_drop, attributes"],
         ),
         (
             SOURCE + MAPPING + LDAP + "  page-size: 5\n",
@@ -380,6 +379,13 @@ def test_a_state_that_cannot_be_is_refused(folder: Path, state: str, expected: s
     (said,) = faults(folder, SOURCE + DIRECTORY + MAPPING + f"state: '{state}'\n")
     assert said.startswith("4: state: ")
     assert expected in said
+
+
+def test_a_state_in_a_database_server_needs_a_key_that_is_not_kept_there(folder: Path) -> None:
+    text = SOURCE + DIRECTORY + MAPPING + "state: postgresql://cec@db.example.org/cec\n"
+    (said,) = faults(folder, text)
+    assert said == "4: state: in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`"
+    assert loaded(folder, text + "key: {env: CEC_KEY}\n").job.key == SecretRef(env="CEC_KEY")
 
 
 def test_an_absolute_state_is_where_it_says(folder: Path) -> None:

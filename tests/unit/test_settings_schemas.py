@@ -30,7 +30,7 @@ def test_a_schema_refuses_unknown_keys_and_explains_the_known_ones(kind: Literal
     whole = json.loads(json.dumps(schema(kind)))
     assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert whole["title"] == f"cec-connector {kind}"
-    shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict)]
+    shapes = [part for part in parts(whole) if isinstance(part.get("properties"), dict) and "type" in part]
     assert len(shapes) >= 3
     for shape in shapes:
         assert shape["additionalProperties"] is False
@@ -47,17 +47,20 @@ def test_the_schema_of_a_job_names_every_key() -> None:
     assert shapes["SecretRef"]["oneOf"] == [{"required": [place]} for place in places]
 
 
+def test_a_key_is_required_where_the_state_is_a_database_server() -> None:
+    whole = schema("job")
+    assert re.search(whole["if"]["properties"]["state"]["pattern"], "postgresql://cec@db.example.org/cec")
+    assert not re.search(whole["if"]["properties"]["state"]["pattern"], "sqlite:///postgres.db")
+    assert whole["then"] == {"required": ["key"]}
+
+
 def test_defaults_are_written_as_a_file_would() -> None:
     whole = schema("job")
     limits = whole["$defs"]["Limits"]["properties"]
-    assert [limits[name]["default"] for name in ("update", "clear", "secret", "agents_drop")] == [
-        "20%",
-        10,
-        None,
-        "10%",
-    ]
+    named = ("update", "clear", "secret", "agents_drop", "matched_drop")
+    assert [limits[name]["default"] for name in named] == ["20%", 10, None, "10%", "10%"]
     assert whole["properties"]["limits"]["default"] == {
-        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "attributes": {},
+        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "attributes": {},
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
 

@@ -1,0 +1,244 @@
+"""A wrong base, filter or match rule: it is refused, and the report says who exists all the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.demo.simulator import Simulator
+from tests.support.ds389 import Ds389
+from tests.support.ldif_job import BASE, Job, agent
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import EACH_KIND, ScimServer, people
+from tests.support.slapd import PEOPLE, Slapd, person, server_context
+from tests.support.story import World, agent as ldap_agent, tenant
+
+OUTSIDE = "exists, outside base or filter"
+NARROW = "(|(uid=user1)(uid=user1*))"
+"""Of twenty users eleven are within it."""
+OUT = [2, 3, 4, 5, 6, 7, 8, 9, 20]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Twenty users, all of them matched by the last good run."""
+    made = Job(tmp_path, users=20)
+    made.run("apply")
+    return made
+
+
+def name(number: int) -> str:
+    return f"uid=user{number},{BASE}"
+
+
+def filtered(job: Job, filter_: str = NARROW) -> None:
+    job.configure(directory={"filter": filter_})
+
+
+def drops(document: dict[str, Any]) -> list[tuple[str, int, int]]:
+    return [(each["limit"], each["planned"], each["allowed"]) for each in document["refusals"]]
+
+
+def outside(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Who exists outside, by whom the line is about: an account, or a user."""
+    return {
+        each["agent"]["accountCode"] if each["agent"] else each["users"][0]: each["outside"]
+        for each in document["problems"]
+        if "outside" in each
+    }
+
+
+def accepting(job: Job, said: str) -> str:
+    (command,) = [line for line in said.splitlines() if "--accept" in line]
+    return job.run(*shlex.split(command)[1:2], *shlex.split(command)[3:])
+
+
+# ---------------------------------------------------------------- the limit
+
+
+def test_a_filter_that_leaves_users_out_is_refused_until_that_plan_is_accepted(job: Job) -> None:
+    filtered(job)
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+    before = job.read("people.ldif")
+    said = job.run("apply", code=3)
+    assert "11 agents have a user; in the last good run 20 had one. Check base, filter and match rules" in said
+    assert job.read("people.ldif") == before
+    accepting(job, said)
+    assert drops(job.plan()) == [], "what was accepted is the last good run"
+
+
+def test_two_of_twenty_are_within_the_limit_and_a_job_may_say_another(job: Job) -> None:
+    filtered(job, "(!(|(uid=user3)(uid=user4)))")
+    assert drops(job.plan()) == []
+    job.configure(limits={"matched_drop": "5%"})
+    assert drops(job.plan(code=3)) == [("matched_drop", 2, 1)]
+    job.configure(limits={"matched_drop": 2})
+    assert drops(job.plan()) == []
+
+
+def test_agents_that_are_gone_are_no_drop_of_users(job: Job) -> None:
+    job.configure(limits={"agents_drop": "100%"})
+    job.agents([agent(number) for number in range(1, 12)])
+    assert drops(job.plan()) == []
+    filtered(job)
+    assert drops(job.plan(code=3)) == [("matched_drop", 8, 2)]
+    said = job.run("plan", code=3)
+    assert "3 agents have a user; in the last good run 20 had one (11 without the agents that are gone)" in said
+
+
+def test_agents_that_come_new_make_up_for_nobody(job: Job) -> None:
+    job.agents([agent(number) for number in range(1, 41)])
+    assert drops(job.plan()) == []
+    filtered(job)
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+
+
+def test_a_reviewed_plan_is_judged_again(job: Job) -> None:
+    job.agents([agent(number, workNo=2000 + number) for number in range(1, 21)])
+    job.run("plan", "--save", "plan.json")
+    filtered(job)
+    said = job.run("apply", "--plan", "plan.json", code=3)
+    assert "matched_drop" in said
+    assert "employeeNumber: 20" not in job.read("people.ldif")
+    job.run("apply", "--plan", "plan.json", "--only", "user1")
+    assert job.read("people.ldif").count("employeeNumber: 20") == 1
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)], (
+        "a part of a plan is not what the next run is held against"
+    )
+
+
+def test_a_reviewed_plan_is_written_as_far_as_it_goes_once_somebody_accepts_what_is_found_now(job: Job) -> None:
+    job.agents([agent(number, workNo=2000 + number) for number in range(1, 21)])
+    job.run("plan", "--save", "plan.json")
+    filtered(job)
+    said = job.run("apply", "--plan", "plan.json", code=3)
+    digest = next(word for word in said.split() if word.startswith("sha256:"))
+    job.run("apply", "--plan", "plan.json", "--accept", digest, code=4)
+    assert job.read("people.ldif").count("employeeNumber: 20") == 11
+
+
+def test_a_reviewed_plan_that_was_refused_for_it_is_no_worse_a_second_time(job: Job) -> None:
+    filtered(job)
+    said = job.run("plan", "--save", "plan.json", code=3)
+    digest = next(word for word in said.split() if word.startswith("sha256:"))
+    job.run("apply", "--plan", "plan.json", code=3)
+    job.run("apply", "--plan", "plan.json", "--accept", digest)
+
+
+def test_a_pilot_is_not_held_to_it_and_the_next_run_is_held_to_what_was_before(job: Job) -> None:
+    filtered(job)
+    assert drops(job.plan("--only", "user1")) == []
+    job.run("apply", "--only", "user1")
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+    job.configure(limits={"agents_drop": "100%"})
+    job.agents([agent(number) for number in range(1, 16)])
+    job.run("apply", "--only", "user1")
+    assert drops(job.plan(code=3)) == [("matched_drop", 8, 1)], "five of twenty are gone, seven of fifteen are found"
+
+
+def test_an_undo_is_no_last_good_run(job: Job) -> None:
+    filtered(job)
+    job.configure(limits={"clear": 20})
+    (run,) = json.loads(job.run("runs", "--json"))
+    job.run("undo", run["id"], "--apply")
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+
+
+# ---------------------------------------------------------------- who exists all the same
+
+
+def test_the_report_names_who_exists_outside_in_the_lines_of_users_and_agents(job: Job) -> None:
+    filtered(job)
+    found = outside(job.plan("--report", "r.md", "--report", "r.html", "--report", "r.csv", code=3))
+    assert found == {name(n): [name(n)] for n in OUT} | {f"user{n}": [name(n)] for n in OUT}
+    for said in (job.run("plan", code=3), job.read("r.html"), job.read("r.csv")):
+        assert said.count(OUTSIDE) == 2 * len(OUT)
+    assert job.read("r.md").count(OUTSIDE.capitalize()) == 2 * len(OUT)
+
+
+def test_a_user_that_has_moved_is_named_where_it_is_now(job: Job) -> None:
+    away = "uid=user3,ou=former,dc=example,dc=org"
+    job.write("people.ldif", job.read("people.ldif").replace(f"dn: {name(3)}", f"dn: {away}"))
+    assert outside(job.plan()) == {name(3): [away], "user3": [away]}
+    job.agents([agent(number) for number in range(1, 21) if number != 3])
+    assert outside(job.plan()) == {name(3): [away]}, "of a leaver it says where our values have gone"
+
+
+def test_nobody_is_outside_who_is_within_or_gone(job: Job) -> None:
+    job.agents([agent(number) for number in range(1, 20)])
+    people = job.read("people.ldif")
+    start = people.index(f"dn: {name(3)}")
+    job.write("people.ldif", people[:start] + people[people.index("dn: ", start + 4) :])
+    planned = job.plan()
+    assert planned["summary"]["stale"] == 2
+    assert outside(planned) == {}
+
+
+def test_the_hint_is_in_no_digest_and_sealed_in_a_saved_plan(job: Job) -> None:
+    filtered(job, "(!(uid=user3))")
+    with_it = job.plan("--save", "plan.json")
+    assert outside(with_it) != {}
+    job.write("forged.json", job.read("plan.json").replace(f'"outside": ["{name(3)}"]', '"outside": ["uid=nobody"]'))
+    assert "changed after it was saved" in job.run("apply", "--plan", "forged.json", code=3)
+    people = job.read("people.ldif")
+    start = people.index(f"dn: {name(3)}")
+    job.write("people.ldif", people[:start] + people[people.index("dn: ", start + 4) :])
+    without = job.plan()
+    assert outside(without) == {}
+    assert without["digest"] == with_it["digest"]
+    job.run("apply", "--plan", "plan.json")
+
+
+def test_fifty_are_looked_for_and_more_are_said_to_be_left_out(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=60)
+    job.run("apply")
+    filtered(job, "(uid=user1)")
+    planned = job.plan(code=3)
+    assert len([user for user in outside(planned) if "," in user]) == 50
+    assert planned["about"]["outside"] == "looked for, for 50 users of ours; 9 more are left out"
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((Slapd, "openldap-h350"), marks=pytest.mark.slapd, id="OpenLDAP"),
+        pytest.param((Ds389, "389ds"), marks=pytest.mark.ds389, id="389-DS"),
+    ]
+)
+def server_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    kind, mapping = request.param
+    (tmp_path / "job").mkdir()
+    accounts = [person(f"agent{number:03}") for number in range(1, 21)]
+    agents = tenant([ldap_agent(number) for number in range(1, 21)])
+    with kind.start(tmp_path / "server", accounts) as server, Simulator(agents, ssl_context=server_context()) as cec:
+        world = World(tmp_path / "job", server, cec, mapping)
+        world.run("apply")
+        yield world
+
+
+def test_on_an_ldap_server_too(server_world: World) -> None:
+    world = server_world
+    names = {f"agent{n:03}": f"uid=agent{n:03},{PEOPLE}" for n in range(1, 10)}
+    for read in ("find", "scan"):
+        world.job(directory={"filter": "(!(uid=agent00*))", "read": read})
+        planned = world.plan(code=3)
+        assert drops(planned) == [("matched_drop", 9, 2)]
+        assert outside(planned) == {user: [dn] for uid, dn in names.items() for user in (uid, dn)}
+    world.job(directory={"base": f"ou=elsewhere,{PEOPLE}"})
+    assert world.try_("plan").code == 1, "a base that is not there is an error, as always"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EACH_KIND)
+def test_on_a_scim_server_too(tmp_path: Path, kind: str) -> None:
+    with ScimServer.start(tmp_path / "scim", people(12), kind=kind, tls=True) as server:
+        job = ScimJob(tmp_path / "job", server, agents=12, ca_file=server.ca)
+        job.run("apply")
+        job.point(ca_file=server.ca, filter='not (userName eq "agent003" or userName eq "agent004")')
+        planned = job.run("plan", code=3)
+        assert drops(planned) == [("matched_drop", 2, 1)]
+        assert outside(planned) == {f"agent{n:03}": [f"agent{n:03}"] for n in (3, 4)}

@@ -1,0 +1,37 @@
+"""When the key of a job counts as the one that its hidden passwords are known by."""
+
+from __future__ import annotations
+
+from connector.model import Agent, Secret, Tenant
+from connector.state.sealing import Sealer
+from connector.stopping import Stop
+from connector.sync import wet_run
+from tests.support.memory import MemoryStore
+from tests.support.worlds import BASE, SEATS, World
+
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+
+
+def world() -> World:
+    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": CLASSES, "uid": [f"u{n}"]}) for n in range(3)}
+    store = MemoryStore(entries, hidden=["SIPIdentityPassword"], compares=False)
+    return World(Tenant([Agent(n, f"u{n}", str(n), Secret(f"canary-{n}")) for n in range(3)]), store, SEATS)
+
+
+def apply(of: World, stop: Stop | None = None) -> int:
+    with of.parts() as parts:
+        return len(wet_run(parts, lambda plan, outcomes: None, stop=stop).plan.changes)
+
+
+def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:
+    one = world()
+    assert apply(one) == 3
+    assert apply(one) == 0
+    one.key = Secret("another key")
+    stop = Stop()
+    stop.end("asked to stop")
+    assert apply(one, stop) == 3
+    assert not one.state.knows(one.job, Sealer(one.key))
+    assert apply(one) == 3
+    assert one.state.knows(one.job, Sealer(one.key))
+    assert apply(one) == 0
