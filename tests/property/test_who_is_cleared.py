@@ -9,7 +9,20 @@ from hypothesis import HealthCheck, assume, event, given, settings, strategies a
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
+from connector.model import (
+    Agent,
+    Change,
+    Description,
+    Invalid,
+    Key,
+    Outcome,
+    Plan,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.people import Never
@@ -321,3 +334,37 @@ def test_nothing_is_cleared_that_no_write_of_ours_has_put_there(world: World, da
              for each in change.attributes}  # fmt: skip
     event("something is cleared" if takes else "nothing is cleared")
     assert takes <= log
+
+
+PASSWORD = "SIPIdentityPassword"
+
+
+def left_with_a_password(*, hidden: bool) -> World:
+    """A user with a password that was written by the job, and whose agent has left."""
+    classes = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
+    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": classes, "uid": [f"u{n}"]}) for n in range(2)}
+    store = MemoryStore(entries, hidden=[PASSWORD] if hidden else [], compares=False)
+    agents = [Agent(n, f"u{n}", str(n), Secret(f"canary-{n}")) for n in range(2)]
+    world = World(Tenant(agents), store, SEATS)
+    assert len(apply(world).plan.changes) == 2
+    world.tenant = Tenant(agents[:1])
+    return world
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_secret_of_ours_is_cleared_with_its_user_and_it_is_said_where_nobody_can_read_it(hidden: bool) -> None:
+    world = left_with_a_password(hidden=hidden)
+    drawn = plan(world)
+    assert cleared(drawn) == {"id-1"}
+    assert any("secrets that cannot be read" in caution for caution in drawn.cautions) == hidden
+    apply(world)
+    assert PASSWORD not in world.store.snapshot()["id-1"][1]
+
+
+def test_a_secret_that_somebody_else_has_set_since_stays() -> None:
+    world = left_with_a_password(hidden=False)
+    name, held = world.store.snapshot()["id-1"]
+    world.store.put("id-1", name, {**held, PASSWORD: [b"theirs"]})
+    apply(world)
+    assert world.store.snapshot()["id-1"][1][PASSWORD] == (b"theirs",)
+    assert "cecWorkNo" not in world.store.snapshot()["id-1"][1]
