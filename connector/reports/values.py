@@ -102,7 +102,7 @@ EXAMPLES: Final = 10
 def concerned(plan: Plan, refusal: Refusal) -> list[str]:
     """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
     if refusal.limit in OF_THE_SOURCE:
-        return [name for problem in plan.problems if problem.kind == "stale" for name in problem.users]
+        return list(dict.fromkeys(name for each in plan.problems if each.kind == "stale" for name in each.users))
     return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
 
 
