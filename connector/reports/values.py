@@ -88,7 +88,8 @@ def effects(change: Change) -> frozenset[str]:
     kinds = {f"attributes.{each.name}" for each in change.attributes}
     for each in change.attributes:
         secret = is_secret(each)
-        if secret_fingerprint(each) if secret else each.new:
+        put = each.new if change.agent is not None else [value for value in each.new if value not in each.old]
+        if secret_fingerprint(each) if secret else put:
             kinds.update({"update", "secret"} if secret else {"update"})
         elif each.old or secret:
             kinds.add("clear")
