@@ -103,6 +103,37 @@ def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
     assert len(both.contested) == 2
 
 
+def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_names() -> None:
+    """A DN has an equals sign; where names are no DNs, a pin names a user by its name alone."""
+    ann, bob = User("id-1", "uid=x,dc=example", {}), User("uid=x", "Bob", {})
+    for names, user_, found in (
+        (Equality.DN, "ID-1", "id-1"), (Equality.DN, "UID=x, DC=example", "id-1"), (Equality.DN, "Bob", None),
+        (Equality.CASE_ALONE, "bob", "uid=x"), (Equality.CASE_ALONE, "id-1", None),
+        (Equality.CASE_ALONE, "uid=x", None),
+    ):  # fmt: skip
+        tenant, description = Tenant([Agent(1, "ann")]), replace(DESCRIPTION, names=names)
+        roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)
+        claims = Claims(roster, Differ(tenant, MAPPING, description))
+        for each in (ann, bob):
+            claims.add(each)
+        assert [claim.id for claim in claims.settle(tenant).matched] == ([found] if found else []), (names, user_)
+
+
+def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_seat() -> None:
+    users = [user("ann"), user("bob"), user("cid")]
+    by_seat = Pin(work_no=1, user="id-bob")
+    assert pairs(Case([Agent(1, "ann"), Agent(2, "cid")], users, [by_seat]).settle()) == {
+        (0, 0, "id-bob"), (1, 1, "id-cid"),
+    }  # fmt: skip
+    assert pairs(Case([Agent(1, "ann")], users, [by_seat, Pin("ann", user="id-cid")]).settle()) == {(0, 0, "id-cid")}
+    assert pairs(Case([Agent(1, "ann")], users, [Pin("ann", 1, user="id-cid")]).settle()) == {(0, 0, "id-cid")}
+    moved = Case([Agent(2, "ann")], users, [by_seat, Pin("ann", 1, user="id-cid")]).settle()
+    assert pairs(moved) == set()
+    assert "together with another workNo than it has" in moved.unmatched[0].why
+    assert moved.unsure
+    assert pairs(Case([Agent(1)], users, [by_seat]).settle()) == set(), "a seat without an account is nobody"
+
+
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
     verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()

@@ -38,6 +38,10 @@ def rendered(text: str, agent: Agent = AGENT, tenant: Tenant = TENANT) -> object
         ("{{{workNo}}}", "{1001}"),
         ("{accountCode|replace:'n':'{'}", "A{{_Sample"),
         ("{accountCode|replace:'a':':'}", "Ann_S:mple"),
+        ("{ accountCode | upper }", "ANN_SAMPLE"),
+        ("{workNo}-{sipAccount}", "1001-7001"),
+        ("{sipServiceIp}", "192.0.2.1"),
+        ("all", "all"),
     ],
 )
 def test_a_template_renders(text: str, value: str | None) -> None:
@@ -48,7 +52,11 @@ def test_an_absent_field_leaves_no_value_unless_a_default_stands_in() -> None:
     bare = Agent(1001, "x")
     assert rendered("{sipAccount}", bare) is None
     assert rendered("sip:{sipAccount}@x", bare) is None
+    assert rendered("{workNo}-{sipAccount}", bare) is None
+    assert rendered("{sipAccount}{sipPwd}", bare) is None
     assert rendered("sip:{sipAccount|default:none}@x", bare) == "sip:none@x"
+    assert rendered("{workNo}-{sipAccount|default:none}", bare) == "1001-none"
+    assert rendered("{workNo}{sipAccount|digits}", Agent(1001, "x", "none")) is None, "nothing is left of a field"
     assert rendered("{sipServiceIp}", tenant=Tenant([])) is None
     assert rendered("{sipServiceIp|default:192.0.2.9}", tenant=Tenant([])) == "192.0.2.9"
 
