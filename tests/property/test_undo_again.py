@@ -249,6 +249,15 @@ def test_the_class_of_a_hidden_password_stays_if_we_wrote_one_and_goes_if_we_did
     assert held(mortal, 1) == {"objectClass": ("inetOrgPerson",), "uid": ("u1",)}
 
 
+def test_the_class_of_a_password_that_somebody_took_away_goes_where_it_would_be_shown() -> None:
+    """That this job once wrote one keeps the class only where nobody can say whether it is still there."""
+    mortal = Mortal(World(Tenant([Agent(0, "u0", "0", Secret("new"))]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, **{PASSWORD: []})
+    mortal.undo(run)
+    assert held(mortal, 0) == {"objectClass": ("inetOrgPerson",), "uid": ("u0",)}
+
+
 def test_a_class_stays_for_a_hidden_password_that_a_later_run_of_ours_wrote() -> None:
     mortal = Mortal(World(Tenant([Agent(0, "u0", "0")]), bare(1, hidden=[PASSWORD]), SEATS))
     run = mortal.apply().plan.id
@@ -481,6 +490,28 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
     written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
     assert len(hearing.told) == len(set(hearing.told))
     assert set(hearing.told) == settled | written
+
+
+@pytest.mark.parametrize(
+    ("telling", "said"), [((), "secrets of 2 users:"), ((1,), "secrets of one user:"), ((1, 2), "")]
+)
+def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_nothing_tells(
+    telling: Sequence[int], said: str
+) -> None:
+    """Not of those whose secrets nobody had begun to write, nor of those of whom another attribute tells."""
+    agents = [Agent(n, f"u{n}", None, Secret("new")) for n in range(4)]
+    mortal = Mortal(World(Tenant(agents), store(4, hidden=[PASSWORD], compares=False), SEATS))
+    for number in range(4):
+        put(mortal, number, cecAccountCode=[] if number in telling else [f"u{number}"])
+    with suppress(DeathError):
+        mortal.apply(last=16)
+    assert {id_ for id_, _ in mortal.journal(None)} == {"id-1", "id-2"}, "what was under way"
+    mortal.said.clear()
+    mortal.apply()
+    cautions = {caution for caution in mortal.said if "was interrupted while it wrote secrets" in caution}
+    assert [said in caution for caution in cautions] == ([True] if said else [])
+    again = "written again, perhaps: nothing tells what an interrupted run had written"
+    assert mortal.said.count(again) == 2 - len(telling)
 
 
 def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -> None:

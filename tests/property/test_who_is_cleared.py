@@ -271,6 +271,25 @@ def test_of_an_adopted_user_all_that_is_ours_is_cleared_whoever_wrote_it() -> No
     }  # fmt: skip
 
 
+def test_who_holds_nothing_that_the_pattern_of_an_adopted_attribute_says_is_ours_is_not_stale() -> None:
+    """A line of theirs in the same attribute makes nobody ours; nor is it taken along with one of ours."""
+    rule = AttributeRule("telephoneNumber", Template.parse("7{workNo}"), owns="7*", adopt=True)
+    people = {"ours": ["71"], "theirs": ["81"], "both": ["72", "82"], "none": []}
+    store = MemoryStore(
+        {
+            name: (f"cn={name},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [name], "telephoneNumber": lines})
+            for name, lines in people.items()
+        }
+    )
+    world = World(Tenant([Agent(9, "none")]), store, replace(SEATS, attributes=(rule,)))
+    drawn = plan(world)
+    assert cleared(drawn) == {"ours", "both"}
+    assert drawn.summary.stale == len(told_of_the_stale(drawn)) == 2
+    apply(world)
+    held = {id_: values.get("telephoneNumber") for id_, (_, values) in store.snapshot().items()}
+    assert held == {"ours": None, "theirs": ("81",), "both": ("82",), "none": ("79",)}
+
+
 class Unreliable(MemoryDirectory):
     """Writes of some users do not happen, each for a reason; `log` is what did happen, by user and attribute."""
 
