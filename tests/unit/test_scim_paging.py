@@ -143,6 +143,20 @@ def test_one_who_goes_while_another_comes_at_the_end_is_noticed_though_the_numbe
     assert sorted(found) == sorted([*(f"u{number}" for number in range(30)), "new"])
 
 
+@pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"cap": 3}, {"total": None}], ids=str)
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_whoever_changes_places_while_the_list_is_read_hides_nobody(many: int, odd: dict[str, Any]) -> None:
+    """The first ones move to the end, so that as many others come before the page that is read next."""
+    for when in range(1, 9):
+
+        def between(server: Server, asked: int, when: int = when) -> None:
+            if asked == when:
+                server.ids += [server.ids.pop(0) for _ in range(many)]
+
+        found = read(Server(30, between, **odd))
+        assert set(found) == {f"u{number}" for number in range(30)}, when
+
+
 def test_a_list_that_never_rests_is_told() -> None:
     def between(server: Server, asked: int) -> None:
         server.ids.insert(0, f"new{asked}")
