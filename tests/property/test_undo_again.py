@@ -217,6 +217,50 @@ def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_see
     assert dict(told(taken_back(unseen, run)))[PASSWORD] == CHANGED
 
 
+AGAIN = "this job has written another value since, which is gone; it stays as it is"
+
+
+def test_what_a_later_run_has_written_over_stays_though_somebody_put_it_there_again() -> None:
+    """The seat and the password of the first run are there, and not by the job's last word."""
+    mortal = Mortal(World(Tenant([Agent(1, "u0", "7", Secret("first"))]), store(1), SEATS))
+    first = mortal.apply().plan.id
+    assert told(taken_back(mortal, first)) == []
+    mortal.world.tenant = Tenant([Agent(2, "u0", "7", Secret("second"))])
+    mortal.apply()
+    put(mortal, 0, cecWorkNo=["1"], **{PASSWORD: [b"first"]})
+    assert sorted(told(taken_back(mortal, first)), key=str) == [(PASSWORD, AGAIN), ("cecWorkNo", AGAIN)]
+    mortal.undo(first)
+    assert (held(mortal, 0)["cecWorkNo"], held(mortal, 0)[PASSWORD]) == (("1",), (b"first",))
+    assert "SIPIdentityUserName" not in held(mortal, 0), "nobody has written the line since"
+
+
+def test_what_another_job_has_written_since_stays_and_that_job_is_named() -> None:
+    mortal = Mortal(World(Tenant([Agent(1, "u0", "7")]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    other = Mapping(LOOKS, (replace(SEAT, take_over=True, value=Template.parse("{sipAccount}")),))
+    it = World(Tenant([Agent(50, "u0", "1")]), mortal.world.store, other, state=mortal.world.state, job="it")
+    put(mortal, 0, cecWorkNo=["9"])
+    with it.parts() as parts:
+        assert len(wet_run(parts, lambda plan, outcomes: None).plan.changes) == 1
+    assert held(mortal, 0)["cecWorkNo"] == ("1",), "the very value of the run"
+    plan = mortal.undo(run).plan
+    assert ("cecWorkNo", "another job (it) has written it since, and it stays as it is") in told(plan)
+    assert held(mortal, 0)["cecWorkNo"] == ("1",)
+
+
+def test_a_password_that_is_put_back_is_known_by_its_fingerprint_from_then_on() -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("first"))]), store(1), SEATS))
+    mortal.apply()
+    mortal.world.tenant = Tenant([Agent(0, "u0", None, Secret("second"))])
+    run = mortal.apply().plan.id
+    (change,) = mortal.undo(run).plan.changes
+    with mortal.world.parts() as parts:
+        expected = parts.fingerprint(change.user, PASSWORD, Secret("first"))
+        memory = mortal.world.state.memory(parts.directory.describe().identity, "law")
+    assert [each.fingerprint for each in change.attributes] == [expected]
+    assert memory.fingerprint_of("id-0", PASSWORD) == expected, "it is the job's own again"
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_told(hidden: bool) -> None:
     mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))

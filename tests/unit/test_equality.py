@@ -82,6 +82,7 @@ def test_these_are_the_same(rule: Equality, one: str | bytes, other: str | bytes
         (Equality.DN, "uid=a,dc=x", "uid=a,dc=y"),
         (Equality.DN, r"uid=a\,dc=x", "uid=a,dc=x"),
         (Equality.DN, 'cn=",dc=x', "cn=,dc=x"),
+        (Equality.DN, 'dc=x,cn="', "dc=x,cn="),
         (Equality.DN, "no DN", "NO DN"),
         (Equality.OCTETS, "x", "X"),
         (Equality.TIME, "20260131120000Z", "20260131120000+0100"),

@@ -77,6 +77,8 @@ def clear(name: str, *old: str) -> AttributeChange:
         # a content rule holds for entries of its very class, not for those of the classes below it
         (user("person", "driver"), "own", (), "the content rule of driver precludes own"),
         (user("person", "driver", "chauffeur"), "own", (), ""),
+        (user("driver", "badged", "levelled"), "own", (), "the content rule of driver precludes own"),
+        (user("driver", "top", "badged", "extensibleObject"), "own", (), "the content rule of driver precludes own"),
         (user("person", "driver"), "secret", (), ""),
         (user("chauffeur"), "secret", (), "no object class of the entry allows secret"),
         (user("driver"), "badge", ("badged",), ""),
@@ -168,6 +170,7 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.TIME, ["20240229120000Z", "2026013112+01", "202601311200.5-0930"],
          ["20230229120000Z", "20261301120000Z", "20260100120000Z", "20260131240000Z", "99991231235959-05",
           "2026013112Z ", "20260131"]),
+        (Syntax.BOOLEAN, ["TRUE", "FALSE"], ["", "maybe", "2"]),
         (Syntax.COUNTRY, ["DE", "de"], ["D", "DEU", "\u00c4x"]),
         (Syntax.BITS, ["''B", "'01'B"], ["01", "'012'B"]),
         (Syntax.OID, ["1.2.840"], ["7", "01.2", "1..2", "cn"]),
@@ -193,6 +196,35 @@ def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[s
     for text in bad:
         with pytest.raises(UnfitError):
             fit(info, text)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "given", "stored"),
+    [
+        *((Syntax.BOOLEAN, text, "TRUE") for text in ("true", "Yes", "1", " TRUE ")),
+        *((Syntax.BOOLEAN, text, "FALSE") for text in ("False", "NO", "0", "false\n")),
+        (Syntax.INTEGER, "007", "7"),
+        (Syntax.INTEGER, " +7 ", "7"),
+        (Syntax.INTEGER, "-07", "-7"),
+        (Syntax.INTEGER, "0", "0"),
+        (Syntax.INTEGER, "\u0663", None),
+        (Syntax.INTEGER, "9" * 30, "9" * 30),
+        (Syntax.INTEGER, "7.0", None),
+        (Syntax.INTEGER, "", None),
+        (Syntax.DECIMAL, "1.50", "1.5"),
+        (Syntax.DECIMAL, " 7.0 ", "7"),
+        (Syntax.DECIMAL, "+1e2", "100"),
+        (Syntax.OCTETS, "\u00e9", b"\xc3\xa9"),
+        (Syntax.TEXT, " as it is ", " as it is "),
+    ],
+)
+def test_a_value_is_written_as_servers_store_it(syntax: Syntax, given: str, stored: str | bytes | None) -> None:
+    info = AttributeInfo("x", syntax=syntax)
+    if stored is None:
+        with pytest.raises(UnfitError):
+            fit(info, given)
+    else:
+        assert fit(info, given) == stored
 
 
 def test_spaces_around_the_parts_of_a_name_are_left_out_as_servers_do() -> None:
@@ -263,11 +295,12 @@ def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
-    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9"):
+    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "userPassword=a"):
         named(info, name, types)
     for name, why in (
         ("nosuch=a", "by nosuch, and the directory's schema"),
         ("cn=a,nosuch=b", "by nosuch"),
+        ("cn=a+nosuch=b", "by nosuch"),
         ("uidNumber=x", "uidNumber cannot hold"),
         ("uidNumber=07", "uidNumber cannot hold"),
         ("dc=\u00e9", "dc cannot hold"),
