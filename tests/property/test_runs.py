@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -72,6 +73,7 @@ def test_a_plan_is_shown_before_it_is_applied_and_again_with_what_became_of_it()
     assert shown.calls == [(run.plan.id, None), (run.plan.id, 3)]
     assert not run.refused
     assert not run.in_part
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.plan.created), "to the second, in UTC"
     assert numbers(of) == {"id-0": "0", "id-1": "1", "id-2": "2"}
 
 

@@ -8,6 +8,7 @@ from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
 from connector.reconcile.rehearsal import Rehearsal
+from connector.reconcile.survey import Survey
 from connector.reconcile.values import UnfitError, defined, fit, named
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
@@ -155,6 +156,20 @@ def test_users_alike_are_judged_alike_and_others_are_not() -> None:
         assert rehearsal.refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
         assert set(rehearsal.refused(user("person"), [put("badge")])) == {"badge"}
         assert rehearsal.refused(user("person", "badged"), [put("badge")]) == {}
+
+
+def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() -> None:
+    survey = Survey(("car", "badge", "own"), Rehearsal((), DESCRIPTION))
+    assert (survey.users, survey.barred()) == (0, {"car": {}, "badge": {}, "own": {}})
+    for each in (*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()):
+        survey.add(each)
+    assert survey.users == 7, "also who does not show its classes"
+    no_class = "no object class of the entry allows {}, and the mapping adds none that does"
+    assert survey.barred() == {
+        "car": {},
+        "badge": {no_class.format("badge"): 3},
+        "own": {no_class.format("own"): 4, "the content rule of driver precludes own": 2},
+    }
 
 
 def test_without_a_schema_nothing_is_refused() -> None:
