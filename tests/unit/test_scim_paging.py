@@ -246,6 +246,15 @@ def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
         list(Pager(ask, 2).by_cursor())
 
 
+def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_pages_that_come_round() -> None:
+    """They changed places, and nothing says how many there are."""
+    server = Server(5000, total=None)
+    for place in range(100, 5000, 100):
+        server.ids.insert(place, f"u{place - 60}")
+    found = [user["id"] for user in Pager(server, 50).by_cursor()]
+    assert set(found) == {f"u{number}" for number in range(5000)}
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
