@@ -9,7 +9,20 @@ from hypothesis import HealthCheck, assume, event, given, settings, strategies a
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.model import Agent, Change, Description, Invalid, Key, Outcome, Plan, Result, Tenant, User, UserRef
+from connector.model import (
+    Agent,
+    Change,
+    Description,
+    Invalid,
+    Key,
+    Outcome,
+    Plan,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.reconcile.limits import Limit, Limits
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.people import Never
@@ -165,6 +178,56 @@ def test_a_hidden_attribute_that_is_written_and_not_looked_at_keeps_nobody_from_
     world = leavers()
     world.store.hidden = frozenset({"sipidentitypassword"})
     assert cleared(plan(world)) == {"id-2", "id-3"}
+
+
+PASSWORD = "SIPIdentityPassword"
+
+
+def left_with_passwords() -> World:
+    """The same, and all of them have got a password."""
+    world = leavers()
+    everybody = [Agent(n, f"u{n}", str(n), Secret(f"word-{n}")) for n in range(4)]
+    world.tenant = Tenant(everybody)
+    assert len(apply(world).plan.changes) == 4
+    world.tenant = Tenant(everybody[:2])
+    return world
+
+
+def taken(drawn: Plan) -> dict[str, bool]:
+    """Whose password the plan takes away, and whether it was seen."""
+    changes = [(change.user.id, each) for change in drawn.changes for each in change.attributes]
+    return {id_: each.seen for id_, each in changes if each.name == PASSWORD and not each.new}
+
+
+UNSEEN = (
+    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
+)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_password_of_ours_is_cleared_also_where_nobody_can_tell_that_it_still_is_ours_and_that_is_said(
+    hidden: bool,
+) -> None:
+    world = left_with_passwords()
+    world.store.hidden = frozenset({PASSWORD.lower()}) if hidden else frozenset()
+    drawn = plan(world)
+    assert taken(drawn) == {"id-2": not hidden, "id-3": not hidden}
+    assert (UNSEEN in drawn.cautions) is hidden
+    apply(world)
+    world.store.hidden = frozenset()
+    assert [PASSWORD in held for _, held in world.store.snapshot().values()] == [True, True, False, False]
+    assert taken(plan(world)) == {}
+
+
+def test_a_password_that_somebody_has_changed_since_is_kept_where_it_is_shown_and_that_is_told() -> None:
+    world = left_with_passwords()
+    name, held = world.store.snapshot()["id-3"]
+    world.store.put("id-3", name, {**held, PASSWORD: [b"by hand"], "SIPIdentityUserName": ["by hand"]})
+    drawn = plan(world)
+    assert taken(drawn) == {"id-2": True}
+    why = "changed by somebody else since this job wrote it; kept"
+    told = {(problem.users, problem.attribute) for problem in drawn.problems if problem.why == why}
+    assert told == {((name,), PASSWORD), ((name,), "SIPIdentityUserName")}
 
 
 @law
