@@ -1142,6 +1142,17 @@ def test_octets_of_a_file_that_were_overwritten_are_an_error_and_never_a_crash(t
     assert told > 0
 
 
+def test_damage_that_the_library_itself_cannot_spell_is_told_as_damage(tmp_path: Path) -> None:
+    """Its message quotes the name of an index, which is no text any more."""
+    path = tmp_path / "state.db"
+    open_state(f"sqlite:///{path}").close()
+    whole = path.read_bytes()
+    assert whole.count(b"indexownership_jobs") == 1
+    path.write_bytes(whole.replace(b"indexownership_jobs", b"index\xff\xffnership_jobs"))
+    with pytest.raises(StateError, match="it is damaged"):
+        open_state(f"sqlite:///{path}")
+
+
 def _read_all(state: Store) -> None:
     state.knows("hr", SEALER)
     state.runs("hr")

@@ -231,6 +231,15 @@ def test_a_user_below_the_scope_is_outside_too(job: Job) -> None:
     assert f"outside of base and filter: uid=deep,ou=sub,{PEOPLE}" in said
 
 
+def test_everybody_in_a_file_who_is_not_the_job_s_is_outside_whatever_tree_they_are_in(tmp_path: Path) -> None:
+    away = "uid=away,ou=people,dc=elsewhere"
+    entry = f"dn: {away}\nobjectClass: account\nuid: away\n"
+    (tmp_path / "people.ldif").write_text("version: 1\n\n" + "\n".join([*USERS, entry]))
+    job = Job(tmp_path / "job", ldif_directory("../people.ldif"))
+    (job.folder / "agents.json").write_text(json.dumps({"agents": [{"workNo": 1, "accountCode": "away"}]}))
+    assert job.explain("away")["rules"][0]["outside"] == [away]
+
+
 def test_pins_the_never_list_seats_without_an_account_and_records_that_cannot_be_read(job: Job) -> None:
     pinned = job.explain("pinned")
     assert rules(pinned) == [(0, f"uid=somebody,{PEOPLE}", "found")]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from connector.state.postgresql import parameters_of
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import JOB, Job, agent
 from tests.support.postgres import PASSWORD, Postgres
@@ -153,28 +151,6 @@ def test_tls_is_verified_as_the_address_says(job: PostgresJob) -> None:
         done = job.try_("apply", PGPASSWORD=PASSWORD)
         assert done.code == 1
         assert "certificate" in done.err
-
-
-def test_a_server_elsewhere_is_not_spoken_to_without_tls_unless_the_address_says_so(
-    job: PostgresJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        monkeypatch.delenv(name)
-    for url, mode in (
-        ("postgresql://cec@db.example.org/cec", "verify-full"),
-        ("postgresql://cec@192.0.2.7,127.0.0.1/cec", "verify-full"),
-        ("postgresql://cec@db.example.org/cec?sslmode=disable", "disable"),
-        ("postgresql://cec@localhost/cec", None),
-        ("postgresql://cec@127.0.0.1,[::1]/cec", None),
-        ("postgresql:///cec?host=/run/postgresql", None),
-        ("postgresql:///cec", None),
-        ("postgresql:///?service=cec", None),
-    ):
-        assert parameters_of(url).get("sslmode") == mode, url
-    monkeypatch.setenv("PGHOST", "db.example.org")
-    assert parameters_of("postgresql:///cec")["sslmode"] == "verify-full"
-    monkeypatch.setenv("PGSSLMODE", "require")
-    assert "sslmode" not in parameters_of("postgresql:///cec")
 
 
 def test_without_the_right_to_make_tables_it_is_said(job: PostgresJob) -> None:

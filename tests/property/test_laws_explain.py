@@ -49,6 +49,10 @@ def agree(plan: Plan, explained: Explanation) -> None:
     ours, said = ours - alone, {problem for problem in said if problem.kind != UNREADABLE}
     # records that share a seat and an account have lines that name both alike
     assert said <= ours if explained.verdict == "contested" else said == ours
+    if explained.user:
+        name = explained.user.name
+        lines = {bare(line) for line in plan.problems if line.agent is None and name in line.users}
+        assert {bare(line) for line in explained.problems if line.agent is None and line.users} == lines
     changed = {each.name for each in explained.change.attributes} - {"objectClass"} if explained.change else set()
     assert {trace.name for trace in explained.attributes if trace.outcome in {"set", "cleared"}} == changed
 

@@ -217,6 +217,50 @@ def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_see
     assert dict(told(taken_back(unseen, run)))[PASSWORD] == CHANGED
 
 
+AGAIN = "what is there was not written by this job last, and stays as it is"
+
+
+def test_what_a_later_run_has_written_over_stays_though_somebody_put_it_there_again() -> None:
+    """The seat and the password of the first run are there, and not by the job's last word."""
+    mortal = Mortal(World(Tenant([Agent(1, "u0", "7", Secret("first"))]), store(1), SEATS))
+    first = mortal.apply().plan.id
+    assert told(taken_back(mortal, first)) == []
+    mortal.world.tenant = Tenant([Agent(2, "u0", "7", Secret("second"))])
+    mortal.apply()
+    put(mortal, 0, cecWorkNo=["1"], **{PASSWORD: [b"first"]})
+    assert sorted(told(taken_back(mortal, first)), key=str) == [(PASSWORD, AGAIN), ("cecWorkNo", AGAIN)]
+    mortal.undo(first)
+    assert (held(mortal, 0)["cecWorkNo"], held(mortal, 0)[PASSWORD]) == (("1",), (b"first",))
+    assert "SIPIdentityUserName" not in held(mortal, 0), "nobody has written the line since"
+
+
+def test_what_another_job_has_written_since_stays_and_that_job_is_named() -> None:
+    mortal = Mortal(World(Tenant([Agent(1, "u0", "7")]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    other = Mapping(LOOKS, (replace(SEAT, take_over=True, value=Template.parse("{sipAccount}")),))
+    it = World(Tenant([Agent(50, "u0", "1")]), mortal.world.store, other, state=mortal.world.state, job="it")
+    put(mortal, 0, cecWorkNo=["9"])
+    with it.parts() as parts:
+        assert len(wet_run(parts, lambda plan, outcomes: None).plan.changes) == 1
+    assert held(mortal, 0)["cecWorkNo"] == ("1",), "the very value of the run"
+    plan = mortal.undo(run).plan
+    assert ("cecWorkNo", "another job (it) has written it since, and it stays as it is") in told(plan)
+    assert held(mortal, 0)["cecWorkNo"] == ("1",)
+
+
+def test_a_password_that_is_put_back_is_known_by_its_fingerprint_from_then_on() -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("first"))]), store(1), SEATS))
+    mortal.apply()
+    mortal.world.tenant = Tenant([Agent(0, "u0", None, Secret("second"))])
+    run = mortal.apply().plan.id
+    (change,) = mortal.undo(run).plan.changes
+    with mortal.world.parts() as parts:
+        expected = parts.fingerprint(change.user, PASSWORD, Secret("first"))
+        memory = mortal.world.state.memory(parts.directory.describe().identity, "law")
+    assert [each.fingerprint for each in change.attributes] == [expected]
+    assert memory.fingerprint_of("id-0", PASSWORD) == expected, "it is the job's own again"
+
+
 @pytest.mark.parametrize("hidden", [True, False])
 def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_told(hidden: bool) -> None:
     mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))
@@ -247,6 +291,15 @@ def test_the_class_of_a_hidden_password_stays_if_we_wrote_one_and_goes_if_we_did
     assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
     assert held(mortal, 0)[PASSWORD] == (b"new",)
     assert held(mortal, 1) == {"objectClass": ("inetOrgPerson",), "uid": ("u1",)}
+
+
+def test_the_class_of_a_password_that_somebody_took_away_goes_where_it_would_be_shown() -> None:
+    """That this job once wrote one keeps the class only where nobody can say whether it is still there."""
+    mortal = Mortal(World(Tenant([Agent(0, "u0", "0", Secret("new"))]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, **{PASSWORD: []})
+    mortal.undo(run)
+    assert held(mortal, 0) == {"objectClass": ("inetOrgPerson",), "uid": ("u0",)}
 
 
 def test_a_class_stays_for_a_hidden_password_that_a_later_run_of_ours_wrote() -> None:
@@ -481,6 +534,28 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
     written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
     assert len(hearing.told) == len(set(hearing.told))
     assert set(hearing.told) == settled | written
+
+
+@pytest.mark.parametrize(
+    ("telling", "said"), [((), "secrets of 2 users:"), ((1,), "secrets of one user:"), ((1, 2), "")]
+)
+def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_nothing_tells(
+    telling: Sequence[int], said: str
+) -> None:
+    """Not of those whose secrets nobody had begun to write, nor of those of whom another attribute tells."""
+    agents = [Agent(n, f"u{n}", None, Secret("new")) for n in range(4)]
+    mortal = Mortal(World(Tenant(agents), store(4, hidden=[PASSWORD], compares=False), SEATS))
+    for number in range(4):
+        put(mortal, number, cecAccountCode=[] if number in telling else [f"u{number}"])
+    with suppress(DeathError):
+        mortal.apply(last=16)
+    assert {id_ for id_, _ in mortal.journal(None)} == {"id-1", "id-2"}, "what was under way"
+    mortal.said.clear()
+    mortal.apply()
+    cautions = {caution for caution in mortal.said if "was interrupted while it wrote secrets" in caution}
+    assert [said in caution for caution in cautions] == ([True] if said else [])
+    again = "written again, perhaps: nothing tells what an interrupted run had written"
+    assert mortal.said.count(again) == 2 - len(telling)
 
 
 def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -> None:

@@ -184,6 +184,56 @@ def test_a_hidden_attribute_that_is_written_and_not_looked_at_keeps_nobody_from_
     assert cleared(plan(world)) == {"id-2", "id-3"}
 
 
+PASSWORD = "SIPIdentityPassword"
+
+
+def left_with_passwords() -> World:
+    """The same, and all of them have got a password."""
+    world = leavers()
+    everybody = [Agent(n, f"u{n}", str(n), Secret(f"word-{n}")) for n in range(4)]
+    world.tenant = Tenant(everybody)
+    assert len(apply(world).plan.changes) == 4
+    world.tenant = Tenant(everybody[:2])
+    return world
+
+
+def taken(drawn: Plan) -> dict[str, bool]:
+    """Whose password the plan takes away, and whether it was seen."""
+    changes = [(change.user.id, each) for change in drawn.changes for each in change.attributes]
+    return {id_: each.seen for id_, each in changes if each.name == PASSWORD and not each.new}
+
+
+UNSEEN = (
+    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
+)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_password_of_ours_is_cleared_also_where_nobody_can_tell_that_it_still_is_ours_and_that_is_said(
+    hidden: bool,
+) -> None:
+    world = left_with_passwords()
+    world.store.hidden = frozenset({PASSWORD.lower()}) if hidden else frozenset()
+    drawn = plan(world)
+    assert taken(drawn) == {"id-2": not hidden, "id-3": not hidden}
+    assert (UNSEEN in drawn.cautions) is hidden
+    apply(world)
+    world.store.hidden = frozenset()
+    assert [PASSWORD in held for _, held in world.store.snapshot().values()] == [True, True, False, False]
+    assert taken(plan(world)) == {}
+
+
+def test_a_password_that_somebody_has_changed_since_is_kept_where_it_is_shown_and_that_is_told() -> None:
+    world = left_with_passwords()
+    name, held = world.store.snapshot()["id-3"]
+    world.store.put("id-3", name, {**held, PASSWORD: [b"by hand"], "SIPIdentityUserName": ["by hand"]})
+    drawn = plan(world)
+    assert taken(drawn) == {"id-2": True}
+    why = "changed by somebody else since this job wrote it; kept"
+    told = {(problem.users, problem.attribute) for problem in drawn.problems if problem.why == why}
+    assert told == {((name,), PASSWORD), ((name,), "SIPIdentityUserName")}
+
+
 @law
 @given(worlds_that_are_left(), st.data())
 def test_a_run_for_some_agents_clears_nobody_and_counts_no_run_for_who_is_stale(
@@ -210,6 +260,8 @@ def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
         with world.parts() as parts:
             drawn = dry_run(parts, quiet, only).plan
         assert [change.user.id for change in drawn.changes] == ["id-1"]
+        assert (drawn.summary.matched, drawn.summary.update, drawn.summary.unchanged) == (4, 1, 0)
+        assert f"restricted to the agents {', '.join(sorted(only))} (--only): 3 other users" in drawn.cautions[-1]
     with world.parts() as parts, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
         dry_run(parts, quiet, ["u1", "u9"])
 
@@ -286,6 +338,25 @@ def test_of_an_adopted_user_all_that_is_ours_is_cleared_whoever_wrote_it() -> No
     assert names == {
         "id-2": ours | {"employeeNumber"}, "id-3": ours | {"employeeNumber"}, "never-ours": {"employeeNumber"},
     }  # fmt: skip
+
+
+def test_who_holds_nothing_that_the_pattern_of_an_adopted_attribute_says_is_ours_is_not_stale() -> None:
+    """A line of theirs in the same attribute makes nobody ours; nor is it taken along with one of ours."""
+    rule = AttributeRule("telephoneNumber", Template.parse("7{workNo}"), owns="7*", adopt=True)
+    people = {"ours": ["71"], "theirs": ["81"], "both": ["72", "82"], "none": []}
+    store = MemoryStore(
+        {
+            name: (f"cn={name},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [name], "telephoneNumber": lines})
+            for name, lines in people.items()
+        }
+    )
+    world = World(Tenant([Agent(9, "none")]), store, replace(SEATS, attributes=(rule,)))
+    drawn = plan(world)
+    assert cleared(drawn) == {"ours", "both"}
+    assert drawn.summary.stale == len(told_of_the_stale(drawn)) == 2
+    apply(world)
+    held = {id_: values.get("telephoneNumber") for id_, (_, values) in store.snapshot().items()}
+    assert held == {"ours": None, "theirs": ("81",), "both": ("82",), "none": ("79",)}
 
 
 class Unreliable(MemoryDirectory):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Tenant, User
-from connector.reconcile.claims import Claims, Verdicts
+from connector.reconcile.claims import MOST_NAMES, Claims, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.people import Pin
@@ -103,6 +104,37 @@ def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
     assert len(both.contested) == 2
 
 
+def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_names() -> None:
+    """A DN has an equals sign; where names are no DNs, a pin names a user by its name alone."""
+    ann, bob = User("id-1", "uid=x,dc=example", {}), User("uid=x", "Bob", {})
+    for names, user_, found in (
+        (Equality.DN, "ID-1", "id-1"), (Equality.DN, "UID=x, DC=example", "id-1"), (Equality.DN, "Bob", None),
+        (Equality.CASE_ALONE, "bob", "uid=x"), (Equality.CASE_ALONE, "id-1", None),
+        (Equality.CASE_ALONE, "uid=x", None),
+    ):  # fmt: skip
+        tenant, description = Tenant([Agent(1, "ann")]), replace(DESCRIPTION, names=names)
+        roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)
+        claims = Claims(roster, Differ(tenant, MAPPING, description))
+        for each in (ann, bob):
+            claims.add(each)
+        assert [claim.id for claim in claims.settle(tenant).matched] == ([found] if found else []), (names, user_)
+
+
+def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_seat() -> None:
+    users = [user("ann"), user("bob"), user("cid")]
+    by_seat = Pin(work_no=1, user="id-bob")
+    assert pairs(Case([Agent(1, "ann"), Agent(2, "cid")], users, [by_seat]).settle()) == {
+        (0, 0, "id-bob"), (1, 1, "id-cid"),
+    }  # fmt: skip
+    assert pairs(Case([Agent(1, "ann")], users, [by_seat, Pin("ann", user="id-cid")]).settle()) == {(0, 0, "id-cid")}
+    assert pairs(Case([Agent(1, "ann")], users, [Pin("ann", 1, user="id-cid")]).settle()) == {(0, 0, "id-cid")}
+    moved = Case([Agent(2, "ann")], users, [by_seat, Pin("ann", 1, user="id-cid")]).settle()
+    assert pairs(moved) == set()
+    assert "together with another workNo than it has" in moved.unmatched[0].why
+    assert moved.unsure
+    assert pairs(Case([Agent(1)], users, [by_seat]).settle()) == set(), "a seat without an account is nobody"
+
+
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
     verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()
@@ -145,6 +177,37 @@ def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> No
         ("mail", "bob@example.org"), ("mail", "dan@example.org"),
     ]  # fmt: skip
     assert claims.found() == 3, "ann, bob, and eve, who is pinned to ann"
+
+
+def test_whoever_was_found_by_the_way_is_looked_up_by_that_rule_all_the_same_for_there_may_be_another() -> None:
+    tenant = Tenant([Agent(1, "ann"), Agent(2, "bob")])
+    claims = Claims(Roster(tenant, MAPPING, (), DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION))
+    asked = []
+    for attribute, value in claims.wanted():
+        asked.append((attribute, value))
+        if value == "ann":
+            claims.add(user("ann", uid=("ann", "bob")))
+        if value == "bob":
+            claims.add(user("bob"))
+    assert asked == [("uid", "ann"), ("uid", "bob")]
+    assert [problem.rule for problem in claims.settle(tenant).ambiguous.values()] == [1]
+
+
+@pytest.mark.parametrize(("count", "said"), [(11, None), (12, " and 1 more")])
+def test_up_to_ten_others_who_claim_a_user_are_named(count: int, said: str | None) -> None:
+    agents = [Agent(number, f"a{number:02}") for number in range(1, count + 1)]
+    boxes = tuple(f"a{number:02}@example.org" for number in range(1, count + 1))
+    verdicts = Case(agents, [user("x", mail=boxes)]).settle()
+    for number, problem in verdicts.contested.items():
+        others = [f"a{each:02} (workNo {each})" for each in range(1, count + 1) if each != number + 1][:10]
+        assert problem.why == f"the user is also claimed by {', '.join(others)}{said or ''}"
+
+
+def test_of_many_candidates_the_first_are_named_and_all_are_counted() -> None:
+    crowd = [user(f"u{number:02}", mail="ann@example.org") for number in range(60)]
+    (problem,) = Case([Agent(1, "ann")], crowd).settle().ambiguous.values()
+    assert problem.why == "60 users fit"
+    assert problem.users == tuple(f"uid=u{number:02},dc=example" for number in range(MOST_NAMES))
 
 
 def test_a_mapping_says_whether_anything_is_made_of_passwords() -> None:

@@ -65,6 +65,15 @@ def test_a_user_that_another_agent_claims_is_near_nobody() -> None:
     assert nearest(verdicts) == []
 
 
+def test_the_domains_that_most_users_have_are_tried_and_no_others() -> None:
+    boxes = ["a.example", "y.example", "Z.example", "x.example", "z.example", "y.example", "x.example", "z.EXAMPLE"]
+    crowd = [user(f"crowd{number}", mail=f"someone{number}@{box}") for number, box in enumerate(boxes)]
+    near, _ = look([Agent(1, "ann")], crowd)
+    tried = [value for attribute, value in near.wanted() if attribute == "mail" and value.startswith("ann@")]
+    assert tried == ["ann@z.example", "ann@x.example", "ann@y.example"]
+    assert not any("@" in value for attribute, value in near.wanted() if attribute == "uid"), "of this very attribute"
+
+
 def test_a_number_is_near_numbers_alone() -> None:
     near, verdicts = look([Agent(1, "1001")], [user("1002"), user("100a")], Equality.NUMERIC)
     assert [each.value for each in nearest(verdicts)] == ["1002"]

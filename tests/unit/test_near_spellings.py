@@ -46,6 +46,8 @@ def near(value: str, *domains: str) -> dict[str, str]:
         ("a.bell", "a-bell", "one edit"),
         ("a_bell", "a bell", "one edit"),
         ("annbell", "ann bell", "spaces"),
+        ("ann", "a nn", "spaces"),
+        ("ann", "an n", "spaces"),
     ],
 )
 def test_these_are_tried(value: str, other: str, how: str) -> None:

@@ -8,6 +8,7 @@ from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
 from connector.reconcile.rehearsal import Rehearsal
+from connector.reconcile.survey import Survey
 from connector.reconcile.values import UnfitError, defined, fit, named
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
@@ -77,6 +78,8 @@ def clear(name: str, *old: str) -> AttributeChange:
         # a content rule holds for entries of its very class, not for those of the classes below it
         (user("person", "driver"), "own", (), "the content rule of driver precludes own"),
         (user("person", "driver", "chauffeur"), "own", (), ""),
+        (user("driver", "badged", "levelled"), "own", (), "the content rule of driver precludes own"),
+        (user("driver", "top", "badged", "extensibleObject"), "own", (), "the content rule of driver precludes own"),
         (user("person", "driver"), "secret", (), ""),
         (user("chauffeur"), "secret", (), "no object class of the entry allows secret"),
         (user("driver"), "badge", ("badged",), ""),
@@ -155,6 +158,20 @@ def test_users_alike_are_judged_alike_and_others_are_not() -> None:
         assert rehearsal.refused(user("person", "badged"), [put("badge")]) == {}
 
 
+def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() -> None:
+    survey = Survey(("car", "badge", "own"), Rehearsal((), DESCRIPTION))
+    assert (survey.users, survey.barred()) == (0, {"car": {}, "badge": {}, "own": {}})
+    for each in (*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()):
+        survey.add(each)
+    assert survey.users == 7, "also who does not show its classes"
+    no_class = "no object class of the entry allows {}, and the mapping adds none that does"
+    assert survey.barred() == {
+        "car": {},
+        "badge": {no_class.format("badge"): 3},
+        "own": {no_class.format("own"): 4, "the content rule of driver precludes own": 2},
+    }
+
+
 def test_without_a_schema_nothing_is_refused() -> None:
     bare = Description("test", "test", {"badge": AttributeInfo("badge")})
     rehearsal = Rehearsal(("badged",), bare)
@@ -168,6 +185,7 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.TIME, ["20240229120000Z", "2026013112+01", "202601311200.5-0930"],
          ["20230229120000Z", "20261301120000Z", "20260100120000Z", "20260131240000Z", "99991231235959-05",
           "2026013112Z ", "20260131"]),
+        (Syntax.BOOLEAN, ["TRUE", "FALSE"], ["", "maybe", "2"]),
         (Syntax.COUNTRY, ["DE", "de"], ["D", "DEU", "\u00c4x"]),
         (Syntax.BITS, ["''B", "'01'B"], ["01", "'012'B"]),
         (Syntax.OID, ["1.2.840"], ["7", "01.2", "1..2", "cn"]),
@@ -193,6 +211,35 @@ def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[s
     for text in bad:
         with pytest.raises(UnfitError):
             fit(info, text)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "given", "stored"),
+    [
+        *((Syntax.BOOLEAN, text, "TRUE") for text in ("true", "Yes", "1", " TRUE ")),
+        *((Syntax.BOOLEAN, text, "FALSE") for text in ("False", "NO", "0", "false\n")),
+        (Syntax.INTEGER, "007", "7"),
+        (Syntax.INTEGER, " +7 ", "7"),
+        (Syntax.INTEGER, "-07", "-7"),
+        (Syntax.INTEGER, "0", "0"),
+        (Syntax.INTEGER, "\u0663", None),
+        (Syntax.INTEGER, "9" * 30, "9" * 30),
+        (Syntax.INTEGER, "7.0", None),
+        (Syntax.INTEGER, "", None),
+        (Syntax.DECIMAL, "1.50", "1.5"),
+        (Syntax.DECIMAL, " 7.0 ", "7"),
+        (Syntax.DECIMAL, "+1e2", "100"),
+        (Syntax.OCTETS, "\u00e9", b"\xc3\xa9"),
+        (Syntax.TEXT, " as it is ", " as it is "),
+    ],
+)
+def test_a_value_is_written_as_servers_store_it(syntax: Syntax, given: str, stored: str | bytes | None) -> None:
+    info = AttributeInfo("x", syntax=syntax)
+    if stored is None:
+        with pytest.raises(UnfitError):
+            fit(info, given)
+    else:
+        assert fit(info, given) == stored
 
 
 def test_spaces_around_the_parts_of_a_name_are_left_out_as_servers_do() -> None:
@@ -263,11 +310,12 @@ def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
-    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9"):
+    for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "userPassword=a"):
         named(info, name, types)
     for name, why in (
         ("nosuch=a", "by nosuch, and the directory's schema"),
         ("cn=a,nosuch=b", "by nosuch"),
+        ("cn=a+nosuch=b", "by nosuch"),
         ("uidNumber=x", "uidNumber cannot hold"),
         ("uidNumber=07", "uidNumber cannot hold"),
         ("dc=\u00e9", "dc cannot hold"),

@@ -143,6 +143,20 @@ def test_one_who_goes_while_another_comes_at_the_end_is_noticed_though_the_numbe
     assert sorted(found) == sorted([*(f"u{number}" for number in range(30)), "new"])
 
 
+@pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"cap": 3}, {"total": None}], ids=str)
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_whoever_changes_places_while_the_list_is_read_hides_nobody(many: int, odd: dict[str, Any]) -> None:
+    """The first ones move to the end, so that as many others come before the page that is read next."""
+    for when in range(1, 9):
+
+        def between(server: Server, asked: int, when: int = when) -> None:
+            if asked == when:
+                server.ids += [server.ids.pop(0) for _ in range(many)]
+
+        found = read(Server(30, between, **odd))
+        assert set(found) == {f"u{number}" for number in range(30)}, when
+
+
 def test_a_list_that_never_rests_is_told() -> None:
     def between(server: Server, asked: int) -> None:
         server.ids.insert(0, f"new{asked}")
@@ -230,6 +244,15 @@ def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
 
     with pytest.raises(TruncatedError, match="5 users and shows 4"):
         list(Pager(ask, 2).by_cursor())
+
+
+def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_pages_that_come_round() -> None:
+    """They changed places, and nothing says how many there are."""
+    server = Server(5000, total=None)
+    for place in range(100, 5000, 100):
+        server.ids.insert(place, f"u{place - 60}")
+    found = [user["id"] for user in Pager(server, 50).by_cursor()]
+    assert set(found) == {f"u{number}" for number in range(5000)}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
-"""The order of writes: a single-holder value is free before it is given."""
+"""The order of writes: a single-holder value is free before it is given, an object class there before it is needed."""
 
 from __future__ import annotations
 
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
-from connector.model import AttributeChange, Change, UserRef
-from connector.reconcile.steps import steps
+from connector.model import AttributeChange, Change, Part, UserRef
+from connector.reconcile.digests import digest_of_change
+from connector.reconcile.steps import digest_of_rest, parted, rounds, steps
 
 
 def change(user: int, old: str, new: str, after: set[int]) -> Change:
@@ -34,3 +36,58 @@ def test_no_value_is_ever_held_by_two_users_whatever_the_moves(seats: list[int],
         for each in step:
             holds[int(each.user.id)] = str(each.attributes[0].new[0]) if each.attributes[0].new else ""
     assert holds == target
+
+
+def test_of_users_that_wait_for_each_other_in_a_ring_one_lets_go_first_and_keeps_the_rest_of_its_change() -> None:
+    others = (AttributeChange("mail", ("old",), ("new",)), AttributeChange("pager", (), ("7",), unique=True))
+    ring = [change(1, "1", "2", {2}), change(2, "2", "1", {1}), change(3, "3", "4", set())]
+    ring[0] = replace(ring[0], attributes=(*ring[0].attributes, *others))
+    alone, (released,), second, (rest,) = steps(ring)
+    assert [each.user.id for each in alone] == ["03"], "whoever waits for nobody does not wait for the ring"
+    assert [each.user.id for each in second] == ["02"]
+    assert (released.user.id, released.part, released.after) == ("01", Part.RELEASE, frozenset())
+    assert [(each.name, each.old, each.new) for each in released.attributes] == [("employeeNumber", ("1",), ())]
+    assert (rest.user.id, rest.part) == ("01", Part.REST)
+    assert rest.attributes == (AttributeChange("employeeNumber", (), ("2",), unique=True), *others)
+    assert digest_of_rest(ring[0], {"employeeNumber"}) == digest_of_change(rest), "what is left is known by its digest"
+
+
+def test_who_waits_for_somebody_outside_of_this_plan_or_for_itself_alone_is_not_kept_waiting_for_ever() -> None:
+    """The rest of a plan may have been written before this run began."""
+    assert [len(step) for step in steps([change(1, "", "9", {9}), change(2, "", "1", {1})])] == [1, 1]
+
+
+def test_a_ring_to_which_others_lead_is_found_from_wherever_one_begins() -> None:
+    waiting = [change(1, "", "2", {2}), change(2, "2", "3", {3}), change(3, "3", "2", {2})]
+    (released,), *later = steps(waiting)
+    assert released.part is Part.RELEASE
+    assert released.user.id in {"02", "03"}, "who is not in the ring frees nobody by letting go"
+    assert sorted(each.user.id for step in later for each in step) == ["01", "02", "03"]
+
+
+CLASSES = AttributeChange("objectClass", ("top",), ("top", "cecAgent"))
+SEAT = AttributeChange("cecWorkNo", (), ("1",))
+GONE = AttributeChange("objectClass", ("cecAgent",), ())
+
+
+def written(*attributes: AttributeChange) -> Change:
+    return Change(UserRef("1", "uid=1"), None, 1, attributes, "digest", frozenset({"2"}))
+
+
+def test_where_a_server_wants_it_object_classes_are_a_write_of_their_own_before_what_needs_them() -> None:
+    both, seat_alone, classes_alone = written(CLASSES, SEAT), written(SEAT), written(CLASSES)
+    firsts, rest = rounds([both, seat_alone, classes_alone], classes_first=True)
+    (first,) = firsts
+    assert (first.attributes, first.part, first.after) == ((CLASSES,), Part.CLASSES, frozenset())
+    assert rest == [written(SEAT), seat_alone, classes_alone]
+    assert digest_of_rest(both, {"objectClass"}) == digest_of_change(rest[0])
+
+
+def test_a_change_that_adds_no_class_or_nothing_else_is_one_write() -> None:
+    for whole in (written(SEAT), written(CLASSES), written(GONE, SEAT)):
+        assert parted(whole) == (whole,)
+        assert rounds([whole], classes_first=True) == [[whole]]
+
+
+def test_other_servers_take_a_whole_change_at_once() -> None:
+    assert rounds([written(CLASSES, SEAT)], classes_first=False) == [[written(CLASSES, SEAT)]]

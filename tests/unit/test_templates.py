@@ -38,17 +38,50 @@ def rendered(text: str, agent: Agent = AGENT, tenant: Tenant = TENANT) -> object
         ("{{{workNo}}}", "{1001}"),
         ("{accountCode|replace:'n':'{'}", "A{{_Sample"),
         ("{accountCode|replace:'a':':'}", "Ann_S:mple"),
+        ("{ accountCode | upper }", "ANN_SAMPLE"),
+        ("{workNo}-{sipAccount}", "1001-7001"),
+        ("{sipServiceIp}", "192.0.2.1"),
+        ("all", "all"),
     ],
 )
 def test_a_template_renders(text: str, value: str | None) -> None:
     assert rendered(text) == value
 
 
+@pytest.mark.parametrize(
+    ("transform", "given", "made"),
+    [
+        ("lower", "\u00c4nn", "\u00e4nn"),
+        ("upper", "stra\u00dfe", "STRASSE"),
+        ("strip", " \tann b ", "ann b"),
+        ("digits", "+49 (30) 1\u0662a2", "493012"),
+        ("nfc", "a\u0308", "\u00e4"),
+        ("pad:3", "7", "007"),
+        ("pad:64", "7", "7".rjust(64, "0")),
+        ("first:1", "ann", "a"),
+        ("first:64", "ann", "ann"),
+        ("last:1", "ann", "n"),
+        ("last:9", "ann", "ann"),
+        ("replace:nn:mm", "ann-nn", "amm-mm"),
+        ("replace:n:", "ann", "a"),
+        ("before:-", "a-b-c", "a"),
+        ("after:-", "a-b-c", "b-c"),
+        ("default:x", "ann", "ann"),
+    ],
+)
+def test_each_transform_does_what_its_line_of_the_table_says(transform: str, given: str, made: str) -> None:
+    assert rendered(f"{{accountCode|{transform}}}", Agent(1, given)) == made
+
+
 def test_an_absent_field_leaves_no_value_unless_a_default_stands_in() -> None:
     bare = Agent(1001, "x")
     assert rendered("{sipAccount}", bare) is None
     assert rendered("sip:{sipAccount}@x", bare) is None
+    assert rendered("{workNo}-{sipAccount}", bare) is None
+    assert rendered("{sipAccount}{sipPwd}", bare) is None
     assert rendered("sip:{sipAccount|default:none}@x", bare) == "sip:none@x"
+    assert rendered("{workNo}-{sipAccount|default:none}", bare) == "1001-none"
+    assert rendered("{workNo}{sipAccount|digits}", Agent(1001, "x", "none")) is None, "nothing is left of a field"
     assert rendered("{sipServiceIp}", tenant=Tenant([])) is None
     assert rendered("{sipServiceIp|default:192.0.2.9}", tenant=Tenant([])) == "192.0.2.9"
 
@@ -79,6 +112,13 @@ def test_whatever_names_the_password_is_a_secret() -> None:
         ("{workNo|shell}", "no transform 'shell'"),
         ("{workNo|pad}", "takes 1 argument"),
         ("{workNo|pad:0}", "from 1 to 64"),
+        ("{workNo|first:65}", "from 1 to 64"),
+        ("{workNo|last:-1}", "from 1 to 64"),
+        ("{workNo|last:\u0663}", "from 1 to 64"),
+        ("{workNo|lower:1}", "lower takes 0 argument"),
+        ("{workNo|replace:1}", "replace takes 2 argument"),
+        ("{workNo|after:}", "after: an empty argument"),
+        ("{workNo|replace::x}", "replace: an empty argument"),
         ("{workNo|pad:99999999999}", "from 1 to 64"),
         ("{workNo|replace:'a}", "not closed"),
         ("{workNo|before:}", "empty argument"),

@@ -1,0 +1,138 @@
+"""Two jobs of one state on one directory: whose an attribute is, when it passes on, and what a reader is told of that.
+
+Law 10 holds any jobs to keeping apart (`test_other_writers.py`); here each rule has the case it is there for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from connector.model import Agent, Outcome, Plan, Tenant
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.state.store import open_state
+from connector.sync import Run, dry_run, wet_run
+from tests.support.memory import MemoryStore
+from tests.support.worlds import BASE, World
+
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+SEAT = AttributeRule("employeeNumber", Template.parse("{workNo}"))
+TITLE = AttributeRule("title", Template.parse("agent {workNo}"), owns="agent *")
+
+
+def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+    """Nobody looks on."""
+
+
+def plan(of: World) -> Plan:
+    with of.parts() as parts:
+        return dry_run(parts, quiet).plan
+
+
+def apply(of: World) -> Run:
+    with of.parts() as parts:
+        return wet_run(parts, quiet)
+
+
+def jobs(first: Sequence[AttributeRule], second: Sequence[AttributeRule], count: int = 3) -> tuple[World, World]:
+    """`hr` claims all of so many users, and has written to them; `it` claims the same ones by other seats."""
+    store = MemoryStore(
+        {
+            f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"], "cn": [f"U {n}"]})
+            for n in range(count)
+        }
+    )
+    state = open_state(None)
+    hr = World(Tenant([Agent(n, f"u{n}") for n in range(count)]), store, Mapping(LOOKS, tuple(first)), state=state)
+    it = World(
+        Tenant([Agent(n + 50, f"u{n}") for n in range(count)]), store, Mapping(LOOKS, tuple(second)), state=state
+    )
+    hr.job, it.job = "hr", "it"
+    assert len(apply(hr).plan.changes) == count
+    return hr, it
+
+
+def changed(drawn: Plan) -> dict[str, list[str]]:
+    return {change.user.id: [each.name for each in change.attributes] for change in drawn.changes}
+
+
+def told(drawn: Plan) -> dict[str, str]:
+    """What the heading of the plan says of other jobs."""
+    return {name: said for name, said in drawn.about if name.startswith("job ")}
+
+
+def test_what_another_job_wrote_last_is_left_to_it_attribute_by_attribute_and_named() -> None:
+    hr, it = jobs([SEAT], [SEAT, TITLE])
+    drawn = plan(it)
+    assert changed(drawn) == {f"id-{n}": ["title"] for n in range(3)}
+    lines = [(problem.users, problem.attribute, problem.why) for problem in drawn.problems]
+    why = "another job (hr) writes this attribute"
+    assert lines == [((f"uid=u{n},{BASE}",), "employeeNumber", why) for n in range(3)]
+    assert {problem.kind for problem in drawn.problems} == {"another job"}
+    assert told(drawn) == {"job hr": "wrote to 3 of these users; attributes in common: employeeNumber"}
+    assert told(plan(hr)) == {}
+
+
+def test_under_another_name_it_is_the_same_attribute() -> None:
+    family, surname = (AttributeRule(name, Template.parse("{workNo}"), owns="*") for name in ("sn", "surname"))
+    _, it = jobs([family], [surname])
+    drawn = plan(it)
+    assert changed(drawn) == {}
+    assert {problem.attribute for problem in drawn.problems} == {"surname"}
+    assert told(drawn) == {"job hr": "wrote to 3 of these users; attributes in common: surname"}
+
+
+def test_a_job_that_is_to_take_it_over_writes_it_all_the_same_and_has_it_from_then_on() -> None:
+    hr, it = jobs([SEAT], [replace(SEAT, take_over=True)])
+    drawn = plan(it)
+    assert changed(drawn) == {f"id-{n}": ["employeeNumber"] for n in range(3)}
+    assert told(drawn) == {"job hr": "wrote to 3 of these users; attributes in common: employeeNumber"}
+    apply(it)
+    assert changed(plan(hr)) == {}
+    assert [problem.why for problem in plan(hr).problems] == ["another job (it) writes this attribute"] * 3
+
+
+def test_what_its_owner_claims_no_longer_passes_to_the_job_that_does_user_by_user() -> None:
+    hr, it = jobs([SEAT], [SEAT])
+    hr.tenant = Tenant(hr.tenant.agents[:1])
+    assert changed(plan(it)) == {}, "the owner has not yet said so, by an apply"
+    apply(hr)
+    drawn = plan(it)
+    assert changed(drawn) == {"id-1": ["employeeNumber"], "id-2": ["employeeNumber"]}
+    assert told(drawn) == {
+        "job hr": "wrote to 3 of these users; attributes in common: employeeNumber; "
+        "2 users, which it no longer claims, pass to this job"
+    }
+    apply(it)
+    hr.tenant = Tenant([Agent(n, f"u{n}") for n in range(3)])
+    assert changed(plan(hr)) == {}
+    assert {problem.users for problem in plan(hr).problems} == {(f"uid=u{n},{BASE}",) for n in (1, 2)}
+
+
+def test_jobs_with_nothing_in_common_do_not_stand_in_each_other_s_way() -> None:
+    _, it = jobs([SEAT], [TITLE])
+    drawn = plan(it)
+    assert drawn.problems == ()
+    assert told(drawn) == {"job hr": "wrote to 3 of these users; attributes in common: none"}
+
+
+@pytest.mark.parametrize("claims", [True, False])
+def test_of_users_that_this_job_neither_claims_nor_wrote_to_nothing_is_said(claims: bool) -> None:
+    _, it = jobs([SEAT], [SEAT])
+    it.tenant = Tenant([Agent(51, "u1" if claims else "nobody")])
+    said = {"job hr": "wrote to 1 of these users; attributes in common: employeeNumber"}
+    assert told(plan(it)) == (said if claims else {})
+
+
+def test_a_user_whom_the_other_job_claims_is_cleared_of_what_is_ours_alone() -> None:
+    hr, it = jobs([SEAT], [TITLE])
+    apply(it)
+    it.mapping = replace(it.mapping, stale="clear")
+    it.tenant = Tenant(it.tenant.agents[:2])
+    assert changed(plan(it)) == {"id-2": ["title"]}
+    apply(it)
+    values = hr.store.snapshot()["id-2"][1]
+    assert (values["employeeNumber"], "title" in values) == (("2",), False)

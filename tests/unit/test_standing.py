@@ -1,0 +1,137 @@
+"""What became of a write whose answer was lost: as far as the user tells, and no further."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from connector.model import (
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Description,
+    Equality,
+    Held,
+    Outcome,
+    Result,
+    Secret,
+    User,
+    UserRef,
+)
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.standing import aftermath, stands
+
+ANN = UserRef("1", "uid=ann,dc=example")
+INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}
+INFOS["hidden"] = AttributeInfo("hidden", readable=None)
+INFOS["unseen"] = AttributeInfo("unseen", readable=None, equality=Equality.OCTETS)
+SHOWN = Description("test", "test", INFOS)
+PRINT = fingerprinter(Secret("key"))
+
+
+def put(name: str, *new: Held, old: tuple[Held, ...] = (), seen: bool = True) -> AttributeChange:
+    return AttributeChange(name, old, new, seen=seen)
+
+
+def password(new: str = "", *, name: str = "unseen", seen: bool = False) -> AttributeChange:
+    print_ = PRINT(ANN, name, new) if new else ""
+    return AttributeChange(name, (), (Secret(new),) if new else (), secret=True, seen=seen, fingerprint=print_)
+
+
+def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> tuple[Result, str] | None:
+    """What is found out by a user that shows these values."""
+    held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
+    told = aftermath(Change(ANN, None, 1, attributes), User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    return (told.result, told.why) if told else None
+
+
+WRITTEN = (Result.WRITTEN, "interrupted; found to be written")
+SINCE = (Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
+NOT = (Result.SKIPPED, "interrupted; found not to be written")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "held", "expected"),
+    [
+        ((), ("a",), ("a",), True),
+        ((), ("a",), ("A ",), True),
+        ((), ("a",), ("a", "other"), True),
+        ((), ("a",), (), False),
+        (("b",), ("a",), ("a",), True),
+        (("b",), ("a",), ("a", "b"), False),
+        (("b",), ("a",), ("b",), False),
+        (("b",), ("a",), ("a", "other"), True),
+        (("b", "c"), ("b",), ("b",), True),
+        (("b", "c"), ("b",), ("b", "C"), False),
+        (("b",), (), (), True),
+        (("b",), (), ("other",), True),
+        (("b",), (), ("B",), False),
+        (("b", "c"), (), ("c", "other"), False),
+    ],
+)
+def test_a_change_stands_where_all_that_it_sets_is_there_and_all_that_it_takes_away_is_gone(
+    old: tuple[str, ...], new: tuple[str, ...], held: tuple[str, ...], *, expected: bool
+) -> None:
+    assert stands(AttributeChange("mail", old, new), held, SHOWN) is expected
+
+
+def test_all_of_a_write_happened_or_nothing_so_that_one_attribute_speaks_for_the_others() -> None:
+    both = (put("mail", "a"), put("pager", "7"))
+    assert became(*both, mail="a", pager="7") == WRITTEN
+    assert became(*both, mail="a") == became(*both, pager="7", mail="other") == SINCE
+    assert became(*both) == became(*both, mail="other") == NOT
+
+
+def test_what_is_not_shown_and_may_be_there_all_the_same_tells_nothing() -> None:
+    assert became(put("hidden", "a", seen=False), put("mail", "a"), mail="a", hidden="a") == WRITTEN
+    assert became(password("canary")) is None
+    assert became(password("canary"), put("mail", "a"), mail="a") == WRITTEN
+    assert became(password()) is None
+
+
+def test_what_was_seen_before_and_is_not_shown_any_more_was_taken_away() -> None:
+    assert became(put("hidden", old=("a",))) == WRITTEN
+    assert became(put("hidden", old=("a",)), hidden="a") == NOT
+    assert became(put("hidden", seen=False)) is None
+
+
+def test_a_value_that_was_to_be_set_and_is_not_shown_where_it_may_be_hidden_is_taken_for_not_written() -> None:
+    assert became(put("hidden", "a")) == NOT
+
+
+@pytest.mark.parametrize("name", ["secret", "unseen"])
+def test_a_password_that_is_shown_is_known_by_its_fingerprint(name: str) -> None:
+    assert became(password("canary", name=name), **{name: (Secret("other"), Secret("canary"))}) == WRITTEN
+    assert became(password("canary", name=name), **{name: Secret("other")}) == NOT
+    assert became(password(name=name), **{name: Secret("other")}) == NOT
+
+
+def test_a_password_that_would_be_shown_is_gone_where_there_is_none() -> None:
+    assert became(password(name="secret")) == WRITTEN
+    assert became(password("canary", name="secret")) == NOT
+
+
+def test_an_attribute_that_the_mapping_names_no_longer_is_not_judged_for_nobody_asked_for_it() -> None:
+    assert became(put("former", "a")) is None
+    assert became(put("former", old=("a",))) is None
+    assert became(put("former", "a"), put("mail", "a"), mail="a") == WRITTEN
+
+
+def test_object_classes_are_judged_where_the_user_shows_some() -> None:
+    adds = put("objectClass", "cecAgent")
+    assert became(adds, objectClass=("top", "CECAGENT")) == WRITTEN
+    assert became(adds, objectClass=("top",)) == NOT
+    assert became(adds) is None
+    assert became(put("objectClass", old=("cecAgent",)), objectClass=("top",)) == WRITTEN
+
+
+def test_of_a_user_that_is_gone_the_write_has_failed() -> None:
+    told = aftermath(Change(ANN, None, 1, (put("mail", "a"),)), None, SHOWN, PRINT)
+    assert told == Outcome(ANN, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter")
+
+
+def test_where_nothing_is_asked_for_nothing_is_known() -> None:
+    assert became() is None
+    described = replace(SHOWN, attributes={})
+    change = Change(ANN, None, 1, (put("mail", "a"),))
+    assert aftermath(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, PRINT) is None

@@ -1,0 +1,100 @@
+"""Whether a mapping suits a directory's schema, as far as the schema tells before any user is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.model import AttributeInfo, Description, Equality, Syntax
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.suitability import cautions, faults
+from connector.reconcile.templates import Template
+
+UNKNOWN = AttributeInfo("nosuch", known=False)
+
+
+def rule(name: str, value: str = "{workNo}", **more: Any) -> AttributeRule:
+    return AttributeRule(name, Template.parse(value), line=7, **more)
+
+
+def described(*infos: AttributeInfo, **more: Any) -> Description:
+    known = {info.name: info for info in (AttributeInfo("uid"), *infos)}
+    return Description("test", "test", known, **more)
+
+
+def found(description: Description, *rules: AttributeRule, match: str = "uid") -> list[str]:
+    looks = MatchRule(Template.parse("{accountCode}"), match)
+    return list(faults(Mapping((looks,), rules, where="m.yaml"), description))
+
+
+def test_a_mapping_that_fits_has_no_faults() -> None:
+    assert found(described(AttributeInfo("pager"), closed=True), rule("pager")) == []
+    several = described(AttributeInfo("mail", single=False), closed=True)
+    assert found(several, rule("mail", owns="*")) == found(several, rule("mail", owns="sip:*")) == []
+
+
+@pytest.mark.parametrize(
+    ("info", "why"),
+    [
+        (UNKNOWN, "has no attribute nosuch: load its schema, or take the line out"),
+        (AttributeInfo("nosuch;lang-de", known=False), "no attribute nosuch;lang-de, or not with these options: load"),
+        (AttributeInfo("mail", single=False), "mail can hold several values here: say which are ours"),
+        (AttributeInfo("entryUUID", writable=False), "entryUUID cannot be written: the directory keeps it itself"),
+    ],
+)
+def test_an_attribute_that_cannot_be_written_so_is_a_fault_of_its_line(info: AttributeInfo, why: str) -> None:
+    (fault,) = found(described(info, closed=True), rule(info.name))
+    assert fault.startswith("m.yaml:7: ")
+    assert why in fault
+
+
+def test_a_schema_that_is_not_all_there_is_forbids_nothing_that_it_does_not_know() -> None:
+    """Such as that of an LDIF file, whose server may know more than this program."""
+    assert found(described(UNKNOWN), rule("nosuch")) == []
+    assert found(described(UNKNOWN), match="nosuch") == []
+    assert found(described(unknown_classes=("cecAgent",))) == []
+
+
+def test_what_a_closed_schema_does_not_know_can_be_neither_matched_by_nor_added() -> None:
+    closed = described(UNKNOWN, closed=True, unknown_classes=("cecAgent", "other"))
+    assert found(closed, match="nosuch") == [
+        "m.yaml: match rule 1: the directory's schema has no attribute nosuch",
+        "m.yaml: object_classes: the directory's schema has no class cecAgent",
+        "m.yaml: object_classes: the directory's schema has no class other",
+    ]
+
+
+SURNAME = AttributeInfo("sn", aliases=frozenset({"sn", "surname"}))
+FAMILY = AttributeInfo("surname", aliases=frozenset({"sn", "surname"}))
+
+
+def test_two_names_of_one_attribute_are_a_fault_of_the_later_line() -> None:
+    assert found(described(SURNAME, FAMILY, AttributeInfo("pager")), rule("pager"), rule("sn"), rule("surname")) == [
+        "m.yaml:7: surname and sn are two names of one attribute"
+    ]
+
+
+def test_an_attribute_that_is_matched_by_is_written_as_it_is_looked_for_or_not_at_all() -> None:
+    both = described(SURNAME, FAMILY)
+    assert found(both, rule("sn", "{accountCode}"), match="surname") == []
+    assert found(both, match="surname") == []
+    (fault,) = found(both, rule("sn", "{workNo}"), match="surname")
+    assert fault.startswith("m.yaml:7: match rule 1 looks for {accountCode} in surname, and this line writes something")
+
+
+def warned(*infos: AttributeInfo, secret: bool = False) -> list[str]:
+    rules = tuple(rule(info.name, secret=secret) for info in infos)
+    return list(cautions(Mapping((), rules), described(*infos)))
+
+
+def test_what_the_schema_makes_less_sure_is_said() -> None:
+    assert warned(AttributeInfo("pager")) == []
+    assert warned(AttributeInfo("word", equality=Equality.OCTETS), secret=True) == []
+    assert warned(AttributeInfo("word", equality=Equality.CASE_IGNORE)) == []
+    assert warned(AttributeInfo("word", equality=Equality.CASE_IGNORE), secret=True) == [
+        "word does not compare octet by octet: a secret that differs in case or spaces alone stays as it is"
+    ]
+    assert warned(AttributeInfo("odd", syntax=Syntax.OTHER)) == [
+        "odd has a syntax that is not known here: what it may hold is not rehearsed"
+    ]
