@@ -94,7 +94,7 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 
 _KINDS: Final = (
     "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "tug-of-war", "value", "schema", "rights",
-    "never", "tenant", "unreadable", "stale", "undo", "unmatched",
+    "together", "never", "tenant", "unreadable", "stale", "undo", "unmatched",
 )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from connector.reconcile.moves import Moves
 from connector.reconcile.people import Never
 from connector.reconcile.questions import Brief, Compare, Object, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
+from connector.reconcile.together import Kept
 
 PROBES = 10
 """How many users are asked about an attribute that no user showed a value of, before it counts as readable."""
@@ -172,11 +173,24 @@ class Drawing:
                 elif answer is not Holds.ABSENT:
                     name = question.attribute
                     hidden[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
-        if hidden or secrets:
-            for draft in self._drafts:
+        for draft in self._drafts:
+            if draft.keeps:
+                draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft.user, kept, compared, hidden))
+            if hidden or secrets:
                 draft.judge(partial(self._compared, draft, compared, hidden))
                 if not draft.news:
                     draft.planned = ()
+
+    def _stays(
+        self, user: UserRef, kept: Kept, compared: dict[tuple[str, str], Holds], hidden: Collection[str]
+    ) -> bool:
+        """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
+        if kept.probe is None or kept.name in hidden:
+            return True
+        answer = compared.get((user.id, kept.name), Holds.ABSENT)
+        if answer is Holds.UNKNOWN:
+            return bool(self._brief.memory.fingerprint_of(user.id, kept.name))
+        return answer is not Holds.ABSENT
 
     def _questions(self, shown: Collection[str], *, secrets: bool) -> Iterator[Question]:
         """Secrets that were not shown, and a sample of attributes of which no user has shown anything."""
@@ -191,6 +205,13 @@ class Drawing:
                     probes[change.name] -= 1
                     self.probed = True
                     yield Question(draft.user, change.name, change.new[0])
+            for kept in draft.keeps:
+                if isinstance(kept.probe, Secret):
+                    yield Question(draft.user, kept.name, kept.probe)
+                elif kept.probe is not None and probes.get(kept.name):
+                    probes[kept.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, kept.name, kept.probe)
 
     def _compared(
         self,
