@@ -251,6 +251,7 @@ def draw_back(parts: Undo) -> Plan:
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
         [(step.change, step.outcome) for step in steps],
         parts.state.released(parts.run, parts.sealer),
+        parts.state.written_since(parts.run),
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
 

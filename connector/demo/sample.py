@@ -110,7 +110,7 @@ def today() -> dict[str, Any]:
     agents += [_agent(140), _agent(141) | {"accountCode": "sample.140"}]  # both claim user140
     agents += [_agent(142, seat=1142), _agent(143, seat=1142)]  # two records with one workNo
     agents += [_agent(144), _agent(144, seat=1145)]  # two records with one accountCode
-    agents += [_agent(146, sip="7146"), _agent(147, sip="7146")]  # one SIP number for two users
+    agents += [_agent(146, sip="7146"), _agent(147, sip="7146")]  # one SIP number for two: neither gets a part of it
     agents += [_agent(160)]  # on the never-list
     agents += [_agent(165)]  # holds two values where the mapping writes one
     agents += [_agent(170) | {"accountCode": "external-7"}, _agent(171) | {"accountCode": "external-8"}]  # pinned

@@ -29,6 +29,8 @@ from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
 from connector.reconcile.traces import Tracer
 from connector.reconcile.unseen import PROBES
 
+_OF_ALL: Final = ("unreadable", "together")
+"""Kinds of which a line without users is about all of them."""
 ROUNDS: Final = 4
 """So often near misses are looked for, where those found first turn out to be other agents'."""
 
@@ -217,7 +219,6 @@ def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | No
     problems = [
         problem
         for problem in plan.problems
-        if problem.agent == ref
-        or (problem.agent is None and (user.name in problem.users or problem.kind == "unreadable"))
+        if problem.agent == ref or (problem.agent is None and (user.name in problem.users or problem.kind in _OF_ALL))
     ]
     return Lines(change.attributes if change else (), tuple(problems)), change

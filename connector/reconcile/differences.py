@@ -32,6 +32,7 @@ from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
 from connector.reconcile.stale import CHANGED, Unclaimed
 from connector.reconcile.templates import Render
+from connector.reconcile.together import Together
 from connector.reconcile.values import UnfitError, defined, fit, named
 
 _MOST_LEADS: Final = 10_000
@@ -77,6 +78,8 @@ class Differ:
         self._named: dict[tuple[Held, ...], frozenset[str]] = {}
         self._leads: dict[tuple[frozenset[str], tuple[str, ...]], tuple[AttributeChange, ...]] = {}
         self.rehearsal = Rehearsal(mapping.object_classes, description)
+        self._together = Together(mapping, tenant, description)
+        self._lacking = self._together.lacking
         self.problems = [Problem("tenant", note) for note in tenant.notes]
         self._wanted: list[_Wanted] = []
         faults = list(suitability.faults(mapping, description))
@@ -116,11 +119,13 @@ class Differ:
         unfit: list[tuple[str, str]] = []
         values = user.values
         naming: frozenset[str] | None = None
+        lacking = self._lacking
         for name, render, wanted in columns:
             value = render(agent)
             held = values.get(name, ())
             if held == (value,):
                 continue
+            lacking = lacking or value is None
             if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
                 continue
             if naming is None:
@@ -139,6 +144,8 @@ class Differ:
         )
         if unfit:
             draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
+        if lacking:
+            draft.keeps = self._together.kept(agent, user, planned)
         return draft
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
@@ -211,7 +218,8 @@ class Differ:
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute, which this plan cannot set"
         for name in [change.name for change in draft.planned if change.name in needing]:
-            draft.hold((name,), draft.problem("schema", why, name))
+            if any(change.name == name for change in draft.planned):  # it may have fallen with one before it
+                draft.hold((name,), draft.problem("schema", why, name))
         return bool(needing)
 
     def _needed(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:

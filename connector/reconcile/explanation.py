@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from connector.model import AgentRef, AttributeChange, Change, Equality, Held, Problem, UserRef
+from connector.reconcile.together import why_held_back
 
 
 class Part(Struct, frozen=True):
@@ -72,6 +73,7 @@ class Lines(Struct, frozen=True):
     def why(self, attribute: str) -> str:
         """Why the plan leaves an attribute as it is; nothing where it does not say."""
         about = [each.why for each in self.problems if each.attribute == attribute]
+        about += why_held_back(attribute, self.problems)
         return "; ".join(about or [each.why for each in self.problems if each.kind == "never"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -11,6 +11,10 @@ from connector.model import View
 from connector.reconcile.templates import Template
 
 WhenAbsent = Literal["keep", "clear"]
+Groups = tuple[tuple[str, ...], ...]
+"""Attributes that belong together, group by group, each in the order of the mapping."""
+SIP: Final = "sip"
+"""The group of a user's SIP identity."""
 
 
 class Grace(Struct, frozen=True):
@@ -45,8 +49,9 @@ class AttributeRule(Struct, frozen=True):
 
     `owns`: a glob (`*` alone is a wildcard) that says which values of a multi-valued attribute are ours. `unique`: one
     user at a time holds a value. `adopt`: whatever it holds counts as written by us, so that a user who holds some and
-    whom nobody claims is stale. `take_over`: it is written also where another
-    job wrote last. `line`: where the mapping file says it, for messages.
+    whom nobody claims is stale. `take_over`: it is written also where another job wrote last. `together`: the group
+    that it belongs to; empty: to none; None: to that of the SIP identity, if its template names a `sip…` field.
+    `line`: where the mapping file says it, for messages.
     """
 
     name: str
@@ -57,7 +62,15 @@ class AttributeRule(Struct, frozen=True):
     when_absent: WhenAbsent = "keep"
     adopt: bool = False
     take_over: bool = False
+    together: str | None = None
     line: int = 0
+
+    @property
+    def group(self) -> str:
+        """The group that it is written with; empty: it stands alone."""
+        if self.together is not None:
+            return self.together
+        return SIP if any(field.startswith("sip") for field in self.value.fields) else ""
 
 
 class Mapping(Struct, frozen=True):
@@ -73,6 +86,15 @@ class Mapping(Struct, frozen=True):
     def adopting(self) -> tuple[str, ...]:
         """The attributes that are ours whoever wrote them."""
         return tuple(rule.name for rule in self.attributes if rule.adopt)
+
+    @property
+    def groups(self) -> Groups:
+        """The attributes of which a user gets all or none; one alone is no group."""
+        found: dict[str, list[str]] = {}
+        for rule in self.attributes:
+            if rule.group:
+                found.setdefault(rule.group, []).append(rule.name)
+        return tuple(tuple(names) for names in found.values() if len(names) > 1)
 
     @property
     def passwords(self) -> bool:

@@ -109,10 +109,10 @@ class Moves:
                 if stuck:
                     why = "the value is still held by another user, and nothing here takes it from there"
                     self._hold([user], draft.problem("reassigned", why, slot[0], sorted(stuck.values())))
-                    queue.extend(waiters.pop(user, ()))
-                else:
-                    for holder in holders:
-                        waiters[holder].add(user)
+                    queue.extend((*waiters.pop(user, ()), user))
+                    break  # others may have fallen with it
+                for holder in holders:
+                    waiters[holder].add(user)
 
     def _frees(self, holder: str, slot: Slot, user: str) -> bool:
         """Whether the holder is the user itself, or its own change takes the value away."""

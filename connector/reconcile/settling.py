@@ -20,9 +20,14 @@ def settled(
 ) -> Planning[Moves]:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
+    An attribute takes its group along at once (`Draft.bind`), so that what others wait for falls in the same round.
+
     `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: no
     scan takes the place of looking up who holds a value.
     """
+    groups = brief.mapping.groups
+    for draft in drafts if groups else ():
+        draft.bind(groups, replaced=brief.description.replaces)
     moves = Moves(in_order(drafts), brief.mapping, brief.description)
     if len(moves):
         asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))

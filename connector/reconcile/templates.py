@@ -76,6 +76,18 @@ class Template(Struct, frozen=True):
             and not piece.apply(_tenant_field(tenant, piece.field))
         )
 
+    def outline(self, agent: Agent, tenant: Tenant | None) -> list[str | None]:
+        """What each piece comes to, a secret one in clear; None where nothing is left of its field.
+
+        Without a tenant, its fields are left open too.
+        """
+        return [piece if isinstance(piece, str) else _piece_of(piece, tenant, agent) for piece in self.pieces]
+
+    def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+        """The fields of which nothing is left for this agent, so that there is no value."""
+        made = zip(self.pieces, self.outline(agent, tenant), strict=True)
+        return tuple(piece.field for piece, text in made if isinstance(piece, Piece) and text is None)
+
     def bind(self, tenant: Tenant) -> Render:
         """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
         parts = [
@@ -156,6 +168,13 @@ def field_of(field: str, tenant: Tenant, agent: Agent) -> str | None:
 
 def _tenant_field(tenant: Tenant, field: str) -> str | None:
     return tenant.sip_service_ip if field == "sipServiceIp" else tenant.sip_service_port
+
+
+def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
+    getter = _GETTERS.get(piece.field)
+    if getter is not None:
+        return piece.apply(getter(agent)) or None
+    return None if tenant is None else piece.apply(_tenant_field(tenant, piece.field)) or None
 
 
 # ---------------------------------------------------------------- parsing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -14,11 +15,13 @@ from connector.model import (
     Equality,
     Fingerprint,
     Held,
+    Holds,
     Memory,
     Owned,
     Part,
     Plan,
     Problem,
+    Question,
     Result,
     Secret,
     Summary,
@@ -26,43 +29,52 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.assembly import assembled, change_of, counts, users_by_attribute
+from connector.reconcile.assembly import assembled, change_of, counts, held_back, users_by_attribute
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
-from connector.reconcile.questions import Brief, Planning, Read, ask
+from connector.reconcile.questions import Brief, Compare, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import aftermath, secret_stands
 
 
 def undo(
-    brief: Brief, steps: Sequence[tuple[Change, Result | None]], begun: Mapping[str, Collection[str]]
+    brief: Brief,
+    steps: Sequence[tuple[Change, Result | None]],
+    begun: Mapping[str, Collection[str]],
+    since: Mapping[str, Collection[str]],
 ) -> Planning[Plan]:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
     `steps`: its writes; None: nobody knows whether it happened. `begun`: by user id what a killed undo emptied alone.
+    `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
     writers = _Writers(brief, now, {change.user.id for change, outcome in steps if outcome is None})
     written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
-    drafts, problems = [], []
+    stays = yield from _staying(written, now, brief, since)
+    backs: list[tuple[Draft, Change, User]] = []
+    problems = []
     for change in written:
         user = now.get(change.user.id)
         if user is None:
             why = "the user is gone, or no longer within base and filter: it stays as it is"
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
             continue
-        draft, kept = _back_for(change, user, brief, writers, begun.get(user.id, ()))
-        drafts.append(draft)
-        problems += kept
+        staying = stays.get(user.id, {})
+        draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying)
+        backs.append((draft, change, user))
+    drafts = [draft for draft, _, _ in backs]
     moves = yield from settled(drafts, brief, lambda draft: False)
+    for draft, change, user in backs:
+        draft.planned += _classes_back(change, draft, user, brief)
     waiting = moves.waiting()
     changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
     refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
-    problems = [*problems, *moves.problems]
+    problems = [*problems, *held_back(drafts, moves.problems)]
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
 
@@ -132,24 +144,57 @@ class _Writers:
         return None if ours else "what is there was not written by this job last, and stays as it is"
 
 
+def _staying(
+    written: Iterable[Change], now: Mapping[str, User], brief: Brief, since: Mapping[str, Collection[str]]
+) -> Planning[dict[str, dict[str, str]]]:
+    """By user id the attributes that stay whatever they hold, each with the reason."""
+    stays: dict[str, dict[str, str]] = {}
+    unseen: list[Question] = []
+    for change in written:
+        user, names = now.get(change.user.id), {each.name for each in change.attributes}
+        later = [name for name in since.get(change.user.id, ()) if name not in names]
+        stays[change.user.id] = dict.fromkeys(later, "a later run has written it, and it stays as it is")
+        for each in change.attributes if user else ():
+            info = brief.description.attributes.get(each.name)
+            shown = each.secret or info is None or info.readable is True or each.name in now[change.user.id].values
+            if each.new and not shown:
+                unseen.append(Question(change.user, each.name, each.new[0]))
+    for asked, answer in zip(unseen, (yield from ask(Compare(tuple(unseen)))) if unseen else (), strict=True):
+        if answer is not Holds.ABSENT:
+            stays[asked.user.id][asked.attribute] = f"{_UNREADABLE}; it stays as it is"
+    return stays
+
+
+_UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
+
+
 def _back_for(
-    change: Change, user: User, brief: Brief, writers: _Writers, begun: Collection[str]
-) -> tuple[Draft, list[Problem]]:
-    """What takes back one user's change, and what of it must stay."""
-    back, kept = [], []
+    change: Change,
+    user: User,
+    brief: Brief,
+    writers: _Writers,
+    *,
+    begun: Collection[str],
+    stays: Mapping[str, str],
+) -> Draft:
+    """What takes back one user's change, and what of it, or of the groups that it is part of, must stay."""
+    back, kept = [], dict[str, str]()
     for each in change.attributes:
         if each.name == OBJECT_CLASS:
             continue
-        answer = _back(each, user, brief.description, brief.fingerprint, emptied=each.name in begun)
+        answer = stays.get(each.name) or _back(
+            each, user, brief.description, brief.fingerprint, emptied=each.name in begun
+        )
         if isinstance(answer, AttributeChange):
             answer = writers.since(each, answer, user.ref) or answer
         if isinstance(answer, str):
-            kept.append(Problem("undo", answer, change.agent, (user.name,), attribute=each.name))
+            kept[each.name] = answer
         elif answer is not None:
             back.append(answer)
-    staying = [each.attribute or "" for each in kept] + _hidden(user, brief.description, brief.memory)
-    back += _classes_back(change, back, staying, user, brief.description)
-    return Draft(user.ref, change.agent, change.rule, tuple(back)), kept
+    groups = [group for group in brief.mapping.groups if any(each.name in group for each in back)] if stays else []
+    kept |= {name: stays[name] for group in groups for name in group if name in stays}
+    held = (Problem("undo", why, change.agent, (user.name,), attribute=name) for name, why in kept.items())
+    return Draft(user.ref, change.agent, change.rule, tuple(back), tuple(held))
 
 
 def _back(
@@ -174,7 +219,7 @@ def _secret_back(
     info = description.attributes.get(each.name)
     if not held and not (info is not None and info.readable is True):
         end = "it may be lost, for the user is written whole" if description.replaces else "it stays as it is"
-        return f"it cannot be read, so that nobody can say whether it still is what that run wrote; {end}"
+        return f"{_UNREADABLE}; {end}"
     if each.seen and _same(held, each.old):
         return None
     if each.fingerprint == UNKEYED:
@@ -211,10 +256,10 @@ def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
     ]
 
 
-def _classes_back(
-    change: Change, back: Collection[AttributeChange], kept: Iterable[str], user: User, description: Description
-) -> list[AttributeChange]:
+def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tuple[AttributeChange, ...]:
     """Away with the object classes that the run added and nothing left on the entry needs; back with those it took."""
+    back, description = draft.planned, brief.description
+    kept = [each.attribute or "" for each in draft.held] + _hidden(user, description, brief.memory)
     classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
     held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
     going = {each.name for each in back if not each.new and not _stays(each, user)}
@@ -228,7 +273,7 @@ def _classes_back(
         if low in held and known and not needed:
             gone.append(name)
     come = [name for name in _only(classes, lambda each: (each.old, each.new)) if name.lower() not in held]
-    return [AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come))] if gone or come else []
+    return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),) if gone or come else ()
 
 
 def _only(

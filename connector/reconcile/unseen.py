@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from connector.model import AttributeChange, Holds, Problem, Question, Secret
 from connector.reconcile.draft import Draft
 from connector.reconcile.questions import Brief, Compare, Planning, ask
+from connector.reconcile.together import Kept
 
 PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
@@ -63,6 +64,8 @@ class Unseen:
         for name in silent:
             self._unreadable[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
         for draft in self._drafts if secrets or doubtful or silent else ():
+            if draft.keeps:
+                draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
             draft.judge(partial(self._judged, draft, answers))
             if not draft.news:
                 draft.planned = ()
@@ -84,12 +87,32 @@ class Unseen:
                     self.probed = True
                     yield Question(draft.user, change.name, change.new[0])
 
+            for kept in draft.keeps:
+                if isinstance(kept.probe, Secret):
+                    yield Question(draft.user, kept.name, kept.probe)
+                elif kept.probe is not None and left.get(kept.name):
+                    left[kept.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, kept.name, kept.probe)
+
     def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
         """Everybody who is not in the sample."""
         for draft in self._drafts if hidden else ():
             for change in draft.planned:
                 if not change.old and change.name in hidden and (draft.user.id, change.name) not in asked:
                     yield Question(draft.user, change.name, change.new[0])
+            for kept in draft.keeps:
+                if kept.probe is not None and kept.name in hidden and (draft.user.id, kept.name) not in asked:
+                    yield Question(draft.user, kept.name, kept.probe)
+
+    def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
+        """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
+        if kept.probe is None or kept.name in self._unreadable:
+            return True
+        answer = answers.get((draft.user.id, kept.name), Holds.ABSENT)
+        if answer is Holds.UNKNOWN and isinstance(kept.probe, Secret):
+            return bool(self._brief.memory.fingerprint_of(draft.user.id, kept.name))
+        return answer is not Holds.ABSENT
 
     def _judged(
         self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange

@@ -22,6 +22,7 @@ KINDS: Final[dict[str, str]] = {
     "value": "A value that the attribute cannot hold. The attribute stays as it is.",
     "schema": "The directory's schema forbids it for the user's entry. The attribute stays as it is.",
     "rights": "The directory says that the job's account may not write the attribute there. It stays as it is.",
+    "together": "Attributes that are written together or not at all. One of them is held back, and so are the others.",
     "several": "An attribute that should hold one value holds several. It stays as it is.",
     "naming": "The attribute is part of the entry's own name, and is never written.",
     "unreadable": "An attribute that we may not read: whether it is right is not known, and nothing is planned for it.",

@@ -1,6 +1,5 @@
 """The mapping file: which agent is which user, and what is written where. Read into `reconcile.mapping.Mapping`."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     InstanceOf,
-    PlainValidator,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -18,10 +16,11 @@ from pydantic import (
 
 import connector
 from connector.errors import FileError
-from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale, WhenAbsent
+from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
 from connector.reconcile.transforms import TemplateError
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
+from connector.settings.choices import ObjectClass, StaleChoice, Together
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong
 from connector.settings.yamlfile import Document, read
@@ -75,49 +74,9 @@ def _writable(name: str) -> str:
     return name
 
 
-def _stale(value: object) -> Stale:
-    if value in ("report", "clear"):
-        return "clear" if value == "clear" else "report"
-    if isinstance(value, dict) and value.keys() == {"clear_after"}:
-        after = value["clear_after"]
-        found = re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after) if isinstance(after, str) else None
-        if found is None:
-            raise misfit("clear_after must be a number of runs or of days, such as 3 runs or 7 days")
-        return Grace(int(found[1]), "runs" if found[2] == "run" else "days")
-    said = f"{value!r} is none of" if isinstance(value, str) and len(value) <= 40 else "must be one of"
-    raise misfit(f"{said} report, clear, {{clear_after: 3 runs}}")
-
-
-_STALE_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string", "enum": ["report", "clear"]},
-        {
-            "type": "object",
-            "description": "Clear what nobody claims, but not at once.",
-            "properties": {
-                "clear_after": {
-                    "type": "string",
-                    "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
-                    "description": "So many applies that see it so, or days since the first of them.",
-                }
-            },
-            "required": ["clear_after"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
-def _object_class(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", name):  # RFC 4512 §1.4, oid
-        raise misfit("this is no object class's name")
-    return name
-
-
 _FIELDS: Final = ", ".join(f"{{{field}}}" for field in AGENT_FIELDS + TENANT_FIELDS)
 _TEMPLATE_SCHEMA: Final = {"type": "string", "minLength": 1, "description": f"Text with fields in braces: {_FIELDS}."}
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
-ObjectClass = Annotated[str, AfterValidator(_object_class)]
 
 
 class MatchShape(Strict):
@@ -142,6 +101,15 @@ class AttributeShape(Strict):
     ] = None
     adopt: Annotated[bool, Field(description="Whatever it holds counts as written by us, even if it was not.")] = False
     take_over: Annotated[bool, Field(description="Written also where another job of this state wrote last.")] = False
+    together: Annotated[
+        Together | None,
+        Field(
+            description=(
+                "The group that it belongs to: a user gets all new values of a group, or none. false: it stands alone. "
+                f"Without this, attributes made of a sip… field are the group {SIP}."
+            )
+        ),
+    ] = None
 
     @field_validator("owns")
     @classmethod
@@ -197,9 +165,7 @@ class MappingShape(Strict):
         description="Auxiliary classes to add with the attributes.", default_factory=list
     )
     stale: Annotated[
-        Stale,
-        PlainValidator(_stale),
-        WithJsonSchema(_STALE_SCHEMA),
+        StaleChoice,
         Field(description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it."),
     ] = "report"
 
@@ -240,7 +206,7 @@ def shaped(document: Document) -> Mapping:
     faults += _across(document)
     if shape is None or faults:
         raise wrong(document.path, faults)
-    return Mapping(
+    mapping = Mapping(
         match=tuple(MatchRule(rule.agent, rule.directory) for rule in shape.match),
         attributes=tuple(
             AttributeRule(
@@ -252,6 +218,7 @@ def shaped(document: Document) -> Mapping:
                 when_absent=rule.when_absent or shape.when_absent,
                 adopt=rule.adopt,
                 take_over=rule.take_over,
+                together=rule.together,
                 line=document.line("attributes", name),
             )
             for name, rule in shape.attributes.items()
@@ -260,6 +227,19 @@ def shaped(document: Document) -> Mapping:
         stale=shape.stale,
         where=str(document.path),
     )
+    alone = list(_alone(mapping, document))
+    if alone:
+        raise wrong(document.path, alone)
+    return mapping
+
+
+def _alone(mapping: Mapping, document: Document) -> Iterator[Fault]:
+    """Attributes that name a group of which nothing else is: a slip of the pen, or half of a change."""
+    together = {name for group in mapping.groups for name in group}
+    for rule in mapping.attributes:
+        if rule.together and rule.name not in together:
+            loc = ("attributes", rule.name, "together")
+            yield Fault(document.line(*loc), 0, f"{'.'.join(loc)}: no other attribute is of the group {rule.together}")
 
 
 def _across(document: Document) -> Iterator[Fault]:

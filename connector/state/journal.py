@@ -194,9 +194,21 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
         ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
         result, kind = Result(outcome) if outcome else None, Part(part)
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
-        raise StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where) from fault
+        raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
     return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "")
+
+
+def names_of(attributes: str, run: str, where: str) -> list[str]:
+    """The attributes of a row of the journal. Raises StateError where it is damaged."""
+    try:
+        return [noted.name for noted in json.decode(attributes, type=list[_Noted])]
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+
+
+def _damaged(run: str, where: str) -> StateError:
+    return StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where)
 
 
 def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:

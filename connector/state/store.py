@@ -7,7 +7,7 @@ elsewhere (`keyfile.py`); here is only what it is known by, for each job.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Description, LastGood, Outcome, Plan, Result
 from connector.reconcile.digests import readable
 from connector.state.database import Database
-from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
+from connector.state.journal import STEPS, Ours, RunJournal, Step, names_of, note_outcomes, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import migrate
 from connector.state.sealing import Sealer
@@ -317,6 +317,33 @@ class Store:
             first = step(row, sealer, self._database.where).change
             found[first.user.id].update(each.name for each in first.attributes)
         return {user: frozenset(names) for user, names in found.items()}
+
+    def written_since(self, run: str) -> dict[str, frozenset[str]]:
+        """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
+        later = (
+            "select id, undoes from runs where directory = (select directory from runs where id = ?) "
+            "and number > (select number from runs where id = ?) order by number"
+        )
+        weights: dict[str, int] = {}
+        for id_, undoes in self._database.rows(later, run, run):
+            weights[id_] = -weights.get(undoes, -1)  # an undo takes away what it undoes, if that was later too
+        sums: Counter[tuple[str, str]] = Counter()
+        for user, id_, name in set(self._names_written(run)):
+            sums[user, name] += weights.get(id_, 0)
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for (user, name), weight in sums.items():
+            if weight:
+                found[user].add(name)
+        return {user: frozenset(names) for user, names in found.items()}
+
+    def _names_written(self, run: str) -> Iterator[tuple[str, str, str]]:
+        """Of this run's users: the user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
+        query = (
+            "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
+            "and user_id in (select user_id from journal where run = ?)"
+        )
+        for user, id_, attributes in self._database.rows(query, run):
+            yield from ((user, id_, name) for name in names_of(attributes, id_, self._database.where))
 
 
 _NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"

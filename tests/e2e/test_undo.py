@@ -76,7 +76,9 @@ def test_what_somebody_has_changed_since_stays(job: Job) -> None:
     assert "canary-by-hand" in people
     assert "1001" not in people
     user3 = people.partition("uid: user3")[2].partition("uid: user4")[0]
-    assert "SIPIdentitySIPURI" not in user3
+    assert "SIPIdentitySIPURI: held back with SIPIdentityPassword" in said
+    assert "SIPIdentitySIPURI: sip:7003@" in user3, "an identity goes back whole or stays whole"
+    assert "employeeNumber" not in user3
 
 
 def test_an_object_class_that_something_left_needs_stays(job: Job) -> None:

@@ -47,7 +47,7 @@ def one(provider: Provider, view: tuple[str, ...], *attributes: AttributeChange)
 # ---------------------------------------------------------------- PATCH
 
 
-def test_a_patch_names_whole_attributes_has_values_of_their_types_and_empties_before_it_sets() -> None:
+def test_a_patch_names_whole_attributes_has_values_of_their_types_empties_first_and_sets_unseen_ones_last() -> None:
     provider = Provider(user(1, **{CEC: {"workNo": 7, "accountCode": "old", "sipServiceIp": "192.0.2.1"}}))
     attributes = (
         AttributeChange(SEAT, ("7",), ("8",)),
@@ -66,9 +66,9 @@ def test_a_patch_names_whole_attributes_has_values_of_their_types_and_empties_be
             {"op": "remove", "path": ACCOUNT},
             {"op": "remove", "path": ADDRESS},
             {"op": "replace", "path": SEAT, "value": 8},
-            {"op": "replace", "path": PASSWORD, "value": "canary"},
             {"op": "replace", "path": "active", "value": False},
             {"op": "replace", "path": LINE, "value": "1001"},
+            {"op": "replace", "path": PASSWORD, "value": "canary"},
         ],
     }
     assert provider.stored("u1") == kept(

@@ -600,8 +600,9 @@ def test_what_was_done_in_part_before_it_was_refused_is_not_said_to_be_of_anothe
     outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
     assert outcome.result is Result.FAILED
     assert "invalidValue" in outcome.why
-    assert outcome.why.endswith("but nickName is no longer as it was")
-    assert len(provider.writes) == 2
+    assert outcome.why.endswith("; what it had done of it was taken back")
+    assert len(provider.writes) == 3
+    assert "nickName" not in provider.users["u1"]
 
 
 SEVENTH_FROM_NONE = AttributeChange(SEAT, (), ("7",))
@@ -641,8 +642,8 @@ def test_a_refusal_of_one_attribute_has_done_nothing_and_says_its_kind(status: i
 
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("done", [0, 1, 2])
-def test_a_refusal_of_several_attributes_says_which_were_written_all_the_same(status: int, done: int) -> None:
-    """Where the server has failed (5xx) and all of it stands, it is written."""
+def test_what_was_done_of_several_attributes_before_a_refusal_is_taken_back_or_named(status: int, done: int) -> None:
+    """Where the server has failed (5xx) it may go on: nothing is taken back. If all of it stands, it is written."""
     provider = Provider(user(1))
 
     def meddle(request: Request) -> Answer:
@@ -661,8 +662,41 @@ def test_a_refusal_of_several_attributes_says_which_were_written_all_the_same(st
         return
     assert (outcome.result, outcome.unknown) == (Result.FAILED, False)
     assert outcome.why.startswith(f"refused: {status}")
-    named = ["", "nickName is", f"nickName, {SEAT} is"][done]
-    assert outcome.why.partition(", but ")[2].removesuffix(" no longer as it was") == named
+    assert outcome.why.endswith("; what it had done of it was taken back") is (status == 403 and done > 0)
+    assert outcome.why.endswith(", but nickName is no longer as it was") is (status == 500 and done == 1)
+    assert ("nickName" in provider.users["u1"]) is (status == 500 and done == 1)
+    assert seats(provider) == [None]
+
+
+def test_what_somebody_else_wrote_just_before_a_refusal_is_left_and_named_and_ours_is_taken_back() -> None:
+    provider = Provider(user(1, displayName="before"))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", nickName="theirs", displayName="new")
+        return said({}, 403, request=request)
+
+    provider.meddle = once(meddle)
+    shown = AttributeChange("displayName", ("before",), ("new",))
+    outcome = only(provider, NAMED, shown, SEVENTH_FROM_NONE)
+    assert outcome.why.endswith(", but nickName is no longer as it was")
+    assert (provider.users["u1"]["nickName"], provider.users["u1"]["displayName"]) == ("theirs", "before")
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_what_cannot_be_taken_back_is_named(status: int) -> None:
+    """The server refuses that as well, or has failed by then."""
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer | None:
+        if request.method != "PATCH":
+            return None
+        first = len(provider.writes) == 1
+        if first:
+            provider.set("u1", nickName="x")
+        return said({}, 403 if first else status, request=request)
+
+    provider.meddle = meddle
+    assert only(provider, NAMED, SEVENTH_FROM_NONE).why.endswith(", but nickName is no longer as it was")
 
 
 @pytest.mark.parametrize("stands", [True, False])

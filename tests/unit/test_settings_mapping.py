@@ -70,6 +70,45 @@ stale: clear
     assert mapping.where == f"{tmp_path}/own.yaml"
 
 
+@pytest.mark.parametrize("said", ["true", "no", "5", "[b]", "Seat", "'false'"])
+def test_a_group_has_a_plain_name(tmp_path: Path, said: str) -> None:
+    text = MATCH + f'attributes:\n  a: {{value: "{{workNo}}", together: {said}}}\n'
+    why = "must be false, or the name of a group (small letters, digits, - and _), such as sip"
+    assert faults(tmp_path, text) == [f"4: attributes.a.together: {why}"]
+
+
+def test_attributes_of_a_sip_field_are_a_group_and_others_are_named(tmp_path: Path) -> None:
+    mapping = loaded(
+        tmp_path,
+        MATCH
+        + """\
+attributes:
+  number: {value: "{sipAccount}"}
+  seat: {value: "{workNo}", together: desk}
+  address: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
+  room: {value: "{accountCode}", together: desk}
+  secret: {value: "{sipPwd}", secret: true, together: false}
+  port: "{sipServicePort|default:5060}"
+  badge: {value: "{workNo}", together: sip}
+  alone: "{workNo}"
+  other: {value: "{sipAccount}", together: desk}
+""",
+    )
+    assert mapping.groups == (("number", "address", "port", "badge"), ("seat", "room", "other"))
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("openldap-h350", 4), ("389ds", 4), ("active-directory", 2), ("inetorgperson", 0), ("ldif", 3),
+        ("scim-extension", 4), ("scim-enterprise", 2),
+    ],
+)  # fmt: skip
+def test_ready_mappings_have_one_group_at_most(tmp_path: Path, name: str, group: int) -> None:
+    groups = mappings.load(name, tmp_path / "job.yaml", 3).groups
+    assert [len(each) for each in groups] == ([group] if group else [])
+
+
 def test_what_is_not_said_is_the_careful_thing(tmp_path: Path) -> None:
     mapping = loaded(tmp_path, MATCH + ATTRIBUTES)
     assert (mapping.stale, mapping.object_classes) == ("report", ())
@@ -106,10 +145,15 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
         (MATCH + 'attributes:\n  a: {value: "{workNo}", uniqe: true}\n',
          ["4: attributes.a.uniqe: unknown key; did you mean unique?"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo}", sealed: true}\n',
-         ["4: attributes.a.sealed: unknown key; there are value, owns, unique, secret, when_absent, adopt, take_over"]),
+         ["4: attributes.a.sealed: unknown key; there are value, owns, unique, secret, when_absent, adopt, take_over, "
+          "together"]),
         (MATCH + "attributes:\n  a: {unique: true}\n", ["4: attributes.a.value: is missing"]),
         ("match:\n  uid: x\n" + ATTRIBUTES, ["1: match: must be a list"]),
         ("match:\n  - uid\n" + ATTRIBUTES, ["2: match[1]: must be keys and values"]),
+        # groups
+        (MATCH + 'attributes:\n  a: {value: "{workNo}", together: seat}\n  b: {value: "{workNo}", together: sip}\n',
+         ["4: attributes.a.together: no other attribute is of the group seat",
+          "5: attributes.b.together: no other attribute is of the group sip"]),
         # templates
         (MATCH + "attributes:\n  a: {workNo}\n", [f"4: attributes.a: {QUOTES}"]),
         (MATCH + "attributes:\n  a: {workNo|pad:6}\n", [f"4: attributes.a: {QUOTES}"]),

@@ -25,10 +25,14 @@ Clearing = Literal["remove", "null"]
 
 
 class Edit(Struct, frozen=True):
-    """What an attribute is to be: `path` is the part that is set, `value` all of it; None: nothing is left there."""
+    """What an attribute is to be: `path` is the part that is set, `value` all of it; None: nothing is left there.
+
+    `unseen`: nobody can see afterwards whether it was done.
+    """
 
     path: Path
     value: Json
+    unseen: bool = False
 
     def __repr__(self) -> str:
         return f"<edit of {self.path}>"  # its value may be a password
@@ -66,7 +70,7 @@ def _edit(resource: Resource, change: AttributeChange, located: Located) -> Edit
     if located.info.single:
         if len(others) + len(wanted) > 1:
             raise ForbiddenError(f"{change.name} can hold one value only")
-        return Edit(path, _json(located, next(iter(wanted.values()))) if wanted else None)
+        return Edit(path, _json(located, next(iter(wanted.values()))) if wanted else None, unseen=not change.seen)
     left = _elements(path.held(resource), located, removed, [_json(located, text) for text in added])
     return Edit(Path(path.attribute, path.schema), left or None)
 
@@ -105,8 +109,11 @@ def _text(value: Held) -> str:
 
 
 def operations(some: Iterable[Edit], clearing: Clearing) -> dict[str, Json]:
-    """The body of a PATCH (RFC 7644 §3.5.2). What is emptied comes first: if that is refused, nothing was done yet."""
-    ordered = sorted(some, key=lambda edit: edit.value is not None)
+    """The body of a PATCH (RFC 7644 §3.5.2). What is emptied comes first: if that is refused, nothing was done yet.
+
+    What is set unseen comes last: if something before it is refused, it was not done, and the rest can be taken back.
+    """
+    ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
     return {"schemas": [PATCH_OP], "Operations": [_operation(edit, clearing) for edit in ordered]}
 
 
@@ -114,6 +121,12 @@ def _operation(edit: Edit, clearing: Clearing) -> dict[str, Json]:
     if edit.value is None and clearing == "remove":
         return {"op": "remove", "path": str(edit.path)}
     return {"op": "replace", "path": str(edit.path), "value": edit.value}
+
+
+def back(done: Iterable[Edit], before: Resource) -> list[Edit]:
+    """What brings the attributes of these edits back to what they were before, each whole."""
+    was = [(Path(edit.path.attribute, edit.path.schema), edit.path.held(before)) for edit in done]
+    return [Edit(path, held if _some(held) else None) for path, held in was]
 
 
 def edited(resource: Resource, some: Iterable[Edit]) -> Resource:

@@ -9,6 +9,7 @@ drops the change, one writes it under another name, one wipes what stands beside
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -201,10 +202,29 @@ class Writer:
         now = found[0] if found else {}
         if answer.status >= SERVER_ERROR and found and self._stands(now, change):
             return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
-        done = [edit.path.whole for edit in some if edit.path.held(now) != edit.path.held(before)]
-        return Outcome(
-            change.user, Result.FAILED, f"{why}, but {', '.join(done)} is no longer as it was" if done else why
-        )
+        done = _differing(some, before, now)
+        left = self._given_back(change, before, now, done) if found and answer.status < SERVER_ERROR else done
+        if left:
+            why += f", but {', '.join(edit.path.whole for edit in left)} is no longer as it was"
+        elif done:
+            why += "; what it had done of it was taken back"
+        return Outcome(change.user, Result.FAILED, why)
+
+    def _given_back(self, change: Change, before: Resource, now: Resource, done: list[Edit]) -> list[Edit]:
+        """Take back what a server did of a change before it refused the rest; what is still not as it was.
+
+        What is neither as it was nor as it was to become is somebody else's doing, and stays.
+        """
+        whole = editing.edited(before, done)
+        ours = [edit for edit in done if edit.path.held(now) == edit.path.held(whole)]
+        if not ours:
+            return done
+        with suppress(ConflictError, IncompleteRead):
+            now, version = self._before(change)
+            back = editing.back(ours, before)
+            self._wire.write(Writing(change.user.id, now, back, version, lambda: False))
+            now, _ = self._before(change)
+        return _differing(done, before, now)
 
     def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
@@ -225,6 +245,11 @@ class Writer:
             return bool(seen) and not editing.edits(now, replace(change, attributes=seen), self._attributes)
         except (ConflictError, ForbiddenError):
             return False
+
+
+def _differing(some: Iterable[Edit], before: Resource, now: Resource) -> list[Edit]:
+    """The edits whose attributes are no longer as they were."""
+    return [edit for edit in some if edit.path.held(now) != edit.path.held(before)]
 
 
 def _stated(found: Resource) -> str:
