@@ -145,8 +145,8 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
         (MATCH + 'attributes:\n  a: {value: "{workNo}", uniqe: true}\n',
          ["4: attributes.a.uniqe: unknown key; did you mean unique?"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo}", sealed: true}\n',
-         ["4: attributes.a.sealed: unknown key; there are value, owns, unique, secret, when_absent, adopt, take_over, "
-          "together"]),
+         [("4: attributes.a.sealed: unknown key; there are value, owns, unique, secret, when_absent, adopt, take_over, "
+          "together")]),
         (MATCH + "attributes:\n  a: {unique: true}\n", ["4: attributes.a.value: is missing"]),
         ("match:\n  uid: x\n" + ATTRIBUTES, ["1: match: must be a list"]),
         ("match:\n  - uid\n" + ATTRIBUTES, ["2: match[1]: must be keys and values"]),
