@@ -115,8 +115,10 @@ def wet_run(
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
             parts.state.note_source(parts.job, parts.source.identity)
-            if any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
-                memory.take_over(frozenset(drawn.matched), [rule.name for rule in parts.mapping.attributes])
+            if not only and any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
+                right = (Result.WRITTEN, Result.UNCHANGED)
+                failed = {each.user.id for each in run.outcomes if each.result not in right}
+                memory.take_over(frozenset(drawn.matched) - failed, [rule.name for rule in parts.mapping.attributes])
             memory.note_claimed(drawn.matched)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, _now())

@@ -192,6 +192,7 @@ class Description(Struct, frozen=True):
     lower case, read when it is asked for. `rehearses`: what of a change can be found out without sending it, and what
     cannot, in a few words.
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
+    `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `cautions`: sentences for the report.
     """
@@ -210,6 +211,7 @@ class Description(Struct, frozen=True):
     classes: Mapping[str, ClassInfo] = {}
     rehearses: str = ""
     replaces: bool = False
+    decides: bool = True
     hides: bool = False
     cautions: tuple[str, ...] = ()
 

@@ -15,8 +15,11 @@ _Slot = tuple[str, Hashable]
 
 
 def confirmed(claims: Claims, description: Description) -> Planning[None]:
-    """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by."""
-    waiting = claims.doubts()
+    """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by.
+
+    Where an answer to a look-up may be everybody, nothing is confirmed.
+    """
+    waiting = claims.doubts() if description.decides else []
     while waiting:
         asked = _Round(description)
         later = [doubt for doubt in waiting if not asked.takes(doubt)]

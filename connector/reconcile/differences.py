@@ -154,7 +154,8 @@ class Differ:
         planned = []
         for each in self._wanted:
             name = each.rule.name
-            if name not in found.names:
+            last = found.last(name)
+            if last is None and name not in found.adopted:
                 continue
             held = user.values.get(name, ())
             covered = _owned(each, held)
@@ -162,10 +163,8 @@ class Differ:
                 planned.append(_attribute_change(each, (), (), seen=False))
             elif name in found.adopted:
                 planned.append(_attribute_change(each, covered, (), seen=True))
-            elif covered:
-                kept = tuple(
-                    value for value in covered if not _wrote(found.owned[name], each, user, value, fingerprint)
-                )
+            elif covered and last is not None:
+                kept = tuple(value for value in covered if not _wrote(last, each, user, value, fingerprint))
                 if kept:
                     draft.held = (*draft.held, draft.problem("stale", CHANGED, name))
                 if len(kept) < len(covered):

@@ -152,6 +152,7 @@ class Drawing:
         brief, ours = self._brief, {each.user.id for each in self._stale}
         others = OtherJobs(brief.memory, brief.mapping, brief.description, lambda id_: id_ in claimed or id_ in ours)
         self._brief = replace(self._brief, about=(*self._brief.about, *others.told))
+        self._others = others
         for draft in self._drafts:
             others.hold(draft)
 
@@ -169,6 +170,8 @@ class Drawing:
             [ours[ref.id] for ref in due], self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: self._spared(None, ref),
         )  # fmt: skip
+        for draft in drafts:  # also what is adopted may be another job's
+            self._others.hold(draft)
         self._drafts += drafts
         self._problems += problems
 

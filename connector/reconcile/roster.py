@@ -85,6 +85,8 @@ class Roster:
         self.pinned = _pinned(tenant.agents, pins, description)
         self._pins = {name: _Index(PIN, name, _equality(description, name)) for name in (ID, NAME)}
         sought: set[int] = set()
+        for index in self._pins.values():
+            index.key = index.certain  # of a pin nobody is asked whether something alike is meant
         for number, (name, user) in self.pinned.items():
             sought.update(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []

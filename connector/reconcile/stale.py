@@ -31,6 +31,10 @@ class Unclaimed(Struct, frozen=True, order=True):
     owned: Mapping[str, Owned] = {}
     adopted: frozenset[str] = frozenset()
 
+    def last(self, name: str) -> Owned | None:
+        """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
+        return next((each for spelt, each in self.owned.items() if spelt.lower() == name.lower()), None)
+
     @property
     def names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known without reading the user."""

@@ -119,9 +119,9 @@ class _Writers:
         for ref, owned in brief.memory.owned():
             self.users += 1
             if ref.id in now:
-                self._mine[ref.id] = owned
+                self._mine[ref.id] = {name.lower(): each for name, each in owned.items()}
         self._theirs = {
-            (other.user.id, name): other.job
+            (other.user.id, name.lower()): other.job
             for other in brief.memory.others()
             if other.user.id in now
             for name in other.attributes
@@ -129,12 +129,12 @@ class _Writers:
 
     def since(self, each: AttributeChange, back: AttributeChange, user: UserRef) -> str | None:
         """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
-        job = self._theirs.get((user.id, each.name))
+        job = self._theirs.get((user.id, each.name.lower()))
         if job is not None:
             return f"another job ({job}) has written it since, and it stays as it is"
         if user.id in self._untold:
             return None  # what was written there is not noted yet
-        last = self._mine.get(user.id, {}).get(each.name, Owned(""))
+        last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
         rule = self._brief.description.equality(each.name)
         if each.secret:
             ours = not back.old or last.fingerprint == (each.fingerprint or None)

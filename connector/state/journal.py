@@ -14,6 +14,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Description, Held, Outcome, Part, Result, Secret, UserRef
+from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
@@ -169,13 +170,19 @@ class Ours:
             "select runs.job, journal.attributes from journal join runs on runs.id = journal.run "
             "where user_id = ? and outcome = 'written' and directory = ? and kind = 'apply' order by number desc"
         )
-        now = ((), each.fingerprint) if each.secret else (_kept(each.new), None)
+        rule = self._description.equality(each.name)
+
+        def says(noted: _Noted) -> bool:
+            if noted.name != each.name or noted.secret != (each.fingerprint or None if each.secret else None):
+                return False
+            return each.secret or equality.same_set(rule, _held(noted.new), each.new)
+
         return next(
             (
                 job
                 for job, attributes in self._database.rows(query, user.id, self._description.identity)
                 for noted in json.decode(attributes, type=list[_Noted])
-                if noted.name == each.name and (noted.new, noted.secret) == now
+                if says(noted)
             ),
             None,
         )

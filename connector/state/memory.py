@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from connector.model import OBJECT_CLASS, LastGood, Others, Owned, UserRef
 from connector.state.database import Database
+from connector.state.journal import names_of
 from connector.state.ownership import Ownership, Row
 
 
@@ -37,21 +38,33 @@ class DirectoryMemory:
                 yield row.user, attributes
 
     def others(self) -> Iterator[Others]:
+        yield from self._under_way()
         unclaimed = self._unclaimed()
         for row in self._ownership.of_others(self._job):
             names = frozenset(_ours(row.attributes))
             if names:
                 yield Others(row.job, row.user, names, (row.job, row.user.id) not in unclaimed)
 
+    def _under_way(self) -> Iterator[Others]:
+        """What writes of other jobs set out to do, of which nobody knows whether they happened."""
+        query = (
+            "select run, job, user_id, user_name, attributes from journal join runs on runs.id = journal.run "
+            "where outcome is null and directory = ? and job <> ?"
+        )
+        for run, job, id_, name, attributes in self._database.rows(query, self._directory, self._job):
+            names = frozenset(names_of(attributes, run, self._database.where))
+            yield Others(job, UserRef(id_, name), names - {OBJECT_CLASS})
+
     def take_over(self, users: Collection[str], attributes: Collection[str]) -> None:
         """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim."""
+        wanted = {name.lower() for name in attributes}
         passing = {(job, id_) for job, id_ in self._unclaimed() if id_ in users}
         if not passing:
             return
         mine = {row.user.id: row for row in self._ownership.of_job(self._job) if row.user.id in users}
         rows = []
         for row in [each for each in self._ownership.of_others(self._job) if (each.job, each.user.id) in passing]:
-            taken = {name: each for name, each in _ours(row.attributes).items() if name in attributes}
+            taken = {name: each for name, each in _ours(row.attributes).items() if name.lower() in wanted}
             if taken:
                 own = mine[row.user.id].attributes if row.user.id in mine else {}
                 mine[row.user.id] = Row(self._job, row.user, {**taken, **own})

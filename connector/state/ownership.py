@@ -90,8 +90,8 @@ class Ownership:
             before = None
             for job in jobs.get(id_, ()):
                 attributes = known[job, id_]
-                if name in attributes:
-                    before = attributes.pop(name)
+                for spelt in [each for each in attributes if each.lower() == name.lower()]:
+                    before = attributes.pop(spelt)
                     touched[job, id_] = attributes
             now = _owned(run, each, before, equality_of(name)) if each.job else None
             if now is not None and each.job is not None:

@@ -28,7 +28,7 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
 
-_OF_JOBS: Final = ("runs", "plans", "ownership", "stale", "holds", "schedule", "sources")
+_OF_JOBS: Final = ("runs", "ownership", "stale", "holds", "schedule", "sources")
 """The tables that know things by a job's name."""
 _COUNTS: Final = """
     select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
@@ -196,6 +196,7 @@ class Store:
             ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
             with self._database.writing() as transaction:
                 transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
+                transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
                 for table in _OF_JOBS:
                     transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # ours
         return int(users)

@@ -132,3 +132,50 @@ def test_a_job_gets_another_name_and_keeps_what_it_wrote(job: Job, first: str) -
     assert job.program("state", "rename", "nobody.yaml", "hr.yaml").code == 64
     assert job.program("apply", "copy.yaml").code == 0
     assert "does not mix the two" in job.program("state", "rename", "copy.yaml", "hr").said
+
+
+def test_a_mapping_that_spells_an_attribute_otherwise_knows_what_it_wrote(job: Job) -> None:
+    job.run("apply")
+    job.write("mapping.yaml", BOTH.replace("employeeNumber", "employeenumber"))
+    job.agents([agent(1), agent(2)])
+    job.configure(limits={"agents_drop": "100%"})
+    job.run("apply")
+    assert "employeeNumber: 1003" not in job.read("people.ldif")
+    assert "employeeNumber: 1002" in job.read("people.ldif")
+
+
+def test_what_is_adopted_is_not_taken_from_another_job(job: Job) -> None:
+    job.run("apply")
+    job.write("other-mapping.yaml", BOTH.replace('"{workNo}"', '{value: "{workNo}", adopt: true}', 1))
+    job.write("copy.yaml", changed(job.read("copy.yaml"), mapping="other-mapping.yaml"))
+    job.write("copy.json", job.read("agents.json").replace("user2", "nobody").replace("1002", "1009"))
+    said = job.program("apply", "copy.yaml")
+    assert said.code == 0
+    assert "another job (job) writes this attribute" in said.out
+    assert "employeeNumber: 1002" in job.read("people.ldif")
+
+
+def test_a_plan_that_was_saved_under_another_name_is_foreign(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(1, workNo=1011), agent(2), agent(3)])
+    job.run("plan", "--save", "plan.json")
+    assert job.program("state", "rename", "job.yaml", "hr").code == 0
+    (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
+    refused = job.program("apply", "hr.yaml", "--plan", "plan.json")
+    assert refused.code == 3
+    assert "foreign" in refused.said
+
+
+def test_a_pilot_takes_nothing_over_but_what_it_writes(job: Job) -> None:
+    job.write("mapping.yaml", BOTH.replace("stale: clear", "stale: report"))
+    job.run("apply")
+    job.agents([agent(9, accountCode="nobody")])
+    job.configure(limits={"agents_drop": "100%", "matched_drop": "100%"})
+    job.run("apply")
+    job.agents([agent(1, workNo=1101), agent(2), agent(3)])
+    job.write("copy.json", job.read("agents.json"))
+    job.agents([agent(9, accountCode="nobody")])
+    assert job.program("apply", "copy.yaml", "--only", "user1").code == 0
+    assert job.plan()["summary"]["stale"] == 2, "what the pilot was not about stays with the first job"
+    assert job.program("apply", "copy.yaml").code == 0
+    assert job.plan()["summary"]["stale"] == 2, "a run that writes nothing takes nothing over"

@@ -17,6 +17,7 @@ from connector.model import (
     NAME,
     Agent,
     AttributeInfo,
+    Description,
     Equality,
     Held,
     Holds,
@@ -47,6 +48,7 @@ class Habits:
 
     `bare`: attributes without an equality rule. `lax`: it takes for equal whatever any server does. `blind`: attributes
     that it neither shows nor finds anybody by, and says nothing of that. `lost`: users that no look-up finds.
+    `everybody`: it answers each look-up with all users, and says that it may.
     """
 
     deaf: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class Habits:
     size: bool = True
     blind: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    everybody: bool = False
 
     def equal(self, rule: Equality, one: Held, other: Held) -> bool:
         key = equality.likenesses_of(rule) if self.lax else equality.keys_of(rule)
@@ -87,9 +90,14 @@ class Server(MemoryDirectory):
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         return self._seen(super().read(users))
 
+    def describe(self) -> Description:
+        return replace(super().describe(), decides=not self.habits.everybody)
+
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         for name, value in keys:
-            if name in (ID, NAME):
+            if self.habits.everybody:
+                yield from self.scan()
+            elif name in (ID, NAME):
                 yield from super().find([(name, value)])
             else:
                 yield from (user for user in self.scan() if self.holding(user, name, value))
@@ -174,8 +182,8 @@ def test_the_same_users_match_however_they_are_read(world: World, habits: Habits
 
 
 @law
-@given(worlds(), st.booleans())
-def test_who_matches_is_who_the_server_finds(world: World, lax: bool) -> None:
+@given(worlds(), st.booleans(), st.booleans())
+def test_who_matches_is_who_the_server_finds(world: World, lax: bool, everybody: bool) -> None:
     """By the first rule that finds anybody, whatever is alike here and not equal there."""
     server = opened(world, Habits(lax=lax))
     found: dict[int, set[str]] = {}
@@ -189,7 +197,8 @@ def test_who_matches_is_who_the_server_finds(world: World, lax: bool) -> None:
                 break
     claims = Counter(id_ for users in found.values() for id_ in users)
     alone = {(seat, id_) for seat, users in found.items() if len(users) == 1 for id_ in users if claims[id_] == 1}
-    drawn = plan(world, Habits(lax=lax), "scan")
+    habits = Habits(lax=lax, everybody=everybody and not lax)
+    drawn = plan(world, habits, "find" if everybody else "scan")
     assert {(change.agent.work_no, change.user.id) for change in drawn.changes if change.agent} == alone
 
 

@@ -115,6 +115,7 @@ class ScimReader:
         if dialect.writes != "patch":
             cautions.append(PUT if dialect.writes == "put" else NO_PUT)
         return Description(
+            decides=False,
             kind="SCIM 2.0 server",
             identity=_identity(self._settings.url),
             attributes={each.name: each.info for each in attributes.view},
