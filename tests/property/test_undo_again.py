@@ -403,6 +403,26 @@ def test_a_class_stays_of_whose_attributes_none_is_in_the_mapping_any_more() -> 
     assert "SIPIdentityUserName" not in held(mortal, 0)
 
 
+# ---------------------------------------------------------------- a run that was cut short
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_a_write_of_which_nothing_tells_whether_it_happened_is_not_taken_back(compares: bool) -> None:
+    """A password that is never shown; what an undo could compare it with, nobody has kept."""
+    world = World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD], compares=compares), SEATS)
+    mortal = Mortal(world)
+    put(mortal, 0, cecAccountCode=["u0"])
+    plan, death = mortal.save(), 0
+    assert [each.name for change in plan.changes for each in change.attributes] == [PASSWORD]
+    while not mortal.journal(None):
+        death += 1
+        with suppress(DeathError):
+            mortal.apply(plan, death)
+    undone = mortal.undo(plan.id)
+    assert (undone.plan.changes, undone.plan.problems) == ((), ())
+    assert held(mortal, 0)[PASSWORD] in {(b"new",), (b"before-0",)}
+
+
 # ---------------------------------------------------------------- limits
 
 
