@@ -455,7 +455,11 @@ def test_a_secret_comes_back_by_its_fingerprint_and_its_old_value_from_its_seal(
 def test_a_seal_is_bound_to_its_user_and_attribute(state: Store) -> None:
     sealed = SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
     assert SEALER.open(user(1), "sipidentitypassword", sealed) == (Secret("canary"),)
-    for wrong in ((user(2), "SIPIdentityPassword", sealed), (user(1), "userPIN", sealed), (user(1), "x", "%")):
+    changed = f"{sealed[:4]}\n{sealed[4:]}"
+    for wrong in (
+        (user(2), "SIPIdentityPassword", sealed), (user(1), "userPIN", sealed), (user(1), "x", "%"),
+        (user(1), "SIPIdentityPassword", changed),
+    ):  # fmt: skip
         with pytest.raises(StateError, match="cannot be opened"):
             SEALER.open(*wrong)
     assert sealed != SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
@@ -606,6 +610,22 @@ def test_what_was_written_is_ours_and_what_was_not_is_not(state: Store) -> None:
     assert memory.fingerprint_of("id-00001", "mail") is None
     assert memory.fingerprint_of("id-00002", "SIPIdentityPassword") is None
     assert state.memory(THERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") is None
+
+
+def test_a_value_that_was_there_and_that_we_had_not_written_is_not_ours_for_being_kept(state: Store) -> None:
+    apply(state, change(1, sets("mail", "theirs", old=("gone", "theirs"))))
+    assert owned(state) == {}
+    apply(state, change(1, sets("mail", "ours", "theirs", old=("theirs",))), id_="run-2")
+    apply(state, change(1, sets("mail", "OURS", "theirs", old=("ours", "theirs", "more"))), id_="run-3")
+    ((_, held),) = state.memory(HERE, "hr").owned()
+    assert held["mail"].values == (digest(Equality.CASE_IGNORE, "ours"),)
+
+
+def test_of_a_user_who_is_written_twice_in_a_run_the_last_write_counts(state: Store) -> None:
+    first = change(1, sets("mail", "a@example.org"), sets("cn", "A"))
+    last = change(1, AttributeChange("mail", ("a@example.org",), ()), digest="sha256:last")
+    apply(state, first, last)
+    assert owned(state) == {"id-00001": {"cn"}}
 
 
 def test_what_was_cleared_is_ours_no_longer(state: Store) -> None:
