@@ -70,9 +70,11 @@ def test_where_nobody_may_look_past_base_and_filter_all_else_is_explained() -> N
 
 
 def test_whom_another_agent_claims_is_near_nobody() -> None:
-    of = world("ann", "anna", "annb", users=["anna", "annb", "annc"])
+    """However many of those who are nearest are claimed."""
+    crowd = [f"ann{letter}" for letter in "abcdefghij"]
+    of = world("ann", *crowd[:7], users=crowd)
     (problem,) = one(of, "ann").problems
-    assert [near.user for near in problem.near] == [f"uid=annc,{BASE}"]
+    assert [near.user for near in problem.near] == [f"uid={uid},{BASE}" for uid in crowd[7:]]
     with of.parts() as parts:
         (planned,) = draw(parts).plan.problems
     assert problem == planned

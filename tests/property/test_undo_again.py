@@ -379,6 +379,14 @@ def test_a_class_stays_for_values_that_are_not_ours() -> None:
     assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
 
 
+def test_of_a_class_that_somebody_has_taken_away_already_nothing_is_to_be_done() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0")]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, objectClass=["inetOrgPerson"], cecWorkNo=[], cecAccountCode=["u0"])
+    (change,) = taken_back(mortal, run).changes
+    assert [(each.name, each.new) for each in change.attributes] == [("cecAccountCode", ())]
+
+
 def test_an_undo_of_an_undo_brings_the_classes_back() -> None:
     mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1), SEATS))
     run = mortal.apply().plan.id
