@@ -491,7 +491,11 @@ def test_a_seal_is_bound_to_its_user_and_attribute(state: Store) -> None:
     sealed = SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
     assert sealed is not None
     assert SEALER.open(user(1), "sipidentitypassword", sealed) == (Secret("canary"),)
-    for wrong in ((user(2), "SIPIdentityPassword", sealed), (user(1), "userPIN", sealed), (user(1), "x", "%")):
+    changed = f"{sealed[:4]}\n{sealed[4:]}"
+    for wrong in (
+        (user(2), "SIPIdentityPassword", sealed), (user(1), "userPIN", sealed), (user(1), "x", "%"),
+        (user(1), "SIPIdentityPassword", changed),
+    ):  # fmt: skip
         assert SEALER.open(*wrong) is None
     assert sealed != SEALER.seal(user(1), "SIPIdentityPassword", [Secret("canary")])
 
@@ -639,6 +643,22 @@ def test_what_was_written_is_ours_and_what_was_not_is_not(state: Store) -> None:
     assert memory.fingerprint_of("id-00001", "mail") is None
     assert memory.fingerprint_of("id-00002", "SIPIdentityPassword") is None
     assert state.memory(THERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") is None
+
+
+def test_a_value_that_was_there_and_that_we_had_not_written_is_not_ours_for_being_kept(state: Store) -> None:
+    apply(state, change(1, sets("mail", "theirs", old=("gone", "theirs"))))
+    assert owned(state) == {}
+    apply(state, change(1, sets("mail", "ours", "theirs", old=("theirs",))), id_="run-2")
+    apply(state, change(1, sets("mail", "OURS", "theirs", old=("ours", "theirs", "more"))), id_="run-3")
+    ((_, held),) = state.memory(HERE, "hr").owned()
+    assert held["mail"].values == (digest(Equality.CASE_IGNORE, "ours"),)
+
+
+def test_of_a_user_who_is_written_twice_in_a_run_the_last_write_counts(state: Store) -> None:
+    first = change(1, sets("mail", "a@example.org"), sets("cn", "A"))
+    last = change(1, AttributeChange("mail", ("a@example.org",), ()), digest="sha256:last")
+    apply(state, first, last)
+    assert owned(state) == {"id-00001": {"cn"}}
 
 
 def test_what_was_cleared_is_ours_no_longer(state: Store) -> None:
@@ -1171,6 +1191,77 @@ def _read_all(state: Store) -> None:
         state.permit(SAVED, "hr", HERE)
 
 
+# ---------------------------------------------------------------- names of jobs
+
+
+def _known(state: Store, job: str) -> list[object]:
+    """All that a state can know of a job."""
+    memory, tick = state.memory(HERE, job), state.ticks(job).last()
+    hold = state.held(job)
+    return [
+        [run.id for run in state.runs(job)],
+        owned(state, job=job),
+        memory.stale(),
+        hold and hold[1],
+        state.source(job),
+        tick and tick.tick,
+    ]
+
+
+def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_s(state: Store) -> None:
+    now = datetime(2026, 11, 25, 6, tzinfo=UTC)
+    for job, number in (("hr", 1), ("it", 2)):
+        apply(state, change(number, sets("mail", "a@example.org")), id_=f"run of {job}", job=job)
+        state.memory(HERE, job).note_stale([user(number).id], NOW)
+        state.hold(job, f"{job} waits")
+        state.note_source(job, f"source of {job}")
+        with state.ticks(job).turn(now, now):
+            pass
+    saved = plan(id_="saved", job="hr")
+    state.keep(saved, HERE)
+    hr, it, nothing = (_known(state, job) for job in ("hr", "it", "nobody"))
+    assert hr == [["run of hr"], {"id-00001": {"mail"}}, {"id-00001": (NOW, 1)}, "hr waits", "source of hr", now]
+    assert state.rename("hr", "staff") == 1
+    assert [_known(state, job) for job in ("staff", "it", "hr")] == [hr, it, nothing]
+    with pytest.raises(RefusedError, match="foreign"):  # it says the old name
+        state.permit(saved, "staff", HERE)
+
+
+@pytest.mark.parametrize("what", ["run", "hold", "source", "tick"])
+def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_change(state: Store, what: str) -> None:
+    now = datetime(2026, 11, 25, 6, tzinfo=UTC)
+    with pytest.raises(UsageError, match="no job 'hr'"):
+        state.rename("hr", "staff")
+    for job in ("hr", "it"):
+        if what == "run":
+            apply(state, id_=job, job=job)
+        elif what == "hold":
+            state.hold(job, "why")
+        elif what == "source":
+            state.note_source(job, "somewhere")
+        else:
+            with state.ticks(job).turn(now, now):
+                pass
+    before = [_known(state, job) for job in ("hr", "it")]
+    with pytest.raises(UsageError, match="a job 'it' already"):
+        state.rename("hr", "it")
+    assert [_known(state, job) for job in ("hr", "it")] == before
+    assert state.rename("hr", "staff") == 0
+    assert _known(state, "staff") == before[0]
+
+
+def test_a_job_keeps_its_name_while_a_run_of_its_directory_is_under_way(place: Place, state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")))
+    apply(state, change(1, sets("mail", "a@example.org")), id_="run-2", directory=THERE)
+    with closing(place.open()) as other:
+        for directory in (HERE, THERE):
+            with other.lease(directory), pytest.raises(BusyError):
+                state.rename("hr", "staff")
+            assert [run.id for run in state.runs("hr")] == ["run-2", "run-1"]
+        with other.lease("ldap:another"):
+            assert state.rename("hr", "staff") == 2
+
+
 # ---------------------------------------------------------------- the schedule
 
 
@@ -1184,7 +1275,7 @@ def test_a_tick_is_run_once_unless_it_did_not_come_to_its_end(state: Store) -> N
         assert ticks.last() == Tick(first, ended=False, good=None)
     ticks.ended(first, good=True)
     assert ticks.last() == Tick(first, ended=True, good=first)
-    with ticks.turn(first, believed=second) as mine:
+    with ticks.turn(first, believed=first) as mine:
         assert not mine
     with ticks.turn(second, believed=second) as mine:
         assert mine

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
+from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal
@@ -79,6 +79,39 @@ def test_a_user_waits_for_everybody_who_holds_a_value_that_it_is_to_get(agents: 
     assert [change.after for change in plan(world).changes] == [{"id-1", "id-2"}, frozenset(), frozenset()]
 
 
+class Keeping(MemoryDirectory):
+    """A directory that sees to it itself that no two users hold one seat."""
+
+    def describe(self) -> Description:
+        described = super().describe()
+        seat = replace(described.attributes["cecWorkNo"], unique=True)
+        return replace(described, attributes={**described.attributes, "cecWorkNo": seat})
+
+
+def test_what_the_directory_keeps_apart_by_itself_is_of_one_user_at_a_time_though_no_mapping_says_so() -> None:
+    rules = tuple(replace(rule, unique=False) for rule in SEATS.attributes)
+    world = World(Tenant([Agent(1, "u0"), Agent(2, "u1")]), people((None, None), ("1", None)), SEATS)
+    world.mapping = replace(SEATS, attributes=rules)
+    assert [change.after for change in plan(world).changes] == [frozenset(), frozenset()]
+    world.connect = lambda view: Keeping(world.store, view, base=BASE, filter=FILTER)
+    assert [change.after for change in plan(world).changes] == [{"id-1"}, frozenset()]
+    world.tenant = Tenant([Agent(1, "u0")])
+    world.mapping = replace(world.mapping, stale="report")
+    assert [problem.kind for problem in plan(world).problems if problem.kind != "stale"] == ["reassigned"]
+
+
+def test_several_who_are_to_get_one_value_get_none_and_are_named_together() -> None:
+    agents = [Agent(n, f"u{n}", "80") for n in range(2)]
+    world = World(Tenant([*agents, Agent(2, "u2", "90")]), people((None, None), (None, None), ("2", None)), SEATS)
+    drawn = plan(world)
+    assert {change.user.id: [each.name for each in change.attributes] for change in drawn.changes} == {
+        "id-0": ["cecWorkNo"], "id-1": ["cecWorkNo"], "id-2": ["SIPIdentityUserName"],
+    }  # fmt: skip
+    (shared,) = [problem for problem in drawn.problems if problem.kind == "shared"]
+    assert (shared.kind, shared.attribute, shared.agent) == ("shared", "SIPIdentityUserName", None)
+    assert shared.users == (f"uid=u0,{BASE}", f"uid=u1,{BASE}")
+
+
 class Refusing(MemoryDirectory):
     """Does not write some users."""
 
@@ -132,7 +165,7 @@ def told(drawn: Plan) -> list[tuple[str | None, str]]:
     return [(problem.attribute, problem.why) for problem in drawn.problems if problem.kind == "tug-of-war"]
 
 
-def by_hand(world: World, **values: Sequence[str]) -> None:
+def by_hand(world: World, **values: Sequence[Value]) -> None:
     """Somebody else sets attributes of the one user."""
     name, held = world.store.snapshot()["id-0"]
     world.store.put("id-0", name, {**held, **values})
@@ -153,6 +186,18 @@ def test_each_attribute_is_counted_by_itself_when_somebody_keeps_changing_it() -
     assert sorted(told(plan(world)), key=str) == [
         ("SIPIdentityUserName", times.format(2)), ("cecWorkNo", times.format(3)),
     ]  # fmt: skip
+
+
+def test_a_password_that_somebody_keeps_changing_is_counted_too_by_its_fingerprint() -> None:
+    password, times = "SIPIdentityPassword", "we have written this very value 2 times running, and somebody changes it"
+    world = World(Tenant([Agent(7, "u0", None, Secret("canary"))]), people((None, None)), SEATS)
+    for _ in range(2):
+        apply(world)
+        assert told(plan(world)) == []
+        by_hand(world, **{password: [b"by hand"]})
+    assert [(name, why.startswith(times)) for name, why in told(plan(world))] == [(password, True)]
+    world.tenant = Tenant([Agent(7, "u0", None, Secret("another"))])
+    assert told(plan(world)) == []
 
 
 def test_what_is_to_be_another_value_this_time_is_no_longer_counted() -> None:

@@ -384,6 +384,14 @@ def test_a_class_stays_for_values_that_are_not_ours() -> None:
     assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
 
 
+def test_of_a_class_that_somebody_has_taken_away_already_nothing_is_to_be_done() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0")]), bare(1), SEATS))
+    run = mortal.apply().plan.id
+    put(mortal, 0, objectClass=["inetOrgPerson"], cecWorkNo=[], cecAccountCode=["u0"])
+    (change,) = taken_back(mortal, run).changes
+    assert [(each.name, each.new) for each in change.attributes] == [("cecAccountCode", ())]
+
+
 def test_an_undo_of_an_undo_brings_the_classes_back() -> None:
     mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1), SEATS))
     run = mortal.apply().plan.id
@@ -406,6 +414,26 @@ def test_a_class_stays_of_whose_attributes_none_is_in_the_mapping_any_more() -> 
     assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "cecAgent")
     assert held(mortal, 0)["cecWorkNo"] == ("7",)
     assert "SIPIdentityUserName" not in held(mortal, 0)
+
+
+# ---------------------------------------------------------------- a run that was cut short
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_a_write_of_which_nothing_tells_whether_it_happened_is_not_taken_back(compares: bool) -> None:
+    """A password that is never shown; what an undo could compare it with, nobody has kept."""
+    world = World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD], compares=compares), SEATS)
+    mortal = Mortal(world)
+    put(mortal, 0, cecAccountCode=["u0"])
+    plan, death = mortal.save(), 0
+    assert [each.name for change in plan.changes for each in change.attributes] == [PASSWORD]
+    while not mortal.journal(None):
+        death += 1
+        with suppress(DeathError):
+            mortal.apply(plan, death)
+    undone = mortal.undo(plan.id)
+    assert (undone.plan.changes, undone.plan.problems) == ((), ())
+    assert held(mortal, 0)[PASSWORD] in {(b"new",), (b"before-0",)}
 
 
 # ---------------------------------------------------------------- limits

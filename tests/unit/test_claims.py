@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, AttributeInfo, Description, Equality, Tenant, User
+from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
 from connector.reconcile.claims import MOST_NAMES, Claims, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -72,6 +72,21 @@ def test_two_agents_that_claim_one_user_are_both_contested_whatever_the_rules() 
     assert pairs(verdicts) == set()
     assert [problem.agent.work_no for problem in verdicts.contested.values() if problem.agent] == [1, 2]
     assert "bob (workNo 2)" in verdicts.contested[0].why
+
+
+def test_all_agents_who_are_looked_for_by_one_value_find_its_user() -> None:
+    agents = [Agent(1, "ann"), Agent(2, "Ann"), Agent(3, "ANN "), Agent(4, "bob")]
+    verdicts = Case(agents, [user("x", mail="ann@example.org"), user("y", mail="bob@example.org")]).settle()
+    assert sorted(verdicts.contested) == [0, 1]
+    assert "Ann (workNo 2)" in verdicts.contested[0].why
+    assert "ann (workNo 1)" in verdicts.contested[1].why
+    assert sorted(verdicts.unmatched) == [2], "a space is a part of its address"
+    assert pairs(verdicts) == {(3, 2, "id-y")}
+
+
+def test_a_value_that_arrives_as_a_secret_is_found_like_any_other() -> None:
+    hidden = User("id-x", "uid=x,dc=example", {"uid": (Secret("ann"),)})
+    assert pairs(Case([Agent(1, "Ann")], [hidden]).settle()) == {(0, 1, "id-x")}
 
 
 def test_the_candidates_of_an_ambiguous_agent_count_as_claimed() -> None:

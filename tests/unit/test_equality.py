@@ -183,7 +183,10 @@ def _outcome(read: Callable[[], object]) -> object:
 
 def test_the_attributes_that_name_an_entry() -> None:
     assert equality.naming("UID=a+cn=b,dc=x") == {"uid", "cn"}
-    assert equality.naming("no DN at all") == frozenset()
+    assert equality.naming("commonName = a,dc=x") == {"cn"}
+    assert equality.naming(r"cn=a\, b,dc=x") == {"cn"}
+    for name in ("no DN at all", "uid,dc=x", "=a,dc=x", "u id=a,dc=x", "", " "):
+        assert equality.naming(name) == frozenset()
 
 
 def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:

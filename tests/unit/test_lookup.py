@@ -44,13 +44,16 @@ class Counted(MemoryDirectory):
 
 
 class Told(Watcher):
-    """A watcher that remembers how it was."""
+    """A watcher that remembers how users were looked up, and all else that it was told."""
 
     def __init__(self) -> None:
         self.how: list[object] = []
+        self.told: list[tuple[str, dict[str, object]]] = []
 
     def stage(self, name: str, **facts: object) -> None:
-        self.how.append(facts["how"])
+        self.told.append((name, facts))
+        if "how" in facts:
+            self.how.append(facts["how"])
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,7 @@ def test_the_cheaper_way_is_taken(
     wanted = (("uid", str(number)) for number in range(keys))
     seen = list(Lookup(directory, read, told).answer(Search(wanted, keys)))
     assert told.how == how
+    assert all((name, facts["wanted"]) == ("look-up", keys) for name, facts in told.told)
     assert (directory.scanned, directory.found) == (scanned, found)
     assert len(seen) == scanned + found
 
@@ -134,20 +138,23 @@ class Nearby(Counted):
         return (ANN for _ in super().scan(holding))
 
 
-def almost(directory: Counted, read: Read = "auto", account: str = "ann") -> tuple[list[Near], str]:
+def almost(
+    directory: Counted, read: Read = "auto", account: str = "ann", watch: Watcher | None = None
+) -> tuple[list[Near], str]:
     """Whom the one agent of a tenant is near, and what was left out."""
     rules = (MatchRule(Template.parse("{accountCode}"), "uid"),)
     mapping = Mapping(rules, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, Watcher()).run(near_misses(verdicts, roster, NEAR))
+    told, left_out = Lookup(directory, read, watch or Watcher()).run(near_misses(verdicts, roster, NEAR))
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 
 def test_near_misses_are_looked_up_and_told() -> None:
-    directory = Nearby(1000, None)
-    assert almost(directory) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    directory, told = Nearby(1000, None), Told()
+    assert almost(directory, watch=told) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert told.told == [("near misses", {"keys": directory.found, "agents_left_out": 0})]
     assert 100 < directory.found < 300
     assert directory.scanned == SAMPLE, "a few users show what values look like"
 

@@ -47,28 +47,32 @@ def test_a_never_list_may_name_agents_and_users_in_any_spelling(never: Never) ->
 
 def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
     never = Never(
-        frozenset({"anna", "dora", "carl"}), frozenset({1, 9, 16}),
-        frozenset({"id-anna", "id-bert", "uid=bert,ou=People,dc=example", ANNA.name}),
+        frozenset({"anna", "fred", "dora", "carl", "emil"}), frozenset({1, 9, 16}),
+        frozenset({"id-anna", "id-dora", "id-carl", "id-bert", "uid=bert,ou=People,dc=example", ANNA.name}),
     )  # fmt: skip
     found = lines(never=never)
     assert {problem.kind for problem in found} == {"never"}
     assert [(problem.agent, problem.users) for problem in found] == [
         (AgentRef(None, "carl"), ()),
         (AgentRef(None, "dora"), ()),
+        (AgentRef(None, "emil"), ()),
+        (AgentRef(None, "fred"), ()),
         (AgentRef(9), ()),
         (AgentRef(16), ()),
         (None, ("id-bert",)),
+        (None, ("id-carl",)),
+        (None, ("id-dora",)),
         (None, ("uid=bert,ou=People,dc=example",)),
     ]
     assert [problem.why.rpartition(" names ")[2] for problem in found] == [
-        "an account that the source does not have", "an account that the source does not have",
-        *["a seat that the source does not have"] * 2, *["a user that is not within base and filter"] * 2,
+        *["an account that the source does not have"] * 4,
+        *["a seat that the source does not have"] * 2, *["a user that is not within base and filter"] * 4,
     ]  # fmt: skip
 
 
 def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
-    assert Never(users=frozenset({"uid=anna,dc=example", "id-1"})).keys() == [
-        (ID, "id-1"), (NAME, "uid=anna,dc=example"),
+    assert Never(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys() == [
+        (ID, "id-1"), (ID, "id-2"), (ID, "id-3"), (NAME, "uid=anna,dc=example"),
     ]  # fmt: skip
 
 
