@@ -33,10 +33,10 @@ def told_outside(
     refs = [each.user for each in unclaimed[:USERS]]
     if not refs:
         return plan
+    within = {user.id for user in (yield from ask(Read(refs)))}
+    gone = {ref.id: ref for ref in refs if ref.id not in within}
+    keys = [(ID, id_) for id_ in gone]
     try:
-        within = {user.id for user in (yield from ask(Read(refs)))}
-        gone = {ref.id: ref for ref in refs if ref.id not in within}
-        keys = [(ID, id_) for id_ in gone]
         found = [user for user in (yield from ask(Find(keys, outside=True))) if user.id in gone] if keys else []
     except IncompleteRead as fault:
         return _noting(plan, f"users past base and filter could not be looked for: {fault}")

@@ -144,7 +144,10 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         scene.run("schema", "mapping", job="")
         scene.serve()
         assert scene.stored() == NEW
-    assert scene.ran == COMMANDS.keys() - {"demo"}  # which has a directory of its own, and is looked through with LDAP
+    assert scene.ran == COMMANDS.keys() - {
+        "demo",
+        "state",
+    }  # which has a directory of its own, and is looked through with LDAP
 
 
 def repeating(asked: Asked) -> str:

@@ -145,5 +145,6 @@ def every_command(scene: Scene) -> None:
     scene.run("release", "job.yaml")
     scene.cec.document = tenant([SERVED, *NEW[1:]])
     scene.serve()
+    scene.run("state", "rename", "job.yaml", "renamed")
     scene.run("demo", "--folder", "demo")
     assert scene.ran == set(COMMANDS), "a command that this test does not know: it belongs in here"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from connector.errors import DeniedError
 from connector.model import (
     ID,
@@ -83,7 +85,11 @@ def test_so_many_are_looked_for() -> None:
 
 
 def test_where_nobody_may_look_the_plan_says_so_and_stands() -> None:
-    for answers in ([[], DeniedError("no", where="there")], [DeniedError("no", where="there")]):
-        _, plan = asked([ANN], *answers)
-        assert plan.problems == PLAN.problems
-        assert plan.about == (("outside", "users past base and filter could not be looked for: there: no"),)
+    _, plan = asked([ANN], [], DeniedError("no", where="there"))
+    assert plan.problems == PLAN.problems
+    assert plan.about == (("outside", "users past base and filter could not be looked for: there: no"),)
+
+
+def test_where_users_within_reach_cannot_be_read_there_is_no_plan() -> None:
+    with pytest.raises(DeniedError):
+        asked([ANN], DeniedError("no", where="there"))
