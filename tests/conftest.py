@@ -18,6 +18,7 @@ from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, Memor
 from tests.support.postgres import Postgres
 from tests.support.samba import Samba
 from tests.support.slapd import Slapd
+from tests.support.worlds import close_states
 
 # how long an example takes is the machine's business
 settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +53,13 @@ def _without_slapd() -> list[str]:
 
 def _without_kerberos() -> list[str]:
     return [] if find_spec("gssapi") else ["the extra gssapi"]
+
+
+@pytest.fixture(autouse=True)
+def _states() -> Iterator[None]:
+    """States in memory are closed at the end of the test."""
+    yield
+    close_states()
 
 
 @pytest.fixture(scope="session")

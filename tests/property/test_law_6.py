@@ -91,15 +91,13 @@ def place_of(frame: FrameType) -> Place | None:
     code = frame.f_code
     if not code.co_filename.startswith(PROGRAM) or "<module>" in code.co_qualname:
         return None
-    if code.co_name == "close":  # the state of an earlier world may be closed at any time, and has to be
-        return None
     if in_hand(frame.f_back) or (in_hand(frame) and code.co_qualname not in DOORS):
         return None
     return code.co_filename.removeprefix(PROGRAM), code.co_qualname, code.co_firstlineno
 
 
 def closing(frame: FrameType) -> bool:
-    """Whether a generator is closed and not asked on; until Python 3.13 that is told as a call too, and hides a fault."""
+    """Whether a generator is closed, not asked on: until Python 3.13 that is told as a call, too, and hides a fault."""
     return frame.f_code.co_code[frame.f_lasti] != dis.opmap["RESUME"]
 
 

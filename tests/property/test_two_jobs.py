@@ -13,10 +13,9 @@ from msgspec.structs import replace
 from connector.model import Agent, Outcome, Plan, Tenant
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
-from connector.state.store import open_state
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryStore
-from tests.support.worlds import BASE, World
+from tests.support.worlds import BASE, World, passing_state
 
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 SEAT = AttributeRule("employeeNumber", Template.parse("{workNo}"))
@@ -45,7 +44,7 @@ def jobs(first: Sequence[AttributeRule], second: Sequence[AttributeRule], count:
             for n in range(count)
         }
     )
-    state = open_state(None)
+    state = passing_state()
     hr = World(Tenant([Agent(n, f"u{n}") for n in range(count)]), store, Mapping(LOOKS, tuple(first)), state=state)
     it = World(
         Tenant([Agent(n + 50, f"u{n}") for n in range(count)]), store, Mapping(LOOKS, tuple(second)), state=state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +20,7 @@ from connector.state.sqlite import Sqlite
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run, wet_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
-from tests.support.worlds import BASE, FILTER, World
+from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
 Write = tuple[str, str]
 """A user's id, and the digest of the change that was written."""
@@ -56,7 +55,7 @@ class MortalDatabase:
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
-        self._database = Sqlite(None)
+        self._database = closed_with_the_test(Sqlite(None))
         self.where, self.kept = self._database.where, True
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
@@ -147,7 +146,6 @@ class Mortal:
             world.tenant, _copied(world.store), world.mapping, world.pins, world.never, world.limits,
             state=Store(self.database), connect=self._connect, pace=Pace((1, 2), 1000),
         )  # fmt: skip
-        weakref.finalize(self, self.database.close)
 
     def _connect(self, view: View) -> Directory:
         return MortalDirectory(self, view)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
+import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -149,6 +149,32 @@ def entries(draw: st.DrawFn) -> dict[str, tuple[str, dict[str, list[Any]]]]:
     return found
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_C = TypeVar("_C", bound=_Closable)
+_opened: list[_Closable] = []
+
+
+def closed_with_the_test(opened: _C) -> _C:
+    """What `close_states` closes."""
+    _opened.append(opened)
+    return opened
+
+
+@atexit.register
+def close_states() -> None:
+    """Close what was opened, in the thread that opened it; garbage may be collected in any thread."""
+    while _opened:
+        _opened.pop().close()
+
+
+def passing_state() -> Store:
+    """A state in memory, for one test."""
+    return closed_with_the_test(open_state(None))
+
+
 @dataclass
 class World:
     """A tenant, a directory and a job between them; `run` is an apply, as `sync` does it."""
@@ -159,7 +185,7 @@ class World:
     pins: tuple[Pin, ...] = ()
     never: Never = field(default_factory=Never)
     limits: Limits = NO_LIMITS
-    state: Store = field(default_factory=lambda: open_state(None))
+    state: Store = field(default_factory=passing_state)
     shown: list[str] = field(default_factory=list)
     source: Callable[[], Tenant] | None = None
     connect: Callable[[View], Directory] | None = None
@@ -167,9 +193,6 @@ class World:
     job: str = "law"
     identity: str = "a tenant"
     key: Secret = field(default_factory=lambda: Secret("the key of a law"), repr=False)
-
-    def __post_init__(self) -> None:
-        weakref.finalize(self, self.state.close)
 
     def read(self) -> Tenant:
         return self.source() if self.source else self.tenant

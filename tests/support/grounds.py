@@ -1,0 +1,173 @@
+"""A few users in any kind of directory, for the laws of several writers: altered and seen behind the program's back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from connector.directories.port import Directory
+from connector.directories.scim.adapter import ScimDirectory
+from connector.directories.scim.transport import HttpTransport
+from connector.model import Secret, View
+from connector.settings.scim import ScimDirectory as Settings
+from tests.support.houses import PERSON, DomainHouse, House
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.scim_servers import CORE, ENTERPRISE, ScimServer
+from tests.support.worlds import BASE, FILTER
+
+Held = dict[str, frozenset[str]]
+"""By attribute its values, as text."""
+SEAT, ROOM, TITLE = "employeeNumber", "roomNumber", "title"
+"""What the attributes are called here; `names` has what a directory calls them. The first holds one value."""
+
+
+class Ground(Protocol):
+    """Users `u0`, `u1`, … `names`: the directory's names of the attributes. `account`: the one that holds `u0`."""
+
+    names: Mapping[str, str]
+    account: str
+    users: dict[str, int]
+    """By id the number of a user."""
+
+    def begin(self, count: int) -> None:
+        """So many users, who hold nothing yet."""
+
+    def open(self, view: View) -> Directory:
+        """The program's own view of them."""
+
+    def name(self, user: int) -> str:
+        """What the program calls a user."""
+
+    def held(self, user: int) -> Held:
+        """What a user holds of the attributes, by the directory's names."""
+
+    def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
+        """Somebody else sets an attribute, or takes it away."""
+
+
+class MemoryGround:
+    """Entries of a store."""
+
+    names: Mapping[str, str] = {name: name for name in (SEAT, ROOM, TITLE)}
+    account = "uid"
+
+    def __init__(self) -> None:
+        self.store = MemoryStore({})
+        self.users: dict[str, int] = {}
+
+    def begin(self, count: int) -> None:
+        self.store.entries.clear()
+        self.users = {f"id-{n}": n for n in range(count)}
+        for n in range(count):
+            self.store.put(f"id-{n}", self.name(n), {**PERSON, "uid": [f"u{n}"], "cn": [f"U {n}"]})
+
+    def open(self, view: View) -> Directory:
+        return MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
+
+    def name(self, user: int) -> str:
+        return f"uid=u{user},{BASE}"
+
+    def held(self, user: int) -> Held:
+        values = self.store.snapshot()[f"id-{user}"][1]
+        return {name: frozenset(map(str, values.get(name, ()))) for name in self.names.values()}
+
+    def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
+        name, held = self.store.snapshot()[f"id-{user}"]
+        self.store.put(f"id-{user}", name, {**held, self.names[attribute]: values})
+
+
+class HouseGround:
+    """Entries of a house of the contract."""
+
+    def __init__(self, house: House) -> None:
+        domain = isinstance(house, DomainHouse)  # where a room and a title are one value
+        self.names: Mapping[str, str] = {
+            SEAT: SEAT,
+            ROOM: "otherIpPhone" if domain else ROOM,
+            TITLE: "otherMobile" if domain else TITLE,
+        }
+        self.account = "cn" if domain else "uid"
+        self.users: dict[str, int] = {}
+        self._house = house
+
+    def begin(self, count: int) -> None:
+        if not self.users:
+            for n in range(count):
+                account = {"uid": [f"u{n}"]} if self.account == "uid" else {}
+                self._house.put(self.name(n), {**PERSON, **account, "cn": [f"u{n}"]})
+            ids = {user.name: user.id for user in self.open(View((self.account,))).scan()}
+            self.users = {ids[self.name(n)]: n for n in range(count)}
+        for n in range(count):
+            for attribute in self.names:
+                self.put(n, attribute, [])
+
+    def open(self, view: View) -> Directory:
+        return self._house.open(view)
+
+    def name(self, user: int) -> str:
+        return f"{self._house.naming}=u{user},{self._house.base}"
+
+    def held(self, user: int) -> Held:
+        stored = self._house.stored(self.name(user))
+        return {
+            name: frozenset(value.decode() for value in stored.get(name.lower(), ())) for name in self.names.values()
+        }
+
+    def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
+        self._house.replace(self.name(user), self.names[attribute], values)
+
+
+class ScimGround:
+    """Users of a SCIM server."""
+
+    names: Mapping[str, str] = {
+        SEAT: f"{ENTERPRISE}:employeeNumber",
+        ROOM: 'phoneNumbers[type eq "work"].value',
+        TITLE: 'ims[type eq "sip"].value',
+    }
+    account = "userName"
+
+    def __init__(self, server: ScimServer) -> None:
+        self.users: dict[str, int] = {}
+        self._server = server
+        self._opened: list[HttpTransport] = []
+
+    def begin(self, count: int) -> None:
+        self.users = {f"{n + 1:032x}": n for n in range(count)}
+        self._server.restore(
+            [{"schemas": [CORE], "id": id_, "userName": f"u{n}", "active": True} for id_, n in self.users.items()]
+        )
+
+    def open(self, view: View) -> Directory:
+        given = {"type": "scim", "url": self._server.url, "token": {"env": "T"}, "allow_plaintext": True}
+        job = Settings.model_validate(given)
+        self._opened.append(HttpTransport(job, Secret(self._server.token)))
+        return ScimDirectory(job, self._opened[-1], view)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for transport in self._opened:
+            transport.close()
+
+    def name(self, user: int) -> str:
+        return f"u{user}"
+
+    def held(self, user: int) -> Held:
+        stored = self._server.stored(f"u{user}")
+        seat = stored.get(ENTERPRISE, {}).get("employeeNumber")
+        return {
+            self.names[SEAT]: frozenset([seat] if seat else ()),
+            self.names[ROOM]: _typed(stored.get("phoneNumbers") or (), "work"),
+            self.names[TITLE]: _typed(stored.get("ims") or (), "sip"),
+        }
+
+    def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
+        path, _, type_ = self.names[attribute].partition("[type eq ")
+        type_ = type_.split('"')[1] if type_ else ""
+        value: Any = [{"type": type_, "value": each} for each in values] if type_ else values[0] if values else None
+        operation = {"op": "replace", "path": path, "value": value} if values else {"op": "remove", "path": path}
+        self._server.patch(next(id_ for id_, n in self.users.items() if n == user), operation)
+
+
+def _typed(elements: Collection[Mapping[str, Any]], type_: str) -> frozenset[str]:
+    return frozenset(str(each["value"]) for each in elements if each.get("type") == type_)

@@ -1,0 +1,239 @@
+"""Jobs of one state, and somebody else, on one directory; and a ledger of whose each value is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import note
+from msgspec.structs import replace
+
+from connector.directories.port import Directory
+from connector.model import (
+    Agent,
+    Change,
+    Description,
+    Holds,
+    Key,
+    Objection,
+    Outcome,
+    Plan,
+    Question,
+    Result,
+    Tenant,
+    User,
+    UserRef,
+    Value,
+    View,
+)
+from connector.parts import WetUndo
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
+from connector.reconcile.templates import Template
+from connector.state.store import Store
+from connector.sync import dry_run, wet_run, wet_undo
+from tests.support.grounds import ROOM, SEAT, TITLE, Ground, Held
+from tests.support.memory import MemoryStore
+from tests.support.worlds import World, passing_state
+
+USERS = 2
+RULES = {
+    SEAT: ("{workNo}", None, ["1", "2", "PAY-7"]),
+    ROOM: ("{sipAccount}", "*", ["1", "2", "east"]),
+    TITLE: ("agent {workNo}", "agent *", ["agent 1", "agent 2", "agent of HR", "Dr."]),
+}
+"""By attribute what is written there, what of it is ours, and what somebody else may put there."""
+Place = tuple[str, str]
+"""A user by id, and an attribute."""
+
+
+@dataclass
+class Ledger:
+    """Whose each value is, by what was seen to be written: which job wrote last, and which values it put there.
+
+    `let_go`: by job the users it wrote to and did not claim in its last apply. `broken` says where a job took what was
+    not its own.
+    """
+
+    owner: dict[Place, tuple[str, frozenset[Value]]] = field(default_factory=dict)
+    once: dict[tuple[str, str, frozenset[Value]], str] = field(default_factory=dict)
+    let_go: dict[str, set[str]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    new: list[tuple[str, str, frozenset[Value]]] = field(default_factory=list)
+    touched: dict[Place, tuple[str, frozenset[Value]] | None] = field(default_factory=dict)
+
+    def begin(self, job: str, claimed: Collection[str]) -> set[str]:
+        """The users that a job which claims these lets go of."""
+        return {id_ for (id_, _), (whose, _) in self.owner.items() if whose == job and id_ not in claimed}
+
+    def pass_on(self, job: str, attributes: Collection[str], claimed: Collection[str]) -> None:
+        """What its owner let go of is the job's that claims the user."""
+        for (id_, name), (whose, values) in list(self.owner.items()):
+            if id_ in claimed and name in attributes and id_ in self.let_go.get(whose, ()):
+                self.owner[id_, name] = (job, values)
+
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """What was not found to be there when it was read back changes nothing: what was ours before may be there."""
+        note(f"ended: {[(outcome.user.id, outcome.result.value) for outcome in outcomes]}")
+        lost = {outcome.user.id for outcome in outcomes if outcome.result is not Result.WRITTEN}
+        for place, before in self.touched.items():
+            if place[0] in lost:
+                self.owner.pop(place, None)
+                self.owner |= {place: before} if before else {}
+        for seen in self.new:
+            if seen[0] in lost:
+                del self.once[seen]
+        self.touched.clear()
+        self.new.clear()
+
+    def see(self, job: str, kind: str, change: Change, before: Held, after: Held) -> None:
+        for each in change.attributes:
+            if each.name == "objectClass":
+                continue
+            was, now = before[each.name], after[each.name]
+            place = change.user.id, each.name
+            self.touched.setdefault(place, self.owner.get(place))
+            note(f"{job} ({kind}) of {change.agent}: {place} {sorted(was)} -> {sorted(now)}")
+            whose, values = self.owner.get(place, (None, frozenset()))
+            if (change.agent is None or kind == "undo") and (whose not in (job, None) or was - now - values):
+                if was - now or whose not in (job, None):
+                    self.broken.append(f"{job} ({kind}) took {sorted(was - now)} of {whose}'s from {place}")
+            elif kind == "apply" and whose and whose != job and change.user.id not in self.let_go.get(whose, ()):
+                self.broken.append(f"{job} wrote {place}, which is {whose}'s")
+            put = (now - was) | (values & now)
+            writer = self.once.get((*place, now - was)) if kind == "undo" else job
+            self.owner.pop(place, None)
+            if put and writer:
+                self.owner[place] = (writer, frozenset(put))
+                if (*place, frozenset(put)) not in self.once:
+                    self.new.append((*place, frozenset(put)))
+                self.once[*place, frozenset(put)] = writer
+
+
+class Watched:
+    """Whoever else writes does so before anything is read or written; the ledger sees each write of the job's."""
+
+    def __init__(self, shared: Shared, job: Job, kind: str, view: View) -> None:
+        self._inner = shared.ground.open(view)
+        self._shared, self._job, self._kind = shared, job, kind
+
+    def describe(self) -> Description:
+        return self._inner.describe()
+
+    def size(self) -> int | None:
+        return self._inner.size()
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        self._shared.disturb()
+        return self._inner.find(keys)
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        self._shared.disturb()
+        return self._inner.scan(holding)
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        self._shared.disturb()
+        return self._inner.read(users)
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        return self._inner.holds(questions)
+
+    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        return self._inner.objections(changes)
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        shared = self._shared
+        for change in changes:
+            shared.disturb()
+            user = shared.ground.users[change.user.id]
+            before = shared.ground.held(user)
+            for outcome in self._inner.write([change]):
+                if outcome.result is Result.WRITTEN:
+                    known = replace(change, user=UserRef(f"id-{user}", change.user.name))
+                    shared.ledger.see(self._job.name, self._kind, known, before, shared.ground.held(user))
+                yield outcome
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@dataclass
+class Job:
+    """A job of the shared state; its tenant is a part of the accounts."""
+
+    name: str
+    attributes: tuple[str, ...]
+    stale: Stale
+    take_over: bool
+    agents: list[Agent]
+
+    def claimed(self) -> set[str]:
+        return {f"id-{(agent.account_code or '')[1:]}" for agent in self.agents}
+
+
+@dataclass
+class Shared:
+    """Jobs, one state, one directory, and a ledger of who wrote what."""
+
+    ground: Ground
+    jobs: dict[str, Job]
+    state: Store = field(default_factory=passing_state)
+    ledger: Ledger = field(default_factory=Ledger)
+    disturb: Callable[[], None] = lambda: None  # a default, of which a name would say no more
+
+    def world(self, job: Job, kind: str) -> World:
+        rules = [
+            AttributeRule(
+                self.ground.names[name], Template.parse(RULES[name][0]), owns=RULES[name][1], take_over=job.take_over,
+                when_absent="clear",
+            )
+            for name in job.attributes
+        ]  # fmt: skip
+        mapping = Mapping(
+            (MatchRule(Template.parse("{accountCode}"), self.ground.account),), tuple(rules), (), job.stale
+        )
+
+        def connect(view: View) -> Directory:
+            return Watched(self, job, kind, view)
+
+        return World(Tenant(job.agents), MemoryStore({}), mapping, state=self.state, job=job.name, connect=connect)
+
+    def apply(self, job: Job) -> Plan:
+        ledger, claimed = self.ledger, job.claimed()
+        let_go = ledger.begin(job.name, claimed)
+        with self.world(job, "take over" if job.take_over else "apply").parts() as parts:
+            run = wet_run(parts, quiet)
+        ledger.end(self._known(run.outcomes))
+        if any(outcome.result is Result.WRITTEN for outcome in run.outcomes or ()):
+            ledger.pass_on(job.name, [self.ground.names[name] for name in job.attributes], claimed)
+        ledger.let_go[job.name] = let_go
+        return run.plan
+
+    def plan(self, job: Job) -> Plan:
+        with self.world(job, "apply").parts() as parts:
+            return dry_run(parts, quiet).plan
+
+    def undo(self, job: Job, run: str) -> Plan:
+        with self.world(job, "undo").parts() as parts:
+            back = WetUndo(
+                job=job.name, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
+                limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
+                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, run=run,
+                wrote_to=parts.directory.describe().identity,
+            )  # fmt: skip
+            taken = wet_undo(back, quiet)
+        self.ledger.end(self._known(taken.outcomes))
+        self.state.release(job.name)
+        return taken.plan
+
+    def put(self, user: int, name: str, values: list[str]) -> None:
+        note(f"somebody: id-{user} {name} {values}")
+        self.ground.put(user, name, values)
+
+    def _known(self, outcomes: Iterable[Outcome] | None) -> list[Outcome]:
+        """Outcomes by the ledger's names of users."""
+        users = self.ground.users
+        return [replace(each, user=UserRef(f"id-{users[each.user.id]}", each.user.name)) for each in outcomes or ()]
+
+
+def quiet(plan: Plan, outcomes: object) -> None:
+    """Nobody looks on."""
