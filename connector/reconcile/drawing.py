@@ -57,7 +57,7 @@ class Drawn(Struct, frozen=True):
 class Drawing:
     """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
-    `claimers`: of a user that is to be cleared, the agents without a user that would claim it.
+    `claimers`: of a user that is to be cleared, the agents that would claim it.
     `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
 

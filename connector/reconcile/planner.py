@@ -72,14 +72,18 @@ class Planner:
         return replace(drawn, plan=plan)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
-        """Of a user that is to be cleared, the agents without a user that would claim it."""
+        """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""
+        decided = {claim.agent: claim.rule for claim in verdicts.matched}
+        unclear = {**verdicts.ambiguous, **verdicts.contested}
+        decided |= {number: problem.rule for number, problem in unclear.items() if problem.rule is not None}
 
         @cache
-        def without() -> Roster:
-            return self.roster.only(verdicts.unmatched)
+        def seeking() -> Roster:
+            return self.roster.only({*verdicts.unmatched, *unclear, *decided})
 
         def found(user: User) -> list[AgentRef]:
-            agents = (self.tenant.agents[number] for number, _ in without().finds(user, []))
+            sought = seeking().finds(user, [])
+            agents = (self.tenant.agents[number] for number, rule in sought if rule <= decided.get(number, rule))
             return sorted({AgentRef(agent.work_no, agent.account_code) for agent in agents})
 
         return found

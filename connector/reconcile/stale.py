@@ -86,7 +86,7 @@ def cleared(
 ) -> Planning[tuple[list[Draft], list[Problem]]]:
     """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
 
-    `claimers`: the agents without a user that would claim a user. `spared`: who is never written, by any name.
+    `claimers`: the agents that would claim a user. `spared`: who is never written, by any name.
     """
     ours = {each.user.id: each for each in due if not spared(each.user)}
     looked_at = _to_be_shown(brief)
