@@ -1,11 +1,14 @@
 """Plausible faults of a module, one at a time: a comparison turned round, a condition forced, an argument dropped, …
 
-Text for people is left alone, and so are annotations, decorators, log lines and what is raised.
+Text for people is left alone, and so are annotations, decorators, log lines and what is raised; and so are types that
+are written as values, in an alias, a cast or for a decoder: they are annotations by another name, which `mypy` holds.
+What `isinstance` asks for is no such type: it decides what is done.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -30,6 +33,9 @@ _NEEDLESS = {"lower", "strip", "casefold", "rstrip", "lstrip", "copy"}
 _SKIPPED = (ast.JoinedStr, ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)
 _HARMLESS = {"strict", "key_size", "maxlen", "gc", "stacklevel"}
 """Keyword arguments that a test cannot miss, or that only cost."""
+_BUILT_IN = {name for name, value in vars(builtins).items() if isinstance(value, type)}
+_TYPED = {"cast", "json.decode", "json.Decoder"}
+"""What takes a type: the first argument, or `type=`."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,29 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         yield from node.body
     elif isinstance(node, ast.AnnAssign):
         yield from filter(None, [node.value])
+    elif isinstance(node, ast.Assign) and _is_type(node.value):
+        return
+    elif isinstance(node, ast.Call):
+        values = [*node.args, *(each.value for each in node.keywords)]
+        typed = ast.unparse(node.func) in _TYPED
+        yield from [node.func, *(each for each in values if not (typed and _is_type(each)))]
     else:
         yield from ast.iter_child_nodes(node)
+
+
+def _is_type(node: ast.expr) -> bool:
+    """Whether this names a type, by itself, with parameters, or as one of several."""
+    match node:
+        case ast.Constant(value=None):
+            return True
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in _BUILT_IN or (name[0].isupper() and not name.isupper())
+        case ast.Subscript(value=value):
+            return _is_type(value)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _is_type(left) and _is_type(right)
+        case _:
+            return False
 
 
 def _is_log(node: ast.AST) -> bool:
