@@ -78,7 +78,7 @@ GROUPS: Final = {
     "state": Group(
         ("connector/state/*.py",),
         (
-            "tests/unit/test_postgresql_address.py", "tests/contract/test_state.py",
+            "tests/unit/test_postgresql_address.py", "tests/contract/test_keyfile.py", "tests/contract/test_state.py",
             "tests/property/test_undo_again.py", "tests/property/test_two_jobs.py", *_STORIES,
             "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py", "tests/e2e/test_lease.py",
         ),

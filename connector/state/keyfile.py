@@ -44,9 +44,9 @@ def key_of(state: Path, *, needed: bool) -> Secret | None:
     try:
         return Secret(key or _read(path, os.O_RDWR | os.O_CREAT))
     except OSError as fault:
-        if needed:
-            raise StateError(f"the key of the state cannot be made: {fault.strerror}", where=str(path)) from None
-        return None
+        if not needed:
+            return None
+        raise StateError(f"the key of the state cannot be made: {fault.strerror}", where=str(path)) from None
 
 
 def _read(path: Path, flags: int) -> bytes:
@@ -69,9 +69,9 @@ def _read(path: Path, flags: int) -> bytes:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """An open file that is nobody else's. Raises OSError and FileError."""
     try:
-        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as fault:
-        if fault.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a symbolic link, a socket, a folder
+        if fault.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
             raise _refused(path) from None
         raise
     try:

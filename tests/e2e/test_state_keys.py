@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import re
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -165,56 +160,6 @@ def test_an_empty_file_as_a_run_that_was_killed_leaves_it_is_filled(job: Job, le
     key_file(job).write_text(left)
     job.run("plan")
     assert len(key_file(job).read_text()) == 65
-
-
-_MAKING = """
-import sys
-from pathlib import Path
-from connector.state.keyfile import key_of
-print("ready", flush=True)
-sys.stdin.readline()
-print(key_of(Path(sys.argv[1]), needed=True).reveal().decode(), flush=True)
-"""
-
-
-@contextmanager
-def making(state: Path, processes: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many processes that are about to ask for the key of this state."""
-    command = [sys.executable, "-c", _MAKING, str(state)]
-    made = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
-    ]
-    try:
-        assert [process.stdout and process.stdout.readline() for process in made] == ["ready\n"] * processes
-        yield made
-    finally:
-        for process in made:
-            process.kill()
-            process.wait()
-
-
-def test_processes_that_make_the_key_at_once_end_with_one(tmp_path: Path) -> None:
-    with making(tmp_path / "state.db", 4) as processes:
-        keys = {process.communicate("go\n", timeout=60)[0].strip() for process in processes}
-    assert keys == {(tmp_path / "state.db.key").read_text().strip()}
-
-
-def test_whoever_comes_while_another_makes_the_key_waits_for_it(tmp_path: Path) -> None:
-    path = tmp_path / "state.db.key"
-    with making(tmp_path / "state.db", 1) as (process,), path.open("w") as mine:
-        path.chmod(0o600)
-        fcntl.flock(mine, fcntl.LOCK_EX)
-        assert process.stdin
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not re.search(rf"-> FLOCK .*\b{process.pid}\b", Path("/proc/locks").read_text()):
-            assert process.poll() is None, "it has not waited"
-            assert time.monotonic() < deadline
-        mine.write("a key that was made meanwhile\n")
-        mine.flush()
-        fcntl.flock(mine, fcntl.LOCK_UN)
-        assert process.communicate(timeout=60)[0].strip() == "a key that was made meanwhile"
 
 
 def test_two_runs_that_begin_a_state_together_know_passwords_by_one_key(job: Job) -> None:
