@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,15 @@ def test_a_dialect_file_says_beforehand_how_to_empty(tmp_path: Path) -> None:
     assert [request.body["Operations"] for request in provider.writes] == [
         [{"op": "replace", "path": SEAT, "value": None}]
     ]
+
+
+def test_a_type_is_one_whatever_its_case() -> None:
+    provider = Provider(user(1), published=json.loads(json.dumps(schemas()).replace('"complex"', '"COMPLEX"')))
+    assert one(provider, (), AttributeChange(PHONE, (), ("7",))).result is Result.WRITTEN
+    assert provider.stored("u1")["phoneNumbers"] == [{"type": "work", "value": "7"}]
+    view = View((PHONE, "phoneNumbers", "phoneNumbers.display", "name", "name.familyName"))
+    infos = opened(provider, view).describe().attributes
+    assert infos == opened(Provider(user(1)), view).describe().attributes
 
 
 def test_a_part_of_a_complex_attribute_is_written_by_its_own_path() -> None:

@@ -143,6 +143,24 @@ def test_one_who_goes_while_another_comes_at_the_end_is_noticed_though_the_numbe
     assert sorted(found) == sorted([*(f"u{number}" for number in range(30)), "new"])
 
 
+def test_one_who_comes_first_just_as_the_last_of_a_page_goes_is_read_though_the_number_stays() -> None:
+    def between(server: Server, asked: int) -> None:
+        if asked == 1:
+            server.ids = ["new", "u0", "u1", "u3", "u4"]
+
+    assert sorted(read(Server(5, between), 3)) == ["new", *(f"u{number}" for number in range(5))]
+
+
+def test_two_that_change_places_are_both_read_where_pages_are_not_joined() -> None:
+    """As many are shown as there are: one of them twice, and another not at all."""
+
+    def between(server: Server, asked: int) -> None:
+        if asked == 3:
+            server.ids = ["u4", "u1", "u2", "u3", "u0", "u5"]
+
+    assert set(read(Server(6, between, aligned=True), 2)) == {f"u{number}" for number in range(6)}
+
+
 @pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"cap": 3}, {"total": None}], ids=str)
 @pytest.mark.parametrize("many", [1, 2, 3])
 def test_whoever_changes_places_while_the_list_is_read_hides_nobody(many: int, odd: dict[str, Any]) -> None:

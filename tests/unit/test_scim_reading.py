@@ -264,6 +264,14 @@ def test_one_other_user_is_enough_to_tell_that_an_id_is_nobodys(status: int) -> 
 
 
 @pytest.mark.parametrize("status", [400, 500])
+def test_where_nobody_at_all_is_answered_by_id_a_filter_that_finds_nobody_tells_nothing(status: int) -> None:
+    provider = Provider(user(1))
+    provider.meddle = lambda request: said({}, status, request=request) if request.path != "/Users" else None
+    with pytest.raises(IncompleteRead, match=f"asked for by id, was answered with {status}"):
+        list(opened(provider).read([UserRef("gone", "x")]))
+
+
+@pytest.mark.parametrize("status", [400, 500])
 def test_in_a_directory_without_users_nobody_is_there(status: int) -> None:
     provider = Provider()
     provider.meddle = lambda request: said({}, status, request=request) if "/u1" in request.path else None

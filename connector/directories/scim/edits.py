@@ -78,7 +78,7 @@ def _edit(resource: Resource, change: AttributeChange, located: Located) -> Edit
 def _elements(held: Json, located: Located, removed: set[str], added: list[Json]) -> list[Json]:
     """All that an attribute of several values is to hold. A value takes the place of one that goes, if there is one."""
     path, sub = located.path, located.path.sub or VALUE
-    complex_ = located.found is not None and located.found.attribute.type.lower() == "complex"
+    complex_ = located.found is not None and located.found.attribute.complex
     coming = list(added)
     left: list[Json] = []
     for element in held if isinstance(held, list) else [] if held is None else [held]:

@@ -34,6 +34,11 @@ class Attribute(Struct, frozen=True, rename="camel"):
     uniqueness: str | None = "none"
     sub_attributes: tuple[Attribute, ...] | None = ()
 
+    @property
+    def complex(self) -> bool:
+        """Whether its values are objects; a type is compared whatever its case."""
+        return self.type.lower() == "complex"
+
     def sub(self, name: str) -> Attribute | None:
         """A sub-attribute by its name, whatever the case."""
         return next((each for each in self.sub_attributes or () if each.name.lower() == name.lower()), None)
@@ -55,14 +60,14 @@ class Found(Struct, frozen=True):
     @property
     def writable(self) -> bool:
         """Whether a client may set it again and again."""
-        if self.meant.type == "complex" or (self.attribute.multi_valued and self._element_without_value):
+        if self.meant.complex or (self.attribute.multi_valued and self._element_without_value):
             return False
         return all((each.mutability or "readWrite").lower() in _WRITABLE for each in (self.attribute, self.meant))
 
     @property
     def _element_without_value(self) -> bool:
         """Whether to write it would need an element of which nobody knows what it is."""
-        return self.attribute.type == "complex" and self.meant.name.lower() != VALUE
+        return self.attribute.complex and self.meant.name.lower() != VALUE
 
 
 class Schemas:
@@ -113,7 +118,7 @@ class Schemas:
         if attribute is None:
             return None
         meant = attribute
-        if path.sub or attribute.type == "complex":
+        if path.sub or attribute.complex:
             meant = attribute.sub(path.sub or VALUE) or attribute
             if meant is attribute and path.sub:
                 return None
