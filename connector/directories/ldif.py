@@ -45,7 +45,7 @@ class LdifReader(EntryReader):
 
     def describe(self) -> Description:
         """What is known of the attributes without a schema; cautions name those that nothing is known of."""
-        self.recognise()
+        recognised = self.recognise()
         infos = {name: self.info(name) for name in self.view.attributes}
         unknown = [name for name, info in infos.items() if not info.known]
         cautions = [
@@ -54,7 +54,7 @@ class LdifReader(EntryReader):
         cautions += [
             f"the filter names {name}, which is no known attribute and stands in no entry: it matches nobody"
             for name in sorted(self.scope.unknown)
-            if self.schema.key(name) not in (self._recognised or ())
+            if self.schema.key(name) not in recognised
         ]
         return Description(
             "LDIF file", str(self.path), infos, atomic=True, compares=True, batch=_BATCH, cautions=tuple(cautions)
@@ -98,18 +98,19 @@ class LdifReader(EntryReader):
             kind = DeniedError if isinstance(fault, PermissionError) else UnreachableError
             raise kind(f"the file cannot be read: {fault.strerror}", where=str(self.path)) from fault
 
-    def recognise(self) -> None:
-        """Where the filter names attributes that are not known, those count that stand in the file at all."""
-        if self._recognised is not None:
-            return
-        self._recognised = frozenset()
-        if self.scope.unknown:
-            with self._open() as file:
-                passage = self.passage(file)
-                for _ in passage:
-                    pass
-            self._recognised = frozenset(self.schema.key(name.decode()) for name in passage.format.names)
-            self.scope.recognise(self._recognised)
+    def recognise(self) -> frozenset[str]:
+        """Where the filter names attributes that are not known, those count that stand in the file at all: these."""
+        if self._recognised is None:
+            found: frozenset[str] = frozenset()
+            if self.scope.unknown:
+                with self._open() as file:
+                    passage = self.passage(file)
+                    for _ in passage:
+                        pass
+                found = frozenset(self.schema.key(name.decode()) for name in passage.format.names)
+                self.scope.recognise(found)
+            self._recognised = found
+        return self._recognised
 
 
 class LdifDirectory(LdifReader):

@@ -153,7 +153,7 @@ class Format:
 
 
 def _no_dn(name: bytes) -> str:
-    if name.lower() in (b"search", b"result", b"ref"):
+    if name in (b"search", b"result", b"ref"):
         return (
             "the messages of ldapsearch stand between the entries: export again with -LLL, and see that it ended well"
         )

@@ -82,7 +82,7 @@ class Replacement:
     def _create(self) -> BinaryIO:
         """Empty, ours alone until it has the old one's owner, and then with the old one's mode."""
         self._new_path.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(self._new_path, flags, PRIVATE)
         mode = stat.S_IMODE(self._before.st_mode)
         try:

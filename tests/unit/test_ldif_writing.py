@@ -240,6 +240,29 @@ def test_a_file_that_changes_while_it_is_replaced_is_not_replaced(many: Path, me
     assert list(many.parent.iterdir()) == [many]
 
 
+def test_nothing_is_left_of_a_file_that_was_not_wanted_in_the_end(many: Path) -> None:
+    before = many.read_bytes()
+    for meddled in (False, True):
+        with Replacement(many) as files:
+            files.new.write(b"what it was to become")
+            if meddled:
+                (many.parent / f".{many.name}.new").unlink()
+        assert not files.done
+        assert list(many.parent.iterdir()) == [many]
+    assert many.read_bytes() == before
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_nothing_stays_open_of_a_file_that_was_replaced(many: Path, *, wanted: bool) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with Replacement(many) as files:
+        files.new.write(b"dn: uid=anna,dc=example\nuid: anna\n")
+        if wanted:
+            files.commit()
+        assert files.done is wanted
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_no_error_shows_a_secret(tmp_path: Path) -> None:
     path = tmp_path / "people.ldif"
     path.write_text("dn: uid=anna,dc=example\nuid: anna\nuserPassword:: canary!canary\n")
