@@ -146,7 +146,7 @@ class Ours:
         self._description = description
         self._run = run
         found = database.rows("select job, kind from runs where id = ?", run)
-        self._job, kind = found[0] if found else (None, "apply")
+        ((self._job, kind),) = found or [(None, "apply")]
         self._takes_back = kind == "undo"
 
     def take(self, transaction: Transaction, written: Iterable[Change]) -> None:

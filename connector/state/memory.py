@@ -97,13 +97,12 @@ class DirectoryMemory:
             "select agents, matched from runs where job = ? and directory = ? and kind = 'apply' "
             "and result in ('done', 'part') order by number desc limit 1"
         )
-        found = self._database.rows(query, self._job, self._directory)
-        return LastGood(*found[0]) if found else None
+        return next((LastGood(*row) for row in self._database.rows(query, self._job, self._directory)), None)
 
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""
         found = self._database.rows("select users from directories where identity = ?", self._directory)
-        return int(found[0][0]) if found else 0
+        return sum(users for (users,) in found)
 
     def note_users(self, users: int) -> None:
         """Keep how many users the directory has at least."""

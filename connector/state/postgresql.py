@@ -88,12 +88,13 @@ class PostgreSQL:
             self._unlock(_MIGRATING)
 
     def version(self) -> int:
-        if self.rows("select to_regclass('meta')")[0][0] is None:
+        if self.rows("select to_regclass('meta')") == [(None,)]:
             return 0
-        found = self.rows("select value from meta where name = 'version'")
-        if not found or not str(found[0][0]).isdecimal():
-            raise StateError("the table meta of this database is not this program's own", where=self.where)
-        return int(found[0][0])
+        match self.rows("select value from meta where name = 'version'"):
+            case [(str(version),)] if version.isdecimal():
+                return int(version)
+            case _:
+                raise StateError("the table meta of this database is not this program's own", where=self.where)
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         noted = "insert into meta values ('version', ?) on conflict (name) do update set value = excluded.value"
@@ -103,7 +104,7 @@ class PostgreSQL:
     def lease(self, name: str) -> Iterator[None]:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
-        if not self.rows("select pg_try_advisory_lock(?)", number)[0][0]:
+        if self.rows("select pg_try_advisory_lock(?)", number) == [(False,)]:
             raise BusyError("another run holds this directory", where=name)
         try:
             yield
@@ -128,10 +129,9 @@ class _Statements:
     def execute(self, sql: str, values: Row = ()) -> object:
         return self._db.execute(_translated(sql), storable(values))
 
-    def executemany(self, sql: str, rows: Iterable[Row]) -> object:
+    def executemany(self, sql: str, rows: Iterable[Row]) -> None:
         with self._db.cursor() as cursor:
             cursor.executemany(_translated(sql), map(storable, rows))
-            return cursor
 
 
 @cache

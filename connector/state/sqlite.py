@@ -99,10 +99,10 @@ class Sqlite:
     migrating = writing  # there is one writer at a time anyway
 
     def version(self) -> int:
-        version = int(self.rows("pragma user_version")[0][0])
+        ((version,),) = self.rows("pragma user_version")
         if version == 0 and self.rows("select 1 from sqlite_master limit 1"):
             raise StateError("this file is no state of this program, but some other database", where=self.where)
-        return version
+        return int(version)
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         transaction.execute(f"pragma user_version = {version}")

@@ -88,7 +88,7 @@ class Store:
     def knows(self, job: str, sealer: Sealer) -> bool:
         """Whether what this job has left behind is of this key, or it has left nothing."""
         found = self._database.rows("select value from meta where name = ?", _key_of(job))
-        return not found or found[0][0] == sealer.check
+        return found in ([], [(sealer.check,)])
 
     def renew(self, job: str, sealer: Sealer) -> None:
         """Note that a run of this job has told every secret anew by this key."""
@@ -127,18 +127,17 @@ class Store:
         found = self._database.rows("select job, directory, seal from plans where id = ?", plan.id)
         if not found:
             raise RefusedError("this plan is foreign: it was not saved with the state of this job", where=plan.id)
-        (its_job, its_directory, seal), *_ = found
+        ((its_job, its_directory, seal),) = found
         if its_job != job or its_directory != directory:
             why = f"this plan is foreign: it was drawn by the job {its_job} for the directory {its_directory}"
             raise RefusedError(why, where=plan.id)
         if seal != _seal(plan):
             raise RefusedError("this plan was changed after it was saved", where=plan.id)
-        back = self._database.rows("select id from runs where undoes = ?", plan.id)
-        if back:
-            raise RefusedError(f"this plan is spent: it was applied, and taken back by run {back[0][0]}", where=plan.id)
-        ended = self._database.rows("select ended from runs where id = ? and result in ('done', 'part')", plan.id)
-        if ended:
-            raise RefusedError(f"this plan is spent: it was applied, and that ended {ended[0][0]}", where=plan.id)
+        for (back,) in self._database.rows("select id from runs where undoes = ?", plan.id):
+            raise RefusedError(f"this plan is spent: it was applied, and taken back by run {back}", where=plan.id)
+        spent = "select ended from runs where id = ? and result in ('done', 'part')"
+        for (ended,) in self._database.rows(spent, plan.id):
+            raise RefusedError(f"this plan is spent: it was applied, and that ended {ended}", where=plan.id)
 
     # ------------------------------------------------------------ holds
 
@@ -154,7 +153,7 @@ class Store:
     def held(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""
         found = self._database.rows("select since, why from holds where job = ?", job)
-        return (found[0][0], found[0][1]) if found else None
+        return next(((since, why) for since, why in found), None)
 
     def release(self, job: str) -> bool:
         """Let the job apply again, from whatever source it has now; whether it was on hold."""
@@ -167,7 +166,7 @@ class Store:
     def source(self, job: str) -> str | None:
         """Where the agents of the job's last apply came from; None: there was none since its release."""
         found = self._database.rows("select source from sources where job = ?", job)
-        return str(found[0][0]) if found else None
+        return next((source for (source,) in found), None)
 
     def note_source(self, job: str, source: str) -> None:
         """Note where the agents of this job come from."""
@@ -265,11 +264,12 @@ class Store:
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
-        found = self._database.rows("select job, directory from runs where id = ?", run)
-        if not found or found[0][0] != job:
+        found = self._database.rows("select directory from runs where id = ? and job = ?", run, job)
+        if not found:
             raise UsageError(f"this job has no run {run!r}; `cec-connector runs` lists those it has", where="RUN")
+        ((directory,),) = found
         query = STEPS + " where run = ? order by user_name, user_id, digest, part"
-        return found[0][1], [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]
+        return directory, [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]
 
     # ------------------------------------------------------------ what was interrupted
 

@@ -32,7 +32,7 @@ class Ticks:
         found = self._database.rows("select tick, ended, good from schedule where job = ?", self._job)
         if not found:
             return None
-        tick, ended, good = found[0]
+        ((tick, ended, good),) = found
         try:
             return Tick(_time(tick), bool(ended), _time(good) if good else None)
         except ValueError as fault:
