@@ -139,9 +139,9 @@ class Differ:
                 planned.append(change)
         if not planned and not unfit:
             return None
-        draft = self._rehearsed(
-            Draft(user.ref, AgentRef(agent.work_no, agent.account_code), rule, tuple(planned)), user
-        )
+        ref = AgentRef(agent.work_no, agent.account_code)
+        shows = frozenset(each.name for each in planned if not each.old and each.name in values)
+        draft = self._rehearsed(Draft(user.ref, ref, rule, tuple(planned), shows=shows), user)
         if unfit:
             draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
         if lacking:

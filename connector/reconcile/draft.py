@@ -26,8 +26,9 @@ class Draft(Struct, gc=False):
     `agent` None: nobody claims the user, and our values are cleared. `classes`: the user's object classes. `relies`:
     planned attributes that an object class requires which comes with them. `repeats`: secrets that are there already
     and are written again with the others, where a server would lose them. `keeps`: values that stay and that do not
-    go with planned ones. `groups`: attributes that fall together, from `bind` on; `replaced`: a write says the whole
-    user, so that a secret that is not seen is lost unless it is set.
+    go with planned ones. `shows`: planned attributes of which the user shows values, and none of ours. `groups`:
+    attributes that fall together, from `bind` on; `replaced`: a write says the whole user, so that a secret that is not
+    seen is lost unless it is set.
     """
 
     user: UserRef
@@ -39,6 +40,7 @@ class Draft(Struct, gc=False):
     relies: frozenset[str] = frozenset()
     repeats: frozenset[str] = frozenset()
     keeps: tuple[Kept, ...] = ()
+    shows: frozenset[str] = frozenset()
     groups: Groups = ()
     replaced: bool = False
 

@@ -52,8 +52,6 @@ class Unseen:
         rules, infos = self._brief.mapping.attributes, self._brief.description.attributes
         secrets = any(rule.secret for rule in rules)
         hidden = {rule.name for rule in rules if infos[rule.name].readable is None and not rule.secret}
-        # a change of ours among others' values does not tell whether the user shows those
-        hidden -= {rule.name for rule in rules if rule.owns not in (None, "*") and rule.name in shown}
         if not (hidden or secrets):
             return
         answers = yield from self._ask(self._questions(hidden))
@@ -82,7 +80,7 @@ class Unseen:
             for change in draft.planned:
                 if change.secret and not change.seen:
                     yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
-                elif not change.old and left.get(change.name):
+                elif _first(draft, change) and left.get(change.name):
                     left[change.name] -= 1
                     self.probed = True
                     yield Question(draft.user, change.name, change.new[0])
@@ -99,7 +97,7 @@ class Unseen:
         """Everybody who is not in the sample."""
         for draft in self._drafts if hidden else ():
             for change in draft.planned:
-                if not change.old and change.name in hidden and (draft.user.id, change.name) not in asked:
+                if _first(draft, change) and change.name in hidden and (draft.user.id, change.name) not in asked:
                     yield Question(draft.user, change.name, change.new[0])
             for kept in draft.keeps:
                 if kept.probe is not None and kept.name in hidden and (draft.user.id, kept.name) not in asked:
@@ -140,6 +138,11 @@ class Unseen:
                 draft.repeats |= {change.name}
                 there = False
         return None if there else replace(change, fingerprint=print_)
+
+
+def _first(draft: Draft, change: AttributeChange) -> bool:
+    """Whether a value is planned where the user shows none, neither ours nor anybody's."""
+    return not change.old and change.name not in draft.shows
 
 
 def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from connector.explaining import explain
 from connector.model import Agent, Description, Holds, Invalid, Outcome, Plan, Question, Result, Tenant
+from connector.reconcile.limits import Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import dry_run, wet_run
@@ -219,6 +220,7 @@ def test_nobody_is_planned_for_again_and_again(users: list[tuple[bool, bool, boo
     seats = ["1" if held else None for held, _, _ in users]
     veiled, mute = ({f"id-{n:02}" for n, each in enumerate(users) if each[place]} for place in (1, 2))
     of = world(*seats, veiled=veiled, mute=mute)
+    of.pace = Pace(ramp=())  # a write that cannot be read back confirms no step
     with of.parts() as parts:
         run = wet_run(parts, quiet)
     assert all(outcome.result is not Result.CONFLICT for outcome in run.outcomes or ())
@@ -240,6 +242,19 @@ def test_who_shows_the_values_of_others_is_not_taken_for_somebody_who_hides_one(
     of.store.hidden, of.store.veiled = frozenset({"description"}), set()
     drawn, asked = planned(of)
     assert (len(drawn.changes), drawn.problems, asked) == (2, (), [])
+
+
+def test_also_of_an_attribute_that_is_ours_in_part_whoever_hides_a_value_is_held_back_alone() -> None:
+    """That somebody else shows values tells nothing of this user."""
+    of = world(None, None, hidden=())
+    of.mapping = Mapping(MAPPING.match, (AttributeRule("description", Template.parse("x:{workNo}"), owns="x:*"),))
+    for entry in of.store.entries.values():
+        entry.values["description"] = [b"theirs"]
+    of.store.hidden, of.store.veiled = frozenset({"description"}), {"id-01"}
+    drawn, asked = planned(of)
+    assert [change.user.id for change in drawn.changes] == ["id-00"]
+    assert [(problem.kind, problem.users) for problem in drawn.problems] == [("unreadable", (f"uid=u1,{BASE}",))]
+    assert [question.user.id for question in asked] == ["id-01"]
 
 
 def test_each_record_that_cannot_be_read_is_explained_by_all_that_is_known_of_it() -> None:

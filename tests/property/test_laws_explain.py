@@ -30,7 +30,9 @@ def bare(problem: Problem) -> Problem:
 
 
 UNREADABLE = "unreadable"
-"""A line for one user in a plan may be one for all in an explanation, which reads fewer users that show something."""
+"""A line for one user in a plan may be one for all in an explanation, which reads fewer users that show something.
+
+So may the line of what is held back with it."""
 
 
 def agree(plan: Plan, explained: Explanation) -> None:
@@ -40,13 +42,19 @@ def agree(plan: Plan, explained: Explanation) -> None:
     ours = {bare(problem) for problem in plan.problems if problem.agent == explained.agent and problem.record is None}
     said = {bare(problem) for problem in explained.problems if problem.agent == explained.agent}
     alone = {problem for problem in ours if problem.kind == UNREADABLE}
+    with_it = {
+        problem
+        for problem in ours
+        if problem.kind == "together" and any(f"held back with {each.attribute}" in problem.why for each in alone)
+    }
+    assert {problem.why for problem in with_it} <= {problem.why for problem in explained.problems}
     unseen = {problem.why for problem in explained.problems if problem.kind == UNREADABLE}
     hidden = {trace.name for trace in explained.attributes if trace.why in unseen}
     assert {problem.attribute for problem in alone} <= hidden
     assert hidden <= {each.attribute for each in plan.problems if each.kind == UNREADABLE and not each.agent} | {
         problem.attribute for problem in alone
     }
-    ours, said = ours - alone, {problem for problem in said if problem.kind != UNREADABLE}
+    ours, said = ours - alone - with_it, {problem for problem in said if problem.kind != UNREADABLE} - with_it
     # records that share a seat and an account have lines that name both alike
     assert said <= ours if explained.verdict == "contested" else said == ours
     if explained.user:
