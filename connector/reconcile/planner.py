@@ -73,17 +73,16 @@ class Planner:
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""
-        decided = {claim.agent: claim.rule for claim in verdicts.matched}
-        unclear = {**verdicts.ambiguous, **verdicts.contested}
-        decided |= {number: problem.rule for number, problem in unclear.items() if problem.rule is not None}
 
         @cache
         def seeking() -> Roster:
-            return self.roster.only({*verdicts.unmatched, *unclear, *decided})
+            having = (claim.agent for claim in verdicts.matched)
+            return self.roster.only({*verdicts.unmatched, *verdicts.ambiguous, *verdicts.contested, *having})
 
         def found(user: User) -> list[AgentRef]:
             sought = seeking().finds(user, [])
-            agents = (self.tenant.agents[number] for number, rule in sought if rule <= decided.get(number, rule))
+            better = (number for number, rule in sought if all(rule <= each.rule for each in self.claims.of(number)))
+            agents = (self.tenant.agents[number] for number in better)
             return sorted({AgentRef(agent.work_no, agent.account_code) for agent in agents})
 
         return found
