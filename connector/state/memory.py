@@ -102,7 +102,7 @@ class DirectoryMemory:
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""
         found = self._database.rows("select users from directories where identity = ?", self._directory)
-        return sum(users for (users,) in found)
+        return int(found[0][0]) if found else 0
 
     def note_users(self, users: int) -> None:
         """Keep how many users the directory has at least."""

@@ -104,7 +104,7 @@ class PostgreSQL:
     def lease(self, name: str) -> Iterator[None]:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
-        if self.rows("select pg_try_advisory_lock(?)", number) == [(False,)]:
+        if self.rows("select pg_try_advisory_lock(?)", number) != [(True,)]:
             raise BusyError("another run holds this directory", where=name)
         try:
             yield
