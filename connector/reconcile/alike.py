@@ -17,7 +17,13 @@ Slot = tuple[str, str]
 def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
     """Take for in step what the directory takes for the same, though not every server would."""
     schema = brief.description
-    asked = [question for draft in drafts for each in draft.planned for question in _asked(draft, each, schema)]
+    asked = [
+        question
+        for draft in drafts
+        for each in draft.planned
+        if each.old and each.new and not each.secret
+        for question in _asked(draft, each, schema)
+    ]
     if not asked:
         return
     same: dict[Slot, bool] = {}
@@ -31,8 +37,6 @@ def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
 
 
 def _asked(draft: Draft, each: AttributeChange, description: Description) -> Iterator[Question]:
-    if not (each.old and each.new) or each.secret:
-        return
     rule = description.equality(each.name)
     if equality.alike(rule, each.old, each.new):
         for value in equality.minus(rule, each.new, each.old):

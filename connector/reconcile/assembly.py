@@ -84,7 +84,7 @@ def _same(before: Owned, each: AttributeChange, description: Description) -> boo
     if each.secret:
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)
-    return set(before.values) == {equality.digest(rule, equality.plain(value)) for value in each.new}
+    return set(before.values) == {equality.digest(rule, value) for value in each.new}
 
 
 def users_by_attribute(changes: Iterable[Change], limits: Limits) -> Counter[str]:

@@ -276,7 +276,7 @@ def _wrote(owned: Owned, wanted: _Wanted, user: User, value: Held, fingerprint: 
     """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
     if wanted.rule.secret:
         return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
-    return equality.digest(wanted.info.equality, equality.plain(value)) in owned.values
+    return equality.digest(wanted.info.equality, value) in owned.values
 
 
 def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, ...], *, seen: bool) -> AttributeChange:

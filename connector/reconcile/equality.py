@@ -47,9 +47,9 @@ def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
     return _KEYS[rule]
 
 
-def digest(rule: Equality, value: Value) -> str:
+def digest(rule: Equality, value: Held) -> str:
     """32 hexadecimal digits that equal values have in common, and no others."""
-    folded = key(rule, value)
+    folded = _KEYS[rule](value if isinstance(value, str) else plain(value))
     said = folded if isinstance(folded, str) else f"\0{_said(folded)}"
     return sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -105,13 +105,13 @@ _LOWER: Final = str.maketrans({letter: chr(letter + 32) for letter in range(ord(
 
 
 def _case_exact(value: Value) -> Hashable:
-    text = _text(value)
+    text = value if isinstance(value, str) else _text(value)
     return _RUNS.sub(" ", text.strip(" ")) if " " in text else text
 
 
 def _case_ignore(value: Value) -> Hashable:
     # nearly every value is one word of ASCII, of which nothing has to be prepared but its case
-    text = _text(value)
+    text = value if isinstance(value, str) else _text(value)
     if " " in text:
         text = _RUNS.sub(" ", text.strip(" "))
     return text.lower() if text.isascii() else text.translate(_LOWER)

@@ -140,7 +140,7 @@ class _Writers:
             ours = not back.old or last.fingerprint == (each.fingerprint or None)
         else:
             taken = equality.minus(rule, back.old, back.new)
-            ours = {equality.digest(rule, equality.plain(value)) for value in taken} <= set(last.values)
+            ours = {equality.digest(rule, value) for value in taken} <= set(last.values)
         return None if ours else "what is there was not written by this job last, and stays as it is"
 
 

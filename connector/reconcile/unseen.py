@@ -80,7 +80,7 @@ class Unseen:
             for change in draft.planned:
                 if change.secret and not change.seen:
                     yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
-                elif _first(draft, change) and left.get(change.name):
+                elif left.get(change.name) and _first(draft, change):
                     left[change.name] -= 1
                     self.probed = True
                     yield Question(draft.user, change.name, change.new[0])

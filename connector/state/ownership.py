@@ -80,27 +80,25 @@ class Ownership:
     ) -> None:
         """Note whose these attributes are, as this run has left them; what comes twice counts as it came last."""
         users = {each.user.id: each.user for each in taken}
-        known = {(row.job, row.user.id): row.attributes for row in self.of(list(users))}
-        touched: dict[tuple[str, str], Attributes] = {}
-        jobs: dict[str, list[str]] = {}
-        for job, id_ in known:
-            jobs.setdefault(id_, []).append(job)
+        rules = {name: equality_of(name) for name in {each.change.name for each in taken}}
+        spelt = {name.lower(): name for name in rules}
+        known: dict[str, dict[str, Attributes]] = {id_: {} for id_ in users}
+        for row in self.of(list(users)):
+            known[row.user.id][row.job] = {spelt.get(name.lower(), name): each for name, each in row.attributes.items()}
+        touched: dict[tuple[str, str], None] = {}
         for each in taken:
             name, id_ = each.change.name, each.user.id
+            jobs = known[id_]
             before = None
-            for job in jobs.get(id_, ()):
-                attributes = known[job, id_]
-                for spelt in [each for each in attributes if each.lower() == name.lower()]:
-                    before = attributes.pop(spelt)
-                    touched[job, id_] = attributes
-            now = _owned(run, each, before, equality_of(name)) if each.job else None
+            for job, attributes in jobs.items():
+                if name in attributes:
+                    before = attributes.pop(name)
+                    touched[job, id_] = None
+            now = _owned(run, each, before, rules[name]) if each.job is not None else None
             if now is not None and each.job is not None:
-                if (each.job, id_) not in known:
-                    known[each.job, id_] = {}
-                    jobs.setdefault(id_, []).append(each.job)
-                known[each.job, id_][name] = now
-                touched[each.job, id_] = known[each.job, id_]
-        self.keep(transaction, (Row(job, users[id_], attributes) for (job, id_), attributes in touched.items()))
+                jobs.setdefault(each.job, {})[name] = now
+                touched[each.job, id_] = None
+        self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
 
     def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
         """Replace what is known of these jobs and users, each of which comes once."""
@@ -134,10 +132,13 @@ def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owne
         if not (change.new or change.fingerprint):
             return None
     else:
-        known = before.values if before and before.restored == taken.restored else ()
-        put = equality.minus(rule, change.new, change.old)
-        digests = [(value, equality.digest(rule, equality.plain(value))) for value in change.new]
-        values = tuple(digest for value, digest in digests if value in put or digest in known)
+        digests = [equality.digest(rule, value) for value in change.new]
+        if change.old:
+            known = before.values if before and before.restored == taken.restored else ()
+            put = equality.minus(rule, change.new, change.old)
+            pairs = zip(change.new, digests, strict=True)
+            digests = [digest for value, digest in pairs if value in put or digest in known]
+        values = tuple(digests)
         if not values and change.name != OBJECT_CLASS:
             return None
     print_ = change.fingerprint or None
