@@ -33,6 +33,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     sealer: Sealer
     pace: Pace
+    never: Never
     watch: Watch
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
@@ -71,7 +72,6 @@ class Dry(Parts, frozen=True, kw_only=True):
 
     source: Source
     pins: tuple[Pin, ...]
-    never: Never
     beyond: Callable[[], Reader] | None = None
 
 

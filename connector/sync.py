@@ -46,6 +46,12 @@ class Run(Struct, frozen=True):
             for outcome in self.outcomes or ()
         )
 
+    @property
+    def took_nothing(self) -> bool:
+        """Whether nothing was written, and nothing may have been."""
+        outcomes = self.outcomes or ()
+        return not any(outcome.result is Result.WRITTEN or outcome.unknown for outcome in outcomes)
+
 
 class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
@@ -133,16 +139,23 @@ def dry_undo(parts: Undo, show: Show) -> Run:
 
 
 def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
-    """Take a run back, and put the job on hold, so that the next apply does not write it all again."""
+    """Take a run back, and put the job on hold, so that the next apply does not write it all again.
+
+    An undo that takes nothing back leaves the job as it was.
+    """
     description = parts.directory.describe()
     parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity):
         settled = settle(parts, description)
         plan = draw_back(parts)
-        if not plan.refusals or accept == plan.digest:
+        held = parts.state.held(parts.job)
+        if plan.changes and (not plan.refusals or accept == plan.digest):
             parts.state.hold(parts.job, f"its run {parts.run} was taken back")
         work = Work(plan, plan.changes, unwritten=settled.unwritten, kind="undo", undoes=parts.run)
-        return _carry_out(parts, work, show, accept, stop or Stop())
+        run = _carry_out(parts, work, show, accept, stop or Stop())
+        if held is None and run.remembered and run.took_nothing:
+            parts.state.let_go(parts.job)
+        return run
 
 
 # ---------------------------------------------------------------- one tail
@@ -254,6 +267,7 @@ def draw_back(parts: Undo) -> Plan:
         [(step.change, step.outcome) for step in steps],
         parts.state.released(parts.run, parts.sealer),
         parts.state.written_since(parts.run),
+        parts.never,
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
 

@@ -24,7 +24,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.jobs import OtherJobs
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.people import Never
+from connector.reconcile.people import Never, Pin
 from connector.settings import job as jobs, mapping as mappings, people
 from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.textfile import noted
@@ -113,7 +113,8 @@ def accept(path: Path) -> Accepted:
     with noted() as texts:
         job = jobs.load(path)
         _by_attribute(job, mappings.load(job.job.mapping, path))
-        _people(job)
+        _pins(job.job)
+        _never(job.job)
     return Accepted(job, texts)
 
 
@@ -251,6 +252,7 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
         ),
         "sealer": Sealer(key),
         "pace": Pace(tuple(settings.ramp), settings.max_failures),
+        "never": _never(settings),
         "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
         "state": state,
         "fingerprint": fingerprinter(key or Secret(secrets.token_hex(32))),  # where none is kept, one for this run
@@ -260,18 +262,18 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
 
 
 def _sides(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
-    """What planning has beside a directory: the source, lists of people, and a way past base and filter."""
+    """What planning has beside a directory: the source, the pins, and a way past base and filter."""
     view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
     beyond = cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
-    return {"source": source_of(job, mapping), "beyond": beyond} | _people(job)
+    return {"source": source_of(job, mapping), "beyond": beyond, "pins": _pins(job.job)}
 
 
-def _people(job: jobs.LoadedJob) -> dict[str, Any]:
-    settings = job.job
-    return {
-        "pins": people.load_pins(settings.pins) if settings.pins else (),
-        "never": people.load_never(settings.never) if settings.never else Never(),
-    }
+def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
+    return people.load_pins(settings.pins) if settings.pins else ()
+
+
+def _never(settings: jobs.Job) -> Never:
+    return people.load_never(settings.never) if settings.never else Never()
 
 
 def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:

@@ -16,7 +16,8 @@ class AttributeChange(Struct, frozen=True, gc=False):
     """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
 
     Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
-    value could not be read, so `old` says nothing. `pattern` is the attribute's `owns`, where it has one. A plan read
+    value could not be read, so `old` says nothing; `absent`: a comparison found that there was none.
+    `pattern` is the attribute's `owns`, where it has one. A plan read
     from a file has no secrets: of a secret change it knows the `fingerprint`, which is empty for one that clears.
     """
 
@@ -28,6 +29,7 @@ class AttributeChange(Struct, frozen=True, gc=False):
     pattern: str | None = None
     fingerprint: str = ""
     unique: bool = False
+    absent: bool = False
 
 
 class AgentRef(Struct, frozen=True, order=True, gc=False):

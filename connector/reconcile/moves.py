@@ -45,7 +45,8 @@ class Moves:
             if each.name in keys:
                 for value in equality.minus(self._rules[each.name], each.new, each.old):
                     plain = equality.plain(value)
-                    yield (each.name, keys[each.name](plain)), plain if isinstance(plain, str) else plain.decode()
+                    text = plain if isinstance(plain, str) else plain.decode("utf-8", "surrogateescape")
+                    yield (each.name, keys[each.name](plain)), text
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""

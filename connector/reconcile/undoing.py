@@ -33,6 +33,7 @@ from connector.reconcile.assembly import assembled, change_of, counts, held_back
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
+from connector.reconcile.people import Never
 from connector.reconcile.questions import Brief, Compare, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import aftermath, secret_stands
@@ -43,11 +44,13 @@ def undo(
     steps: Sequence[tuple[Change, Result | None]],
     begun: Mapping[str, Collection[str]],
     since: Mapping[str, Collection[str]],
+    never: Never,
 ) -> Planning[Plan]:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
     `steps`: its writes; None: nobody knows whether it happened. `begun`: by user id what a killed undo emptied alone.
     `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
+    `never`: agents and users that are left as they are.
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
@@ -56,11 +59,15 @@ def undo(
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
+    spared = never.spares()
     for change in written:
         user = now.get(change.user.id)
         if user is None:
             why = "the user is gone, or no longer within base and filter: it stays as it is"
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
+            continue
+        if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
+            problems.append(Problem("never", _SPARED, agent=change.agent, users=(user.name,)))
             continue
         staying = stays.get(user.id, {})
         draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying)
@@ -165,6 +172,7 @@ def _staying(
     return stays
 
 
+_SPARED: Final = "the never-list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
 
 
@@ -220,18 +228,19 @@ def _secret_back(
     if not held and not (info is not None and info.readable is True):
         end = "it may be lost, for the user is written whole" if description.replaces else "it stays as it is"
         return f"{_UNREADABLE}; {end}"
-    if each.seen and _same(held, each.old):
+    if (each.seen or each.absent) and _same(held, each.old):
         return None
     if each.fingerprint == UNKEYED:
         return "that run had another key, so nobody can say whether it still is what it wrote; it stays as it is"
     if not secret_stands(each, held, user, fingerprint):
         return "it is no longer what that run wrote, and stays as it is"
-    if not each.seen:
+    if not (each.seen or each.absent):
         why = "what it held before that run could not be read, or is sealed with another key, so it cannot be put back"
         return f"{why}; it stays as it is"
     new = each.old
     print_ = fingerprint(user, each.name, new[0]) if new else ""
-    return replace(each, old=tuple(map(_wrapped, held)), new=tuple(map(_wrapped, new)), fingerprint=print_)
+    was = tuple(map(_wrapped, held))
+    return replace(each, old=was, new=tuple(map(_wrapped, new)), seen=True, absent=False, fingerprint=print_)
 
 
 def _same(some: tuple[Held, ...], others: tuple[Held, ...]) -> bool:

@@ -137,7 +137,8 @@ class Unseen:
             if there and change.new and self._brief.description.replaces:
                 draft.repeats |= {change.name}
                 there = False
-        return None if there else replace(change, fingerprint=print_)
+        absent = answer is Holds.ABSENT and not change.seen
+        return None if there else replace(change, fingerprint=print_, absent=absent)
 
 
 def _first(draft: Draft, change: AttributeChange) -> bool:

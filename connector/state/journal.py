@@ -47,6 +47,7 @@ class _Noted(Struct, frozen=True, omit_defaults=True):
     pattern: str | None = None
     unique: bool = False
     key: str | None = None
+    absent: bool = False
 
 
 class Step(Struct, frozen=True):
@@ -123,7 +124,8 @@ class RunJournal:
             sealed = self._sealer.seal(user, each.name, each.old) if each.old else None
             seen = each.seen and (sealed is not None or not each.old)
             key = self._sealer.check
-            return _Noted(each.name, (), (), each.fingerprint, sealed, seen, each.pattern, each.unique, key)
+            print_ = each.fingerprint
+            return _Noted(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent)
         return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
 
 
@@ -223,7 +225,7 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
         old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
         seen = each.seen and old is not None  # what cannot be opened was not seen
         known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
-        return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique)
+        return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique, each.absent)
     return AttributeChange(
         each.name, _held(each.old), _held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
     )

@@ -155,11 +155,17 @@ class Store:
         found = self._database.rows("select since, why from holds where job = ?", job)
         return next(((since, why) for since, why in found), None)
 
-    def release(self, job: str) -> bool:
-        """Let the job apply again, from whatever source it has now; whether it was on hold."""
+    def let_go(self, job: str) -> bool:
+        """End the hold of this job, and leave its source as it is; whether it was on hold."""
         was_held = self.held(job) is not None
         with self._database.writing() as transaction:
             transaction.execute("delete from holds where job = ?", (job,))
+        return was_held
+
+    def release(self, job: str) -> bool:
+        """Let the job apply again, from whatever source it has now; whether it was on hold."""
+        was_held = self.let_go(job)
+        with self._database.writing() as transaction:
             transaction.execute("delete from sources where job = ?", (job,))
         return was_held
 

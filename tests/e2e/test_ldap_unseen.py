@@ -6,6 +6,7 @@ all the same, and "no employeeNumber" is not true of such a user.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from tests.support.ds389 import Ds389
 from tests.support.ldap_job import LdapJob, held
 from tests.support.ldap_proxy import COMPARE, LdapProxy
-from tests.support.ldap_server import PEOPLE, SYNC
+from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD
+from tests.support.program import program
 from tests.support.slapd import Slapd, person
 
 SEAT = """\
@@ -200,3 +202,34 @@ def test_whoever_is_deleted_between_search_and_compare_keeps_nobody_from_being_w
             assert written(job) == set(MANY) - {"user03"}
         assert gone
         assert held(server, "user29", "employeeNumber") == ["1029"]
+
+
+# ---------------------------------------------------------------- undo
+
+PASSWORD = (
+    SEAT
+    + """\
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [SIPIdentity]
+"""
+)
+
+
+@each_kind
+def test_a_password_of_which_comparing_found_none_is_taken_back(tmp_path: Path, kind: type[Slapd | Ds389]) -> None:
+    """Bert has one already, which is sealed; both come back to what they had before the first run."""
+    people = [person("anna"), person("bert", "SIPIdentityPassword: of-before", classes=["SIPIdentity"])]
+    with kind.start(tmp_path / "s", people) as server:
+        job = LdapJob(tmp_path / "job", server.url, "anna", "bert", mapping=PASSWORD)
+        agents = [{"workNo": n, "accountCode": uid, "sipPwd": f"new-{n}"} for n, uid in enumerate(("anna", "bert"), 1)]
+        (tmp_path / "job" / "agents.json").write_text(json.dumps({"agents": agents}))
+        job.apply()
+        assert held(server, "anna", "SIPIdentityPassword") == ["new-1"]
+        (run,) = json.loads(program("runs", "job.yaml", "--json", folder=job.folder).out)
+        ended = program(
+            "undo", "job.yaml", run["id"], "--apply", folder=job.folder, env={"LDAP_PASSWORD": SYNC_PASSWORD}
+        )
+        assert ended.code == 0, ended.said
+        assert held(server, "anna", "SIPIdentityPassword") == []
+        assert held(server, "bert", "SIPIdentityPassword") == ["of-before"]
+        assert "stays as it is" not in ended.said

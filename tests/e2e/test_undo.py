@@ -216,3 +216,44 @@ def test_a_second_undo_finds_nothing_left(job: Job) -> None:
     run = last_run(job)
     job.run("undo", run, "--apply")
     assert "no user would be changed" in job.run("undo", run)
+
+
+def test_who_is_on_the_exclusion_list_stays_as_the_run_left_it(job: Job) -> None:
+    """By account, by seat, by DN in another spelling, and by id."""
+    job.run("apply")
+    run = last_run(job)
+    after = job.read("people.ldif")
+    for listed in (
+        "accountCode\nuser2\n", "workNo\n1002\n", 'user\n"UID=user2, OU=People,dc=example,dc=org"\n',
+        "user\n00000000-0000-0000-0000-000000000002\n",
+    ):  # fmt: skip
+        job.write("never.csv", listed)
+        job.configure(never="never.csv")
+        shown = job.run("undo", run)
+        assert "3 users would be changed" in shown, listed
+        assert "hands off; what that run wrote stays" in shown
+    job.run("undo", run, "--apply")
+    left = {entry for entry in job.read("people.ldif").split("\n\n") if "employeeNumber" in entry}
+    assert left == {entry for entry in after.split("\n\n") if "uid: user2" in entry}
+
+
+def test_an_undo_that_takes_nothing_back_leaves_no_hold(job: Job) -> None:
+    job.run("apply")
+    run = last_run(job)
+    job.write("never.csv", "accountCode\nuser1\nuser2\nuser3\nuser4\n")
+    job.configure(never="never.csv")
+    assert "no user would be changed" in job.run("undo", run, "--apply")
+    assert "not on hold" in job.run("release")
+    job.configure(never=None)
+    job.run("undo", run, "--apply")
+    job.run("undo", run, "--apply")
+    assert "on hold" in job.run("apply", code=3), "a second undo has ended the hold of the first"
+
+
+def test_octets_that_are_no_text_in_a_unique_attribute_are_looked_for_as_octets(job: Job) -> None:
+    seat = "employeeNumber:: TfxsbGVy\n"  # M, an octet that is no UTF-8, ller
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", f"uid: user1\n{seat}"))
+    job.run("apply")
+    run = last_run(job)
+    assert "4 users would be changed" in job.run("undo", run)
+    assert "3 users written" in job.run("undo", run, "--apply", code=4)

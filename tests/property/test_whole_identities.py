@@ -80,7 +80,7 @@ def undo(of: World, run: Run) -> Plan:
         back = WetUndo(
             job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping, limits=parts.limits,
             read=parts.read, state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace,
-            watch=parts.watch, run=run.plan.id, wrote_to=wrote_to,
+            watch=parts.watch, never=parts.never, run=run.plan.id, wrote_to=wrote_to,
         )  # fmt: skip
         plan = wet_undo(back, quiet).plan
     of.state.release(of.job)

@@ -175,7 +175,7 @@ class Mortal:
             undo = WetUndo(
                 job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, run=run, wrote_to=wrote_to,
+                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run, wrote_to=wrote_to,
             )  # fmt: skip
             return wet_undo(undo, self._show, accept)
 

@@ -217,7 +217,7 @@ class Shared:
             back = WetUndo(
                 job=job.name, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, run=run,
+                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run,
                 wrote_to=parts.directory.describe().identity,
             )  # fmt: skip
             taken = wet_undo(back, quiet)
