@@ -188,9 +188,9 @@ class Description(Struct, frozen=True):
     (RFC 4511 §4.10). `classes_first`: object classes that a user gets are written before what needs them, in a change
     of their own. `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the
     view's that its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
-    `names`: how user names compare. `types`, `classes`: everything that its schema defines, by any name or number in
-    lower case, read when it is asked for. `rehearses`: what of a change can be found out without sending it, and what
-    cannot, in a few words.
+    `names`, `ids`: how names and ids of users compare. `types`, `classes`: everything that its schema defines, by any
+    name or number in lower case, read when it is asked for. `rehearses`: what of a change can be found out without
+    sending it, and what cannot, in a few words.
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
@@ -201,6 +201,7 @@ class Description(Struct, frozen=True):
     identity: str
     attributes: Mapping[str, AttributeInfo]
     names: Equality = Equality.DN
+    ids: Equality = Equality.CASE_IGNORE
     atomic: bool = False
     compares: bool = False
     classes_first: bool = False

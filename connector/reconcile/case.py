@@ -193,10 +193,12 @@ class Case(Planner):
 
     def _rules(self, number: int, *, beyond: bool) -> Planning[tuple[RuleTrace, ...]]:
         """What each rule looked for and found; `beyond`: also past base and filter."""
-        keys = {rule: key for rule, key in self.roster.searches(number) if key is not None}
-        asked = {}
-        for rule, looked_for in keys.items():
-            asked[rule] = list((yield from ask(Find([looked_for]))))
+        asked: dict[int, list[User]] = {}
+        keys: dict[int, Key] = {}
+        for rule, looked_for in self.roster.searches(number):
+            if looked_for is not None:
+                keys.setdefault(rule, looked_for)
+                asked.setdefault(rule, []).extend((yield from ask(Find([looked_for]))))
         traces = []
         for trace in self._tracer.rules(number, asked):
             key = keys.get(trace.rule)

@@ -186,8 +186,8 @@ class Claims:
     def _unmatched(self, number: int, agent: Agent) -> Problem:
         pin = self._roster.pinned.get(number)
         if pin is not None:
-            why = f"it is pinned to {pin[1]!r}, and no such user is within base and filter"
-            if pin[1] == NOBODY:
+            why = f"it is pinned to {pin[0][1]!r}, and no such user is within base and filter"
+            if pin[0][1] == NOBODY:
                 why = "its pin names its account together with another workNo than it has"
             return Problem("pin", why, agent=_ref(agent), rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]

@@ -34,6 +34,7 @@ from connector.reconcile.draft import Draft
 from connector.reconcile.jobs import OtherJobs
 from connector.reconcile.limits import Whole, refusals
 from connector.reconcile.moves import Moves
+from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never
 from connector.reconcile.proof import UNPROVEN
 from connector.reconcile.questions import Brief, Object, Planning, ask
@@ -74,7 +75,7 @@ class Drawing:
         self._brief = brief
         self._tenant = tenant
         self._differ = differ
-        self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares()
+        self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares(Naming(brief.description))
         self._claimers = claimers
         self._few = few
         self._drafts: list[Draft] = []

@@ -251,7 +251,7 @@ _PLAIN_RDN = re.compile(r'[^\\",+;]*')
 def rdns(name: str) -> tuple[Rdn, ...]:
     """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
     plain = _plain(name)
-    return _rdns(name) if plain is None else (frozenset((_attribute(plain[0]),)), *plain[1])
+    return _rdns(name) if plain is None else (rdn(plain[0]), *plain[1])
 
 
 def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
@@ -261,9 +261,17 @@ def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
 
 
 def _rdns(name: str) -> tuple[Rdn, ...]:
-    if not name.strip():
-        return ()
-    return tuple(frozenset(_attribute(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))
+    return tuple(map(rdn, rdn_texts(name)))
+
+
+def rdn_texts(name: str) -> list[str]:
+    """The RDNs of a DN from the entry upwards, as they are written."""
+    return _split(name, ",;") if name.strip() else []
+
+
+def rdn(text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CASE_IGNORE) -> Rdn:
+    """An RDN, ready to compare. `rule_of`: how values of an attribute type compare. Raises ValueError."""
+    return frozenset(_attribute(part, rule_of) for part in _split(text, "+"))
 
 
 _above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
@@ -325,7 +333,7 @@ _TYPES: Final = {
 }  # fmt: skip
 
 
-def _attribute(text: str) -> tuple[str, Hashable]:
+def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hashable]:
     written, equals, raw = text.partition("=")
     kind = _kind(written)
     if not (equals and kind):
@@ -333,7 +341,7 @@ def _attribute(text: str) -> tuple[str, Hashable]:
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
-    return kind, _like_ignoring_case(unescape(raw))
+    return kind, likeness(rule_of(kind), unescape(raw))
 
 
 @lru_cache(maxsize=256)

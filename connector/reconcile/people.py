@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import Struct
 
-from connector.model import ID, NAME, AgentRef, Equality, Key, Problem, Tenant, User, UserRef
-from connector.reconcile import equality
+from connector.model import AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.reconcile.naming import Naming
 
 
 class Pin(Struct, frozen=True):
@@ -33,24 +33,25 @@ class Never(Struct, frozen=True):
     work_nos: frozenset[int] = frozenset()
     users: frozenset[str] = frozenset()
 
-    def keys(self) -> list[Key]:
+    def keys(self, naming: Naming) -> list[Key]:
         """The users on the list, to be looked up."""
-        return [(NAME if "=" in user else ID, user) for user in sorted(self.users)]
+        return sorted(key for user in self.users for key in naming.keys(user))
 
-    def spares(self) -> Callable[[AgentRef | None, UserRef], bool]:
-        """A test whether an agent or a user is on the list; a DN may be written in any of its spellings."""
-        ids = {user.lower() for user in self.users}
-        names = {equality.key(Equality.DN, user) for user in self.users}
+    def spares(self, naming: Naming) -> Callable[[AgentRef | None, UserRef], bool]:
+        """A test whether an agent or a user is on the list; a name may be written in any of its spellings."""
+        listed = naming.among(self.users)
 
         def spared(agent: AgentRef | None, user: UserRef) -> bool:
             if agent and (agent.account_code in self.account_codes or agent.work_no in self.work_nos):
                 return True
-            return bool(ids) and (user.id.lower() in ids or equality.key(Equality.DN, user.name) in names)
+            return bool(self.users) and listed(user)
 
         return spared
 
 
-def strangers(pins: Iterable[Pin], never: Never, tenant: Tenant, spared: Collection[User]) -> Iterator[Problem]:
+def strangers(
+    pins: Iterable[Pin], never: Never, tenant: Tenant, spared: Collection[User], naming: Naming
+) -> Iterator[Problem]:
     """Lines of either list that name nobody: most likely typing errors, which would protect or place nobody.
 
     `spared`: the users that a look-up of the never-list's users has found.
@@ -70,9 +71,8 @@ def strangers(pins: Iterable[Pin], never: Never, tenant: Tenant, spared: Collect
         yield Problem("never", "the never-list names an account that the source does not have", AgentRef(None, account))
     for seat in sorted(never.work_nos - seats):
         yield Problem("never", "the never-list names a seat that the source does not have", AgentRef(seat))
-    found = {user.id.lower() for user in spared}
-    names = {equality.key(Equality.DN, user.name) for user in spared}
     for listed in sorted(never.users):
-        if listed.lower() not in found and equality.key(Equality.DN, listed) not in names:
+        named = naming.among([listed])
+        if not any(named(user.ref) for user in spared):
             why = "the never-list names a user that is not within base and filter"
             yield Problem("never", why, users=(listed,))

@@ -23,6 +23,7 @@ from connector.reconcile.claims import Claims, Verdicts
 from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
+from connector.reconcile.naming import Naming
 from connector.reconcile.near import near_misses
 from connector.reconcile.outside import told_outside
 from connector.reconcile.people import Never, Pin, strangers
@@ -60,9 +61,10 @@ class Planner:
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
-        listed = self.never.keys()
+        naming = Naming(self.brief.description)
+        listed = self.never.keys(naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
-        unknown = strangers(self.pins, self.never, self.tenant, spared)
+        unknown = strangers(self.pins, self.never, self.tenant, spared, naming)
         unclaimed = yield from self._unclaimed(verdicts)
         drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
         drawn = yield from drawing.drawn(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User
 from connector.reconcile import equality
 from connector.reconcile.mapping import Mapping
+from connector.reconcile.naming import Naming
 from connector.reconcile.people import Pin
 from connector.reconcile.templates import Render
 
@@ -83,16 +84,20 @@ class Roster:
         self.agents = tenant.agents
         self.doubles = _doubles(tenant.agents)
         self.pinned = _pinned(tenant.agents, pins, description)
-        self._pins = {name: _Index(PIN, name, _equality(description, name)) for name in (ID, NAME)}
-        sought: set[int] = set()
-        for index in self._pins.values():
-            index.key = index.certain  # of a pin nobody is asked whether something alike is meant
-        for number, (name, user) in self.pinned.items():
-            sought.update(self._pins[name].put([(number, user)]))
+        naming = Naming(description)
+        self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
+        self._pins[ID].key = self._pins[ID].certain = (
+            naming.id
+        )  # of a pin nobody is asked whether it means what is alike
+        self._pins[NAME].key = self._pins[NAME].certain = naming.name
+        sought = set(self.pinned)
+        for number, keys in self.pinned.items():
+            for name, user in keys:
+                list(self._pins[name].put([(number, user)]))
         self._rules: list[_Index] = []
         alike: dict[tuple[str, Equality], _Index] = {}
         for place, rule in enumerate(mapping.match, start=1):
-            compared = _equality(description, rule.directory)
+            compared = description.attributes[rule.directory].equality
             index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
             twin = alike.setdefault((rule.agent.text, compared), index)
             if twin is index:
@@ -136,7 +141,7 @@ class Roster:
     def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
         """What this agent is looked for by: its pin, or what each rule looks for (None: it has no value), by number."""
         if number in self.pinned:
-            yield PIN, self.pinned[number]
+            yield from ((PIN, key) for key in self.pinned[number])
         elif self.agents[number].account_code is not None:
             for rule in self._rules:
                 value = rule.render(self.agents[number])
@@ -151,7 +156,8 @@ class Roster:
 
         `found(agent, rule)`: whether an earlier rule has found the agent a user by now, so that this one cannot matter.
         """
-        yield from self.pinned.values()
+        for name in (NAME, ID):
+            yield from (key for keys in self.pinned.values() for key in keys if key[0] == name)
         for rule in self._rules:
             for number, agent in self._searching():
                 if not found(number, rule.rule):
@@ -211,14 +217,8 @@ class Roster:
             rule.first, rule.others = {}, {}
 
 
-def _equality(description: Description, attribute: str) -> Equality:
-    if attribute == ID:
-        return Equality.CASE_IGNORE
-    return description.names if attribute == NAME else description.attributes[attribute].equality
-
-
-def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, Key]:
-    """Agents by number, each with the user it is pinned to: by name where that looks like one, else by id.
+def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, tuple[Key, ...]]:
+    """Agents by number, each with what finds the user that it is pinned to.
 
     An account decides where a pin names one, for a seat can be given to somebody else. An agent whose account is pinned
     together with another seat than it has is pinned to nobody, until somebody has looked at it.
@@ -227,16 +227,16 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Descripti
     by_seat = {pin.work_no: pin for pin in pins if pin.account_code is None}
     if not by_account and not by_seat:
         return {}
-    pinned = {}
+    pinned: dict[int, tuple[Key, ...]] = {}
+    naming = Naming(description)
     for number, agent in enumerate(agents):
         pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
         if pin is None or agent.account_code is None:
             continue
         if pin.work_no not in (None, agent.work_no):
-            pinned[number] = (ID, NOBODY)
+            pinned[number] = ((ID, NOBODY),)
         else:
-            named = description.names is not Equality.DN or "=" in pin.user
-            pinned[number] = (NAME if named else ID, pin.user)
+            pinned[number] = naming.keys(pin.user)
     return pinned
 
 

@@ -37,7 +37,10 @@ class Tracer(Struct, frozen=True):
     def rules(self, number: int, returned: Returned) -> Iterator[RuleTrace]:
         """What this agent was looked for by: its pin, or each rule until one has found somebody."""
         decided = None
+        searches: dict[int, Key | None] = {}
         for rule, key in self.roster.searches(number):
+            searches.setdefault(rule, key)  # a pin may be a name or an id
+        for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
             trace = RuleTrace(
                 rule, attribute, made, f"looked for nobody: nothing is left of {' and '.join(made.absent)}"

@@ -33,6 +33,7 @@ from connector.reconcile.assembly import assembled, change_of, counts, held_back
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
+from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never
 from connector.reconcile.questions import Brief, Compare, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
@@ -59,7 +60,7 @@ def undo(
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
-    spared = never.spares()
+    spared = never.spares(Naming(brief.description))
     for change in written:
         user = now.get(change.user.id)
         if user is None:

@@ -120,12 +120,12 @@ def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
 
 
 def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_names() -> None:
-    """A DN has an equals sign; where names are no DNs, a pin names a user by its name alone."""
+    """A DN has an equals sign; where names are no DNs, a text may be either."""
     ann, bob = User("id-1", "uid=x,dc=example", {}), User("uid=x", "Bob", {})
     for names, user_, found in (
         (Equality.DN, "ID-1", "id-1"), (Equality.DN, "UID=x, DC=example", "id-1"), (Equality.DN, "Bob", None),
-        (Equality.CASE_ALONE, "bob", "uid=x"), (Equality.CASE_ALONE, "id-1", None),
-        (Equality.CASE_ALONE, "uid=x", None),
+        (Equality.CASE_ALONE, "bob", "uid=x"), (Equality.CASE_ALONE, "id-1", "id-1"),
+        (Equality.CASE_ALONE, "uid=x", "uid=x"),
     ):  # fmt: skip
         tenant, description = Tenant([Agent(1, "ann")]), replace(DESCRIPTION, names=names)
         roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from connector.model import ID, NAME, Agent, AgentRef, Invalid, Problem, Tenant, User, UserRef
+from connector.model import (
+    ID,
+    NAME,
+    Agent,
+    AgentRef,
+    AttributeInfo,
+    Description,
+    Equality,
+    Invalid,
+    Problem,
+    Tenant,
+    User,
+    UserRef,
+)
+from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never, Pin, strangers
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
+LDAP = Naming(Description("a server", "x", {}))
 TENANT = Tenant([Agent(1, "anna"), Agent(2)], [Invalid(3, "no", 7, "bert")])
 
 
 def lines(*pins: Pin, never: Never = Never()) -> list[Problem]:  # noqa: B008  # a frozen value
-    return list(strangers(pins, never, TENANT, [ANNA]))
+    return list(strangers(pins, never, TENANT, [ANNA], LDAP))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +86,7 @@ def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
 
 
 def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
-    assert Never(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys() == [
+    assert Never(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys(LDAP) == [
         (ID, "id-1"), (ID, "id-2"), (ID, "id-3"), (NAME, "uid=anna,dc=example"),
     ]  # fmt: skip
 
@@ -90,5 +105,42 @@ def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
 )
 def test_who_is_on_the_never_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
     never = Never(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
-    assert never.spares()(agent, user) is spared
-    assert Never().spares()(agent, user) is False
+    assert never.spares(LDAP)(agent, user) is spared
+    assert Never().spares(LDAP)(agent, user) is False
+
+
+SEAT = AttributeInfo("cecWorkNo", equality=Equality.INTEGER, aliases=frozenset({"cecworkno", "1.2.3"}))
+EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
+
+
+@pytest.mark.parametrize(
+    ("listed", "name", "same"),
+    [
+        ("cecWorkNo=7,dc=example", "CECWORKNO=007, dc=example", True),
+        ("1.2.3=7,dc=example", "cecWorkNo=7,dc=example", True),
+        ("cecWorkNo=7,dc=example", "cecWorkNo=8,dc=example", False),
+        ("cn=Anna,dc=example", "cn=anna,dc=example", False),
+        ("cn=Anna,dc=example", "CN=Anna,DC=Example", True),
+        ("uid=Anna,dc=example", "uid=anna,dc=example", True),
+    ],
+)
+def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) -> None:
+    types = {"cecworkno": SEAT, "1.2.3": SEAT, "cn": EXACT}
+    naming = Naming(Description("a server", "x", {}, types=types))
+    assert Never(users=frozenset({listed})).spares(naming)(None, UserRef("x", name)) is same
+    assert (naming.name(listed) == naming.name(name)) is same
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: bool) -> None:
+    names = Equality.OCTETS if exact else Equality.CASE_ALONE
+    naming = Naming(Description("SCIM", "x", {}, names=names, ids=Equality.OCTETS))
+    never = Never(users=frozenset({"agent002", "Id-7"}))
+    spared = never.spares(naming)
+    assert spared(None, UserRef("x", "Agent002")) is not exact
+    assert spared(None, UserRef("x", "agent002"))
+    assert spared(None, UserRef("Id-7", "x"))
+    assert not spared(None, UserRef("id-7", "x"))
+    assert never.keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
+    found = list(strangers([], never, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
+    assert [problem.users for problem in found] == ([("agent002",)] if exact else [])

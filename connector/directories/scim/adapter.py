@@ -120,6 +120,7 @@ class ScimReader:
             identity=_identity(self._settings.url),
             attributes={each.name: each.info for each in attributes.view},
             names=attributes.located(str(USER_NAME)).info.equality,
+            ids=attributes.located("id").info.equality,
             atomic=dialect.versions,
             closed=not assumed,
             replaces=dialect.writes == "put",

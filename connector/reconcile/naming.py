@@ -1,0 +1,56 @@
+"""How people name users in their lists, by id or by name, and how the directory's schema compares these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+
+from connector.model import ID, NAME, Description, Equality, Key, UserRef, Value
+from connector.reconcile import equality
+
+
+class Naming:
+    """The names and ids of one directory's users."""
+
+    def __init__(self, description: Description) -> None:
+        self._names = description.names
+        self._ids = description.ids
+        self._types = description.types
+        self._rdn = lru_cache(maxsize=4096)(self._rdn_of)  # what stands above an entry is shared by most entries
+
+    def keys(self, written: str) -> tuple[Key, ...]:
+        """What a user is looked up by. A DN has a `=`, and an id has none; elsewhere a text may be either."""
+        if self._names is Equality.DN:
+            return ((NAME if "=" in written else ID, written),)
+        return (NAME, written), (ID, written)
+
+    def id(self, value: Value) -> Hashable:
+        """What equal ids have in common."""
+        return equality.key(self._ids, value)
+
+    def name(self, value: Value) -> Hashable:
+        """What equal names have in common; in a DN, values compare as their attributes do."""
+        if self._names is not Equality.DN or not isinstance(value, str):
+            return equality.key(self._names, value)
+        try:
+            return tuple(map(self._rdn, equality.rdn_texts(value)))
+        except ValueError:
+            return ("no DN", value)
+
+    def among(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
+        """A test whether a user is listed, by id or name; also by a name that some server takes for equal."""
+        listed = list(listed)
+        ids, names = set(map(self.id, listed)), set(map(self._alike, listed))
+        return lambda user: self.id(user.id) in ids or self._alike(user.name) in names
+
+    def _alike(self, name: str) -> Hashable:
+        return self.name(name) if self._names is Equality.DN else equality.likeness(self._names, name)
+
+    def _rdn_of(self, text: str) -> equality.Rdn:
+        types = self._types
+        found = equality.rdn(text, self._rule)
+        return frozenset((types[kind].name.lower() if kind in types else kind, value) for kind, value in found)
+
+    def _rule(self, kind: str) -> Equality:
+        info = self._types.get(kind)
+        return info.equality if info and info.comparable else Equality.CASE_IGNORE
