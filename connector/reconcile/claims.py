@@ -16,7 +16,7 @@ from connector.model import ID, NAME, Agent, AgentRef, Key, Problem, Tenant, Use
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.questions import is_plain, telling
-from connector.reconcile.roster import NOBODY, PIN, Doubt, Roster
+from connector.reconcile.roster import PIN, Doubt, Roster
 
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
@@ -184,11 +184,11 @@ class Claims:
         return claimed, rivals
 
     def _unmatched(self, number: int, agent: Agent) -> Problem:
-        pin = self._roster.pinned.get(number)
-        if pin is not None:
-            why = f"it is pinned to {pin[0][1]!r}, and no such user is within base and filter"
-            if pin[0][1] == NOBODY:
-                why = "its pin names its account together with another workNo than it has"
+        if number in self._roster.pinned:
+            pinned = self._roster.pinned[number]
+            why = "its pin names its account together with another workNo than it has"
+            if pinned:
+                why = f"it is pinned to {pinned[0][1]!r}, and no such user is within base and filter"
             return Problem("pin", why, agent=_ref(agent), rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule has a value for it"

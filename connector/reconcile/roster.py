@@ -17,8 +17,6 @@ from connector.reconcile.templates import Render
 
 PIN = 0
 """The number of the rule before the first."""
-NOBODY = ""
-"""The id of no user: where an agent's pin leads that names another seat than the agent has."""
 
 
 class _Index:
@@ -86,11 +84,9 @@ class Roster:
         self.pinned = _pinned(tenant.agents, pins, description)
         naming = Naming(description)
         self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
-        self._pins[ID].key = self._pins[ID].certain = (
-            naming.id
-        )  # of a pin nobody is asked whether it means what is alike
-        self._pins[NAME].key = self._pins[NAME].certain = naming.name
-        sought = set(self.pinned)
+        for name, fold in ((ID, naming.id), (NAME, naming.name)):
+            self._pins[name].key = self._pins[name].certain = fold  # nobody is asked whether a pin means what is alike
+        sought = {number for number, keys in self.pinned.items() if keys}
         for number, keys in self.pinned.items():
             for name, user in keys:
                 list(self._pins[name].put([(number, user)]))
@@ -139,9 +135,9 @@ class Roster:
                 yield rule.attribute, value
 
     def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
-        """What this agent is looked for by: its pin, or what each rule looks for (None: it has no value), by number."""
+        """What this agent is looked for by: its pin, or what each rule looks for (None: nothing), by number."""
         if number in self.pinned:
-            yield from ((PIN, key) for key in self.pinned[number])
+            yield from ((PIN, key) for key in self.pinned[number] or (None,))
         elif self.agents[number].account_code is not None:
             for rule in self._rules:
                 value = rule.render(self.agents[number])
@@ -220,8 +216,8 @@ class Roster:
 def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, tuple[Key, ...]]:
     """Agents by number, each with what finds the user that it is pinned to.
 
-    An account decides where a pin names one, for a seat can be given to somebody else. An agent whose account is pinned
-    together with another seat than it has is pinned to nobody, until somebody has looked at it.
+    An account decides where a pin names one, for a seat can be given to somebody else. Nothing finds the user of an
+    agent whose account is pinned together with another seat than it has, until somebody has looked at it.
     """
     by_account = {pin.account_code: pin for pin in pins if pin.account_code is not None}
     by_seat = {pin.work_no: pin for pin in pins if pin.account_code is None}
@@ -234,7 +230,7 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Descripti
         if pin is None or agent.account_code is None:
             continue
         if pin.work_no not in (None, agent.work_no):
-            pinned[number] = ((ID, NOBODY),)
+            pinned[number] = ()
         else:
             pinned[number] = naming.keys(pin.user)
     return pinned

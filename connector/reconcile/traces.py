@@ -42,9 +42,8 @@ class Tracer(Struct, frozen=True):
             searches.setdefault(rule, key)  # a pin may be a name or an id
         for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
-            trace = RuleTrace(
-                rule, attribute, made, f"looked for nobody: nothing is left of {' and '.join(made.absent)}"
-            )
+            why = f"nothing is left of {' and '.join(made.absent)}" if rule else "the pin names another workNo"
+            trace = RuleTrace(rule, attribute, made, f"looked for nobody: {why}")
             if decided is not None:
                 trace = replace(trace, outcome=f"not tried: {_by(decided)} has decided")
             elif key is not None:

@@ -205,6 +205,17 @@ def test_pins_and_the_never_list(job: Job) -> None:
     assert [problem["kind"] for problem in planned["problems"]] == ["pin", "never", "never"]
 
 
+def test_an_entry_without_an_id_is_not_the_user_of_an_agent_whose_pin_names_another_seat(job: Job) -> None:
+    job.write("pins.csv", f'accountCode,workNo,user\nuser1,77,"uid=user1,{BASE}"\n')
+    job.configure(pins="pins.csv")
+    job.agents([agent(1), agent(3)])
+    job.write("people.ldif", person(2).replace("00000000-0000-0000-0000-000000000002", "") + person(3))
+    planned = job.plan()
+    assert [change["agent"]["accountCode"] for change in planned["changes"]] == ["user3"]
+    assert [(problem["kind"], problem["users"]) for problem in planned["problems"]] == [("pin", [])]
+    assert "the pin names another workNo" in job.run("explain", "user1")
+
+
 def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"agents_drop": "100%"})

@@ -150,6 +150,14 @@ def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_
     assert pairs(Case([Agent(1)], users, [by_seat]).settle()) == set(), "a seat without an account is nobody"
 
 
+@pytest.mark.parametrize("id_", ["", "None", "nobody", " "])
+def test_an_agent_that_is_pinned_to_nobody_is_not_the_user_of_any_id(id_: str) -> None:
+    users = [User(id_, "uid=odd,dc=example", {"uid": ("odd",)})]
+    verdicts = Case([Agent(2, "ann")], users, [Pin("ann", 1, user="id-cid")]).settle()
+    assert pairs(verdicts) == set()
+    assert "together with another workNo than it has" in verdicts.unmatched[0].why
+
+
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
     verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()

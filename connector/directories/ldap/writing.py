@@ -68,11 +68,15 @@ def _entry(change: Change) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def by_parent(covers: Callable[[str], bool]) -> Callable[[str], bool]:
     """Whether a name is in base and scope, worked out once for all the entries under one parent."""
-    side_by_side = lru_cache(maxsize=4096)(covers)
+
+    @lru_cache(maxsize=4096)
+    def below(parent: str) -> bool:
+        """Whether any two entries under it are covered: one of them alone may be the base itself."""
+        return all(covers(f"cn={made_up},{parent}") for made_up in "xy")
 
     def covered(name: str) -> bool:
         plain = _PLAIN.match(name)
-        return (plain is not None and side_by_side(f"cn=x,{name[plain.end() :]}")) or covers(name)
+        return (plain is not None and below(name[plain.end() :])) or covers(name)
 
     return covered
 
