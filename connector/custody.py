@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
+from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Secret
 from connector.settings import secrets
 from connector.settings.fields import AppRole, SecretRef, VaultRef
@@ -94,7 +94,7 @@ class _Vault:
             raise IncompleteRead(f"{self._what}: Vault answered with {phrase(answer.status)}", where=answer.where)
         try:
             held = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             held = None
         for key in keys:
             held = held.get(key) if isinstance(held, dict) else None

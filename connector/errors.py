@@ -20,6 +20,13 @@
 Nothing here ever holds a secret: messages are made of names, numbers and places.
 """
 
+from typing import Final
+
+import msgspec
+
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for octets that are no JSON, no UTF-8, or nested too deeply to be read."""
+
 
 class ConnectorError(Exception):
     """Something a user can meet. `what` was wrong, `where` (a file and line, an address, an entry, a record)."""

@@ -36,7 +36,9 @@ def normalised(name: tuple[Rdn, ...]) -> str:
 
 
 def _escaped(value: str) -> str:
-    return re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
+    """Octets that are no UTF-8 become hexadecimal digits (RFC 4514 §2.4): a text with them in it cannot be encoded."""
+    special = re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
+    return re.sub(r"[\udc80-\udcff]", lambda octet: f"\\{ord(octet[0]) - 0xDC00:02x}", special)
 
 
 class Scope:

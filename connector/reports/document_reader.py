@@ -48,6 +48,8 @@ def parse(octets: bytes) -> Plan:
         plan = msgspec.json.decode(text, type=_Document).value()
     except msgspec.ValidationError as fault:
         raise DocumentError(visible(str(fault))) from None
+    except RecursionError:
+        raise DocumentError("it is nested too deeply") from None
     except msgspec.DecodeError as fault:
         raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
     _verify(plan)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from connector.errors import NOT_JSON
 from connector.http.wording import shown
 
 SUCCESS: Final = ("0", 0)
@@ -58,7 +59,7 @@ def envelope_in(body: bytes) -> Envelope | None:
     """The envelope of an answer, if its body is a JSON object at all."""
     try:
         return msgspec.json.decode(body, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return None
 
 
@@ -68,5 +69,5 @@ def value(raw: Raw) -> Any:
         return None
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return math.inf

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from connector.errors import NOT_JSON
 from connector.model import Agent, Invalid, Secret
 
 MAX_CHARACTERS: Final = 1024
@@ -34,7 +35,7 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
     """A record, `number` from 1: an `Agent` if it can be tolerated, else an `Invalid` with every reason."""
     try:
         fields = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return Invalid(number, "the record holds a number too large to be read, or is nested too deeply")
     if not isinstance(fields, dict):
         return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")

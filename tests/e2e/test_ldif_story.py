@@ -216,6 +216,20 @@ def test_an_entry_without_an_id_is_not_the_user_of_an_agent_whose_pin_names_anot
     assert "the pin names another workNo" in job.run("explain", "user1")
 
 
+def test_a_name_with_an_octet_that_is_no_utf_8_is_a_name_like_all_others(job: Job) -> None:
+    """RFC 4514 §2.4 lets a DN say such octets; without an entryUUID the DN is what the entry is known by."""
+    odd = person(2).replace("uid=user2", r"cn=M\FCller")
+    without_id = "".join(line for line in odd.splitlines(keepends=True) if not line.startswith("entryUUID"))
+    job.write("people.ldif", person(1) + without_id)
+    job.agents([agent(1), agent(2)])
+    planned = job.plan()
+    assert {change["user"]["name"] for change in planned["changes"]} == {f"uid=user1,{BASE}", rf"cn=M\FCller,{BASE}"}
+    job.run("apply")
+    assert job.read("people.ldif").count("SIPIdentityPassword: ") == 2
+    assert job.plan("--fail-on-changes")["changes"] == []
+    job.run("undo", json.loads(job.run("runs", "--json"))[0]["id"], "--apply", code=0)
+
+
 def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"agents_drop": "100%"})

@@ -318,6 +318,47 @@ def test_a_write_that_was_refused_and_cannot_be_looked_after_is_a_failure_that_s
     assert "whether a part of it was done is not known" in why
 
 
+@pytest.mark.parametrize("depth", [5_000, 200_000])
+def test_an_answer_that_is_nested_without_end_is_one_line_and_no_fault_of_this_program(
+    world: World, depth: int
+) -> None:
+    with HttpProxy(world.server.root, at("GET", meddlers.nested(depth))) as proxy:
+        ended = world.job(proxy, read="scan").try_("apply")
+    assert ended.code in {1, 4}, ended.said  # an unknown member of a list is skipped, if that is possible
+    assert ("nested too deeply" in ended.said, "please report" in ended.said) == (True, False)
+    assert world.untouched()
+    answered = at("PATCH", meddlers.nested(depth), skip=6)
+    with HttpProxy(world.server.root, answered) as proxy:
+        job = world.job(proxy)
+        assert Counter(job.outcomes(job.run("apply")).values()) == {"written": 16}
+    refused = at("PATCH", lambda asked: said(403, b'{"a":' * depth), skip=12, times=1)
+    with HttpProxy(world.server.root, refused) as proxy:
+        job = world.job(proxy)
+        (why,) = [each["why"] for each in job.run("apply", code=4)["outcomes"] if each["outcome"] == "failed"]
+    assert "refused: 403" in why
+
+
+def test_a_write_after_which_no_answer_can_be_read_is_settled_by_the_next_run(world: World) -> None:
+    whom: list[str] = []
+
+    def write(asked: meddlers.Asked) -> Act:
+        whom.append(target(asked))
+        return meddlers.nested(5_000)(asked)
+
+    def look(asked: meddlers.Asked) -> Act:
+        return meddlers.nested(5_000)(asked) if target(asked) in whom else pass_on(asked)
+
+    meddler = at("PATCH", write, skip=13, times=1)
+    with HttpProxy(world.server.root, lambda asked: (look if asked.method == "GET" else meddler)(asked)) as proxy:
+        job = world.job(proxy)
+        failed = [each["why"] for each in job.run("apply", code=4)["outcomes"] if each["outcome"] == "failed"]
+    assert 1 <= len(failed) == sum("nested too deeply" in why for why in failed), failed
+    assert len(job.written()) == 16
+    job.point()
+    job.run("apply")
+    assert job.run("plan", "--fail-on-changes")["changes"] == []
+
+
 @pytest.mark.parametrize("code", [404, 410])
 def test_a_user_that_goes_just_before_its_write_is_a_conflict(world: World, code: int) -> None:
     with HttpProxy(world.server.root, at("PATCH", failing(code), skip=13, times=1)) as proxy:

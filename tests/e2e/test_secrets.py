@@ -130,8 +130,9 @@ def test_a_vault_that_is_sealed_strange_away_or_not_trusted_fails_the_run(
     store.sealed = True
     assert "Vault answered with 503" in _failed(plan(job))
     store.sealed = False
-    store.reply = b"<html>canary</html>"
-    assert "this is no answer of Vault's" in _failed(plan(job))
+    for odd in (b"<html>canary</html>", b'"\xff"', b"[" * 100_000):
+        store.reply = odd
+        assert "this is no answer of Vault's" in _failed(plan(job))
     store.reply = None
     store.secrets.clear()
     ended = plan(job)

@@ -193,6 +193,17 @@ def half_done(status: int) -> Meddler:
     return meddle
 
 
+def nested(depth: int) -> Meddler:
+    """The server's answer has a member more, of so many lists in one another."""
+
+    def meddle(asked: Asked) -> Act:
+        reply = asked.forward()
+        more = b'{"x":' + b"[" * depth + b"]" * depth
+        return replace(reply, body=more + (b"," + reply.body[1:] if reply.body else b"}"))
+
+    return meddle
+
+
 # ---------------------------------------------------------------- lies of pages
 
 

@@ -204,6 +204,7 @@ def test_a_document_of_another_shape_is_a_file_error_that_says_where(
         (b'{\n"schema":\n,}', 3, "malformed"),
         (b'{\n\n"schema": "\xff"}', 3, "not UTF-8"),
         (b"changes:\n  - yaml\n", 1, "malformed"),
+        (b'{"x": ' + b"[" * 100_000, None, "nested too deeply"),
     ],
 )
 def test_what_is_no_json_is_a_file_error_with_its_line(

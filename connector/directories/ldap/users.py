@@ -122,7 +122,8 @@ class Users:
         try:
             dn = name.decode()
         except UnicodeDecodeError:
-            raise MalformedError("the name of an entry is no text", where=self._where) from None
+            said = name.decode("utf-8", "backslashreplace")
+            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
         pieces = self._pieces
         if pieces:
             self._pieces = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -9,13 +10,15 @@ from msgspec import Raw, Struct, field
 
 from connector.directories.scim.paths import Resource, member, text_of
 from connector.directories.scim.port import Answer
-from connector.errors import DeniedError, IncompleteRead, MalformedError
+from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
 from connector.http.wording import looks_like, phrase
 
 NOT_FOUND: Final = 404
 GONE: Final = 410
 PRECONDITION_FAILED: Final = 412
 _REFUSED: Final = (401, 403)
+MAX_DEPTH: Final = 64
+"""Levels of lists and objects in an answer: it is walked through by functions that call themselves."""
 _SAID: Final = frozenset({
     "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue",
     "invalidVers", "sensitive",  # RFC 7644 §3.12
@@ -44,6 +47,7 @@ class _Listing(Struct):
 
 _LISTING: Final = msgspec.json.Decoder(_Listing, strict=False)
 _RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
+_ANYTHING: Final = msgspec.json.Decoder(Any)
 
 
 def good(answer: Answer) -> bool:
@@ -57,8 +61,8 @@ def listing(answer: Answer) -> Listing:
         raise failure(answer, "a list of users")
     try:
         found = _LISTING.decode(answer.content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise MalformedError(f"a list of users was answered with {_seen(answer)}", where=answer.where) from None
+    except NOT_JSON as fault:
+        raise MalformedError(f"a list of users was answered with {_seen(answer, fault)}", where=answer.where) from None
     some = found.Resources if found.Resources is not None else found.resources
     if some is None and found.total is None:
         raise MalformedError("a list of users was answered with neither users nor their number", where=answer.where)
@@ -68,9 +72,9 @@ def listing(answer: Answer) -> Listing:
 def resource(answer: Answer, raw: Raw | bytes | None = None) -> Resource:
     """One resource, of the answer or of the list in it; it has an id. Raises MalformedError."""
     try:
-        found = _RESOURCE.decode(answer.content if raw is None else raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise MalformedError(f"a user was answered with {_seen(answer)}", where=answer.where) from None
+        found: Resource = _decoded(_RESOURCE, answer.content if raw is None else bytes(raw))
+    except NOT_JSON as fault:
+        raise MalformedError(f"a user was answered with {_seen(answer, fault)}", where=answer.where) from None
     if not id_of(found):
         raise MalformedError("a user was answered that has no id", where=answer.where)
     return found
@@ -84,9 +88,23 @@ def id_of(found: Resource) -> str:
 def document(answer: Answer) -> Any:
     """Whatever JSON the answer is; None where it is none."""
     try:
-        return msgspec.json.decode(answer.content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decoded(_ANYTHING, answer.content)
+    except NOT_JSON:
         return None
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], octets: bytes) -> Any:
+    """What JSON says. Raises one of NOT_JSON; RecursionError also beyond MAX_DEPTH, where the decoder may go on."""
+    found = decoder.decode(octets)
+    if octets.count(b"[") + octets.count(b"{") > MAX_DEPTH:
+        level = [found]
+        for _ in range(MAX_DEPTH):
+            within = chain.from_iterable(held.values() if isinstance(held, dict) else held for held in level)
+            level = [held for held in within if isinstance(held, dict | list)]
+            if not level:
+                return found
+        raise RecursionError
+    return found
 
 
 def said(answer: Answer) -> str:
@@ -103,6 +121,6 @@ def failure(answer: Answer, what: str) -> IncompleteRead:
     return kind(f"{what} was answered with {said(answer)}", where=answer.where)
 
 
-def _seen(answer: Answer) -> str:
-    hint = looks_like(answer.content)
+def _seen(answer: Answer, fault: Exception) -> str:
+    hint = "JSON that is nested too deeply" if isinstance(fault, RecursionError) else looks_like(answer.content)
     return f"{phrase(answer.status)} and {hint or 'something that is not what SCIM says (RFC 7644 §3.4)'}"

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from connector.errors import DeniedError, FileError, MalformedError
+from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError
 from connector.http.channel import Answer
 from connector.http.token import TokenKeeper
 from connector.http.wording import looks_like, phrase
@@ -110,7 +110,7 @@ def _token(answer: Answer) -> tuple[str, float]:
         raise MalformedError(what, where=answer.where)
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         read = None
     if read is None:
         what = f"the token endpoint's answer is {hint or 'not what RFC 6749 §5.1 says'}"
@@ -126,7 +126,7 @@ def _token(answer: Answer) -> tuple[str, float]:
 def _error(body: bytes) -> str:
     try:
         error = msgspec.json.decode(body, type=_TokenError).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         return ""
     return f" ({error})" if error in ERRORS else ""
 

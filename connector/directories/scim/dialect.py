@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from connector.directories.scim.discovery import Features
 from connector.directories.scim.edits import Clearing
 from connector.directories.scim.schema import Schemas
-from connector.errors import FileError, OutputError
+from connector.errors import NOT_JSON, FileError, OutputError
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"
 
@@ -52,7 +52,7 @@ def load(path: Path) -> Dialect:
         found = msgspec.json.decode(path.read_bytes(), type=Dialect)
     except OSError as fault:
         raise FileError(fault.strerror or "it cannot be read", where=str(path)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except NOT_JSON as fault:
         raise FileError(
             f"this is no dialect that `check --probe --save` has written: {fault}", where=str(path)
         ) from None

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from connector.errors import DeniedError, MalformedError
+from connector.errors import NOT_JSON, DeniedError, MalformedError
 from connector.http.channel import Answer
 from connector.http.wording import looks_like
 from connector.sources.cec.exchange import OK, Exchange
@@ -52,7 +52,7 @@ def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
     """The token and its seconds; no text of this answer but an envelope's is ever shown, for it may hold a token."""
     try:
         answered = msgspec.json.decode(answer.body, type=_Token)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         hint = looks_like(answer.body) or "something else"
         fault = MalformedError(f"the token call's answer is not a JSON object but {hint}", where=answer.where)
     else:
