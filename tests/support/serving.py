@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *jobs: str, env: Mapping[str, str] | None = None, level: str = "info") -> Iterator[Served]:
+def serving(
+    folder: Path,
+    *jobs: str,
+    env: Mapping[str, str] | None = None,
+    level: str = "info",
+    entry: Sequence[str | Path] = ("-m", "connector"),
+) -> Iterator[Served]:
     """`serve` these jobs on a free port; it is killed at the end if it still runs."""
     with subprocess.Popen(
-        [sys.executable, *WARNINGS, "-m", "connector", "--log-level", level, "serve", *jobs, "--listen", "127.0.0.1:0"],
+        [sys.executable, *WARNINGS, *entry, "--log-level", level, "serve", *jobs, "--listen", "127.0.0.1:0"],
         cwd=folder,
         env=environment(env or {}),
         stdin=subprocess.DEVNULL,
