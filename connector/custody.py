@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,6 +31,14 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     if ref.vault is None:
         return secrets.resolve(ref, what, where)
     return _Vault(ref.vault, what, where).read()
+
+
+def file_of(ref: SecretRef) -> Path | None:
+    """The file on this machine that a secret is kept in; None where it is elsewhere."""
+    if ref.credential is not None:
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        return Path(folder) / ref.credential if folder else None
+    return ref.file
 
 
 class _Vault:

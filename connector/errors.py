@@ -14,6 +14,7 @@
         ├── UnreachableError  no connection, a time-out, a connection cut
         ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
         ├── DeniedError       credentials or rights refused
+        │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
         ├── MalformedError    an answer that is not what its protocol or page says
         └── TruncatedError    a size, time or administrative limit, a referral, a pager that stands still
 
@@ -86,6 +87,10 @@ class UntrustedError(IncompleteRead):
 
 class DeniedError(IncompleteRead):
     """Credentials or rights were refused."""
+
+
+class RefusedBindError(DeniedError):
+    """The server refused the account's password, ticket or certificate. Each further attempt may lock the account."""
 
 
 class MalformedError(IncompleteRead):

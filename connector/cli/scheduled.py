@@ -14,7 +14,7 @@ from connector.cli.advice import code_of
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import log_to_standard_error, watchers
-from connector.errors import BusyError, ConnectorError, StateError
+from connector.errors import BusyError, ConnectorError, RefusedBindError, StateError
 from connector.parts import Dry, Wet
 from connector.planfile import load, save
 from connector.serve.orders import Order, Result, nothing_told
@@ -38,6 +38,7 @@ def command(log_level: str | None) -> int:
             code = run.write(log_level, facts, stop) if order.write else run.plan(log_level, facts, stop)
         except ConnectorError as fault:
             code = code_of(fault)
+            run.refused = isinstance(fault, RefusedBindError)
             if not facts:  # its files were wrong, so that nobody watched it
                 import structlog
 
@@ -45,7 +46,7 @@ def command(log_level: str | None) -> int:
                 facts.append(nothing_told(order, code, str(fault)))
         finally:
             stopped = run.interrupted or stop.why is not None
-            result = Result(facts[-1] if facts else None, run.taken, run.waiting, stopped)
+            result = Result(facts[-1] if facts else None, run.taken, run.waiting, stopped, run.refused)
             sys.stdout.buffer.write(msgspec.json.encode(result, enc_hook=str))
             sys.stdout.buffer.flush()
     return code
@@ -58,6 +59,7 @@ class _Scheduled:
         self._order = order
         self.taken = False
         self.interrupted = False
+        self.refused = False
         self.waiting: Path | None = None
 
     def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:

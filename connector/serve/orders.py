@@ -34,13 +34,15 @@ class Result(Struct, frozen=True):
     """What came of an order.
 
     `taken`: another process had run that tick already, so that there are no facts. `waiting`: the file of a plan that
-    waits for somebody. `stopped`: it was told to, before it came to its end.
+    waits for somebody. `stopped`: it was told to, before it came to its end. `refused`: the directory refused its
+    account.
     """
 
     facts: RunFacts | None = None
     taken: bool = False
     waiting: Path | None = None
     stopped: bool = False
+    refused: bool = False
 
 
 def nothing_told(order: Order, code: int, fault: str) -> RunFacts:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from connector.errors import FileError, StateError
+from connector.serve.accounts import Account, Mark
 from connector.serve.orders import Order
 from connector.serve.schedule import (
     BELIEVED,
@@ -37,7 +38,8 @@ class Scheduled:
 
     `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
     there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
-    `not_before`: it is not tried before this time on a steady clock.
+    `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
+    account, if it does; `mark`: of its account's files when its last run began.
     """
 
     def __init__(self, path: Path, now: datetime) -> None:
@@ -49,6 +51,8 @@ class Scheduled:
         self.not_before = 0.0
         self.until: datetime | None = None
         self.worker: Worker | None = None
+        self.refused = ""
+        self.mark: Mark = ()
         self._noted_wrongly: datetime | None = None
         self._warned = False
 
@@ -60,6 +64,7 @@ class Scheduled:
         self.settings: Serve = loaded.job.serve
         self.name = loaded.name
         self.state = loaded.job.state
+        self.account = Account.of(loaded.job)
         self.timetable = _timetable(self.settings, f"{socket.gethostname()} {loaded.path}")
 
     @property
@@ -134,6 +139,10 @@ class Scheduled:
     def too_old(self, now: datetime) -> bool:
         """Whether the last good run is too old: by its begin, or by its end, before which no other could begin."""
         return too_old(self.timetable, self.since, now, self.settings.max_age)
+
+    def ready(self, now: datetime) -> bool:
+        """Whether its runs go on, and the last good one is recent."""
+        return not (self.refused or self.too_old(now))
 
     @property
     def since(self) -> datetime:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final, Self
 
 import structlog
+from msgspec.structs import replace
 
 from connector.errors import FileError
+from connector.serve.accounts import LOOK, RefusedAccounts
 from connector.serve.orders import Order, Result, nothing_told
 from connector.serve.schedule import Due
 from connector.serve.scheduled import Scheduled, utc
@@ -33,6 +35,8 @@ STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
 AGAIN: Final = timedelta(seconds=30)
 """When a job is tried again whose directory another run holds, or whose state does not tell."""
+
+_REFUSED: Final = "the directory refused its account: runs wait until its secret changes, SIGHUP, or a day; see the log"
 
 Told = Callable[[Scheduled, RunFacts, Result], None]
 """Is told of every run that has ended."""
@@ -55,6 +59,7 @@ class Service:
         for job in self._jobs:
             self._metrics.expect(job.name, job.kind)
         self._clock = clock
+        self._refused = RefusedAccounts(clock)
         self._looked = clock()
         self._stopping = 0
         self._selector = selectors.DefaultSelector()
@@ -95,6 +100,10 @@ class Service:
         for job in self._jobs:
             if job.worker is not None or self._stopping:
                 continue
+            job.refused = self._refused.why(job.account)
+            if job.refused:
+                wait = min(wait, LOOK)
+                continue
             left = job.not_before - time.monotonic()
             decided = job.decided(now) if left <= 0 else None
             if isinstance(decided, Due):
@@ -118,6 +127,7 @@ class Service:
             job.until = until
 
     def _start(self, job: Scheduled, tick: datetime, now: datetime) -> None:
+        job.mark = job.account.mark()
         log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode)
         try:
             job.worker = worker = Worker(job.order(tick, now), self._log_level)
@@ -159,6 +169,10 @@ class Service:
             job.went_well(order.tick, utc())
         if facts.ending == "busy":  # an attempt that found its directory held is no run: its tick is still due
             job.last, job.not_before = None, time.monotonic() + AGAIN.total_seconds()
+        if result.refused:
+            job.refused = self._refused.add(job.account, job.mark)
+            facts = replace(facts, fault=f"{facts.fault}\n{job.refused}")
+            log.error("runs wait for the account", job=job.name, reason=job.refused)
         log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
                  seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
         if not result.stopped:
@@ -184,6 +198,7 @@ class Service:
 
     def _reread(self) -> None:
         """Take all files as they are now; a job whose files are wrong goes on with those that it had."""
+        self._refused.forget()
         for job in self._jobs:
             try:
                 job.reread(utc())
@@ -200,19 +215,19 @@ class Service:
         return [f"the schedule has not looked at its clock for {silent:.0f} seconds"] if silent > STUCK else []
 
     def unready(self) -> list[str]:
-        """The jobs whose last good run is too old, each with a sentence."""
+        """The jobs that wait for their account, or whose last good run is too old, each with a sentence."""
         now = utc()
         return [
-            f"{job.name}: no run has ended well since {job.since.isoformat(timespec='seconds')}"
+            f"{job.name}: {_REFUSED if job.refused else f'no run has ended well since {since}'}"
             for job in self._jobs
-            if job.too_old(now)
+            if (since := job.since.isoformat(timespec="seconds")) and not job.ready(now)
         ]
 
     def metrics(self) -> str:
         """In Prometheus's text format."""
         now = utc()
         for job in self._jobs:
-            self._metrics.tell("ready", job.name, not job.too_old(now))
+            self._metrics.tell("ready", job.name, job.ready(now))
             self._metrics.tell("files_accepted", job.name, job.in_order)
         return self._metrics.render()
 

@@ -13,7 +13,7 @@ from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory, LdapReader
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE, REFERENCE
-from connector.errors import ConnectorError, DeniedError, FileError, TruncatedError
+from connector.errors import ConnectorError, DeniedError, FileError, RefusedBindError, TruncatedError
 from connector.model import ID, Equality, Secret, Syntax, User, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
@@ -102,7 +102,7 @@ def test_a_bind_in_clear_is_refused_with_the_way_out(people: Samba) -> None:
 
 def test_a_wrong_password_is_called_one(people: Samba) -> None:
     fault = fails(settings(people), Secret("wrong-canary"))
-    assert type(fault) is DeniedError
+    assert type(fault) is RefusedBindError
     assert "invalidCredentials (49)" in fault.what
     assert "data 52e" in fault.what
     assert "the name or the password is wrong" in fault.what
@@ -125,7 +125,7 @@ def test_an_account_that_may_not_log_on_is_told_why(
         f"dn: CN={name},OU=services,{SUFFIX}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
     )
     fault = fails(settings(people, bind_dn=f"{name}@example.test"))
-    assert type(fault) is DeniedError
+    assert type(fault) is RefusedBindError
     assert f"data {data}" in fault.what
     assert advice in fault.what
 

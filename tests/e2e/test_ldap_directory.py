@@ -17,6 +17,7 @@ from connector.errors import (
     DeniedError,
     FileError,
     IncompleteRead,
+    RefusedBindError,
     TruncatedError,
     UnreachableError,
     UntrustedError,
@@ -185,7 +186,7 @@ def test_a_port_that_speaks_no_tls_is_not_trusted(server: Slapd) -> None:
 
 def test_a_wrong_password_names_the_account_and_tries_no_other_server(server: Slapd) -> None:
     fault = fails(settings(server, urls=[server.ldaps_url, "ldaps://unused.example.org"]), Secret("wrong-canary"))
-    assert type(fault) is DeniedError
+    assert type(fault) is RefusedBindError
     assert SYNC in fault.what
     assert "invalidCredentials (49)" in fault.what
     assert fault.where == server.ldaps_url

@@ -28,6 +28,7 @@ from connector.errors import (
     FileError,
     IncompleteRead,
     MalformedError,
+    RefusedBindError,
     TruncatedError,
     UnreachableError,
     UntrustedError,
@@ -444,10 +445,13 @@ def test_basic_is_a_user_and_a_password_in_utf_8() -> None:
     assert (scheme, base64.b64decode(coded).decode()) == ("Basic", "sync:pä:ss")
 
 
-@pytest.mark.parametrize("proof", [{}, {"basic": {"user": "sync", "password": {"env": "P"}}}])
-def test_a_token_or_password_that_is_refused_ends_it_at_once(proof: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "proof"),
+    [(DeniedError, {}), (RefusedBindError, {"basic": {"user": "sync", "password": {"env": "P"}}})],
+)
+def test_a_token_or_password_that_is_refused_ends_it_at_once(kind: type[DeniedError], proof: dict[str, Any]) -> None:
     with HttpServer([said(401, {"detail": TOKEN})]) as server, transport(server.url, **proof) as scim:
-        what = failure(DeniedError, lambda: scim.send(GET))
+        what = failure(kind, lambda: scim.send(GET))
         assert len(server.seen) == 1
     assert what == f"{server.url}/v2/Users: GET was answered with 401 Unauthorized"
 

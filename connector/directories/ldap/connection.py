@@ -30,6 +30,7 @@ from connector.errors import (
     ConnectorError,
     DeniedError,
     MalformedError,
+    RefusedBindError,
     UnreachableError,
     UntrustedError,
 )
@@ -190,7 +191,8 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         said = f"{results.name(end.code)}{results.diagnostic(end)}{notice.refusal}{explained(end, in_clear=in_clear)}"
         why = f"the bind as {who} failed: {said}"
         away = end.code in results.AWAY or end.code == results.REFERRAL  # a copy that is being made refers to another
-        kind = UnreachableError if away else DeniedError
+        proof = RefusedBindError if end.code in results.PROOF_REFUSED else DeniedError
+        kind = UnreachableError if away else proof
         raise kind(why, where=endpoint.url)
     if notice.must_change:
         raise DeniedError(

@@ -18,10 +18,12 @@ from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
 from connector.directories.ldap import results
 from connector.directories.ldap.tls import TlsSocket
-from connector.errors import DeniedError, FileError
+from connector.errors import DeniedError, FileError, RefusedBindError
 
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
+_PROOF_REFUSED: Final = frozenset({-1765328366, -1765328360})
+"""KRB5KDC_ERR_CLIENT_REVOKED and KRB5KDC_ERR_PREAUTH_FAILED, as MIT's krb5.h counts them."""
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
@@ -52,9 +54,8 @@ class _Connection(ldap3.Connection):
             return self._exchange(controls)
         except self._gssapi.exceptions.GSSError as fault:
             why = " ".join(str(fault).split())
-            raise DeniedError(
-                f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where
-            ) from None
+            kind = RefusedBindError if fault.min_code in _PROOF_REFUSED else DeniedError
+            raise kind(f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where) from None
 
     def _exchange(self, controls: Any) -> Any:
         name = self._gssapi.Name(f"ldap@{self._host}", self._gssapi.NameType.hostbased_service)

@@ -51,6 +51,8 @@ NAMES: Final = {
 NO_ADVICE: Final[Mapping[int, str]] = {}
 _LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
+PROOF_REFUSED: Final = frozenset({19, 48, 49, 53})
+"""How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or disabled (389-DS: 53)."""
 AWAY: Final = frozenset({51, 52})
 _LONGEST: Final = 300
 

@@ -30,7 +30,14 @@ from connector.directories.scim.port import (
     Request,
     Result,
 )
-from connector.errors import DeniedError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    IncompleteRead,
+    MalformedError,
+    RefusedBindError,
+    TruncatedError,
+    UnreachableError,
+)
 from connector.http import channel as http
 from connector.http.waiting import retry_after, seconds_to_wait
 from connector.http.wording import phrase
@@ -80,7 +87,8 @@ class HttpTransport:
             answer, more = self._patiently(sending.by(other))
             attempts += more
         if answer.status == 401:
-            raise DeniedError(f"{request.method} was answered with {phrase(401)}", where=sending.where)
+            kind = RefusedBindError if self._settings.basic else DeniedError
+            raise kind(f"{request.method} was answered with {phrase(401)}", where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             said = f"{phrase(answer.status)}: redirected to {http.host_of_redirect(answer)}, and not followed"
             raise MalformedError(said, where=sending.where)

@@ -1,0 +1,88 @@
+"""An account that the directory refuses is tried once, and not at every due run, until something has changed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.serve.accounts import WAITING, Account, RefusedAccounts
+from tests.support.jobs import changed, file, job_file, ldap_directory
+from tests.support.ldif_job import JOB, Job
+from tests.support.receivers import SECRET, hook
+from tests.support.serving import Served, serving
+from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
+
+pytestmark = [pytest.mark.slow, pytest.mark.slapd]
+
+
+@pytest.fixture
+def job(tmp_path: Path, server: Slapd) -> Job:
+    """`job` counts time; `first` and `second` bind as one account, whose password is wrong."""
+    made = Job(tmp_path, users=3)
+    made.write("job.yaml", changed(JOB, serve={"every": "1s"}))
+    made.write("password", "wrong\n")
+    for name in ("first", "second"):
+        directory = ldap_directory(server.url, bind_dn=SYNC, base="ou=services,dc=example,dc=org")
+        text = job_file(directory | {"password": file("password")}, state="sqlite:///ldap.db", serve={"every": "1s"})
+        made.write(f"{name}.yaml", text)
+    made.write("secret", SECRET)
+    return made
+
+
+def ends_in(served: Served, job: str, times: int) -> None:
+    for _ in range(times):
+        served.next("run ended", job=job)
+
+
+def begun(served: Served) -> list[str]:
+    return [each["job"] for each in served.events if each["event"] == "run started" and each["job"] != "job"]
+
+
+def hooked(job: Job, url: str) -> None:
+    told: dict[str, Any] = {"webhook": {"url": url, "allow_plaintext": True, "secret": file("secret")}}
+    for name in ("first.yaml", "second.yaml"):
+        job.write(name, changed(job.read(name), notify=told | {"when": ["failed"]}))
+
+
+def test_a_refused_account_waits_for_its_file_and_that_is_said(job: Job) -> None:
+    with hook() as receiver:
+        hooked(job, receiver.url)
+        with serving(job.folder, "job.yaml", "first.yaml", "second.yaml") as served:
+            said = served.next("runs wait for the account")["reason"]
+            assert f"refused the account {SYNC}" in said
+            assert str(job.folder / "password") in said
+            assert said in receiver.next()["text"]
+            ends_in(served, "job", 4)
+            assert len(begun(served)) == 1, "one account, one attempt, whatever jobs have it"
+            status, lines = served.get("/readyz")
+            assert (status, lines.count("the directory refused its account")) == (503, 2)
+            assert served.metric("ready", cec_job="first") == 0
+            job.write("password", SYNC_PASSWORD + "\n")
+            for _ in range(2):
+                assert served.next("run ended", ending="done")["job"]
+            ends_in(served, "first", 2)
+            assert served.get("/readyz") == (200, "ok\n")
+            assert served.stop() == 0
+
+
+def test_a_signal_lets_a_refused_account_be_tried_once_more(job: Job) -> None:
+    with serving(job.folder, "job.yaml", "first.yaml") as served:
+        served.next("runs wait for the account")
+        served.signal(signal.SIGHUP)
+        served.next("runs wait for the account")
+        ends_in(served, "job", 3)
+        assert begun(served) == ["first"] * 2
+        assert served.stop() == 0
+
+
+def test_after_a_day_a_refused_account_is_tried_again() -> None:
+    now = [0.0]
+    accounts, account = RefusedAccounts(lambda: now[0]), Account("cn=sync")
+    accounts.add(account, account.mark())
+    now[0] = WAITING - 1
+    assert "restarted" in accounts.why(account)
+    now[0] = WAITING
+    assert accounts.why(account) == ""
