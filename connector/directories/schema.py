@@ -17,6 +17,8 @@ ClassKind = Literal["structural", "auxiliary", "abstract"]
 
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
+_CONSTRUCTED: Final = frozenset({"2.5.18.10"})
+"""subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no filter finds (measured)."""
 _ANYTHING: Final = "*"
 _BOUND: Final = re.compile(r"-?[0-9]{1,20}")
 _UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
@@ -145,6 +147,7 @@ class Schema:
             writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
             comparable=rule is not None,
             obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
+            constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
             operational=_operational(lineage[0]),
             classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
             aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),

@@ -115,7 +115,8 @@ class AttributeInfo(Struct, frozen=True):
     `classes`: the object classes that allow it, lower case, empty where the directory has no such notion. `aliases`:
     every name and number of the attribute, lower case. `comparable`: it has an equality rule, so that one of its values
     can be taken out. `obsolete`: it takes no new values. `operational`: no object class has to allow it. `unique`: the
-    directory itself sees to it that no two of all users hold one value.
+    directory itself sees to it that no two of all users hold one value. `constructed`: worked out as it is read, so
+    that no look-up finds it.
     """
 
     name: str
@@ -134,6 +135,7 @@ class AttributeInfo(Struct, frozen=True):
     obsolete: bool = False
     operational: bool = False
     unique: bool = False
+    constructed: bool = False
     classes: frozenset[str] = frozenset()
     aliases: frozenset[str] = frozenset()
 

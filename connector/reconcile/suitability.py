@@ -15,12 +15,16 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
         if fault:
             yield fault
     yield from _clashes(mapping, description)
-    if not description.closed:
-        return
     for number, match in enumerate(mapping.match, start=1):
-        if not description.attributes[match.directory].known:
+        info = description.attributes[match.directory]
+        if info.constructed:
+            why = "works it out as it is read, so that no look-up finds it: match by an attribute that is stored"
+            yield f"{mapping.where}: match rule {number}: {match.directory}: the directory {why}"
+        elif not info.known and description.closed:
             why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
             yield f"{mapping.where}: {why}"
+    if not description.closed:
+        return
     for name in description.unknown_classes:
         yield f"{mapping.where}: object_classes: the directory's schema has no class {name}"
 

@@ -207,6 +207,13 @@ def _back_link(world: Domain) -> dict[str, str]:
     return {}
 
 
+def _constructed(world: Domain) -> dict[str, str]:
+    text = "match: [{agent: 'example.test/people/{accountCode}', directory: canonicalName}]\n"
+    (world.folder / "other.yaml").write_text(text + "attributes: {ipPhone: '{sipAccount}'}\nstale: clear\n")
+    world.job(mapping="other.yaml", directory={"read": "scan"})
+    return {}
+
+
 @pytest.mark.parametrize(
     ("prepare", "code", "said"),
     [
@@ -215,6 +222,7 @@ def _back_link(world: Domain) -> dict[str, str]:
         (_another_authority, 1, ["not trusted", "ca_file"]),
         (_in_clear, 1, ["strongerAuthRequired (8)", "ldaps://"]),
         (_back_link, 78, ["directReports cannot be written"]),
+        (_constructed, 78, ["match rule 1: canonicalName", "match by an attribute that is stored"]),
     ],
 )
 def test_what_cannot_be_is_said_with_the_way_out(

@@ -65,6 +65,12 @@ def test_what_a_closed_schema_does_not_know_can_be_neither_matched_by_nor_added(
     ]
 
 
+def test_what_no_look_up_finds_cannot_be_matched_by() -> None:
+    (fault,) = found(described(AttributeInfo("canonicalName", constructed=True)), match="canonicalName")
+    assert fault.startswith("m.yaml: match rule 1: canonicalName: the directory works it out as it is read")
+    assert "match by an attribute that is stored" in fault
+
+
 SURNAME = AttributeInfo("sn", aliases=frozenset({"sn", "surname"}))
 FAMILY = AttributeInfo("surname", aliases=frozenset({"sn", "surname"}))
 

@@ -110,6 +110,8 @@ def _attribute_type(entry: Entry) -> str:
         words.append("X-CONFIDENTIAL 'TRUE'")
     if _kept_by_the_server(entry):
         words.append("NO-USER-MODIFICATION")
+    if _constructed(entry):
+        words.append("X-CONSTRUCTED 'TRUE'")
     return " ".join([*words, ")"])
 
 
@@ -120,9 +122,13 @@ def _kept_by_the_server(entry: Entry) -> bool:
     """
     if _first(entry, "ldapdisplayname").lower() == "objectclass":
         return False
-    constructed = (_number(entry, "systemflags") or 0) & _CONSTRUCTED
     back_link = (_number(entry, "linkid") or 0) % 2
-    return bool(constructed or back_link or _first(entry, "systemonly").upper() == "TRUE")
+    return bool(_constructed(entry) or back_link or _first(entry, "systemonly").upper() == "TRUE")
+
+
+def _constructed(entry: Entry) -> bool:
+    """Whether it is worked out when it is read: shown to whoever asks, and found by no filter (measured)."""
+    return bool((_number(entry, "systemflags") or 0) & _CONSTRUCTED)
 
 
 def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
