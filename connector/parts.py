@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from msgspec import Struct, field
 
+from connector import clock
 from connector.directories.port import Directory, Read, Reader
 from connector.model import ANOTHER_KEY, Description, Fingerprint
 from connector.reconcile.limits import Limits, Pace
@@ -45,7 +45,7 @@ class Parts(Struct, frozen=True, kw_only=True):
         return Brief(
             mapping=self.mapping, limits=self.limits, description=description,
             memory=self.state.memory(description.identity, self.job), fingerprint=self.fingerprint,
-            job=self.job, plan_id=self.plan_id, now=datetime.now(UTC), about=self.about(description),
+            job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
         )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:

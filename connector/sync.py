@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector import clock
 from connector.apply import apply
 from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
@@ -127,7 +127,7 @@ def wet_run(
                 memory.take_over(frozenset(drawn.matched) - failed, [rule.name for rule in parts.mapping.attributes])
             memory.note_claimed(drawn.matched)
             if drawn.stale is not None:
-                memory.note_stale(drawn.stale, _now())
+                memory.note_stale(drawn.stale, clock.now())
             if run.tried and not only and not run.aside:
                 parts.state.renew(parts.job, parts.sealer)
         return run
@@ -270,10 +270,6 @@ def draw_back(parts: Undo) -> Plan:
         parts.never,
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _known(only: Collection[str], tenant: Tenant) -> None:

@@ -19,6 +19,7 @@ from connector.model.directory import (
     UserRef as UserRef,
     View as View,
 )
+from connector.model.moment import Moment as Moment
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
     AgentRef as AgentRef,

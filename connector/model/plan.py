@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from connector.model.directory import User, UserRef
+from connector.model.moment import Moment
 from connector.model.secret import Held
 
 
@@ -227,8 +229,11 @@ class Memory(Protocol):
     def rewritten(self) -> Mapping[tuple[str, str], Owned]:
         """What this job wrote there more than once running, by user id and attribute."""
 
-    def stale(self) -> Mapping[str, tuple[str, int]]:
-        """Users that nobody claimed in the last apply, by id: since when (RFC 3339), and in how many runs."""
+    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+        """Users that nobody claimed in the last apply, by id: for how long by then, and in how many runs."""
+
+    def looked(self) -> Moment | None:
+        """When an apply last looked for who is stale."""
 
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""

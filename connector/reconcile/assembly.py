@@ -46,7 +46,7 @@ def assembled(
         id=brief.plan_id,
         digest="",
         job=brief.job,
-        created=brief.now.isoformat(timespec="seconds"),
+        created=brief.now.time.isoformat(timespec="seconds"),
         summary=summary,
         changes=tuple(changes),
         problems=tuple(sorted(problems, key=_order)),

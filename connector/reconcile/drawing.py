@@ -162,6 +162,7 @@ class Drawing:
         policy = self._brief.mapping.stale
         if policy != "report" and unsure and self._stale and not unproven:
             self._cautions.append(stale.UNSURE)
+        self._cautions += stale.jumped(policy, self._brief.memory, self._brief.now)
         due, problems = stale.judged(self._stale, policy, self._brief.memory, self._brief.now)
         self._problems += problems
         if policy == "report" or unsure or only or self._tenant.size == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -26,12 +26,13 @@ class Grace(Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.number} {self.unit if self.number != 1 else self.unit[:-1]}"
 
-    def left(self, now: datetime, since: str, runs: int) -> str:
-        """What is left for a user seen so `since` then in so many runs, as the end of a sentence, or nothing."""
+    def left(self, waited: timedelta, runs: int) -> str:
+        """What is left for a user seen so for so long and in so many runs, as the end of a sentence, or nothing."""
         if self.unit == "runs":
             return "" if runs >= self.number else f" (seen so by {runs} applies; it is cleared after {self.number})"
-        due = (datetime.fromisoformat(since) if since else now) + timedelta(days=self.number)
-        return "" if now >= due else f" (it is cleared {self} after an apply first sees that)"
+        return (
+            "" if waited >= timedelta(days=self.number) else f" (it is cleared {self} after an apply first sees that)"
+        )
 
 
 Stale = Literal["report", "clear"] | Grace

@@ -7,13 +7,24 @@ again. A list of answers is enough to run it. `lookup.py` asks the directory.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector.model import Change, Description, Fingerprint, Holds, Key, Memory, Objection, Question, User, UserRef
+from connector.model import (
+    Change,
+    Description,
+    Fingerprint,
+    Holds,
+    Key,
+    Memory,
+    Moment,
+    Objection,
+    Question,
+    User,
+    UserRef,
+)
 from connector.reconcile.limits import Limits
 from connector.reconcile.mapping import Mapping
 
@@ -21,7 +32,7 @@ from connector.reconcile.mapping import Mapping
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
-    `now`: when drawing began (UTC). `about`: between what, for the reader of the plan.
+    `now`: when drawing began. `about`: between what, for the reader of the plan.
     """
 
     mapping: Mapping
@@ -31,7 +42,7 @@ class Brief(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     job: str
     plan_id: str
-    now: datetime
+    now: Moment
     about: tuple[tuple[str, str], ...] = ()
 
 

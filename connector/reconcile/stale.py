@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Fingerprint, Memory, Owned, Problem, User, UserRef
+from connector.model import AgentRef, Fingerprint, Memory, Moment, Owned, Problem, User, UserRef
+from connector.reconcile.clocks import passed
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import Grace, Stale
 from connector.reconcile.questions import Brief, Planning, Read, ask
@@ -20,6 +21,10 @@ UNSURE = (
 MISSED = "an agent would claim this user as it is now, and no look-up found it: nothing stale is cleared in this run"
 UNSEEN = (
     "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
+)
+JUMPED = (
+    "{jump} since the last apply ({last}): the time since then does not count towards clear_after. Check the clock of "
+    "this machine"
 )
 CHANGED = "changed by somebody else since this job wrote it; kept"
 
@@ -61,15 +66,25 @@ def unclaimed(
     return sorted(found.values(), key=lambda each: each.user)
 
 
+def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
+    """That the clock has jumped, where users wait for days."""
+    last = memory.looked() if isinstance(policy, Grace) and policy.unit == "days" else None
+    jump = passed(last, now).jump
+    if last is not None and jump:
+        yield JUMPED.format(jump=jump, last=last.time.isoformat(timespec="seconds"))
+
+
 def judged(
-    users: Sequence[Unclaimed], policy: Stale, memory: Memory, now: datetime
+    users: Sequence[Unclaimed], policy: Stale, memory: Memory, now: Moment
 ) -> tuple[list[UserRef], list[Problem]]:
     """Those whose grace is over, if the mapping grants one, and a line about each user."""
     grace = policy if isinstance(policy, Grace) else None
     seen = memory.stale() if grace and users else {}
+    since = passed(memory.looked(), now).time if seen else timedelta(0)
     due, problems = [], []
     for each in users:
-        left = grace.left(now, *seen.get(each.user.id, ("", 0))) if grace else ""
+        waited, runs = seen.get(each.user.id, (None, 0))
+        left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace else ""
         why = f"{', '.join(sorted(each.names))}: ours, and no agent claims the user any more{left}"
         problems.append(Problem("stale", why, users=(each.user.name,)))
         due += [] if left else [each.user]

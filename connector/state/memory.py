@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
-from connector.model import OBJECT_CLASS, LastGood, Others, Owned, UserRef
+from connector.errors import StateError
+from connector.model import OBJECT_CLASS, LastGood, Moment, Others, Owned, UserRef
+from connector.reconcile.clocks import passed
 from connector.state.database import Database
 from connector.state.journal import names_of
 from connector.state.ownership import Ownership, Row
@@ -87,10 +90,26 @@ class DirectoryMemory:
             if each.times > 1
         }
 
-    def stale(self) -> Mapping[str, tuple[str, int]]:
-        query = "select user_id, since, runs from stale where directory = ? and job = ?"
+    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+        query = "select user_id, waited, runs from stale where directory = ? and job = ?"
         found = self._database.rows(query, self._directory, self._job)
-        return {user_id: (since, runs) for user_id, since, runs in found}
+        try:
+            return {user_id: (timedelta(seconds=waited), runs) for user_id, waited, runs in found}
+        except (TypeError, OverflowError) as fault:
+            raise self._damaged() from fault
+
+    def looked(self) -> Moment | None:
+        query = "select time, boot, up, sure from clocks where directory = ? and job = ?"
+        try:
+            for time, boot, up, sure in self._database.rows(query, self._directory, self._job):
+                return Moment(datetime.fromisoformat(time).astimezone(UTC), boot, int(up), bool(sure))
+        except (TypeError, ValueError, OverflowError) as fault:
+            raise self._damaged() from fault
+        return None
+
+    def _damaged(self) -> StateError:
+        why = "the state is damaged: since when users are nobody's cannot be read"
+        return StateError(why, where=self._database.where)
 
     def last_good(self) -> LastGood | None:
         query = (
@@ -121,16 +140,27 @@ class DirectoryMemory:
             with self._database.writing() as transaction:
                 transaction.executemany("delete from stale where directory = ? and job = ? and user_id = ?", rows)
 
-    def note_stale(self, users: Collection[str], when: str) -> None:
-        """Count one more run for these users, which nobody claims; all others are stale no longer."""
+    def note_stale(self, users: Collection[str], when: Moment) -> None:
+        """Count one more run, and the time that has passed, for these users, which nobody claims.
+
+        All others are stale no longer.
+        """
         known = self.stale()
+        since = passed(self.looked(), when)
         rows = []
         for user in users:
-            since, runs = known.get(user, (when, 0))
-            # a clock that ran ahead and was set back must not keep anybody for as long as it was wrong
-            rows.append((self._directory, self._job, user, min(since, when), runs + 1))
+            waited, runs = known.get(user, (None, 0))
+            seconds = 0 if waited is None else int((waited + since.time).total_seconds())
+            rows.append((self._directory, self._job, user, seconds, runs + 1))
+        read = (when.time.isoformat(), when.boot, when.up, int(not since.jump))
         with self._database.writing() as transaction:
             transaction.execute("delete from stale where directory = ? and job = ?", (self._directory, self._job))
             transaction.executemany(
-                "insert into stale (directory, job, user_id, since, runs) values (?, ?, ?, ?, ?)", rows
+                "insert into stale (directory, job, user_id, waited, runs) values (?, ?, ?, ?, ?)", rows
+            )
+            transaction.execute(
+                "insert into clocks (directory, job, time, boot, up, sure) values (?, ?, ?, ?, ?, ?) "
+                "on conflict (directory, job) do update set time = excluded.time, boot = excluded.boot, "
+                "up = excluded.up, sure = excluded.sure",
+                (self._directory, self._job, *read),
             )

@@ -10,7 +10,9 @@ ownership    what each job wrote last, where: of each user the `attributes` (`ow
              a row that one of them was the same
 plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
-stale        users that nobody claims any more of whom a job has written: since when, and in how many of its runs
+stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
+             last apply that looked, and in how many of its runs they were seen so
+clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 sources      where each job's agents come from, as its last apply read them
 directories  how many users a directory has been seen to have
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
@@ -23,7 +25,7 @@ from typing import Final
 from connector.errors import StateError
 from connector.state.database import Database
 
-FIRST: Final = 7
+FIRST: Final = 8
 """The number of the first format. Those below it are older than release 0.1.0, and are not read."""
 MIGRATIONS: Final = (
     """
@@ -49,8 +51,12 @@ MIGRATIONS: Final = (
     );
     create table holds (job text primary key, since text not null, why text not null);
     create table stale (
-        directory text not null, job text not null, user_id text not null, since text not null, runs integer not null,
-        primary key (directory, job, user_id)
+        directory text not null, job text not null, user_id text not null, waited bigint not null,
+        runs integer not null, primary key (directory, job, user_id)
+    );
+    create table clocks (
+        directory text not null, job text not null, time text not null, boot text not null, up bigint not null,
+        sure integer not null, primary key (directory, job)
     );
     create index ownership_jobs on ownership (directory, job);
     create table sources (job text primary key, source text not null);

@@ -28,7 +28,7 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
 
-_OF_JOBS: Final = ("runs", "ownership", "stale", "holds", "schedule", "sources")
+_OF_JOBS: Final = ("runs", "ownership", "stale", "clocks", "holds", "schedule", "sources")
 """The tables that know things by a job's name."""
 _COUNTS: Final = """
     select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (

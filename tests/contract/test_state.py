@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from connector.model import (
     Description,
     Equality,
     LastGood,
+    Moment,
     Others,
     Outcome,
     Part,
@@ -55,6 +56,8 @@ MAIL = AttributeInfo("mail", single=False)
 KEY = Secret("the-key-of-the-job")
 SEALER = Sealer(KEY)
 NOW = "2026-11-25T12:00:00+00:00"
+DAYS = [Moment(datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=day - 1)) for day in range(6)]
+"""The days of November, from the first on; nothing but the clock tells of them."""
 _numbers = count()
 
 
@@ -219,7 +222,7 @@ def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(pla
         assert all(state.held(job) for job in ("one", "two", "three"))
 
 
-@pytest.mark.parametrize("version", [1, 5])
+@pytest.mark.parametrize("version", [1, 7])
 def test_a_state_of_before_the_first_release_is_refused_and_left_alone(place: Place, version: int) -> None:
     place.execute("create table meta (name text primary key, value text not null)")
     noted = f"insert into meta values ('version', '{version}')"
@@ -362,7 +365,7 @@ def test_what_its_owner_no_longer_claims_passes_to_the_job_that_does(state: Stor
     apply(state, change(1, sets("title", "agent")), id_="2", job="it")
     theirs.take_over({user(1).id, user(2).id, user(7).id}, ["mail"])
     assert owned(state) == {each: {"mail", "employeeNumber"} for each in ("id-00001", "id-00002")}
-    ours.note_stale([user(1).id, user(2).id], NOW)
+    ours.note_stale([user(1).id, user(2).id], DAYS[1])
     assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": False}
     ours.note_claimed([user(2).id])
     assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": True}
@@ -379,18 +382,30 @@ def test_of_a_value_is_known_what_it_was_whatever_its_spelling(state: Store) -> 
 
 def test_who_is_stale_for_one_job_is_none_of_another_s_business(state: Store) -> None:
     ours, theirs = state.memory(HERE, "hr"), state.memory(HERE, "it")
-    ours.note_stale({"id-1"}, "2026-11-01")
-    theirs.note_stale({"id-2"}, "2026-11-02")
-    ours.note_stale({"id-1"}, "2026-11-03")
-    assert ours.stale() == {"id-1": ("2026-11-01", 2)}
-    assert theirs.stale() == {"id-2": ("2026-11-02", 1)}
+    ours.note_stale({"id-1"}, DAYS[1])
+    theirs.note_stale({"id-2"}, DAYS[2])
+    ours.note_stale({"id-1"}, DAYS[3])
+    assert ours.stale() == {"id-1": (timedelta(days=2), 2)}
+    assert theirs.stale() == {"id-2": (timedelta(0), 1)}
 
 
 def test_a_clock_that_was_set_back_does_not_keep_anybody_stale_for_ever(state: Store) -> None:
     memory = state.memory(HERE, "hr")
-    memory.note_stale({"id-1"}, "2090-01-01T00:00:00+00:00")
-    memory.note_stale({"id-1"}, "2026-11-01T00:00:00+00:00")
-    assert memory.stale() == {"id-1": ("2026-11-01T00:00:00+00:00", 2)}
+    memory.note_stale({"id-1"}, Moment(datetime(2090, 1, 1, tzinfo=UTC)))
+    for day, waited in ((1, 0), (2, 0), (3, 1), (5, 3)):  # the second is the first good time after the jump
+        memory.note_stale({"id-1"}, DAYS[day])
+        assert memory.stale()["id-1"][0] == timedelta(days=waited)
+
+
+def test_a_clock_that_was_wrong_once_counts_for_nothing(state: Store) -> None:
+    memory = state.memory(HERE, "hr")
+    memory.note_stale({"id-1"}, Moment(datetime(1970, 1, 1, tzinfo=UTC)))
+    memory.note_stale({"id-1", "id-2"}, DAYS[1])
+    assert memory.stale() == {"id-1": (timedelta(0), 2), "id-2": (timedelta(0), 1)}
+    memory.note_stale({"id-1"}, DAYS[2])
+    memory.note_stale({"id-1"}, Moment(datetime(1970, 1, 1, tzinfo=UTC), "a boot", 60))
+    assert memory.looked() == Moment(datetime(1970, 1, 1, tzinfo=UTC), "a boot", 60, sure=False)
+    assert memory.stale() == {"id-1": (timedelta(0), 4)}
 
 
 def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Store) -> None:
@@ -724,15 +739,15 @@ def test_what_is_written_again_and_again_is_counted_until_it_is_another_value(st
 def test_stale_users_are_counted_by_run_and_forgotten_when_they_are_claimed(state: Store) -> None:
     memory, other = state.memory(HERE, "hr"), state.memory(THERE, "hr")
     assert memory.stale() == {}
-    memory.note_stale({"id-1", "id-2"}, "2026-11-01")
-    memory.note_stale({"id-2", "id-3"}, "2026-11-02")
-    other.note_stale({"id-1"}, "2026-11-03")
-    assert memory.stale() == {"id-2": ("2026-11-01", 2), "id-3": ("2026-11-02", 1)}
-    memory.note_stale((), "2026-11-04")
+    memory.note_stale({"id-1", "id-2"}, DAYS[1])
+    memory.note_stale({"id-2", "id-3"}, DAYS[2])
+    other.note_stale({"id-1"}, DAYS[3])
+    assert memory.stale() == {"id-2": (timedelta(days=1), 2), "id-3": (timedelta(0), 1)}
+    memory.note_stale((), DAYS[4])
     assert memory.stale() == {}
-    memory.note_stale(["id-2"], "2026-11-05")
-    assert memory.stale() == {"id-2": ("2026-11-05", 1)}
-    assert other.stale() == {"id-1": ("2026-11-03", 1)}
+    memory.note_stale(["id-2"], DAYS[5])
+    assert memory.stale() == {"id-2": (timedelta(0), 1)}
+    assert other.stale() == {"id-1": (timedelta(0), 1)}
 
 
 def test_the_size_of_a_directory_is_remembered(state: Store) -> None:
@@ -958,8 +973,8 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
     assert run.job == drawn.job
     memory = state.memory(directory, drawn.job)
     assert [(user, set(names)) for user, names in memory.owned()] == [(odd.user, {"mail"})]
-    memory.note_stale([odd.user.id], NOW)
-    assert memory.stale() == {odd.user.id: (NOW, 1)}
+    memory.note_stale([odd.user.id], DAYS[1])
+    assert memory.stale() == {odd.user.id: (timedelta(0), 1)}
     memory.note_users(3)
     assert memory.users() == 3
     assert memory.fingerprint_of(odd.user.id, text) is None
@@ -1144,7 +1159,7 @@ def test_octets_of_a_file_that_were_overwritten_are_an_error_and_never_a_crash(t
     path = tmp_path / "state.db"
     with closing(open_state(f"sqlite:///{path}")) as state:
         apply(state, *[change(number, *RICH, sets_secret("p", (Secret("x"),))) for number in range(40)])
-        state.memory(HERE, "hr").note_stale(["id-1"], NOW)
+        state.memory(HERE, "hr").note_stale(["id-1"], DAYS[1])
         state.hold("hr", "x")
     whole = path.read_bytes()
     told = 0
@@ -1179,6 +1194,7 @@ def _read_all(state: Store) -> None:
     memory = state.memory(HERE, "hr")
     list(memory.owned())
     memory.stale()
+    memory.looked()
     memory.rewritten()
     memory.last_good()
     memory.users()
@@ -1202,6 +1218,7 @@ def _known(state: Store, job: str) -> list[object]:
         [run.id for run in state.runs(job)],
         owned(state, job=job),
         memory.stale(),
+        memory.looked(),
         hold and hold[1],
         state.source(job),
         tick and tick.tick,
@@ -1212,7 +1229,7 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     now = datetime(2026, 11, 25, 6, tzinfo=UTC)
     for job, number in (("hr", 1), ("it", 2)):
         apply(state, change(number, sets("mail", "a@example.org")), id_=f"run of {job}", job=job)
-        state.memory(HERE, job).note_stale([user(number).id], NOW)
+        state.memory(HERE, job).note_stale([user(number).id], DAYS[1])
         state.hold(job, f"{job} waits")
         state.note_source(job, f"source of {job}")
         with state.ticks(job).turn(now, now):
@@ -1220,7 +1237,15 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     saved = plan(id_="saved", job="hr")
     state.keep(saved, HERE)
     hr, it, nothing = (_known(state, job) for job in ("hr", "it", "nobody"))
-    assert hr == [["run of hr"], {"id-00001": {"mail"}}, {"id-00001": (NOW, 1)}, "hr waits", "source of hr", now]
+    assert hr == [
+        ["run of hr"],
+        {"id-00001": {"mail"}},
+        {"id-00001": (timedelta(0), 1)},
+        DAYS[1],
+        "hr waits",
+        "source of hr",
+        now,
+    ]
     assert state.rename("hr", "staff") == 1
     assert [_known(state, job) for job in ("staff", "it", "hr")] == [hr, it, nothing]
     with pytest.raises(RefusedError, match="foreign"):  # it says the old name

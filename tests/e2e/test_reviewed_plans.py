@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import monitoring
 from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import BASE, Job, agent
+from tests.support.program import ended, started
+from tests.support.soak_clock import Clock
 
 
 @pytest.fixture
@@ -270,9 +274,29 @@ def test_days_of_grace_begin_with_the_first_apply_that_sees_it(job: Job) -> None
     leave(job)
     job.run("apply")
     job.run("plan", "--fail-on-changes")
-    job.sql("update stale set since = '2020-01-01T00:00:00+00:00'")
+    job.sql("update stale set waited = 6 * 86400")
+    job.run("apply")
+    assert "1004" in job.read("people.ldif")
+    job.sql("update stale set waited = 7 * 86400")
     job.run("apply")
     assert "1004" not in job.read("people.ldif")
+
+
+@pytest.mark.skipif(monitoring.faketime() is None, reason="libfaketime is not installed")
+@pytest.mark.parametrize("wrong", [datetime(1970, 1, 3, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)])
+def test_a_run_whose_clock_was_wrong_does_not_end_the_grace(job: Job, wrong: datetime) -> None:
+    job.configure(limits={"agents_drop": "100%"})
+    job.write("mapping.yaml", job.read("mapping.yaml") + "stale: {clear_after: 7 days}\n")
+    job.run("apply")
+    leave(job)
+    clock = Clock(job.folder / "clock", wrong)
+    with started("apply", "job.yaml", folder=job.folder, env=clock.env) as process:
+        assert ended(process).code == 0
+    for _ in range(2):
+        assert "does not count towards clear_after" in job.run("plan", "--fail-on-changes")
+    job.run("apply")
+    assert "clear_after. Check" not in job.run("apply")
+    assert "1004" in job.read("people.ldif")
 
 
 def test_what_is_adopted_is_stale_though_we_never_wrote_it(job: Job) -> None:
