@@ -20,6 +20,7 @@ _CORE: Final = re.compile(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IG
 _NAMING: Final = "it names the entry, and renaming is not this program's work"
 _PASSWORD: Final = "it is how the user proves who they are to the directory itself"  # noqa: S105
 _STATUS: Final = "it says whether and how the account may be used"
+_LOGON: Final = "it says what a user's logon runs, mounts or may use"
 _RIGHTS: Final = "it gives rights, and those are not this program's work"
 _SERVER: Final = "the directory keeps it itself"
 
@@ -36,11 +37,20 @@ _REFUSED: Final = {
         " sambaNTPassword sambaLMPassword sambaPasswordHistory pwdHistory msDS-KeyCredentialLink sshPublicKey"
         " password x509Certificates",
         _STATUS: "userAccountControl accountExpires pwdLastSet lockoutTime pwdAccountLockedTime nsAccountLock"
-        " shadowExpire sambaAcctFlags logonHours userWorkstations userParameters isCriticalSystemObject adminCount"
+        " shadowExpire shadowLastChange sambaAcctFlags pwdReset passwordExpirationTime accountUnlockTime"
+        " logonHours userWorkstations userParameters isCriticalSystemObject adminCount"
         " active",
+        _LOGON: "scriptPath profilePath homeDirectory homeDrive loginShell userSharedFolder userSharedFolderOther"
+        " msTSInitialProgram msTSWorkDirectory msTSHomeDirectory msTSHomeDrive msTSProfilePath msTSAllowLogon"
+        " msTSRemoteControl msNPAllowDialin msNPCallingStationID msNPSavedCallingStationID msRADIUSCallbackNumber"
+        " msRADIUSFramedIPAddress msRADIUSFramedRoute msRADIUSServiceType msRASSavedCallbackNumber"
+        " msDS-SupportedEncryptionTypes msDS-AssignedAuthNPolicy msDS-AssignedAuthNPolicySilo sambaLogonScript"
+        " sambaProfilePath sambaHomePath sambaHomeDrive sambaUserWorkstations krbPwdPolicyReference"
+        " krbTicketPolicyReference pwdPolicySubentry",
         _RIGHTS: "member memberOf uniqueMember memberUid memberURL roleOccupant nsRole nsRoleDN gidNumber"
         " primaryGroupID groups members roles entitlements nTSecurityDescriptor sIDHistory servicePrincipalName"
-        " msDS-AllowedToDelegateTo msDS-AllowedToActOnBehalfOfOtherIdentity",
+        " msDS-AllowedToDelegateTo msDS-AllowedToActOnBehalfOfOtherIdentity uidNumber sambaSID sambaPrimaryGroupSID"
+        " mS-DS-ConsistencyGuid mS-DS-CreatorSID",
         _SERVER: "entryUUID entryCSN entryID nsUniqueId objectGUID objectSid createTimestamp creatorsName"
         " modifyTimestamp modifiersName structuralObjectClass subschemaSubentry hasSubordinates numSubordinates"
         " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory sAMAccountType"
@@ -48,7 +58,19 @@ _REFUSED: Final = {
     }.items()
     for name in names.split()
 }
-_REFUSED_BY_KEY: Final = {name.lower(): why for name, why in _REFUSED.items()}
+_REFUSED_BY_KEY: Final = {name.lower(): why for name, why in _REFUSED.items()} | dict.fromkeys(
+    ("aci", "openldapaci", "nsidletimeout", "nslookthroughlimit", "nssizelimit", "nstimelimit"), _RIGHTS
+)
+_REFUSED_BY_PREFIX: Final = {
+    "krb": "Kerberos decides by it who may log on, and how",
+    "sudo": "sudo decides by it who may do what on a machine",
+    "samba": "Samba decides by it who may log on, and as whom",
+    "pwd": "the directory's password policy keeps it",
+    "shadow": "Unix decides by it whether the account may be used",
+    "olc": "it configures the server itself",
+}
+_OF_EVERY_SCHEMA: Final = frozenset({_RIGHTS, _LOGON})
+"""Reasons that hold for an attribute of this name in any schema of SCIM, too."""
 _UNMATCHED: Final = frozenset({_PASSWORD})
 
 
@@ -63,7 +85,14 @@ def fault_of_name(name: str) -> str | None:
 
 def why_not_written(name: str) -> str | None:
     """Why a mapping may not write this attribute; None where it may. Options and sub-attributes change nothing."""
-    return _REFUSED_BY_KEY.get(_bare(name))
+    bare = _bare(name)
+    schema, _, last = bare.rpartition(":")
+    if schema:
+        bare = re.split(r"[.\[]", last, maxsplit=1)[0]
+    why = _REFUSED_BY_KEY.get(bare)
+    if why is None or (schema and why not in _OF_EVERY_SCHEMA):
+        why = next((each for prefix, each in _REFUSED_BY_PREFIX.items() if bare.startswith(prefix)), None)
+    return why
 
 
 def why_not_matched(name: str) -> str | None:

@@ -256,6 +256,12 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "userAccountControl", "active", "member", "memberOf", "uniqueMember", "memberUid", "roleOccupant", "groups",
         "groups.value", 'groups[value eq "x"].display', "roles", "entitlements", "entryUUID", "objectGUID",
         "createTimestamp", "meta.created", "pwdLastSet", "sAMAccountName", "servicePrincipalName", "sIDHistory",
+        "scriptPath", "msNPAllowDialin", "msDS-SupportedEncryptionTypes", "loginShell", "uidNumber", "sambaSID",
+        "ACI", "OpenLDAPaci", "sudoUser", "sudoRunAsUser;x-a", "SUDOHOST", "pwdPolicySubentry", "pwdReset", "nsSizeLimit",
+        "krbPrincipalAuthInd", "krbTicketFlags;x", "sshPublicKey", "memberuid;x-foo", "nsRoleDN", "nsAccountLock",
+        "uidNumber;x-foo", "loginshell", "homeDirectory", "gidNumber", "sambaNewAttribute", "shadowMax", "olcRootPW",
+        "urn:example:params:scim:schemas:posix:2.0:User:uidNumber", "urn:example:params:scim:schemas:x:1.0:User:sudoUser",
+        "urn:example:params:scim:schemas:x:1.0:User:memberOf[value eq \"x\"].value",
         "nTSecurityDescriptor", "msDS-AllowedToDelegateTo", "userParameters", "sAMAccountType",
     ],
 )  # fmt: skip
