@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,6 +13,8 @@ from msgspec import Raw
 from connector.errors import NOT_JSON
 from connector.model import Agent, Invalid, Secret
 
+FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
+"""The members of a record that are read."""
 MAX_CHARACTERS: Final = 1024
 DIGITS: Final = r"^0*[1-9][0-9]*\Z"
 STAND_IN: Final = "\ufffe"
@@ -20,6 +23,7 @@ STAND_IN: Final = "\ufffe"
 SEPARATORS: Final = "\u2028\u2029"
 _DIGITS: Final = re.compile(DIGITS)
 _UNWELCOME: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{SEPARATORS}\ud800-\udfff{STAND_IN}]")
+_UNREADABLE: Final = "the record holds a number too large to be read, or is nested too deeply"
 _KINDS: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",
@@ -36,10 +40,16 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
     try:
         fields = msgspec.json.decode(raw)
     except NOT_JSON:
-        return Invalid(number, "the record holds a number too large to be read, or is nested too deeply")
+        return Invalid(number, _UNREADABLE)
     if not isinstance(fields, dict):
         return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")
     why: list[str] = []
+    if bytes(raw).count(b":") > len(fields):
+        try:
+            said = [name for name, _ in json.loads(bytes(raw), object_pairs_hook=list, parse_int=str)]
+        except RecursionError:
+            return Invalid(number, _UNREADABLE)
+        why += [f"{name} is there twice" for name in FIELDS if said.count(name) > 1]
     work_no = _work_no(fields, why)
     account_code = _text(fields, "accountCode", why)
     sip_account = _text(fields, "sipAccount", why)

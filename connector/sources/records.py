@@ -6,6 +6,9 @@ Nearly every tenant is well-formed, so the whole body is first decoded into stri
 if that fails are records decoded one by one, and only one that does not fit is looked at by `faults.py`. JSON strings
 cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a body that has certain
 escapes or octets.
+
+JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the decoder takes the last. Each
+member has a colon, however its name is spelt: a body without more colons than members that were taken says none twice.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter, countOf
 from typing import Annotated, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from connector.errors import MalformedError
@@ -42,35 +46,68 @@ ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 
+ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
+"""Escapes that a member's name may be spelt with: the names are made of letters."""
+
 Text = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS)]
 Digits = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS, pattern=faults.DIGITS)]
 
 
 class _Record(Struct, gc=False, rename="camel"):
+    """`_Full` is tried first: that it fits says of each member that it is there, which costs a while to count."""
+
     work_no: Annotated[int, Meta(gt=0)] | Digits
-    account_code: Text | None = None
-    sip_account: Text | None = None
-    sip_pwd: Text | None = None
+    account_code: Text | UnsetType | None = UNSET
+    sip_account: Text | UnsetType | None = UNSET
+    sip_pwd: Text | UnsetType | None = UNSET
 
     def __repr__(self) -> str:
         return "<record>"  # it holds a password
+
+
+class _Full(Struct, gc=False, rename="camel"):
+    work_no: Annotated[int, Meta(gt=0)] | Digits
+    account_code: Text | None
+    sip_account: Text | None
+    sip_pwd: Text | None
+
+    def __repr__(self) -> str:
+        return "<record>"  # it holds a password
+
+
+_Records = list[_Full] | list[_Record]
 
 
 class _Answer(Envelope, rename="camel"):
     sip_service_ip: Raw = Raw()
     sip_service_port: Raw = Raw()
 
+    def colons(self) -> int:
+        """How many colons the members take, but for `agents`, which has one."""
+        others = (getattr(self, name) for name in self.__struct_fields__ if name != "agents")
+        return 1 + sum(1 + bytes(raw).count(b":") for raw in others if raw)
+
 
 class _Whole(_Answer, rename="camel"):
     agents: list[_Record] | None = None
+
+
+class _AllFull(_Answer, rename="camel"):
+    agents: list[_Full] | None = None
 
 
 class _OneByOne(_Answer, rename="camel"):
     agents: list[Raw] | None = None
 
 
+class _Agents(Struct):
+    agents: Raw = Raw()
+
+
+_all_full = msgspec.json.Decoder(_AllFull)
 _whole = msgspec.json.Decoder(_Whole)
 _one_by_one = msgspec.json.Decoder(_OneByOne)
+_agents = msgspec.json.Decoder(_Agents)
 _many = msgspec.json.Decoder(list[_Record])
 
 
@@ -81,37 +118,20 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
     Raises MalformedError if the body as a whole is no answer of the agent query, or is an error in disguise.
     """
     text = _utf8(body, where)
-    _said_once(text, where)
     notes: list[str] = []
     with _no_collector():
         answer = _parsed(text, where)
         _no_error(answer, where, hide)
-        agents, invalid = _all(answer, passwords) if isinstance(answer, _Whole) else _sifted(answer, passwords)
+        agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
         ip = faults.service_ip(value(answer.sip_service_ip), notes)
         port = faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
 
 
-def _said_once(text: bytes, where: str) -> None:
-    """Refuse an answer that says `agents` twice: JSON readers differ in which they take (RFC 8259 §4).
-
-    Nearly every body has the word once, so that it is read again only where it recurs.
-    """
-    if text.count(b'"agents"') < 2:
-        return
-
-    def pairs(found: list[tuple[str, object]]) -> dict[str, object]:
-        if sum(key == "agents" for key, _ in found) > 1:
-            raise MalformedError("the answer says agents twice", where=where)
-        return dict(found)
-
-    with suppress(ValueError, RecursionError):  # what is not JSON is told of by whoever reads it next
-        json.loads(text, object_pairs_hook=pairs)
-
-
-def _all(answer: _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
+def _all(answer: _AllFull | _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
-    for batch in _batches(answer.agents or []):
+    records: list[_Full | _Record] = [] if answer.agents is None else answer.agents  # type: ignore[assignment]
+    for batch in _batches(records):
         agents += _made(batch, passwords)
     return agents, []
 
@@ -121,13 +141,13 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
     for batch in _batches(answer.agents or []):
         text = b"[%b]" % b",".join(batch)
         if not _suspicious(text):
-            try:
-                agents += _made(_many.decode(text), passwords)
-            except msgspec.DecodeError:
-                pass  # one of these does not fit
-            else:
-                number += len(batch)
-                continue
+            with suppress(msgspec.DecodeError):  # one of these does not fit
+                records = _many.decode(text)
+                said = _said(records)
+                if text.count(b":") == sum(said.values()) or _named_once(text, said):
+                    agents += _made(records, passwords)
+                    number += len(batch)
+                    continue
         for raw in batch:
             number += 1
             judged = faults.examine(raw, number)
@@ -138,7 +158,7 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
     return agents, invalid
 
 
-def _made(records: list[_Record], passwords: bool) -> list[Agent]:
+def _made(records: Sequence[_Full | _Record], passwords: bool) -> list[Agent]:
     return [
         Agent(
             number if type(number := record.work_no) is int else int(number),
@@ -148,6 +168,23 @@ def _made(records: list[_Record], passwords: bool) -> list[Agent]:
         )
         for record in records
     ]
+
+
+def _said(records: _Records) -> Mapping[str, int]:
+    """How many of these records say each member."""
+    size = len(records)
+    if records and isinstance(records[0], _Full):
+        return dict.fromkeys(faults.FIELDS, size)
+    optional = ("account_code", "sip_account", "sip_pwd")
+    counts = (size, *(size - countOf(map(attrgetter(name), records), UNSET) for name in optional))
+    return dict(zip(faults.FIELDS, counts, strict=True))
+
+
+def _named_once(text: bytes, said: Mapping[str, int]) -> bool:
+    """Whether the names occur no more often than records say them, so that none of these says one twice."""
+    if ESCAPED_LETTER.search(text):
+        return False
+    return all(text.count(f'"{name}"'.encode()) == times for name, times in said.items())
 
 
 def _suspicious(text: bytes) -> bool:
@@ -215,12 +252,9 @@ def _invalid_utf8(text: bytes) -> int | None:
     return None
 
 
-def _parsed(text: bytes, where: str) -> _Whole | _OneByOne:
+def _parsed(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
     try:
-        if not _suspicious(text):
-            with suppress(msgspec.ValidationError):  # some record does not fit, or the answer itself: see which
-                return _whole.decode(text)
-        return _one_by_one.decode(text)
+        return _taken(text, where)
     except RecursionError:
         fault = "not an answer of the agent query: nested too deeply"
     except msgspec.ValidationError as error:
@@ -228,6 +262,36 @@ def _parsed(text: bytes, where: str) -> _Whole | _OneByOne:
     except msgspec.DecodeError as error:
         fault = _not_json(text, str(error))
     raise MalformedError(fault, where=where)
+
+
+def _taken(text: bytes, where: str) -> _AllFull | _Whole | _OneByOne:
+    """The answer: with its records, if they fit and none says a member twice, else with their octets."""
+    whole = None if _suspicious(text) else _at_once(text)
+    said = {} if whole is None else _said(whole.agents or [])
+    if whole is not None and text.count(b":") == whole.colons() + sum(said.values()):
+        return whole
+    answer = whole if whole is not None and _named_once(text, said) else _one_by_one.decode(text)
+    _said_once(text, where)
+    return answer
+
+
+def _at_once(text: bytes) -> _AllFull | _Whole | None:
+    """The answer, if all of its records fit."""
+    with suppress(msgspec.ValidationError):  # some record lacks a member
+        return _all_full.decode(text)
+    with suppress(msgspec.ValidationError):  # some record does not fit, or the answer itself: see which
+        return _whole.decode(text)
+    return None
+
+
+def _said_once(text: bytes, where: str) -> None:
+    """Refuse an answer that says one of its own members twice. What stands in the last `agents` is left out."""
+    last = _agents.decode(text).agents
+    rest = text.replace(last, b"null", 1) if last else text
+    names = [name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)]
+    for name in _OneByOne.__struct_encode_fields__:
+        if names.count(name) > 1:
+            raise MalformedError(f"the answer says {name} twice", where=where)
 
 
 def _not_json(text: bytes, reason: str) -> str:
@@ -242,7 +306,7 @@ def _not_json(text: bytes, reason: str) -> str:
     return f"not JSON at byte {place} (line {line}): {reason[: found.start()].removeprefix('JSON is malformed: ')}"
 
 
-def _no_error(answer: _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
+def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collection[str]) -> None:
     said = answer.describe(hide)
     if answer.agents is None:
         raise MalformedError(f"an error in place of agents: {said}" if said else "no `agents` in it", where=where)

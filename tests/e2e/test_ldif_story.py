@@ -478,12 +478,22 @@ def test_a_mapping_that_would_undo_itself_is_refused(job: Job, old: str, new: st
     ("body", "code"),
     [
         ('{"agents": [{"workNo": 1}, {"workNo": 2}], "agents": [{"workNo": 1}]}', 1),
+        ('{"agents": [{"workNo": 1}, {"workNo": 2}], "\\u0061gents": [{"workNo": 1}]}', 1),
         ('{"resultCode": "1", "resultMessage": "agent 5 sipPwd=canary-5 is wrong"}', 1),
     ],
 )
 def test_an_answer_that_says_something_twice_or_a_password_aloud(job: Job, body: str, code: int) -> None:
     job.write("agents.json", body)
     job.run("plan", code=code)
+
+
+def test_a_record_that_says_a_member_twice_is_one_line_and_the_others_are_written(job: Job) -> None:
+    body = json.dumps({"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": [agent(1), agent(2)]})
+    named = '"accountCode": "user2"'
+    job.write("agents.json", body.replace(named, rf'{named}, "account\u0043ode": "user3"'))
+    planned = job.plan()
+    assert [change["agent"]["accountCode"] for change in planned["changes"]] == ["user1"]
+    assert [(each["kind"], each["why"]) for each in planned["problems"]] == [("invalid", "accountCode is there twice")]
 
 
 def test_a_damaged_state_is_an_error_without_a_traceback(job: Job) -> None:

@@ -266,6 +266,58 @@ def test_all_records_read_at_once_are_what_each_is_on_its_own(records: list[Any]
     assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
 
 
+# ---------------------------------------------------------------- members that are there twice
+
+
+def spelt(name: str, escaped: int) -> str:
+    """The name in quotes, with some of its letters escaped (RFC 8259 §7)."""
+    letters = (f"\\u{ord(c):04x}" if escaped >> place & 1 else c for place, c in enumerate(name))
+    return f'"{"".join(letters)}"'
+
+
+names = st.builds(spelt, st.sampled_from([*faults.FIELDS, "extra", ":"]), st.sampled_from([0, 0, 0, 1, 5, 255]))
+held = st.sampled_from(["1", "2", '"7"', '"a:b"', '"\\":"', '"workNo"', "null", '""', '{"workNo":1}', '["a:b"]'])
+members = st.builds("{}{}:{}".format, names, st.sampled_from(["", "", " ", "\n"]), held)
+said = st.builds("{{{}}}".format, st.lists(members, min_size=1, max_size=6).map(",".join))
+
+
+def twice(record: str) -> set[str]:
+    """The members of a record that it says twice."""
+    seen = [name for name, _ in json.loads(record, object_pairs_hook=list)]
+    return {name for name in faults.FIELDS if seen.count(name) > 1}
+
+
+@given(st.lists(st.one_of(said, st.just(json.dumps(GOOD))), min_size=1, max_size=5))
+def test_a_record_that_says_a_member_twice_is_invalid_however_it_is_spelt_and_no_other(records: list[str]) -> None:
+    tenant = decode(f'{{"agents":[{",".join(records)}],"sipServiceIp":"2001:db8::1"}}'.encode(), "answer")
+    named = {invalid.record: invalid.why for invalid in tenant.invalid}
+    for number, record in enumerate(records, 1):
+        for name in faults.FIELDS:
+            assert (f"{name} is there twice" in named.get(number, "")) == (name in twice(record))
+    alone = [faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
+    assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
+    assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
+
+
+@pytest.mark.parametrize("name", ["agents", "sipServiceIp", "sipServicePort", "resultCode", "retCode"])
+@pytest.mark.parametrize("escaped", [0, 1, 255])
+@pytest.mark.parametrize("records", [[GOOD], [{"workNo": 1, "x": "a:b"}], [{"workNo": 0}], []])
+def test_an_answer_that_says_a_member_twice_is_refused_however_it_is_spelt(
+    name: str, escaped: int, records: list[Any]
+) -> None:
+    held = json.dumps(records) if name == "agents" else "0"
+    text = f'{{"agents":{json.dumps(records)},{spelt(name, escaped)}:{held},{spelt(name, 0)} : {held}}}'
+    assert refusal(text.encode()) == f"the answer says {name} twice"
+
+
+def test_one_record_that_says_a_member_twice_among_thousands_is_one_line() -> None:
+    good = [json.dumps(GOOD | {"workNo": number}) for number in range(1, 3001)]
+    good[2500] = '{"workNo":7,"accountCode":"a","sipAccount":"1","\\u0073ipAccount":"2"}'
+    tenant = decode(f'{{"agents":[{",".join(good)}]}}'.encode(), "answer")
+    assert len(tenant.agents) == 2999
+    assert [(each.record, each.why) for each in tenant.invalid] == [(2501, "sipAccount is there twice")]
+
+
 # ---------------------------------------------------------------- the body as a whole
 
 
