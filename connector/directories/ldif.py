@@ -18,9 +18,9 @@ from connector.directories.entries import EntryReader
 from connector.directories.known_schema import known_schema
 from connector.directories.ldif_format import edited
 from connector.directories.ldif_passage import ENTRY_UUID, Passage, Passed
-from connector.directories.replacement import ChangedError, Replacement
+from connector.directories.replacement import ChangedError, LinkedError, Replacement
 from connector.directories.scope import Entry, Scope
-from connector.errors import ConnectorError, DeniedError, IncompleteRead, UnreachableError
+from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
 from connector.model import Change, Description, Outcome, Result, View
 from connector.reconcile.equality import Rdn, rdns
 from connector.settings.job import LdifDirectory as LdifSettings
@@ -28,6 +28,7 @@ from connector.settings.job import LdifDirectory as LdifSettings
 ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
+LINKED: Final = "the file has another hard link, which would keep the old content; remove it or name a copy of the file"
 _BATCH: Final = 100_000
 """Changes in one rewriting of the file: it costs as much for one as for all."""
 _SAMPLE: Final = 64 << 10
@@ -56,9 +57,14 @@ class LdifReader(EntryReader):
             for name in sorted(self.scope.unknown)
             if self.schema.key(name) not in recognised
         ]
+        cautions += [f"an apply would be refused: {LINKED}"] if self._linked() else []
         return Description(
             "LDIF file", str(self.path), infos, atomic=True, compares=True, batch=_BATCH, cautions=tuple(cautions)
         )
+
+    def _linked(self) -> bool:
+        with self._open() as file:
+            return os.fstat(file.fileno()).st_nlink > 1
 
     def size(self) -> int:
         """About how many entries, from the size of the first ones. Looking up costs one pass as well."""
@@ -116,6 +122,12 @@ class LdifReader(EntryReader):
 class LdifDirectory(LdifReader):
     """The file, to be read and written. A batch of changes is one rewriting of the file, or none."""
 
+    def describe(self) -> Description:
+        """Raises FileError for a file that may not be replaced."""
+        if self._linked():
+            raise FileError(LINKED, where=str(self.path))
+        return super().describe()
+
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Every change of the batch at once: should the file not be replaced, all of them have failed."""
         batch = list(changes)
@@ -126,6 +138,8 @@ class LdifDirectory(LdifReader):
             outcomes = self._written(batch)
         except ConnectorError as fault:
             outcomes = _failed(batch, str(fault))
+        except LinkedError:
+            outcomes = _failed(batch, LINKED)
         except BlockingIOError:
             outcomes = _failed(batch, "another program has locked the file")
         except OSError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -11,17 +12,25 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 PRIVATE: Final = 0o600
+_ACL: Final = "system.posix_acl_access"
+_OF_CONTENT: Final = frozenset({"security.ima", "security.evm"})
+"""Attributes that the kernel works out from what a file holds (ima(7)); those of another content are worth nothing."""
 
 
 class ChangedError(Exception):
     """Somebody changed the file while it was being replaced; nothing was done, and one may try again."""
 
 
+class LinkedError(Exception):
+    """The file has another name, under which it would stay as it is; nothing was done."""
+
+
 class Replacement:
     """The file as it is (`old`, locked), and what is to become of it (`new`), if `commit` is called in the end.
 
     The lock is advisory (flock) and dies with the process. What a killed process left beside the file is removed.
-    Raises OSError, BlockingIOError where another program holds the lock, and ChangedError.
+    Owner, mode, POSIX ACL and extended attributes are those of the old file.
+    Raises OSError, BlockingIOError where another program holds the lock, LinkedError and ChangedError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,6 +83,8 @@ class Replacement:
         self._before = os.fstat(self.old.fileno())
         if not self._unchanged():
             raise ChangedError
+        if self._before.st_nlink > 1:
+            raise LinkedError
 
     def _unchanged(self) -> bool:
         now = self._path.stat()
@@ -83,16 +94,48 @@ class Replacement:
         """Empty, ours alone until it has the old one's owner, and then with the old one's mode."""
         self._new_path.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(self._new_path, flags, PRIVATE)
-        mode = stat.S_IMODE(self._before.st_mode)
+        new = os.fdopen(os.open(self._new_path, flags, PRIVATE), "wb")
         try:
-            os.fchown(descriptor, -1, self._before.st_gid)
-            os.fchown(descriptor, self._before.st_uid, -1)
-        except PermissionError:
-            if os.fstat(descriptor).st_gid != self._before.st_gid:
+            self._dress(new.fileno())
+        except BaseException:
+            new.close()
+            self._new_path.unlink(missing_ok=True)
+            raise
+        return new
+
+    def _dress(self, new: int) -> None:
+        """Give the new file all that the old one has beside its content. Raises OSError."""
+        mode = stat.S_IMODE(self._before.st_mode)
+        kept = _attributes(self.old.fileno())
+        try:
+            os.fchown(new, -1, self._before.st_gid)
+            os.fchown(new, self._before.st_uid, -1)
+        except PermissionError as fault:
+            if os.fstat(new).st_gid != self._before.st_gid:
+                if _ACL in kept:  # it says what the owning group may do, which would be another one
+                    raise OSError(fault.errno, "its group cannot be kept, and it has a POSIX ACL") from None
                 mode &= ~stat.S_IRWXG  # our group is not the one that was allowed to read it
-        os.fchmod(descriptor, mode)
-        return os.fdopen(descriptor, "wb")
+        given = _attributes(new)
+        if _ACL in given.keys() - kept.keys():  # of the folder's default ACL, which the mode would bring to life
+            os.removexattr(new, _ACL)
+        os.fchmod(new, mode)
+        for name, value in kept.items():
+            if given.get(name) != value:
+                try:
+                    os.setxattr(new, name, value)
+                except OSError as fault:
+                    said = f"its extended attribute {name} cannot be kept: {fault.strerror}"
+                    raise OSError(fault.errno, said) from None
+
+
+def _attributes(file: int) -> dict[str, bytes]:
+    """The extended attributes of an open file, a POSIX ACL among them (xattr(7), acl(5))."""
+    try:
+        return {name: os.getxattr(file, name) for name in os.listxattr(file) if name not in _OF_CONTENT}
+    except OSError as fault:
+        if fault.errno == errno.ENOTSUP:  # the file system has none
+            return {}
+        raise
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

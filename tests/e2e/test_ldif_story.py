@@ -230,6 +230,18 @@ def test_a_name_with_an_octet_that_is_no_utf_8_is_a_name_like_all_others(job: Jo
     job.run("undo", json.loads(job.run("runs", "--json"))[0]["id"], "--apply", code=0)
 
 
+def test_a_file_with_another_hard_link_is_planned_for_and_never_replaced(job: Job) -> None:
+    before = job.read("people.ldif")
+    (job.folder / "other.ldif").hardlink_to(job.folder / "people.ldif")
+    assert "another hard link" in job.run("check")
+    assert any("an apply would be refused" in caution for caution in job.plan()["cautions"])
+    said = job.run("apply", code=78)
+    assert "people.ldif: the file has another hard link, which would keep the old content" in said
+    assert job.read("people.ldif") == before
+    (job.folder / "other.ldif").unlink()
+    job.run("apply")
+
+
 def test_users_that_no_agent_claims_any_more_are_stale_and_reported(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"agents_drop": "100%"})

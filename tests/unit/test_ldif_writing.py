@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -217,6 +219,53 @@ def test_a_link_is_written_through_and_mode_and_owner_stay(many: Path) -> None:
     assert stat.S_IMODE(after.st_mode) == 0o640
     assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
     assert b"employeeNumber: 1\n" in many.read_bytes()
+
+
+def acl(*named: tuple[int, int]) -> bytes:
+    """A POSIX ACL as the kernel keeps it (linux/posix_acl_xattr.h), of users with what each may do."""
+    nobody = 0xFFFFFFFF
+    users = [(2, may, user) for user, may in named]
+    entries = [(1, 6, nobody), *users, (4, 4, nobody), (16, 6, nobody), (32, 0, nobody)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def test_acl_and_extended_attributes_stay(many: Path) -> None:
+    os.setxattr(many, "system.posix_acl_access", acl((1234, 4), (4321, 6)))
+    os.setxattr(many, "user.origin", b"hr")
+    before = {name: os.getxattr(many, name) for name in os.listxattr(many)}
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    assert {name: os.getxattr(many, name) for name in os.listxattr(many)} == before != {}
+
+
+def test_the_default_acl_of_the_folder_lets_nobody_in(many: Path) -> None:
+    many.chmod(0o640)
+    os.setxattr(many.parent, "system.posix_acl_default", acl((1234, 6)))
+    assert results(directory(many).write([number("1", user=user(0))])) == [Result.WRITTEN]
+    assert "system.posix_acl_access" not in os.listxattr(many)
+    assert stat.S_IMODE(many.stat().st_mode) == 0o640
+
+
+def test_a_file_whose_attributes_cannot_be_kept_is_not_replaced(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.setxattr(many, "user.origin", b"hr")
+    before = many.read_bytes()
+    monkeypatch.setattr(os, "setxattr", refuse)
+    (outcome,) = directory(many).write([number("1", user=user(0))])
+    assert outcome.result is Result.FAILED
+    assert "its extended attribute user.origin cannot be kept" in outcome.why
+    assert many.read_bytes() == before
+    assert list(many.parent.iterdir()) == [many]
+
+
+def test_a_file_with_another_hard_link_is_not_replaced(many: Path) -> None:
+    reader = directory(many)
+    (many.parent / "other.ldif").hardlink_to(many)
+    before = many.read_bytes()
+    (outcome,) = reader.write([number("1", user=user(0))])
+    assert (outcome.result, "hard link" in outcome.why) == (Result.FAILED, True)
+    assert many.read_bytes() == before
 
 
 def append(path: Path) -> None:
