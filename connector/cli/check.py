@@ -55,7 +55,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
         for problem in differ.problems:
             click.echo(f"  note: {visible(problem.why)}")
-        _tell(description, survey)
+        _tell(parts.reader.describe(), survey)  # once more: reading may have told more
         others = other_jobs(job, parts.mapping, description)
         for place, what in others.told if others else ():
             click.echo(f"{visible(place)}: {visible(what)}")

@@ -19,7 +19,10 @@ class Reader(Protocol):
     """
 
     def describe(self) -> Description:
-        """What the directory is, what it can do, and what it says of every attribute of the view; asked for once."""
+        """What the directory is, what it can do, and what it says of every attribute of the view; asked for once.
+
+        Asked again, it may have more cautions: what reading has shown of the server's limits.
+        """
 
     def size(self) -> int | None:
         """About how many users there are, cheaply; None where the directory cannot tell."""

@@ -179,12 +179,12 @@ def limit(world: World, **limits: str) -> None:
 
 def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path) -> None:
     with started(tmp_path, 30) as world:
-        limit(world, nsSizeLimit="10")
-        world.job(directory={"read": "scan", "page_size": 10})
+        limit(world, nsSizeLimit="8")
+        world.job(directory={"read": "scan", "page_size": 8})
         said = told(world)
         assert "sizeLimitExceeded (4)" in said
         assert "set `page_size` below the nsSizeLimit" in said
-        world.job(directory={"read": "scan", "page_size": 9})
+        world.job(directory={"read": "scan", "page_size": 7})
         assert world.plan()["summary"]["matched"] == 30
         limit(world, nsSizeLimit="-1", nsLookThroughLimit="10")
         said = told(world)
@@ -200,6 +200,23 @@ def test_limits_are_incomplete_reads_and_each_names_what_lifts_it(tmp_path: Path
         assert "equality index" in said
         limit(world, nsLookThroughLimit="-1")
         assert world.plan()["summary"]["unmatched"] == 30
+
+
+@pytest.mark.parametrize(("allowed", "page", "asked"), [(500, 1000, 499), (500, 500, 499), (9, 1000, 8)])
+def test_a_page_that_the_size_limit_cuts_short_is_made_smaller_and_that_is_said(
+    tmp_path: Path, allowed: int, page: int, asked: int
+) -> None:
+    with started(tmp_path, 520) as world:
+        limit(world, nsSizeLimit=str(allowed))
+        world.job(directory={"read": "scan", "page_size": page})
+        checked = world.run("check")
+        assert "520 users within base and filter, read whole" in checked.out
+        note = f"the server's size limit is below `page_size`: pages of {asked} entries were asked for instead"
+        assert checked.out.count(note) == 1
+        events = [json.loads(line) for line in checked.err.splitlines() if line.startswith("{")]
+        (smaller,) = [event for event in events if event["event"] == "page made smaller"]
+        assert (smaller["level"], smaller["page_size"], smaller["entries"]) == ("warning", page, asked)
+        assert world.plan()["summary"]["matched"] == 520
 
 
 def test_a_part_of_the_tree_that_is_elsewhere_is_an_incomplete_read(tmp_path: Path) -> None:

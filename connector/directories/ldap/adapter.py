@@ -87,7 +87,11 @@ class LdapReader:
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
-        return self._description
+        described, most = self._description, self._wire.most
+        if most is None:
+            return described
+        page = f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
+        return replace(described, cautions=(*described.cautions, page))
 
     @cached_property
     def _description(self) -> Description:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import structlog
+
 from connector import traffic
 from connector.directories.filters import attributes_of
 from connector.directories.ldap import requests, results
@@ -28,6 +30,10 @@ from connector.reconcile.equality import Rdn, rdns
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
+_LEAST_PAGE: Final = 8
+"""Entries: a size limit that allows no more than these is told, for pages as small would take for ever."""
 _MORE: Final = (ENTRY, REFERENCE)
 """Messages that are not the last of an operation."""
 _EMPTY_PAGES: Final = 1000
@@ -43,6 +49,8 @@ class Wire(Session):
     """
 
     cautions: tuple[str, ...] = ()
+    most: int | None = None
+    """Entries a page, where the server's size limit has cut a larger one short."""
     unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
     advice: Mapping[int, str] = results.NO_ADVICE
 
@@ -78,16 +86,23 @@ class Wire(Session):
     def paged(self, search: Search, size: int, decode: Callable[[Frame], T]) -> Generator[T, None, None]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them.
 
-        The next page is asked for before one is decoded.
+        The next page is asked for before one is decoded. Where the size limit cuts the first one short, it is asked for
+        again with fewer entries.
         """
+        size = size if self.most is None else min(size, self.most)
         request = requests.search(search)
         flight: Flight[None] = Flight(self)
         flight.send(Operation(None, request, (requests.paged(size),)))
-        cookie, empty = b"", 0
+        cookie, empty, first = b"", 0, True
         try:
             while flight:
                 frames = self._page(flight, size)
                 following = b""
+                if first and self._cut_short(frames[-1]) and (fewer := self._fewer(size, len(frames) - 1)):
+                    size = fewer
+                    flight.send(Operation(None, request, (requests.paged(size),)))
+                    continue
+                first = False
                 if frames[-1].tag not in _MORE:
                     _, following = self._cookie(self._finish(search, frames.pop()))
                 empty = 0 if frames else empty + 1
@@ -105,6 +120,15 @@ class Wire(Session):
                 frames.clear()  # not held while the next page comes
         finally:
             flight.close()
+
+    def _fewer(self, size: int, came: int) -> int | None:
+        """How many entries to ask for after a page of `size` was cut short; 389-DS wants fewer than its limit."""
+        fewer = min(came - 1, size - 1) if came > 1 else size // 2
+        if fewer < _LEAST_PAGE:
+            return None
+        log.warning("page made smaller", page_size=size, entries=fewer, why="the server's size limit", url=self.where)
+        self.most = fewer
+        return fewer
 
     def _page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
