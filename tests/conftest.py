@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.ds389 import Ds389
 from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from tests.support.postgres import Postgres
 from tests.support.samba import Samba
+from tests.support.scim_servers import ScimServer
 from tests.support.slapd import Slapd
 from tests.support.worlds import close_states
 
@@ -90,15 +92,20 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
         yield started
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "ldif",
-        pytest.param("ldap", marks=pytest.mark.slapd),
-        pytest.param("ds389", marks=pytest.mark.ds389),
-        pytest.param("domain", marks=pytest.mark.samba),
-    ]
+_SERVERS = {"ldap": "server", "ds389": "ds389_server", "domain": "domain"}
+_ON_SERVERS = (
+    pytest.param("ldap", marks=pytest.mark.slapd),
+    pytest.param("ds389", marks=pytest.mark.ds389),
+    pytest.param("domain", marks=pytest.mark.samba),
 )
+
+
+def _ldap_house(request: pytest.FixtureRequest) -> LdapHouse:
+    kind = DomainHouse if request.param == "domain" else LdapHouse
+    return kind(request.getfixturevalue(_SERVERS[request.param]), next(_numbers))
+
+
+@pytest.fixture(params=["memory", "ldif", *_ON_SERVERS])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The directories that every test of the contract is run on."""
     if request.param == "memory":
@@ -106,8 +113,18 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     elif request.param == "ldif":
         yield LdifHouse(tmp_path / "people.ldif")
     else:
-        kind = DomainHouse if request.param == "domain" else LdapHouse
-        fixtures = {"ldap": "server", "ds389": "ds389_server", "domain": "domain"}
-        ldap = kind(request.getfixturevalue(fixtures[request.param]), next(_numbers))
-        yield ldap
-        ldap.close()
+        with closing(_ldap_house(request)) as ldap:
+            yield ldap
+
+
+@pytest.fixture(params=["ldif", *_ON_SERVERS, "scim"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House | ScimServer]:
+    """The directories outside of memory that laws are tried on: a file and real servers."""
+    if request.param == "scim":
+        with ScimServer.start(tmp_path) as scim:
+            yield scim
+    elif request.param == "ldif":
+        yield LdifHouse(tmp_path / "people.ldif")
+    else:
+        with closing(_ldap_house(request)) as ldap:
+            yield ldap

@@ -13,37 +13,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings, strategies as st
-from msgspec.structs import replace
 
-from connector.model import Agent, Change, Objection, Result, Secret, Tenant, View
-from connector.reconcile import equality
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.model import Agent, Change, Objection, Result, View
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
+from tests.support.identities import (
+    ADDRESS,
+    HOSTS,
+    IDENTITY,
+    LINES,
+    NUMBER,
+    OWNS,
+    PASSWORD,
+    PHONE,
+    REGISTRAR,
+    WORDS,
+    Held,
+    Writing,
+    later,
+    tenants,
+)
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal, MortalDirectory, Snapshot
 from tests.support.worlds import BASE, World
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large])
-
-NUMBER, ADDRESS, REGISTRAR, PHONE, PASSWORD = IDENTITY = (
-    "SIPIdentityUserName", "SIPIdentitySIPURI", "SIPIdentityRegistrarAddress", "ipPhone", "SIPIdentityPassword",
-)  # fmt: skip
-TEMPLATES = {
-    NUMBER: "{sipAccount}",
-    ADDRESS: "sip:{sipAccount}@{sipServiceIp}",
-    REGISTRAR: "{sipServiceIp}",
-    PHONE: "{sipAccount}",
-    PASSWORD: "{sipPwd}",
-}
-OWNS = {NUMBER: ("*", "1*"), ADDRESS: ("sip:*", "sip:*@192.0.2.1"), REGISTRAR: ("*",), PHONE: (None,), PASSWORD: ("*",)}
-TOO_LONG = "1" * 65
-"""ipPhone holds 64 characters."""
-LINES = ["1", "2", "10", "11", TOO_LONG]
-HOSTS = ["192.0.2.1", "192.0.2.2"]
-WORDS = ["old", "new", "newer"]
-Values = frozenset[str]
-Held = dict[str, Values]
-"""By attribute of the identity the values that are ours."""
 
 
 @dataclass
@@ -52,8 +46,7 @@ class Scene:
 
     mortal: Mortal
     forbidden: frozenset[tuple[str, str]]
-    whens: dict[str, WhenAbsent]
-    owns: dict[str, str | None]
+    writing: Writing
     touched: set[tuple[str, str]] = field(default_factory=set)
     ever: set[str] = field(default_factory=set)
     """Users whose password somebody else has touched in any run."""
@@ -62,22 +55,23 @@ class Scene:
     def agents(self) -> dict[str, Agent]:
         """By user its agent; whom several claim has none."""
         agents = self.mortal.world.tenant.agents
-        return {f"id-{agent.account_code}": agent for agent in agents if agent.account_code}
+        return {f"id-{agent.account_code[1:]}": agent for agent in agents if agent.account_code}
 
     def held(self, snapshot: Snapshot, user: str) -> Held:
-        """What is ours, and what is as it is to be, whoever may own it."""
-        agent, host = self.agents.get(user), self.mortal.world.tenant.sip_service_ip
-        found = {}
-        for name, pattern in self.owns.items():
-            texts = [each if isinstance(each, str) else each.decode() for each in snapshot[user][1].get(name, ())]
-            new = wanted(name, agent, host) if agent else None
-            found[name] = frozenset(
-                each for each in texts if each == new or pattern is None or equality.owns(pattern)(each)
-            )
-        return found
+        """What is ours of an identity."""
+        host = self.mortal.world.tenant.sip_service_ip
+        values = {
+            name: [each if isinstance(each, str) else each.decode() for each in held]
+            for name, held in snapshot[user][1].items()
+            if name in IDENTITY
+        }
+        return self.writing.held(values, self.agents.get(user), host)
 
-
-kept_or_cleared: st.SearchStrategy[WhenAbsent] = st.sampled_from(["keep", "keep", "clear"])
+    def untold(self, user: str) -> bool:
+        """Whether nobody can say if there is a password, or if it still is what we wrote."""
+        store = self.mortal.world.store
+        hidden = store.schema.key(PASSWORD) in store.hidden and not store.compares
+        return hidden and (self.agents[user].sip_pwd is None or user in self.ever)
 
 
 class Guarded(MortalDirectory):
@@ -95,24 +89,16 @@ class Guarded(MortalDirectory):
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
     count = draw(st.integers(2, 5))
-    names = draw(st.lists(st.sampled_from(IDENTITY), min_size=2, unique=True))
-    whens = {name: draw(kept_or_cleared) for name in names}
-    owns = {name: draw(st.sampled_from(OWNS[name])) for name in names}
-    rules = [
-        AttributeRule(
-            name, Template.parse(TEMPLATES[name]), owns[name], name in (NUMBER, ADDRESS) and draw(st.booleans()),
-            name == PASSWORD, whens[name],
-        )
-        for name in names
-    ]  # fmt: skip
+    writing = Writing.drawn(draw, OWNS)
+    rules = writing.rules(draw, dict(zip(IDENTITY, IDENTITY, strict=True)))
     rules.insert(0, AttributeRule("employeeNumber", Template.parse("{workNo}"), unique=True))
     match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
     mapping = Mapping(match, tuple(rules), ("SIPIdentity",), draw(st.sampled_from(["report", "clear"])))
     hidden = draw(st.sampled_from([[], [], [PASSWORD], [ADDRESS]]))
     store = MemoryStore(draw(people(count)), hidden=hidden, compares=draw(st.booleans()))
     mortal = Mortal(World(draw(tenants(count)), store, mapping), classes_first=draw(st.booleans()))
-    pairs = st.tuples(st.integers(0, count - 1).map("id-{}".format), st.sampled_from(names))
-    scene = Scene(mortal, draw(st.just(frozenset()) | st.frozensets(pairs, max_size=1)), whens, owns)
+    pairs = st.tuples(st.integers(0, count - 1).map("id-{}".format), st.sampled_from(sorted(writing.owns)))
+    scene = Scene(mortal, draw(st.just(frozenset()) | st.frozensets(pairs, max_size=1)), writing)
 
     def connect(view: View) -> Guarded:
         directory = Guarded(mortal, view)
@@ -128,7 +114,7 @@ def people(draw: st.DrawFn, count: int) -> dict[str, tuple[str, dict[str, list[A
     """Users with an identity, with none, or with parts of one, ours or not."""
     found: dict[str, tuple[str, dict[str, list[Any]]]] = {}
     for number in range(count):
-        values: dict[str, list[Any]] = {"objectClass": ["inetOrgPerson", "user"], "uid": [str(number)], "cn": ["x"]}
+        values: dict[str, list[Any]] = {"objectClass": ["inetOrgPerson", "user"], "uid": [f"u{number}"], "cn": ["x"]}
         values["employeeNumber"] = draw(st.lists(st.integers(0, 4).map(str), max_size=1))
         if draw(st.integers(0, 2)):
             values["objectClass"] += ["SIPIdentity"]
@@ -136,94 +122,8 @@ def people(draw: st.DrawFn, count: int) -> dict[str, tuple[str, dict[str, list[A
             whole = {NUMBER: line, ADDRESS: f"sip:{line}@{host}", REGISTRAR: host, PHONE: line[:64]}
             values |= {name: [value] for name, value in whole.items() if draw(st.integers(0, 3))}
             values[PASSWORD] = draw(st.lists(st.sampled_from(WORDS).map(str.encode), max_size=1))
-        found[f"id-{number}"] = (f"uid={number},{BASE}", values)
+        found[f"id-{number}"] = (f"uid=u{number},{BASE}", values)
     return found
-
-
-@st.composite
-def tenants(draw: st.DrawFn, count: int) -> Tenant:
-    """Agents for most users, on whatever lines; some lack a number or a password, and the tenant may lack its host."""
-    lines, seats = draw(st.permutations(LINES[:4])), draw(st.permutations(range(5)))
-    agents = []
-    for number in range(count):
-        if not draw(st.integers(0, 5)):
-            continue
-        line = draw(st.sampled_from([lines[number % 4], lines[number % 4], *LINES, None]))
-        word = draw(st.sampled_from([*WORDS, None]))
-        agents.append(Agent(seats[number], str(number), line, Secret(word) if word else None))
-    return Tenant(agents or [Agent(0, "0", "1")], [], draw(st.sampled_from([*HOSTS, None])), None)
-
-
-@st.composite
-def later(draw: st.DrawFn, tenant: Tenant, count: int) -> Tenant:
-    """Another tenant, or this one with another host, or with another number or password of one agent."""
-    what = draw(st.sampled_from(["all", "host", "line", "word", "word"]))
-    if what == "all":
-        return draw(tenants(count))
-    if what == "host":
-        return replace(tenant, sip_service_ip=draw(st.sampled_from([*HOSTS, None])))
-    agents = list(tenant.agents)
-    place = draw(st.integers(0, len(agents) - 1))
-    word = Secret(draw(st.sampled_from(WORDS)))
-    line = draw(st.sampled_from([*LINES, None]))
-    agents[place] = replace(agents[place], **({"sip_account": line} if what == "line" else {"sip_pwd": word}))
-    return replace(tenant, agents=agents)
-
-
-def wanted(name: str, agent: Agent, host: str | None) -> str | None:
-    """What an agent makes of an attribute."""
-    word = agent.sip_pwd.reveal() if agent.sip_pwd else None
-    assert word is None or isinstance(word, str)
-    address = f"sip:{agent.sip_account}@{host}" if agent.sip_account and host else None
-    return {NUMBER: agent.sip_account, PHONE: agent.sip_account, ADDRESS: address, REGISTRAR: host, PASSWORD: word}[
-        name
-    ]
-
-
-def faults(scene: Scene, user: str, before: Held, after: Held, spared: set[str]) -> Iterator[str]:
-    """What is wrong with a user's identity after a run. `spared`: what somebody else has touched."""
-    agent, host = scene.agents[user], scene.mortal.world.tenant.sip_service_ip
-    changed = {name for name in before if before[name] != after[name] and name not in spared}
-    values = {name: wanted(name, agent, host) for name in after}
-    store = scene.mortal.world.store
-    if store.schema.key(PASSWORD) in store.hidden and not store.compares:
-        # nobody can say whether there is one, or whether it still is what we wrote
-        spared = spared | ({PASSWORD} if values.get(PASSWORD) is None or user in scene.ever else set())
-    for name in after.keys() - spared if changed else ():
-        value = values[name]
-        if value is not None and after[name] != {value}:
-            yield f"{name} is not the new one"
-        hostless = host is None and name in (ADDRESS, REGISTRAR)
-        if value is None and scene.whens[name] == "clear" and not hostless and after[name]:
-            yield f"{name} is still there"
-    if not spared - {PASSWORD} and any(after[name] - before[name] for name in changed):
-        stays = {name for name in after.keys() - spared if after[name] and values[name] is None}
-        yield from stays_wrongly(agent, before, after, changed, stays)
-
-
-def stays_wrongly(agent: Agent, before: Held, after: Held, changed: set[str], stays: set[str]) -> Iterator[str]:
-    """Of the values that stay beside new ones, those of another number or account."""
-    for name in stays & _NUMBERED:
-        if agent.sip_account and lines(after[name]) != {agent.sip_account}:
-            yield f"{name} is of another number"
-        if not agent.sip_account and PASSWORD in changed and after[PASSWORD]:
-            yield f"{name} stays, and the password is new"
-    had = [lines(before[name]) for name in _NUMBERED & before.keys() if before[name]]
-    if (
-        PASSWORD in stays
-        and any(after[name] for name in changed & _NUMBERED)
-        and agent.sip_account
-        and {agent.sip_account} not in had
-    ):
-        yield "the password stays, and the number is new"
-
-
-_NUMBERED = {NUMBER, PHONE, ADDRESS}
-
-
-def lines(values: Values) -> set[str]:
-    """The numbers that values are of."""
-    return {value.removeprefix("sip:").partition("@")[0] for value in values}
 
 
 def check_apply(scene: Scene, before: Snapshot, written: set[str] | None) -> None:
@@ -240,7 +140,9 @@ def check_apply(scene: Scene, before: Snapshot, written: set[str] | None) -> Non
             now[name] <= was[name] for name in was.keys() - spared
         )
         if not let_go:
-            assert list(faults(scene, user, was, now, spared)) == [], (scene.agents[user], was, now)
+            agent, host = scene.agents[user], scene.mortal.world.tenant.sip_service_ip
+            wrong = scene.writing.faults(agent, host, was, now, spared, untold=scene.untold(user))
+            assert list(wrong) == [], (agent, was, now)
 
 
 def meddling(scene: Scene, data: st.DataObject) -> Callable[[], None]:
@@ -251,7 +153,7 @@ def meddling(scene: Scene, data: st.DataObject) -> Callable[[], None]:
         if data.draw(st.integers(0, 3)):
             return
         id_ = data.draw(st.sampled_from(sorted(store.entries)))
-        name = data.draw(st.sampled_from(sorted(scene.owns)))
+        name = data.draw(st.sampled_from(sorted(scene.writing.owns)))
         entry, values = store.snapshot()[id_]
         if "SIPIdentity" in values["objectClass"]:
             theirs = {ADDRESS: "sip:99@192.0.2.1", PASSWORD: b"theirs"}.get(name, "99")

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import count
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Problem
 from connector.reconcile.mapping import Stale
-from tests.support.grounds import Ground, HouseGround, MemoryGround, ScimGround
-from tests.support.houses import DomainHouse, LdapHouse, LdifHouse
+from tests.support.grounds import Ground, MemoryGround, ground_of
+from tests.support.houses import House
 from tests.support.scim_servers import ScimServer
 from tests.support.shared_state import RULES, USERS, Job, Shared
 
@@ -24,30 +22,12 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function
 law = settings(suppress_health_check=CHECKS, max_examples=60)
 few = settings(suppress_health_check=CHECKS, max_examples=5)
 """For real directories."""
-_numbers = count(800)
-"""Of units that no other test has."""
-DIRECTORIES = {"ldap": "server", "ds389": "ds389_server", "domain": "domain"}
 
 
-@pytest.fixture(
-    params=[
-        "ldif",
-        pytest.param("ldap", marks=pytest.mark.slapd),
-        pytest.param("ds389", marks=pytest.mark.ds389),
-        pytest.param("domain", marks=pytest.mark.samba),
-        "scim",
-    ]
-)
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
-    if request.param == "scim":
-        with ScimServer.start(tmp_path) as server, closing(ScimGround(server)) as scim:
-            yield scim
-    elif request.param == "ldif":
-        yield HouseGround(LdifHouse(tmp_path / "people.ldif"))
-    else:
-        kind = DomainHouse if request.param == "domain" else LdapHouse
-        with closing(kind(request.getfixturevalue(DIRECTORIES[request.param]), next(_numbers))) as house:
-            yield HouseGround(house)
+@pytest.fixture
+def ground(served: House | ScimServer) -> Iterator[Ground]:
+    with closing(ground_of(served)) as users:
+        yield users
 
 
 @st.composite

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from connector.explaining import explain
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
-from connector.parts import WetUndo
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.reports import document, document_reader
@@ -75,14 +74,8 @@ def apply(of: World, reviewed: Plan | None = None) -> Run:
 
 
 def undo(of: World, run: Run) -> Plan:
-    with of.parts() as parts:
-        wrote_to = parts.directory.describe().identity
-        back = WetUndo(
-            job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping, limits=parts.limits,
-            read=parts.read, state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace,
-            watch=parts.watch, never=parts.never, run=run.plan.id, wrote_to=wrote_to,
-        )  # fmt: skip
-        plan = wet_undo(back, quiet).plan
+    with of.back(run.plan.id) as parts:
+        plan = wet_undo(parts, quiet).plan
     of.state.release(of.job)
     return plan
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from connector.directories.port import Directory
@@ -44,6 +44,9 @@ class Ground(Protocol):
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
         """Somebody else sets an attribute, or takes it away."""
 
+    def close(self) -> None:
+        """Let go of connections."""
+
 
 class MemoryGround:
     """Entries of a store."""
@@ -75,17 +78,17 @@ class MemoryGround:
         name, held = self.store.snapshot()[f"id-{user}"]
         self.store.put(f"id-{user}", name, {**held, self.names[attribute]: values})
 
+    def close(self) -> None:
+        """There are no connections."""
+
 
 class HouseGround:
-    """Entries of a house of the contract."""
+    """Entries of a house of the contract. `classes`: of all users but the first."""
 
-    def __init__(self, house: House) -> None:
-        domain = isinstance(house, DomainHouse)  # where a room and a title are one value
-        self.names: Mapping[str, str] = {
-            SEAT: SEAT,
-            ROOM: "otherIpPhone" if domain else ROOM,
-            TITLE: "otherMobile" if domain else TITLE,
-        }
+    def __init__(self, house: House, names: Mapping[str, str], classes: Sequence[str] = ()) -> None:
+        domain = isinstance(house, DomainHouse)
+        self.names = names
+        self._classes = classes
         self.account = "cn" if domain else "uid"
         self.users: dict[str, int] = {}
         self._house = house
@@ -94,7 +97,8 @@ class HouseGround:
         if not self.users:
             for n in range(count):
                 account = {"uid": [f"u{n}"]} if self.account == "uid" else {}
-                self._house.put(self.name(n), {**PERSON, **account, "cn": [f"u{n}"]})
+                classes = [*PERSON["objectClass"], *(self._classes if n else ())]
+                self._house.put(self.name(n), {**PERSON, **account, "cn": [f"u{n}"], "objectClass": classes})
             ids = {user.name: user.id for user in self.open(View((self.account,))).scan()}
             self.users = {ids[self.name(n)]: n for n in range(count)}
         for n in range(count):
@@ -116,18 +120,17 @@ class HouseGround:
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
         self._house.replace(self.name(user), self.names[attribute], values)
 
+    def close(self) -> None:
+        """The house closes what it has opened."""
+
 
 class ScimGround:
     """Users of a SCIM server."""
 
-    names: Mapping[str, str] = {
-        SEAT: f"{ENTERPRISE}:employeeNumber",
-        ROOM: 'phoneNumbers[type eq "work"].value',
-        TITLE: 'ims[type eq "sip"].value',
-    }
     account = "userName"
 
-    def __init__(self, server: ScimServer) -> None:
+    def __init__(self, server: ScimServer, names: Mapping[str, str]) -> None:
+        self.names = names
         self.users: dict[str, int] = {}
         self._server = server
         self._opened: list[HttpTransport] = []
@@ -154,20 +157,41 @@ class ScimGround:
 
     def held(self, user: int) -> Held:
         stored = self._server.stored(f"u{user}")
-        seat = stored.get(ENTERPRISE, {}).get("employeeNumber")
-        return {
-            self.names[SEAT]: frozenset([seat] if seat else ()),
-            self.names[ROOM]: _typed(stored.get("phoneNumbers") or (), "work"),
-            self.names[TITLE]: _typed(stored.get("ims") or (), "sip"),
-        }
+        return {path: _held(stored, path) for path in self.names.values()}
 
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
-        path, _, type_ = self.names[attribute].partition("[type eq ")
-        type_ = type_.split('"')[1] if type_ else ""
+        path, type_ = _typed(self.names[attribute])
         value: Any = [{"type": type_, "value": each} for each in values] if type_ else values[0] if values else None
         operation = {"op": "replace", "path": path, "value": value} if values else {"op": "remove", "path": path}
         self._server.patch(next(id_ for id_, n in self.users.items() if n == user), operation)
 
 
-def _typed(elements: Collection[Mapping[str, Any]], type_: str) -> frozenset[str]:
-    return frozenset(str(each["value"]) for each in elements if each.get("type") == type_)
+def _typed(path: str) -> tuple[str, str]:
+    """The attribute of a path, and the type of its elements where it names one."""
+    name, _, type_ = path.partition("[type eq ")
+    return name, type_.split('"')[1] if type_ else ""
+
+
+def _held(stored: Mapping[str, Any], path: str) -> frozenset[str]:
+    name, type_ = _typed(path)
+    if type_:
+        return frozenset(str(each["value"]) for each in stored.get(name) or () if each.get("type") == type_)
+    schema, _, attribute = name.rpartition(":")
+    value = stored.get(schema, {}).get(attribute)
+    return frozenset() if value is None else frozenset([str(value)])
+
+
+def few(served: House | ScimServer, examples: int) -> int:
+    """So many examples of a law that is tried on a file and on servers; fewer where a connection takes long."""
+    return examples // 2 if isinstance(served, DomainHouse) else examples
+
+
+def ground_of(served: House | ScimServer) -> Ground:
+    """The users of a directory that has none yet."""
+    if isinstance(served, ScimServer):
+        paths = f"{ENTERPRISE}:employeeNumber", 'phoneNumbers[type eq "work"].value', 'ims[type eq "sip"].value'
+        return ScimGround(served, dict(zip((SEAT, ROOM, TITLE), paths, strict=True)))
+    names = {SEAT: SEAT, ROOM: ROOM, TITLE: TITLE}
+    if isinstance(served, DomainHouse):  # where a room and a title are one value
+        names |= {ROOM: "otherIpPhone", TITLE: "otherMobile"}
+    return HouseGround(served, names)

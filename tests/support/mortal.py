@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
-from connector.parts import WetUndo
 from connector.reconcile.limits import Pace
 from connector.reports import document, document_reader
 from connector.state.database import Transaction
@@ -170,14 +169,8 @@ class Mortal:
     def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> Run:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
-        with self.world.parts() as parts:
-            wrote_to = parts.directory.describe().identity
-            undo = WetUndo(
-                job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
-                limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run, wrote_to=wrote_to,
-            )  # fmt: skip
-            return wet_undo(undo, self._show, accept)
+        with self.world.back(run) as parts:
+            return wet_undo(parts, self._show, accept)
 
     def journal(self, outcome: str | None) -> Counter[Write]:
         """The writes of all runs that ended so, as the journal has them."""

@@ -9,28 +9,12 @@ from hypothesis import note
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.model import (
-    Agent,
-    Change,
-    Description,
-    Holds,
-    Key,
-    Objection,
-    Outcome,
-    Plan,
-    Question,
-    Result,
-    Tenant,
-    User,
-    UserRef,
-    Value,
-    View,
-)
-from connector.parts import WetUndo
+from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.templates import Template
 from connector.state.store import Store
 from connector.sync import dry_run, wet_run, wet_undo
+from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, TITLE, Ground, Held
 from tests.support.memory import MemoryStore
 from tests.support.worlds import World, passing_state
@@ -109,51 +93,22 @@ class Ledger:
                 self.once[*place, frozenset(put)] = writer
 
 
-class Watched:
+class Watched(Disturbed):
     """Whoever else writes does so before anything is read or written; the ledger sees each write of the job's."""
 
     def __init__(self, shared: Shared, job: Job, kind: str, view: View) -> None:
-        self._inner = shared.ground.open(view)
+        super().__init__(shared.ground.open(view), lambda: shared.disturb())  # noqa: PLW0108  # whoever disturbs by then
         self._shared, self._job, self._kind = shared, job, kind
 
-    def describe(self) -> Description:
-        return self._inner.describe()
-
-    def size(self) -> int | None:
-        return self._inner.size()
-
-    def find(self, keys: Iterable[Key]) -> Iterator[User]:
-        self._shared.disturb()
-        return self._inner.find(keys)
-
-    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        self._shared.disturb()
-        return self._inner.scan(holding)
-
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        self._shared.disturb()
-        return self._inner.read(users)
-
-    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
-        return self._inner.holds(questions)
-
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        return self._inner.objections(changes)
-
-    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+    def alone(self, change: Change) -> Iterator[Outcome]:
         shared = self._shared
-        for change in changes:
-            shared.disturb()
-            user = shared.ground.users[change.user.id]
-            before = shared.ground.held(user)
-            for outcome in self._inner.write([change]):
-                if outcome.result is Result.WRITTEN:
-                    known = replace(change, user=UserRef(f"id-{user}", change.user.name))
-                    shared.ledger.see(self._job.name, self._kind, known, before, shared.ground.held(user))
-                yield outcome
-
-    def close(self) -> None:
-        self._inner.close()
+        user = shared.ground.users[change.user.id]
+        before = shared.ground.held(user)
+        for outcome in super().alone(change):
+            if outcome.result is Result.WRITTEN:
+                known = replace(change, user=UserRef(f"id-{user}", change.user.name))
+                shared.ledger.see(self._job.name, self._kind, known, before, shared.ground.held(user))
+            yield outcome
 
 
 @dataclass
@@ -213,14 +168,8 @@ class Shared:
             return dry_run(parts, quiet).plan
 
     def undo(self, job: Job, run: str) -> Plan:
-        with self.world(job, "undo").parts() as parts:
-            back = WetUndo(
-                job=job.name, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
-                limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run,
-                wrote_to=parts.directory.describe().identity,
-            )  # fmt: skip
-            taken = wet_undo(back, quiet)
+        with self.world(job, "undo").back(run) as parts:
+            taken = wet_undo(parts, quiet)
         self.ledger.end(self._known(taken.outcomes))
         self.state.release(job.name)
         return taken.plan

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
-from connector.parts import Wet
+from connector.parts import Wet, WetUndo
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
@@ -208,6 +208,17 @@ class World:
             never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
             sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
         )  # fmt: skip
+
+    @contextmanager
+    def back(self, run: str) -> Iterator[WetUndo]:
+        """What takes a run back."""
+        with self.parts() as parts:
+            yield WetUndo(
+                job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
+                limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
+                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run,
+                wrote_to=parts.directory.describe().identity,
+            )  # fmt: skip
 
 
 @st.composite

@@ -1,0 +1,157 @@
+"""SIP identities for law 11: agents and their numbers, and what a user is to hold, worked out anew from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from connector.model import Agent, Secret, Tenant
+from connector.reconcile import equality
+from connector.reconcile.mapping import AttributeRule, WhenAbsent
+from connector.reconcile.templates import Template
+
+NUMBER, ADDRESS, REGISTRAR, PHONE, PASSWORD = IDENTITY = (
+    "SIPIdentityUserName", "SIPIdentitySIPURI", "SIPIdentityRegistrarAddress", "ipPhone", "SIPIdentityPassword",
+)  # fmt: skip
+TEMPLATES = {
+    NUMBER: "{sipAccount}",
+    ADDRESS: "sip:{sipAccount}@{sipServiceIp}",
+    REGISTRAR: "{sipServiceIp}",
+    PHONE: "{sipAccount}",
+    PASSWORD: "{sipPwd}",
+}
+OWNS = {NUMBER: ("*", "1*"), ADDRESS: ("sip:*", "sip:*@192.0.2.1"), REGISTRAR: ("*",), PHONE: (None,), PASSWORD: ("*",)}
+LINES = ["1", "2", "10", "11", "1" * 65, "1\u00f6"]
+"""The last ones fit no telephone number, or not everywhere: ipPhone holds 64 characters."""
+HOSTS = ["192.0.2.1", "192.0.2.2"]
+WORDS = ["old", "new", "newer"]
+Values = frozenset[str]
+Held = dict[str, Values]
+"""By attribute of the identity the values that are ours."""
+kept_or_cleared: st.SearchStrategy[WhenAbsent] = st.sampled_from(["keep", "keep", "clear"])
+
+
+@st.composite
+def tenants(draw: st.DrawFn, count: int) -> Tenant:
+    """Agents for most users, on whatever lines; some lack a number or a password, and the tenant may lack its host."""
+    lines, seats = draw(st.permutations(LINES[:4])), draw(st.permutations(range(5)))
+    agents = []
+    for number in range(count):
+        if not draw(st.integers(0, 5)):
+            continue
+        line = draw(st.sampled_from([lines[number % 4], lines[number % 4], *LINES, None]))
+        word = draw(st.sampled_from([*WORDS, None]))
+        agents.append(Agent(seats[number], f"u{number}", line, Secret(word) if word else None))
+    return Tenant(agents or [Agent(0, "u0", "1")], [], draw(st.sampled_from([*HOSTS, None])), None)
+
+
+@st.composite
+def later(draw: st.DrawFn, tenant: Tenant, count: int) -> Tenant:
+    """Another tenant, or this one with another host, or with another number or password of one agent."""
+    what = draw(st.sampled_from(["all", "host", "line", "word", "word"]))
+    if what == "all":
+        return draw(tenants(count))
+    if what == "host":
+        return replace(tenant, sip_service_ip=draw(st.sampled_from([*HOSTS, None])))
+    agents = list(tenant.agents)
+    place = draw(st.integers(0, len(agents) - 1))
+    word = Secret(draw(st.sampled_from(WORDS)))
+    line = draw(st.sampled_from([*LINES, None]))
+    agents[place] = replace(agents[place], **({"sip_account": line} if what == "line" else {"sip_pwd": word}))
+    return replace(tenant, agents=agents)
+
+
+def wanted(name: str, agent: Agent, host: str | None) -> str | None:
+    """What an agent makes of an attribute."""
+    word = agent.sip_pwd.reveal() if agent.sip_pwd else None
+    assert word is None or isinstance(word, str)
+    address = f"sip:{agent.sip_account}@{host}" if agent.sip_account and host else None
+    return {NUMBER: agent.sip_account, PHONE: agent.sip_account, ADDRESS: address, REGISTRAR: host, PASSWORD: word}[
+        name
+    ]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Which attributes of an identity are written: what becomes of one without a value, and what of it is ours."""
+
+    whens: Mapping[str, WhenAbsent]
+    owns: Mapping[str, str | None]
+
+    @classmethod
+    def drawn(cls, draw: st.DrawFn, owns: Mapping[str, Sequence[str | None]]) -> Self:
+        """Two attributes at least."""
+        names = draw(st.lists(st.sampled_from(IDENTITY), min_size=2, unique=True))
+        return cls(
+            {name: draw(kept_or_cleared) for name in names}, {name: draw(st.sampled_from(owns[name])) for name in names}
+        )
+
+    def rules(self, draw: st.DrawFn, names: Mapping[str, str]) -> list[AttributeRule]:
+        """The mapping's rules, by the directory's names; for a number or an address perhaps one user at a time."""
+        return [
+            AttributeRule(
+                names[name], Template.parse(TEMPLATES[name]), self.owns[name],
+                name in (NUMBER, ADDRESS) and draw(st.booleans()), name == PASSWORD, self.whens[name],
+            )
+            for name in self.owns
+        ]  # fmt: skip
+
+    def held(self, values: Mapping[str, Iterable[str]], agent: Agent | None, host: str | None) -> Held:
+        """What is ours, and what is as it is to be, whoever may own it."""
+        found = {}
+        for name, pattern in self.owns.items():
+            new = wanted(name, agent, host) if agent else None
+            ours = (each for each in values.get(name, ()) if pattern is None or equality.owns(pattern)(each))
+            found[name] = frozenset((*ours, *(each for each in values.get(name, ()) if each == new)))
+        return found
+
+    def faults(
+        self, agent: Agent, host: str | None, before: Held, after: Held, spared: set[str], *, untold: bool
+    ) -> Iterator[str]:
+        """What is wrong with a user's identity after a run. `spared`: what somebody else has touched.
+
+        `untold`: nobody can say whether there is a password, or whether it still is what we wrote.
+        """
+        changed = {name for name in before if before[name] != after[name] and name not in spared}
+        values = {name: wanted(name, agent, host) for name in after}
+        if untold:
+            spared = spared | {PASSWORD}
+        for name in after.keys() - spared if changed else ():
+            value = values[name]
+            if value is not None and after[name] != {value}:
+                yield f"{name} is not the new one"
+            hostless = host is None and name in (ADDRESS, REGISTRAR)
+            if value is None and self.whens[name] == "clear" and not hostless and after[name]:
+                yield f"{name} is still there"
+        if not spared - {PASSWORD} and any(after[name] - before[name] for name in changed):
+            stays = {name for name in after.keys() - spared if after[name] and values[name] is None}
+            yield from stays_wrongly(agent, before, after, changed, stays)
+
+
+def stays_wrongly(agent: Agent, before: Held, after: Held, changed: set[str], stays: set[str]) -> Iterator[str]:
+    """Of the values that stay beside new ones, those of another number or account."""
+    for name in stays & _NUMBERED:
+        if agent.sip_account and lines(after[name]) != {agent.sip_account}:
+            yield f"{name} is of another number"
+        if not agent.sip_account and PASSWORD in changed and after[PASSWORD]:
+            yield f"{name} stays, and the password is new"
+    had = [lines(before[name]) for name in _NUMBERED & before.keys() if before[name]]
+    if (
+        PASSWORD in stays
+        and any(after[name] for name in changed & _NUMBERED)
+        and agent.sip_account
+        and {agent.sip_account} not in had
+    ):
+        yield "the password stays, and the number is new"
+
+
+_NUMBERED = {NUMBER, PHONE, ADDRESS}
+
+
+def lines(values: Values) -> set[str]:
+    """The numbers that values are of."""
+    return {value.removeprefix("sip:").partition("@")[0] for value in values}
