@@ -189,9 +189,9 @@ def _same_source(parts: Wet) -> None:
 
 def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
-    agents, matched = plan.summary.agents, plan.summary.matched
+    now = LastGood.of(plan.summary)
     last = parts.state.memory(description.identity, parts.job).last_good() if some else None
-    return LastGood(agents, max(matched, last.expected(agents)) if last else matched)
+    return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
 def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:

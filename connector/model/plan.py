@@ -204,14 +204,23 @@ class Others(Struct, frozen=True):
 
 
 class LastGood(Struct, frozen=True):
-    """How many agents the last good apply read, and how many of them had a user."""
+    """How many agents the last good apply read, how many of them had a user, and how many an account."""
 
     agents: int
     matched: int
+    assigned: int
 
-    def expected(self, agents: int) -> int:
-        """How many should have a user now that there are so many agents: as many, but for those that are gone."""
-        return self.matched - max(0, self.agents - agents)
+    @classmethod
+    def of(cls, summary: Summary) -> LastGood:
+        """What a plan found."""
+        return cls(summary.agents, summary.matched, summary.agents - summary.unassigned)
+
+    def expected(self, now: LastGood) -> int:
+        """How many should have a user by now: as many as before, but for agents with an account that are gone.
+
+        A seat without an account never had a user. One that lost its account is not gone.
+        """
+        return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
 
 
 class Memory(Protocol):

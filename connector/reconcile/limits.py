@@ -93,7 +93,7 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
     if drop > allowed:
         why = f"the source has {summary.agents} agents, and the last good run read {last.agents}"
         yield Refusal("agents_drop", allowed, drop, why)
-    expected = last.expected(summary.agents)
+    expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
     if drop > allowed and not some:
         left = "" if expected == last.matched else f" ({expected} without the agents that are gone)"

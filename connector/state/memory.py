@@ -113,7 +113,7 @@ class DirectoryMemory:
 
     def last_good(self) -> LastGood | None:
         query = (
-            "select agents, matched from runs where job = ? and directory = ? and kind = 'apply' "
+            "select agents, matched, assigned from runs where job = ? and directory = ? and kind = 'apply' "
             "and result in ('done', 'part') order by number desc limit 1"
         )
         return next((LastGood(*row) for row in self._database.rows(query, self._job, self._directory)), None)

@@ -2,8 +2,8 @@
 
 meta         by job, what the key of its fingerprints and seals is known by (`Sealer.check`), and never a key itself
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
-             were never tried; null: it was killed. `number` orders them, for clocks are set back. `agents`, `matched`:
-             what the next run's are held against
+             were never tried; null: it was killed. `number` orders them, for clocks are set back. `agents`, `matched`
+             and `assigned` (to an account): what the next run's are held against
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
@@ -32,8 +32,8 @@ MIGRATIONS: Final = (
     create table meta (name text primary key, value text not null);
     create table runs (
         id text primary key, job text not null, directory text not null, started text not null, ended text,
-        digest text not null, agents integer not null, matched integer not null, summary text not null, result text,
-        kind text not null, undoes text, number integer not null
+        digest text not null, agents integer not null, matched integer not null, assigned integer not null,
+        summary text not null, result text, kind text not null, undoes text, number integer not null
     );
     create table journal (
         run text not null references runs, user_id text not null, user_name text not null, digest text not null,

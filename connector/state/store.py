@@ -227,15 +227,15 @@ class Store:
 
         `found`: what the next run is held against; else what the plan counts.
         """
-        found = found or LastGood(plan.summary.agents, plan.summary.matched)
+        found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
             summary = json.encode(to_builtins(plan.summary)).decode()
             where = description.identity
             row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes)
             transaction.execute(
                 "insert into runs "
-                "(id, job, directory, started, digest, agents, matched, summary, kind, undoes, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do nothing",
                 row,
             )

@@ -91,6 +91,25 @@ def test_agents_that_are_gone_are_no_drop_of_users(job: Job) -> None:
     assert "3 agents have a user; in the last good run 20 had one (11 without the agents that are gone)" in said
 
 
+def test_seats_without_an_account_that_are_gone_make_up_for_nobody(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=20)
+    people = [agent(number) for number in range(1, 21)]
+    job.agents([*people, *[{"workNo": 3000 + number, "accountCode": None} for number in range(20)]])
+    job.configure(limits={"agents_drop": "100%"})
+    job.run("apply")
+    job.agents(people)
+    assert drops(job.plan()) == []
+    filtered(job)
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+    said = job.run("plan", code=3)
+    assert "11 agents have a user; in the last good run 20 had one. Check" in said
+
+
+def test_seats_that_lost_their_account_are_not_gone(job: Job) -> None:
+    job.agents([agent(number, accountCode=None if number in OUT else f"user{number}") for number in range(1, 21)])
+    assert drops(job.plan(code=3)) == [("matched_drop", 9, 2)]
+
+
 def test_agents_that_come_new_make_up_for_nobody(job: Job) -> None:
     job.agents([agent(number) for number in range(1, 41)])
     assert drops(job.plan()) == []
