@@ -53,8 +53,8 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
             raise
         identity = visible(description.identity)
         click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
-        for problem in differ.problems:
-            click.echo(f"  note: {visible(problem.why)}")
+        for why in (*(problem.why for problem in differ.problems), *differ.cautions):
+            click.echo(f"  note: {visible(why)}")
         _tell(parts.reader.describe(), survey)  # once more: reading may have told more
         others = other_jobs(job, parts.mapping, description)
         for place, what in others.told if others else ():

@@ -4,6 +4,7 @@ from connector.model.directory import (
     ID as ID,
     NAME as NAME,
     OBJECT_CLASS as OBJECT_CLASS,
+    UNIDENTIFIED as UNIDENTIFIED,
     AttributeInfo as AttributeInfo,
     ClassInfo as ClassInfo,
     ContentRule as ContentRule,

@@ -17,6 +17,9 @@ NAME = "@name"
 OBJECT_CLASS = "objectClass"
 """The attribute of LDAP's in which an entry names its classes."""
 
+UNIDENTIFIED = "@unidentified "
+"""Before the name of a user that does not show its id to this account: what it has in the place of one."""
+
 Key = tuple[str, str]
 """(attribute, value) that a user is looked up by."""
 
@@ -26,6 +29,11 @@ class UserRef(Struct, frozen=True, order=True, gc=False):
 
     id: str
     name: str
+
+    @property
+    def identified(self) -> bool:
+        """Whether the directory shows the user's id."""
+        return not self.id.startswith(UNIDENTIFIED)
 
 
 class User(Struct, frozen=True, gc=False):

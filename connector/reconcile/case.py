@@ -135,7 +135,7 @@ class Case(Planner):
         if not nobodys or self.brief.mapping.stale == "report":
             return []
         ids = {user.id for user in nobodys}
-        return stale.unclaimed(self.brief.memory, ids.__contains__, nobodys, self.differ.adopted)
+        return stale.unclaimed(self.brief.memory, lambda ref: ref.id in ids, nobodys, self.differ.adopted)
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
         """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""

@@ -12,12 +12,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Set as Abst
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import ID, NAME, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import ID, NAME, UNIDENTIFIED, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.questions import is_plain, telling
 from connector.reconcile.roster import PIN, Doubt, Roster
 
+UNIDENTIFIED_USER = (
+    "the user does not show its id (objectGUID, entryUUID, nsUniqueId) to this account, so it is not written: give the "
+    "account the right to read that attribute"
+)
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 
@@ -46,6 +50,7 @@ class Verdicts(Struct, frozen=True):
 
     `unsure`: some agent without a user could not be looked for by every rule, or not by its pin. `unproven`: match
     attributes of which no user shows a value, so that nobody knows whether look-ups by them find anybody.
+    `unidentified`: names of claimed users that do not show their id.
     """
 
     matched: list[Claim]
@@ -56,6 +61,7 @@ class Verdicts(Struct, frozen=True):
     claimed: AbstractSet[str]
     unsure: bool = False
     unproven: frozenset[str] = frozenset()
+    unidentified: frozenset[str] = frozenset()
 
 
 class Claims:
@@ -165,7 +171,8 @@ class Claims:
                 verdicts.contested[number] = _contested(agent, (claim,), why)
             else:
                 verdicts.matched.append(claim)
-        return replace(verdicts, unassigned=unassigned, unsure=unsure)
+        hidden = frozenset(id_.removeprefix(UNIDENTIFIED) for id_ in claimed if id_.startswith(UNIDENTIFIED))
+        return replace(verdicts, unassigned=unassigned, unsure=unsure or bool(hidden), unidentified=hidden)
 
     def _claimed(self) -> tuple[AbstractSet[str], Mapping[str, list[int]]]:
         """The ids of every claimed user, and the agents that claim one together with others.

@@ -28,7 +28,7 @@ from connector.model import (
 from connector.reconcile import stale
 from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.claims import Verdicts
+from connector.reconcile.claims import UNIDENTIFIED_USER, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.jobs import OtherJobs
@@ -116,7 +116,8 @@ class Drawing:
         plan = self._plan(verdicts, left_out, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
-        return Drawn(plan, gone, self._confirmed, [claim.user.id for claim in verdicts.matched])
+        matched = [claim.user.id for claim in verdicts.matched if claim.user.identified]
+        return Drawn(plan, gone, self._confirmed, matched)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
@@ -136,6 +137,8 @@ class Drawing:
             if self._spared(draft.agent, draft.user):
                 why = "the never-list says hands off; otherwise it would be changed"
                 draft.planned, draft.held = (), (draft.problem("never", why),)
+            elif not draft.user.identified:
+                draft.planned, draft.held = (), (draft.problem("unreadable", UNIDENTIFIED_USER),)
             elif only and draft.planned and not {agent.account_code, str(agent.work_no)} & set(only):
                 self._problems += draft.held
                 left_out += 1
@@ -170,7 +173,7 @@ class Drawing:
         ours = {each.user.id: each for each in self._stale}
         drafts, problems = yield from stale.cleared(
             [ours[ref.id] for ref in due], self._brief, self._differ.clearing, self._claimers,
-            spared=lambda ref: self._spared(None, ref),
+            spared=lambda ref: not ref.identified or self._spared(None, ref),
         )  # fmt: skip
         for draft in drafts:  # also what is adopted may be another job's
             self._others.hold(draft)

@@ -17,9 +17,10 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Change, Tenant, User
+from connector.errors import DeniedError
+from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile import stale
-from connector.reconcile.claims import Claims, Verdicts
+from connector.reconcile.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
@@ -59,6 +60,8 @@ class Planner:
         yield from confirmed(self.claims, self.brief.description)
         self.roster.close()
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
+        if verdicts.unidentified and len(verdicts.unidentified) == len(verdicts.claimed):
+            raise DeniedError(f"{UNIDENTIFIED_USER}; nor does any other", where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
         naming = Naming(self.brief.description)
@@ -93,4 +96,8 @@ class Planner:
         """Users that hold something of ours and that no agent claims."""
         adopting = self.brief.mapping.adopting
         adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
-        return stale.unclaimed(self.brief.memory, lambda id_: id_ not in verdicts.claimed, adopted, self.differ.adopted)
+
+        def nobodys(user: UserRef) -> bool:
+            return user.id not in verdicts.claimed and user.name not in verdicts.unidentified
+
+        return stale.unclaimed(self.brief.memory, nobodys, adopted, self.differ.adopted)

@@ -47,20 +47,20 @@ class Unclaimed(Struct, frozen=True, order=True):
 
 
 def unclaimed(
-    memory: Memory, nobodys: Callable[[str], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
+    memory: Memory, nobodys: Callable[[UserRef], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
 ) -> list[Unclaimed]:
     """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it.
 
-    `nobodys`: whether no agent claims the user of this id.
+    `nobodys`: whether no agent claims the user.
     """
     found = {}
     for ref, written in memory.owned():
-        if nobodys(ref.id):
+        if nobodys(ref):
             owned = {name: each for name, each in written.items() if not each.restored}
             if owned:
                 found[ref.id] = Unclaimed(ref, owned)
     for user in adopted:
-        names = ours(user) if nobodys(user.id) else frozenset()
+        names = ours(user) if nobodys(user.ref) else frozenset()
         if names:
             found[user.id] = replace(found.get(user.id, Unclaimed(user.ref)), user=user.ref, adopted=names)
     return sorted(found.values(), key=lambda each: each.user)

@@ -36,6 +36,10 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
         if rule.secret and infos[rule.name].equality is not Equality.OCTETS:
             why = "a secret that differs in case or spaces alone stays as it is"
             yield f"{rule.name} does not compare octet by octet: {why}"
+    for number, match in enumerate(mapping.match, start=1):
+        if description.hides and infos[match.directory].known and infos[match.directory].readable is None:
+            why = "without control access this account sees no value of it, and finds nobody by it"
+            yield f"match rule {number}: {match.directory} is confidential: {why}"
     for rule in mapping.attributes:
         if infos[rule.name].syntax is Syntax.OTHER:
             yield f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"

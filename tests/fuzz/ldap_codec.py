@@ -21,8 +21,8 @@ from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.users import Users, text
 from connector.directories.ldap.wire import Wire
-from connector.errors import DeniedError, MalformedError
-from connector.model import ID, Held, Secret, User, View
+from connector.errors import MalformedError
+from connector.model import ID, UNIDENTIFIED, Held, Secret, User, View
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def outcome(make: Callable[[T], User], what: T) -> object:
     """A user, or the kind of its error."""
     try:
         return make(what)
-    except (MalformedError, DeniedError) as fault:
+    except MalformedError as fault:
         return type(fault)
 
 
@@ -98,9 +98,7 @@ def plainly(entry: responses.Entry) -> User:
         dn = entry.name.decode()
     except UnicodeDecodeError:
         raise MalformedError("no text") from None
-    if ID not in values:
-        raise DeniedError("no id")
-    return User(str(values.pop(ID)[0]), dn, values)
+    return User(str(values.pop(ID, [UNIDENTIFIED + dn])[0]), dn, values)
 
 
 def messages(pieces: list[bytes]) -> list[object] | None:

@@ -185,12 +185,12 @@ class Samba(LdapServer):
         """Take the account's right to read what is confidential; people have it from the unit that they are in."""
         self.tool("dsacl", "delete", f"--objectdn={PEOPLE}", f"--sddl={_CONTROL.format(sid=self.sid())}")
 
-    def hide(self, name: str, attribute: str) -> None:
-        """Take the account's right to read this attribute of one entry."""
+    def hide(self, name: str, attribute: str, right: str = "RP") -> None:
+        """Take the account's right to read this attribute of one entry, or another right (`WP`: to write it)."""
         where = f"CN=Schema,CN=Configuration,{SUFFIX}"
         found = self.search(f"(lDAPDisplayName={attribute})", "schemaIDGUID", base=where).split(b"schemaIDGUID:: ")[1]
         guid = uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))
-        self.tool("dsacl", "set", f"--objectdn={name}", f"--sddl=(OD;;RP;{guid};;{self.sid()})")
+        self.tool("dsacl", "set", f"--objectdn={name}", f"--sddl=(OD;;{right};{guid};;{self.sid()})")
 
     def sid(self) -> str:
         """The account's security identifier."""

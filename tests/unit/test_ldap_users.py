@@ -13,7 +13,7 @@ from pyasn1.codec.ber import decoder
 from connector.directories.ldap import ber, requests, users
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import Entry
-from connector.errors import DeniedError, MalformedError
+from connector.errors import MalformedError
 from connector.model import Secret
 from tests.fuzz.ldap_codec import VIEW, generally, outcome, plainly, reader, same_users, seeds
 
@@ -165,9 +165,11 @@ def test_an_alias_and_a_number_are_the_attribute_and_an_option_is_another() -> N
     assert found.values == {"uid": ("a",), "mail": ("b",)}
 
 
-def test_an_entry_without_an_id_is_hidden_from_us_in_part() -> None:
-    with pytest.raises(DeniedError, match=r"uid=a,dc=example,dc=org does not show us its entryUUID"):
-        reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [])])))
+def test_an_entry_that_shows_no_id_is_no_user_that_can_be_told_from_others() -> None:
+    found = reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [])])))
+    assert (found.name, found.values) == ("uid=a,dc=example,dc=org", {"uid": ("a",)})
+    assert not found.ref.identified
+    assert reader().user(frame(by_ldap3([("uid", [b"a"]), ("entryUUID", [UUID])]))).ref.identified
 
 
 def test_no_secret_is_remembered() -> None:

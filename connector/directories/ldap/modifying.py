@@ -141,6 +141,9 @@ class Modifier(Struct, frozen=True, dict=True):
         code = response.code
         if code == results.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
+        if code == results.ATTRIBUTE_OR_VALUE_EXISTS:
+            names = " or ".join(each.name for each in change.attributes if each.new) or "the attribute"
+            return Outcome(change.user, Result.CONFLICT, _THERE.format(names=names))
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code])
         occupied = self.dialect.occupied(response) and not self.dialect.assertions
@@ -150,7 +153,8 @@ class Modifier(Struct, frozen=True, dict=True):
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"this server is a copy that cannot be written: name one that can in `urls` (it refers to {others})"
             return Outcome(change.user, Result.FAILED, why)
-        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{_said(change, response)}")
+        asked = f" to write {', '.join(each.name for each in change.attributes)}" if code == results.DENIED else ""
+        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{asked}{_said(change, response)}")
 
     def _fills_an_empty_place(self, change: Change) -> bool:
         return any(
@@ -164,10 +168,15 @@ _CLASSES = OBJECT_CLASS.lower()
 _CONFLICTS = {
     results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
     results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
-    results.ATTRIBUTE_OR_VALUE_EXISTS: "the entry is no longer as planned: a value to be added is already there",
     results.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
     results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
 }
+
+
+_THERE = (
+    "a value to be added is already there, though this account was shown none: most likely it may not read it. Give "
+    "the account the right to read {names}"
+)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import Entry, Response
 from connector.directories.ldap.users import Users
 from connector.directories.matching import Matcher, Values, matcher
-from connector.errors import DeniedError, MalformedError
+from connector.errors import MalformedError
 from connector.model import Change, User
 
 _CLASSES: Final = OBJECT_CLASS.lower()
@@ -50,7 +50,7 @@ class PostRead:
             message = responses.post_read(value)
             user = self._users.user(message)
             held = self._classes(user) if self._by_class else self._values(responses.entry(message))
-        except (MalformedError, DeniedError):
+        except MalformedError:
             return None
         return user if user.id == change.user.id and self._matches(held) is True else None
 

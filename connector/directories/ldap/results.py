@@ -26,13 +26,14 @@ CONSTRAINT_VIOLATION: Final = 19
 ATTRIBUTE_OR_VALUE_EXISTS: Final = 20
 NO_SUCH_OBJECT: Final = 32
 INVALID_DN_SYNTAX: Final = 34
+DENIED: Final = 50
 OBJECT_CLASS_VIOLATION: Final = 65
 ASSERTION_FAILED: Final = 122
 
 ANSWERS: Final = frozenset({SUCCESS, COMPARE_FALSE, COMPARE_TRUE, NO_SUCH_ATTRIBUTE, ASSERTION_FAILED})
 """What a modify or a compare may well be answered with; everything else is an error of the server's or of ours."""
 
-UNSEEN: Final = frozenset({NO_SUCH_OBJECT, 50})
+UNSEEN: Final = frozenset({NO_SUCH_OBJECT, DENIED})
 """How a search may well end that asks for what a server need not have, or show: its configuration, for instance."""
 
 NAMES: Final = {

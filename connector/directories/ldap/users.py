@@ -27,8 +27,8 @@ from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import attribute
-from connector.errors import DeniedError, MalformedError
-from connector.model import ID, Held, Secret, User, Value, View
+from connector.errors import MalformedError
+from connector.model import ID, UNIDENTIFIED, Held, Secret, User, Value, View
 
 MOST_SPELLINGS: Final = 1000
 MOST_HEADERS: Final = 10_000
@@ -98,7 +98,8 @@ class Users:
     def user(self, message: Frame) -> User:
         """The user in a search result entry.
 
-        Raises DeniedError for one without an id, MalformedError for what is no entry or whose name is no text.
+        One that does not show its id has its name in that place. Raises MalformedError for what is no entry or whose
+        name is no text.
         """
         data, headers = message.data, self._headers
         start, at = ber.element(data, message.start, message.stop, ber.OCTETS)
@@ -129,7 +130,7 @@ class Users:
             self._pieces = {}
         id_ = values.pop(ID, None)
         if id_ is None:
-            raise DeniedError(f"{dn} does not show us its {self.id_attribute}", where=self._where)
+            return User(UNIDENTIFIED + dn, dn, values)
         if pieces:
             self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values)

@@ -1,0 +1,79 @@
+"""What a domain controller hides from the job's account, or does not let it write, is told as that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ad_job import MAPPING, WITHOUT_TLS, AdJob, held, named, outcomes, people, told
+from tests.support.samba import EXTENDED, Samba
+
+pytestmark = pytest.mark.samba
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    with Samba.start(tmp_path_factory.mktemp("rights") / "dc", people(8), options=WITHOUT_TLS) as started:
+        yield started
+
+
+@pytest.fixture
+def job(server: Samba, tmp_path: Path) -> AdJob:
+    return AdJob(tmp_path / "job", server.url, agents=4)
+
+
+def test_a_user_whose_id_is_hidden_is_a_line_and_not_the_end_of_the_run(server: Samba, job: AdJob) -> None:
+    server.hide(named(1), "objectGUID")
+    for read in ("find", "scan"):
+        job.configure(directory={"read": read})
+        (why,) = told(job.run("plan"), "unreadable")
+        assert "does not show its id (objectGUID" in why
+    report = job.run("apply")
+    assert [name for name, _ in sorted(outcomes(report).items())] == ["agent000", "agent002", "agent003"]
+    assert held(server, 1, "ipPhone") == []
+    assert held(server, 2, "ipPhone") == ["7002"]
+    assert job.run("plan")["summary"]["matched"] == 4
+
+
+def test_a_user_of_ours_whose_id_becomes_hidden_is_not_stale(server: Samba, job: AdJob) -> None:
+    job.run("apply", code=0)
+    server.hide(named(3), "objectGUID")
+    planned = job.run("plan")
+    assert (planned["changes"], planned["summary"]["stale"]) == ([], 0)
+
+
+def test_where_no_user_shows_its_id_the_run_fails(server: Samba, tmp_path: Path) -> None:
+    job = AdJob(tmp_path / "job", server.url, agents=2)
+    server.hide(named(0), "objectGUID")
+    job.run("apply", code=1)
+    assert "does not show its id" in job.ended.err
+
+
+def test_a_write_that_is_denied_names_its_attributes(server: Samba, tmp_path: Path) -> None:
+    mapping = EXTENDED.replace('  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}\n', "")
+    job = AdJob(tmp_path / "job", server.url, agents=6, mapping=mapping)
+    server.hide(named(5), "objectClass", "WP")
+    result, why = outcomes(job.run("apply", code=4))["agent005"]
+    assert result == "failed"
+    assert "insufficientAccessRights (50) to write objectClass" in why
+
+
+def test_a_value_that_is_hidden_is_named_as_the_cause(server: Samba, tmp_path: Path) -> None:
+    server.modify(f"dn: {named(6)}\nchangetype: modify\nadd: otherIpPhone\notherIpPhone: sip:7006@192.0.2.10\n")
+    server.hide(named(6), "otherIpPhone")
+    job = AdJob(tmp_path / "job", server.url, agents=7)
+    result, why = outcomes(job.run("apply", code=4))["agent006"]
+    assert result == "conflict"
+    assert "most likely it may not read it" in why
+    assert "otherIpPhone" in why
+
+
+def test_a_match_attribute_that_is_confidential_is_told_by_check(server: Samba, tmp_path: Path) -> None:
+    job = AdJob(
+        tmp_path / "job", server.url, agents=1, mapping=MAPPING.replace("sAMAccountName", "SIPIdentityPassword")
+    )
+    said = job.program("check", "job.yaml")
+    assert said.code == 0, said.said
+    assert "match rule 1: SIPIdentityPassword is confidential" in said.out
