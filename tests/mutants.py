@@ -56,13 +56,15 @@ GROUPS: Final = {
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal",
-                "spellings", "traces", "lookup", "steps", "standing", "suitability",
+                "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside",
             )),
             *(f"tests/property/test_{name}.py" for name in (
-                "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes", "needed_classes",
-                "who_is_cleared", "undo_again", "reviewed_again", "law_4", "laws_near",
+                "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
+                "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
+                "find_is_scan", "law_4", "laws_near",
             )),
-            *_STORIES, "tests/e2e/test_explain.py", "tests/property/test_laws_explain.py",
+            *_STORIES, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
+            "tests/property/test_laws_explain.py",
             "tests/property/test_laws.py",
         ),
     ),

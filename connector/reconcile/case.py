@@ -53,7 +53,7 @@ class Case(Planner):
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
         keys = [key for number in new for _, key in self.roster.searches(number) if key is not None]
-        self.claims.asked.update(name for name, _ in keys if name not in (ID, NAME))
+        self.claims.asked.update(name for name, _ in keys)
         for user in (yield from self._found(keys)):
             self.claims.add(user)
 
@@ -68,15 +68,25 @@ class Case(Planner):
         self._users |= {user.id: user for user in users}
         return users
 
+    def _bring(self, ids: Iterable[str]) -> Planning[None]:
+        """Find these users, as far as no look-up has brought them yet."""
+        yield from self._found([(ID, id_) for id_ in ids if id_ not in self._users])
+
     def _judge(self, agents: Iterable[int]) -> Planning[Verdicts]:
         """What became of these agents: their users, and whoever else may claim those, are looked up first."""
         agents = sorted(agents)
         yield from self._look_up(agents)
-        theirs = {claim.id for number in agents for claim in self.claims.of(number)}
-        yield from self._look_up([rival for user in theirs for rival in self._finders(user)])
-        yield from proved(self.claims, self.roster, self._asked)
-        yield from confirmed(self.claims, self.brief.description)
-        return self.claims.settle(self.tenant, agents)
+        while True:
+            yield from self._look_up(self._rivals(agents))
+            yield from proved(self.claims, self.roster, self._asked)
+            yield from confirmed(self.claims, self.brief.description)
+            yield from self._bring([claim.id for number in agents for claim in self.claims.of(number)])
+            if self._rivals(agents) <= self._asked:  # else a claim came in doubt or late, and others may have it too
+                return self.claims.settle(self.tenant, agents)
+
+    def _rivals(self, agents: Iterable[int]) -> set[int]:
+        """Whoever else may claim the users that these agents claim so far."""
+        return {other for number in agents for claim in self.claims.of(number) for other in self._finders(claim.id)}
 
     def _finders(self, user: str) -> list[int]:
         found = self._users.get(user)  # it may be gone by now
@@ -89,13 +99,13 @@ class Case(Planner):
         concerned, holders = {number}, set[str]()
         while True:
             verdicts = yield from self._judge(concerned)
-            nobodys = [self._users[id_] for id_ in sorted(holders - verdicts.claimed) if id_ in self._users]
-            if nobodys and self._unsure is None and self.brief.mapping.stale != "report":
+            unclaimed = self._unclaimed_of(holders - verdicts.claimed)
+            if unclaimed and self._unsure is None:
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
-            verdicts = replace(verdicts, unsure=verdicts.unsure or self._unsure is True)
+            verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
             drawing = Drawing(self.brief, self.tenant, self.differ, self.never, self.claimers(verdicts), few=True)
-            drawn = yield from drawing.drawn(verdicts, self._nobodys(nobodys), self.claims.shown)
+            drawn = yield from drawing.drawn(verdicts, unclaimed, self.claims.shown)
             more = yield from self._more(drawing)
             if more <= concerned and drawing.moves.holders() <= holders:
                 return verdicts, drawn.plan
@@ -105,7 +115,7 @@ class Case(Planner):
     def _more(self, drawing: Drawing) -> Planning[set[int]]:
         """Who else is concerned: agents who find or want what this drawing moves, or whose users are asked first."""
         moves = drawing.moves
-        yield from self._found([(ID, id_) for id_ in moves.holders() if id_ not in self._users])
+        yield from self._bring(moves.holders())
         more = {other for id_ in moves.holders() for other in self._finders(id_)} | self._wanting(moves.keys())
         having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
         return more | set(islice(having, 3 * PROBES if drawing.probed else 0))  # those that a plan asks about first
@@ -130,12 +140,12 @@ class Case(Planner):
                 agents.setdefault(key(value), set()).add(number)
         return agents
 
-    def _nobodys(self, nobodys: list[User]) -> list[stale.Unclaimed]:
+    def _unclaimed_of(self, ids: Collection[str]) -> list[stale.Unclaimed]:
         """Those of these users that hold something of ours, as the plan would find them, grace and all."""
-        if not nobodys or self.brief.mapping.stale == "report":
+        users = [self._users[id_] for id_ in ids if id_ in self._users]
+        if not users or self.brief.mapping.stale == "report":
             return []
-        ids = {user.id for user in nobodys}
-        return stale.unclaimed(self.brief.memory, lambda ref: ref.id in ids, nobodys, self.differ.adopted)
+        return stale.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
         """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Set as Abst
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import ID, NAME, UNIDENTIFIED, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import UNIDENTIFIED, Agent, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.questions import is_plain, telling
@@ -77,7 +77,7 @@ class Claims:
         self.shows: dict[str, tuple[str, str]] = {}
         """By match attribute a user (by id) and a value that it shows, where one was seen."""
         self.asked: set[str] = set()
-        """The attributes that users were looked up by."""
+        """What users were looked up by: attributes, and the id or name that a pin says."""
         self.proven: set[str] = set()
         """Those of them by which a look-up has found somebody, whom no other attribute could have found."""
         self._unshown = set(differ.attributes)
@@ -88,8 +88,7 @@ class Claims:
         Whoever takes keys no faster than users are added has to look the fewer up.
         """
         for key in self._roster.keys(self._found):
-            if key[0] not in (ID, NAME):
-                self.asked.add(key[0])
+            self.asked.add(key[0])
             yield key
 
     def _found(self, agent: int, rule: int) -> bool:

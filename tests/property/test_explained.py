@@ -12,8 +12,10 @@ from connector.errors import DeniedError, UsageError
 from connector.explaining import explain
 from connector.model import ID, Agent, Invalid, Key, Tenant, User
 from connector.reconcile.explanation import Explanation
+from connector.reconcile.mapping import MatchRule
 from connector.reconcile.people import Pin
-from connector.sync import draw
+from connector.reconcile.templates import Template
+from connector.sync import draw, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 
@@ -113,6 +115,116 @@ def test_every_record_of_that_name_is_explained_those_that_cannot_be_read_too() 
     assert told("1") == [(1, "contested"), (1, "contested")], "a seat with two records"
     assert told("x") == [(0, "invalid")]
     assert explained(of, "x")[0].why == "record 8: sipAccount is a list"
+
+
+def as_planned(of: World) -> dict[str, Explanation]:
+    """Every agent explained by its account, each held to the plan."""
+    with of.parts() as parts:
+        drawn = draw(parts).plan
+    found = {}
+    for agent in of.tenant.agents:
+        explained_ = one(of, str(agent.work_no))
+        ref = explained_.agent
+        assert explained_.change == next((each for each in drawn.changes if each.agent == ref), None)
+        assert {each.why for each in explained_.problems if each.agent == ref} == {
+            each.why for each in drawn.problems if each.agent == ref
+        }
+        found[agent.account_code or ""] = explained_
+    return found
+
+
+def seated(of: World, **seats: str) -> World:
+    """Users by account on seats, whoever put them there."""
+    for entry in of.store.entries.values():
+        (uid,) = entry.values["uid"]
+        seat = seats.get(uid.decode())
+        entry.values.update(
+            {"objectclass": [b"inetOrgPerson", b"cecAgent"], "cecworkno": [seat.encode()]} if seat else {}
+        )
+    return of
+
+
+def left_behind() -> World:
+    """Ann and bob are to have seats 0 and 1; cid and dan, who are nobody's now, sit there by an earlier run."""
+    of = world("cid", "dan", "ann", "bob", users=["ann", "bob", "cid", "dan"])
+    of.tenant = Tenant([Agent(0, "cid"), Agent(1, "dan")])
+    with of.parts() as parts:
+        wet_run(parts, lambda plan, outcomes: None)
+    of.tenant = Tenant([Agent(0, "ann"), Agent(1, "bob")])
+    return of
+
+
+def test_a_value_that_is_nobodys_any_more_comes_free_in_an_explanation_as_in_the_plan() -> None:
+    found = as_planned(left_behind())
+    assert found["ann"].change is not None
+    assert found["ann"].change.after == {"id-cid"}
+    assert found["bob"].change is not None
+    assert found["bob"].change.after == {"id-dan"}
+
+
+@pytest.mark.parametrize("account", [None, "stranger"])
+def test_it_stays_where_somebody_could_not_be_looked_for_and_where_nothing_is_cleared(account: str | None) -> None:
+    of = left_behind()
+    if account is None:
+        of.mapping = replace(of.mapping, stale="report")
+    else:
+        of.mapping = replace(of.mapping, match=(*of.mapping.match, MatchRule(Template.parse("{sipAccount}"), "mail")))
+        lines = [replace(agent, sip_account="7") for agent in of.tenant.agents]
+        of.tenant = Tenant([*lines, Agent(9, account)])
+    found = as_planned(of)
+    for explained_ in (found["ann"], found["bob"]):
+        assert any(each.kind == "reassigned" for each in explained_.problems)
+
+
+def test_a_chain_of_users_who_wait_for_each_other_is_followed_to_its_end() -> None:
+    """Ann waits for bob, who waits for cid, who waits for dan, whom nobody moves."""
+    seats = {"bob": "0", "cid": "1", "dan": "2"}
+    of = seated(world("ann", "bob", "cid", users=["ann", "bob", "cid", "dan"]), **seats)
+    found = as_planned(of)
+    assert all(any(each.kind == "reassigned" for each in found[name].problems) for name in ("ann", "bob", "cid"))
+    of.tenant = Tenant([*of.tenant.agents, Agent(7, "dan")])
+    found = as_planned(of)
+    after = {name: set(each.change.after) for name, each in found.items() if each.change is not None}
+    assert after == {"ann": {"id-bob"}, "bob": {"id-cid"}, "cid": {"id-dan"}, "dan": set()}
+
+
+def test_who_else_is_to_get_a_value_is_told_whoever_is_explained() -> None:
+    of = world("ann", "bob", "cid", users=["ann", "bob", "cid"])
+    of.tenant = Tenant([Agent(0, "ann", "70"), Agent(1, "bob", "71"), Agent(2, "cid", "70"), Agent(3, None, "70")])
+    found = as_planned(of)
+    for name, both in (("ann", True), ("bob", False), ("cid", True)):
+        shared = [each.users for each in found[name].problems if each.kind == "shared"]
+        assert shared == ([(f"uid=ann,{BASE}", f"uid=cid,{BASE}")] if both else [])
+
+
+def test_two_agents_of_one_user_are_both_told_so_by_whatever_rule_each_finds_it() -> None:
+    of = world("ann", "bob", "cid", users=["ann", "cid"])
+    mail = MatchRule(Template.parse("{accountCode}@example.org"), "mail")
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, mail))
+    of.store.entries["id-ann"].values["mail"] = [b"bob@example.org"]
+    assert {name: each.verdict for name, each in as_planned(of).items()} == {
+        "ann": "contested", "bob": "contested", "cid": "matched",
+    }  # fmt: skip
+
+
+class Losing(MemoryDirectory):
+    """Somebody deletes a user as soon as it was found by what it holds."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        asked = list(keys)
+        gone = any(name == "cecWorkNo" for name, _ in asked)
+        yield from list(super().find(asked))
+        if gone:
+            self.store.entries.pop("id-cid", None)
+
+
+def test_an_explanation_comes_to_its_end_also_where_the_holder_of_a_value_is_deleted_meanwhile() -> None:
+    of = left_behind()
+    of.connect = lambda view: Losing(of.store, view, base=BASE, filter=FILTER)
+    found = one(of, "ann")
+    assert (found.verdict, found.problems) == ("matched", ())
+    assert found.change is not None
+    assert found.change.after == frozenset()
 
 
 def test_why_an_agent_matches_is_told_in_a_sentence() -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead
+from connector.explaining import explain
 from connector.model import (
     ID,
     NAME,
@@ -253,3 +254,18 @@ def test_nobody_is_cleared_whom_an_agent_with_another_user_would_claim_as_well(r
 
 def cleared(drawn: Plan) -> set[str]:
     return {change.user.id for change in drawn.changes if change.agent is None}
+
+
+@settings(law, max_examples=60)
+@given(worlds(), habits)
+def test_an_agent_is_explained_as_it_is_planned_whatever_look_ups_find(world: World, habits: Habits) -> None:
+    drawn = plan(world, habits, "auto")
+    changes = {change.agent: change for change in drawn.changes}
+    said: dict[str, int] = {}
+    for agent in world.tenant.agents:
+        with world.parts() as parts:
+            (explained,) = explain(parts, str(agent.work_no))
+        assert explained.change == changes.get(explained.agent)
+        said[explained.verdict] = said.get(explained.verdict, 0) + 1
+    for verdict in ("matched", "unmatched", "ambiguous", "contested"):
+        assert said.get(verdict, 0) == getattr(drawn.summary, verdict)
