@@ -151,11 +151,17 @@ class Ours:
         ((self._job, kind),) = found or [(None, "apply")]
         self._takes_back = kind == "undo"
 
-    def take(self, transaction: Transaction, written: Iterable[Change]) -> None:
-        """Values that are set are this job's; those that an undo puts back, of the job that had written them."""
+    def take(self, transaction: Transaction, written: Iterable[Change], *, late: bool = False) -> None:
+        """Values that are set are this job's; those that an undo puts back, of the job that had written them.
+
+        `late`: other runs may have begun since. What they wrote is not taken from them.
+        """
         taken = [self._taken(change.user, each) for change in written for each in change.attributes]
-        where = self._description
-        Ownership(self._database, where.identity).note(transaction, self._run, taken, where.equality)
+        where, newer = self._description, frozenset[str]()
+        if late:
+            since = "select id from runs where number > (select number from runs where id = ?)"
+            newer = frozenset(id_ for (id_,) in self._database.rows(since, self._run))
+        Ownership(self._database, where.identity).note(transaction, self._run, taken, where.equality, newer)
 
     def _taken(self, user: UserRef, each: AttributeChange) -> Taken:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before."""

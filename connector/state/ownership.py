@@ -7,7 +7,7 @@ An attribute of a user is of one job, the one that wrote it last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
@@ -76,9 +76,17 @@ class Ownership:
             yield from self._found(f"{_ROWS} and user_id in ({', '.join('?' * len(some))})", *some)
 
     def note(
-        self, transaction: Transaction, run: str, taken: Sequence[Taken], equality_of: Callable[[str], Equality]
+        self,
+        transaction: Transaction,
+        run: str,
+        taken: Sequence[Taken],
+        equality_of: Callable[[str], Equality],
+        newer: Collection[str] = (),
     ) -> None:
-        """Note whose these attributes are, as this run has left them; what comes twice counts as it came last."""
+        """Note whose these attributes are, as this run has left them; what comes twice counts as it came last.
+
+        `newer`: runs that began after this one, which is settled late. An attribute that they wrote stays as it is.
+        """
         users = {each.user.id: each.user for each in taken}
         rules = {name: equality_of(name) for name in {each.change.name for each in taken}}
         spelt = {name.lower(): name for name in rules}
@@ -90,6 +98,8 @@ class Ownership:
             name, id_ = each.change.name, each.user.id
             jobs = known[id_]
             before = None
+            if newer and any(name in each and each[name].run in newer for each in jobs.values()):
+                continue
             for job, attributes in jobs.items():
                 if name in attributes:
                     before = attributes.pop(name)

@@ -300,7 +300,7 @@ class Store:
         with self._database.writing() as transaction:
             note_outcomes(transaction, ((each.run, each.change, outcome) for each, outcome in found))
             for run, changes in written.items():
-                Ours(self._database, description, run).take(transaction, changes)
+                Ours(self._database, description, run).take(transaction, changes, late=True)
 
     def written(self, run: str) -> frozenset[str]:
         """The users of whom every step of this run is confirmed as written, and who need no further one."""

@@ -5,17 +5,19 @@ Law 10 holds any jobs to keeping apart (`test_other_writers.py`); here each rule
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import pytest
 from msgspec.structs import replace
 
-from connector.model import Agent, Outcome, Plan, Tenant
+from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
-from tests.support.memory import MemoryStore
-from tests.support.worlds import BASE, World, passing_state
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import DeathError
+from tests.support.worlds import BASE, FILTER, World, passing_state
 
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 SEAT = AttributeRule("employeeNumber", Template.parse("{workNo}"))
@@ -109,6 +111,60 @@ def test_what_its_owner_claims_no_longer_passes_to_the_job_that_does_user_by_use
     hr.tenant = Tenant([Agent(n, f"u{n}") for n in range(3)])
     assert changed(plan(hr)) == {}
     assert {problem.users for problem in plan(hr).problems} == {(f"uid=u{n},{BASE}",) for n in (1, 2)}
+
+
+class Dying(MemoryDirectory):
+    """Dies with its job once it has written to a user."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        (outcome,) = super().write(islice(changes, 1))
+        assert outcome.result is Result.WRITTEN
+        raise DeathError
+
+
+def killed_after_a_write(of: World) -> None:
+    of.connect = lambda view: Dying(of.store, view, base=BASE, filter=FILTER)
+    with pytest.raises(DeathError):
+        apply(of)
+    of.connect = None
+
+
+def test_what_another_job_took_over_after_a_kill_stays_its_own_once_the_killed_run_is_settled() -> None:
+    hr, it = jobs([SEAT, TITLE], [replace(SEAT, take_over=True)])
+    hr.tenant = Tenant([Agent(n + 10, f"u{n}") for n in range(3)])
+    killed_after_a_write(hr)
+    apply(it)
+    apply(hr)
+    assert [hr.store.snapshot()[f"id-{n}"][1]["employeeNumber"] for n in range(3)] == [("50",), ("51",), ("52",)]
+    assert [hr.store.snapshot()[f"id-{n}"][1]["title"] for n in range(3)] == [(f"agent {n + 10}",) for n in range(3)]
+    assert [problem.why for problem in plan(hr).problems] == ["another job (it) writes this attribute"] * 3
+    it.mapping = replace(it.mapping, stale="clear")
+    it.tenant = Tenant(it.tenant.agents[1:])
+    assert changed(plan(it)) == {"id-0": ["employeeNumber"]}
+
+
+def test_what_this_job_wrote_since_is_known_by_the_newer_run() -> None:
+    """A server may carry out a write after its sender is dead, when the next run has begun."""
+    hr, _ = jobs([SEAT, TITLE], [SEAT])
+    hr.tenant = Tenant([Agent(n + 10, f"u{n}") for n in range(3)])
+    before = hr.store.snapshot()["id-0"]
+    killed_after_a_write(hr)
+    written = hr.store.snapshot()["id-0"]
+    hr.store.put("id-0", *before)
+
+    class Late(MemoryDirectory):
+        def size(self) -> int | None:
+            hr.store.put("id-0", *written)  # the next thing is to look agents up
+            return super().size()
+
+    hr.connect = lambda view: Late(hr.store, view, base=BASE, filter=FILTER)
+    hr.tenant = Tenant([Agent(n + 20, f"u{n}") for n in range(3)])
+    run = apply(hr)
+    assert run.plan.changes[0].attributes[0].old == ("10",), "it came between"
+    hr.connect = None
+    hr.mapping = replace(hr.mapping, stale="clear")
+    hr.tenant = Tenant(hr.tenant.agents[1:])
+    assert changed(plan(hr)) == {"id-0": ["employeeNumber", "title"]}
 
 
 def test_jobs_with_nothing_in_common_do_not_stand_in_each_other_s_way() -> None:
