@@ -436,7 +436,8 @@ def test_a_lost_race_is_a_conflict_and_never_an_overwrite(tmp_path: Path) -> Non
         Simulator(tenant([agent(number) for number in range(1, 7)]), ssl_context=server_context()) as cec,
     ):
 
-        def second(name: str, message: bytes) -> bytes:
+        def second(address: str, message: bytes) -> bytes:
+            name = server.named(address)
             who = name[3:].partition(",")[0]
             if who in RACES:
                 server.modify(f"dn: {name}\nchangetype: modify\n{RACES[who][1]}\n")

@@ -192,6 +192,10 @@ class Samba(LdapServer):
         guid = uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))
         self.tool("dsacl", "set", f"--objectdn={name}", f"--sddl=(OD;;{right};{guid};;{self.sid()})")
 
+    def named(self, address: str) -> str:
+        """The DN of the entry that a request addresses by `<GUID=…>`."""
+        return self.search("-s", "base", "1.1", base=address).decode().removeprefix("dn: ").strip()
+
     def sid(self) -> str:
         """The account's security identifier."""
         return _sid(self.search("(sAMAccountName=sync)", "objectSid"))

@@ -122,20 +122,23 @@ class LdapReader:
         return self._whole(self._wire.paged(whole, self._settings.page_size, self._users.user))
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        """By name, many in flight; whoever is not found by name, having been renamed perhaps, by id."""
+        """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""
         return self._read(users, self._users)
 
     def _read(self, users: Iterable[UserRef], shown: Users) -> Iterator[User]:
         wanted = list(users)
-        names = dict.fromkeys(ref.name for ref in wanted if self._realm.covers(ref.name))
+        by_id = self._inspection.dialect.microsoft
+        address = self._inspection.dialect.address
+        names = dict.fromkeys(address(ref) for ref in wanted if by_id or self._realm.covers(ref.name))
         searches = (self._realm.named(name, shown.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
         found = self._wire.searches(searches, self._questions, shown.user, or_gone=True)
         for user in ranges.whole(found, shown, self._wire, self._by_id):
-            if user.id in missing:
+            if user.id in missing and (not by_id or self._realm.covers(user.name)):
                 del missing[user.id]
                 yield user
-        yield from (user for user in self.find((ID, id_) for id_ in missing) if user.id in missing)
+        if not by_id:
+            yield from (user for user in self.find((ID, id_) for id_ in missing) if user.id in missing)
 
     def _whole(self, found: Iterable[User]) -> Iterator[User]:
         """With all values of attributes that have too many for one answer."""

@@ -13,6 +13,7 @@ from connector.directories.ldap import results
 from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, POST_READ
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
+from connector.model import UserRef
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
@@ -67,6 +68,13 @@ class Dialect(Struct, frozen=True):
     advice: Mapping[int, str] = results.NO_ADVICE
     terms: int = 64
     batches: int = 4
+
+    def address(self, user: UserRef) -> str:
+        """What stands in a request for the name of a user's entry: its id, where the server takes that.
+
+        A name may be another entry's by the time the request arrives ([MS-ADTS] 3.1.1.3.1.2.4; measured on Samba 4.22).
+        """
+        return f"<GUID={user.id}>" if self.microsoft and self.identity.wire(user.id) else user.name
 
 
 def _text(value: bytes) -> str:

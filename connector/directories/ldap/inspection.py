@@ -171,6 +171,7 @@ class Inspection:
             cautions.append(
                 "the server has no assertion control (RFC 4528): entries are read again just before they are written, "
                 "and a change made by somebody else in between may go unnoticed"
+                + ("" if self.dialect.microsoft else "; if two entries swap names in between, the wrong one is written")
             )
         else:
             cautions += self._unmarked(described.values())

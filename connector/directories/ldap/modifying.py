@@ -46,7 +46,7 @@ class Modifier(Struct, frozen=True, dict=True):
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
         edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
-        return requests.modify(change.user.name, edits) if edits else None
+        return requests.modify(self.dialect.address(change.user), edits) if edits else None
 
     def controls(self, change: Change, mark: bytes | None = None, absent: Collection[str] = ()) -> tuple[bytes, ...]:
         """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw.
