@@ -56,7 +56,8 @@ GROUPS: Final = {
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal",
-                "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside",
+                "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof",
+                "review",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
@@ -95,7 +96,8 @@ GROUPS: Final = {
             *(f"connector/directories/{name}.py" for name in ("changing", "ldif", "ldif_format", "replacement")),
         ),
         (
-            "tests/unit/test_changing.py", "tests/unit/test_ldap_*.py", "tests/unit/test_ldif*.py",
+            "tests/unit/test_changing.py", "tests/unit/test_replacement.py", "tests/unit/test_ldap_*.py",
+            "tests/unit/test_ldif*.py",
             "tests/contract/test_writing.py", "tests/contract/test_base_entry.py", "tests/contract/test_two_names.py",
             "tests/e2e/test_ldap_writing.py", "tests/e2e/test_ldap_marks.py", "tests/e2e/test_ldap_unseen.py",
         ),

@@ -71,7 +71,7 @@ class Replacement:
             raise ChangedError
         self._new_path.replace(self._path)
         self.done = True
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
@@ -93,7 +93,7 @@ class Replacement:
     def _create(self) -> BinaryIO:
         """Empty, ours alone until it has the old one's owner, and then with the old one's mode."""
         self._new_path.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         new = os.fdopen(os.open(self._new_path, flags, PRIVATE), "wb")
         try:
             self._dress(new.fileno())

@@ -83,9 +83,8 @@ class Moves:
         waiting: dict[str, frozenset[str]] = defaultdict(frozenset)
         for slot, holders in self._held.items():
             for user in self._wanted[slot]:
-                others = holders.keys() - {user}
-                if others and self._brings(user, slot):
-                    waiting[user] |= others
+                if self._brings(user, slot):
+                    waiting[user] |= holders.keys() - {user}
         return waiting
 
     def _brings(self, user: str, slot: Slot) -> bool:

@@ -39,7 +39,7 @@ def hold_to(
 ) -> Planning[Held]:
     """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone."""
     fresh_changes = {change.user.id: change for change in fresh.changes}
-    open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes and each.user.id not in done]
+    open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes]
     now = {user.id: user for user in (yield from ask(Read(open_)))}
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []

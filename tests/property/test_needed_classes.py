@@ -181,6 +181,25 @@ def test_where_what_a_class_requires_is_left_out_all_that_needs_the_class_is_and
     assert plan(world).changes == ()
 
 
+def test_who_waits_for_a_value_that_falls_with_an_object_class_does_not_get_it() -> None:
+    """U0 cannot be a guest, so it gets no desk, keeps its mail, which goes with the desk, and u2 does not get that."""
+    rules = (
+        AttributeRule("mail", Template.parse("{sipAccount}"), unique=True, together="office"),
+        AttributeRule("badge", Template.parse("{workNo}"), unique=True),
+        AttributeRule("desk", Template.parse("{workNo}"), together="office"),
+    )
+    world = one(["inetOrgPerson"], replace(GUESTS, attributes=rules), schema=Schema(TYPES, KINDS), mail=["old"])
+    guest = {"objectClass": ["inetOrgPerson", "guest"]}
+    world.store.put("id-1", f"uid=u1,{BASE}", {**guest, "badge": ["7"]})
+    world.store.put("id-2", f"uid=u2,{BASE}", {**guest, "uid": ["u2"], "badge": ["9"], "desk": ["9"]})
+    world.tenant = Tenant([Agent(7, "u0", "new"), Agent(9, "u2", "old")])
+    drawn = plan(world)
+    assert drawn.changes == ()
+    assert [(problem.kind, problem.users[0][4:6]) for problem in drawn.problems] == [
+        ("reassigned", "u0"), ("reassigned", "u2"), ("schema", "u0"), ("together", "u0"),
+    ]  # fmt: skip
+
+
 def test_where_the_user_has_what_a_class_requires_the_class_comes_without_it() -> None:
     world = one(["inetOrgPerson"], GUESTS, schema=Schema(TYPES, KINDS), badge=["7"])
     assert sets(plan(world)) == {"objectClass": ("guest",), "mail": ("u0@example.org",), "desk": ("70",)}

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
+from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
+from connector.reconcile.mapping import AttributeRule, MatchRule
+from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal
@@ -110,6 +112,72 @@ def test_several_who_are_to_get_one_value_get_none_and_are_named_together() -> N
     (shared,) = [problem for problem in drawn.problems if problem.kind == "shared"]
     assert (shared.kind, shared.attribute, shared.agent) == ("shared", "SIPIdentityUserName", None)
     assert shared.users == (f"uid=u0,{BASE}", f"uid=u1,{BASE}")
+
+
+def test_who_alone_is_left_to_get_a_value_gets_it() -> None:
+    """U0 and u2 want one room and get neither that nor a line; so u1 is the only one for the line of u0."""
+    rules = tuple(
+        AttributeRule(name, Template.parse(text), owns="*", unique=True, together="place")
+        for name, text in (("roomNumber", "{accountCode|lower}"), ("SIPIdentityUserName", "{sipAccount}"))
+    )
+    match = (MatchRule(Template.parse("u{workNo}"), "uid"),)
+    agents = [Agent(0, "room", "80"), Agent(1, "other", "80"), Agent(2, "ROOM", "90")]
+    world = World(Tenant(agents), people(*[(None, None)] * 3), replace(SEATS, match=match, attributes=rules))
+    drawn = plan(world)
+    assert {change.user.id: [each.new for each in change.attributes] for change in drawn.changes} == {
+        "id-1": [("other",), ("80",)],
+    }  # fmt: skip
+    (shared,) = [problem for problem in drawn.problems if problem.kind == "shared"]
+    assert (shared.attribute, shared.users) == ("roomNumber", (f"uid=u0,{BASE}", f"uid=u2,{BASE}"))
+
+
+@pytest.mark.parametrize("held", ["\uff15", "5\u200b"])
+def test_no_users_own_value_is_in_the_way_of_its_new_spelling(held: str) -> None:
+    """It is like the new one, and the directory says that it is another."""
+    rules = (AttributeRule("description", Template.parse("{workNo}"), owns="*", unique=True),)
+    store = MemoryStore(
+        {
+            f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": CLASSES, "uid": [f"u{n}"], "description": values})
+            for n, values in enumerate(([held], []))
+        }
+    )
+    world = World(Tenant([Agent(5, "u0")]), store, replace(SEATS, attributes=rules))
+    drawn = plan(world)
+    assert [(change.user.id, change.after) for change in drawn.changes] == [("id-0", frozenset())]
+    assert drawn.problems == ()
+    world.tenant = Tenant([Agent(5, "u1")])
+    assert [problem.kind for problem in plan(world).problems] == ["reassigned"]
+
+
+def test_passwords_are_nobodys_alone_and_are_looked_up_by_nobody() -> None:
+    """Whatever the directory says of the attribute."""
+    asked: list[str] = []
+
+    class Watched(Keeping):
+        def describe(self) -> Description:
+            described = super().describe()
+            password = replace(described.attributes["SIPIdentityPassword"], unique=True)
+            return replace(described, attributes={**described.attributes, "SIPIdentityPassword": password})
+
+        def find(self, keys: Iterable[Key]) -> Iterator[User]:
+            wanted = list(keys)
+            asked.extend(name for name, _ in wanted)
+            return super().find(wanted)
+
+    agents = [Agent(n, f"u{n}", None, Secret("same")) for n in range(2)]
+    world = World(Tenant(agents), people((None, None), ("1", None)), SEATS)
+    world.connect = lambda view: Watched(world.store, view, base=BASE, filter=FILTER)
+    drawn = plan(world)
+    assert [[each.name for each in change.attributes] for change in drawn.changes] == [
+        ["cecWorkNo", "SIPIdentityPassword"], ["SIPIdentityPassword"],
+    ]  # fmt: skip
+    assert set(asked) <= {"uid", "cecWorkNo"}
+
+
+def test_a_plan_lists_users_by_name_in_whatever_order_they_are_found() -> None:
+    store = MemoryStore({f"id-{uid}": (f"uid={uid},{BASE}", {"objectClass": CLASSES, "uid": [uid]}) for uid in "cab"})
+    world = World(Tenant([Agent(n, uid) for n, uid in enumerate("bca")]), store, SEATS)
+    assert [change.user.id for change in plan(world).changes] == ["id-a", "id-b", "id-c"]
 
 
 class Refusing(MemoryDirectory):

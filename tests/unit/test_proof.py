@@ -1,0 +1,119 @@
+"""Which look-ups that found nobody are in doubt, and what is done about it: the questions of `proved`, answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
+from connector.reconcile.claims import Claims
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import AttributeRule, Mapping as Rules, MatchRule
+from connector.reconcile.proof import proved
+from connector.reconcile.questions import Proof, Prove, Scan
+from connector.reconcile.roster import Roster
+from connector.reconcile.templates import Template
+
+RULES = Rules(
+    match=(
+        MatchRule(Template.parse("{accountCode}"), "uid"),
+        MatchRule(Template.parse("{accountCode}@example.org"), "mail"),
+        MatchRule(Template.parse("{sipAccount}"), "telephoneNumber"),
+    ),
+    attributes=(AttributeRule("employeeNumber", Template.parse("{workNo}")),),
+)
+INFOS = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
+INFOS["telephoneNumber"] = AttributeInfo("telephoneNumber", equality=Equality.TELEPHONE, single=False)
+DESCRIPTION = Description("test", "test", INFOS)
+
+
+def user(id_: str, **values: str) -> User:
+    return User(id_, f"cn={id_},dc=example", {name: (value,) for name, value in values.items()})
+
+
+ANN = user("ann", uid="ann")
+DAN = user("dan", mail="dan@example.org", telephoneNumber="4")
+
+
+class Case:
+    """Agents that were looked up on a server which finds these users by these keys; `read`: all of them were read."""
+
+    def __init__(self, *agents: Agent, finds: Mapping[Key, User], read: Iterable[User] | None = None) -> None:
+        self.tenant = Tenant([*agents])
+        self.roster = Roster(self.tenant, RULES, (), DESCRIPTION)
+        self.claims = Claims(self.roster, Differ(self.tenant, RULES, DESCRIPTION))
+        keys = [] if read is not None else list(self.claims.wanted())
+        for found in read if read is not None else [finds[key] for key in keys if key in finds]:
+            self.claims.add(found)
+        self.asked: list[str] = []
+        self.scans = 0
+
+    def proved(self, everybody: Iterable[User] = (), agents: list[int] | None = None, **proofs: Proof) -> set[str]:
+        """What nothing is proven of; `everybody`: who comes if all are read, `proofs`: else look-ups are fine."""
+        planning = proved(self.claims, self.roster, agents)
+        answer: Any = None
+        while True:
+            try:
+                query = planning.send(answer)
+            except StopIteration as end:
+                return set(end.value)
+            if isinstance(query, Prove):
+                self.asked.append(query.attribute)
+                answer = (proofs.get(query.attribute, Proof.GIVEN),)
+            else:
+                assert isinstance(query, Scan)
+                self.scans += 1
+                answer = everybody
+
+    def matched(self) -> set[str]:
+        return {claim.id for claim in self.claims.settle(self.tenant).matched}
+
+
+def test_an_attribute_that_has_found_somebody_is_not_in_doubt_and_one_that_nobody_was_sought_by_neither() -> None:
+    case = Case(Agent(1, "ann"), Agent(2, "bob"), finds={("uid", "ann"): ANN})
+    assert case.proved() == set()
+    assert (case.asked, case.scans) == (["mail"], 0)
+
+
+def test_whoever_holds_two_keys_proves_neither_attribute() -> None:
+    """Dan was found by one of the two; bob has no line, and was sought by none."""
+    finds = {("mail", "dan@example.org"): DAN, ("telephoneNumber", "4"): DAN}
+    case = Case(Agent(4, "dan", "4"), finds=finds)
+    case.proved()
+    assert case.asked == ["mail", "uid"]
+    case = Case(Agent(4, "dan", "4"), Agent(2, "bob"), finds=finds)
+    case.proved()
+    assert case.asked == ["mail", "uid"]
+    case = Case(Agent(4, "dan", "4"), Agent(2, "bob", "2"), finds=finds)
+    case.proved()
+    assert case.asked == ["mail", "telephoneNumber", "uid"]
+
+
+def test_of_some_agents_only_their_look_ups_are_in_doubt() -> None:
+    case = Case(Agent(4, "dan", "4"), Agent(2, "bob", "2"), finds={("telephoneNumber", "4"): DAN})
+    case.proved(agents=[])
+    assert case.asked == []
+
+
+def test_what_no_user_shows_is_unproven_and_the_rest_is_believed() -> None:
+    case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), finds={("uid", "ann"): ANN})
+    assert case.proved(telephoneNumber=Proof.NONE) == {"telephoneNumber"}
+    assert (case.asked, case.scans) == (["mail", "telephoneNumber"], 0)
+
+
+def test_where_look_ups_by_one_attribute_lie_everybody_is_read_and_nothing_more_is_asked() -> None:
+    """Mail is shown by somebody then, so that nobody has bob's; lines are shown by nobody."""
+    case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), Agent(3, "eve"), finds={("uid", "ann"): ANN})
+    everybody = [ANN, user("x", uid="x", mail="x@example.org"), user("eve", uid="eve")]
+    assert case.proved(everybody, mail=Proof.REFUTED) == {"telephoneNumber"}
+    assert (case.asked, case.scans) == (["mail"], 1)
+    assert case.matched() == {"ann", "eve"}
+
+
+def test_where_everybody_was_read_what_somebody_shows_is_proven() -> None:
+    case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), finds={}, read=[ANN])
+    case.proved()
+    assert case.asked == ["mail", "telephoneNumber"]
+    case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), finds={}, read=[ANN, DAN])
+    case.proved()
+    assert case.asked == []

@@ -1,0 +1,152 @@
+"""Holding a fresh plan to a reviewed one: what is written, what is left and why, and who is read again for that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Description,
+    Moment,
+    Plan,
+    Refusal,
+    Result,
+    Secret,
+    Summary,
+    User,
+    UserRef,
+)
+from connector.reconcile.digests import digest_of_change
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.limits import MATCHED_DROP
+from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.questions import Brief, Read
+from connector.reconcile.review import Held, fresh_refusals, hold_to
+from tests.support.worlds import NO_LIMITS, passing_state
+
+PRINT = fingerprinter(Secret("key"))
+INFOS = {"mail": AttributeInfo("mail"), "unseen": AttributeInfo("unseen", readable=None)}
+
+
+def user(number: int) -> UserRef:
+    return UserRef(f"id-{number}", f"uid=u{number},dc=example")
+
+
+def change(number: int, *attributes: AttributeChange, agent: bool = True) -> Change:
+    ref = AgentRef(number, f"a{number}") if agent else None
+    made = Change(user(number), ref, 1 if agent else None, attributes)
+    return Change(made.user, ref, made.rule, attributes, digest_of_change(made))
+
+
+def mail(number: int, new: str = "new", *, agent: bool = True, old: str = "old", unique: bool = False) -> Change:
+    values = ((old,) if old else (), (new,) if new else ())
+    return change(number, AttributeChange("mail", *values, unique=unique), agent=agent)
+
+
+def secret(number: int, name: str, fingerprint: str) -> Change:
+    return change(number, AttributeChange(name, (), (), secret=True, seen=False, fingerprint=fingerprint))
+
+
+def plan(*changes: Change, refusals: Collection[Refusal] = ()) -> Plan:
+    return Plan("id", "", "job", "", Summary(), changes, (), tuple(refusals))
+
+
+def held(
+    reviewed: Plan,
+    fresh: Plan,
+    *now: User,
+    done: Collection[str] = (),
+    released: Mapping[str, Collection[str]] | None = None,
+    only: Collection[str] = (),
+) -> tuple[Held, list[UserRef]]:
+    """What came of it, and who was read."""
+    brief = Brief(
+        mapping=Rules((), ()), limits=NO_LIMITS, description=Description("test", "test", INFOS),
+        memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
+        now=Moment(datetime.now(UTC)),
+    )  # fmt: skip
+    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, only=only)
+    query = next(planning)
+    assert isinstance(query, Read)
+    asked = list(query.users)
+    with pytest.raises(StopIteration) as end:
+        planning.send(now)
+    result: Held = end.value.value
+    return result, asked
+
+
+def left(result: Held) -> dict[str, tuple[Result, str]]:
+    return {change.user.id: (outcome.result, outcome.why) for change, outcome in result.left}
+
+
+def test_what_is_still_planned_is_written_and_nobody_is_read_for_it() -> None:
+    result, asked = held(plan(mail(1), mail(2)), plan(mail(1), mail(2, "else"), mail(3)))
+    assert result.changes == (mail(1),)
+    assert asked == []
+    assert left(result) == {
+        "id-2": (Result.CONFLICT, "what is to be done with this user is no longer what was reviewed"),
+        "id-3": (Result.SKIPPED, "new since the plan was reviewed"),
+    }
+    assert result.aside == {"id-3"}
+
+
+def test_who_is_no_longer_planned_is_read_for_what_became_of_it() -> None:
+    now = [User("id-1", user(1).name, {"mail": ("NEW",)}), User("id-2", user(2).name, {"mail": ("third",)})]
+    result, asked = held(plan(mail(1), mail(2), mail(3)), plan(), *now)
+    assert asked == [user(1), user(2), user(3)]
+    assert [left(result)[f"id-{number}"][0] for number in (1, 2, 3)] == [
+        Result.UNCHANGED, Result.CONFLICT, Result.CONFLICT,
+    ]  # fmt: skip
+    assert left(result)["id-2"][1].endswith(": mail")
+    assert left(result)["id-3"][1].endswith("the user is gone, or no longer within base and filter")
+
+
+def test_what_a_killed_run_wrote_stays_written_whatever_is_there_now() -> None:
+    result, _ = held(plan(mail(1)), plan(), done=["id-1"])
+    assert left(result) == {"id-1": (Result.WRITTEN, "before this run was interrupted")}
+
+
+def test_of_a_change_that_is_half_written_the_rest_is_what_was_reviewed() -> None:
+    reviewed, rest = plan(mail(1, unique=True)), mail(1, old="", unique=True)
+    assert held(reviewed, plan(rest), released={"id-1": ["mail"]})[0].changes == (rest,)
+    assert held(reviewed, plan(rest))[0].changes == ()
+    assert held(reviewed, plan(rest), released={"id-2": ["mail"]})[0].changes == ()
+
+
+def test_only_keeps_the_changes_of_these_agents_and_clears_nobody() -> None:
+    changes = (mail(1), mail(2), mail(3, "", agent=False))
+    for only in ("a2", "2"):
+        result, _ = held(plan(*changes), plan(*changes), only=[only])
+        assert result.changes == (mail(2),)
+        assert result.aside == {"id-1", "id-3"}
+        assert set(left(result).values()) == {(Result.SKIPPED, "left out (--only)")}
+
+
+def test_a_secret_that_cannot_be_read_is_known_by_what_is_remembered_or_not_at_all() -> None:
+    """Also one that the mapping names no more; that something was cleared and is not remembered, is true."""
+    cleared, set_ = "", PRINT(user(1), "unseen", "new")
+    now = User("id-1", user(1).name, {})
+    for name in ("unseen", "unknown"):
+        for print_, expected in ((cleared, Result.UNCHANGED), (set_, Result.CONFLICT)):
+            result, _ = held(plan(secret(1, name, print_)), plan(), now)
+            assert left(result)["id-1"][0] is expected
+    shown = User("id-1", now.name, {"unseen": (Secret("new"),)})
+    assert left(held(plan(secret(1, "unseen", set_)), plan(), shown)[0])["id-1"][0] is Result.UNCHANGED
+
+
+@pytest.mark.parametrize("some", [True, False])
+def test_drops_that_a_reviewer_has_not_seen_refuse_the_plan_and_those_of_users_only_where_all_is_written(
+    some: bool,
+) -> None:
+    drops = [Refusal(limit, 1, 5, "") for limit in ("agents_drop", MATCHED_DROP, "update")]
+    seen = [Refusal(each.limit, 1, number, "") for each, number in zip(drops, (5, 4, 0), strict=True)]
+    everything = [] if some else [MATCHED_DROP]
+    assert [each.limit for each in fresh_refusals(plan(refusals=seen), plan(refusals=drops), some=some)] == everything
+    fresh = fresh_refusals(plan(), plan(refusals=drops), some=some)
+    assert [each.limit for each in fresh] == ["agents_drop", *everything]
