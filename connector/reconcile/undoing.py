@@ -145,7 +145,7 @@ class _Writers:
         last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
         rule = self._brief.description.equality(each.name)
         if each.secret:
-            ours = not back.old or last.fingerprint == (each.fingerprint or None)
+            ours = not back.old or last.fingerprint == each.fingerprint
         else:
             taken = equality.minus(rule, back.old, back.new)
             ours = {equality.digest(rule, value) for value in taken} <= set(last.values)
@@ -164,7 +164,7 @@ def _staying(
         stays[change.user.id] = dict.fromkeys(later, "a later run has written it, and it stays as it is")
         for each in change.attributes if user else ():
             info = brief.description.attributes.get(each.name)
-            shown = each.secret or info is None or info.readable is True or each.name in now[change.user.id].values
+            shown = info is None or info.readable is True or each.name in now[change.user.id].values
             if each.new and not shown:
                 unseen.append(Question(change.user, each.name, each.new[0]))
     for asked, answer in zip(unseen, (yield from ask(Compare(tuple(unseen)))) if unseen else (), strict=True):
@@ -258,11 +258,11 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
-    """Secrets that are not shown and that some run of ours wrote."""
+    """Secrets that may not be shown and that some run of ours wrote."""
     return [
         name
         for name, info in description.attributes.items()
-        if name not in user.values and info.readable is not True and memory.fingerprint_of(user.id, name)
+        if info.readable is not True and memory.fingerprint_of(user.id, name)
     ]
 
 

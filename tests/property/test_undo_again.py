@@ -83,6 +83,8 @@ def told(plan: Plan) -> list[tuple[str | None, str]]:
 CHANGED = "it is no longer what that run wrote, and stays as it is"
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 SEAT = AttributeRule("cecWorkNo", Template.parse("{workNo}"))
+LINES = AttributeRule("SIPIdentityUserName", Template.parse("{sipAccount}"), owns="*", together="")
+BOTH = ("cecAgent", "SIPIdentity")
 
 
 # ---------------------------------------------------------------- an undo that goes on
@@ -317,7 +319,99 @@ def test_a_class_stays_for_a_hidden_password_that_a_later_run_of_ours_wrote() ->
     assert held(mortal, 0)["objectClass"] == ("inetOrgPerson", "SIPIdentity")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_not_put_back_of_a_hidden_password_may_be_lost_where_users_are_written_whole(whole: bool) -> None:
+    class Written(MemoryDirectory):
+        def describe(self) -> Description:
+            return replace(super().describe(), replaces=whole)
+
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), store(1, hidden=[PASSWORD]), SEATS))
+    run = mortal.apply().plan.id
+    world = mortal.world
+    world.connect = lambda view: Written(world.store, view, base=BASE, filter=FILTER)
+    end = "it may be lost, for the user is written whole" if whole else "it stays as it is"
+    assert dict(told(taken_back(mortal, run)))[PASSWORD].endswith(f"; {end}")
+
+
+def test_a_password_of_another_key_stays_and_that_is_why() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0", None, Secret("new"))]), store(1), APART))
+    run = mortal.apply().plan.id
+    mortal.world.key = Secret("another key")
+    plan = taken_back(mortal, run)
+    assert [(name, why.partition(",")[0]) for name, why in told(plan)] == [(PASSWORD, "that run had another key")]
+    assert [each.name for change in plan.changes for each in change.attributes] == ["cecAccountCode", "cecWorkNo"]
+
+
+def test_a_password_that_nobody_has_now_is_put_back_whoever_set_one_since() -> None:
+    """Nothing is taken away by that."""
+    mortal = Mortal(World(Tenant([Agent(0, "u0")]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    mortal.world.tenant = Tenant([Agent(0, "u0", None, Secret("since"))])
+    mortal.apply()
+    put(mortal, 0, **{PASSWORD: []})
+    assert PASSWORD not in dict(told(mortal.undo(run).plan))
+    assert held(mortal, 0)[PASSWORD] == (b"before-0",)
+
+
+def test_of_a_user_who_is_gone_it_is_told_whose_and_which_it_was() -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0"), Agent(8, "u1")]), store(2), SEATS))
+    run = mortal.apply().plan.id
+    mortal.world.store.remove("id-0")
+    plan = mortal.undo(run).plan
+    assert [(each.kind, str(each.agent), each.users) for each in plan.problems] == [
+        ("undo", "u0 (workNo 7)", (f"uid=u0,{BASE}",)),
+    ]  # fmt: skip
+    assert held(mortal, 1)["cecWorkNo"] == ("1",)
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_what_is_hidden_by_now_stays_and_is_told_from_what_is_gone(compares: bool) -> None:
+    """Of two lines the first was not among those before, so that it is asked for."""
+    two = Mapping(LOOKS, (replace(LINES, value=Template.parse("{sipAccount}")), replace(SEAT, together="")), BOTH)
+    users = {"objectClass": CLASSES, "cecWorkNo": ["1"]}
+    people = {f"id-{n}": (f"uid=u{n},{BASE}", {**users, "uid": [f"u{n}"]}) for n in range(2)}
+    mortal = Mortal(
+        World(Tenant([Agent(7, "u0", "70"), Agent(8, "u1", "80")]), MemoryStore(people, compares=compares), two)
+    )
+    run = mortal.apply().plan.id
+    put(mortal, 1, cecWorkNo=[])
+    mortal.world.store.hidden = frozenset({"cecworkno"})
+    plan = taken_back(mortal, run)
+    unreadable = "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is"
+    whys = {problem.users[0][4:6]: problem.why for problem in plan.problems if problem.attribute == "cecWorkNo"}
+    assert whys == {"u0": unreadable, "u1": CHANGED if compares else unreadable}
+    assert [[each.name for each in change.attributes] for change in plan.changes] == [[LINES.name], [LINES.name]]
+
+
 # ---------------------------------------------------------------- object classes
+
+
+def test_an_undo_of_an_undo_brings_the_classes_back_unless_somebody_has_done_so() -> None:
+    for again in (True, False):
+        mortal = Mortal(World(Tenant([Agent(0, "u0", "7")]), bare(1), SEATS))
+        mortal.apply()
+        after = mortal.world.store.snapshot()
+        run = mortal.undo(runs(mortal)[0]).plan
+        assert told(run) == []
+        assert held(mortal, 0)["objectClass"] == ("inetOrgPerson",)
+        if again:
+            put(mortal, 0, objectClass=["inetOrgPerson", "CECAGENT"])
+        plan = mortal.undo(runs(mortal)[0]).plan
+        (classes,) = [each for change in plan.changes for each in change.attributes if each.name == "objectClass"]
+        assert sorted(map(str, classes.new)) == (["SIPIdentity"] if again else ["SIPIdentity", "cecAgent"])
+        assert held(mortal, 0).keys() == after["id-0"][1].keys()
+
+
+def test_a_class_goes_though_something_stays_that_no_schema_knows() -> None:
+    extra = AttributeRule("x-extra", Template.parse("{sipAccount}"), when_absent="keep")
+    mortal = Mortal(World(Tenant([Agent(0, "u0")]), bare(1), Mapping(LOOKS, (SEAT, extra), ("cecAgent",))))
+    put(mortal, 0, **{"x-extra": ["theirs"]})
+    mortal.apply()
+    assert "cecAgent" in held(mortal, 0)["objectClass"]
+    mortal.undo(runs(mortal)[0])
+    assert held(mortal, 0)["objectClass"] == ("inetOrgPerson",)
+    assert held(mortal, 0)["x-extra"] == ("theirs",)
+
 
 TYPES = (
     "( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.38 )",
