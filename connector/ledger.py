@@ -53,11 +53,10 @@ _NEXT: Final = {
 
 
 class Write(Struct, gc=False):
-    """One write on its way. `outcome`: what became of it, from *settled* on."""
+    """One write on its way."""
 
     change: Change
     state: State = State.PLANNED
-    outcome: Outcome | None = None
 
     def become(self, state: State) -> None:
         """Go on to a state. Raises ValueError for one that does not follow."""
@@ -90,7 +89,7 @@ class Ledger:
         self._journal = journal
         self._watch = watch
         self._open: dict[str, Write] = {}
-        self._settled: list[Write] = []
+        self._settled: list[tuple[Write, Outcome]] = []
         self._told: dict[str, Outcome] = {}
         self._classes: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
@@ -100,7 +99,7 @@ class Ledger:
     def note(self, intended: Sequence[Change] = ()) -> None:
         """Note what is about to be written together with what was settled before, and tell the latter."""
         settled, self._settled = self._settled, []
-        told = [(write.change, write.outcome) for write in settled if write.outcome is not None]
+        told = [(write.change, outcome) for write, outcome in settled]
         for change in intended:
             write = self._open[change.user.id] = Write(change)
             write.become(State.NOTED)
@@ -114,7 +113,7 @@ class Ledger:
                 (change, Outcome(change.user, Result.FAILED, why) if outcome.result is Result.WRITTEN else outcome)
                 for change, outcome in told
             ]
-        for write, (change, outcome) in zip(settled, told, strict=True):
+        for (write, _), (change, outcome) in zip(settled, told, strict=True):
             write.become(State.TOLD)
             self._tell(change, outcome)
 
@@ -134,8 +133,7 @@ class Ledger:
         """A write that was noted has its outcome, which is still to be noted."""
         write = self._open.pop(change.user.id)
         write.become(State.SETTLED)
-        write.outcome = outcome
-        self._settled.append(write)
+        self._settled.append((write, outcome))
 
     def unsettled(self) -> list[Change]:
         """What was noted and has no outcome."""

@@ -96,7 +96,7 @@ def _lost(
         return ["the entry (it is gone, or no longer within base and filter)"]
     lost = []
     for each in change.attributes:
-        answer = answers.get((user.id, each.name)) if answers else None
+        answer = answers.get((user.id, each.name))
         if answer is not None:
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:

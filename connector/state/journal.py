@@ -82,11 +82,9 @@ class RunJournal:
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
         with self._writing() as transaction:
-            if known:
-                note_outcomes(transaction, ((self._run, *each) for each in known))
-                self._ours.take(transaction, (change for change, outcome in known if outcome.result is Result.WRITTEN))
-            if intended:
-                transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
+            note_outcomes(transaction, ((self._run, *each) for each in known))
+            self._ours.take(transaction, (change for change, outcome in known if outcome.result is Result.WRITTEN))
+            transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.

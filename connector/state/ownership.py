@@ -139,8 +139,6 @@ def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owne
     change = taken.change
     if change.secret:
         values: tuple[str, ...] = ()
-        if not (change.new or change.fingerprint):
-            return None
     else:
         digests = [equality.digest(rule, value) for value in change.new]
         if change.old:

@@ -99,8 +99,9 @@ class Sqlite:
     migrating = writing  # there is one writer at a time anyway
 
     def version(self) -> int:
+        tables = self.rows("select 1 from sqlite_master limit 1")  # first, for they come together with the version
         ((version,),) = self.rows("pragma user_version")
-        if version == 0 and self.rows("select 1 from sqlite_master limit 1"):
+        if version == 0 and tables:
             raise StateError("this file is no state of this program, but some other database", where=self.where)
         return int(version)
 

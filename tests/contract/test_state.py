@@ -425,6 +425,7 @@ RICH = (
     AttributeChange("jpegPhoto", (b"\x00\xff",), (b"\xfe\x01", "text")),
     AttributeChange("SIPIdentitySIPURI", (), ("sip:1@192.0.2.10",), pattern="sip:*"),
     AttributeChange("employeeNumber", ("1",), ("2",), seen=False, unique=True),
+    AttributeChange("audio", ("none",), (b"\x01\xff",)),
 )
 
 
@@ -444,6 +445,7 @@ def test_the_journal_spells_a_change_as_it_always_has(state: Store, place: Place
         '{"name":"jpegPhoto","old":[{"base64":"AP8="}],"new":[{"base64":"/gE="},"text"]},'
         '{"name":"SIPIdentitySIPURI","new":["sip:1@192.0.2.10"],"pattern":"sip:*"},'
         '{"name":"employeeNumber","old":["1"],"new":["2"],"seen":false,"unique":true},'
+        '{"name":"audio","old":["none"],"new":[{"base64":"Af8="}]},'
         '{"name":"SIPIdentityPassword","secret":"hmac-sha256:1",'
         f'"key":"{SEALER.check}"}}]'
     )
@@ -696,6 +698,46 @@ def test_an_undo_gives_back_what_was_never_ours(state: Store) -> None:
     back = change(1, sets("mail", "theirs@example.org", old=("ours@example.org",)), digest="sha256:b")
     apply(state, back, id_="undo-1", kind="undo")
     assert owned(state) == {}
+
+
+def test_what_an_undo_gave_back_is_not_ours_for_being_kept(state: Store) -> None:
+    test_an_undo_gives_back_what_was_never_ours(state)
+    added = sets("mail", "theirs@example.org", "ours@example.org", old=("theirs@example.org",))
+    apply(state, change(1, added, digest="sha256:c"), id_="run-2")
+    ((_, held),) = state.memory(HERE, "hr").owned()
+    assert held["mail"].values == (digest(Equality.CASE_IGNORE, "ours@example.org"),)
+
+
+def test_what_an_undo_gave_back_is_nobodys_whoever_wrote_the_same_elsewhere(state: Store) -> None:
+    apply(state, change(1, sets("mail", "ours", old=("theirs",)), sets("cn", "theirs")), id_="1")
+    apply(state, change(1, sets("mail", "theirs", old=("ours",)), digest="sha256:b"), id_="2", kind="undo")
+    assert owned(state) == {"id-00001": {"cn"}}
+    others = {each.attributes for each in state.memory(HERE, "it").others()}
+    assert others == {frozenset({"cn"})}, "nor does another job have to keep off"
+
+
+def test_who_has_an_object_class_of_ours_and_nothing_else_holds_nothing_of_ours(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org"), sets("objectClass", "cecAgent")))
+    apply(state, change(1, sets("mail", old=("a@example.org",))), id_="run-2")
+    assert list(state.memory(HERE, "hr").owned()) == []
+    assert list(state.memory(HERE, "it").others()) == []
+
+
+def test_other_jobs_keep_off_what_a_run_of_which_nobody_knows_set_out_to_write(state: Store) -> None:
+    interrupt(state, change(1, sets("mail", "a@example.org"), sets("objectClass", "cecAgent")))
+    assert list(state.memory(HERE, "it").others()) == [Others("hr", user(1), frozenset({"mail"}))]
+    assert list(state.memory(HERE, "hr").others()) == []
+    assert list(state.memory(THERE, "it").others()) == []
+
+
+def test_why_something_was_not_written_is_kept_with_it(state: Store) -> None:
+    with state.run(plan(), at(HERE), SEALER) as journal:
+        one, other = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
+        journal.leave([(one, Outcome(one.user, Result.SKIPPED, "left out (--only)"))])
+        journal.leave([(other, Outcome(other.user, Result.SKIPPED))])
+    assert [(step.outcome, step.why) for step in state.steps("run-1", "hr", SEALER)[1]] == [
+        (Result.SKIPPED, "left out (--only)"), (Result.SKIPPED, ""),
+    ]  # fmt: skip
 
 
 def test_an_undo_leaves_us_what_was_ours_before(state: Store) -> None:
@@ -1248,8 +1290,10 @@ def test_all_that_is_known_of_a_job_goes_to_its_new_name_and_nothing_of_another_
     ]
     assert state.rename("hr", "staff") == 1
     assert [_known(state, job) for job in ("staff", "it", "hr")] == [hr, it, nothing]
-    with pytest.raises(RefusedError, match="foreign"):  # it says the old name
-        state.permit(saved, "staff", HERE)
+    for job in ("staff", "hr"):  # it says the old name, which may be another job's by now
+        with pytest.raises(RefusedError, match="foreign"):
+            state.permit(saved, job, HERE)
+    assert (state.knows("staff", SEALER), state.knows("staff", Sealer(Secret("another key")))) == (True, False)
 
 
 @pytest.mark.parametrize("what", ["run", "hold", "source", "tick"])

@@ -106,7 +106,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Assign) and _is_type(node.value):
         return
     elif isinstance(node, ast.Call):
-        values = [*node.args, *(each.value for each in node.keywords)]
+        values = [*node.args, *(each.value for each in node.keywords if each.arg not in _HARMLESS)]
         typed = ast.unparse(node.func) in _TYPED
         yield from [node.func, *(each for each in values if not (typed and _is_type(each)))]
     else:

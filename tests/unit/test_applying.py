@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from connector.apply import apply
 from connector.errors import StateError, UnreachableError
+from connector.ledger import State, Write
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.reconcile.limits import Pace
+from connector.reconcile.steps import steps
 from connector.stopping import Stop
 from connector.watch import Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -75,6 +77,41 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     left = [(change.digest, outcome) for note, change, outcome in journal.notes if note == "leave"]
     assert left == [("sha256:0", first)]
     assert SEAT not in directory.store.snapshot()["id0"][1]
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [State.NOTED, State.SENT, State.ANSWERED, State.SETTLED, State.TOLD],
+        [State.NOTED, State.SENT, State.SETTLED, State.TOLD],
+        [State.NOTED, State.SETTLED, State.TOLD],
+    ],
+)
+def test_a_write_goes_through_its_states_in_their_order_and_skips_none_that_counts(states: list[State]) -> None:
+    write = Write(moves(0, "0", "1", 1))
+    for state in states:
+        for wrong in {State.PLANNED, State.TOLD, write.state} - {state}:
+            with pytest.raises(ValueError, match=f"a write that is {write.state.value} does not become {wrong.value}"):
+                write.become(wrong)
+        write.become(state)
+
+
+def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -> None:
+    """Id0 and id1 swap; id2 gets what each of them lets go, and is in one step with the rest of id0, which fails."""
+    waits = replace(moves(2, "2", "7", 0), after=frozenset({"id0", "id1"}))
+    changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0), waits]
+
+    class Refusing(MemoryDirectory):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                late = change.user.id == "id0" and change.part is Part.REST
+                yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
+
+    directory = Refusing(people("0", "1", "2"), VIEW)
+    journal = Noting()
+    done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Watchers())
+    assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
+    assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
 
 class Cut(MemoryDirectory):

@@ -93,6 +93,20 @@ def failed(found: dict[str, Outcome], why: str = LOST) -> list[str]:
     return bad
 
 
+@pytest.mark.parametrize(
+    ("shown", "hidden", "expected"), [(0, 0, False), (1, 0, True), (0, 1, False), (1, 1, False), (COUNT, 0, True)]
+)
+def test_the_next_batch_may_follow_at_once_where_somebody_was_shown_and_nobody_was_not(
+    shown: int, hidden: int, expected: bool
+) -> None:
+    directory = people()
+    verifier = Verifier(directory, directory.describe())
+    batch = changes(NUMBER)[: shown + hidden]
+    for place, outcome in enumerate(directory.write(batch)):
+        verifier.judged(batch[place], outcome if place < shown else replace(outcome, shown=None))
+    assert verifier.next_batch() is expected
+
+
 def test_who_is_shown_is_not_read_but_for_the_first_eight() -> None:
     directory = people()
     assert failed(outcomes(directory)) == []
