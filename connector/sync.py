@@ -11,11 +11,12 @@ from connector import clock
 from connector.apply import apply
 from connector.errors import OnHoldError, UsageError
 from connector.lookup import Lookup
-from connector.model import Change, Description, LastGood, Outcome, Plan, Result, Tenant
+from connector.model import AgentRef, Change, Description, LastGood, Outcome, Plan, Result
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
+from connector.reconcile.selection import Selection, selected
 from connector.reconcile.undoing import undo
 from connector.resume import settle, settle_late, settle_secrets
 from connector.state.journal import Step
@@ -107,14 +108,14 @@ def wet_run(
         _permit(parts, description.identity, reviewed)
         _same_source(parts)
         settled = settle(parts, description)
-        drawn = draw(parts, () if reviewed else only, settled.untold)
+        drawn = draw(parts, only, settled.untold, whole=reviewed is not None)
         again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
             return _shown(parts, drawn.plan, show)
         else:
-            work = _held_to(parts, reviewed, drawn.plan, only)
+            work = _held_to(parts, reviewed, drawn.plan, drawn.only)
         found = _found(parts, drawn.plan, description, some=bool(only))
         work = replace(work, again=again, unwritten=settled.unwritten, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
@@ -194,7 +195,7 @@ def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> L
     return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
-def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Collection[str]) -> Work:
+def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
         reviewed, fresh, parts.brief(),
@@ -233,14 +234,15 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
 # ---------------------------------------------------------------- drawing
 
 
-def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) -> Drawn:
+def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = (), *, whole: bool = False) -> Drawn:
     """Read the tenant whole, and answer the planner's questions until it has drawn the plan.
 
+    `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
     """
     parts.watch.stage("read source")
     tenant = parts.source.read()
-    _known(only, tenant)
+    named = selected(only, [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents], "--only")
     parts.watch.stage("describe directory", agents=tenant.size)
     brief = parts.brief()
     held = parts.state.held(parts.job)
@@ -249,7 +251,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = ()) ->
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
-    drawn = directory.run(planner.plan(only, [step.change for step in untold]))
+    drawn = directory.run(planner.plan(named, [step.change for step in untold], whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
     return drawn
@@ -270,10 +272,3 @@ def draw_back(parts: Undo) -> Plan:
         parts.never,
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
-
-
-def _known(only: Collection[str], tenant: Tenant) -> None:
-    known = {name for agent in tenant.agents for name in (agent.account_code, str(agent.work_no))} if only else set()
-    for name in only:
-        if name not in known:
-            raise UsageError(f"the source has no agent with accountCode or workNo {name!r}", where="--only")

@@ -17,7 +17,9 @@ from connector.cli.watchers import watchers
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1).")
 @click.pass_obj
 def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> int:
-    """Show how JOB comes to what it plans for AGENT (accountCode or workNo): rules, templates, values, the change.
+    """Show how JOB comes to what it plans for AGENT: rules, templates, values, the change.
+
+    AGENT is account:CODE, seat:WORKNO or user:NAME (a DN, an id, a userName), or a bare code or number.
 
     Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
     """

@@ -21,7 +21,7 @@ only_option = click.option(
     "--only",
     multiple=True,
     metavar="AGENT",
-    help="Keep these agents' changes alone (accountCode or workNo); repeatable.",
+    help="Limit the run to this agent: account:CODE, seat:WORKNO or user:NAME, or a bare code or number; repeatable.",
 )
 report_option = click.option(
     "--report",

@@ -164,6 +164,11 @@ class Case(Planner):
 
     # ------------------------------------------------------------ the explanation
 
+    def seeking(self, users: Collection[str]) -> Planning[list[int]]:
+        """The agents, by number, that look for one of these users, by id."""
+        found = yield from self._found([(ID, id_) for id_ in sorted(users)])
+        return sorted({number for user in found if user.id in users for number, _ in self.roster.seekers(user)})
+
     def explain(self, number: int) -> Planning[Explanation]:
         """What became of this agent, and how."""
         verdicts, plan = yield from self._drawn(number)

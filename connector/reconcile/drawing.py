@@ -38,6 +38,7 @@ from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never
 from connector.reconcile.proof import UNPROVEN
 from connector.reconcile.questions import Brief, Object, Planning, ask
+from connector.reconcile.selection import EVERYBODY, Selection
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.unseen import Unseen
 
@@ -46,13 +47,14 @@ class Drawn(Struct, frozen=True):
     """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
-    empty one where it is to be gone and is.
+    empty one where it is to be gone and is. `only`: whom the command line named, users by their ids.
     """
 
     plan: Plan
     stale: frozenset[str] | None
     confirmed: dict[tuple[str, str], str]
     matched: Sequence[str] = ()
+    only: Selection = EVERYBODY
 
 
 class Drawing:
@@ -92,7 +94,7 @@ class Drawing:
         unclaimed: list[stale.Unclaimed],
         shown: Collection[str],
         *,
-        only: Collection[str] = (),
+        only: Selection = EVERYBODY,
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
     ) -> Planning[Drawn]:
@@ -121,7 +123,7 @@ class Drawing:
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
-    def _take(self, verdicts: Verdicts, only: Collection[str]) -> int:
+    def _take(self, verdicts: Verdicts, only: Selection) -> int:
         """Take in what became of the agents; return how many users differ and are left out of this plan."""
         for invalid in self._tenant.invalid:
             ref = AgentRef(invalid.work_no, invalid.account_code)
@@ -133,22 +135,19 @@ class Drawing:
             if claim.draft is None:
                 continue
             draft = replace(claim.draft)  # the claim's own stays as it is, for whoever draws again
-            agent = self._tenant.agents[claim.agent]
             if self._spared(draft.agent, draft.user):
                 why = "the never-list says hands off; otherwise it would be changed"
                 draft.planned, draft.held = (), (draft.problem("never", why),)
             elif not draft.user.identified:
                 draft.planned, draft.held = (), (draft.problem("unreadable", UNIDENTIFIED_USER),)
-            elif only and draft.planned and not {agent.account_code, str(agent.work_no)} & set(only):
+            elif only and draft.planned and not only.holds(draft.agent, draft.user):
                 self._problems += draft.held
                 left_out += 1
                 continue
             self._drafts.append(draft)
         if only:
-            names = ", ".join(sorted(set(only)))
-            self._cautions.append(
-                f"restricted to the agents {names} (--only): {left_out} other users that differ are left out"
-            )
+            names = ", ".join(sorted(only.names))
+            self._cautions.append(f"restricted to {names} (--only): {left_out} other users that differ are left out")
         return left_out
 
     def _leave_to_others(self, claimed: Collection[str]) -> None:
@@ -160,7 +159,7 @@ class Drawing:
         for draft in self._drafts:
             others.hold(draft)
 
-    def _clear(self, *, unsure: bool, unproven: bool, only: Collection[str]) -> Planning[None]:
+    def _clear(self, *, unsure: bool, unproven: bool, only: Selection) -> Planning[None]:
         """Clear our values from stale users, where the mapping says so and no agent may claim them."""
         policy = self._brief.mapping.stale
         if policy != "report" and unsure and self._stale and not unproven:

@@ -31,6 +31,7 @@ from connector.reconcile.people import Never, Pin, strangers
 from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.roster import Roster
+from connector.reconcile.selection import EVERYBODY, Selection, looked_up
 
 
 class Planner:
@@ -42,17 +43,22 @@ class Planner:
         self.pins = pins
         self.never = never
         self.differ = Differ(tenant, brief.mapping, brief.description)
+        self.naming = Naming(brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
         self.claims = Claims(self.roster, self.differ)
         infos = brief.description.attributes
         self.unfindable = tuple(name for _, name in self.roster.attributes() if not infos[name].comparable)
         """Match attributes without an equality rule: no look-up finds anybody by them."""
 
-    def plan(self, only: Collection[str] = (), untold: Iterable[Change] = ()) -> Planning[Drawn]:
-        """The plan for everybody. `only`: the changes of these agents alone, by accountCode or workNo.
+    def plan(
+        self, only: Selection = EVERYBODY, untold: Iterable[Change] = (), *, whole: bool = False
+    ) -> Planning[Drawn]:
+        """The plan for everybody. `only`: the changes of these agents and users alone, unless it is `whole`.
 
-        `untold`: writes of an interrupted run of which it is not known whether they happened.
+        `untold`: writes of an interrupted run of which it is not known whether they happened. Raises UsageError for a
+        user in `only` that there is not.
         """
+        only = yield from looked_up(only, self.naming, "--only")
         search = Search(self.claims.wanted(), len(self.roster), self.claims.found, self.unfindable)
         for user in (yield from ask(search)):
             self.claims.add(user)
@@ -64,17 +70,17 @@ class Planner:
             raise DeniedError(f"{UNIDENTIFIED_USER}; nor does any other", where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
-        naming = Naming(self.brief.description)
-        listed = self.never.keys(naming)
+        listed = self.never.keys(self.naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
-        unknown = strangers(self.pins, self.never, self.tenant, spared, naming)
+        unknown = strangers(self.pins, self.never, self.tenant, spared, self.naming)
         unclaimed = yield from self._unclaimed(verdicts)
         drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
         drawn = yield from drawing.drawn(
-            verdicts, unclaimed, self.claims.shown, only=only, problems=unknown, untold=untold
-        )
+            verdicts, unclaimed, self.claims.shown,
+            only=EVERYBODY if whole else only, problems=unknown, untold=untold,
+        )  # fmt: skip
         plan = yield from told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
-        return replace(drawn, plan=plan)
+        return replace(drawn, plan=plan, only=only)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""

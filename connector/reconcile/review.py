@@ -13,6 +13,7 @@ from msgspec import Struct
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
 from connector.reconcile.limits import MATCHED_DROP, OF_THE_SOURCE
 from connector.reconcile.questions import Brief, Planning, Read, ask
+from connector.reconcile.selection import EVERYBODY, Selection
 from connector.reconcile.standing import secret_stands, stands
 from connector.reconcile.steps import digest_of_rest
 
@@ -35,7 +36,7 @@ def hold_to(
     *,
     done: Collection[str],
     released: Mapping[str, Collection[str]],
-    only: Collection[str] = (),
+    only: Selection = EVERYBODY,
 ) -> Planning[Held]:
     """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone."""
     fresh_changes = {change.user.id: change for change in fresh.changes}
@@ -49,7 +50,7 @@ def hold_to(
         planned = fresh_changes.pop(user.id, None)
         if user.id in done:
             left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
-        elif only and not _is_of(change, only):
+        elif only and not only.holds(change.agent, change.user):
             aside.add(user.id)
             left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)")))
         elif planned is None:
@@ -79,11 +80,6 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
     yield change.digest
     if released:
         yield digest_of_rest(change, released)
-
-
-def _is_of(change: Change, only: Collection[str]) -> bool:
-    agent = change.agent
-    return agent is not None and bool({agent.account_code, str(agent.work_no)} & set(only))
 
 
 def _not_true(change: Change, user: User | None, brief: Brief) -> Iterator[str]:

@@ -79,6 +79,34 @@ def test_an_agent_that_only_names_and_nobody_has_is_a_usage_error(job: Job) -> N
     assert "nobody-here" in job.run("plan", "--only", "nobody-here", code=64)
 
 
+def test_accounts_seats_and_users_are_named_alike_everywhere(job: Job) -> None:
+    job.agents([agent(1, accountCode="1002"), agent(2), agent(3), agent(4)])
+    job.write("people.ldif", job.read("people.ldif").replace("uid: user1\n", "uid: user1\nuid: 1002\n"))
+    dn = f"UID=user2, {BASE}"
+    for names, seats in (
+        (["account:1002"], {1001}), (["seat:1002"], {1002}), ([f"user:{dn}"], {1002}),
+        (["user:00000000-0000-0000-0000-000000000003", "seat:1001"], {1001, 1003}),
+    ):  # fmt: skip
+        only = [option for name in names for option in ("--only", name)]
+        assert {change["agent"]["workNo"] for change in job.plan(*only)["changes"]} == seats
+    for name, seat in (("account:1002", 1001), ("seat:1002", 1002), (f"user:{dn}", 1002)):
+        (explained,) = json.loads(job.run("explain", name, "--json"))["agents"]
+        assert explained["agent"]["workNo"] == seat
+    for command in (["plan", "--only", "1002"], ["apply", "--only", "1002"], ["explain", "1002"]):
+        said = job.run(command[0], *command[1:], code=64)
+        assert "say account:1002 or seat:1002" in said
+        assert "1002 (workNo 1001)" in said
+        assert "user2 (workNo 1002)" in said
+    assert "no user 'uid=nobody'" in job.run("plan", "--only", "user:uid=nobody", code=64)
+    assert "no agent looks for the user" in job.run("explain", f"user:uid=user5,{BASE}", code=64)
+
+
+def test_a_reviewed_plan_is_applied_for_a_named_user_alone(job: Job) -> None:
+    job.run("plan", "--save", "plan.json")
+    job.run("apply", "--plan", "plan.json", "--only", f"user:uid=user2,{BASE}")
+    assert {change["agent"]["workNo"] for change in job.plan()["changes"]} == {1001, 1003, 1004, 1005}
+
+
 def test_a_limit_refuses_shows_the_plan_and_is_lifted_by_its_digest_alone(job: Job) -> None:
     job.configure(limits={"update": "20%"})
     shown = job.run("plan", "--report", "report.json", code=3)

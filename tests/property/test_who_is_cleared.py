@@ -261,7 +261,7 @@ def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
             drawn = dry_run(parts, quiet, only).plan
         assert [change.user.id for change in drawn.changes] == ["id-1"]
         assert (drawn.summary.matched, drawn.summary.update, drawn.summary.unchanged) == (4, 1, 0)
-        assert f"restricted to the agents {', '.join(sorted(only))} (--only): 3 other users" in drawn.cautions[-1]
+        assert f"restricted to {', '.join(sorted(only))} (--only): 3 other users" in drawn.cautions[-1]
     with world.parts() as parts, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
         dry_run(parts, quiet, ["u1", "u9"])
 
