@@ -125,7 +125,8 @@ def wet_run(
             if not only and any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
                 right = (Result.WRITTEN, Result.UNCHANGED)
                 failed = {each.user.id for each in run.outcomes if each.result not in right}
-                memory.take_over(frozenset(drawn.matched) - failed, [rule.name for rule in parts.mapping.attributes])
+                ours = {rule.name: rule.owns for rule in parts.mapping.attributes}
+                memory.take_over(frozenset(drawn.matched) - failed, ours)
             memory.note_claimed(drawn.matched)
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, clock.now())

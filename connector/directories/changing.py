@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from connector.directories.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Change, Held, Value
-from connector.reconcile.equality import key, owns, plain
+from connector.reconcile.equality import key, plain
+from connector.reconcile.patterns import owns
 from connector.reconcile.values import UnfitError, fit
 
 OBJECT_CLASS = "objectClass"

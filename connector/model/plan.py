@@ -184,7 +184,8 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     """What a job wrote last to one attribute of one user.
 
     `values`: a digest of each value (`equality.digest`); of a secret its `fingerprint` stands for it. `times` in a row
-    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's.
+    the run `run` and those before it wrote the same. `restored`: an undo put back what was nobody's. `pattern`: which
+    values of the attribute were the job's (`owns`).
     """
 
     run: str
@@ -192,14 +193,18 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     fingerprint: str | None = None
     times: int = 1
     restored: bool = False
+    pattern: str | None = None
 
 
 class Others(Struct, frozen=True):
-    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user."""
+    """What another `job` wrote last to one user. `claims`: its last complete apply claimed the user.
+
+    `attributes`: by name which of its values are that job's (`owns` of its mapping); None: all.
+    """
 
     job: str
     user: UserRef
-    attributes: frozenset[str]
+    attributes: Mapping[str, str | None]
     claims: bool = True
 
 

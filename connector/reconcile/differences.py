@@ -26,7 +26,7 @@ from connector.model import (
     User,
     Value,
 )
-from connector.reconcile import equality, suitability
+from connector.reconcile import equality, patterns, suitability
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
@@ -56,7 +56,7 @@ class _Wanted(Struct, frozen=True):
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
         info = description.attributes[rule.name]
-        ours = None if rule.owns in (None, "*") else equality.owns(rule.owns)
+        ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
         return cls(rule, info, rule.value.bind(tenant), description, names, ours, unique)
 

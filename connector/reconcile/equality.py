@@ -82,16 +82,6 @@ def plain(value: Held) -> Value:
     return value.reveal() if isinstance(value, Secret) else value
 
 
-@lru_cache(maxsize=256)
-def owns(pattern: str) -> Callable[[Value], bool]:
-    """Whether a value is one of ours: `pattern` is a glob in which `*` alone is special; it ignores case."""
-    if pattern == "*":
-        return lambda value: True
-    parts = [".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)]
-    expression = re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-    return lambda value: expression.fullmatch(_text(value)) is not None
-
-
 def _text(value: Value) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from connector.model import Description, Memory
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import Mapping
+from connector.reconcile.patterns import apart
 
 
 class OtherJobs:
     """What other jobs wrote last to users that concern this one. `concerns`: whether it claims a user or wrote to it.
 
-    An attribute whose owner's last complete apply did not claim the user passes to the job that claims it. `told`:
-    numbers for the reader, by job; they are in no digest.
+    An attribute whose owner's last complete apply did not claim the user passes to the job that claims it. Values that
+    no pattern of this job (`owns`) fits are none of its business. `told`: numbers for the reader, in no digest.
     """
 
     def __init__(
@@ -30,7 +31,8 @@ class OtherJobs:
             if not concerns(other.user.id):
                 continue
             users[other.job].add(other.user.id)
-            for rule in filter(None, (names.get(name.lower()) for name in other.attributes)):
+            found = ((names.get(name.lower()), pattern) for name, pattern in other.attributes.items())
+            for rule in [rule for rule, pattern in found if rule and not apart(rule.owns, pattern)]:
                 attributes[other.job].add(rule.name)
                 if not other.claims:
                     passing[other.job].add(other.user.id)

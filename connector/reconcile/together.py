@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model import Agent, AttributeChange, Description, Held, Problem, Secret, Tenant, User, Value
-from connector.reconcile import equality
+from connector.reconcile import equality, patterns
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.reconcile.templates import AGENT_FIELDS
 
@@ -52,7 +52,7 @@ class _Member(Struct, frozen=True):
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description) -> _Member:
-        ours = None if rule.owns in (None, "*") else equality.owns(rule.owns)
+        ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         return cls(rule, ours, description.attributes[rule.name].readable is not True)
 
     def held(self, user: User) -> tuple[Held, ...]:

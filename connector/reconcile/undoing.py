@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -28,7 +29,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile import equality
+from connector.reconcile import equality, patterns
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, users_by_attribute
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
@@ -128,18 +129,16 @@ class _Writers:
             self.users += 1
             if ref.id in now:
                 self._mine[ref.id] = {name.lower(): each for name, each in owned.items()}
-        self._theirs = {
-            (other.user.id, name.lower()): other.job
-            for other in brief.memory.others()
-            if other.user.id in now
-            for name in other.attributes
-        }
+        self._theirs: defaultdict[tuple[str, str], list[tuple[str, str | None]]] = defaultdict(list)
+        for other in brief.memory.others():
+            for name, pattern in other.attributes.items() if other.user.id in now else ():
+                self._theirs[other.user.id, name.lower()].append((other.job, pattern))
 
     def since(self, each: AttributeChange, back: AttributeChange, user: UserRef) -> str | None:
         """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
-        job = self._theirs.get((user.id, each.name.lower()))
-        if job is not None:
-            return f"another job ({job}) has written it since, and it stays as it is"
+        for job, pattern in self._theirs.get((user.id, each.name.lower()), ()):
+            if not patterns.apart(pattern, each.pattern):
+                return f"another job ({job}) has written it since, and it stays as it is"
         if user.id in self._untold:
             return None  # what was written there is not noted yet
         last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
@@ -253,7 +252,7 @@ def _wrapped(value: Held) -> Secret:
 
 
 def _within(pattern: str) -> Callable[[Held], bool]:
-    ours = equality.owns(pattern)
+    ours = patterns.owns(pattern)
     return lambda value: ours(equality.plain(value))
 
 

@@ -212,10 +212,10 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "")
 
 
-def names_of(attributes: str, run: str, where: str) -> list[str]:
-    """The attributes of a row of the journal. Raises StateError where it is damaged."""
+def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
+    """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
     try:
-        return [noted.name for noted in json.decode(attributes, type=list[_Noted])]
+        return {noted.name: noted.pattern for noted in json.decode(attributes, type=list[_Noted])}
     except (DecodeError, ValidationError) as fault:
         raise _damaged(run, where) from fault
 

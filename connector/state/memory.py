@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from connector.errors import StateError
 from connector.model import OBJECT_CLASS, LastGood, Moment, Others, Owned, UserRef
 from connector.reconcile.clocks import passed
+from connector.reconcile.patterns import apart
 from connector.state.database import Database
 from connector.state.journal import names_of
 from connector.state.ownership import Ownership, Row
@@ -44,7 +45,7 @@ class DirectoryMemory:
         yield from self._under_way()
         unclaimed = self._unclaimed()
         for row in self._ownership.of_others(self._job):
-            names = frozenset(_ours(row.attributes))
+            names = {name: each.pattern for name, each in _ours(row.attributes).items()}
             if names:
                 yield Others(row.job, row.user, names, (row.job, row.user.id) not in unclaimed)
 
@@ -55,19 +56,27 @@ class DirectoryMemory:
             "where outcome is null and directory = ? and job <> ?"
         )
         for run, job, id_, name, attributes in self._database.rows(query, self._directory, self._job):
-            names = frozenset(names_of(attributes, run, self._database.where))
-            yield Others(job, UserRef(id_, name), names - {OBJECT_CLASS})
+            names = names_of(attributes, run, self._database.where)
+            names.pop(OBJECT_CLASS, None)
+            yield Others(job, UserRef(id_, name), names)
 
-    def take_over(self, users: Collection[str], attributes: Collection[str]) -> None:
-        """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim."""
-        wanted = {name.lower() for name in attributes}
+    def take_over(self, users: Collection[str], attributes: Mapping[str, str | None]) -> None:
+        """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim.
+
+        `attributes`: by name which values are ours.
+        """
+        wanted = {name.lower(): pattern for name, pattern in attributes.items()}
         passing = {(job, id_) for job, id_ in self._unclaimed() if id_ in users}
         if not passing:
             return
         mine = {row.user.id: row for row in self._ownership.of_job(self._job) if row.user.id in users}
         rows = []
         for row in [each for each in self._ownership.of_others(self._job) if (each.job, each.user.id) in passing]:
-            taken = {name: each for name, each in _ours(row.attributes).items() if name.lower() in wanted}
+            taken = {
+                name: each
+                for name, each in _ours(row.attributes).items()
+                if name.lower() in wanted and not apart(each.pattern, wanted[name.lower()])
+            }
             if taken:
                 own = mine[row.user.id].attributes if row.user.id in mine else {}
                 mine[row.user.id] = Row(self._job, row.user, {**taken, **own})

@@ -2,7 +2,8 @@
 
 Of each attribute it is known which run wrote it, a digest of each value or the fingerprint of a secret, and how often
 in a row these were the same: who has to write one value over and over is told that somebody keeps taking it away.
-An attribute of a user is of one job, the one that wrote it last.
+An attribute of a user is of one job, the one that wrote it last; of jobs whose patterns (`owns`) no value fits both,
+each has its own values.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from connector.errors import StateError
 from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
 from connector.reconcile import equality
+from connector.reconcile.patterns import apart
 from connector.state.database import Database, Transaction
 
 _ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"
@@ -98,12 +100,14 @@ class Ownership:
             name, id_ = each.change.name, each.user.id
             jobs = known[id_]
             before = None
-            if newer and any(name in each and each[name].run in newer for each in jobs.values()):
+            held = [
+                job for job, attributes in jobs.items() if name in attributes and _meet(job, attributes[name], each)
+            ]
+            if newer and any(jobs[job][name].run in newer for job in held):
                 continue
-            for job, attributes in jobs.items():
-                if name in attributes:
-                    before = attributes.pop(name)
-                    touched[job, id_] = None
+            for job in held:
+                before = jobs[job].pop(name)
+                touched[job, id_] = None
             now = _owned(run, each, before, rules[name]) if each.job is not None else None
             if now is not None and each.job is not None:
                 jobs.setdefault(each.job, {})[name] = now
@@ -131,6 +135,11 @@ class Ownership:
             raise StateError(why, where=self._database.where) from fault
 
 
+def _meet(job: str, owned: Owned, taken: Taken) -> bool:
+    """Whether what a run has left may be what this job wrote there."""
+    return job == taken.job or not apart(owned.pattern, taken.change.pattern)
+
+
 def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owned | None:
     """What is ours of an attribute that a run has written; None: nothing.
 
@@ -151,7 +160,7 @@ def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owne
             return None
     print_ = change.fingerprint or None
     same = before is not None and (before.values, before.fingerprint) == (values, print_)
-    return Owned(run, values, print_, before.times + 1 if same and before else 1, taken.restored)
+    return Owned(run, values, print_, before.times + 1 if same and before else 1, taken.restored, change.pattern)
 
 
 def _encoded(attributes: Attributes) -> tuple[str, int]:

@@ -346,7 +346,7 @@ def test_an_attribute_is_of_the_job_that_wrote_it_last_and_another_s_stay_its_ow
     assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"employeeNumber"}}
     assert owned(state, job="it") == {"id-00002": {"mail"}}
     assert list(state.memory(HERE, "it").others()) == [
-        Others("hr", user(1), frozenset({"mail"})), Others("hr", user(2), frozenset({"employeeNumber"})),
+        Others("hr", user(1), {"mail": None}), Others("hr", user(2), {"employeeNumber": None}),
     ]  # fmt: skip
     assert list(state.memory(THERE, "it").others()) == []
 
@@ -363,13 +363,13 @@ def test_what_its_owner_no_longer_claims_passes_to_the_job_that_does(state: Stor
     both = sets("mail", "a@example.org"), sets("employeeNumber", "1")
     apply(state, change(1, *both), change(2, *both), id_="1")
     apply(state, change(1, sets("title", "agent")), id_="2", job="it")
-    theirs.take_over({user(1).id, user(2).id, user(7).id}, ["mail"])
+    theirs.take_over({user(1).id, user(2).id, user(7).id}, {"mail": None})
     assert owned(state) == {each: {"mail", "employeeNumber"} for each in ("id-00001", "id-00002")}
     ours.note_stale([user(1).id, user(2).id], DAYS[1])
     assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": False}
     ours.note_claimed([user(2).id])
     assert {other.user.id: other.claims for other in theirs.others()} == {"id-00001": False, "id-00002": True}
-    theirs.take_over({user(1).id, user(2).id, user(7).id}, ["mail", "title"])
+    theirs.take_over({user(1).id, user(2).id, user(7).id}, {"mail": None, "title": None})
     assert owned(state, job="it") == {"id-00001": {"mail", "title"}}
     assert owned(state) == {"id-00001": {"employeeNumber"}, "id-00002": {"mail", "employeeNumber"}}
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Tenant, User
-from connector.reconcile import equality
+from connector.reconcile import equality, patterns
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.people import Never
 from connector.reconcile.templates import Template
@@ -87,7 +87,7 @@ def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: Wo
             elif attribute not in owns:
                 assert now == was
             elif (pattern := owns[attribute]) is not None:
-                ours = equality.owns(pattern)
+                ours = patterns.owns(pattern)
                 assert [v for v in now if not ours(v)] == [v for v in was if not ours(v)]
 
 

@@ -44,7 +44,10 @@ def several(draw: st.DrawFn, take_over: bool = True) -> dict[str, Job]:
     attributes = st.lists(st.sampled_from(sorted(RULES)), min_size=2, unique=True).map(tuple)
     stale: st.SearchStrategy[Stale] = st.sampled_from(["clear", "clear", "report"])
     taking = st.booleans() if take_over else st.just(False)
-    return {name: Job(name, draw(attributes), draw(stale), draw(taking), draw(agents())) for name in names}
+    return {
+        name: Job(name, draw(attributes), draw(stale), draw(taking), draw(agents()), draw(st.booleans()))
+        for name in names
+    }
 
 
 values = st.sampled_from(sorted(RULES)).flatmap(

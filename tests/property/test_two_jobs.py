@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, dry_run, wet_run, wet_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, FILTER, World, passing_state
@@ -165,6 +165,41 @@ def test_what_this_job_wrote_since_is_known_by_the_newer_run() -> None:
     hr.mapping = replace(hr.mapping, stale="clear")
     hr.tenant = Tenant(hr.tenant.agents[1:])
     assert changed(plan(hr)) == {"id-0": ["employeeNumber", "title"]}
+
+
+def test_two_jobs_write_values_of_different_patterns_to_one_attribute_and_each_keeps_to_its_own() -> None:
+    clerk = AttributeRule("title", Template.parse("clerk {workNo}"), owns="clerk *")
+    hr, it = jobs([TITLE], [clerk])
+    drawn = plan(it)
+    assert changed(drawn) == {f"id-{n}": ["title"] for n in range(3)}
+    assert (drawn.problems, told(drawn)) == ((), {"job hr": "wrote to 3 of these users; attributes in common: none"})
+    run = apply(it)
+    titles = [frozenset((f"agent {n}", f"clerk {n + 50}")) for n in range(3)]
+    assert [frozenset(hr.store.snapshot()[f"id-{n}"][1]["title"]) for n in range(3)] == titles
+    assert (plan(hr).changes, plan(hr).problems) == ((), ())
+    for job in (hr, it):
+        job.mapping = replace(job.mapping, stale="clear")
+    hr.tenant = Tenant(hr.tenant.agents[1:])
+    it.tenant = Tenant(it.tenant.agents[:2])
+    apply(hr), apply(it)
+    left = [frozenset(hr.store.snapshot()[f"id-{n}"][1]["title"]) for n in range(3)]
+    assert left == [{"clerk 50"}, {"agent 1", "clerk 51"}, {"agent 2"}]
+    assert (plan(hr).problems, plan(it).problems) == ((), ())
+    with it.back(run.plan.id) as parts:
+        wet_undo(parts, quiet)
+    assert hr.store.snapshot()["id-1"][1]["title"] == ("agent 1",)
+
+
+def test_values_of_another_pattern_do_not_pass_to_the_job_that_claims_the_user() -> None:
+    clerk = AttributeRule("title", Template.parse("clerk {workNo}"), owns="clerk *", take_over=True)
+    hr, it = jobs([TITLE], [clerk])
+    people = hr.tenant
+    hr.tenant = Tenant(people.agents[1:])
+    apply(hr)
+    apply(it)
+    assert [problem.users for problem in plan(hr).problems] == [(f"uid=u0,{BASE}",)], "still ours, and stale"
+    hr.tenant = people
+    assert plan(hr).problems == ()
 
 
 def test_jobs_with_nothing_in_common_do_not_stand_in_each_other_s_way() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile import equality
+from connector.reconcile import patterns
 from connector.reconcile.mapping import AttributeRule, WhenAbsent
 from connector.reconcile.templates import Template
 
@@ -105,7 +105,7 @@ class Writing:
         found = {}
         for name, pattern in self.owns.items():
             new = wanted(name, agent, host) if agent else None
-            ours = (each for each in values.get(name, ()) if pattern is None or equality.owns(pattern)(each))
+            ours = (each for each in values.get(name, ()) if pattern is None or patterns.owns(pattern)(each))
             found[name] = frozenset((*ours, *(each for each in values.get(name, ()) if each == new)))
         return found
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
+from connector.reconcile.patterns import owns
 from connector.reconcile.templates import Template
 from connector.state.store import Store
 from connector.sync import dry_run, wet_run, wet_undo
@@ -23,11 +24,17 @@ USERS = 2
 RULES = {
     SEAT: ("{workNo}", None, ["1", "2", "PAY-7"]),
     ROOM: ("{sipAccount}", "*", ["1", "2", "east"]),
-    TITLE: ("agent {workNo}", "agent *", ["agent 1", "agent 2", "agent of HR", "Dr."]),
+    TITLE: ("agent {workNo}", "agent *", ["agent 1", "agent 2", "agent of HR", "clerk 1", "Dr."]),
 }
+CLERKS = ("clerk {workNo}", "clerk *")
 """By attribute what is written there, what of it is ours, and what somebody else may put there."""
 Place = tuple[str, str]
-"""A user by id, and an attribute."""
+"""A user by id, and an attribute with the pattern of the values that are meant."""
+
+
+def slot(name: str, pattern: str | None) -> str:
+    """An attribute, or the part of it that a pattern stands for: none here fits another's values as well."""
+    return f"{name} {pattern}"
 
 
 @dataclass
@@ -73,8 +80,11 @@ class Ledger:
         for each in change.attributes:
             if each.name == "objectClass":
                 continue
-            was, now = before[each.name], after[each.name]
-            place = change.user.id, each.name
+            ours = owns(each.pattern or "*")
+            was, now = (frozenset(filter(ours, held[each.name])) for held in (before, after))
+            place = change.user.id, slot(each.name, each.pattern)
+            if before[each.name] - was != after[each.name] - now:
+                self.broken.append(f"{job} ({kind}) touched values at {place} that are not {each.pattern}")
             self.touched.setdefault(place, self.owner.get(place))
             note(f"{job} ({kind}) of {change.agent}: {place} {sorted(was)} -> {sorted(now)}")
             whose, values = self.owner.get(place, (None, frozenset()))
@@ -120,6 +130,13 @@ class Job:
     stale: Stale
     take_over: bool
     agents: list[Agent]
+    clerks: bool = False
+    """Whether it writes other titles than other jobs do."""
+
+    def rule(self, name: str) -> tuple[str, str | None]:
+        """What is written to an attribute, and what of it is ours."""
+        template, pattern, _ = RULES[name]
+        return CLERKS if name == TITLE and self.clerks else (template, pattern)
 
     def claimed(self) -> set[str]:
         return {f"id-{(agent.account_code or '')[1:]}" for agent in self.agents}
@@ -138,7 +155,8 @@ class Shared:
     def world(self, job: Job, kind: str) -> World:
         rules = [
             AttributeRule(
-                self.ground.names[name], Template.parse(RULES[name][0]), owns=RULES[name][1], take_over=job.take_over,
+                self.ground.names[name], Template.parse(job.rule(name)[0]), owns=job.rule(name)[1],
+                take_over=job.take_over,
                 when_absent="clear",
             )
             for name in job.attributes
@@ -159,7 +177,9 @@ class Shared:
             run = wet_run(parts, quiet)
         ledger.end(self._known(run.outcomes))
         if any(outcome.result is Result.WRITTEN for outcome in run.outcomes or ()):
-            ledger.pass_on(job.name, [self.ground.names[name] for name in job.attributes], claimed)
+            ledger.pass_on(
+                job.name, [slot(self.ground.names[name], job.rule(name)[1]) for name in job.attributes], claimed
+            )
         ledger.let_go[job.name] = let_go
         return run.plan
 

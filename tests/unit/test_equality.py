@@ -189,14 +189,6 @@ def test_the_attributes_that_name_an_entry() -> None:
         assert equality.naming(name) == frozenset()
 
 
-def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
-    assert equality.owns("sip:*")("SIP:1@x")
-    assert not equality.owns("sip:*")("tel:1")
-    assert equality.owns("*")(b"\xff")
-    assert not equality.owns("a.c*")("abc")
-    assert equality.owns("*@example.org")("a\nb@example.org")
-
-
 @pytest.mark.parametrize(
     ("spelt", "tidy"),
     [

@@ -26,7 +26,8 @@ from connector.model import (
     User,
     spellings,
 )
-from connector.reconcile.equality import minus, owns, plain, same_set
+from connector.reconcile.equality import minus, plain, same_set
+from connector.reconcile.patterns import owns
 
 ALL = "*"
 

@@ -17,7 +17,8 @@ from connector.directories.changing import ConflictError, ForbiddenError
 from connector.directories.scim.attributes import Attributes, Located
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, text_of
 from connector.model import AttributeChange, Change, Held
-from connector.reconcile.equality import keys_of, owns, plain
+from connector.reconcile.equality import keys_of, plain
+from connector.reconcile.patterns import owns
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 Clearing = Literal["remove", "null"]

@@ -1,0 +1,62 @@
+"""Which values are ours: patterns in which `*` alone is special."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, strategies as st
+
+from connector.reconcile.patterns import apart, owns
+
+
+def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
+    assert owns("sip:*")("SIP:1@x")
+    assert not owns("sip:*")("tel:1")
+    assert owns("*")(b"\xff")
+    assert not owns("a.c*")("abc")
+    assert owns("*@example.org")("a\nb@example.org")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("sip:*", "tel:*", True),
+        ("sip:*", "SIP:1*", False),
+        ("sip:*", "*@example.org", False),
+        ("*@a.example", "*@b.example", True),
+        ("sip:*@a", "sip:*@b", True),
+        ("sip:*", "sip:1", False),
+        ("sip:*", "tel:1", True),
+        ("a", "A", False),
+        ("a", "b", True),
+        ("*", "sip:*", False),
+        (None, "sip:*", False),
+        (None, None, False),
+    ],
+)
+def test_patterns_are_apart_where_no_value_fits_both(one: str | None, other: str | None, expected: bool) -> None:
+    assert apart(one, other) is apart(other, one) is expected
+
+
+words = st.text("ab*", max_size=4)
+
+
+@given(words, words, st.text("ab", max_size=6))
+def test_a_value_that_fits_both_patterns_is_found_by_none_that_are_apart(one: str, other: str, value: str) -> None:
+    if owns(one)(value) and owns(other)(value):
+        assert not apart(one, other)
+
+
+@given(words, words)
+def test_patterns_that_are_not_apart_have_a_value_in_common(one: str, other: str) -> None:
+    if not apart(one, other):
+        assert any(owns(one)(each) and owns(other)(each) for each in _common(one, other)), (one, other)
+
+
+def _common(one: str, other: str) -> list[str]:
+    """Values that may fit both: what is literal in them, ends outside."""
+    heads = [max(pattern.partition("*")[0] for pattern in (one, other))]
+    tails = [each.rpartition("*")[2] for each in (one, other) if "*" in each]
+    middle = "".join(re.sub(r"\*", "", each) for each in (one, other))
+    return [one, other, *(f"{head}{middle}{tail}" for head in heads for tail in tails)]
