@@ -243,7 +243,8 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = (), *,
     """
     parts.watch.stage("read source")
     tenant = parts.source.read()
-    named = selected(only, [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents], "--only")
+    agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents] if only else []
+    named = selected(only, agents, "--only")
     parts.watch.stage("describe directory", agents=tenant.size)
     brief = parts.brief()
     held = parts.state.held(parts.job)

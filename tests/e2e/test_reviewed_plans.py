@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.support import monitoring
 from tests.support.jobs import changed, file_source
 from tests.support.ldif_job import BASE, Job, agent
 from tests.support.program import ended, started
@@ -282,7 +281,8 @@ def test_days_of_grace_begin_with_the_first_apply_that_sees_it(job: Job) -> None
     assert "1004" not in job.read("people.ldif")
 
 
-@pytest.mark.skipif(monitoring.faketime() is None, reason="libfaketime is not installed")
+@pytest.mark.slow
+@pytest.mark.monitoring
 @pytest.mark.parametrize("wrong", [datetime(1970, 1, 3, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC)])
 def test_a_run_whose_clock_was_wrong_does_not_end_the_grace(job: Job, wrong: datetime) -> None:
     job.configure(limits={"agents_drop": "100%"})

@@ -28,6 +28,7 @@ from connector.reconcile.limits import MATCHED_DROP
 from connector.reconcile.mapping import Mapping as Rules
 from connector.reconcile.questions import Brief, Read
 from connector.reconcile.review import Held, fresh_refusals, hold_to
+from connector.reconcile.selection import EVERYBODY, Selection
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))
@@ -63,7 +64,7 @@ def held(
     *now: User,
     done: Collection[str] = (),
     released: Mapping[str, Collection[str]] | None = None,
-    only: Collection[str] = (),
+    only: Selection = EVERYBODY,
 ) -> tuple[Held, list[UserRef]]:
     """What came of it, and who was read."""
     brief = Brief(
@@ -121,8 +122,8 @@ def test_of_a_change_that_is_half_written_the_rest_is_what_was_reviewed() -> Non
 
 def test_only_keeps_the_changes_of_these_agents_and_clears_nobody() -> None:
     changes = (mail(1), mail(2), mail(3, "", agent=False))
-    for only in ("a2", "2"):
-        result, _ = held(plan(*changes), plan(*changes), only=[only])
+    for only in (Selection(("a2",), accounts=frozenset({"a2"})), Selection(("2",), seats=frozenset({2}))):
+        result, _ = held(plan(*changes), plan(*changes), only=only)
         assert result.changes == (mail(2),)
         assert result.aside == {"id-1", "id-3"}
         assert set(left(result).values()) == {(Result.SKIPPED, "left out (--only)")}
