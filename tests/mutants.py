@@ -55,8 +55,8 @@ GROUPS: Final = {
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal",
-                "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof",
+                "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
+                "rehearsal", "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof",
                 "review",
             )),
             *(f"tests/property/test_{name}.py" for name in (

@@ -25,7 +25,8 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.reconcile.equality import Rdn, key, plain, rdns
+from connector.reconcile.dn import Rdn, rdns
+from connector.reconcile.equality import key, plain
 
 
 class EntryReader(ABC):

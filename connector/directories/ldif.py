@@ -22,7 +22,7 @@ from connector.directories.replacement import ChangedError, LinkedError, Replace
 from connector.directories.scope import Entry, Scope
 from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
 from connector.model import Change, Description, Outcome, Result, View
-from connector.reconcile.equality import Rdn, rdns
+from connector.reconcile.dn import Rdn, rdns
 from connector.settings.job import LdifDirectory as LdifSettings
 
 ATTEMPTS: Final = 3

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from connector.directories.ldif_format import Block, Format, Record
 from connector.directories.scope import Entry, normalised
-from connector.reconcile.equality import rdns
+from connector.reconcile.dn import rdns
 
 ENTRY_UUID: Final = "entryuuid"
 

@@ -13,7 +13,7 @@ from connector.directories.matching import Matcher, matcher
 from connector.directories.schema import Schema
 from connector.errors import FileError
 from connector.model import UserRef
-from connector.reconcile.equality import Rdn, rdns
+from connector.reconcile.dn import Rdn, rdns
 
 
 class Entry(Struct, frozen=True):

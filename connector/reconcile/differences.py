@@ -26,7 +26,7 @@ from connector.model import (
     User,
     Value,
 )
-from connector.reconcile import equality, patterns, suitability
+from connector.reconcile import dn, equality, patterns, suitability
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
@@ -129,7 +129,7 @@ class Differ:
             if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
                 continue
             if naming is None:
-                naming = equality.naming(user.name)
+                naming = dn.naming(user.name)
             try:
                 change = _change(wanted, value, held, naming)
             except UnfitError as fault:

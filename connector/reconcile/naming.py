@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 
 from connector.model import ID, NAME, Description, Equality, Key, UserRef, Value
-from connector.reconcile import equality
+from connector.reconcile import dn, equality
 
 
 class Naming:
@@ -33,7 +33,7 @@ class Naming:
         if self._names is not Equality.DN or not isinstance(value, str):
             return equality.key(self._names, value)
         try:
-            return tuple(map(self._rdn, equality.rdn_texts(value)))
+            return tuple(map(self._rdn, dn.rdn_texts(value)))
         except ValueError:
             return ("no DN", value)
 
@@ -46,9 +46,9 @@ class Naming:
     def _alike(self, name: str) -> Hashable:
         return self.name(name) if self._names is Equality.DN else equality.likeness(self._names, name)
 
-    def _rdn_of(self, text: str) -> equality.Rdn:
+    def _rdn_of(self, text: str) -> dn.Rdn:
         types = self._types
-        found = equality.rdn(text, self._rule)
+        found = dn.rdn(text, self._rule)
         return frozenset((types[kind].name.lower() if kind in types else kind, value) for kind, value in found)
 
     def _rule(self, kind: str) -> Equality:

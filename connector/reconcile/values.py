@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from connector.model import AttributeInfo, Syntax, Unit, Value
-from connector.reconcile import equality
+from connector.reconcile import dn, folding
 
 
 class UnfitError(ValueError):
@@ -96,7 +96,7 @@ _decimal_number: Final = _checked(r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+
 
 def _integer(text: str) -> str:
     """Servers refuse `007` and `+7` (measured: result 21), and what they accept they store as `7`."""
-    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < equality.SHORT_NUMBER:
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < folding.SHORT_NUMBER:
         return text  # nearly every number is written so already
     return str(int(_whole_number(text)))
 
@@ -166,7 +166,7 @@ def _utc_time(text: str) -> str:
 
 
 def _date_time(text: str) -> str:
-    if equality.date_time(text) is None:
+    if folding.date_time(text) is None:
         raise UnfitError("it is not a time such as 2026-01-31T12:00:00Z")
     return text
 
@@ -203,7 +203,7 @@ _PART: Final = re.compile(
 def _name(text: str) -> str:
     for _ in _parts(text):
         pass
-    return equality.tidied(text)
+    return dn.tidied(text)
 
 
 def _parts(name: str) -> list[list[tuple[str, str]]]:
@@ -214,8 +214,8 @@ def _parts(name: str) -> list[list[tuple[str, str]]]:
         match = _PART.match(name, place)
         if match is None:
             raise UnfitError("it is not a distinguished name")
-        value = equality.unescape(match["value"] if match["quoted"] is None else f'"{match["quoted"]}"')
-        if not equality.is_text(value):
+        value = dn.unescape(match["value"] if match["quoted"] is None else f'"{match["quoted"]}"')
+        if not dn.is_text(value):
             raise UnfitError("it is not a distinguished name: escaped octets in it are no UTF-8")
         if then == "+":
             rdns[-1].append((match["kind"], value))

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from connector.model import Plan
-from connector.reconcile import equality
+from connector.reconcile import dn
 from connector.reconcile.digests import digest_of_plan
 from connector.sync import draw
 from tests.support.worlds import BASE, World, worlds
@@ -27,7 +27,7 @@ def test_whoever_is_near_is_within_reach_and_is_nobodys(world: World) -> None:
     for problem in drawn.problems:
         assert problem.near == () or problem.kind == "unmatched"
         for near in problem.near:
-            assert equality.below(near.user, BASE)
+            assert dn.below(near.user, BASE)
             assert near.user not in changed
 
 

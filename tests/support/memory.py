@@ -16,7 +16,7 @@ from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
 from connector.directories.scope import Entry, Scope
 from connector.model import AttributeInfo, Change, Description, Holds, Outcome, Question, Result, Value, View
-from connector.reconcile.equality import rdns
+from connector.reconcile.dn import rdns
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 """id → (DN, values by attribute)."""

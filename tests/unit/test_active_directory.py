@@ -14,7 +14,7 @@ from connector.directories.ldap.responses import Response
 from connector.directories.ldap.wire import part_of
 from connector.directories.schema import Schema
 from connector.model import Equality, Syntax
-from connector.reconcile.equality import rdns
+from connector.reconcile.dn import rdns
 
 
 def attribute(name: str, syntax: str, om: str, **other: str) -> dict[str, list[str]]:

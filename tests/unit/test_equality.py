@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from connector.model import Equality, Held, Secret
-from connector.reconcile import equality
+from connector.reconcile import dn, equality
 
 
 def same(rule: Equality, one: Held, other: Held) -> bool:
@@ -149,11 +149,11 @@ def test_a_key_that_is_a_value_is_its_own_key(rule: Equality, value: str | bytes
 
 
 def test_an_entry_is_below_its_base_and_no_other() -> None:
-    assert equality.below("uid=a,ou=People,dc=example", "OU=people, dc=EXAMPLE")
-    assert equality.below("ou=people,dc=example", "ou=people,dc=example")
-    assert not equality.below("uid=a,ou=other,dc=example", "ou=people,dc=example")
-    assert not equality.below(r"uid=a\,ou=people,dc=example", "ou=people,dc=example")
-    assert equality.below("uid=a", "")
+    assert dn.below("uid=a,ou=People,dc=example", "OU=people, dc=EXAMPLE")
+    assert dn.below("ou=people,dc=example", "ou=people,dc=example")
+    assert not dn.below("uid=a,ou=other,dc=example", "ou=people,dc=example")
+    assert not dn.below(r"uid=a\,ou=people,dc=example", "ou=people,dc=example")
+    assert dn.below("uid=a", "")
 
 
 RDNS = ["uid=a", "CN = b ", "x", "ou=P\\,q", 'o="r,s"', "c=d+cn=e", "dc=#04", " ", "="]
@@ -168,9 +168,9 @@ def test_a_name_is_the_same_whether_it_is_read_as_an_entry_s_or_as_what_stands_a
     assume(name.strip())
     for _ in range(2):
         assert (
-            _outcome(lambda: equality.rdns(name))
-            == _outcome(lambda: equality.rdns(f"cn=q,{name}")[1:])
-            == _outcome(lambda: equality.rdns(f"cn=\\71,{name}")[1:])
+            _outcome(lambda: dn.rdns(name))
+            == _outcome(lambda: dn.rdns(f"cn=q,{name}")[1:])
+            == _outcome(lambda: dn.rdns(f"cn=\\71,{name}")[1:])
         )
 
 
@@ -182,11 +182,11 @@ def _outcome(read: Callable[[], object]) -> object:
 
 
 def test_the_attributes_that_name_an_entry() -> None:
-    assert equality.naming("UID=a+cn=b,dc=x") == {"uid", "cn"}
-    assert equality.naming("commonName = a,dc=x") == {"cn"}
-    assert equality.naming(r"cn=a\, b,dc=x") == {"cn"}
+    assert dn.naming("UID=a+cn=b,dc=x") == {"uid", "cn"}
+    assert dn.naming("commonName = a,dc=x") == {"cn"}
+    assert dn.naming(r"cn=a\, b,dc=x") == {"cn"}
     for name in ("no DN at all", "uid,dc=x", "=a,dc=x", "u id=a,dc=x", "", " "):
-        assert equality.naming(name) == frozenset()
+        assert dn.naming(name) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -201,5 +201,5 @@ def test_the_attributes_that_name_an_entry() -> None:
     ],
 )
 def test_a_tidied_name_is_the_same_name_without_spaces_around_its_signs(spelt: str, tidy: str) -> None:
-    assert equality.tidied(spelt) == tidy
-    assert equality.rdns(equality.tidied(spelt)) == equality.rdns(spelt)
+    assert dn.tidied(spelt) == tidy
+    assert dn.rdns(dn.tidied(spelt)) == dn.rdns(spelt)

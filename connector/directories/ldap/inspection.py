@@ -25,7 +25,7 @@ from connector.directories.ldap.wire import Wire
 from connector.directories.schema import Schema
 from connector.errors import DeniedError, FileError, IncompleteRead, TruncatedError, UnreachableError
 from connector.model import AttributeInfo, Description, Equality
-from connector.reconcile.equality import below, rdns
+from connector.reconcile.dn import below, rdns
 
 _ANY = Present(OBJECT_CLASS)
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes

@@ -20,7 +20,8 @@ from connector.directories.ldap.searches import Realm
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Objection, Syntax
-from connector.reconcile.equality import key, minus, rdns
+from connector.reconcile.dn import rdns
+from connector.reconcile.equality import key, minus
 
 _ANY: Final = Present(OBJECT_CLASS)
 _NOTHING: Final = ("1.1",)

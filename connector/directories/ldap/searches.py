@@ -12,7 +12,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
-from connector.reconcile.equality import Rdn, rdns, tidied
+from connector.reconcile.dn import Rdn, rdns, tidied
 from connector.settings.job import LdapDirectory
 
 _SCOPES = {"subtree": Scope.SUBTREE, "onelevel": Scope.ONELEVEL}

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from connector.directories.filters import And, Equal, Filter, Or, Present, parse
 from connector.directories.ldap.requests import Scope, Search
-from connector.reconcile.equality import below, rdns
+from connector.reconcile.dn import below, rdns
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""

@@ -26,7 +26,7 @@ from connector.directories.ldap.responses import (
 )
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import TruncatedError
-from connector.reconcile.equality import Rdn, rdns
+from connector.reconcile.dn import Rdn, rdns
 
 T = TypeVar("T")
 
