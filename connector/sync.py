@@ -200,7 +200,8 @@ def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
         reviewed, fresh, parts.brief(),
-        done=parts.state.written(reviewed.id), released=parts.state.released(reviewed.id, parts.sealer), only=only,
+        done=parts.state.history.written(reviewed.id),
+        released=parts.state.history.released(reviewed.id, parts.sealer), only=only,
     )  # fmt: skip
     held = Lookup(parts.reader, parts.read, parts.watch).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)
@@ -269,8 +270,8 @@ def draw_back(parts: Undo) -> Plan:
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
         [(step.change, step.outcome) for step in steps],
-        parts.state.released(parts.run, parts.sealer),
-        parts.state.written_since(parts.run),
+        parts.state.history.released(parts.run, parts.sealer),
+        parts.state.history.written_since(parts.run),
         parts.never,
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)

@@ -1,4 +1,4 @@
-"""From a job file to the parts that a run is made of; an adapter is imported only when a job names it."""
+"""From a job file to the parts that a run is made of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,9 +14,8 @@ from uuid import uuid4
 from msgspec import Struct
 
 from connector import traffic
+from connector.adapters import directory_of, reader_of, source_of, transport_of
 from connector.custody import resolve
-from connector.directories.port import Directory, Reader
-from connector.directories.scim.port import Transport
 from connector.errors import FileError, StateError, UsageError
 from connector.model import OBJECT_CLASS, Description, Secret, View
 from connector.parts import Dry, Undo, Wet, WetUndo
@@ -26,12 +25,11 @@ from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
 from connector.settings import job as jobs, mapping as mappings, people
-from connector.settings.scim import ScimDirectory as ScimSettings
 from connector.settings.textfile import noted
-from connector.sources.port import Source
 from connector.state import keyfile
+from connector.state.history import RunRecord
 from connector.state.sealing import Sealer
-from connector.state.store import RunRecord, Store, open_state
+from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
 from connector.watch import Watch
 
@@ -78,7 +76,7 @@ def probe(path: Path) -> Iterator[Probe]:
         raise UsageError(f"only a SCIM server is probed; this directory is of type {settings.type}", where=str(path))
     from connector.directories.scim.probe import Probe
 
-    with closing(_transport(job, settings)) as transport:
+    with closing(transport_of(job, settings)) as transport:
         yield Probe(settings, transport, mappings.load(job.job.mapping, path).view())
 
 
@@ -171,7 +169,7 @@ def history(path: Path) -> list[RunRecord]:
     if _never_kept(job):
         return []
     with closing(_state(job)) as state:
-        return state.runs(job.name)
+        return state.history.runs(job.name)
 
 
 def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
@@ -310,72 +308,3 @@ def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
         return ("source", source), ("directory", directory.url), ("filter", directory.filter or "none: all users")
     where = ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
     return ("source", source), ("directory", where), ("base", directory.base), ("filter", directory.filter)
-
-
-def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
-    """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
-    settings = job.job.source
-    passwords = mapping.passwords  # what nothing is to be made of is not kept in memory either
-    if settings.type == "file":
-        from connector.sources.file import FileSource
-
-        return FileSource(settings.path, settings.max_bytes, passwords=passwords)
-    from connector.sources.cec import CecSource
-
-    app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
-    app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))
-    return CecSource(settings, app_key, app_secret, passwords=passwords)
-
-
-def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
-    """A reader of the directory that a job names. Raises FileError with the job's line."""
-    with _located(job):
-        return _adapters(job, view)[0]()
-
-
-def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
-    """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
-    with _located(job):
-        return _adapters(job, view)[1]()
-
-
-def _adapters(job: jobs.LoadedJob, view: View) -> tuple[Callable[[], Reader], Callable[[], Directory]]:
-    settings = job.job.directory
-    if settings.type == "ldif":
-        from connector.directories.ldif import LdifDirectory, LdifReader
-
-        return partial(LdifReader, settings, view), partial(LdifDirectory, settings, view)
-    if settings.type == "scim":
-        from connector.directories.scim.adapter import ScimDirectory, ScimReader
-
-        transport = _transport(job, settings)
-        return partial(ScimReader, settings, transport, view), partial(ScimDirectory, settings, transport, view)
-    from connector.directories.ldap.adapter import LdapDirectory, LdapReader
-
-    password = password_of(job)
-    return partial(LdapReader, settings, password, view), partial(LdapDirectory, settings, password, view)
-
-
-@contextmanager
-def _located(job: jobs.LoadedJob) -> Iterator[None]:
-    """What an adapter finds wrong in the job's values is told with the job's line."""
-    try:
-        yield
-    except FileError as fault:
-        keys = fault.where.split(".")
-        if keys[0] != "directory":
-            raise
-        raise FileError(fault.what, where=job.where(*keys)) from None
-
-
-def _transport(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
-    from connector.directories.scim.transport import HttpTransport
-
-    kept = settings.secret
-    return HttpTransport(settings, resolve(kept.ref, kept.what, job.where("directory", *kept.keys)) if kept else None)
-
-
-def password_of(job: jobs.LoadedJob) -> Secret | None:
-    """The password of the name that a job binds as, if it does. Raises FileError."""
-    ref = job.job.directory.password if job.job.directory.type == "ldap" else None
-    return resolve(ref, "the password of bind_dn", job.where("directory", "password")) if ref else None

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.adapters import password_of, reader_of, source_of
 from connector.errors import FileError, UsageError
 from connector.fitting.drafts import Answers, Chosen, mapping_text
 from connector.fitting.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, best, candidates, keys, some, tried
@@ -21,7 +22,6 @@ from connector.reconcile.mapping import Mapping, MatchRule
 from connector.settings import job as jobs, mapping as mappings
 from connector.settings.textfile import read_text
 from connector.settings.yamlfile import parse
-from connector.wiring import password_of, reader_of, source_of
 
 AGENTS: Final = 200
 """So many agents are tried, and so many users show what the directory's values look like."""

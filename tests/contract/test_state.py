@@ -166,11 +166,11 @@ def test_it_is_the_same_state_whenever_it_is_opened(place: Place) -> None:
     for number in range(3):
         with closing(place.open()) as opened:
             assert opened.kept
-            assert len(opened.runs("hr")) == number
+            assert len(opened.history.runs("hr")) == number
             apply(opened, id_=f"run-{number}")
     with closing(open_state(None)) as passing:
         assert not passing.kept
-        assert passing.runs("hr") == []
+        assert passing.history.runs("hr") == []
 
 
 _OPENING = """
@@ -251,7 +251,7 @@ def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Sto
         part(5, Result.FAILED)
         part(6, Result.WRITTEN, Part.RELEASE)
         part(6, Result.CONFLICT)
-    (run,) = state.runs("hr")
+    (run,) = state.history.runs("hr")
     assert run.outcomes == {"conflict": 2, "unknown": 2, "written": 2}
 
 
@@ -304,14 +304,14 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_is(place: Place
 def test_a_run_is_recorded_from_its_begin_to_its_end(state: Store) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(1, 6)]
     with state.run(plan(*changes), at(HERE), SEALER) as journal:
-        (during,) = state.runs("hr")
+        (during,) = state.history.runs("hr")
         assert (during.ended, during.result, during.outcomes) == (None, None, {})
         journal.note([], changes[:3])
-        assert state.runs("hr")[0].outcomes == {"unknown": 3}
+        assert state.history.runs("hr")[0].outcomes == {"unknown": 3}
         journal.note(outcomes(changes[:2]) + outcomes(changes[2:3], Result.CONFLICT), [])
         journal.leave(outcomes(changes[3:], Result.SKIPPED))
         journal.result = "part"
-    (run,) = state.runs("hr")
+    (run,) = state.history.runs("hr")
     assert (run.id, run.job, run.kind, run.digest, run.result) == ("run-1", "hr", "apply", "sha256:" + 64 * "1", "part")
     assert run.ended is not None
     assert run.started <= run.ended
@@ -323,9 +323,9 @@ def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
     for number in range(3):
         apply(state, change(1, sets("mail", f"{number}@example.org")), id_=f"run-{number}")
     apply(state, change(2, sets("mail", "x@example.org")), id_="other", job="it")
-    assert [run.id for run in state.runs("hr")] == ["run-2", "run-1", "run-0"]
-    assert [run.id for run in state.runs("it")] == ["other"]
-    assert state.runs("nobody") == []
+    assert [run.id for run in state.history.runs("hr")] == ["run-2", "run-1", "run-0"]
+    assert [run.id for run in state.history.runs("it")] == ["other"]
+    assert state.history.runs("nobody") == []
 
 
 def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place: Place) -> None:
@@ -333,7 +333,7 @@ def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place
         apply(state, id_=f"run-{number}", agents=100 + number)
         time_then = f"'{year}-01-01T00:00:00+00:00'"
         place.execute(f"update runs set started = {time_then}, ended = {time_then} where id = 'run-{number}'")
-    assert [run.id for run in state.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
+    assert [run.id for run in state.history.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
     assert state.memory(HERE, "hr").last_good() == LastGood(103, 0, 103)
 
 
@@ -416,7 +416,7 @@ def test_an_exception_leaves_a_run_interrupted_with_all_that_it_noted(state: Sto
 
     with pytest.raises(ZeroDivisionError):
         go_wrong()
-    (run,) = state.runs("hr")
+    (run,) = state.history.runs("hr")
     assert (run.ended, run.result, run.outcomes) == (None, None, {"unknown": 1})
 
 
@@ -545,13 +545,13 @@ def test_of_a_user_whose_object_classes_alone_were_written_the_rest_is_known_to_
         for first in (release, classes):
             journal.note([], [first])
             journal.note(outcomes([first]), [])
-        assert state.written("run-1") == frozenset()
-        assert state.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
+        assert state.history.written("run-1") == frozenset()
+        assert state.history.released("run-1", SEALER) == {whole.user.id: {"employeeNumber", "objectClass"}}
         journal.note([], [rest])
         journal.note(outcomes([rest]), [])
-    assert state.written("run-1") == {whole.user.id}
-    assert state.released("run-1", SEALER) == {}
-    (run,) = state.runs("hr")
+    assert state.history.written("run-1") == {whole.user.id}
+    assert state.history.released("run-1", SEALER) == {}
+    (run,) = state.history.runs("hr")
     assert run.outcomes == {"written": 1}, "of one user"
 
 
@@ -591,7 +591,7 @@ def test_outcomes_of_one_batch_and_intents_of_the_next_are_noted_together(state:
         journal.note(outcomes([other]) + outcomes([rest], Result.CONFLICT), [])
         journal.note([], [])
     assert owned(state) == {"id-00001": {"mail"}, "id-00002": {"mail"}}
-    assert state.runs("hr")[0].outcomes == {"conflict": 1, "unknown": 1, "written": 2}
+    assert state.history.runs("hr")[0].outcomes == {"conflict": 1, "unknown": 1, "written": 2}
 
 
 def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> None:
@@ -612,13 +612,13 @@ def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state
             journal.note(outcomes([one]), [odd])
         assert journal.broken
     assert owned(state) == {}
-    assert state.runs("hr")[0].outcomes == {"unknown": 1}
+    assert state.history.runs("hr")[0].outcomes == {"unknown": 1}
 
 
 def test_ten_thousand_changes_come_back_in_the_order_of_their_users(state: Store) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(10_000)]
     apply(state, *changes)
-    assert state.runs("hr")[0].outcomes == {"written": 10_000}
+    assert state.history.runs("hr")[0].outcomes == {"written": 10_000}
     names = [step.change.user.name for step in state.steps("run-1", "hr", SEALER)[1]]
     assert names == sorted(each.user.name for each in changes)
 
@@ -640,7 +640,7 @@ def test_what_was_damaged_is_told(state: Store, place: Place, statement: str, re
     place.execute(statement)
     ways: dict[str, Callable[[], object]] = {
         "steps": lambda: state.steps("run-1", "hr", SEALER),
-        "runs": lambda: state.runs("hr"),
+        "runs": lambda: state.history.runs("hr"),
         "stale": lambda: state.memory(HERE, "hr").stale(),
     }
     with pytest.raises(StateError):
@@ -754,7 +754,7 @@ def test_an_undo_leaves_us_what_was_ours_before(state: Store) -> None:
     apply(state, back, id_="undo-1", kind="undo")
     assert owned(state) == {"id-00001": {"mail", "SIPIdentityPassword"}}
     assert state.memory(HERE, "hr").fingerprint_of("id-00001", "SIPIdentityPassword") == "print-1"
-    (newest, *_) = state.runs("hr")
+    (newest, *_) = state.history.runs("hr")
     assert (newest.kind, newest.undoes) == ("undo", "some-run")
 
 
@@ -864,18 +864,18 @@ def test_an_interrupted_or_stopped_run_goes_on_under_its_plan(state: Store) -> N
     saved = plan(first, second)
     state.keep(saved, HERE)
     interrupt(state, first)
-    assert state.written("run-1") == frozenset()
+    assert state.history.written("run-1") == frozenset()
     state.permit(saved, "hr", HERE)
     (step,) = state.open_steps(HERE, "hr", SEALER)
     state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found"))])
-    assert state.written("run-1") == {first.user.id}
+    assert state.history.written("run-1") == {first.user.id}
     apply(state, second, result=Result.SKIPPED, ended="stopped")
     state.permit(saved, "hr", HERE)
-    assert state.written("run-1") == {first.user.id}
+    assert state.history.written("run-1") == {first.user.id}
     apply(state, second)
-    (run,) = state.runs("hr")
+    (run,) = state.history.runs("hr")
     assert (run.result, run.outcomes) == ("done", {"written": 2})
-    assert state.written("run-1") == {first.user.id, second.user.id}
+    assert state.history.written("run-1") == {first.user.id, second.user.id}
     with pytest.raises(RefusedError, match="spent"):
         state.permit(saved, "hr", HERE)
 
@@ -961,7 +961,7 @@ def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store
         assert journal.broken
     place.execute("alter table gone rename to journal")
     assert owned(state) == {}
-    assert state.runs("hr")[0].outcomes == {"unknown": 1}
+    assert state.history.runs("hr")[0].outcomes == {"unknown": 1}
 
 
 # ---------------------------------------------------------------- odd characters
@@ -1012,7 +1012,7 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
     assert where == directory
     assert step.why == interrupt_outcome.why
     assert (step.change.user, step.change.agent) == (odd.user, odd.agent)
-    (run,) = state.runs(drawn.job)
+    (run,) = state.history.runs(drawn.job)
     assert run.job == drawn.job
     memory = state.memory(directory, drawn.job)
     assert [(user, set(names)) for user, names in memory.owned()] == [(odd.user, {"mail"})]
@@ -1128,7 +1128,7 @@ def test_a_symbolic_link_leads_to_the_same_state_and_the_same_locks(tmp_path: Pa
         closing(open_state(f"sqlite:///{tmp_path}/elsewhere/state.db")) as two,
     ):
         apply(one)
-        assert [run.id for run in two.runs("hr")] == ["run-1"]
+        assert [run.id for run in two.history.runs("hr")] == ["run-1"]
         with one.lease(HERE), pytest.raises(BusyError), two.lease(HERE):
             raise AssertionError
     assert (tmp_path / "elsewhere" / "state.db").stat().st_mode & 0o077 == 0
@@ -1233,7 +1233,7 @@ def test_damage_that_the_library_itself_cannot_spell_is_told_as_damage(tmp_path:
 
 def _read_all(state: Store) -> None:
     state.knows("hr", SEALER)
-    state.runs("hr")
+    state.history.runs("hr")
     memory = state.memory(HERE, "hr")
     list(memory.owned())
     memory.stale()
@@ -1243,7 +1243,7 @@ def _read_all(state: Store) -> None:
     memory.users()
     state.held("hr")
     state.open_steps(HERE, "hr", SEALER)
-    state.written("run-1")
+    state.history.written("run-1")
     with suppress(UsageError):
         state.steps("run-1", "hr", SEALER)
     with suppress(RefusedError):
@@ -1258,7 +1258,7 @@ def _known(state: Store, job: str) -> list[object]:
     memory, tick = state.memory(HERE, job), state.ticks(job).last()
     hold = state.held(job)
     return [
-        [run.id for run in state.runs(job)],
+        [run.id for run in state.history.runs(job)],
         owned(state, job=job),
         memory.stale(),
         memory.looked(),
@@ -1327,7 +1327,7 @@ def test_a_job_keeps_its_name_while_a_run_of_its_directory_is_under_way(place: P
         for directory in (HERE, THERE):
             with other.lease(directory), pytest.raises(BusyError):
                 state.rename("hr", "staff")
-            assert [run.id for run in state.runs("hr")] == ["run-2", "run-1"]
+            assert [run.id for run in state.history.runs("hr")] == ["run-2", "run-1"]
         with other.lease("ldap:another"):
             assert state.rename("hr", "staff") == 2
 

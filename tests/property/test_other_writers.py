@@ -80,7 +80,7 @@ def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
         elif step == "write":
             user, (name, put) = data.draw(writes)
             world.put(user, name, put)
-        elif runs := [run.id for run in world.state.runs(job.name) if run.kind == "apply"]:
+        elif runs := [run.id for run in world.state.history.runs(job.name) if run.kind == "apply"]:
             world.undo(job, data.draw(st.sampled_from(runs)))
     assert not world.ledger.broken
     event(f"{len(world.jobs)} jobs, {'some' if world.ledger.owner else 'nothing'} written")

@@ -84,7 +84,7 @@ def test_a_refused_plan_is_shown_and_nothing_of_the_run_is_kept() -> None:
     assert (run.refused, run.outcomes) == (True, None)
     assert shown.calls == [(run.plan.id, None)]
     assert numbers(of) == {}
-    assert of.state.runs("law") == []
+    assert of.state.history.runs("law") == []
     of.identity = "another"
     assert apply(of).refused, "nor where its agents came from"
     assert apply(of, accept="sha256:another").refused
@@ -167,7 +167,7 @@ def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
     with of.parts() as parts:
         dry_run(replace(parts, watch=hearing), Shown())
     assert hearing.told == ["planned 3"]
-    assert (numbers(of), of.state.runs("law")) == ({}, [])
+    assert (numbers(of), of.state.history.runs("law")) == ({}, [])
 
 
 def test_a_run_of_another_directory_is_not_taken_back_here() -> None:

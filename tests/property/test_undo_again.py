@@ -56,7 +56,7 @@ def put(mortal: Mortal, number: int, **values: Sequence[Value]) -> None:
 
 def runs(mortal: Mortal) -> list[str]:
     """The runs of the job, the last one first."""
-    return [run.id for run in mortal.world.state.runs("law")]
+    return [run.id for run in mortal.world.state.history.runs("law")]
 
 
 def noted(mortal: Mortal, run: str) -> dict[str, str | None]:

@@ -1,0 +1,119 @@
+"""What earlier runs came to, and what they wrote: to list them, to go on with one, to take one back."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import DecodeError, Struct, ValidationError, json
+
+from connector.errors import StateError
+from connector.state.database import Database
+from connector.state.journal import STEPS, names_of, step
+from connector.state.sealing import Sealer
+
+_COUNTS: Final = """
+    select coalesce(outcome, 'unknown'), count(distinct user_id) from journal as step where run = ? and (
+        case when step.part = '' then not exists (
+            select 1 from journal as ahead where ahead.run = step.run and ahead.user_id = step.user_id
+            and ahead.part <> '' and ahead.outcome is null
+        ) else outcome is null or not exists (
+            select 1 from journal as rest where rest.run = step.run and rest.user_id = step.user_id and rest.part = ''
+        ) end
+    ) group by 1 order by 1
+"""
+"""Each user once: by the whole of its change, or by what went first, where that is unknown or nothing came after it."""
+
+
+_summary: Final = json.Decoder(dict[str, int]).decode
+
+
+class RunRecord(Struct, frozen=True):
+    """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts."""
+
+    id: str
+    job: str
+    kind: str
+    started: str
+    ended: str | None
+    digest: str
+    result: str | None
+    summary: dict[str, int]
+    outcomes: dict[str, int]
+    undoes: str | None = None
+
+
+class History:
+    """The runs of a database. All of its methods raise StateError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def runs(self, job: str) -> list[RunRecord]:
+        """The runs of a job, newest first."""
+        query = (
+            "select id, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
+            "order by number desc"
+        )
+        try:
+            return [
+                RunRecord(id_, job, kind, started, ended, digest, result, _summary(summary), self._counts(id_), undoes)
+                for id_, kind, started, ended, digest, result, summary, undoes in self._database.rows(query, job)
+            ]
+        except (DecodeError, ValidationError, TypeError) as fault:
+            why = "the state is damaged: a run's summary cannot be read"
+            raise StateError(why, where=self._database.where) from fault
+
+    def _counts(self, run: str) -> dict[str, int]:
+        return dict(self._database.rows(_COUNTS, run))
+
+    def written(self, run: str) -> frozenset[str]:
+        """The users of whom every step of this run is confirmed as written, and who need no further one."""
+        query = (
+            "select user_id from journal where run = ? group by user_id "
+            "having count(*) = sum(case when outcome = 'written' then 1 else 0 end) "
+            "and sum(case when part = '' then 1 else 0 end) > 0"
+        )
+        return frozenset(user_id for (user_id,) in self._database.rows(query, run))
+
+    def released(self, run: str, sealer: Sealer) -> dict[str, frozenset[str]]:
+        """By user id the attributes of what went first in this run, or an undo of it, where the rest is not written."""
+        firsts_alone = (
+            " as ahead where outcome = 'written' and part <> '' "
+            "and (run = ? or run in (select id from runs where undoes = ?)) "
+            "and not exists (select 1 from journal as rest where rest.run = ahead.run and "
+            "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = '')"
+        )
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for row in self._database.rows(STEPS + firsts_alone, run, run):
+            first = step(row, sealer, self._database.where).change
+            found[first.user.id].update(each.name for each in first.attributes)
+        return {user: frozenset(names) for user, names in found.items()}
+
+    def written_since(self, run: str) -> dict[str, frozenset[str]]:
+        """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
+        later = (
+            "select id, undoes from runs where directory = (select directory from runs where id = ?) "
+            "and number > (select number from runs where id = ?) order by number"
+        )
+        weights: dict[str, int] = {}
+        for id_, undoes in self._database.rows(later, run, run):
+            weights[id_] = -weights.get(undoes, -1)  # an undo takes away what it undoes, if that was later too
+        sums: Counter[tuple[str, str]] = Counter()
+        for user, id_, name in set(self._names_written(run)):
+            sums[user, name] += weights.get(id_, 0)
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for (user, name), weight in sums.items():
+            if weight:
+                found[user].add(name)
+        return {user: frozenset(names) for user, names in found.items()}
+
+    def _names_written(self, run: str) -> Iterator[tuple[str, str, str]]:
+        """Of this run's users: the user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
+        query = (
+            "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
+            "and user_id in (select user_id from journal where run = ?)"
+        )
+        for user, id_, attributes in self._database.rows(query, run):
+            yield from ((user, id_, name) for name in names_of(attributes, id_, self._database.where))
