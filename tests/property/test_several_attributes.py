@@ -102,6 +102,17 @@ def test_what_the_directory_keeps_apart_by_itself_is_of_one_user_at_a_time_thoug
     assert [problem.kind for problem in plan(world).problems if problem.kind != "stale"] == ["reassigned"]
 
 
+def test_a_value_that_some_server_may_take_for_another_user_s_is_not_free() -> None:
+    """Whether these letters are one is the server's business: nobody has to ask where nothing is written."""
+    upper, lower = "\u0218", "\u0219"
+    world = World(Tenant([Agent(0, "u0", upper), Agent(1, "u1", lower)]), people(("0", None), ("1", None)), SEATS)
+    drawn = plan(world)
+    assert (drawn.changes, [problem.kind for problem in drawn.problems]) == ((), ["shared"])
+    world = World(Tenant([Agent(0, "u0", lower)]), people(("0", None), ("1", upper)), SEATS)
+    drawn = plan(world)
+    assert (drawn.changes, [problem.kind for problem in drawn.problems]) == ((), ["reassigned"])
+
+
 def test_several_who_are_to_get_one_value_get_none_and_are_named_together() -> None:
     agents = [Agent(n, f"u{n}", "80") for n in range(2)]
     world = World(Tenant([*agents, Agent(2, "u2", "90")]), people((None, None), (None, None), ("2", None)), SEATS)
