@@ -67,6 +67,8 @@ def sent(*attributes: AttributeChange) -> Asked | None:
         (several("commPrivate", "1", "", None), ["replace "]),
         (several("jpegPhoto", "", "a"), ["add a"]),
         (several("jpegPhoto", "a", "b"), ["replace b"]),
+        (several("jpegPhoto", "a", ""), ["replace "]),
+        (several("jpegPhoto", "", ""), ["replace "]),
         (several("noSuchAttribute", "", "a b"), ["add a b"]),
     ],
 )

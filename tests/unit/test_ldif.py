@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.errors import FileError, IncompleteRead, MalformedError, UnreachableError
+from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
 from connector.reports.ldif_lines import WIDTH, line
 from tests.support.ldif_samples import directory, number, results
@@ -105,6 +105,15 @@ def test_a_file_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match="directory"):
         list(directory(tmp_path).scan())
     assert results(directory(tmp_path / "none.ldif").write([number("1")])) == [Result.FAILED]
+
+
+def test_a_file_that_may_not_be_read_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, mode: str = "r") -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DeniedError, match="cannot be read: Permission denied"):
+        list(directory(tmp_path / "people.ldif").scan())
 
 
 def test_a_filter_that_cannot_be_evaluated_is_a_wrong_file(tmp_path: Path) -> None:

@@ -159,6 +159,24 @@ def test_a_full_disk_half_way_leaves_the_file_as_it_was(many: Path) -> None:
     assert list(many.parent.iterdir()) == [many]
 
 
+def test_a_file_that_was_rewritten_and_may_not_last_is_told_as_such(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder does not reach the disk."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (outcome,) = directory(many).write([number("1", user=user(1))])
+    assert outcome.result is Result.FAILED
+    assert outcome.why == "the file was rewritten, but may not outlive a power cut: Input/output error"
+    assert b"uid: u1\nemployeeNumber: 1\n" in many.read_bytes()
+
+
 def test_a_file_that_is_broken_half_way_stays_as_it_was(many: Path) -> None:
     with many.open("a") as file:
         file.write("no line of LDIF\n")

@@ -32,6 +32,7 @@ from tests.support.scim_provider import (
 )
 
 PHONE = 'phoneNumbers[type eq "work"].value'
+LABEL = 'phoneNumbers[type eq "work"].display'
 EVERY_PHONE = "phoneNumbers.value"
 
 
@@ -177,6 +178,9 @@ DESK: Json = {"type": "work", "value": "1", "display": "desk"}
         (PHONE, [{"type": "work", "display": "none"}, HOME], "", "7",
          [{"type": "work", "display": "none"}, HOME, {"type": "work", "value": "7"}]),
         (PHONE, HOME, "", "7", [HOME, {"type": "work", "value": "7"}]),
+        (LABEL, [HOME, DESK], "desk", "desktop", [HOME, {**DESK, "display": "desktop"}]),
+        (LABEL, [HOME, DESK], "desk", "", [HOME]),
+        (LABEL, [HOME], "", "desk", [HOME, {"type": "work", "display": "desk"}]),
         (EVERY_PHONE, [HOME, DESK], "1", "7", [{**HOME, "value": "7"}]),
         (EVERY_PHONE, [HOME, DESK | {"value": "2"}], "1 2", "1 3", [HOME, DESK | {"value": "3"}]),
         ("tags", ["a", "b"], "a b", "b c", ["b", "c"]),

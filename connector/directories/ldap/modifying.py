@@ -84,10 +84,8 @@ class Modifier(Struct, frozen=True, dict=True):
         """
         name = change.name
         if change.seen and self.rules(name).equality:
-            removed, added = change.old, change.new
-            if removed and added:
-                rule = self.info(name).equality
-                removed, added = minus(rule, removed, added), minus(rule, added, removed)
+            rule = self.info(name).equality
+            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = [Modification(Edit.DELETE, name, tuple(map(octets, removed)))] if removed else []
