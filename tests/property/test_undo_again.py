@@ -708,6 +708,37 @@ def test_of_two_passwords_both_have_to_be_found_before_they_count_as_written() -
         assert (held(mortal, 0)[PASSWORD], held(mortal, 0)[other]) == ((b"new",), ("new",))
 
 
+@pytest.mark.parametrize("mute", [True, False])
+def test_who_is_written_again_is_told_so_only_where_nothing_told_that_it_was_written(mute: bool) -> None:
+    """The password was written, and the run died; its user gets another seat in the next one."""
+    people = store(1, hidden=[PASSWORD], compares=not mute)
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), people, SEATS))
+    put(mortal, 0, cecAccountCode=["u0"])
+    death = 0
+    while not mortal.log:
+        death += 1
+        with suppress(DeathError):
+            mortal.apply(last=death)
+    assert mortal.journal(None)
+    mortal.world.tenant = Tenant([Agent(5, "u0", None, Secret("new"))])
+    mortal.said.clear()
+    mortal.apply()
+    assert any("written again, perhaps" in said for said in mortal.said) is mute
+
+
+def test_who_is_deleted_before_its_late_write_could_arrive_stays_as_it_was_found() -> None:
+    mortal = Mortal(World(Tenant([]), bare(2), SEATS))
+    first = late(mortal)
+
+    def leave() -> None:
+        mortal.meddle = lambda: None
+        mortal.world.store.remove("id-0")
+
+    mortal.meddle = leave
+    assert [outcome.result for outcome in mortal.apply().outcomes or ()] == [Result.WRITTEN]
+    assert noted(mortal, first)["id-0"] == "skipped"
+
+
 class Full(MortalDatabase):
     """A state that keeps nothing more once it is `full`, and of its transactions not this one, counted from 0."""
 
