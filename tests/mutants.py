@@ -57,6 +57,7 @@ GROUPS: Final = {
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
                 "rehearsal", "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof",
+                "confirming",
                 "review",
             )),
             *(f"tests/property/test_{name}.py" for name in (

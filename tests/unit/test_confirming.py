@@ -1,0 +1,83 @@
+"""Users who hold something alike: what is looked up at once to confirm them, and what being found then says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from connector.model import Agent, AttributeInfo, Description, Key, Tenant, User
+from connector.reconcile.claims import Claims
+from connector.reconcile.confirming import confirmed
+from connector.reconcile.differences import Differ
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.questions import Find
+from connector.reconcile.roster import Roster
+from connector.reconcile.templates import Template
+
+MAPPING = Mapping(
+    match=(MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail")),
+    attributes=(AttributeRule("employeeNumber", Template.parse("{workNo}")),),
+)
+INFOS = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
+UNSEEN = "\u200b"
+"""A letter that nobody sees, so that what has it is alike, and equal only if the directory says so."""
+
+
+def user(id_: str, **values: str) -> User:
+    return User(id_, f"cn={id_},dc=example", {name: (value + UNSEEN,) for name, value in values.items()})
+
+
+def asked(
+    agents: list[Agent], users: list[User], finds: Callable[[Key], list[str]], *, decides: bool = True
+) -> tuple[list[set[Key]], dict[int, str]]:
+    """What was looked up, round by round, and whom each agent has then, on a directory that finds ids by keys."""
+    tenant, description = Tenant(agents), Description("test", "test", INFOS, decides=decides)
+    claims = Claims(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description))
+    for each in users:
+        claims.add(each)
+    rounds: list[set[Key]] = []
+    planning = confirmed(claims, description)
+    try:
+        query = next(planning)
+        while True:
+            assert isinstance(query, Find)
+            keys = list(query.keys)
+            rounds.append(set(keys))
+            found = {id_ for key in keys for id_ in finds(key)}
+            query = planning.send([each for each in users if each.id in found])
+    except StopIteration:
+        return rounds, {claim.agent: claim.id for claim in claims.settle(tenant).matched}
+
+
+def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> None:
+    agents = [Agent(1, "ann"), Agent(2, "bob"), Agent(3, "cid")]
+    users = [user("a", uid="ann"), user("b", uid="bob"), user("c", uid="cid")]
+    by = {("uid", "ann"): ["a"], ("uid", "bob"): ["b"]}
+    rounds, matched = asked(agents, users, lambda key: by.get(key, []))
+    assert rounds == [{("uid", "ann"), ("uid", "bob"), ("uid", "cid")}]
+    assert matched == {0: "a", 1: "b"}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_nobody_is_found_by_what_another_is_looked_up_by(order: tuple[int, int]) -> None:
+    """A holds the line of bob besides its own name; so that it is found says nothing of its name, if both are asked."""
+    agents = [Agent(1, "ann", "x"), Agent(2, "none", "line")]
+    users = [user("a", uid="ann", mail="line"), user("b", mail="line")]
+    rounds, matched = asked(
+        agents, [users[place] for place in order], lambda key: ["a", "b"] if key == ("mail", "line") else []
+    )
+    assert all(len(keys) == 1 for keys in rounds)
+    assert {key for keys in rounds for key in keys} == {("uid", "ann"), ("mail", "line")}
+    assert matched == {}, "bob has two, and ann none"
+
+
+def test_two_who_are_looked_for_by_words_that_are_alike_are_asked_for_one_after_the_other() -> None:
+    agents = [Agent(1, "ann"), Agent(2, "ann" + UNSEEN * 2)]
+    rounds, matched = asked(agents, [user("a", uid="ann")], lambda key: ["a"] if key == ("uid", "ann") else [])
+    assert sorted(map(len, rounds)) == [1, 1]
+    assert matched == {0: "a"}
+
+
+def test_where_any_answer_may_be_everybody_nothing_is_asked_and_nobody_matches() -> None:
+    assert asked([Agent(1, "ann")], [user("a", uid="ann")], lambda key: ["a"], decides=False) == ([], {})
