@@ -55,10 +55,9 @@ GROUPS: Final = {
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
-                "rehearsal", "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof",
-                "confirming",
-                "review",
+                "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal", "patterns",
+                "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
+                "assembly", "differences", "review",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",

@@ -1,0 +1,71 @@
+"""What a plan counts, and the order in which it lists its problems."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import permutations
+
+import pytest
+
+from connector.model import AgentRef, AttributeChange, Change, Description, Moment, Problem, Secret, Summary, UserRef
+from connector.reconcile.assembly import assembled, counts
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.questions import Brief
+from tests.support.worlds import NO_LIMITS, passing_state
+
+
+def text(old: str, new: str) -> AttributeChange:
+    return AttributeChange("mail", tuple(old.split()), tuple(new.split()))
+
+
+def password(new: str) -> AttributeChange:
+    return AttributeChange("password", (), (Secret(new),) if new else (), secret=True, seen=False)
+
+
+@pytest.mark.parametrize(
+    ("agent", "attributes", "update", "clear", "secret"),
+    [
+        (True, [text("", "a")], 1, 0, 0),
+        (True, [text("a b", "a")], 1, 0, 0),
+        (True, [text("a", "")], 0, 1, 0),
+        (True, [text("a", ""), text("", "b")], 1, 1, 0),
+        (True, [password("x")], 1, 0, 1),
+        (True, [password("")], 0, 1, 0),
+        (True, [password("x"), text("a", "")], 1, 1, 1),
+        (False, [text("a", "")], 0, 1, 0),
+        (False, [text("a b", "b")], 0, 1, 0),
+        (False, [text("a", "b")], 1, 0, 0),
+        (False, [text("a b", "b c")], 1, 0, 0),
+        (False, [password("x")], 1, 0, 1),
+    ],
+)
+def test_a_user_counts_once_for_each_kind_of_change(
+    agent: bool, attributes: list[AttributeChange], update: int, clear: int, secret: int
+) -> None:
+    """Of a user whom no agent claims, values that stay are none that are set; an undo sets some."""
+    ref = AgentRef(1, "ann") if agent else None
+    changes = [Change(UserRef(f"id-{n}", "uid=x"), ref, None, tuple(attributes)) for n in range(2)]
+    assert counts(changes) == {"update": 2 * update, "clear": 2 * clear, "secret": 2 * secret}
+
+
+def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> None:
+    ann, twin, bob = AgentRef(7, "ann"), AgentRef(7, "twin"), AgentRef(8, "bob")
+    expected = [
+        Problem("invalid", "z", record=3, agent=bob),
+        Problem("invalid", "y", record=5, agent=ann),
+        Problem("contested", "x", agent=ann),
+        Problem("contested", "w", agent=twin),
+        Problem("contested", "v", agent=bob),
+        Problem("unmatched", "t", agent=ann),
+        Problem("unmatched", "u", agent=ann),
+        Problem("unheard of", "a"),
+    ]
+    brief = Brief(
+        mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("test", "test", {}),
+        memory=passing_state().memory("test", "job"), fingerprint=fingerprinter(Secret("key")), job="job",
+        plan_id="id", now=Moment(datetime.now(UTC)),
+    )  # fmt: skip
+    for order in list(permutations(expected))[:: 40320 // 97]:
+        plan = assembled(brief, changes=(), problems=order, summary=Summary(), refusals=(), cautions=())
+        assert list(plan.problems) == expected

@@ -1,0 +1,132 @@
+"""One user against its agent, or against nobody: what is planned of each attribute, and what is held back and why."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Tenant, User
+from connector.reconcile.differences import Differ
+from connector.reconcile.equality import digest
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.reconcile.stale import CHANGED, Unclaimed
+from connector.reconcile.templates import Template
+
+PRINT: Final = fingerprinter(Secret("key"))
+INFOS: Final = {
+    "uid": AttributeInfo("uid"),
+    "mail": AttributeInfo("mail"),
+    "uri": AttributeInfo("uri", single=False),
+    "one": AttributeInfo("one"),
+    "seen": AttributeInfo("seen", equality=Equality.OCTETS),
+    "unseen": AttributeInfo("unseen", equality=Equality.OCTETS, readable=None),
+}
+RULES: Final = {
+    "mail": AttributeRule("mail", Template.parse("{sipAccount}")),
+    "uri": AttributeRule("uri", Template.parse("sip:{sipAccount}"), owns="sip:*"),
+    "one": AttributeRule("one", Template.parse("sip:{sipAccount}"), owns="sip:*"),
+    "seen": AttributeRule("seen", Template.parse("{sipPwd}"), owns="*", secret=True),
+    "unseen": AttributeRule("unseen", Template.parse("{sipPwd}"), owns="*", secret=True),
+}
+Planned = tuple[tuple[Held, ...], tuple[Held, ...], bool]
+ANN: Final = Agent(1, "ann", "1", Secret("new"))
+NOBODY: Final = Agent(1, "ann")
+
+
+def differ(name: str, when_absent: WhenAbsent = "keep", *, adopt: bool = False) -> Differ:
+    rule = replace(RULES[name], when_absent=when_absent, adopt=adopt)
+    mapping = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (rule,))
+    return Differ(Tenant([]), mapping, Description("test", "test", INFOS))
+
+
+def user(name: str, *held: Held) -> User:
+    return User("id-1", "uid=ann,dc=example", {name: held} if held else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "held", "when_absent", "planned"),
+    [
+        ("mail", ANN, (), "keep", ((), ("1",), True)),
+        ("mail", ANN, ("2",), "keep", (("2",), ("1",), True)),
+        ("mail", ANN, ("1",), "keep", None),
+        ("mail", NOBODY, ("2",), "keep", None),
+        ("mail", NOBODY, ("2",), "clear", (("2",), (), True)),
+        ("mail", NOBODY, (), "clear", None),
+        ("uri", ANN, ("tel:1",), "keep", ((), ("sip:1",), True)),
+        ("uri", ANN, ("tel:1", "sip:2", "sip:3"), "keep", (("sip:2", "sip:3"), ("sip:1",), True)),
+        ("uri", ANN, ("tel:1", "SIP:1"), "keep", None),
+        ("uri", NOBODY, ("tel:1", "sip:2"), "clear", (("sip:2",), (), True)),
+        ("uri", NOBODY, ("tel:1",), "clear", None),
+        ("seen", ANN, (), "keep", ((), (Secret("new"),), True)),
+        ("seen", ANN, (Secret("old"),), "keep", ((Secret("old"),), (Secret("new"),), True)),
+        ("seen", NOBODY, (), "clear", None),
+        ("unseen", ANN, (), "keep", ((), (Secret("new"),), False)),
+        ("unseen", NOBODY, (), "clear", ((), (), False)),
+        ("unseen", NOBODY, (), "keep", None),
+        ("unseen", ANN, (Secret("old"),), "keep", ((Secret("old"),), (Secret("new"),), True)),
+    ],
+)
+def test_what_is_planned_of_an_attribute(
+    name: str, agent: Agent, held: tuple[Held, ...], when_absent: WhenAbsent, planned: Planned | None
+) -> None:
+    draft = differ(name, when_absent).draft(agent, user(name, *held), 1)
+    assert (draft is None) is (planned is None)
+    if draft is not None:
+        assert [(each.old, each.new, each.seen) for each in draft.planned] == [planned]
+        assert (draft.held, draft.agent and draft.agent.account_code, draft.rule) == ((), "ann", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "why"),
+    [
+        ("mail", ("2", "3"), "it holds 2 values, and the mapping does not say which of them are ours"),
+        ("one", ("tel:1",), "it holds one value only, and the one that it has is not ours"),
+    ],
+)
+def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held, ...], why: str) -> None:
+    draft = differ(name).draft(ANN, user(name, *held), 1)
+    assert draft is not None
+    assert (draft.planned, [problem.why.partition(" (")[0] for problem in draft.held]) == ((), [why])
+
+
+def ours(*values: str, secret: str = "") -> Owned:
+    print_ = PRINT(user("seen").ref, "seen", secret) if secret else None
+    return Owned("run", tuple(digest(Equality.CASE_IGNORE, value) for value in values), print_)
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "owned", "adopt", "planned", "theirs"),
+    [
+        ("mail", ("1",), ours("1"), False, (("1",), (), True), False),
+        ("mail", ("2",), ours("1"), False, None, True),
+        ("mail", ("2",), ours("1"), True, (("2",), (), True), False),
+        ("mail", ("2",), None, True, (("2",), (), True), False),
+        ("mail", ("2",), None, False, None, False),
+        ("mail", (), ours("1"), False, None, False),
+        ("uri", ("tel:1", "sip:1", "sip:2"), ours("sip:1"), False, (("sip:1", "sip:2"), ("sip:2",), True), True),
+        ("uri", ("tel:1", "sip:1"), ours("sip:1", "tel:1"), False, (("sip:1",), (), True), False),
+        ("uri", ("tel:1",), ours("sip:1"), False, None, False),
+        ("seen", (Secret("x"),), ours(secret="x"), False, ((Secret("x"),), (), True), False),
+        ("seen", (Secret("y"),), ours(secret="x"), False, None, True),
+        ("seen", (), ours(secret="x"), False, None, False),
+        ("unseen", (), ours(secret="x"), False, ((), (), False), False),
+        ("unseen", (), None, False, None, False),
+    ],
+)
+def test_of_a_user_whom_nobody_claims_goes_what_this_job_wrote_or_adopts(
+    name: str, held: tuple[Held, ...], owned: Owned | None, adopt: bool, planned: Planned | None, theirs: bool
+) -> None:
+    found = Unclaimed(user(name).ref, {name.upper(): owned} if owned else {}, frozenset({name} if adopt else ()))
+    draft = differ(name, adopt=adopt).clearing(user(name, *held), found, PRINT)
+    assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
+    assert [problem.why for problem in draft.held] == ([CHANGED] if theirs else [])
+    assert draft.agent is None
+
+
+@pytest.mark.parametrize(("held", "expected"), [(("tel:1",), set()), (("sip:1", "tel:1"), {"uri"}), ((), set())])
+def test_what_is_adopted_is_what_an_attribute_holds_of_ours(held: tuple[Held, ...], expected: set[str]) -> None:
+    assert differ("uri", adopt=True).adopted(user("uri", *held)) == expected
+    assert differ("uri").adopted(user("uri", *held)) == set()
