@@ -57,7 +57,7 @@ GROUPS: Final = {
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal", "patterns",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
-                "assembly", "differences", "review",
+                "assembly", "differences", "review", "planfile",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
@@ -82,8 +82,11 @@ GROUPS: Final = {
         ("connector/state/*.py",),
         (
             "tests/unit/test_postgresql_address.py", "tests/contract/test_keyfile.py", "tests/contract/test_state.py",
-            "tests/property/test_undo_again.py", "tests/property/test_two_jobs.py", *_STORIES,
-            "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py", "tests/e2e/test_lease.py",
+            *(f"tests/property/test_{name}.py" for name in (
+                "runs", "limits", "several_attributes", "reviewed_again", "undo_again", "two_jobs", "whole_identities",
+            )),
+            *_STORIES, "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py",
+            "tests/e2e/test_lease.py",
         ),
         slow=True,
     ),
@@ -97,8 +100,8 @@ GROUPS: Final = {
         ),
         (
             "tests/unit/test_changing.py", "tests/unit/test_replacement.py", "tests/unit/test_ldap_*.py",
-            "tests/unit/test_ldif*.py",
-            "tests/contract/test_writing.py", "tests/contract/test_base_entry.py", "tests/contract/test_two_names.py",
+            "tests/unit/test_ldif*.py", "tests/contract/test_writing.py", "tests/contract/test_base_entry.py",
+            "tests/contract/test_two_names.py", "tests/contract/test_reading.py",
             "tests/e2e/test_ldap_writing.py", "tests/e2e/test_ldap_marks.py", "tests/e2e/test_ldap_unseen.py",
         ),
     ),
