@@ -104,7 +104,7 @@ def wet_run(
     """
     description = parts.directory.describe()
     parts.watch.opens(description.identity, parts.fingerprint)
-    with parts.state.lease(description.identity):
+    with parts.state.lease(description.identity, parts.job):
         _permit(parts, description.identity, reviewed)
         _same_source(parts)
         settled = settle(parts, description)
@@ -147,7 +147,7 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
     """
     description = parts.directory.describe()
     parts.watch.opens(description.identity, parts.fingerprint)
-    with parts.state.lease(description.identity):
+    with parts.state.lease(description.identity, parts.job):
         settled = settle(parts, description)
         plan = draw_back(parts)
         held = parts.state.held(parts.job)
@@ -250,7 +250,13 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = (), *,
     brief = parts.brief()
     held = parts.state.held(parts.job)
     if held is not None:
-        brief = replace(brief, about=(*brief.about, ("on hold", f"since {held[0]}: {held[1]}; applies are refused")))
+        brief = replace(
+            brief,
+            about=(
+                *brief.about,
+                ("on hold", f"since {held[0]}: {held[1]}; applies are refused until `cec-connector release JOB`"),
+            ),
+        )
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)

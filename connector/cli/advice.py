@@ -29,9 +29,12 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
     errors.OnHoldError: (
         Exit.REFUSED,
-        "Nothing was written. When its next apply may write again, say so: `cec-connector release JOB`.",
+        "Nothing was written. To allow applies again, run: cec-connector release JOB",
     ),
-    errors.BusyError: (Exit.BUSY, "Wait for the other run to end, then run the command again."),
+    errors.BusyError: (
+        Exit.BUSY,
+        "Wait for that run to end, then rerun. If it hangs, end its process on that host: its lease ends with it.",
+    ),
     errors.StateError: (
         Exit.FAILED,
         (

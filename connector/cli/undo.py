@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option
+from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
 from connector.sync import dry_undo, wet_undo
@@ -34,6 +35,9 @@ def command(
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
                 code = exit_code(ended)
+                if ended.outcomes is not None and wet.state.held(wet.job):
+                    command_ = shlex.join(["cec-connector", "release", str(job)])
+                    say([f"\nThe job is on hold: its applies are refused. To allow them again, run:\n    {command_}\n"])
                 wet.watch.finished(ended.plan, code)
         else:
             with undo(job, lambda begun: watchers(begun, log_level), run) as dry:

@@ -45,8 +45,11 @@ class Database(Protocol):
     def note_version(self, transaction: Transaction, version: int) -> None:
         """Note the number of a migration, as a part of it."""
 
-    def lease(self, name: str) -> AbstractContextManager[None]:
-        """Hold a name until the end or death of this process. Raises BusyError where another process holds it."""
+    def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
+        """Hold a name until the end or death of this process, for this job.
+
+        Raises BusyError where another process holds it; the message says who, as far as that process could leave word.
+        """
 
     def close(self) -> None:
         """Let go of it. Never raises."""

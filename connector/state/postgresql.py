@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -32,6 +33,16 @@ _SESSION: Final = """
 """
 """The lease of a machine that has gone is free after a minute; one that is being held is not ended for being idle; and
 a commit is durable, whatever is usual on that server (PostgreSQL manual, 20.3.2, 20.5.1, 20.11.1)."""
+
+
+_HOLDER: Final = """
+    select application_name, to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and objsubid = 1
+    and pg_locks.database = (select oid from pg_database where datname = current_database())
+    and (classid::bigint << 32) | objid::bigint = ?
+"""
+"""Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role tells its name."""
 
 
 class PostgreSQL:
@@ -101,15 +112,26 @@ class PostgreSQL:
         transaction.execute(noted, (str(version),))
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[None]:
+    def lease(self, name: str, job: str = "") -> Iterator[None]:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
         if self.rows("select pg_try_advisory_lock(?)", number) != [(True,)]:
-            raise BusyError("another run holds this directory", where=name)
+            raise BusyError(f"another run holds this directory{self._holder(number)}", where=name)
+        if job:
+            word = f"cec-connector on {socket.gethostname()[:20]}, process {os.getpid()}, job {job}"
+            with suppress(StateError):  # it is for messages alone
+                self.rows("select set_config('application_name', ?, false)", word)
         try:
             yield
         finally:
             self._unlock(number)
+
+    def _holder(self, number: int) -> str:
+        """The session that holds a lock, by the name that it has given itself, as the end of a sentence."""
+        with suppress(StateError):
+            for name, since in self.rows(_HOLDER, number):
+                return f": {name}, since {since}" if name else ""
+        return ""
 
     def _unlock(self, number: int) -> None:
         with suppress(StateError):  # then the end of the session has freed it

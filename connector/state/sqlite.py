@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import socket
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,7 +111,7 @@ class Sqlite:
         transaction.execute(f"pragma user_version = {version}")
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[None]:
+    def lease(self, name: str, job: str = "") -> Iterator[None]:
         if self._path is None:
             yield
             return
@@ -123,10 +125,11 @@ class Sqlite:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BusyError("another run holds this directory", where=name) from None
+                raise BusyError(f"another run holds this directory{_left_by(handle)}", where=name) from None
             except OSError as fault:
                 raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
             self._rests_on[path] = _itself(os.fstat(handle))
+            _leave(handle, f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {_now()}" if job else "")
             yield
         finally:
             self._rests_on.pop(path, None)
@@ -140,6 +143,26 @@ class Sqlite:
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):
             self._db.close()
+
+
+def _leave(handle: int, word: str) -> None:
+    """Leave word in a lock of ours, for messages alone; that it cannot be left is no matter."""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, word.encode("utf-8", "surrogateescape"), 0)
+
+
+def _left_by(handle: int) -> str:
+    """The word that the holder of a lock has left, as the end of a sentence."""
+    try:
+        word = os.pread(handle, 1000, 0).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return f": {word}" if word.isprintable() and word else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class _Statements:

@@ -75,9 +75,12 @@ class Store:
         """What earlier runs left behind about one directory."""
         return DirectoryMemory(self._database, directory, job)
 
-    def lease(self, directory: str) -> AbstractContextManager[None]:
-        """Hold a directory, by its identity, until the end or death of this process. Raises BusyError."""
-        return self._database.lease(directory)
+    def lease(self, directory: str, job: str = "") -> AbstractContextManager[None]:
+        """Hold a directory, by its identity, until the end or death of this process.
+
+        Raises BusyError, which names the `job` that does.
+        """
+        return self._database.lease(directory, job)
 
     def ticks(self, job: str) -> Ticks:
         """Which runs of the job's schedule there were."""
@@ -168,7 +171,7 @@ class Store:
         """
         with ExitStack() as leases:
             for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
-                leases.enter_context(self.lease(directory))
+                leases.enter_context(self.lease(directory, job))
             if not self._known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._known(new):

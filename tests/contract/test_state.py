@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -1047,6 +1049,23 @@ def test_a_directory_is_held_by_one_at_a_time_and_others_are_not_kept_waiting(pl
             raise ZeroDivisionError
         with one.lease(HERE):
             pass
+
+
+def test_who_finds_a_directory_held_is_told_by_whom_where_and_since_when(place: Place) -> None:
+    for job in ("hr", "it"):
+        with closing(place.open()) as one, closing(place.open()) as two, one.lease(HERE, job):
+            with pytest.raises(BusyError) as raised, two.lease(HERE, "x"):
+                raise AssertionError
+            told = raised.value.what
+            assert told.startswith("another run holds this directory: ")
+            assert f"job {job}" in told
+            assert socket.gethostname()[:20] in told
+            assert f"process {os.getpid()}" in told
+            assert re.search(r", since 20\d\d-\d\d-\d\dT\S+$", told)
+            assert raised.value.where == HERE
+    nameless = pytest.raises(BusyError, match=r"another run holds this directory(: cec-connector, since \S+)?$")
+    with closing(place.open()) as one, closing(place.open()) as two, two.lease(THERE), nameless:
+        one.lease(THERE, "hr").__enter__()
 
 
 def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -> None:

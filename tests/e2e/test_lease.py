@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -75,6 +77,11 @@ def test_the_second_of_two_applies_at_once_ends_with_75_and_is_no_run(meeting: M
             said = meeting.apply(name, 75)
             assert "another run holds this directory" in said
             assert "people.ldif" in said
+            assert "job slow" in said
+            assert f"on {socket.gethostname()[:20]}" in said
+            assert re.search(r"process \d+", said)
+            assert ", since 20" in said
+            assert "end its process on that host" in said
         assert (meeting.runs("slow"), meeting.runs("same")) == ([], [])
         assert "employeeNumber" not in meeting.job.read("people.ldif")
         planned = program("plan", "same.yaml", "--fail-on-changes", folder=meeting.job.folder, env=ENV)

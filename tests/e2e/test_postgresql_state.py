@@ -335,7 +335,8 @@ def test_a_lease_that_was_lost_while_reading_lets_another_run_write_and_not_this
         job.write("slow.yaml", changed(job.read("job.yaml"), source=cec.source))
         with started("apply", "slow.yaml", folder=job.folder, env=ENV) as first:
             cec.wait()
-            job.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cec-connector'")
+            sessions = "from pg_stat_activity where application_name like 'cec-connector%'"
+            job.query(f"select pg_terminate_backend(pid) {sessions}")
             job.agents([agent(number) for number in (1, 2)])
             job.configure(limits={"agents_drop": "100%"})
             job.run("apply")

@@ -36,14 +36,17 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert "SIPIdentityPassword: (secret) cleared" in shown
     assert job.read("people.ldif") == after, "undo without --apply wrote to the directory"
 
-    assert "Done: 4 users written" in job.run("undo", run, "--apply")
+    done = job.run("undo", run, "--apply")
+    assert "Done: 4 users written" in done
+    assert "on hold: its applies are refused. To allow them again, run:\n    cec-connector release job.yaml\n" in done
     assert job.read("people.ldif") == before
     newest = json.loads(job.run("runs", "--json"))[0]
     assert (newest["kind"], newest["undoes"], newest["result"]) == ("undo", run, "done")
 
     said = job.run("apply", code=3)
     assert "on hold" in said
-    assert "cec-connector release JOB" in said
+    assert "To allow applies again, run: cec-connector release JOB\n    cec-connector release job.yaml" in said
+    assert "refused until `cec-connector release JOB`" in job.run("plan", "--fail-on-changes", code=2)
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
@@ -242,7 +245,9 @@ def test_an_undo_that_takes_nothing_back_leaves_no_hold(job: Job) -> None:
     run = last_run(job)
     job.write("never.csv", "accountCode\nuser1\nuser2\nuser3\nuser4\n")
     job.configure(never="never.csv")
-    assert "no user would be changed" in job.run("undo", run, "--apply")
+    done = job.run("undo", run, "--apply")
+    assert "no user would be changed" in done
+    assert "release" not in done
     assert "not on hold" in job.run("release")
     job.configure(never=None)
     job.run("undo", run, "--apply")

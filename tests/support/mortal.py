@@ -77,8 +77,8 @@ class MortalDatabase:
     def note_version(self, transaction: Transaction, version: int) -> None:
         self._database.note_version(transaction, version)
 
-    def lease(self, name: str) -> AbstractContextManager[None]:
-        return self._database.lease(name)
+    def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
+        return self._database.lease(name, job)
 
     def close(self) -> None:
         self._database.close()

@@ -152,8 +152,11 @@ class Modifier(Struct, frozen=True, dict=True):
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"this server is a copy that cannot be written: name one that can in `urls` (it refers to {others})"
             return Outcome(change.user, Result.FAILED, why)
-        asked = f" to write {', '.join(each.name for each in change.attributes)}" if code == results.DENIED else ""
-        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{asked}{_said(change, response)}")
+        why = _said(change, response)
+        if code == results.DENIED:
+            names = ", ".join(each.name for each in change.attributes)
+            why = f" to write {names}{why}. Grant the job's account the right to write {names} of this entry"
+        return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
 
     def _fills_an_empty_place(self, change: Change) -> bool:
         return any(

@@ -31,7 +31,9 @@ _EFFECTIVE: Final = "allowedAttributesEffective"
 _TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
-_DENIED: Final = "the directory says that our account may not write this attribute of this entry"
+_DENIED: Final = (
+    "the directory says that our account may not write this attribute of this entry: grant it the right to write it"
+)
 
 T = TypeVar("T")
 

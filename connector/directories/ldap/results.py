@@ -92,6 +92,8 @@ def failure(
     elif code in AWAY:
         kind, what = UnreachableError, "the server cannot answer now"
     todo = f"; {advice[code]}" if code in advice else ""
+    if code == DENIED:
+        todo = f"; grant the job's account the right to search and read {', '.join(sorted(sought)) or 'entries'} there"
     return kind(f"{what}: {name(code)}{diagnostic(response)}{todo}", where=where)
 
 
