@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
@@ -179,6 +180,22 @@ def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJ
         return None
     with closing(_state(job)) as state:
         return OtherJobs(state.memory(description.identity, job.name), mapping, description, lambda _: True)
+
+
+def try_state(path: Path) -> None:
+    """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
+    job = jobs.load(path)
+    if job.state_path is not None:
+        where = Path(os.path.realpath(job.state_path)).parent
+        try:
+            with tempfile.TemporaryFile(dir=where):  # locks and the key are beside it
+                pass
+        except OSError as fault:
+            what = f"the state cannot be written: nothing can be made in its folder {where} ({fault.strerror})"
+            raise StateError(what, where=str(job.state_path)) from None
+    if not _never_kept(job):
+        with closing(_state(job)) as state:
+            state.try_writing()
 
 
 def rename(path: Path, new: str) -> tuple[str, str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from connector.errors import TruncatedError, UsageError
 from connector.reports.values import visible
 
 if TYPE_CHECKING:
-    from connector.model import Description
+    from connector.model import Description, Tenant
+    from connector.parts import Dry
     from connector.reconcile.survey import Survey
 
 
@@ -28,7 +30,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
-    from connector.wiring import dry, other_jobs
+    from connector.wiring import dry, other_jobs, try_state
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
@@ -59,11 +61,29 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         others = other_jobs(job, parts.mapping, description)
         for place, what in others.told if others else ():
             click.echo(f"{visible(place)}: {visible(what)}")
+        _tell_listed(parts, tenant, description)
+        try_state(job)
         if not probe:
             click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
             return 0
         _probe(job, save, parts.files)
     return 0
+
+
+def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:
+    """Say which lines of the pins and of the never-list name nobody."""
+    from connector.reconcile.naming import Naming
+    from connector.reconcile.people import nowhere, strangers
+
+    naming = Naming(description)
+    listed = parts.never.keys(naming)
+    spared = list(parts.reader.find(listed)) if listed else []
+    pinned = sorted({key for pin in parts.pins for key in naming.keys(pin.user)})
+    found = list(parts.reader.find(pinned)) if pinned else []
+    problems = chain(strangers(parts.pins, parts.never, tenant, spared, naming), nowhere(parts.pins, found, naming))
+    for problem in problems:
+        who = ", ".join([*([str(problem.agent)] if problem.agent else []), *problem.users])
+        click.echo(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")
 
 
 def _tell(description: Description, survey: Survey) -> None:

@@ -204,7 +204,7 @@ class Description(Struct, frozen=True):
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
-    `cautions`: sentences for the report.
+    `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
     """
 
     kind: str
@@ -225,6 +225,7 @@ class Description(Struct, frozen=True):
     decides: bool = True
     hides: bool = False
     cautions: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     def equality(self, attribute: str) -> Equality:
         """How values of an attribute compare; one that is not of the view, such as objectClass, ignoring case."""

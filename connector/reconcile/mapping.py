@@ -39,10 +39,14 @@ Stale = Literal["report", "clear"] | Grace
 
 
 class MatchRule(Struct, frozen=True):
-    """An agent whose `agent` template gives a value that a user holds in the attribute `directory`."""
+    """An agent whose `agent` template gives a value that a user holds in the attribute `directory`.
+
+    `line`: where the mapping file names that attribute, for messages.
+    """
 
     agent: Template
     directory: str
+    line: int = 0
 
 
 class AttributeRule(Struct, frozen=True):
@@ -75,13 +79,17 @@ class AttributeRule(Struct, frozen=True):
 
 
 class Mapping(Struct, frozen=True):
-    """Match rules in their order, attribute rules, and what goes for all of them. `where` names the file."""
+    """Match rules in their order, attribute rules, and what goes for all of them. `where` names the file.
+
+    `class_lines`: where it names each object class.
+    """
 
     match: tuple[MatchRule, ...]
     attributes: tuple[AttributeRule, ...]
     object_classes: tuple[str, ...] = ()
     stale: Stale = "report"
     where: str = "mapping"
+    class_lines: dict[str, int] = {}
 
     @property
     def adopting(self) -> tuple[str, ...]:

@@ -27,11 +27,19 @@ class Pin(Struct, frozen=True):
 
 
 class Never(Struct, frozen=True):
-    """Agents and users (by id or name) that are matched and reported like all others, and never written."""
+    """Agents and users (by id or name) that are matched and reported like all others, and never written.
+
+    `lines`: where the file names each of them first, for messages.
+    """
 
     account_codes: frozenset[str] = frozenset()
     work_nos: frozenset[int] = frozenset()
     users: frozenset[str] = frozenset()
+    lines: dict[str | int, int] = {}
+
+    def at(self, entry: str | int) -> str:
+        """Where an entry is, as the beginning of a sentence."""
+        return f"line {self.lines[entry]} of the never-list" if entry in self.lines else "the never-list"
 
     def keys(self, naming: Naming) -> list[Key]:
         """The users on the list, to be looked up."""
@@ -68,11 +76,21 @@ def strangers(
                 "pin", f"line {pin.line} of the pins names an agent that the source does not have", agent=agent
             )
     for account in sorted(never.account_codes - accounts):
-        yield Problem("never", "the never-list names an account that the source does not have", AgentRef(None, account))
+        why = f"{never.at(account)} names an account that the source does not have"
+        yield Problem("never", why, AgentRef(None, account))
     for seat in sorted(never.work_nos - seats):
-        yield Problem("never", "the never-list names a seat that the source does not have", AgentRef(seat))
+        yield Problem("never", f"{never.at(seat)} names a seat that the source does not have", AgentRef(seat))
     for listed in sorted(never.users):
         named = naming.among([listed])
         if not any(named(user.ref) for user in spared):
-            why = "the never-list names a user that is not within base and filter"
+            why = f"{never.at(listed)} names a user that is not within base and filter"
             yield Problem("never", why, users=(listed,))
+
+
+def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Iterator[Problem]:
+    """Pins to users that are not there. `found`: whom a look-up of all pinned users has found."""
+    ids, names = {naming.id(user.id) for user in found}, {naming.name(user.name) for user in found}
+    for pin in pins:
+        if naming.id(pin.user) not in ids and naming.name(pin.user) not in names:
+            why = f"line {pin.line} of the pins names a user that is not within base and filter"
+            yield Problem("pin", why, AgentRef(pin.work_no, pin.account_code), (pin.user,))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from connector.model import Description, Equality, Syntax
 from connector.reconcile.mapping import AttributeRule, Mapping
+
+_NEAR: Final = 0.75
+"""Names that are less alike than this are two names, and no slip of the pen."""
 
 
 def faults(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -19,14 +24,17 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
         info = description.attributes[match.directory]
         if info.constructed:
             why = "works it out as it is read, so that no look-up finds it: match by an attribute that is stored"
-            yield f"{mapping.where}: match rule {number}: {match.directory}: the directory {why}"
+            yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
         elif not info.known and description.closed:
-            why = f"match rule {number}: the directory's schema has no attribute {match.directory}"
-            yield f"{mapping.where}: {why}"
+            meant = _meant(match.directory, _attributes(description))
+            why = f"match rule {number}: the directory's schema has no attribute {match.directory}{meant}"
+            yield f"{_at(mapping, match.line)}: {why}"
     if not description.closed:
         return
     for name in description.unknown_classes:
-        yield f"{mapping.where}: object_classes: the directory's schema has no class {name}"
+        line = mapping.class_lines.get(name, 0)
+        meant = _meant(name, (each.name for each in description.classes.values()))
+        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{meant}"
 
 
 def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -43,6 +51,22 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
     for rule in mapping.attributes:
         if infos[rule.name].syntax is Syntax.OTHER:
             yield f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
+
+
+def _at(mapping: Mapping, line: int) -> str:
+    return f"{mapping.where}:{line}" if line else mapping.where
+
+
+def _attributes(description: Description) -> Iterable[str]:
+    """The names of all attributes that the schema defines."""
+    return description.paths or (info.name for info in description.types.values())
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The name that is nearest to one that nobody knows, as the end of a sentence."""
+    names = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.partition(";")[0].lower(), names, n=1, cutoff=_NEAR)
+    return f" (did you mean {names[near[0]]}?)" if near else ""
 
 
 def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -66,6 +90,7 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
     info = description.attributes[rule.name]
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""
+        options += _meant(rule.name, _attributes(description))
         why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
     elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'

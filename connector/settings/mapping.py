@@ -207,7 +207,10 @@ def shaped(document: Document) -> Mapping:
     if shape is None or faults:
         raise wrong(document.path, faults)
     mapping = Mapping(
-        match=tuple(MatchRule(rule.agent, rule.directory) for rule in shape.match),
+        match=tuple(
+            MatchRule(rule.agent, rule.directory, document.line("match", place, "directory"))
+            for place, rule in enumerate(shape.match)
+        ),
         attributes=tuple(
             AttributeRule(
                 name=name,
@@ -226,6 +229,7 @@ def shaped(document: Document) -> Mapping:
         object_classes=tuple(shape.object_classes),
         stale=shape.stale,
         where=str(document.path),
+        class_lines={name: document.line("object_classes", place) for place, name in enumerate(shape.object_classes)},
     )
     alone = list(_alone(mapping, document))
     if alone:

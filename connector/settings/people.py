@@ -59,6 +59,7 @@ def load_never(path: Path) -> Never:
     accounts: set[str] = set()
     work_nos: set[int] = set()
     users: set[str] = set()
+    lines: dict[str | int, int] = {}
     for line, row in _rows(path, faults):
         if not any(row.values()):
             faults.append(Fault(line, 0, "names nobody"))
@@ -66,9 +67,13 @@ def load_never(path: Path) -> Never:
         users.add(row.get("user", ""))
         if (work_no := _work_no(row, line, faults)) is not None:
             work_nos.add(work_no)
+            lines.setdefault(work_no, line)
+        for name in ("accountCode", "user"):
+            lines.setdefault(row.get(name, ""), line)
     if faults:
         raise wrong(path, faults)
-    return Never(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}))
+    lines.pop("", None)
+    return Never(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines)
 
 
 def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Iterator[Row]:

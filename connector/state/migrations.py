@@ -20,6 +20,7 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from connector.errors import StateError
@@ -64,6 +65,8 @@ MIGRATIONS: Final = (
     create table schedule (job text primary key, tick text not null, ended integer not null, good text)
     """,
 )
+
+TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))
 
 
 def migrate(database: Database) -> None:

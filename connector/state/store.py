@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from connector.state.database import Database
 from connector.state.history import History
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
 from connector.state.memory import DirectoryMemory
-from connector.state.migrations import migrate
+from connector.state.migrations import TABLES, migrate
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
@@ -81,6 +81,15 @@ class Store:
         Raises BusyError, which names the `job` that does.
         """
         return self._database.lease(directory, job)
+
+    def try_writing(self) -> None:
+        """Write to every table, and take that back. Raises StateError where one cannot be written."""
+        with suppress(_TakenBackError), self._database.writing() as transaction:
+            for table in TABLES:
+                transaction.execute(f"insert into {table} select * from {table} where 1 = 0")  # noqa: S608  # ours
+                transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # as above
+            transaction.execute("insert into meta (name, value) values (?, '')", (_TRIAL,))
+            raise _TakenBackError
 
     def ticks(self, job: str) -> Ticks:
         """Which runs of the job's schedule there were."""
@@ -261,6 +270,13 @@ class Store:
             note_outcomes(transaction, ((each.run, each.change, outcome) for each, outcome in found))
             for run, changes in written.items():
                 Ours(self._database, description, run).take(transaction, changes, late=True)
+
+
+_TRIAL: Final = "a trial, which is taken back"
+
+
+class _TakenBackError(Exception):
+    """The end of a transaction of which nothing is to be kept."""
 
 
 _NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"

@@ -89,9 +89,10 @@ def test_all_mistakes_of_pins_are_reported_at_once(tmp_path: Path) -> None:
 def test_those_left_alone_are_read(tmp_path: Path) -> None:
     content = 'accountCode,user,workNo\na,,\n,"uid=x,dc=example",\nb,,12\n'
     assert load_never(file(tmp_path, content)) == Never(
-        frozenset({"a", "b"}), frozenset({12}), frozenset({"uid=x,dc=example"})
-    )
-    assert load_never(file(tmp_path, "user\nu\n")) == Never(users=frozenset({"u"}))
+        frozenset({"a", "b"}), frozenset({12}), frozenset({"uid=x,dc=example"}),
+        {"a": 2, "uid=x,dc=example": 3, 12: 4, "b": 4},
+    )  # fmt: skip
+    assert load_never(file(tmp_path, "user\nu\n")) == Never(users=frozenset({"u"}), lines={"u": 2})
 
 
 @pytest.mark.parametrize(

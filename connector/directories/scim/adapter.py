@@ -126,6 +126,7 @@ class ScimReader:
             replaces=dialect.writes == "put",
             rehearses=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
+            paths=self._discovery.schemas.paths,
         )
 
     def size(self) -> int | None:

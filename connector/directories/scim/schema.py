@@ -107,6 +107,15 @@ class Schemas:
         }
         return bool(shown) and shown <= {"default", "always"}
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every attribute of every schema, as a mapping names it."""
+        return tuple(
+            str(Path(attribute.name, "" if urn == CORE else urn))
+            for urn, attributes in self._schemas.values()
+            for attribute in attributes.values()
+        )
+
     def urn(self, schema: str) -> str:
         """The URN as the server spells it."""
         return self._schemas.get(schema.lower(), (schema, {}))[0]

@@ -1,0 +1,135 @@
+"""What `check` finds before anybody plans: lists that name nobody, a state that cannot be written, misspelt names."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.ldap_job import LdapJob
+from tests.support.ldif_job import BASE, Job
+from tests.support.postgres import Postgres
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, ScimServer, people
+from tests.support.slapd import Slapd, person
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_each_line_of_a_list_that_names_nobody_is_named(job: Job) -> None:
+    job.write("pins.csv", f'accountCode,user\nuser1,"uid=user1,{BASE}"\nuser2,"uid=gone,{BASE}"\nnobody,no-id\n')
+    listed = f'user1,,\n,1002,\n,,"UID=user3,{BASE}"\n,,"uid=misspelt,{BASE}"\nuser9,,\n,77,\n'
+    job.write("never.csv", f"accountCode,workNo,user\n{listed}")
+    job.configure(pins="pins.csv", never="never.csv")
+    told = {line.strip() for line in job.run("check").splitlines() if line.startswith(("  pin", "  never"))}
+    assert told == {
+        f"pin: line 3 of the pins names a user that is not within base and filter: user2 (workNo ?), uid=gone,{BASE}",
+        "pin: line 4 of the pins names a user that is not within base and filter: nobody (workNo ?), no-id",
+        "pin: line 4 of the pins names an agent that the source does not have: nobody (workNo ?)",
+        f"never: line 5 of the never-list names a user that is not within base and filter: uid=misspelt,{BASE}",
+        "never: line 6 of the never-list names an account that the source does not have: user9 (workNo ?)",
+        "never: line 7 of the never-list names a seat that the source does not have: (no account) (workNo 77)",
+    }
+
+
+# ---------------------------------------------------------------- the state
+
+
+@contextmanager
+def immutable(path: Path) -> Iterator[None]:
+    """Nobody may change it, not even root."""
+    if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("files cannot be made immutable here")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "folder without a state"])
+def test_a_state_in_a_file_that_cannot_be_written_is_found(job: Job, what: str) -> None:
+    kept = job.folder / "kept"
+    kept.mkdir()
+    job.configure(state="sqlite:///kept/state.db")
+    if "without" not in what:
+        job.run("plan")
+    before = sorted(kept.iterdir())
+    job.run("check")
+    assert sorted(kept.iterdir()) == before, "a check leaves something behind"
+    with immutable(kept / "state.db" if what == "file" else kept):
+        said = job.run("check", code=1)
+    assert "the state cannot be " in said
+    assert "kept" in said
+    assert "5 users within base and filter" in said, "all else was told as well"
+
+
+@pytest.mark.postgresql
+def test_a_database_that_cannot_be_written_is_found(job: Job, postgresql: Postgres) -> None:
+    url = postgresql.create("checked")
+    job.write("key", "the key of a job\n")
+    job.configure(state=url, key={"file": "key"})
+    job.run("check")
+    assert postgresql.run("checked", "select * from meta where name like 'a trial%'") == []
+    postgresql.run("checked", "alter database checked set default_transaction_read_only = on")
+    said = job.run("check", code=1)
+    assert "the state cannot be written" in said
+    assert "read-only" in said
+
+
+# ---------------------------------------------------------------- names
+
+
+@pytest.mark.slapd
+def test_names_that_the_schema_does_not_have_are_told_with_line_and_the_nearest(tmp_path: Path) -> None:
+    mapping = """\
+match:
+  - {agent: "{accountCode}", directory: uid}
+  - {agent: "{accountCode}", directory: mial}
+attributes:
+  employeNumber: "{workNo}"
+  departmentNumber: {value: "{workNo}", owns: "*"}
+  facsimiletelephonenumbr;x-a: {value: "{workNo}", owns: "*"}
+  quiteSomethingElse: "{workNo}"
+object_classes: [cecAgent, SipIdentty]
+"""
+    with Slapd.start(tmp_path / "s", [person("anna")]) as server:
+        job = LdapJob(tmp_path / "job", server.url, "anna", mapping=mapping)
+        ended, _ = job.run("plan")
+        assert ended.code == 78
+        told = [line.partition("mapping.yaml:")[2] for line in ended.err.splitlines() if not line.startswith("{")]
+    unknown = "the directory's schema has no"
+    assert [line for line in told if line] == [
+        f"5: {unknown} attribute employeNumber (did you mean employeeNumber?): load its schema, or take the line out",
+        f"7: {unknown} attribute {FAX}: load its schema, or take the line out",
+        f"8: {unknown} attribute quiteSomethingElse: load its schema, or take the line out",
+        f"3: match rule 2: {unknown} attribute mial (did you mean mail?)",
+        f"9: object_classes: {unknown} class SipIdentty (did you mean sipidentity?)",
+    ]
+
+
+FAX = "facsimiletelephonenumbr;x-a, or not with these options (did you mean facsimileTelephoneNumber?)"
+
+
+@pytest.mark.slow
+def test_a_path_that_no_schema_of_a_scim_server_has_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with ScimServer.start(tmp_path / "s", people(1)) as server:
+        job = ScimJob(tmp_path / "job", server, agents=1)
+        text = (
+            f'match: [{{agent: "{{accountCode}}", directory: userNam}}]\nattributes:\n  {CEC}:workNum: "{{workNo}}"\n'
+        )
+        (job.folder / "mapping.yaml").write_text(text)
+        job.configure(mapping="mapping.yaml")
+        ended = job.try_("check")
+    assert ended.code == 78
+    unknown = "the directory's schema has no attribute"
+    assert f"mapping.yaml:3: {unknown} {CEC}:workNum (did you mean {CEC}:workNo?)" in ended.err
+    assert f"mapping.yaml:1: match rule 1: {unknown} userNam (did you mean userName?)" in ended.err
