@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import traceback
 from enum import IntEnum
+from io import StringIO
 
 import click
 
 from connector import errors
+from connector.visible import visible, visible_lines
 
 
 class Exit(IntEnum):
@@ -102,14 +104,18 @@ def tell(fault: BaseException) -> int:
         click.echo("interrupted", err=True)
         return Exit.FAILED
     if isinstance(fault, click.ClickException):
-        fault.show()
+        shown = StringIO()
+        fault.show(shown)
+        click.echo(visible_lines(shown.getvalue()), nl=False, err=True)
         return Exit.USAGE
     if isinstance(fault, BrokenPipeError):
         return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
     if isinstance(fault, errors.ConnectorError):
         code, advice = _advised(fault)
-        commands = "".join(f"\n    {note}" for note in getattr(fault, "__notes__", ()))
-        click.echo(f"cec-connector: {fault}\n{advice}{commands}", err=True)
+        commands = "".join(f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ()))
+        # of files that people write each fault has a line of its own; else no line break is ours
+        said = visible_lines(str(fault)) if isinstance(fault, errors.FileError) else visible(str(fault))
+        click.echo(f"cec-connector: {said}\n{advice}{commands}", err=True)
         return code
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))

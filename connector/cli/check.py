@@ -13,7 +13,7 @@ import click
 from connector.cli.running import job_argument
 from connector.cli.watchers import watchers
 from connector.errors import TruncatedError, UsageError
-from connector.reports.values import visible
+from connector.visible import visible
 
 if TYPE_CHECKING:
     from connector.model import Description, Tenant

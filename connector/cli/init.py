@@ -165,7 +165,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str]:
-    from connector.reports.values import visible
+    from connector.visible import visible
 
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"

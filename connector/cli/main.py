@@ -6,11 +6,12 @@ import gc
 import importlib
 import os
 import sys
-from io import StringIO, TextIOWrapper
+from io import StringIO
 
 import click
 
 from connector import __version__
+from connector.cli.console import guard
 
 COMMANDS = {
     "init": "Look at a directory and a tenant, and write a job and a mapping that fit them.",
@@ -72,9 +73,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)
     # unless told otherwise, pydantic looks through all that is installed for plugins; of those there are none here
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a letter gets its escape, not a failure
-            stream.reconfigure(errors="backslashreplace")
+    guard()
     # either may have been closed by whoever started us, so that nobody will read it
     sys.stdout = sys.stdout or StringIO()
     sys.stderr = sys.stderr or StringIO()

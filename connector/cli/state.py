@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.running import job_argument
-from connector.reports.values import visible
+from connector.visible import visible
 
 
 @click.group

@@ -14,6 +14,7 @@ from connector.model import Change, Outcome, Plan, Result
 from connector.reports.document import as_json
 from connector.settings.job import LoadedJob
 from connector.stopping import Stop
+from connector.visible import cleaned
 from connector.watch import Watch, Watcher, Watchers
 from connector.watchers.facts import FactsWatch, Kind, RunFacts
 from connector.wiring import Begun
@@ -50,11 +51,18 @@ def log_to_standard_error(level: str | None) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _visible,
             structlog.dev.ConsoleRenderer() if terminal else Json(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+
+
+def _visible(logger: Any, name: str, event_dict: EventDict) -> EventDict:  # structlog's
+    """What came from outside, in a form that no terminal obeys, whoever reads the log with whatever."""
+    event: EventDict = cleaned(event_dict)
+    return event
 
 
 class Json(structlog.processors.JSONRenderer):

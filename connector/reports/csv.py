@@ -13,7 +13,8 @@ from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reports import kinds
-from connector.reports.values import OUTSIDE, almost, by_user, outcome_text, sides, visible
+from connector.reports.values import OUTSIDE, almost, by_user, outcome_text, sides
+from connector.visible import visible
 
 COLUMNS: Final = (
     "kind",

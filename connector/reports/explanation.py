@@ -10,7 +10,8 @@ from connector.reconcile.digests import readable
 from connector.reconcile.explanation import AttributeTrace, Explanation, Rendered, RuleTrace
 from connector.reports import document
 from connector.reports.text import difference, problem_lines
-from connector.reports.values import NONE, shown, sides, visible, who
+from connector.reports.values import NONE, shown, sides, who
+from connector.visible import visible
 
 SCHEMA: Final = "cec-connector/explain/1"
 Object = dict[str, Any]

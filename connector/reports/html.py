@@ -15,6 +15,7 @@ from typing import Final
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
 from connector.reports import kinds, values as say
 from connector.reports.style import STYLE
+from connector.visible import visible
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"
@@ -43,7 +44,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
 
 def text(value: str) -> str:
     """The text as text, in an element as well as in an attribute."""
-    return escape(say.visible(value), quote=True)
+    return escape(visible(value), quote=True)
 
 
 def value(shown: str) -> str:

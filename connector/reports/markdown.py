@@ -13,6 +13,7 @@ from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem
 from connector.reports import kinds, values as say
+from connector.visible import visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`
 _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
@@ -59,7 +60,7 @@ def code(text: str) -> str:
     A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read in two ways, so there it is
     named instead.
     """
-    text = say.visible(text)
+    text = visible(text)
     if not text:
         return ""
     text = text.replace("\\|", "\\<U+007C>").replace("|", "\\|")
@@ -71,7 +72,7 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence in which every word that is not plain is a code span; neighbours share one."""
-    words = say.visible(text).split(" ")
+    words = visible(text).split(" ")
     parts = []
     for plain, group in groupby(words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))):
         run = " ".join(group)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
 from connector.reports import kinds, values as say
+from connector.visible import visible
 
 LONGEST = 400
 """Characters of one line of a change; what is cut off is in every other format."""
@@ -55,11 +56,11 @@ def _attention(plan: Plan) -> str:
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     command = "undo" if "takes back" in dict(plan.about) else "apply"
-    yield f"{say.visible(plan.job)}: what {command} {'would do' if outcomes is None else 'has done'}\n"
-    yield f"  plan    {say.visible(plan.id)}, drawn {say.visible(plan.created)}\n"
-    yield f"  digest  {say.visible(plan.digest)}\n"
+    yield f"{visible(plan.job)}: what {command} {'would do' if outcomes is None else 'has done'}\n"
+    yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
+    yield f"  digest  {visible(plan.digest)}\n"
     for place, what in plan.about:
-        yield f"  {say.visible(place):<9} {say.visible(what)}\n"
+        yield f"  {visible(place):<9} {visible(what)}\n"
     yield "\n"
     yield say.headline(plan, outcomes) + "\n\n"
 
@@ -83,7 +84,7 @@ def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
         return
     yield "REFUSED, and acknowledged\n" if acknowledged else "REFUSED\n"
     for refusal in plan.refusals:
-        yield f"  {say.visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {say.visible(refusal.why)}\n"
+        yield f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
         yield from _concerned(plan, refusal)
     if not acknowledged:
         yield "  Nothing is written as long as this stands. If it is right all the same, acknowledge this very plan:\n"
@@ -94,14 +95,14 @@ def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
     names = say.concerned(plan, refusal)
     for name in names[: say.EXAMPLES]:
-        yield f"      {_cut(say.visible(name))}\n"
+        yield f"      {_cut(visible(name))}\n"
     if len(names) > say.EXAMPLES:
         yield f"      … and {len(names) - say.EXAMPLES:,} more\n"
 
 
 def _cautions(plan: Plan) -> Iterator[str]:
     for caution in plan.cautions:
-        yield f"Note: {say.visible(caution)}\n"
+        yield f"Note: {visible(caution)}\n"
     if plan.cautions:
         yield "\n"
 
@@ -120,9 +121,9 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, most: int | None) -
 def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
     reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     result = f"  [{outcome.result}]" if outcome else ""
-    yield f"~ {_cut(say.visible(change.user.name))}  ← {_cut(reason)}{result}\n"
+    yield f"~ {_cut(visible(change.user.name))}  ← {_cut(reason)}{result}\n"
     for each in change.attributes:
-        yield f"    {say.visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
+        yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 
 
 def difference(change: say.Sides) -> str:
@@ -136,7 +137,7 @@ def difference(change: say.Sides) -> str:
 
 def _problems(plan: Plan, most: int | None) -> Iterator[str]:
     for kind, problems in kinds.grouped(plan.problems).items():
-        yield f"Problems: {say.visible(kind)} ({len(problems):,})\n"
+        yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {kinds.explain(kind)}\n"
         for problem in problems[:most]:
             yield from problem_lines(problem)
@@ -147,13 +148,13 @@ def _problems(plan: Plan, most: int | None) -> Iterator[str]:
 def problem_lines(problem: Problem) -> Iterator[str]:
     """A problem with the users that it names, those that are near, and those that are out of reach."""
     about = say.subject(problem)
-    yield f"  - {_cut(about)}: {say.visible(problem.why)}\n" if about else f"  - {say.visible(problem.why)}\n"
+    yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
     for user in problem.users:
-        yield f"      {_cut(say.visible(user))}\n"
+        yield f"      {_cut(visible(user))}\n"
     for near in problem.near:
-        yield f"      almost: {_cut(say.visible(near.user))} ({_cut(say.almost(near))})\n"
+        yield f"      almost: {_cut(visible(near.user))} ({_cut(say.almost(near))})\n"
     for user in problem.outside:
-        yield f"      {say.OUTSIDE}: {_cut(say.visible(user))}\n"
+        yield f"      {say.OUTSIDE}: {_cut(visible(user))}\n"
 
 
 def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
@@ -163,7 +164,7 @@ def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: in
     # what was written says something only where there is more to say
     told = [each for each in outcomes if each.result is result and (each.why or result is not Result.WRITTEN)]
     for outcome in told[:limit]:
-        yield f"  {_cut(say.visible(outcome.user.name))}: {say.visible(outcome.why) or 'no reason given'}\n"
+        yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
     yield from _more(len(told), limit)
 
 

@@ -28,27 +28,12 @@ from connector.model import (
 )
 from connector.reconcile.digests import is_secret, secret_fingerprint
 from connector.reconcile.limits import OF_THE_SOURCE
+from connector.visible import visible
 
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
 HIDDEN_CLEARED: Final = "(secret) cleared"
 NOT_READABLE: Final = "(not readable)"
-
-_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Letters and marks that count as printable and show as nothing (Default_Ignorable_Code_Point), and blank Braille."""
-
-
-def is_visible(letter: str) -> bool:
-    """Whether a character shows as itself: no control, escape, bidirectional override, odd space, or blank letter."""
-    variation = "\ufe00" <= letter <= "\ufe0f" or "\U000e0100" <= letter <= "\U000e01ef"
-    return letter.isprintable() and letter not in _BLANK and not variation
-
-
-def visible(text: str) -> str:
-    """The text with `<U+202E>` in place of each character that would not show as itself."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(letter if is_visible(letter) else f"<U+{ord(letter):04X}>" for letter in text)
 
 
 def shown(value: Held) -> str:

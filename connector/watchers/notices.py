@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec import Struct, to_builtins
 
-from connector.reports.values import visible
 from connector.settings.operations import Occasion
+from connector.visible import cleaned, visible
 from connector.watchers.facts import RunFacts
 
 SCHEMA: Final = "cec-connector/notice/1"
@@ -68,8 +68,8 @@ def notice(facts: RunFacts, found: tuple[Occasion, ...], job: Path, waiting: Pat
         "outcomes",
         "fault",
     )
-    told = {name: to_builtins(getattr(facts, name)) for name in wanted}
-    text = "\n".join(_lines(facts, job, waiting))
+    told = {name: cleaned(to_builtins(getattr(facts, name))) for name in wanted}
+    text = "\n".join(map(visible, _lines(facts, job, waiting)))
     subject = f"cec-connector: {visible(facts.job)}: {' and '.join(_WORDS[each] for each in found)}"
     body = about | told | {"ending": facts.ending, "exit_code": facts.exit_code, "text": text}
     run = facts.run or f"{facts.started:.6f}"  # of letters that any header can carry, as a job's name may not be
@@ -85,7 +85,7 @@ _WORDS: Final[dict[Occasion, str]] = {
 
 
 def _lines(facts: RunFacts, job: Path, waiting: Path | None) -> list[str]:
-    lines = [f"The {facts.kind} of {visible(facts.job)} ended as: {facts.ending} (exit code {facts.exit_code})."]
+    lines = [f"The {facts.kind} of {facts.job} ended as: {facts.ending} (exit code {facts.exit_code})."]
     if facts.fault:
         lines.append(facts.fault)
     lines += [f"Refused by {refusal.limit}: {refusal.why}." for refusal in facts.refusals]

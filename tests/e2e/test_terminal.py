@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import sys
 from pathlib import Path
 
 from tests.support.ldif_job import Job
-from tests.support.program import WARNINGS, to_its_end
-
-
-def at_a_terminal(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Run the program with a terminal for both of its outputs; its exit code, and all that came to the terminal."""
-    os.environ["TERM"] = "xterm"
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.execv(sys.executable, [sys.executable, *WARNINGS, "-m", "connector", *arguments])
-    seen = to_its_end(terminal)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), seen.decode()
+from tests.support.terminal import at_a_terminal
 
 
 def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path) -> None:

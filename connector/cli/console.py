@@ -1,0 +1,27 @@
+"""Standard output, on which no text from outside can do anything but be read."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+
+from connector.visible import visible_lines
+
+
+class Visible(TextIOWrapper):
+    """Text to a stream of octets; every character that would not show as itself is named, but for line breaks."""
+
+    def write(self, text: str, /) -> int:
+        """How much of the text was taken, which is all of it."""
+        super().write(visible_lines(text))
+        return len(text)
+
+
+def guard() -> None:
+    """Let standard output be one of these; a letter that a terminal cannot show gets its escape, not a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
+        sys.stdout = Visible(sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines)
