@@ -55,7 +55,8 @@ GROUPS: Final = {
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "people", "near", "near_spellings", "digests", "equality", "templates", "rehearsal", "patterns",
+                "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
+                "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile",
             )),
