@@ -207,6 +207,8 @@ class _Engine(Struct):
             self._settle(change, outcome)
         if self.brake.doubt:
             self.brake.pull("it is not known what became of writes before this one")
+        if verifier.blind:
+            self.brake.pull(verifier.blind)
         for change in self.ledger.unsettled():
             self._settle(change, self._not_sent(change))
 

@@ -11,7 +11,8 @@ planned   the plan has it. Nothing of it is noted, and nothing was sent. What mu
 noted     the journal says, durably, that it is about to be written. A killed run leaves it open.
 sent      it was handed to the directory, which may have it.
 answered  the directory said yes and did not show the user whole: it is read back.
-settled   it has its outcome: written (the directory shows it), unchanged, conflict, failed or skipped.
+settled   it has its outcome: written (the directory said yes, and shows nothing else), unchanged, conflict, failed or
+          skipped.
 told      the journal has the outcome, and so has whoever watches. An `unknown` outcome stays open in the journal.
 """
 

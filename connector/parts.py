@@ -44,13 +44,14 @@ class Parts(Struct, frozen=True, kw_only=True):
         description = self.reader.describe()
         return Brief(
             mapping=self.mapping, limits=self.limits, description=description,
-            memory=self.state.memory(description.identity, self.job), fingerprint=self.fingerprint,
+            memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
             job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
         )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
         """Between what a plan is drawn, for the one who has to sign it."""
-        about = (*self.places, ("server", description.kind), ("mapping", self.mapping.where))
+        server = f"{description.kind} at {description.server}" if description.server else description.kind
+        about = (*self.places, ("server", server), ("mapping", self.mapping.where))
         about += (("rehearsed", description.rehearses),) if description.rehearses else ()
         return (*about, *self._memory())
 

@@ -15,10 +15,19 @@ from connector.state.journal import Step
 
 
 class Settled(Struct, frozen=True):
-    """Writes that were open: `untold` still are, for nothing tells; `unwritten` were found not to have happened."""
+    """Writes that were open: `untold` still are, for nothing tells; `unwritten` were found not to have happened.
+
+    `elsewhere`: still open, for they were meant for another server, and this one shows nothing of them.
+    """
 
     untold: Sequence[Step] = ()
     unwritten: Sequence[Step] = ()
+    elsewhere: Sequence[Step] = ()
+
+    @property
+    def doubtful(self) -> Sequence[Change]:
+        """The changes of which it is not known whether they happened."""
+        return [step.change for step in (*self.untold, *self.elsewhere)]
 
 
 def settle(parts: Parts, description: Description) -> Settled:
@@ -32,15 +41,17 @@ def settle(parts: Parts, description: Description) -> Settled:
     parts.watch.stage("settle", writes=len(steps))
     users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
     found: list[tuple[Step, Outcome]] = []
-    untold = []
+    untold: list[Step] = []
+    elsewhere: list[Step] = []
     for step in steps:
-        outcome = aftermath(step.change, users.get(step.change.user.id), description, parts.fingerprint)
-        if outcome is None:
-            untold.append(step)
-        else:
+        user = users.get(step.change.user.id)
+        outcome = aftermath(step.change, user, description, parts.fingerprint, step.server)
+        if outcome is not None:
             found.append((step, outcome))
+        else:
+            (untold if step.server in ("", description.server) else elsewhere).append(step)
     _settle(parts, description, found)
-    return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED])
+    return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED], elsewhere)
 
 
 def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:
@@ -49,6 +60,8 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
     A server, or whatever lies on the way to it, may still have had them when their sender died. `own`: by user what
     this run has written itself, so that each is judged by how it was before.
     """
+    if not unwritten:
+        return
     try:
         now = {user.id: user for user in parts.reader.read({step.change.user: None for step in unwritten})}
     except IncompleteRead:
@@ -65,6 +78,20 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
         _settle(parts, description, found)
 
 
+def supersede(parts: Parts, description: Description, elsewhere: Sequence[Step], own: Mapping[str, Change]) -> None:
+    """Settle writes that were meant for another server, where this run has written all of the same attributes."""
+    found = []
+    for step in elsewhere:
+        change = own.get(step.change.user.id)
+        if change is not None and {each.name for each in step.change.attributes} <= {
+            each.name for each in change.attributes
+        }:
+            why = f"no answer from {step.server}; a later run has written the same attributes"
+            found.append((step, Outcome(step.change.user, Result.FAILED, why)))
+    if found:
+        _settle(parts, description, found)
+
+
 def _before(user: User, own: Change | None) -> User:
     """The user as it was before this change of it."""
     believed = {each.name: each.old for each in own.attributes if each.seen} if own else {}
@@ -72,20 +99,22 @@ def _before(user: User, own: Change | None) -> User:
 
 
 def settle_secrets(
-    parts: Parts, description: Description, untold: Sequence[Step], confirmed: Mapping[tuple[str, str], str]
+    parts: Parts, description: Description, settled: Settled, confirmed: Mapping[tuple[str, str], str]
 ) -> frozenset[str]:
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
     The users are returned of whom nothing told: what is written of them now may be written for the second time.
     """
     found = []
-    for step in untold:
+    for step in (*settled.untold, *settled.elsewhere):
         user = step.change.user
         there = [confirmed.get((user.id, each.name)) == each.fingerprint for each in step.change.attributes]
         why = "interrupted; nothing that may be read or compared tells whether it was written"
         outcome = Outcome(user, Result.FAILED, why)
         if all(there):
             outcome = Outcome(user, Result.WRITTEN, "interrupted; found to be written")
+        elif step in settled.elsewhere:
+            continue
         found.append((step, outcome))
     if found:
         _settle(parts, description, found)

@@ -18,8 +18,7 @@ from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.selection import Selection, selected
 from connector.reconcile.undoing import undo
-from connector.resume import settle, settle_late, settle_secrets
-from connector.state.journal import Step
+from connector.resume import Settled, settle, settle_late, settle_secrets, supersede
 from connector.stopping import Stop
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
@@ -57,8 +56,8 @@ class Run(Struct, frozen=True):
 class Work(Struct, frozen=True):
     """What an apply is to do: the plan it goes by, the changes to write, and outcomes of those that are not.
 
-    `again`: users of whom an interrupted run may have written the same already. `unwritten`: writes of such a run that
-    had not happened when this one began. `found`: what the next run's agents and users are held against.
+    `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
+    that were open when this one began. `found`: what the next run's agents and users are held against.
     """
 
     plan: Plan
@@ -66,7 +65,7 @@ class Work(Struct, frozen=True):
     left: Sequence[tuple[Change, Outcome]] = ()
     aside: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
-    unwritten: Sequence[Step] = ()
+    settled: Settled = Settled()
     kind: str = "apply"
     undoes: str | None = None
     found: LastGood | None = None
@@ -108,8 +107,8 @@ def wet_run(
         _permit(parts, description.identity, reviewed)
         _same_source(parts)
         settled = settle(parts, description)
-        drawn = draw(parts, only, settled.untold, whole=reviewed is not None)
-        again = settle_secrets(parts, description, settled.untold, drawn.confirmed)
+        drawn = draw(parts, only, settled.doubtful, whole=reviewed is not None)
+        again = settle_secrets(parts, description, settled, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
@@ -117,7 +116,7 @@ def wet_run(
         else:
             work = _held_to(parts, reviewed, drawn.plan, drawn.only)
         found = _found(parts, drawn.plan, description, some=bool(only))
-        work = replace(work, again=again, unwritten=settled.unwritten, found=found)
+        work = replace(work, again=again, settled=settled, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
@@ -153,7 +152,7 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
         held = parts.state.held(parts.job)
         if plan.changes and (not plan.refusals or accept == plan.digest):
             parts.state.hold(parts.job, f"its run {parts.run} was taken back")
-        work = Work(plan, plan.changes, unwritten=settled.unwritten, kind="undo", undoes=parts.run)
+        work = Work(plan, plan.changes, settled=settled, kind="undo", undoes=parts.run)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if held is None and run.remembered and run.took_nothing:
             parts.state.let_go(parts.job)
@@ -224,8 +223,10 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             )  # fmt: skip
             run = Run(work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
-            if work.unwritten and not journal.broken:
-                settle_late(parts, description, work.unwritten, work.written(applied.outcomes))
+            if not journal.broken:
+                own = work.written(applied.outcomes)
+                supersede(parts, description, work.settled.elsewhere, own)
+                settle_late(parts, description, work.settled.unwritten, own)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))
@@ -236,7 +237,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
 # ---------------------------------------------------------------- drawing
 
 
-def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = (), *, whole: bool = False) -> Drawn:
+def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False) -> Drawn:
     """Read the tenant whole, and answer the planner's questions until it has drawn the plan.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
@@ -260,7 +261,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Step] = (), *,
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
-    drawn = directory.run(planner.plan(named, [step.change for step in untold], whole=whole))
+    drawn = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
     return drawn

@@ -1,4 +1,4 @@
-"""Reading back: what was written is only *written* once the directory shows it."""
+"""Reading back: what the server said yes to is *written*, unless the directory shows otherwise."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Verifier:
         self._description = description
         self._unconfirmed: list[tuple[Change, User | None]] = []
         self._sample = _SAMPLE
+        self.blind: str | None = None
+        """Why nothing could be read back, if so."""
         self._shown = 0
         self._hidden = 0
 
@@ -63,9 +65,9 @@ class Verifier:
                 for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
             }
         except IncompleteRead as fault:
-            why = f"written, but it could not be read back: {fault}"
+            self.blind = f"what was written could not be read back: {fault}"
             for change in written:
-                yield change, Outcome(change.user, Result.FAILED, why, unknown=True)
+                yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
             return
         for change in written:
             yield change, _confirmed(change, users.get(change.user.id), self._description, answers)

@@ -26,5 +26,6 @@ def command(job: Path, *, as_json: bool) -> int:
     for run in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in run.outcomes.items()) or "nothing to write"
         what = f"undo of {run.undoes}" if run.undoes else run.kind
-        click.echo(f"{run.id}  {run.started}  {what}, {run.result or 'interrupted'}: {counts}")
+        served = f" on {run.server}" if run.server else ""
+        click.echo(f"{run.id}  {run.started}  {what}{served}, {run.result or 'interrupted'}: {counts}")
     return 0

@@ -39,6 +39,7 @@ from connector.model.plan import (
     Refusal as Refusal,
     Result as Result,
     Summary as Summary,
+    Unsettled as Unsettled,
 )
 from connector.model.secret import Held as Held, Secret as Secret, Value as Value
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant

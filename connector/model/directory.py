@@ -204,6 +204,7 @@ class Description(Struct, frozen=True):
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
+    `server`: which of several servers of the directory answers; empty where there is but one.
     `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
     """
 
@@ -224,6 +225,7 @@ class Description(Struct, frozen=True):
     replaces: bool = False
     decides: bool = True
     hides: bool = False
+    server: str = ""
     cautions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 

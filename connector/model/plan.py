@@ -208,6 +208,15 @@ class Others(Struct, frozen=True):
     claims: bool = True
 
 
+class Unsettled(Struct, frozen=True):
+    """A write of a `run` of which nobody knows whether `server`, for which it was meant, carried it out."""
+
+    run: str
+    server: str
+    user: UserRef
+    attributes: tuple[str, ...]
+
+
 class LastGood(Struct, frozen=True):
     """How many agents the last good apply read, how many of them had a user, and how many an account."""
 
@@ -235,7 +244,13 @@ class Memory(Protocol):
         """The fingerprint of the secret that was last written there, if any."""
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`)."""
+        """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
+
+        What it may have written, for the outcome is not known, counts as written.
+        """
+
+    def unsettled(self) -> Iterator[Unsettled]:
+        """Writes of this job of which nobody knows whether they happened."""
 
     def others(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""

@@ -113,7 +113,7 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 
 _KINDS: Final = (
     "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "value", "schema",
-    "rights", "together", "never", "tenant", "unreadable", "stale", "undo", "unmatched",
+    "rights", "together", "never", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
 )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from connector.reconcile.proof import UNPROVEN
 from connector.reconcile.questions import Brief, Object, Planning, ask
 from connector.reconcile.selection import EVERYBODY, Selection
 from connector.reconcile.settling import in_order, settled
+from connector.reconcile.standing import unsettled
 from connector.reconcile.unseen import Unseen
 
 
@@ -107,6 +108,7 @@ class Drawing:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
         left_out = self._take(verdicts, only)
         self._problems += problems
+        self._problems += unsettled(self._brief)
         self._stale = unclaimed
         self._leave_to_others(verdicts.claimed)
         yield from self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)

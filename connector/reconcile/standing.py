@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
 from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
@@ -10,12 +15,14 @@ from connector.model import (
     Fingerprint,
     Held,
     Outcome,
+    Problem,
     Result,
     User,
     UserRef,
 )
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED
+from connector.reconcile.questions import Brief
 
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
@@ -34,21 +41,34 @@ def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, 
     return any(fingerprint(user, each.name, value) == each.fingerprint for value in held)
 
 
-def aftermath(change: Change, user: User | None, description: Description, fingerprint: Fingerprint) -> Outcome | None:
+def aftermath(
+    change: Change, user: User | None, description: Description, fingerprint: Fingerprint, server: str = ""
+) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
-    A directory writes all of a user's change or nothing, so that one attribute speaks for the others.
+    A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
+    that it was meant for. Another one may not have heard of the write yet, so only what was written tells there.
     """
+    elsewhere = server not in ("", description.server)
     if user is None:
-        return Outcome(change.user, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter")
+        return (
+            None
+            if elsewhere
+            else Outcome(
+                change.user, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter"
+            )
+        )
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
     if all(told):
         return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written")
+    if elsewhere:
+        puts = replace(change, attributes=tuple(each for each in change.attributes if each.new or each.fingerprint))
+        told = testimony(puts, user, description, fingerprint)
     if any(told):
         return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
-    return Outcome(change.user, Result.SKIPPED, "interrupted; found not to be written")
+    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "interrupted; found not to be written")
 
 
 def testimony(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> list[bool]:
@@ -71,3 +91,21 @@ def _told(each: AttributeChange, user: User, description: Description, fingerpri
     if each.new or shows or (each.seen and each.old):
         return stands(each, held, description)
     return None
+
+
+def unsettled(brief: Brief) -> Iterator[Problem]:
+    """A line for each run and server whose answers are missing, where another server is asked now."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for each in brief.memory.unsettled():
+        if each.server not in ("", brief.description.server):
+            found.setdefault((each.run, each.server), {})[each.user.name] = None
+    for (run, server), names in found.items():
+        why = (
+            f"run {run} wrote to {len(names)} users at {server} and heard no answer; {brief.description.server} does "
+            "not show the values. They count as ours until that server is asked, or they are found"
+        )
+        yield Problem("unsettled", why, users=tuple(names)[:_MOST_NAMES])
+
+
+_MOST_NAMES: Final = 50
+"""How many users one line names."""

@@ -38,7 +38,7 @@ from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never
 from connector.reconcile.questions import Brief, Compare, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
-from connector.reconcile.standing import aftermath, secret_stands
+from connector.reconcile.standing import aftermath, secret_stands, unsettled
 
 
 def undo(
@@ -83,7 +83,7 @@ def undo(
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
     refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
-    problems = [*problems, *held_back(drafts, moves.problems)]
+    problems = [*problems, *held_back(drafts, moves.problems), *unsettled(brief)]
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
 

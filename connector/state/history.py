@@ -42,6 +42,7 @@ class RunRecord(Struct, frozen=True):
     summary: dict[str, int]
     outcomes: dict[str, int]
     undoes: str | None = None
+    server: str = ""
 
 
 class History:
@@ -53,13 +54,13 @@ class History:
     def runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, newest first."""
         query = (
-            "select id, kind, started, ended, digest, result, summary, undoes from runs where job = ? "
+            "select id, kind, started, ended, digest, result, summary, undoes, server from runs where job = ? "
             "order by number desc"
         )
         try:
             return [
-                RunRecord(id_, job, kind, started, ended, digest, result, _summary(summary), self._counts(id_), undoes)
-                for id_, kind, started, ended, digest, result, summary, undoes in self._database.rows(query, job)
+                RunRecord(id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_), *rest)
+                for id_, kind, started, ended, digest, result, counts, *rest in self._database.rows(query, job)
             ]
         except (DecodeError, ValidationError, TypeError) as fault:
             why = "the state is damaged: a run's summary cannot be read"

@@ -21,10 +21,10 @@ from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 
 _INTENT = """
-    insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    on conflict (run, user_id, digest, part)
-    do update set outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes
+    insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (run, user_id, digest, part) do update set
+        outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server
 """
 _OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ? and part = ?"
 
@@ -54,13 +54,14 @@ class Step(Struct, frozen=True):
     """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
 
     A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
-    ones are there where they were seen and can be opened.
+    ones are there where they were seen and can be opened. `server`: the one that it was meant for.
     """
 
     run: str
     change: Change
     outcome: Result | None
     why: str = ""
+    server: str = ""
 
 
 class RunJournal:
@@ -70,6 +71,7 @@ class RunJournal:
         self._database = database
         self._ours = Ours(database, description, run)
         self._run = run
+        self._server = description.server
         self._sealer = sealer
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
@@ -113,7 +115,8 @@ class RunJournal:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
-        return (self._run, user.id, user.name, change.digest, change.part.value, ref, change.rule, noted, outcome, why)
+        key = (self._run, user.id, user.name, change.digest, change.part.value)
+        return (*key, ref, change.rule, noted, outcome, why, self._server)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
         if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
@@ -194,13 +197,13 @@ class Ours:
         )
 
 
-STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why from journal"
+STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server from journal"
 """The rows that `step` reads."""
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
-    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why = row
+    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server = row
     user = UserRef(user_id, user_name)
     try:
         noted = json.decode(attributes, type=list[_Noted])
@@ -209,7 +212,22 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
-    return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "")
+    return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server)
+
+
+def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
+    """What a row of the journal set out to put there; of secrets the fingerprints. Raises StateError."""
+    try:
+        noted = json.decode(attributes, type=list[_Noted])
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+    return [
+        AttributeChange(
+            each.name, (), _held(each.new), each.secret is not None, pattern=each.pattern, fingerprint=each.secret or ""
+        )
+        for each in noted
+        if each.new or each.secret
+    ]
 
 
 def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:

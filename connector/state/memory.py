@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from connector.errors import StateError
-from connector.model import OBJECT_CLASS, LastGood, Moment, Others, Owned, UserRef
+from connector.model import OBJECT_CLASS, Description, LastGood, Moment, Others, Owned, Unsettled, UserRef
+from connector.reconcile import equality
 from connector.reconcile.clocks import passed
 from connector.reconcile.patterns import apart
 from connector.state.database import Database
-from connector.state.journal import names_of
+from connector.state.journal import names_of, put_by
 from connector.state.ownership import Ownership, Row
 
 
@@ -19,11 +22,26 @@ def _ours(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
     return {name: each for name, each in attributes.items() if name != OBJECT_CLASS and not each.restored}
 
 
+def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, Owned]:
+    """What is ours, and beside it what may be."""
+    both = dict(known)
+    for name, each in maybe.items():
+        spelt = next((spelt for spelt in both if spelt.lower() == name.lower()), name)
+        before = both.get(spelt)
+        if before is None or before.restored:
+            both[spelt] = each
+        else:
+            values = (*before.values, *(value for value in each.values if value not in before.values))
+            both[spelt] = replace(before, values=values, fingerprint=before.fingerprint or each.fingerprint)
+    return both
+
+
 class DirectoryMemory:
     """What is remembered of one directory, and of one job's runs on it. All of its methods raise StateError."""
 
-    def __init__(self, database: Database, directory: str, job: str) -> None:
+    def __init__(self, database: Database, directory: str, job: str, description: Description | None = None) -> None:
         self._database = database
+        self._description = description
         self._directory = directory
         self._job = job
         self._ownership = Ownership(database, directory)
@@ -33,13 +51,50 @@ class DirectoryMemory:
         return next((owned.fingerprint for owned in rows if owned), None)
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        maybe = self._maybe_ours()
         for row in self._ownership.of_job(self._job):
-            attributes = row.attributes
+            attributes: Mapping[str, Owned] = row.attributes
+            if row.user.id in maybe:
+                attributes = _with(attributes, maybe.pop(row.user.id)[1])
             if OBJECT_CLASS in attributes:
                 # an object class that we added stays when its values go, and makes nobody stale
                 attributes = {name: each for name, each in attributes.items() if name != OBJECT_CLASS}
             if attributes:
                 yield row.user, attributes
+        for user, attributes in maybe.values():
+            left = {name: each for name, each in attributes.items() if name != OBJECT_CLASS}
+            if left:
+                yield user, left
+
+    def _maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
+        """By user id what applies of this job set out to write, of which nobody knows whether they did."""
+        found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
+        if self._description is None:
+            return found
+        for run, _, user, attributes in self._open("apply"):
+            for each in put_by(attributes, run, self._database.where):
+                rule = self._description.equality(each.name)
+                values = () if each.secret else tuple(equality.digest(rule, equality.plain(one)) for one in each.new)
+                _, known = found.setdefault(user.id, (user, {}))
+                known.update(
+                    _with(known, {each.name: Owned(run, values, each.fingerprint or None, pattern=each.pattern)})
+                )
+        return found
+
+    def _open(self, *kinds: str) -> Iterator[tuple[str, str, UserRef, str]]:
+        """Writes of this job whose outcome nobody knows: the run, the server that they were meant for, whom, what."""
+        query = (
+            "select run, journal.server, user_id, user_name, attributes, kind from journal "
+            "join runs on runs.id = journal.run "
+            "where outcome is null and directory = ? and job = ? order by run, user_id"
+        )
+        for run, server, id_, name, attributes, kind in self._database.rows(query, self._directory, self._job):
+            if kind in kinds:
+                yield run, server, UserRef(id_, name), attributes
+
+    def unsettled(self) -> Iterator[Unsettled]:
+        for run, server, user, attributes in self._open("apply", "undo"):
+            yield Unsettled(run, server, user, tuple(names_of(attributes, run, self._database.where)))
 
     def others(self) -> Iterator[Others]:
         yield from self._under_way()

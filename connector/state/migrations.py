@@ -2,10 +2,11 @@
 
 meta         by job, what the key of its fingerprints and seals is known by (`Sealer.check`), and never a key itself
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
-             were never tried; null: it was killed. `number` orders them, for clocks are set back. `agents`, `matched`
-             and `assigned` (to an account): what the next run's are held against
+             were never tried; null: it was killed. `server`: which of the directory's it asked last.
+             `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
+             next run's are held against
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
-             not known whether it was written
+             not known whether it was written; `server`: the one that it was meant for
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
 plans        plans that were saved for a reviewer
@@ -26,7 +27,7 @@ from typing import Final
 from connector.errors import StateError
 from connector.state.database import Database
 
-FIRST: Final = 8
+FIRST: Final = 9
 """The number of the first format. Those below it are older than release 0.1.0, and are not read."""
 MIGRATIONS: Final = (
     """
@@ -34,11 +35,13 @@ MIGRATIONS: Final = (
     create table runs (
         id text primary key, job text not null, directory text not null, started text not null, ended text,
         digest text not null, agents integer not null, matched integer not null, assigned integer not null,
-        summary text not null, result text, kind text not null, undoes text, number integer not null
+        summary text not null, result text, kind text not null, undoes text, number integer not null,
+        server text not null
     );
     create table journal (
         run text not null references runs, user_id text not null, user_name text not null, digest text not null,
         part text not null, agent text, rule integer, attributes text not null, outcome text, why text,
+        server text not null,
         primary key (run, user_id, digest, part)
     );
     create index journal_open on journal (run) where outcome is null;

@@ -71,9 +71,9 @@ class Store:
             with self._database.writing() as transaction:
                 transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
 
-    def memory(self, directory: str, job: str) -> DirectoryMemory:
-        """What earlier runs left behind about one directory."""
-        return DirectoryMemory(self._database, directory, job)
+    def memory(self, directory: str, job: str, description: Description | None = None) -> DirectoryMemory:
+        """What earlier runs left behind about one directory; with its description, what may be ours counts as ours."""
+        return DirectoryMemory(self._database, directory, job, description)
 
     def lease(self, directory: str, job: str = "") -> AbstractContextManager[None]:
         """Hold a directory, by its identity, until the end or death of this process.
@@ -218,12 +218,14 @@ class Store:
         with self._database.writing() as transaction:
             summary = json.encode(to_builtins(plan.summary)).decode()
             where = description.identity
-            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes)
+            server = description.server
+            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes, server)
             transaction.execute(
                 "insert into runs "
-                "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
-                "on conflict (id) do nothing",
+                "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
+                "number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "on conflict (id) do update set server = excluded.server",
                 row,
             )
             transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))

@@ -183,6 +183,7 @@ class Inspection:
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
             hides=self.dialect.microsoft,
+            server=self._server(),
             classes_first=self.dialect.classes_first,
             closed=bool(self._published.types),
             batch=BATCH if self.dialect.assertions else BATCH_READ_BEFORE,
@@ -208,6 +209,11 @@ class Inspection:
             if answer.code == results.UNDEFINED_ATTRIBUTE_TYPE:
                 infos[name] = replace(infos[name], known=False)
         return infos
+
+    def _server(self) -> str:
+        """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
+        name = next(iter(self.root.get("dnshostname", ())), "").lower()
+        return f"{self._wire.where} ({name})" if name else self._wire.where
 
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
