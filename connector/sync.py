@@ -280,5 +280,6 @@ def draw_back(parts: Undo) -> Plan:
         parts.state.history.released(parts.run, parts.sealer),
         parts.state.history.written_since(parts.run),
         parts.never,
+        unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
     return Lookup(parts.reader, parts.read, parts.watch).run(undoing)

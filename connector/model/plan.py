@@ -166,7 +166,8 @@ class Outcome(Struct, frozen=True, gc=False):
     """What became of one user's change; `why` for all but *written*.
 
     `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
-    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out.
+    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `lost`: of one
+    that *failed*, the attributes that the server took and does not show as written; the others are as written.
     """
 
     user: UserRef
@@ -174,6 +175,7 @@ class Outcome(Struct, frozen=True, gc=False):
     why: str = ""
     shown: User | None = None
     unknown: bool = False
+    lost: tuple[str, ...] = ()
 
 
 Fingerprint = Callable[[UserRef, str, Held], str]
@@ -248,6 +250,9 @@ class Memory(Protocol):
 
         What it may have written, for the outcome is not known, counts as written.
         """
+
+    def unshown(self) -> Mapping[str, frozenset[str]]:
+        """By user id the attributes whose last write by this job the directory took, and did not show."""
 
     def unsettled(self) -> Iterator[Unsettled]:
         """Writes of this job of which nobody knows whether they happened."""

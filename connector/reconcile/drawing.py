@@ -43,6 +43,11 @@ from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import unsettled
 from connector.reconcile.unseen import Unseen
 
+UNSHOWN = (
+    "the directory took our last value and shows none: most likely this account may not read it. Nothing more is "
+    "written there. Give the account the right to read it, and remove values that are left over"
+)
+
 
 class Drawn(Struct, frozen=True):
     """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
@@ -114,6 +119,7 @@ class Drawing:
         yield from self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
         yield from self._compare(shown)
+        self._hold_unshown()
         yield from self._object()
         self._say_repeated(untold)
         self.moves = yield from settled(self._drafts, self._brief, self._differ.hold_classless, few=self._few)
@@ -202,6 +208,16 @@ class Drawing:
             if objected is not None:
                 classless = self._differ.needing_classes(draft) if OBJECT_CLASS in objected else frozenset()
                 draft.judge(partial(_objected, draft, objected, classless))
+
+    def _hold_unshown(self) -> None:
+        """Hold back what would join values that we wrote and are not shown: each run would add one more."""
+        unshown = self._brief.memory.unshown()
+        infos = self._brief.description.attributes
+        for draft in self._drafts if unshown else ():
+            for each in draft.planned if draft.agent else ():
+                hidden = each.name in unshown.get(draft.user.id, ()) and each.name not in draft.shows
+                if hidden and not (each.old or each.secret or infos[each.name].single):
+                    draft.hold((each.name,), draft.problem("unreadable", UNSHOWN, each.name))
 
     def _changes(self) -> Iterator[Change]:
         """The changes so far, whole, for the directory to say what it has against them."""

@@ -47,12 +47,15 @@ def undo(
     begun: Mapping[str, Collection[str]],
     since: Mapping[str, Collection[str]],
     never: Never,
+    *,
+    unshown: Iterable[tuple[Change, Collection[str]]] = (),
 ) -> Planning[Plan]:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
     `steps`: its writes; None: nobody knows whether it happened. `begun`: by user id what a killed undo emptied alone.
     `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
-    `never`: agents and users that are left as they are.
+    `never`: agents and users that are left as they are. `unshown`: changes with the attributes that the directory took
+    and did not show: they stay.
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked)))}
@@ -84,6 +87,8 @@ def undo(
     whole = max(len(written), writers.users)
     refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
     problems = [*problems, *held_back(drafts, moves.problems), *unsettled(brief)]
+    problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
+                 for each, lost in unshown]  # fmt: skip
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
 
@@ -172,6 +177,7 @@ def _staying(
     return stays
 
 
+_UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
 _SPARED: Final = "the never-list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
 

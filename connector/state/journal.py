@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec.structs import replace
 
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Description, Held, Outcome, Part, Result, Secret, UserRef
@@ -24,9 +25,10 @@ _INTENT = """
     insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
-        outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server
+        outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
+        lost = null
 """
-_OUTCOME = "update journal set outcome = ?, why = ? where run = ? and user_id = ? and digest = ? and part = ?"
+_OUTCOME = "update journal set outcome = ?, why = ?, lost = ? where run = ? and user_id = ? and digest = ? and part = ?"
 
 
 class _Octets(Struct, frozen=True):
@@ -55,6 +57,7 @@ class Step(Struct, frozen=True):
 
     A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
     ones are there where they were seen and can be opened. `server`: the one that it was meant for.
+    `lost`: attributes that the directory took and does not show as written.
     """
 
     run: str
@@ -62,6 +65,7 @@ class Step(Struct, frozen=True):
     outcome: Result | None
     why: str = ""
     server: str = ""
+    lost: tuple[str, ...] = ()
 
 
 class RunJournal:
@@ -85,7 +89,7 @@ class RunJournal:
         known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
         with self._writing() as transaction:
             note_outcomes(transaction, ((self._run, *each) for each in known))
-            self._ours.take(transaction, (change for change, outcome in known if outcome.result is Result.WRITTEN))
+            self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
             transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
@@ -130,12 +134,30 @@ class RunJournal:
         return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
 
 
+def _took(outcome: Outcome) -> bool:
+    return outcome.result is Result.WRITTEN or bool(outcome.lost)
+
+
+def _stuck(change: Change, outcome: Outcome) -> Change:
+    """What of a change is as it was written."""
+    left = tuple(each for each in change.attributes if each.name not in outcome.lost)
+    return replace(change, attributes=left) if outcome.lost else change
+
+
 def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, Outcome]]) -> None:
     """Keep what became of writes that are in the journal of these runs."""
     transaction.executemany(
         _OUTCOME,
         (
-            (outcome.result.value, outcome.why or None, run, change.user.id, change.digest, change.part.value)
+            (
+                outcome.result.value,
+                outcome.why or None,
+                " ".join(outcome.lost) or None,
+                run,
+                change.user.id,
+                change.digest,
+                change.part.value,
+            )
             for run, change, outcome in found
         ),
     )
@@ -197,13 +219,13 @@ class Ours:
         )
 
 
-STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server from journal"
+STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost from journal"
 """The rows that `step` reads."""
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
-    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server = row
+    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost = row
     user = UserRef(user_id, user_name)
     try:
         noted = json.decode(attributes, type=list[_Noted])
@@ -212,7 +234,9 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
-    return Step(run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server)
+    return Step(
+        run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, tuple((lost or "").split())
+    )
 
 
 def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:

@@ -92,6 +92,19 @@ class DirectoryMemory:
             if kind in kinds:
                 yield run, server, UserRef(id_, name), attributes
 
+    def unshown(self) -> Mapping[str, frozenset[str]]:
+        query = (
+            "select user_id, run, attributes, lost from journal join runs on runs.id = journal.run "
+            "where user_id in (select user_id from journal where lost is not null) "
+            "and outcome in ('written', 'failed') and directory = ? and job = ? order by number"
+        )
+        found: dict[str, set[str]] = {}
+        for user, run, attributes, lost in self._database.rows(query, self._directory, self._job):
+            names = found.setdefault(user, set())
+            names.difference_update(names_of(attributes, run, self._database.where))
+            names.update((lost or "").split())
+        return {user: frozenset(names) for user, names in found.items() if names}
+
     def unsettled(self) -> Iterator[Unsettled]:
         for run, server, user, attributes in self._open("apply", "undo"):
             yield Unsettled(run, server, user, tuple(names_of(attributes, run, self._database.where)))

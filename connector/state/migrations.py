@@ -6,7 +6,8 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
              next run's are held against
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
-             not known whether it was written; `server`: the one that it was meant for
+             not known whether it was written; `server`: the one that it was meant for;
+             `lost`: attributes that the directory took and does not show as written
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
 plans        plans that were saved for a reviewer
@@ -41,10 +42,11 @@ MIGRATIONS: Final = (
     create table journal (
         run text not null references runs, user_id text not null, user_name text not null, digest text not null,
         part text not null, agent text, rule integer, attributes text not null, outcome text, why text,
-        server text not null,
+        server text not null, lost text,
         primary key (run, user_id, digest, part)
     );
     create index journal_open on journal (run) where outcome is null;
+    create index journal_lost on journal (user_id) where lost is not null;
     create index journal_users on journal (user_id);
     create table ownership (
         directory text not null, job text not null, user_id text not null, user_name text not null,

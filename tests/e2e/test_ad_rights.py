@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ad_job import MAPPING, WITHOUT_TLS, AdJob, held, named, outcomes, people, told
+from tests.support.ad_job import MAPPING, WITHOUT_TLS, AdJob, agent, held, named, outcomes, people, told
 from tests.support.samba import EXTENDED, Samba
 
 pytestmark = pytest.mark.samba
@@ -77,3 +77,26 @@ def test_a_match_attribute_that_is_confidential_is_told_by_check(server: Samba, 
     said = job.program("check", "job.yaml")
     assert said.code == 0, said.said
     assert "match rule 1: SIPIdentityPassword is confidential" in said.out
+
+
+def test_values_that_cannot_be_read_do_not_pile_up(server: Samba, tmp_path: Path) -> None:
+    server.hide(named(7), "otherIpPhone")
+    job = AdJob(tmp_path / "job", server.url, agents=0)
+    job.agents([agent(7)])
+    result, why = outcomes(job.run("apply", code=4))["agent007"]
+    assert (result, "does not show otherIpPhone as written" in why) == ("failed", True)
+    first = job.runs()[0]["id"]
+    for gateway in ("192.0.2.11", "192.0.2.12"):
+        job.agents([agent(7)], gateway)
+        (why,) = told(job.run("apply"), "unreadable")
+        assert "shows none: most likely this account may not read it" in why
+    assert held(server, 7, "otherIpPhone") == ["sip:7007@192.0.2.10"], "one value, and not one for each change"
+    assert any("did not show it" in why for why in told(job.run("undo", first), "undo"))
+
+    server.show(named(7), "otherIpPhone")
+    job.run("apply")
+    assert held(server, 7, "otherIpPhone") == ["sip:7007@192.0.2.12"]
+    job.agents([])
+    job.agents([agent(2)], "192.0.2.12")
+    job.run("apply")
+    assert held(server, 7, "ipPhone", "otherIpPhone") == [], "what was shown is ours, as is what was written since"

@@ -54,8 +54,8 @@ class AdJob:
     def configure(self, **changes: Any) -> None:
         configure(self.folder / "job.yaml", **changes)
 
-    def agents(self, agents: list[dict[str, Any]]) -> None:
-        document = {"sipServiceIp": "192.0.2.10", "agents": agents}
+    def agents(self, agents: list[dict[str, Any]], gateway: str = "192.0.2.10") -> None:
+        document = {"sipServiceIp": gateway, "agents": agents}
         (self.folder / "agents.json").write_text(json.dumps(document))
 
     def program(self, *line: str) -> Ended:

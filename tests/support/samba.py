@@ -195,10 +195,16 @@ class Samba(LdapServer):
 
     def hide(self, name: str, attribute: str, right: str = "RP") -> None:
         """Take the account's right to read this attribute of one entry, or another right (`WP`: to write it)."""
+        self.tool("dsacl", "set", f"--objectdn={name}", f"--sddl={self._denial(attribute, right)}")
+
+    def show(self, name: str, attribute: str, right: str = "RP") -> None:
+        """Give it back."""
+        self.tool("dsacl", "delete", f"--objectdn={name}", f"--sddl={self._denial(attribute, right)}")
+
+    def _denial(self, attribute: str, right: str) -> str:
         where = f"CN=Schema,CN=Configuration,{SUFFIX}"
         found = self.search(f"(lDAPDisplayName={attribute})", "schemaIDGUID", base=where).split(b"schemaIDGUID:: ")[1]
-        guid = uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))
-        self.tool("dsacl", "set", f"--objectdn={name}", f"--sddl=(OD;;{right};{guid};;{self.sid()})")
+        return f"(OD;;{right};{uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))};;{self.sid()})"
 
     def named(self, address: str) -> str:
         """The DN of the entry that a request addresses by `<GUID=…>`."""
