@@ -16,6 +16,7 @@ def command(job: Path, *, as_json: bool) -> int:
     """List the applies of JOB, newest first."""
     from msgspec import json, to_builtins
 
+    from connector.visible import visible
     from connector.wiring import history
 
     runs = history(job)
@@ -26,6 +27,6 @@ def command(job: Path, *, as_json: bool) -> int:
     for run in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in run.outcomes.items()) or "nothing to write"
         what = f"undo of {run.undoes}" if run.undoes else run.kind
-        served = f" on {run.server}" if run.server else ""
+        served = f" on {visible(run.server)}" if run.server else ""
         click.echo(f"{run.id}  {run.started}  {what}{served}, {run.result or 'interrupted'}: {counts}")
     return 0
