@@ -11,9 +11,10 @@ whoever hands out changes and to whoever settles them, or when the journal is lo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import chain, repeat
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -21,19 +22,26 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.ledger import CONFIRMED, Journal, Ledger
-from connector.model import Change, Description, Outcome, Part, Result
+from connector.model import Change, Description, Outcome, Part, Refused, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import rounds, steps
+from connector.reconcile.turns import go_last, turn
 from connector.stopping import Stop
 from connector.verification import Verifier
 from connector.watch import Watch
 
 
 class Applied(Struct, frozen=True):
-    """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are."""
+    """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
+
+    `ended`: what was tried, each change with its outcome. `turns`: of the users that were refused before, whose turn
+    it was.
+    """
 
     outcomes: list[Outcome]
     stopped: str | None
+    ended: list[tuple[Change, Outcome]]
+    turns: frozenset[str] = frozenset()
 
 
 def apply(
@@ -47,10 +55,13 @@ def apply(
     stop: Stop | None = None,
     left: Iterable[tuple[Change, Outcome]] = (),
     again: Collection[str] = (),
+    refused: Mapping[str, Refused] = MappingProxyType({}),
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
 
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
+
+    `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
 
     A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
     account of it.
@@ -60,27 +71,31 @@ def apply(
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
     engine = _Engine(directory, description, ledger, brake, watch, sizes, again)
     ledger.leave(left)
-    for step in steps(changes):
+    first, last = go_last(changes, refused)
+    for step in steps(first):
         engine.write(step)
+    turns = engine.write_last(last, refused, pace.max_failures)
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
-    return Applied(told, engine.stopped)
+    ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
+    return Applied(told, engine.stopped, ended, turns)
 
 
 class Brake:
-    """What ends the writing, and why. `doubt`: it is not known what became of some write."""
+    """What ends the writing, and why. `counts`: failures do. `doubt`: it is not known what became of some write."""
 
     def __init__(self, max_failures: int, stop: Stop) -> None:
         self._most = max_failures
         self._stop = stop
         self._failures = 0
+        self.counts = True
         self.doubt = False
         self.why: str | None = None
 
     def heard(self, outcome: Outcome) -> None:
         """Take in one more outcome."""
         if outcome.result is Result.FAILED:
-            self._failures += 1
+            self._failures += self.counts
             self.doubt = self.doubt or outcome.unknown
         elif outcome.result is Result.SKIPPED:
             self.pull(outcome.why)
@@ -147,6 +162,23 @@ class _Engine(Struct):
                 self.brake.pull(f"nothing could be written for the {users}")
         left = self._ready([change for piece in pieces for change in piece.changes], within=True)
         self.ledger.leave((change, self._not_sent(change)) for change in left)
+
+    def write_last(self, last: list[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
+        """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
+        self.brake.counts, self.sizes = False, repeat((self.description.batch, False))
+        users: frozenset[str] = frozenset()
+        while last and self._may_go_on():
+            now = turn(last, refused, most)
+            for step in steps(now.now):
+                self.write(step)
+            users, last = users | now.users, now.rest
+            if not all(map(self._is_confirmed, now.users)):
+                break
+        why = _TURN.format(most=most)
+        self.ledger.leave(
+            (each, self._not_sent(each) if self.stopped else Outcome(each.user, Result.SKIPPED, why)) for each in last
+        )
+        return users
 
     def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
         start = 0
@@ -268,6 +300,10 @@ _MOST_BATCHES: Final = 16
 After the ramp the first one is waited for, too.
 """
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_TURN = (
+    "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
+    "(max_failures) are tried in a run, in turn"
+)
 _HALF: Final = {
     Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
     Part.CLASSES: " (object classes were added already)",

@@ -127,6 +127,8 @@ def wet_run(
                 ours = {rule.name: rule.owns for rule in parts.mapping.attributes}
                 memory.take_over(frozenset(drawn.matched) - failed, ours)
             memory.note_claimed(drawn.matched)
+            if not only:
+                memory.forget_refused({change.user.id for change in drawn.plan.changes})
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale, clock.now())
             if run.tried and not only and not run.aside:
@@ -214,16 +216,19 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = parts.directory.describe()
     stop.wait_for_the_end()
+    memory = parts.state.memory(description.identity, parts.job)
     noted = parts.state.run(work.plan, description, parts.sealer, kind=work.kind, undoes=work.undoes, found=work.found)
     try:
         with noted as journal:
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, left=work.left, again=work.again,
+                refused=memory.refused(),
             )  # fmt: skip
             run = Run(work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped)
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if not journal.broken:
+                memory.note_refused(applied.ended, applied.turns)
                 own = work.written(applied.outcomes)
                 supersede(parts, description, work.settled.elsewhere, own)
                 settle_late(parts, description, work.settled.unwritten, own)

@@ -37,6 +37,7 @@ from connector.model.plan import (
     Plan as Plan,
     Problem as Problem,
     Refusal as Refusal,
+    Refused as Refused,
     Result as Result,
     Summary as Summary,
     Unsettled as Unsettled,

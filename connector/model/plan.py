@@ -219,6 +219,18 @@ class Unsettled(Struct, frozen=True):
     attributes: tuple[str, ...]
 
 
+class Refused(Struct, frozen=True):
+    """What the directory did not let a job write to one user: which attributes, in how many `runs` running, and why.
+
+    `turn`: the greater, the later it was tried last.
+    """
+
+    attributes: frozenset[str]
+    runs: int
+    turn: int
+    why: str = ""
+
+
 class LastGood(Struct, frozen=True):
     """How many agents the last good apply read, how many of them had a user, and how many an account."""
 
@@ -268,6 +280,9 @@ class Memory(Protocol):
 
     def looked(self) -> Moment | None:
         """When an apply last looked for who is stale."""
+
+    def refused(self) -> Mapping[str, Refused]:
+        """By user id, what earlier runs of this job were refused."""
 
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""

@@ -112,8 +112,8 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 
 
 _KINDS: Final = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "value", "schema",
-    "rights", "together", "never", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
+    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "refused", "value",
+    "schema", "rights", "together", "never", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
 )  # fmt: skip
 
 

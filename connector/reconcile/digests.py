@@ -60,6 +60,10 @@ def readable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+HINTS: Final = frozenset({"refused"})
+"""Kinds of problems that are in no digest: they tell of earlier runs, and not of this plan."""
+
+
 def digest_of_change(change: Change) -> str:
     """The digest of a change as it stands, whatever digest it says it has."""
     return digest_of(change.user, change.agent, change.rule, change.attributes)
@@ -80,7 +84,7 @@ def digest_of_plan(plan: Plan) -> str:
     names = sorted(plan.summary.__struct_fields__)
     summary = _list(_list((_text(name), _number(getattr(plan.summary, name)))) for name in names)
     changes = _list(map(_text, sorted(change.digest for change in plan.changes)))
-    problems = _list(sorted(map(_problem, plan.problems)))
+    problems = _list(sorted(_problem(each) for each in plan.problems if each.kind not in HINTS))
     refusals = _list(sorted(map(_refusal, plan.refusals)))
     cautions = _list(map(_text, sorted(map(readable, plan.cautions))))
     return _digest((_text("plan/1"), _text(readable(plan.job)), summary, changes, problems, refusals, cautions))

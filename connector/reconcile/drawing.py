@@ -25,7 +25,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile import stale
+from connector.reconcile import stale, turns
 from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import UNIDENTIFIED_USER, Verdicts
@@ -251,6 +251,7 @@ class Drawing:
         repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
         problems = held_back(self._drafts, self.moves.problems)
         problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, brief)]
+        problems += turns.problems(changes, memory.refused())
         if any(not each.seen for draft in self._drafts if draft.agent is None for each in draft.planned):
             self._cautions.append(stale.UNSEEN)
         if self._differ.rehearsal.blind:

@@ -15,6 +15,7 @@ KINDS: Final[dict[str, str]] = {
     "another job": "Another job wrote the attribute last. It stays as it is, unless the mapping says take_over.",
     "tug-of-war": "A value that we write and somebody else changes back, again and again. Find out who else writes it.",
     "unsettled": "A run heard no answer from its server. What it sent is ours until that server, or the values, tell.",
+    "refused": "The directory did not let earlier runs write the user. A few such users are tried in a run, last.",
     "undo": "Something that the run wrote cannot be taken back. It stays as it is.",
     "pin": "A line of the pins file cannot be followed.",
     "never": "An agent or a user is on the list of those that are never touched.",

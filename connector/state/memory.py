@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from msgspec import DecodeError, ValidationError, json
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import OBJECT_CLASS, Description, LastGood, Moment, Others, Owned, Unsettled, UserRef
+from connector.model import (
+    OBJECT_CLASS,
+    Change,
+    Description,
+    LastGood,
+    Moment,
+    Others,
+    Outcome,
+    Owned,
+    Refused,
+    Result,
+    Unsettled,
+    UserRef,
+)
 from connector.reconcile import equality
 from connector.reconcile.clocks import passed
 from connector.reconcile.patterns import apart
-from connector.state.database import Database
+from connector.state.database import Database, Transaction
 from connector.state.journal import names_of, put_by
 from connector.state.ownership import Ownership, Row
 
@@ -194,6 +208,59 @@ class DirectoryMemory:
             "and result in ('done', 'part') order by number desc limit 1"
         )
         return next((LastGood(*row) for row in self._database.rows(query, self._job, self._directory)), None)
+
+    def refused(self) -> Mapping[str, Refused]:
+        query = "select user_id, attributes, runs, turn, why from refused where directory = ? and job = ?"
+        found = self._database.rows(query, self._directory, self._job)
+        try:
+            return {
+                user: Refused(frozenset(json.decode(names, type=list[str])), runs, turn, why)
+                for user, names, runs, turn, why in found
+            }
+        except (DecodeError, ValidationError) as fault:
+            why = "the state is damaged: who was refused cannot be read"
+            raise StateError(why, where=self._database.where) from fault
+
+    def note_refused(self, ended: Sequence[tuple[Change, Outcome]], turns: Collection[str]) -> None:
+        """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
+        known = self.refused()
+        rows: list[tuple[str, Refused]] = []
+        gone: list[str] = []
+        last = max((each.turn for each in known.values()), default=0)
+        for change, outcome in ended:
+            user, before = change.user.id, known.get(change.user.id)
+            if outcome.result in (Result.FAILED, Result.CONFLICT) and not outcome.unknown:
+                names = frozenset(each.name for each in change.attributes)
+                runs = before.runs + 1 if before and before.attributes <= names else 1
+                rows.append((user, Refused(names, runs, before.turn if before else last, outcome.why)))
+            elif before and outcome.result in (Result.WRITTEN, Result.UNCHANGED):
+                gone.append(user)
+            elif before and user in turns:
+                rows.append((user, before))
+        if rows or gone:
+            with self._database.writing() as transaction:
+                self._forget(transaction, gone)
+                transaction.executemany(
+                    "insert into refused (directory, job, user_id, attributes, runs, turn, why) "
+                    "values (?, ?, ?, ?, ?, ?, ?) on conflict (directory, job, user_id) do update set "
+                    "attributes = excluded.attributes, runs = excluded.runs, turn = excluded.turn, why = excluded.why",
+                    [
+                        (self._directory, self._job, user, json.encode(sorted(each.attributes)).decode(),
+                         each.runs, turn, each.why)
+                        for turn, (user, each) in enumerate(sorted(rows, key=lambda row: row[1].turn), last + 1)
+                    ],
+                )  # fmt: skip
+
+    def forget_refused(self, planned: Collection[str]) -> None:
+        """Only these users are still to be written."""
+        gone = self.refused().keys() - planned
+        if gone:
+            with self._database.writing() as transaction:
+                self._forget(transaction, gone)
+
+    def _forget(self, transaction: Transaction, users: Collection[str]) -> None:
+        rows = [(self._directory, self._job, user) for user in sorted(users)]
+        transaction.executemany("delete from refused where directory = ? and job = ? and user_id = ?", rows)
 
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""

@@ -15,6 +15,8 @@ holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
+refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
+             running, why, and the `turn`, the greater, the later it was tried last
 sources      where each job's agents come from, as its last apply read them
 directories  how many users a directory has been seen to have
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
@@ -28,7 +30,7 @@ from typing import Final
 from connector.errors import StateError
 from connector.state.database import Database
 
-FIRST: Final = 9
+FIRST: Final = 10
 """The number of the first format. Those below it are older than release 0.1.0, and are not read."""
 MIGRATIONS: Final = (
     """
@@ -63,6 +65,10 @@ MIGRATIONS: Final = (
     create table clocks (
         directory text not null, job text not null, time text not null, boot text not null, up bigint not null,
         sure integer not null, primary key (directory, job)
+    );
+    create table refused (
+        directory text not null, job text not null, user_id text not null, attributes text not null,
+        runs integer not null, turn integer not null, why text not null, primary key (directory, job, user_id)
     );
     create index ownership_jobs on ownership (directory, job);
     create table sources (job text primary key, source text not null);

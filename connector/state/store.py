@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Description, LastGood, Outcome, Plan, Result
-from connector.reconcile.digests import readable
+from connector.reconcile.digests import HINTS, readable
 from connector.state.database import Database
 from connector.state.history import History
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
@@ -28,7 +28,7 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
 
-_OF_JOBS: Final = ("runs", "ownership", "stale", "clocks", "holds", "schedule", "sources")
+_OF_JOBS: Final = ("runs", "ownership", "stale", "clocks", "holds", "schedule", "sources", "refused")
 """The tables that know things by a job's name."""
 
 
@@ -293,7 +293,8 @@ def _seal(plan: Plan) -> str:
     about = [(readable(place), readable(what)) for place, what in plan.about]  # as its document spells it
     near = sorted([*map(readable, astuple(each))] for problem in plan.problems for each in problem.near)
     outside = sorted(readable(name) for problem in plan.problems for name in problem.outside)
-    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside])
+    hints = sorted(readable(problem.why) for problem in plan.problems if problem.kind in HINTS)
+    body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside, *hints])
     return hashlib.sha256(body).hexdigest()
 
 

@@ -56,6 +56,26 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
             assert "max_failures" in text
 
 
+def test_users_that_are_always_refused_keep_nobody_else_waiting(tmp_path: Path, people: list[str]) -> None:
+    """Law 12, on a server whose access rules let nobody write the first twelve users."""
+    refused, others = UIDS[:12], sorted(UIDS[12:])
+    with Slapd.start(tmp_path / "s", people, acl=refusing(*refused)) as server:
+        job = Plain(tmp_path, server, ramp=[5], max_failures=3)
+        runs = 0
+        while job.stored() != others:
+            job.apply(4)
+            runs += 1
+            assert runs < 6, f"written so far: {job.stored()}"
+        job.apply(4)
+        became = job.outcomes()
+        assert (len(became["failed"]), len(became["skipped"])) == (3, 9)
+        assert job.why(became["skipped"][0]).startswith("not tried in this run: it was refused before")
+        assert job.result() == "part"
+        said = (tmp_path / "report.md").read_text()
+        assert "runs running (insufficientAccessRights" in said
+        assert "exclude it by the job's" in said
+
+
 def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: list[str]) -> None:
     with Slapd.start(tmp_path / "s", people, acl=refusing(*UIDS)) as server:
         job = Plain(tmp_path, server, max_failures=1000)

@@ -1,0 +1,172 @@
+"""Law 12, getting on: with finitely many users refused for good, finitely many runs write all others.
+
+Some refusals stay, some come and go; seats are single-holder values that go round, so that users wait for each other.
+In many worlds in memory behind a wrapper that refuses, and in a few on a file and on real servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings, strategies as st
+from msgspec.structs import replace
+
+from connector.model import Agent, Change, Outcome, Result, Tenant, View
+from connector.reconcile.limits import Pace
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.sync import Run, wet_run
+from tests.support.disturbed import Disturbed
+from tests.support.grounds import ROOM, SEAT, Ground, MemoryGround, few, ground_of
+from tests.support.houses import House
+from tests.support.memory import MemoryStore
+from tests.support.scim_servers import ScimServer
+from tests.support.worlds import World
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+USERS = 7
+everybody = range(USERS)
+some = st.frozensets(st.sampled_from(everybody))
+
+
+@pytest.fixture
+def ground(served: House | ScimServer) -> Iterator[Ground]:
+    with closing(ground_of(served)) as users:
+        yield users
+
+
+class Refusing(Disturbed):
+    """Refuses the users of the scene that are refused now, in one way or another."""
+
+    def __init__(self, scene: Scene, view: View) -> None:
+        super().__init__(scene.ground.open(view), lambda: None)
+        self._scene = scene
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        user = self._scene.ground.users[change.user.id]
+        if user in self._scene.refused:
+            self._scene.tried.append(user)
+            return iter([Outcome(change.user, self._scene.how, "refused")])
+        return super().alone(change)
+
+
+@dataclass
+class Scene:
+    """A job, and the users that are refused now, and `how`; `tried`: which of them a run has tried."""
+
+    ground: Ground
+    how: Result
+    pace: Pace
+    refused: frozenset[int] = frozenset()
+    tried: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rules = (
+            AttributeRule(self.ground.names[SEAT], Template.parse("{workNo}"), unique=True),
+            AttributeRule(self.ground.names[ROOM], Template.parse("{sipAccount}"), owns="*"),
+        )
+        match = (MatchRule(Template.parse("{accountCode}"), self.ground.account),)
+        self.world = World(
+            Tenant([]),
+            MemoryStore({}),
+            Mapping(match, rules),
+            pace=self.pace,
+            connect=lambda view: Refusing(self, view),
+        )
+
+    def employ(self, seats: Iterable[int]) -> None:
+        self.world.tenant = Tenant([Agent(seat, f"u{n}", f"1{seat}") for n, seat in enumerate(seats)])
+
+    def apply(self) -> Run:
+        self.tried.clear()
+        with self.world.parts() as parts:
+            return wet_run(parts, lambda plan, outcomes: None)
+
+    def waits_for(self, changes: Iterable[Change]) -> set[int]:
+        """The users refused now, and whoever waits for them, at once or by way of others."""
+        users = self.ground.users
+        after = {users[change.user.id]: {users[each] for each in change.after} for change in changes}
+        found = set(self.refused)
+        while more := {user for user, ahead in after.items() if ahead & found} - found:
+            found |= more
+        return found
+
+
+def get_on(scene: Scene, data: st.DataObject) -> None:
+    """Refusals come and go for some runs; then those that are left stay, and all others are written."""
+    scene.ground.begin(USERS)
+    scene.employ(data.draw(st.permutations(everybody)))
+    for _ in range(data.draw(st.integers(0, 4))):
+        scene.refused = data.draw(some)
+        scene.apply()
+        if data.draw(st.integers(0, 2)) == 2:
+            scene.employ(data.draw(st.permutations(everybody)))
+    scene.refused = data.draw(some)
+    for runs in range(3 * USERS):
+        run = scene.apply()
+        pending = {scene.ground.users[change.user.id] for change in run.plan.changes}
+        if pending <= scene.waits_for(run.plan.changes):
+            break
+        event(f"{'some' if scene.refused else 'none'} refused, run {min(runs, 3)} was not the last")
+    else:
+        pytest.fail(f"still to be written: {pending}; refused: {set(scene.refused)}")
+
+
+paces = st.builds(
+    Pace, st.sampled_from([(), (1,), (2, 3), (1, 1, 1)]), st.integers(1, 3)
+)  # fmt: skip
+ways = st.sampled_from([Result.FAILED, Result.FAILED, Result.CONFLICT])
+
+
+@settings(suppress_health_check=CHECKS, max_examples=150)
+@given(ways, paces, st.data())
+def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject) -> None:
+    get_on(Scene(MemoryGround(), how, pace), data)
+
+
+def test_12_all_others_are_written_on_a_file_or_a_server(served: House | ScimServer, ground: Ground) -> None:
+    @settings(suppress_health_check=CHECKS, max_examples=few(served, 6))
+    @given(ways, paces, st.data())
+    def law(how: Result, pace: Pace, data: st.DataObject) -> None:
+        get_on(Scene(ground, how, pace), data)
+
+    law()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(most: int) -> None:
+    scene = Scene(MemoryGround(), Result.FAILED, Pace((), most), frozenset(range(5)))
+    scene.ground.begin(USERS)
+    scene.employ(everybody)
+    while len(scene.apply().plan.changes) > len(scene.refused):
+        pass
+    turns = []
+    for _ in range(5):
+        run = scene.apply()
+        assert len(scene.tried) <= most
+        turns += scene.tried
+        lines = [problem.why for problem in run.plan.problems if problem.kind == "refused"]
+        assert len(lines) == 5
+        assert all("`never`" in why for why in lines)
+        assert run.in_part
+    assert {turns.count(user) for user in scene.refused} == {most}
+    said = [problem.why for problem in scene.apply().plan.problems if problem.kind == "refused"]
+    assert any(f"refused {most + 1} runs running (refused)" in why for why in said), said
+    scene.refused = frozenset()
+    scene.apply()
+    assert not [problem for problem in scene.apply().plan.problems if problem.kind == "refused"]
+    assert scene.apply().plan.changes == ()
+
+
+def test_12_what_earlier_runs_were_refused_is_in_no_digest() -> None:
+    scene = Scene(MemoryGround(), Result.FAILED, Pace((1,), 8), frozenset({0}))
+    scene.ground.begin(1)
+    scene.employ([0])
+    first, second, third = (scene.apply().plan for _ in range(3))
+    assert [len(each.problems) for each in (first, second, third)] == [0, 1, 1]
+    assert first.digest == second.digest == third.digest
+    assert second.problems != third.problems
+    assert replace(second, problems=()).digest == third.digest
