@@ -235,6 +235,39 @@ def test_whatever_there_is_all_but_our_values_stays_as_it_was_and_in_its_order(
     assert provider.stored("u1") | {"phoneNumbers": []} == kept(1, phoneNumbers=[])
 
 
+OTHER = 'phoneNumbers[type eq "other"].value'
+KINDS = st.sampled_from(["work", "other", "home"])
+PHONES = st.lists(
+    st.fixed_dictionaries({"type": KINDS, "value": st.sampled_from(["1", "2", "3"])}),
+    max_size=4,
+    unique_by=lambda element: (element["type"], element["value"]),
+)
+VALUES = st.lists(st.sampled_from(["1", "2", "3", "4"]), unique=True, max_size=2)
+
+
+@given(before=PHONES, work=VALUES, other=VALUES, patch=st.booleans())
+def test_several_mapped_elements_of_one_attribute_are_set_together(
+    before: list[Json], work: list[str], other: list[str], patch: bool
+) -> None:
+    def held(phones: list[Json], kind: str) -> list[str]:
+        return sorted(each["value"] for each in phones if each["type"] == kind)
+
+    provider = Provider(user(1, phoneNumbers=before), patch=patch, published=schemas(hidden=False))
+    planned = (
+        AttributeChange(PHONE, tuple(held(before, "work")), tuple(work), pattern="*"),
+        AttributeChange(OTHER, tuple(held(before, "other")), tuple(other), pattern="*"),
+        AttributeChange("title", ("Sample",), ("Other",)),
+    )
+    outcome = one(provider, (PHONE, OTHER, "title"), *planned)
+    assert outcome.result is Result.WRITTEN, outcome.why
+    after = provider.stored("u1").get("phoneNumbers", [])
+    assert (held(after, "work"), held(after, "other")) == (sorted(work), sorted(other))
+    assert held(after, "home") == held(before, "home")
+    for request in provider.writes if patch else ():
+        paths = [operation["path"] for operation in request.body["Operations"]]
+        assert len(paths) == len(set(paths))
+
+
 @pytest.mark.parametrize(
     ("planned", "result", "why"),
     [

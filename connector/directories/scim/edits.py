@@ -40,20 +40,27 @@ class Edit(Struct, frozen=True):
 
 
 def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Edit]:
-    """What to do to the resource; nothing where it says all of it already.
+    """What to do to the resource; nothing where it says all of it already. One edit an attribute, or sub-attribute.
+
+    Several elements of an attribute (work and home of `phoneNumbers`) are set together: each is replaced in what the
+    others have left.
 
     Raises ConflictError where it is not what the change believes, and ForbiddenError for what cannot be set.
     """
-    found = []
+    found: dict[str, Edit] = {}
     for each in change.attributes:
         located = attributes.located(each.name)
-        edit = _edit(resource, each, located)
+        path = located.path
+        place = str(path if located.info.single else Path(path.attribute, path.schema)).lower()
+        before = found[place].value if place in found else path.held(resource)
+        edit = _edit(resource, each, located, before)
         if edit is not None:
-            found.append(edit)
-    return found
+            found[place] = edit
+    return list(found.values())
 
 
-def _edit(resource: Resource, change: AttributeChange, located: Located) -> Edit | None:
+def _edit(resource: Resource, change: AttributeChange, located: Located, before: Json) -> Edit | None:
+    """The edit that one attribute needs; `before`: the whole attribute, as edits of other elements have left it."""
     path, key = located.path, keys_of(located.info.equality)
     held = list(path.values(resource)) if located.shown else []
     ours = held if change.pattern is None else list(filter(owns(change.pattern), held))
@@ -72,7 +79,7 @@ def _edit(resource: Resource, change: AttributeChange, located: Located) -> Edit
         if len(others) + len(wanted) > 1:
             raise ForbiddenError(f"{change.name} can hold one value only")
         return Edit(path, _json(located, next(iter(wanted.values()))) if wanted else None, unseen=not change.seen)
-    left = _elements(path.held(resource), located, removed, [_json(located, text) for text in added])
+    left = _elements(before, located, removed, [_json(located, text) for text in added])
     return Edit(Path(path.attribute, path.schema), left or None)
 
 
