@@ -90,6 +90,8 @@ def plainly(entry: responses.Entry) -> User:
     }
     names = {name.lower(): name for name in shown} | {"entryuuid": ID}
     values: dict[str, tuple[Held, ...]] = {}
+    if len({description.lower() for description, _ in entry.attributes}) != len(entry.attributes):
+        raise MalformedError("an attribute twice")
     try:
         for description, octets in entry.attributes:
             name = names.get(description.decode("utf-8", "replace").lower())

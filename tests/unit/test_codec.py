@@ -25,6 +25,7 @@ NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}(;[a-z]{1,4})?", fullmatch=Tru
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 OCTETS = st.binary(max_size=300)
 IDS = st.integers(0, (1 << 31) - 1)
+ATTRIBUTES = st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4)), unique_by=lambda attribute: attribute[0].lower())
 
 LEAVES: st.SearchStrategy[Filter] = st.one_of(
     st.builds(Equal, NAMES, OCTETS),
@@ -206,10 +207,10 @@ def decoded(octets: bytes) -> tuple[int, Entry | Reference | Response]:
     return frame.id, responses.decode(frame)
 
 
-@given(IDS, TEXT, st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4))))
-@example(5, "cn=x", [("cn", [b"x" * 117]), ("cn", [b"x" * 118]), ("cn", [b"x" * 127]), ("cn", [b"x" * 128])])
-@example(5, "cn=x", [("cn", [b"x" * 255]), ("cn", [b"x" * 256]), ("c" * 127, [b""]), ("c" * 128, [b""])])
-@example(5, "cn=x", [("cn", [b"", b""]), ("cn", [])])
+@given(IDS, TEXT, ATTRIBUTES)
+@example(5, "cn=x", [("cn", [b"x" * 117]), ("sn", [b"x" * 118]), ("ou", [b"x" * 127]), ("st", [b"x" * 128])])
+@example(5, "cn=x", [("cn", [b"x" * 255]), ("sn", [b"x" * 256]), ("c" * 127, [b""]), ("c" * 128, [b""])])
+@example(5, "cn=x", [("cn", [b"", b""]), ("sn", [])])
 def test_we_read_ldap3s_entries(number: int, name: str, attributes: list[tuple[str, list[bytes]]]) -> None:
     operation = rfc4511.SearchResultEntry()
     operation["object"] = name
@@ -272,7 +273,7 @@ def test_we_read_ldap3s_page_control(size: int, cookie: bytes) -> None:
     assert responses.page(bytes(encode(value))) == (size, cookie)
 
 
-@given(TEXT, st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4))))
+@given(TEXT, ATTRIBUTES)
 def test_we_read_an_entry_in_a_post_read_control(name: str, attributes: list[tuple[str, list[bytes]]]) -> None:
     listed = [(kind.encode(), values) for kind, values in attributes]
     (frame,) = Framer().feed(entry_message(*listed, name=name.encode()))

@@ -19,6 +19,9 @@ MAX_VALUES: Final = 100_000
 MAX_CONTROLS: Final = 100
 MAX_URIS: Final = 1000
 
+TWICE: Final = "an entry that has an attribute twice"
+LEFT_OVER: Final = "an entry with octets in it that belong to none of its attributes"
+
 ENTRY: Final = 0x64
 DONE: Final = 0x65
 MODIFIED: Final = 0x67
@@ -64,11 +67,13 @@ def decode(message: Frame) -> Entry | Reference | Response:
 
 
 def entry(message: Frame) -> Entry:
-    """A search result entry, of any form and with whatever attributes."""
+    """A search result entry, with whatever attributes; none is there twice (RFC 4511 §4.5.2)."""
     data, end = message.data, message.stop
     start, at = ber.element(data, message.start, end, ber.OCTETS)
     name = data[start:at]
     at, stop = ber.element(data, at, end, ber.SEQUENCE)
+    if stop != end:
+        raise MalformedError(LEFT_OVER)
     attributes: list[tuple[bytes, list[bytes]]] = []
     count = 0
     while at < stop:
@@ -77,6 +82,8 @@ def entry(message: Frame) -> Entry:
         count += len(values) + 1
         if count > MAX_VALUES:
             raise MalformedError(f"an entry of more than {MAX_VALUES} values")
+    if len({description.lower() for description, _ in attributes}) != len(attributes):
+        raise MalformedError(TWICE)
     return Entry(name, attributes)
 
 
@@ -92,6 +99,8 @@ def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
         values.append(data[start:at])
         if len(values) > MAX_VALUES:
             raise MalformedError(f"an attribute of more than {MAX_VALUES} values")
+    if stop != after:
+        raise MalformedError(LEFT_OVER)
     return description, values, after
 
 

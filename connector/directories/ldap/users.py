@@ -26,7 +26,7 @@ from connector.directories.changing import OBJECT_CLASS
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.responses import attribute
+from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
 from connector.model import ID, UNIDENTIFIED, Held, Secret, User, Value, View
 
@@ -91,9 +91,9 @@ class Users:
         self.unfinished: dict[str, dict[str, int]] = {}
         """By user id, attributes of which the first values came alone, and how many: `ranges.whole` gets the rest."""
         self._spellings: dict[bytes, _Column] = {}
-        self._headers: dict[bytes, tuple[int, str, Decode]] = {}
-        """The octets before a value: how many the value has, under which name it is shown, and how."""
-        self._wholes: dict[bytes, Mapping[str, tuple[Held, ...]]] = {}
+        self._headers: dict[bytes, tuple[int, str, Decode, bytes]] = {}
+        """The octets before a value: how many the value has, under which name it is shown, how, and its description."""
+        self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
 
     def user(self, message: Frame) -> User:
         """The user in a search result entry.
@@ -105,26 +105,28 @@ class Users:
         start, at = ber.element(data, message.start, message.stop, ber.OCTETS)
         name = data[start:at]
         at, stop = ber.element(data, at, message.stop, ber.SEQUENCE)
+        if stop != message.stop:
+            raise MalformedError(LEFT_OVER)
         values: dict[str, tuple[Any, ...]] = {}
+        kinds: list[bytes] = []
         while at + 3 < stop:
             start = at + _AROUND + data[at + 3]
             known = headers.get(data[at:start])
             if known is None:
-                at = self._other(data, at, stop, values)
+                at = self._other(data, at, stop, values, kinds)
                 continue
-            size, shown, decode = known
+            size, shown, decode, kind = known
             at = start + size
+            kinds.append(kind)
             try:
                 values[shown] = (decode(data[start:at]),)
             except UnicodeDecodeError:
                 values[shown] = (data[start:at],)
         if at != stop:
             raise MalformedError("the attributes of an entry are longer or shorter than they say")
-        try:
-            dn = name.decode()
-        except UnicodeDecodeError:
-            said = name.decode("utf-8", "backslashreplace")
-            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
+        if len(set(kinds)) != len(kinds):
+            raise MalformedError(TWICE)
+        dn = self._name(name)
         pieces = self._pieces
         if pieces:
             self._pieces = {}
@@ -135,15 +137,26 @@ class Users:
             self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values)
 
-    def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]]) -> int:
+    def _name(self, name: bytes) -> str:
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            said = name.decode("utf-8", "backslashreplace")
+            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
+
+    def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]], kinds: list[bytes]) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end."""
         _, after = ber.content(data, at + 1, stop)
         raw = data[at:after]
         known = self._wholes.get(raw)
         if known is not None:
-            values.update(known)
+            kind, shown = known
+            kinds.append(kind)
+            values.update(shown)
             return after
         description, octets, _ = attribute(data, at, stop)
+        kind = description.lower()
+        kinds.append(kind)
         piece = _RANGE.fullmatch(description)
         if piece is not None:
             self._piece(piece, octets, values)
@@ -155,10 +168,10 @@ class Users:
             _bounded(self._headers, MOST_HEADERS)
             name, decode = column.names[0]
             header = raw[: len(raw) - len(octets[0])]
-            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode)
+            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode, kind)
         elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
             _bounded(self._wholes, MOST_WHOLES)
-            self._wholes[raw] = shown
+            self._wholes[raw] = (kind, shown)
         return after
 
     def _piece(self, piece: re.Match[bytes], octets: list[bytes], values: dict[str, tuple[Any, ...]]) -> None:

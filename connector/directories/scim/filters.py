@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from connector.directories.scim.paths import Json, Path, Resource, encoded, text_of
+from connector.directories.scim.paths import VALUE, Json, Path, Resource, encoded, text_of
 from connector.errors import FileError
 
 Test = Callable[[Resource], bool]
@@ -125,7 +125,7 @@ class Filter:
             return lambda held: next(path.values(held), None) is not None
         wanted = _value(self._take())
         if operator in {"eq", "ne"}:
-            rule: Callable[[Json, Json], bool] = lambda one, other: bool(one == other)  # noqa: E731  # as the others
+            rule: Callable[[Json, Json], bool] = _equal
         elif operator in _TEXTUAL and isinstance(wanted, str):
             rule = _TEXTUAL[operator]
         elif operator in _ORDERED and not isinstance(wanted, bool | None):
@@ -133,7 +133,21 @@ class Filter:
         else:
             raise FileError(f"the filter compares {named} by {operator!r}, which does not go with the value")
         some = self._some(path, whole, wanted, rule)
-        return (lambda held: not some(held)) if operator == "ne" else some
+        if operator != "ne":
+            return some
+        if wanted is None:
+            return lambda held: not some(held)
+        return self._differs(path, whole, wanted)
+
+    def _differs(self, path: Path, whole: Path, wanted: Json) -> Test:
+        """Whether there is no value, or any that is not the wanted one (RFC 7644 §3.4.2.2: one match is enough)."""
+        same = self._some(Path(VALUE), whole, wanted, _equal)
+
+        def differs(resource: Resource) -> bool:
+            values = list(path.values(resource))
+            return not values or any(not same({VALUE: value}) for value in values)
+
+        return differs
 
     def _some(self, path: Path, whole: Path, wanted: Json, rule: Callable[[Json, Json], bool]) -> Test:
         """Whether a value compares so. `null` is held by whoever has no value (RFC 7643 §2.5)."""
@@ -153,6 +167,10 @@ class Filter:
             return False
 
         return some
+
+
+def _equal(one: Json, other: Json) -> bool:
+    return bool(one == other)
 
 
 def _tokens(text: str) -> Iterator[str]:
