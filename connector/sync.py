@@ -50,7 +50,7 @@ class Run(Struct, frozen=True):
     def took_nothing(self) -> bool:
         """Whether nothing was written, and nothing may have been."""
         outcomes = self.outcomes or ()
-        return not any(outcome.result is Result.WRITTEN or outcome.unknown for outcome in outcomes)
+        return not any(outcome.result is Result.WRITTEN or outcome.open for outcome in outcomes)
 
 
 class Work(Struct, frozen=True):

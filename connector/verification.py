@@ -81,7 +81,9 @@ def _confirmed(
     if not lost:
         return Outcome(change.user, Result.WRITTEN)
     why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
-    return Outcome(change.user, Result.FAILED, why, lost=() if user is None else tuple(lost))
+    if user is None:
+        return Outcome(change.user, Result.FAILED, why, may_stand=True)
+    return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
 
 
 def _questions(change: Change, user: User | None) -> Iterator[Question]:

@@ -166,8 +166,9 @@ class Outcome(Struct, frozen=True, gc=False):
     """What became of one user's change; `why` for all but *written*.
 
     `shown`: the user as the directory showed it in its answer to the write, where it did; for reading back alone.
-    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `lost`: of one
-    that *failed*, the attributes that the server took and does not show as written; the others are as written.
+    `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `may_stand`: so
+    does it where the server has answered, and some of the values may be there; that is no reason to stop. `lost`: of
+    one that *failed*, the attributes that the server took and does not show as written; the others are as written.
     """
 
     user: UserRef
@@ -175,7 +176,13 @@ class Outcome(Struct, frozen=True, gc=False):
     why: str = ""
     shown: User | None = None
     unknown: bool = False
+    may_stand: bool = False
     lost: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether only reading tells what is there now."""
+        return self.unknown or self.may_stand
 
 
 Fingerprint = Callable[[UserRef, str, Held], str]

@@ -86,7 +86,7 @@ class RunJournal:
 
         What may have been written stays open; what is in both is about to be written again, and is open too.
         """
-        known = [(change, outcome) for change, outcome in settled if not outcome.unknown]
+        known = [(change, outcome) for change, outcome in settled if not outcome.open]
         with self._writing() as transaction:
             note_outcomes(transaction, ((self._run, *each) for each in known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))

@@ -165,7 +165,7 @@ class Writer:
             strayed = editing.strayed(whole, like, some) if like else strayed
         if strayed:
             why = "written, but the server changed more than it was told, or somebody else did just then"
-            return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}")
+            return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}", may_stand=True)
         return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
 
     def _listed(self, id_: str, now: Resource) -> Resource | None:
@@ -208,7 +208,7 @@ class Writer:
             why += f", but {', '.join(edit.path.whole for edit in left)} is no longer as it was"
         elif done:
             why += "; what it had done of it was taken back"
-        return Outcome(change.user, Result.FAILED, why)
+        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
     def _given_back(self, change: Change, before: Resource, now: Resource, done: list[Edit]) -> list[Edit]:
         """Take back what a server did of a change before it refused the rest; what is still not as it was.
