@@ -130,7 +130,8 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
 
 def _all(answer: _AllFull | _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
-    records: list[_Full | _Record] = [] if answer.agents is None else answer.agents  # type: ignore[assignment]
+    # lists are invariant, and nothing is put into this one
+    records: list[_Full | _Record] = answer.agents or []  # type: ignore[assignment]
     for batch in _batches(records):
         agents += _made(batch, passwords)
     return agents, []
