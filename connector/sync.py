@@ -108,6 +108,7 @@ def wet_run(
         _same_source(parts)
         settled = settle(parts, description)
         drawn = draw(parts, only, settled.doubtful, whole=reviewed is not None)
+        parts.state.memory(description.identity, parts.job).note_excluded(drawn.excluded)
         again = settle_secrets(parts, description, settled, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)

@@ -291,5 +291,8 @@ class Memory(Protocol):
     def refused(self) -> Mapping[str, Refused]:
         """By user id, what earlier runs of this job were refused."""
 
+    def excluded(self) -> Mapping[str, frozenset[str]]:
+        """By entry of the never-list, the ids of the users that it has named."""
+
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""

@@ -6,7 +6,7 @@ directory has against the changes, and for who holds single-holder values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from connector.model import (
     Objection,
     Plan,
     Problem,
+    Refusal,
     Summary,
     Tenant,
     User,
@@ -54,6 +55,7 @@ class Drawn(Struct, frozen=True):
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
     empty one where it is to be gone and is. `only`: whom the command line named, users by their ids.
+    `excluded`: by entry of the never-list, the ids of the users that it names.
     """
 
     plan: Plan
@@ -61,6 +63,7 @@ class Drawn(Struct, frozen=True):
     confirmed: dict[tuple[str, str], str]
     matched: Sequence[str] = ()
     only: Selection = EVERYBODY
+    excluded: Mapping[str, frozenset[str]] = {}
 
 
 class Drawing:
@@ -90,6 +93,7 @@ class Drawing:
         self._stale: list[stale.Unclaimed] = []
         self._problems = list(differ.problems)
         self._cautions = [*brief.description.cautions, *differ.cautions]
+        self._refused: tuple[Refusal, ...] = ()
         self._confirmed: dict[tuple[str, str], str] = {}
         self.moves = Moves((), brief.mapping, brief.description)
         self.probed = False
@@ -103,11 +107,14 @@ class Drawing:
         only: Selection = EVERYBODY,
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
+        refused: Iterable[Refusal] = (),
     ) -> Planning[Drawn]:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
-        `untold`: writes of an interrupted run of which it is not known whether they happened.
+        `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
+        the plan is refused.
         """
+        self._refused = tuple(refused)
         unsure = verdicts.unsure or bool(self._tenant.invalid) or bool(verdicts.unproven)
         if verdicts.unproven:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
@@ -262,7 +269,8 @@ class Drawing:
         ours = (ref.id for ref, _ in memory.owned()) if summary.clear else ()
         owned = len({each.user.id for each in self._stale}.union(ours))
         whole = Whole(summary.matched, owned, memory.last_good())
-        refused = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
+        too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
+        refused = (*self._refused, *too_many)
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
         )

@@ -39,9 +39,11 @@ class Limit(Struct, frozen=True):
 
 
 MATCHED_DROP: Final = "matched_drop"
+NEVER: Final = "never"
+"""The limit of lines of the never-list that name nobody."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, "update", "clear", "secret")
+LIMITS: Final = (*OF_THE_SOURCE, NEVER, "update", "clear", "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 

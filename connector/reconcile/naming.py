@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
+from typing import Final
 
 from connector.model import ID, NAME, Description, Equality, Key, UserRef, Value
 from connector.reconcile import dn, equality
+
+_GUID: Final = re.compile(r"(?:<GUID=)?\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?>?")
+"""An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""
 
 
 class Naming:
@@ -20,6 +25,8 @@ class Naming:
 
     def keys(self, written: str) -> tuple[Key, ...]:
         """What a user is looked up by. A DN has a `=`, and an id has none; elsewhere a text may be either."""
+        if self._names is Equality.DN and (guid := _GUID.fullmatch(written)):
+            return ((ID, guid[1]),)
         if self._names is Equality.DN:
             return ((NAME if "=" in written else ID, written),)
         return (NAME, written), (ID, written)
@@ -40,7 +47,8 @@ class Naming:
     def among(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
         """A test whether a user is listed, by id or name; also by a name that some server takes for equal."""
         listed = list(listed)
-        ids, names = set(map(self.id, listed)), set(map(self._alike, listed))
+        ids = {self.id(value) for each in listed for kind, value in self.keys(each) if kind == ID}
+        names = set(map(self._alike, listed))
         return lambda user: self.id(user.id) in ids or self._alike(user.name) in names
 
     def _alike(self, name: str) -> Hashable:

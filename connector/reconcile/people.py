@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from connector.model import AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import ID, AgentRef, Key, Problem, Tenant, User, UserRef
 from connector.reconcile.naming import Naming
 
 
@@ -29,13 +30,19 @@ class Pin(Struct, frozen=True):
 class Never(Struct, frozen=True):
     """Agents and users (by id or name) that are matched and reported like all others, and never written.
 
-    `lines`: where the file names each of them first, for messages.
+    `lines`: where the file names each of them first, for messages. `known`: by entry, the ids of users that it named in
+    earlier runs; whoever was renamed since is spared as before.
     """
 
     account_codes: frozenset[str] = frozenset()
     work_nos: frozenset[int] = frozenset()
     users: frozenset[str] = frozenset()
     lines: dict[str | int, int] = {}
+    known: Mapping[str, frozenset[str]] = {}
+
+    def remembering(self, known: Mapping[str, frozenset[str]]) -> Never:
+        """The same list, with what earlier runs know of its entries."""
+        return replace(self, known={user: known.get(user, frozenset()) for user in self.users})
 
     def at(self, entry: str | int) -> str:
         """Where an entry is, as the beginning of a sentence."""
@@ -43,16 +50,28 @@ class Never(Struct, frozen=True):
 
     def keys(self, naming: Naming) -> list[Key]:
         """The users on the list, to be looked up."""
-        return sorted(key for user in self.users for key in naming.keys(user))
+        ids = {id_ for some in self.known.values() for id_ in some}
+        return sorted({(ID, id_) for id_ in ids} | {key for user in self.users for key in naming.keys(user)})
+
+    def named(self, found: Collection[User], naming: Naming) -> dict[str, frozenset[str]]:
+        """By entry the ids of the users that it names, of those that a look-up has found."""
+        users = {user: naming.among([user]) for user in self.users}
+        return {
+            entry: frozenset(
+                user.id for user in found if names(user.ref) or user.id in self.known.get(entry, frozenset())
+            )
+            for entry, names in users.items()
+        }
 
     def spares(self, naming: Naming) -> Callable[[AgentRef | None, UserRef], bool]:
         """A test whether an agent or a user is on the list; a name may be written in any of its spellings."""
         listed = naming.among(self.users)
+        known = {id_ for some in self.known.values() for id_ in some}
 
         def spared(agent: AgentRef | None, user: UserRef) -> bool:
             if agent and (agent.account_code in self.account_codes or agent.work_no in self.work_nos):
                 return True
-            return bool(self.users) and listed(user)
+            return bool(self.users) and (user.id in known or listed(user))
 
         return spared
 
@@ -80,9 +99,8 @@ def strangers(
         yield Problem("never", why, AgentRef(None, account))
     for seat in sorted(never.work_nos - seats):
         yield Problem("never", f"{never.at(seat)} names a seat that the source does not have", AgentRef(seat))
-    for listed in sorted(never.users):
-        named = naming.among([listed])
-        if not any(named(user.ref) for user in spared):
+    for listed, ids in sorted(never.named(spared, naming).items()):
+        if not ids:
             why = f"{never.at(listed)} names a user that is not within base and filter"
             yield Problem("never", why, users=(listed,))
 

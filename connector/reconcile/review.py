@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
-from connector.reconcile.limits import MATCHED_DROP, OF_THE_SOURCE
+from connector.reconcile.limits import MATCHED_DROP, NEVER, OF_THE_SOURCE
 from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.selection import EVERYBODY, Selection
 from connector.reconcile.standing import secret_stands, stands
@@ -108,7 +108,7 @@ def fresh_refusals(reviewed: Plan, fresh: Plan, *, some: bool = False) -> Iterab
     `some`: some agents' changes alone are to be written, which no drop of users is in the way of.
     """
     known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
-    judged = OF_THE_SOURCE if not some else [limit for limit in OF_THE_SOURCE if limit != MATCHED_DROP]
+    judged = [limit for limit in (NEVER, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
     for refusal in fresh.refusals:
         if refusal.limit in judged and known.get(refusal.limit, -1) < refusal.planned:
             yield refusal

@@ -64,7 +64,7 @@ def undo(
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
-    spared = never.spares(Naming(brief.description))
+    spared = never.remembering(brief.memory.excluded()).spares(Naming(brief.description))
     for change in written:
         user = now.get(change.user.id)
         if user is None:

@@ -27,7 +27,7 @@ from connector.model import (
     Secret,
 )
 from connector.reconcile.digests import is_secret, secret_fingerprint
-from connector.reconcile.limits import OF_THE_SOURCE
+from connector.reconcile.limits import NEVER, OF_THE_SOURCE
 from connector.visible import visible
 
 NONE: Final = "(none)"
@@ -141,6 +141,8 @@ def figures(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
     if refusal.limit == "agents":
         return ""
+    if refusal.limit == NEVER:
+        return f"{refusal.planned:,} lines that name nobody"
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 

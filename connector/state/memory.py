@@ -202,6 +202,25 @@ class DirectoryMemory:
         why = "the state is damaged: since when users are nobody's cannot be read"
         return StateError(why, where=self._database.where)
 
+    def excluded(self) -> Mapping[str, frozenset[str]]:
+        query = "select entry, user_id from excluded where directory = ? and job = ?"
+        found: dict[str, set[str]] = {}
+        for entry, user_id in self._database.rows(query, self._directory, self._job):
+            found.setdefault(entry, set()).add(user_id)
+        return {entry: frozenset(ids) for entry, ids in found.items()}
+
+    def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
+        """Keep whom the entries of the never-list name, also who was renamed since; other entries are forgotten."""
+        known = self.excluded()
+        kept = {entry: ids | known.get(entry, frozenset()) for entry, ids in named.items()}
+        kept = {entry: ids for entry, ids in kept.items() if ids}
+        if kept == known:
+            return
+        rows = [(self._directory, self._job, entry, id_) for entry, ids in sorted(kept.items()) for id_ in sorted(ids)]
+        with self._database.writing() as transaction:
+            transaction.execute("delete from excluded where directory = ? and job = ?", (self._directory, self._job))
+            transaction.executemany("insert into excluded (directory, job, entry, user_id) values (?, ?, ?, ?)", rows)
+
     def last_good(self) -> LastGood | None:
         query = (
             "select agents, matched, assigned from runs where job = ? and directory = ? and kind = 'apply' "

@@ -14,6 +14,7 @@ plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
+excluded     by entry of a job's never-list, the users that it has named, who may have been renamed since
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
              running, why, and the `turn`, the greater, the later it was tried last
@@ -61,6 +62,10 @@ MIGRATIONS: Final = (
     create table stale (
         directory text not null, job text not null, user_id text not null, waited bigint not null,
         runs integer not null, primary key (directory, job, user_id)
+    );
+    create table excluded (
+        directory text not null, job text not null, entry text not null, user_id text not null,
+        primary key (directory, job, entry, user_id)
     );
     create table clocks (
         directory text not null, job text not null, time text not null, boot text not null, up bigint not null,
