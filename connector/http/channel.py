@@ -3,7 +3,7 @@
 - Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
   .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
-- `timeout` bounds every wait for a connection or for more octets; ten times that bounds a whole body.
+- `timeout` bounds every wait for a connection or for more octets; ten times that bounds an exchange as a whole.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 from msgspec import Struct
@@ -20,8 +20,8 @@ from connector import __version__, traffic
 from connector.errors import ConnectorError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.http.faults import translated
 from connector.http.inflate import CutError, GarbledError, TooLongError, inflated
+from connector.overdue import TIMEOUTS, Bound, Line
 
-TIMEOUTS_A_BODY: Final = 10
 ERROR_OCTETS: Final = 1 << 16
 """How much is read of an answer that is an error anyway."""
 IDLE_SECONDS: Final = 1.0
@@ -61,6 +61,7 @@ class Channel:
         self._timeout = timeout
         self._place = place
         self._clock = clock
+        self._line = Line()
         said = httpx.Headers({"User-Agent": f"cec-connector/{__version__}", "Accept": "application/json"})
         said.update(headers)
         said["Accept-Encoding"] = "gzip"
@@ -86,6 +87,7 @@ class Channel:
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
+        self._line.close()
 
     def exchange(
         self, method: str, where: str, headers: Mapping[str, str], *, content: bytes = b"", bound: int | None = None
@@ -94,28 +96,46 @@ class Channel:
 
         Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
         """
-        fault: ConnectorError
+        fault: ConnectorError = self._late(where)
         traffic.asked(self._place)
+        start, traced = self._clock(), {"trace": self._trace}
+        exchanging = Bound(self._line, self._allowed)
         try:
-            with self._client.stream(method, where, headers=headers, content=content) as response:
-                body = self._body(response, where, bound or self._max_bytes)
-                if response.is_error:
-                    traffic.failed(self._place)
-                return Answer(response.status_code, response.headers, body, where)
+            with (
+                exchanging,
+                self._client.stream(method, where, headers=headers, content=content, extensions=traced) as response,
+            ):
+                body = self._body(response, where, bound or self._max_bytes, start)
+                if not exchanging.passed:  # a body without a length would end with the connection, as if it were whole
+                    if response.is_error:
+                        traffic.failed(self._place)
+                    return Answer(response.status_code, response.headers, body, where)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            fault = translated(error, where, self._timeout)
-        except IncompleteRead:
-            traffic.failed(self._place)
-            raise
+            fault = fault if exchanging.passed else translated(error, where, self._timeout)
+        except IncompleteRead as found:
+            fault = fault if exchanging.passed else found
         traffic.failed(self._place)
         raise fault  # outside, for httpx's error holds the request, and with it the token
 
-    def _body(self, response: httpx.Response, where: str, bound: int) -> bytes:
+    @property
+    def _allowed(self) -> float:
+        return TIMEOUTS * self._timeout
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells of an exchange: the connection, as soon as there is one."""
+        if event == "connection.connect_tcp.complete":
+            self._line.hold(info["return_value"].get_extra_info("socket"))
+
+    def _late(self, where: str) -> TruncatedError:
+        said = f"the answer did not end within {self._allowed:g} s ({TIMEOUTS} times {self._place}.timeout)"
+        return TruncatedError(said, where=where)
+
+    def _body(self, response: httpx.Response, where: str, bound: int, start: float) -> bytes:
         fine = response.is_success
         pieces: list[bytes] = []
         encoding = response.headers.get("content-encoding", "")
         try:
-            chunks = self._in_time(response.iter_raw(), where)
+            chunks = self._in_time(response.iter_raw(), where, start)
             pieces.extend(inflated(chunks, encoding, bound if fine else ERROR_OCTETS))
         except CutError:
             raise UnreachableError(
@@ -131,14 +151,11 @@ class Channel:
             return b""
         return b"".join(pieces)
 
-    def _in_time(self, chunks: Iterator[bytes], where: str) -> Iterator[bytes]:
-        allowed = TIMEOUTS_A_BODY * self._timeout
-        start = self._clock()
+    def _in_time(self, chunks: Iterator[bytes], where: str, start: float) -> Iterator[bytes]:
         for chunk in chunks:
             yield chunk
-            if self._clock() - start > allowed:
-                said = f"the answer did not end within {allowed:g} s ({TIMEOUTS_A_BODY} times {self._place}.timeout)"
-                raise TruncatedError(said, where=where)
+            if self._clock() - start > self._allowed:
+                raise self._late(where)
 
 
 def host_of_redirect(answer: Answer) -> str:

@@ -10,6 +10,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +24,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from connector.demo.simulator import TOKEN_PATH, Simulator
+from connector.demo.simulator import TOKEN_PATH, Request, Simulator
 from connector.errors import (
     ConnectorError,
     DeniedError,
@@ -411,6 +413,52 @@ def test_a_body_that_never_ends_is_given_up_after_ten_time_outs_and_not_asked_fo
         said = failure(source(cec.url, clock=lambda: next(clock), timeout=5), TruncatedError)
         assert cec.count("GET") == 1
     assert "did not end within 50 s (10 times source.timeout)" in said
+
+
+def test_a_body_without_a_length_that_is_cut_for_its_time_is_not_taken_for_whole() -> None:
+    def whole_and_on(request: Request) -> None:
+        head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        request.close_connection = True
+        faults.drip(request.connection, itertools.chain([head + BODY], itertools.repeat(b" ")))
+
+    with tenant(query=for_ever(whole_and_on)) as cec:
+        said = failure(source(cec.url, timeout=0.2), TruncatedError)
+    assert "did not end within 2 s (10 times source.timeout)" in said
+
+
+@pytest.mark.parametrize("path", ["query", "token"])
+def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_for_again(path: str) -> None:
+    with tenant(**{path: for_ever(faults.trickle_head)}) as cec:
+        started = time.monotonic()
+        said = failure(source(cec.url, timeout=0.2), TruncatedError)
+        assert time.monotonic() - started < 10
+        assert len(cec.asked) == 1 + (path == "query")
+    assert "did not end within 2 s (10 times source.timeout)" in said
+
+
+def test_a_handshake_that_trickles_in_is_given_up_after_the_time_out() -> None:
+    def serve() -> None:
+        client, _ = listening.accept()
+        with client:  # a record of TLS that is as long as it may be (RFC 8446 §5.1)
+            faults.drip(client, itertools.chain([b"\x16\x03\x03\x40\x00"], itertools.repeat(b"x")))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        said = failure(source(url, timeout=0.2, retries=0), UnreachableError)
+        server.join(10)
+    assert "no connection within 0.2 s" in said
+
+
+def test_an_answer_that_takes_many_waits_and_less_than_ten_time_outs_is_read() -> None:
+    def slowly(request: Request) -> None:
+        request.close_connection = True
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+        faults.drip(request.connection, [*(bytes([octet]) for octet in head[:8]), head[8:] + BODY])
+
+    with tenant(query=[slowly]) as cec:
+        assert source(cec.url, timeout=0.3).read().size
 
 
 @pytest.mark.parametrize("answer", [status(200, b" " * 5001), faults.bomb(64 << 20), faults.dribble])

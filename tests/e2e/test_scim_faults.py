@@ -17,7 +17,7 @@ from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory
 from tests.support import http_proxy as meddlers
-from tests.support.faulty_cec import bomb, trickle
+from tests.support.faulty_cec import bomb, trickle, trickle_head
 from tests.support.http_proxy import HttpProxy, Meddler, at, busy, cut_after, cut_before, cut_within, failing, pass_on
 from tests.support.http_server import Act, HttpServer, said
 from tests.support.jobs import env
@@ -380,10 +380,11 @@ def test_a_page_that_trickles_in_without_an_end_is_no_plan(tmp_path: Path) -> No
     assert "10 times directory.timeout" in ended.said
 
 
-def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slowly", [trickle, trickle_head])
+def test_a_write_whose_answer_trickles_in_without_an_end_is_found_out_by_reading(tmp_path: Path, slowly: Act) -> None:
     def trickling(asked: meddlers.Asked) -> Act:
         asked.forward()
-        return trickle
+        return slowly
 
     with (
         ScimServer.start(tmp_path / "server", people(16)) as real,

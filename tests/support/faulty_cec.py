@@ -134,13 +134,24 @@ def trickle(request: Request) -> None:
     request.close_connection = True
     request.send_response(200)
     request.end_headers()
-    request.connection.settimeout(0.1)
-    hung_up = False
+    drip(request.connection, itertools.repeat(b" "))
+
+
+def trickle_head(request: Request) -> None:
+    """An answer whose headers come so."""
+    request.close_connection = True
+    drip(request.connection, itertools.chain([b"HTTP/1.1 200 OK\r\nX-Slow: "], itertools.repeat(b"x")))
+
+
+def drip(connection: socket.socket, pieces: Iterable[bytes]) -> None:
+    """Send a piece ten times a second, until there are no more or the other side hangs up."""
+    connection.settimeout(0.1)
     with contextlib.suppress(ConnectionError):
-        while not hung_up:
-            request.wfile.write(b" ")
+        for piece in pieces:
+            connection.sendall(piece)
             with contextlib.suppress(TimeoutError):
-                hung_up = request.connection.recv(1) == b""
+                if connection.recv(1 << 16) == b"":
+                    return
 
 
 def bomb(octets: int) -> Fault:

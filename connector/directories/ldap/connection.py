@@ -12,6 +12,7 @@ import math
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +36,7 @@ from connector.errors import (
     UntrustedError,
 )
 from connector.model import Secret
+from connector.overdue import TIMEOUTS, Bound, Line
 from connector.settings.job import LdapDirectory
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
@@ -124,7 +126,7 @@ def _connect(endpoint: Endpoint, settings: LdapDirectory, password: Secret | Non
             _discard(connection)
             raise
         try:
-            return _secure_and_bind(connection, endpoint, settings, tls)
+            return _bound_in_time(connection, endpoint, settings, tls)
         except BaseException:
             _discard(connection)
             raise
@@ -175,6 +177,23 @@ def _connection(
     else:
         options |= {"authentication": ldap3.ANONYMOUS}
     return ldap3.Connection(server, **options)
+
+
+def _bound_in_time(connection: Any, endpoint: Endpoint, settings: LdapDirectory, tls: _Tls) -> Wire:
+    """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
+    allowed = TIMEOUTS * settings.timeout
+    with closing(Line()) as line, Bound(line, allowed) as binding:
+        line.hold(connection.socket)
+        try:
+            wire = _secure_and_bind(connection, endpoint, settings, tls)
+        except ConnectorError:
+            if not binding.passed:
+                raise
+        else:
+            if not binding.passed:
+                return wire
+    said = f"the bind did not end within {allowed:g} s ({TIMEOUTS} times directory.timeout)"
+    raise UnreachableError(said, where=endpoint.url)
 
 
 def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirectory, tls: _Tls) -> Wire:

@@ -148,6 +148,7 @@ class Session:
             if inbox is not None:
                 inbox.append(frame)
             if frame.tag not in (ENTRY, REFERENCE):
+                self._stream.gets_on()
                 del inboxes[frame.id]
 
     def _unsolicited(self, frame: Frame) -> IncompleteRead | None:

@@ -1,4 +1,8 @@
-"""A connected socket as a stream that never blocks: both sides may have full buffers, and nobody waits for ever."""
+"""A connected socket as a stream that never blocks: both sides may have full buffers, and nobody waits for ever.
+
+One wait is bounded by the timeout. All waits together are bounded by ten of these, from one sign of getting on to the
+next: the end of an operation, or so many octets that a large search may well go on.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,18 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from typing import Final
 
 from connector.errors import UnreachableError
+from connector.overdue import TIMEOUTS
 
 RECEIVE: Final = 64 << 10
 """Octets asked for at once. Asking for more costs more than it saves: the buffer is allocated for each receive, and
 from 128 KiB on by a system call of its own (measured: 14 us instead of 2, when a few entries have come)."""
 SEND: Final = 64 << 10
+DECENT: Final = 64 << 10
+"""Octets in ten timeouts that a search goes on by; an entry has a few hundred."""
 
 
 class Stream:
@@ -27,6 +35,8 @@ class Stream:
         self._socket = connected
         self._socket.setblocking(False)
         self._timeout = timeout
+        self._waited = 0.0
+        self._came = 0
         self._outgoing = bytearray()
         self._fault: str | None = None
         self._poll = select.poll()
@@ -43,12 +53,19 @@ class Stream:
             self.flush()
             data = self._take()
             if data:
+                self._came += len(data)
+                if self._came >= DECENT:
+                    self.gets_on()
                 return data
             if self._fault is not None:
                 raise UnreachableError(self._fault, where=self.where)
             if len(self._outgoing) < before:
                 continue
             self._wait()
+
+    def gets_on(self) -> None:
+        """The server has done something that was asked of it."""
+        self._waited, self._came = 0.0, 0
 
     def close(self, farewell: bytes = b"") -> None:
         """Send a last message if that is possible at once, and close. Never raises."""
@@ -86,9 +103,17 @@ class Stream:
 
     def _wait(self) -> None:
         self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
-        if not self._poll.poll(self._timeout * 1000):
+        allowed = TIMEOUTS * self._timeout
+        start = time.monotonic()
+        came = self._poll.poll(min(self._timeout, allowed - self._waited) * 1000)
+        self._waited += time.monotonic() - start
+        if self._waited >= allowed:
+            self._fault = f"no operation ended within {allowed:g} seconds ({TIMEOUTS} times directory.timeout)"
+        elif not came:
             self._fault = f"no answer for {self._timeout:g} seconds"
-            raise UnreachableError(self._fault, where=self.where)
+        else:
+            return
+        raise UnreachableError(self._fault, where=self.where)
 
 
 def _cut(fault: OSError) -> str:

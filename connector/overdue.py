@@ -1,0 +1,111 @@
+"""One bound for a whole exchange: a connection on which it has not ended by then is shut down, whoever waits on it.
+
+Time-outs of sockets are for a single wait: a server that sends an octet now and then would be waited for without end.
+One thread watches all that is under way in the process. It is woken as seldom as can be: an exchange that ends in time,
+as nearly all do, costs a look at the clock and an entry in a table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+TIMEOUTS: Final = 10
+"""So many time-outs of a single wait are the bound of an exchange as a whole."""
+
+
+class Line:
+    """A connected socket, to be shut down by another thread; it stays that connection while TLS is put around it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connected: socket.socket | None = None
+
+    def hold(self, connected: socket.socket) -> None:
+        """From now on it is this one."""
+        again = socket.socket(fileno=os.dup(connected.fileno()))
+        with self._lock:
+            before, self._connected = self._connected, again
+        if before is not None:
+            before.close()
+
+    def cut(self) -> None:
+        """End the connection, so that whoever waits on it hears so at once."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._connected is not None:
+                self._connected.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self._lock:
+            if self._connected is not None:
+                self._connected.close()
+                self._connected = None
+
+
+class Bound:
+    """Seconds that an exchange on a line may take, from when it is entered; `passed` says that it took longer."""
+
+    def __init__(self, line: Line, seconds: float) -> None:
+        self._line = line
+        self._seconds = seconds
+        self.passed = False
+
+    def __enter__(self) -> Self:
+        self._number = _watching.add(time.monotonic() + self._seconds, self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _watching.drop(self._number)
+
+    def pass_(self) -> None:
+        """The time is over."""
+        self.passed = True
+        self._line.cut()
+
+
+class _Watching:
+    """The bounds that are under way, by numbers of their own."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._bounds: dict[int, tuple[float, Bound]] = {}
+        self._changed = threading.Condition()
+        self._next = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, due: float, bound: Bound) -> int:
+        number = next(self._numbers)
+        with self._changed:
+            self._bounds[number] = due, bound
+            if self._thread is None or not self._thread.is_alive():  # not in a process that was forked off meanwhile
+                self._thread = threading.Thread(target=self._watch, name="overdue", daemon=True)
+                self._thread.start()
+            elif due < self._next:
+                self._changed.notify()
+        return number
+
+    def drop(self, number: int) -> None:
+        with self._changed:
+            self._bounds.pop(number, None)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for number in [number for number, (due, _) in self._bounds.items() if due <= now]:
+                    self._bounds.pop(number)[1].pass_()
+                self._next = min((due for due, _ in self._bounds.values()), default=math.inf)
+                self._changed.wait(None if self._next == math.inf else self._next - now)
+
+
+_watching: Final = _Watching()
