@@ -167,6 +167,22 @@ def test_what_this_job_wrote_since_is_known_by_the_newer_run() -> None:
     assert changed(plan(hr)) == {"id-0": ["employeeNumber", "title"]}
 
 
+def test_what_could_not_be_written_does_not_pass() -> None:
+    hr, it = jobs([SEAT], [SEAT])
+    hr.tenant = Tenant(hr.tenant.agents[:1])
+    apply(hr)
+
+    class Refusing(MemoryDirectory):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                refused = change.user.id == "id-1"
+                yield from [Outcome(change.user, Result.FAILED, "refused")] if refused else super().write([change])
+
+    it.connect = lambda view: Refusing(it.store, view, base=BASE, filter=FILTER)
+    apply(it)
+    assert [problem.users for problem in plan(hr).problems] == [(f"uid=u1,{BASE}",)], "ours still, and stale"
+
+
 def test_two_jobs_write_values_of_different_patterns_to_one_attribute_and_each_keeps_to_its_own() -> None:
     clerk = AttributeRule("title", Template.parse("clerk {workNo}"), owns="clerk *")
     hr, it = jobs([TITLE], [clerk])
