@@ -278,7 +278,8 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
 
 def _sides(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
     """What planning has beside a directory: the source, the pins, and a way past base and filter."""
-    view = View(tuple(dict.fromkeys(rule.directory for rule in mapping.match)))
+    unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
+    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
     beyond = cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
     return {"source": source_of(job, mapping), "beyond": beyond, "pins": _pins(job.job)}
 

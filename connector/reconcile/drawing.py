@@ -129,7 +129,9 @@ class Drawing:
         self._hold_unshown()
         yield from self._object()
         self._say_repeated(untold)
-        self.moves = yield from settled(self._drafts, self._brief, self._differ.hold_classless, few=self._few)
+        self.moves = yield from settled(
+            self._drafts, self._brief, self._differ.hold_classless, few=self._few, unclaimed=self._stale
+        )
         plan = self._plan(verdicts, left_out, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None

@@ -53,6 +53,11 @@ class Moves:
         for (name, _), value in self._values.items():
             yield name, value
 
+    def digests(self) -> dict[tuple[str, str], str]:
+        """The same values, by attribute and digest (`equality.digest`)."""
+        rules = self._rules
+        return {(name, equality.digest(rules[name], value)): value for (name, _), value in self._values.items()}
+
     def __len__(self) -> int:
         return len(self._values)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from connector.reconcile.draft import Draft
+from connector.reconcile.leavers import still_holding
 from connector.reconcile.moves import Moves
 from connector.reconcile.questions import Brief, Find, Planning, Search, ask
+from connector.reconcile.stale import Unclaimed
 
 
 def in_order(drafts: Sequence[Draft]) -> list[Draft]:
@@ -16,14 +18,19 @@ def in_order(drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def settled(
-    drafts: Sequence[Draft], brief: Brief, hold_classless: Callable[[Draft], bool], *, few: bool = False
+    drafts: Sequence[Draft],
+    brief: Brief,
+    hold_classless: Callable[[Draft], bool],
+    *,
+    few: bool = False,
+    unclaimed: Sequence[Unclaimed] = (),
 ) -> Planning[Moves]:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
     An attribute takes its group along at once (`Draft.bind`), so that what others wait for falls in the same round.
 
     `hold_classless`: hold back what of a draft needs a class that cannot be added; whether there was any. `few`: no
-    scan takes the place of looking up who holds a value.
+    scan takes the place of looking up who holds a value. `unclaimed`: users of ours that no agent claims.
     """
     groups = brief.mapping.groups
     for draft in drafts if groups else ():
@@ -32,6 +39,7 @@ def settled(
     if len(moves):
         asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))
         moves.held_by((yield from ask(asked)))
+        moves.held_by((yield from still_holding(moves, unclaimed)))
     moves.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         moves.hold_back()
