@@ -92,5 +92,5 @@ def test_an_account_that_was_disabled_gets_no_ticket_and_hears_why(realm: Realm)
     keys = realm.keys("gone")
     realm.server.tool("user", "disable", "gone")
     said = realm.read(keys)
-    assert said.startswith("DeniedError")
+    assert said.startswith("RefusedBindError")
     assert "revoked" in said

@@ -22,8 +22,8 @@ from connector.errors import DeniedError, FileError, RefusedBindError
 
 _NO_LAYER: Final = 1
 _IN_PROGRESS: Final = 14
-_PROOF_REFUSED: Final = frozenset({-1765328366, -1765328360})
-"""KRB5KDC_ERR_CLIENT_REVOKED and KRB5KDC_ERR_PREAUTH_FAILED, as MIT's krb5.h counts them."""
+_PROOF_REFUSED: Final = frozenset({0x96C73A12, 0x96C73A18})
+"""KRB5KDC_ERR_CLIENT_REVOKED (18) and KRB5KDC_ERR_PREAUTH_FAILED (24), as MIT's krb5.h counts them: on 0x96C73A00."""
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
@@ -54,7 +54,7 @@ class _Connection(ldap3.Connection):
             return self._exchange(controls)
         except self._gssapi.exceptions.GSSError as fault:
             why = " ".join(str(fault).split())
-            kind = RefusedBindError if fault.min_code in _PROOF_REFUSED else DeniedError
+            kind = RefusedBindError if fault.min_code & 0xFFFFFFFF in _PROOF_REFUSED else DeniedError
             raise kind(f"no bind by Kerberos, for the service ldap@{self._host}: {why}", where=self._where) from None
 
     def _exchange(self, controls: Any) -> Any:
