@@ -126,7 +126,7 @@ class LdapDirectory(Strict):
         Literal["subtree", "onelevel"], Field(description="All below base, or only its direct children.")
     ] = "subtree"
     read: ReadBy = "auto"
-    page_size: Annotated[int, Field(ge=1, le=100_000, description="Entries a page (RFC 2696).")] = 1000
+    page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no pages.")] = 1000
     window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
 

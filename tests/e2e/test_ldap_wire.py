@@ -63,6 +63,22 @@ def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None
         assert len(list(wire.paged(SEARCH, 10, responses.entry))) == 5000
 
 
+@pytest.mark.parametrize("size", [0, 1, 10])
+def test_a_server_that_refuses_pages_though_it_lists_them_is_read_in_one_answer(size: int) -> None:
+    """As 389-DS does for what it gets from another server by chaining."""
+    asked: list[bool] = []
+
+    def answer(frame: Frame) -> bytes:
+        asked.append(requests.PAGED.encode() in frame.data[frame.stop : frame.end])
+        if asked[-1]:
+            return result(frame.id, DONE, 12)
+        return entry(frame.id) * 3 + result(frame.id)
+
+    with served(answer) as wire:
+        assert len(list(wire.paged(SEARCH, size, responses.entry))) == 3
+    assert asked == ([True, False] if size else [False])
+
+
 def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
     seen: list[bytes] = []
 

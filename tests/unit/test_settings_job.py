@@ -156,7 +156,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + "directory: {type: [ldap]}\n" + MAPPING, ["2: directory.type: must be one of ldap, ldif, scim"]),
         ("source: {type: cek}\n" + DIRECTORY + MAPPING, ["1: source.type: 'cek' is none of cec, file"]),
         (SOURCE + MAPPING + LDAP + "  scope: base\n", ["7: directory.scope: 'base' is none of subtree, onelevel"]),
-        (SOURCE + MAPPING + LDAP + "  page_size: 0\n", ["7: directory.page_size: must be at least 1"]),
+        (SOURCE + MAPPING + LDAP + "  page_size: -1\n", ["7: directory.page_size: must be at least 0"]),
         (SOURCE + MAPPING + LDAP + "  page_size: 1.5\n", ["7: directory.page_size: must be a whole number"]),
         (SOURCE + MAPPING + LDAP + "  window: 257\n", ["7: directory.window: must be at most 256"]),
         (SOURCE + MAPPING + LDAP + "  timeout: 0\n", ["7: directory.timeout: must be more than 0"]),

@@ -65,6 +65,11 @@ class LdapReader:
         return self._connected
 
     @property
+    def _page_size(self) -> int:
+        """Entries a page; 0: the job wants none, or the server lists no paging."""
+        return self._settings.page_size if self._inspection.dialect.pages else 0
+
+    @property
     def _questions(self) -> int:
         return min(self._settings.window, _QUESTIONS)
 
@@ -103,23 +108,23 @@ class LdapReader:
         return Restrictions(self._wire, self._inspection, self._settings.base, self._settings.bind_dn)
 
     def size(self) -> int | None:
-        """The server's own estimate beside a page of one entry (RFC 2696 §3); OpenLDAP gives none."""
+        """The server's own estimate beside a page of one entry (RFC 2696 §3), where it is of a kind that gives one."""
+        if not (self._page_size and self._inspection.dialect.estimates):
+            return None
         return self._wire.estimate(self._realm.all(("1.1",)))
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Equality terms, many to a search, and a few searches in flight."""
         dialect = self._inspection.dialect
         searches = lookups(keys, self._realm, dialect, self._users.attributes)
-        found = self._wire.searches(
-            searches, dialect.batches, self._users.user, or_gone=True, pages=self._settings.page_size
-        )
+        found = self._wire.searches(searches, dialect.batches, self._users.user, or_gone=True, pages=self._page_size)
         return self._whole(found)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """One search, in pages of the job's size."""
+        """One search, in pages of the job's size where the server has paging."""
         attributes = self._users.attributes
         whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
-        return self._whole(self._wire.paged(whole, self._settings.page_size, self._users.user))
+        return self._whole(self._wire.paged(whole, self._page_size, self._users.user))
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""

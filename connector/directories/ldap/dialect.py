@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.ldap import results
-from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, POST_READ
+from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
 from connector.model import UserRef
@@ -34,8 +34,12 @@ class Identity(Struct, frozen=True):
 class Dialect(Struct, frozen=True):
     """What one kind of server does its own way.
 
-    `assertions`, `post_read`, `effective_rights`: whether this one knows RFC 4528, RFC 4527, and the control by which
-    389-DS tells an account its rights. `occupied`: whether an answer is the one
+    `assertions`, `post_read`, `pages`, `effective_rights`: whether this one knows RFC 4528, RFC 4527, RFC 2696, and the
+    control by which 389-DS tells an account its rights. `estimates`: whether it is asked how many entries a search has.
+    OpenLDAP does not tell, and with glued databases it dies when the page of one entry is given up (measured, 2.6).
+    `sticky`: after a paged search the next one on the same connection may come without a part of its entries: where
+    databases are glued, and a page ended with the last entry of one, or nobody read on (measured on OpenLDAP 2.6).
+    `occupied`: whether an answer is the one
     to adding a second value to a single-valued attribute, which is how "there is no value yet" fails where there are no
     assertions.
     `lengths`: the length beside a syntax is the most that a value may have; elsewhere it is a least that servers must
@@ -57,6 +61,9 @@ class Dialect(Struct, frozen=True):
     occupied: Callable[[Response], bool]
     assertions: bool = False
     post_read: bool = False
+    pages: bool = False
+    estimates: bool = False
+    sticky: bool = False
     effective_rights: bool = False
     lengths: bool = False
     lax: bool = False
@@ -118,6 +125,7 @@ OPENLDAP: Final = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
     lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
+    sticky=True,
     mark="entryCSN",
     advice={
         3: "`limits` with time.soft and time.hard in the server's configuration lifts it for the job's account",
@@ -132,6 +140,7 @@ DS389: Final = Dialect(
     NS_UNIQUE_ID,
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
     lax=True,
+    estimates=True,
     by_syntax=True,
     prepares=False,
     batches=8,  # with fewer in flight it pauses between them (measured: up to 50 ms, on a busy machine)
@@ -144,7 +153,7 @@ DS389: Final = Dialect(
     },
 )
 ACTIVE_DIRECTORY: Final = Dialect(
-    "Active Directory", OBJECT_GUID, _second_value, prepares=False, lengths=True, microsoft=True
+    "Active Directory", OBJECT_GUID, _second_value, estimates=True, prepares=False, lengths=True, microsoft=True
 )
 SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
 
@@ -163,6 +172,7 @@ def of(root: Root) -> Dialect:
         _kind(root),
         assertions=ASSERTION in controls,
         post_read=POST_READ in controls,
+        pages=PAGED in controls,
         effective_rights=EFFECTIVE_RIGHTS in controls,
     )
 

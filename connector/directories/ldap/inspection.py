@@ -65,7 +65,7 @@ class Inspection:
     def dialect(self) -> Dialect:
         """How this kind of server is spoken to."""
         found = dialect.of(self.root)
-        self._wire.advice = found.advice
+        self._wire.advice, self._wire.sticky = found.advice, found.sticky
         if found.microsoft:
             self._wire.unpeopled = frozenset(map(rdns, active_directory.unpeopled(self.root)))
             self._refuse_a_global_catalog()
@@ -112,7 +112,7 @@ class Inspection:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
-            found = [_as_text(each) for each in self._wire.paged(search, _PAGE, entry)]
+            found = [_as_text(each) for each in self._wire.paged(search, _PAGE if self.dialect.pages else 0, entry)]
             if any(";range=" in attribute for each in found for attribute in each):
                 raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
             return active_directory.definitions(found)

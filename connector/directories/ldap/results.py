@@ -16,6 +16,7 @@ from connector.errors import (
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
+UNAVAILABLE_CRITICAL_EXTENSION: Final = 12
 COMPARE_FALSE: Final = 5
 COMPARE_TRUE: Final = 6
 REFERRAL: Final = 10

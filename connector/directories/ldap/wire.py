@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from msgspec.structs import replace
 
 from connector import traffic
-from connector.directories.filters import attributes_of
+from connector.directories.filters import Or, attributes_of
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import Scope, Search
@@ -25,7 +27,7 @@ from connector.directories.ldap.responses import (
     response,
 )
 from connector.directories.ldap.session import Flight, Operation, Session
-from connector.errors import TruncatedError
+from connector.errors import IncompleteRead, TruncatedError
 from connector.reconcile.dn import Rdn, rdns
 
 T = TypeVar("T")
@@ -53,6 +55,9 @@ class Wire(Session):
     """Entries a page, where the server's size limit has cut a larger one short."""
     unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
     advice: Mapping[int, str] = results.NO_ADVICE
+    sticky: bool = False
+    """Whether a paged search spoils the next one on this connection (`Dialect.sticky`)."""
+    _last_paged: Search | None = None
 
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
@@ -65,12 +70,13 @@ class Wire(Session):
         decode: Callable[[Frame], T],
         *,
         or_gone: bool = False,
-        pages: int | None = None,
+        pages: int = 0,
     ) -> Iterator[T]:
         """The entries of many searches, so many in flight, in any order, as `decode` has them.
 
         `or_gone`: the one entry that a search of scope base is about may be gone; else that is an error. `pages`: what
-        a size limit cuts short is asked for again in pages of so many, and some of its entries come twice.
+        a size limit cuts short is asked for again in pages of so many, and some of its entries come twice; 0: it is an
+        error.
         """
         operations = (Operation(search, requests.search(search)) for search in wanted)
         for search, frame in self.exchange(operations, window):
@@ -78,7 +84,7 @@ class Wire(Session):
                 yield self.located(decode, frame)
             elif frame.tag == REFERENCE:
                 self._refer(search, frame)
-            elif pages is not None and self._cut_short(frame):
+            elif pages and self._ended(frame, results.SIZE_LIMIT_EXCEEDED):
                 yield from self.paged(search, pages, decode)
             else:
                 self._finish(search, frame, or_gone=or_gone and search.scope is Scope.BASE)
@@ -86,40 +92,78 @@ class Wire(Session):
     def paged(self, search: Search, size: int, decode: Callable[[Frame], T]) -> Generator[T, None, None]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them.
 
-        The next page is asked for before one is decoded. Where the size limit cuts the first one short, it is asked for
-        again with fewer entries.
+        `size` 0: in one answer, which the server's size limit may cut short. So too where a server lists the control
+        and refuses it, as some databases do behind another server.
         """
         size = size if self.most is None else min(size, self.most)
-        request = requests.search(search)
+        if not size:
+            yield from self.searches([search], 1, decode)
+            return
+        if self.sticky:
+            self._begin_anew(search)
         flight: Flight[None] = Flight(self)
+        try:
+            yield from self._in_pages(search, size, decode, flight)
+        finally:
+            if self.sticky:
+                self._wait_for(flight)
+            flight.close()
+
+    def _in_pages(
+        self, search: Search, size: int, decode: Callable[[Frame], T], flight: Flight[None]
+    ) -> Generator[T, None, None]:
+        """The next page is asked for before one is decoded; the first one again if it was too large."""
+        request = requests.search(search)
         flight.send(Operation(None, request, (requests.paged(size),)))
         cookie, empty, first = b"", 0, True
-        try:
+        while flight:
+            frames = self._page(flight, size)
+            following = b""
+            if first and (other := self._size_after(frames, size)) != size:
+                if not other:
+                    yield from self.searches([search], 1, decode)
+                    return
+                size = other
+                flight.send(Operation(None, request, (requests.paged(size),)))
+                continue
+            first = False
+            if frames[-1].tag not in _MORE:
+                _, following = self._cookie(self._finish(search, frames.pop()))
+            empty = 0 if frames else empty + 1
+            if following and ((not frames and following == cookie) or empty == _EMPTY_PAGES):
+                raise TruncatedError("the server's pager stands still", where=self.where)
+            if following:
+                flight.send(Operation(None, request, (requests.paged(size, following),)))
+                self.flush()  # so that the server works while we decode
+                cookie = following
+            for frame in frames:
+                if frame.tag == ENTRY:
+                    yield self.located(decode, frame)
+                else:
+                    self._refer(search, frame)
+            frames.clear()  # not held while the next page comes
+
+    def _size_after(self, frames: list[Frame], size: int) -> int:
+        """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
+        if self._ended(frames[-1], results.UNAVAILABLE_CRITICAL_EXTENSION):
+            log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
+            return 0
+        if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
+            return self._fewer(size, len(frames) - 1) or size
+        return size
+
+    def _begin_anew(self, search: Search) -> None:
+        """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
+        if self._last_paged is not None:
+            nobody = requests.search(replace(self._last_paged, filter=Or(())))
+            list(self.exchange([Operation(None, nobody, (requests.paged(1),))], 1))
+        self._last_paged = search
+
+    def _wait_for(self, flight: Flight[None]) -> None:
+        """Wait for the page under way: given up, it might still be at work when the next search begins."""
+        with contextlib.suppress(IncompleteRead):
             while flight:
-                frames = self._page(flight, size)
-                following = b""
-                if first and self._cut_short(frames[-1]) and (fewer := self._fewer(size, len(frames) - 1)):
-                    size = fewer
-                    flight.send(Operation(None, request, (requests.paged(size),)))
-                    continue
-                first = False
-                if frames[-1].tag not in _MORE:
-                    _, following = self._cookie(self._finish(search, frames.pop()))
-                empty = 0 if frames else empty + 1
-                if following and ((not frames and following == cookie) or empty == _EMPTY_PAGES):
-                    raise TruncatedError("the server's pager stands still", where=self.where)
-                if following:
-                    flight.send(Operation(None, request, (requests.paged(size, following),)))
-                    self.flush()  # so that the server works while we decode
-                    cookie = following
-                for frame in frames:
-                    if frame.tag == ENTRY:
-                        yield self.located(decode, frame)
-                    else:
-                        self._refer(search, frame)
-                frames.clear()  # not held while the next page comes
-        finally:
-            flight.close()
+                flight.frames()
 
     def _fewer(self, size: int, came: int) -> int | None:
         """How many entries to ask for after a page of `size` was cut short; 389-DS wants fewer than its limit."""
@@ -177,8 +221,9 @@ class Wire(Session):
             traffic.failed("directory")
             raise results.referral(uris, search.base, self.where)
 
-    def _cut_short(self, frame: Frame) -> bool:
-        return frame.tag == DONE and self.located(response, frame).code == results.SIZE_LIMIT_EXCEEDED
+    def _ended(self, frame: Frame, code: int) -> bool:
+        """Whether this is the end of a search, with this result."""
+        return frame.tag == DONE and self.located(response, frame).code == code
 
     def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:
         """The end of a search. Raises IncompleteRead unless all is well."""
