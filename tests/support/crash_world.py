@@ -218,7 +218,7 @@ class World(ABC):
         return sorted(
             (name.partition(",")[0], attribute, times)
             for name, attributes in rows
-            for attribute, (_, _, _, times, restored) in json.loads(attributes).items()
+            for attribute, (_, _, _, times, restored, *_) in json.loads(attributes).items()
             if not restored
         )
 
