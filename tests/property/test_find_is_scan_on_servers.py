@@ -68,8 +68,8 @@ def test_the_same_users_match_however_they_are_read(served: House | ScimServer, 
             drawn = plan(world, read)
             assert (drawn.changes, drawn.summary) == (scanned.changes, scanned.summary), read
         became["matched"] += scanned.summary.matched
-        became["ambiguous or contested"] += scanned.summary.ambiguous + scanned.summary.contested
         became["unmatched"] += scanned.summary.unmatched
 
     law()
-    assert all(became[each] for each in ("matched", "ambiguous or contested", "unmatched")), became
+    assert became["matched"], became
+    assert became["unmatched"], became
