@@ -114,7 +114,7 @@ def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say
     with pytest.raises(OnHoldError, match=HOLD):
         apply(of)
     (said,) = [said for name, said in plan(of).about if name == "on hold"]
-    assert said.endswith(f": {HOLD}; applies are refused")
+    assert said.endswith(f": {HOLD}; applies are refused until `cec-connector release JOB`")
     assert of.state.release("law")
     of.identity = "another"
     of.tenant = Tenant([Agent(7, "u0")])

@@ -535,7 +535,7 @@ HELD: Attributes = {"entryUUID": ["id-1"], "uid": ["u1"], "employeeNumber": ["7"
     ("filter_", "held", "is_shown"),
     [
         ("(uid=*)", HELD, True),
-        ("(uid=*)", {**HELD, "ENTRYUUID": ["id-1"], "entryUUID": ["id-1"]}, True),
+        ("(uid=*)", {**HELD, "ENTRYUUID": ["id-1"], "entryUUID": ["id-1"]}, False),
         ("(uid=*)", {**HELD, "entryUUID": ["id-2"]}, False),
         ("(uid=*)", {name: held for name, held in HELD.items() if name != "entryUUID"}, False),
         ("(uid=*)", {name: held for name, held in HELD.items() if name != "uid"}, False),
