@@ -9,6 +9,7 @@ from hypothesis import example, given, strategies as st
 
 from connector.cli.watchers import Json
 from connector.model import Secret
+from connector.visible import cleaned
 
 facts = st.recursive(
     st.none()
@@ -25,5 +26,5 @@ facts = st.recursive(
 @given(st.dictionaries(st.text(), facts, max_size=4))
 @example({"user": "uid=agent1,ou=people", "attributes": ["mail"]})
 @example({"user": "uid=Jörg", "all of ASCII": "".join(map(chr, range(128))), "half a pair": "\udcff"})
-def test_an_event_is_spelt_as_structlog_spells_it(event: dict[str, Any]) -> None:
-    assert Json()(None, "info", event) == structlog.processors.JSONRenderer()(None, "info", event)
+def test_an_event_is_made_visible_and_spelt_as_structlog_spells_it(event: dict[str, Any]) -> None:
+    assert Json()(None, "info", event) == structlog.processors.JSONRenderer()(None, "info", cleaned(event))
