@@ -70,7 +70,7 @@ def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple
     """Those of `some` that are not among `others`."""
     if some == others:
         return ()
-    if not others:
+    if not some or not others:
         return tuple(some)
     without = {key(rule, plain(value)) for value in others}
     return tuple(value for value in some if key(rule, plain(value)) not in without)

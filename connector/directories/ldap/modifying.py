@@ -84,8 +84,10 @@ class Modifier(Struct, frozen=True, dict=True):
         """
         name = change.name
         if change.seen and self.rules(name).equality:
-            rule = self.info(name).equality
-            removed, added = minus(rule, change.old, change.new), minus(rule, change.new, change.old)
+            removed, added = change.old, change.new
+            if removed and added:  # else nothing is in both, as in all of a first roll-out
+                rule = self.info(name).equality
+                removed, added = minus(rule, removed, added), minus(rule, added, removed)
             if len(added) > 1 and self.info(name).known and self.info(name).single:
                 raise ForbiddenError(f"{name} can hold one value only")
             edits = [Modification(Edit.DELETE, name, tuple(map(octets, removed)))] if removed else []
