@@ -7,21 +7,23 @@ standard output (`cli/console.py`), in errors (`cli/advice.py`), in the log (`cl
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 """Letters and marks that count as printable and show as nothing (Default_Ignorable_Code_Point), and blank Braille."""
 
 
 def is_visible(letter: str) -> bool:
     """Whether a character shows as itself: no control, escape, bidirectional override, odd space, or blank letter."""
-    variation = "\ufe00" <= letter <= "\ufe0f" or "\U000e0100" <= letter <= "\U000e01ef"
-    return letter.isprintable() and letter not in _BLANK and not variation
+    return letter.isprintable() and not _BLANK.match(letter)
 
 
 def visible(text: str) -> str:
     """The text with `<U+202E>` in place of each character that would not show as itself."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and (text.isascii() or not _BLANK.search(text)):
         return text
     return "".join(letter if is_visible(letter) else f"<U+{ord(letter):04X}>" for letter in text)
 
