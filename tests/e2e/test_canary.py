@@ -33,7 +33,7 @@ from tests.support.canary_scene import (
     piped,
     tenant,
 )
-from tests.support.faulty_cec import Fault, FaultyCec, cut, for_ever, status
+from tests.support.faulty_cec import Fault, FaultyCec, cut, for_ever, status, trickle_head
 from tests.support.jobs import configure
 from tests.support.program import WARNINGS
 from tests.support.slapd import SYNC, Slapd, person, server_context
@@ -125,6 +125,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
     "an echo of the query, denied": {"query": echo(403)},
     "an echo of the token call": {"token": echo(401)},
     "agents twice": {"query": status(200, BODY[:-1] + b', "agents": []}')},
+    "agents twice, escaped": {"query": status(200, BODY[:-1] + rb', "\u0061gents": []}')},
+    "nested without end": {"query": status(200, BODY[:-1] + b', "x": ' + b"[" * 100_000)},
+    "an order to the terminal": {"query": status(403, json.dumps({"resultCode": f"\x1b]0;sipPwd={OLD[0]}"}).encode())},
     "no list": {"query": status(200, json.dumps({"agents": OLD[0]}).encode())},
 }
 
@@ -135,6 +138,21 @@ def test_no_fault_of_the_source_shows_a_secret(tmp_path: Path, server: Slapd, fa
     with scene.cec:
         for command in ("check", "plan", "apply"):
             scene.run(command, "job.yaml", code=1)
+
+
+@pytest.mark.parametrize("call", ["query", "token"])
+def test_headers_that_never_end_show_no_secret(tmp_path: Path, server: Slapd, call: str) -> None:
+    scene = failing(tmp_path, server, **{call: for_ever(trickle_head)})
+    configure(scene.folder / "job.yaml", source={"timeout": 0.2})
+    with scene.cec:
+        assert "10 times source.timeout" in scene.run("apply", "job.yaml", *REPORTS, code=1)
+
+
+def test_a_record_with_two_passwords_is_named_without_them(tmp_path: Path, server: Slapd) -> None:
+    scene = failing(tmp_path, server)
+    scene.cec.document = BODY.replace(b'"sipPwd": ', b'"sipPwd": %s, "sipPwd": ' % json.dumps(NEW[0]).encode(), 1)
+    with scene.cec:
+        assert "sipPwd is there twice" in scene.run("plan", "job.yaml", *REPORTS)
 
 
 @pytest.mark.parametrize("wrong", [[OLD[0]], {"is": OLD[0]}, OLD[0] * 5000, f"{OLD[0]}\0", ""])

@@ -258,6 +258,28 @@ def test_a_name_with_an_octet_that_is_no_utf_8_is_a_name_like_all_others(job: Jo
     job.run("undo", json.loads(job.run("runs", "--json"))[0]["id"], "--apply", code=0)
 
 
+def test_all_faults_at_once_are_a_line_each_and_the_rest_is_written(job: Job) -> None:
+    """Law 7: records that are none or say things twice, texts that a terminal obeys, names and ids that are odd."""
+    override, order = "\u202euser9", "user9\x1b]0;owned\x07"
+    agents = [agent(number) for number in range(1, 6)]
+    agents += [agent(40, accountCode=override), agent(41, accountCode=order), agent(42, workNo="x"), agent(43)]
+    body = json.dumps({"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents})
+    twice, deep = r', {"workNo": 9, "sipPwd": "canary-8", "sip\u0050wd": "canary-9"}', f", {'[' * 100 + ']' * 100}"
+    job.write("agents.json", body[:-2] + twice + deep + "]}")
+    job.write("pins.csv", f'accountCode,workNo,user\nuser1,77,"uid=user1,{BASE}"\n')
+    job.configure(pins="pins.csv")
+    people = [person(number) for number in range(1, 6)]
+    people[1] = people[1].replace("dn: uid=user2", r"dn: cn=M\FCller").replace("entryUUID", "x-was")
+    people[2] = people[2].replace("dn: uid=user3", r"dn: cn=\1B]0\3Bowned\07\0AFORGED")
+    people[3] = people[3].replace("00000000-0000-0000-0000-000000000004", "")
+    job.write("people.ldif", "".join(people))
+    summary = job.plan()["summary"]
+    assert (summary["matched"], summary["update"], summary["unmatched"], summary["invalid"]) == (4, 4, 3, 4), summary
+    job.run("apply")
+    assert job.read("people.ldif").count("SIPIdentityPassword: ") == 4
+    assert job.plan("--fail-on-changes")["changes"] == []
+
+
 def test_a_file_with_another_hard_link_is_planned_for_and_never_replaced(job: Job) -> None:
     before = job.read("people.ldif")
     (job.folder / "other.ldif").hardlink_to(job.folder / "people.ldif")

@@ -38,7 +38,7 @@ def world() -> World:
     """Everybody's password changes from one that is seen, so that there is something to seal; two swap their seats."""
     entries: dict[str, tuple[str, dict[str, list[Any]]]] = {
         f"id-{number}": (
-            f"uid=u{number},{BASE}",
+            rf"cn=M\FCller \1B]0\3B{number},{BASE}",  # octets that are no UTF-8, and an order to a terminal
             {
                 "objectClass": ["inetOrgPerson", "cecAgent", "SIPIdentity"], "uid": [f"u{number}"],
                 "cecWorkNo": [str(number)], "SIPIdentityPassword": [f"{OLD}-{number}".encode()],

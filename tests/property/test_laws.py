@@ -223,11 +223,11 @@ def test_6_silence_no_password_is_in_any_report_plan_state_or_repr(world: World)
 
 
 @law
-@given(worlds(), st.integers(1, 99))
-def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, record: int) -> None:
+@given(worlds(), st.integers(1, 99), st.sampled_from(["workNo is a list", "accountCode is there twice", "\x1b]0;\n"]))
+def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, record: int, why: str) -> None:
     assume(world.mapping.stale == "report")
     before = plan(world)
-    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, Invalid(record, "workNo is a list")])
+    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, Invalid(record, why)])
     after = plan(world)
     assert after.changes == before.changes
     assert after.summary.invalid == before.summary.invalid + 1

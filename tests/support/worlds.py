@@ -224,10 +224,18 @@ class World:
 @st.composite
 def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
     secret = ["SIPIdentityPassword"] if hidden and draw(st.booleans()) else []
-    store = MemoryStore(draw(entries()), hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
+    found = draw(entries())
+    if draw(st.booleans()):  # an id is whatever a server says it is
+        found = {"" if id_ == "id-2" else id_: entry for id_, entry in found.items()}
+    store = MemoryStore(found, hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
     never = Never(account_codes=draw(st.frozensets(names, max_size=1)))
     pins = draw(
-        st.lists(st.builds(Pin, names, st.none(), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])), max_size=1)
+        st.lists(
+            st.builds(
+                Pin, names, st.none() | st.integers(0, 2), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])
+            ),
+            max_size=1,
+        )
     )
     return World(draw(tenants), store, draw(mappings()), tuple(pins), never)
 
