@@ -14,15 +14,19 @@ from typing import Final
 from connector.directories.schema import Schema
 
 _SYNTAX: Final = "SYNTAX 1.3.6.1.4.1.1466.115.121.1."
-_TEXT: Final = f"EQUALITY caseIgnoreMatch {_SYNTAX}15"
+_TEXT: Final = f"EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}15"
 _EXACT: Final = f"EQUALITY caseExactMatch {_SYNTAX}15"
 _IA5: Final = f"EQUALITY caseIgnoreIA5Match {_SYNTAX}26"
+_IA5_PIECES: Final = f"SUBSTR caseIgnoreIA5SubstringsMatch {_IA5}"
 _IA5_EXACT: Final = f"EQUALITY caseExactIA5Match {_SYNTAX}26"
-_PHONE: Final = f"EQUALITY telephoneNumberMatch {_SYNTAX}50"
+_PHONE: Final = f"EQUALITY telephoneNumberMatch SUBSTR telephoneNumberSubstringsMatch {_SYNTAX}50"
 _NAME: Final = f"EQUALITY distinguishedNameMatch {_SYNTAX}12"
 _OCTETS: Final = f"EQUALITY octetStringMatch {_SYNTAX}40"
-_INTEGER: Final = f"EQUALITY integerMatch {_SYNTAX}27"
-_TIME: Final = f"EQUALITY generalizedTimeMatch {_SYNTAX}24"
+_INTEGER: Final = f"EQUALITY integerMatch ORDERING integerOrderingMatch {_SYNTAX}27"
+_TIME: Final = f"EQUALITY generalizedTimeMatch ORDERING generalizedTimeOrderingMatch {_SYNTAX}24"
+_ORDERED: Final = f"ORDERING caseIgnoreOrderingMatch {_TEXT}"
+"""What Active Directory orders too, and this project's own."""
+_UUID: Final = "EQUALITY uuidMatch ORDERING UUIDOrderingMatch SYNTAX 1.3.6.1.1.16.1"
 _ONE: Final = "SINGLE-VALUE"
 _SYSTEM: Final = "NO-USER-MODIFICATION USAGE directoryOperation"
 
@@ -32,7 +36,7 @@ _RFC_ATTRIBUTES: Final = (
     f"( 2.5.4.49 NAME 'distinguishedName' {_NAME} )",
     "( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )",
     "( 2.5.4.4 NAME ( 'sn' 'surname' ) SUP name )",
-    f"( 2.5.4.5 NAME 'serialNumber' EQUALITY caseIgnoreMatch {_SYNTAX}44 )",
+    f"( 2.5.4.5 NAME 'serialNumber' EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}44 )",
     f"( 2.5.4.6 NAME ( 'c' 'countryName' ) SUP name {_SYNTAX}11 {_ONE} )",
     "( 2.5.4.7 NAME ( 'l' 'localityName' ) SUP name )",
     "( 2.5.4.8 NAME ( 'st' 'stateOrProvinceName' ) SUP name )",
@@ -42,12 +46,12 @@ _RFC_ATTRIBUTES: Final = (
     "( 2.5.4.12 NAME 'title' SUP name )",
     f"( 2.5.4.13 NAME 'description' {_TEXT} )",
     f"( 2.5.4.15 NAME 'businessCategory' {_TEXT} )",
-    f"( 2.5.4.16 NAME 'postalAddress' EQUALITY caseIgnoreListMatch {_SYNTAX}41 )",
+    f"( 2.5.4.16 NAME 'postalAddress' EQUALITY caseIgnoreListMatch SUBSTR caseIgnoreListSubstringsMatch {_SYNTAX}41 )",
     f"( 2.5.4.17 NAME 'postalCode' {_TEXT} )",
     f"( 2.5.4.19 NAME 'physicalDeliveryOfficeName' {_TEXT} )",
     f"( 2.5.4.20 NAME 'telephoneNumber' {_PHONE} )",
     f"( 2.5.4.23 NAME ( 'facsimileTelephoneNumber' 'fax' ) {_SYNTAX}22 )",
-    f"( 2.5.4.24 NAME 'x121Address' EQUALITY numericStringMatch {_SYNTAX}36 )",
+    f"( 2.5.4.24 NAME 'x121Address' EQUALITY numericStringMatch SUBSTR numericStringSubstringsMatch {_SYNTAX}36 )",
     "( 2.5.4.31 NAME 'member' SUP distinguishedName )",
     "( 2.5.4.34 NAME 'seeAlso' SUP distinguishedName )",
     f"( 2.5.4.35 NAME 'userPassword' {_OCTETS} )",
@@ -58,12 +62,12 @@ _RFC_ATTRIBUTES: Final = (
     f"( 2.5.4.45 NAME 'x500UniqueIdentifier' EQUALITY bitStringMatch {_SYNTAX}6 )",
     f"( 2.5.4.50 NAME 'uniqueMember' EQUALITY uniqueMemberMatch {_SYNTAX}34 )",
     f"( 0.9.2342.19200300.100.1.1 NAME ( 'uid' 'userid' ) {_TEXT} )",
-    f"( 0.9.2342.19200300.100.1.3 NAME ( 'mail' 'rfc822Mailbox' ) {_IA5} )",
+    f"( 0.9.2342.19200300.100.1.3 NAME ( 'mail' 'rfc822Mailbox' ) {_IA5_PIECES} )",
     f"( 0.9.2342.19200300.100.1.6 NAME 'roomNumber' {_TEXT} )",
     f"( 0.9.2342.19200300.100.1.10 NAME 'manager' {_NAME} )",
     f"( 0.9.2342.19200300.100.1.20 NAME ( 'homePhone' 'homeTelephoneNumber' ) {_PHONE} )",
     f"( 0.9.2342.19200300.100.1.21 NAME 'secretary' {_NAME} )",
-    f"( 0.9.2342.19200300.100.1.25 NAME ( 'dc' 'domainComponent' ) {_IA5} {_ONE} )",
+    f"( 0.9.2342.19200300.100.1.25 NAME ( 'dc' 'domainComponent' ) {_IA5_PIECES} {_ONE} )",
     f"( 0.9.2342.19200300.100.1.41 NAME ( 'mobile' 'mobileTelephoneNumber' ) {_PHONE} )",
     f"( 0.9.2342.19200300.100.1.42 NAME ( 'pager' 'pagerTelephoneNumber' ) {_PHONE} )",
     f"( 0.9.2342.19200300.100.1.60 NAME 'jpegPhoto' {_SYNTAX}28 )",
@@ -77,28 +81,28 @@ _RFC_ATTRIBUTES: Final = (
     f"( 1.3.6.1.4.1.250.1.57 NAME 'labeledURI' {_EXACT} )",
     f"( 1.3.6.1.1.1.1.0 NAME 'uidNumber' {_INTEGER} {_ONE} )",
     f"( 1.3.6.1.1.1.1.1 NAME 'gidNumber' {_INTEGER} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.2 NAME 'gecos' {_IA5} {_ONE} )",
+    f"( 1.3.6.1.1.1.1.2 NAME 'gecos' {_IA5_PIECES} {_ONE} )",
     f"( 1.3.6.1.1.1.1.3 NAME 'homeDirectory' {_IA5_EXACT} {_ONE} )",
     f"( 1.3.6.1.1.1.1.4 NAME 'loginShell' {_IA5_EXACT} {_ONE} )",
-    f"( 1.3.6.1.1.1.1.12 NAME 'memberUid' {_IA5_EXACT} )",
+    f"( 1.3.6.1.1.1.1.12 NAME 'memberUid' SUBSTR caseExactIA5SubstringsMatch {_IA5_EXACT} )",
     f"( 1.3.6.1.4.1.4203.1.3.4 NAME 'authPassword' EQUALITY authPasswordExactMatch {_SYNTAX}40 )",
-    f"( 1.3.6.1.1.16.4 NAME 'entryUUID' EQUALITY uuidMatch SYNTAX 1.3.6.1.1.16.1 {_ONE} {_SYSTEM} )",
+    f"( 1.3.6.1.1.16.4 NAME 'entryUUID' {_UUID} {_ONE} {_SYSTEM} )",
     f"( 1.3.6.1.1.20 NAME 'entryDN' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.1 NAME 'createTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.2 NAME 'modifyTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.3 NAME 'creatorsName' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.4 NAME 'modifiersName' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.21.9 NAME 'structuralObjectClass' EQUALITY objectIdentifierMatch {_SYNTAX}38 {_ONE} {_SYSTEM} )",
-    f"( entryCSN-oid NAME 'entryCSN' {_IA5_EXACT} {_ONE} {_SYSTEM} )",
+    f"( entryCSN-oid NAME 'entryCSN' ORDERING CSNOrderingMatch {_IA5_EXACT} {_ONE} {_SYSTEM} )",
     f"( nsUniqueId-oid NAME 'nsUniqueId' {_TEXT} {_ONE} {_SYSTEM} )",
 )
 
 _SIP_ATTRIBUTES: Final = (
     f"( 0.0.8.350.1.1.1.1.1 NAME 'commURI' {_EXACT} )",
-    f"( 0.0.8.350.1.1.2.1.1 NAME 'commUniqueId' {_IA5} )",
+    f"( 0.0.8.350.1.1.2.1.1 NAME 'commUniqueId' {_IA5_PIECES} )",
     f"( 0.0.8.350.1.1.2.1.2 NAME 'commOwner' {_EXACT} )",
     f"( 0.0.8.350.1.1.2.1.3 NAME 'commPrivate' {_SYNTAX}26 )",
-    f"( 0.0.8.350.1.1.6.1.1 NAME 'SIPIdentitySIPURI' {_EXACT} )",
+    f"( 0.0.8.350.1.1.6.1.1 NAME 'SIPIdentitySIPURI' SUBSTR caseExactSubstringsMatch {_EXACT} )",
     f"( 0.0.8.350.1.1.6.1.2 NAME 'SIPIdentityRegistrarAddress' {_IA5} )",
     f"( 0.0.8.350.1.1.6.1.3 NAME 'SIPIdentityProxyAddress' {_IA5} )",
     f"( 0.0.8.350.1.1.6.1.4 NAME 'SIPIdentityAddress' {_IA5} )",
@@ -109,7 +113,7 @@ _SIP_ATTRIBUTES: Final = (
 
 _CEC: Final = "2.25.306097007297846553469420626465364982418"
 _CEC_ATTRIBUTES: Final = (
-    f"( {_CEC}.1.1 NAME 'cecAccountCode' {_TEXT}{{128}} {_ONE} )",
+    f"( {_CEC}.1.1 NAME 'cecAccountCode' {_ORDERED}{{128}} {_ONE} )",
     f"( {_CEC}.1.2 NAME 'cecWorkNo' {_INTEGER} {_ONE} )",
 )
 
@@ -120,21 +124,21 @@ _AD_ATTRIBUTES: Final = (
     f"( {_AD}.2.2 NAME 'whenCreated' {_TIME} {_ONE} NO-USER-MODIFICATION )",
     f"( {_AD}.2.3 NAME 'whenChanged' {_TIME} {_ONE} NO-USER-MODIFICATION )",
     f"( {_AD}.4.8 NAME 'userAccountControl' {_INTEGER} {_ONE} )",
-    f"( {_AD}.4.221 NAME 'sAMAccountName' {_TEXT}{{256}} {_ONE} )",
-    f"( {_AD}.4.656 NAME 'userPrincipalName' {_TEXT}{{1024}} {_ONE} )",
+    f"( {_AD}.4.221 NAME 'sAMAccountName' {_ORDERED}{{256}} {_ONE} )",
+    f"( {_AD}.4.656 NAME 'userPrincipalName' {_ORDERED}{{1024}} {_ONE} )",
     f"( {_AD}.4.782 NAME 'objectCategory' {_NAME} {_ONE} )",
     f"( {_AD}.2.102 NAME 'memberOf' {_NAME} NO-USER-MODIFICATION )",
-    f"( {_AD}.2.141 NAME 'department' {_TEXT}{{64}} {_ONE} )",
-    f"( {_AD}.2.146 NAME 'company' {_TEXT}{{64}} {_ONE} )",
-    f"( {_AD}.4.261 NAME 'division' {_TEXT}{{256}} {_ONE} )",
-    f"( {_AD}.2.210 NAME 'proxyAddresses' {_TEXT} )",
-    f"( {_AD}.4.35 NAME 'employeeID' {_TEXT}{{16}} {_ONE} )",
-    f"( {_AD}.2.18 NAME 'otherTelephone' {_TEXT}{{64}} )",
-    f"( {_AD}.4.721 NAME 'ipPhone' {_TEXT}{{64}} {_ONE} )",
-    f"( {_AD}.4.722 NAME 'otherIpPhone' {_TEXT} )",
-    *(f"( extensionAttribute{n}-oid NAME 'extensionAttribute{n}' {_TEXT}{{1024}} {_ONE} )" for n in range(1, 16)),
+    f"( {_AD}.2.141 NAME 'department' {_ORDERED}{{64}} {_ONE} )",
+    f"( {_AD}.2.146 NAME 'company' {_ORDERED}{{64}} {_ONE} )",
+    f"( {_AD}.4.261 NAME 'division' {_ORDERED}{{256}} {_ONE} )",
+    f"( {_AD}.2.210 NAME 'proxyAddresses' {_ORDERED} )",
+    f"( {_AD}.4.35 NAME 'employeeID' {_ORDERED}{{16}} {_ONE} )",
+    f"( {_AD}.2.18 NAME 'otherTelephone' {_ORDERED}{{64}} )",
+    f"( {_AD}.4.721 NAME 'ipPhone' {_ORDERED}{{64}} {_ONE} )",
+    f"( {_AD}.4.722 NAME 'otherIpPhone' {_ORDERED} )",
+    *(f"( extensionAttribute{n}-oid NAME 'extensionAttribute{n}' {_ORDERED}{{1024}} {_ONE} )" for n in range(1, 16)),
     *(
-        f"( msDS-cloudExtensionAttribute{n}-oid NAME 'msDS-cloudExtensionAttribute{n}' {_TEXT} {_ONE} )"
+        f"( msDS-cloudExtensionAttribute{n}-oid NAME 'msDS-cloudExtensionAttribute{n}' {_ORDERED} {_ONE} )"
         for n in range(1, 21)
     ),
 )

@@ -93,7 +93,7 @@ class LdifReader(EntryReader):
             key = self.schema.key(name)
             return key if key in wanted or self.scope.needs(name) else None
 
-        return Passage(self.path, file, key_of)
+        return Passage(self.path, file, key_of, lambda name: self.schema.info(name).equality)
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:

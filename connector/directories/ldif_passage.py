@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Hashable, Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -12,21 +13,28 @@ from msgspec import Struct
 
 from connector.directories.ldif_format import Block, Format, Record
 from connector.directories.scope import Entry, normalised
-from connector.reconcile.dn import rdns
+from connector.model import Equality
+from connector.reconcile.dn import Rdn, rdn, rdn_texts, rdns
 
 ENTRY_UUID: Final = "entryuuid"
 
 Mark = tuple[str, Hashable]
+RuleOf = Callable[[str], Equality]
+"""How values of an attribute compare."""
 KeyOf = Callable[[str], str | None]
 """The key (`Schema.key`) under which an attribute is kept; None: nobody needs it."""
 
 
 class Passed(Struct, frozen=True):
-    """A block of the file; `record` and `entry` are None for comments and blank lines."""
+    """A block of the file; `record` and `entry` are None for comments and blank lines.
+
+    `dn`: the entry's DN, each value as its attribute's rule compares it.
+    """
 
     block: Block
     record: Record | None = None
     entry: Entry | None = None
+    dn: tuple[Rdn, ...] = ()
 
 
 class Passage:
@@ -36,11 +44,12 @@ class Passage:
     read a second time, to compare what they stand for and to name both lines.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, key_of: KeyOf) -> None:
+    def __init__(self, path: Path, file: BinaryIO, key_of: KeyOf, rule_of: RuleOf) -> None:
         self._path = str(path)
         self.format = Format(self._path)
         self._file = file
         self._key_of = key_of
+        self._rule_of = cache(rule_of)
         self._keys: dict[bytes, str | None] = {}
         self._hashes = array("q")
 
@@ -48,7 +57,7 @@ class Passage:
         for block in self.format.blocks(self._file):
             passed = self._passed(block)
             if passed.entry is not None:
-                self._hashes.extend(map(hash, _marks(passed.entry)))
+                self._hashes.extend(map(hash, _marks(passed.entry, passed.dn)))
             yield passed
         self._refuse_doubles()
 
@@ -62,14 +71,14 @@ class Passage:
 
     def _passed(self, block: Block) -> Passed:
         record = self.format.record(block)
-        return Passed(block) if record is None else Passed(block, record, self._entry(record))
+        return Passed(block) if record is None else self._read(block, record)
 
     def _key(self, name: bytes) -> str | None:
         if name not in self._keys:
             self._keys[name] = self._key_of(name.decode())
         return self._keys[name]
 
-    def _entry(self, record: Record) -> Entry:
+    def _read(self, block: Block, record: Record) -> Passed:
         values: dict[str, list[bytes]] = {}
         for attribute in record.attributes:
             key = self._key(attribute.name)
@@ -77,11 +86,18 @@ class Passage:
                 values.setdefault(key, []).append(self.format.value(record.block, attribute))
         try:
             name = rdns(record.dn)
+            exact = self._exact(record.dn, name)
         except ValueError as fault:
             raise self.format.error(record.line, f"not a distinguished name: {fault}") from None
         uuid = values.get(ENTRY_UUID)
-        identity = uuid[0].decode("utf-8", "replace").strip().lower() if uuid else normalised(name)
-        return Entry(identity, record.dn, name, values)
+        identity = uuid[0].decode("utf-8", "replace").strip().lower() if uuid else normalised(exact)
+        return Passed(block, record, Entry(identity, record.dn, name, values), exact)
+
+    def _exact(self, dn: str, name: tuple[Rdn, ...]) -> tuple[Rdn, ...]:
+        """The name by the rules of its attributes; it is there already by caseIgnore, which most of them have."""
+        if all(self._rule_of(kind) is Equality.CASE_IGNORE for one in name for kind, _ in one):
+            return name
+        return tuple(rdn(text, self._rule_of) for text in rdn_texts(dn))
 
     def _refuse_doubles(self) -> None:
         doubtful = _doubles(self._hashes)
@@ -94,7 +110,7 @@ class Passage:
             passed = self._passed(block)
             if passed.record is None or passed.entry is None:
                 continue
-            for mark in _marks(passed.entry):
+            for mark in _marks(passed.entry, passed.dn):
                 if mark in seen:
                     what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
                     raise self.format.error(passed.record.line, f"{what}: {passed.entry.name}")
@@ -102,9 +118,9 @@ class Passage:
                     seen[mark] = passed.record.line
 
 
-def _marks(entry: Entry) -> tuple[Mark, Mark]:
+def _marks(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
     """What no other entry may have."""
-    return ("DN", entry.rdns), ("entryUUID", entry.id)
+    return ("DN", dn), ("entryUUID", entry.id)
 
 
 def _doubles(hashes: array[int]) -> set[int]:

@@ -32,6 +32,8 @@ Values = Mapping[str, Sequence[bytes]]
 
 Matcher = Callable[[Values], bool | None]
 
+_CLASSES: Final = frozenset({"objectclass", "structuralobjectclass"})
+"""Attributes that name classes, where a class stands for those that it inherits from too (measured on OpenLDAP)."""
 _BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
 """Active Directory's rules over the bits of an integer: all of them, or any ([MS-ADTS] 3.1.1.3.4.4)."""
 
@@ -76,14 +78,16 @@ class _Builder:
             case Present():
                 return _tested(values, lambda held: True)
             case Equal(value=value) | Approx(value=value):
-                if self._schema.key(attribute) == "objectclass":
+                if self._schema.key(attribute) in _CLASSES:
                     return _tested(values, self._of_class(value))
                 comparable = self._schema.has_equality(attribute) or not info.known
                 return _tested(values, rules.equal(info.equality, value) if comparable else None)
             case Substrings():
-                return _tested(values, rules.pieces(info.equality, wanted))
+                has = self._schema.has_substrings(attribute) or not info.known
+                return _tested(values, rules.pieces(info.equality, wanted) if has else None)
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
-                return _tested(values, rules.ordered(info.equality, value, up=isinstance(wanted, GreaterOrEqual)))
+                up, has = isinstance(wanted, GreaterOrEqual), self._schema.has_ordering(attribute) or not info.known
+                return _tested(values, rules.ordered(info.equality, value, up=up) if has else None)
 
     def _of_class(self, value: bytes) -> rules.Test:
         """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import AnyStr, Final
+from typing import Final
 
 from connector.directories.filters import Substrings
 from connector.model import Equality
@@ -51,8 +51,6 @@ def ordered(rule: Equality, value: bytes, *, up: bool) -> Test | None:
 
 def pieces(rule: Equality, wanted: Substrings) -> Test | None:
     """Pieces in their order (RFC 4517 §4.2.6 for text); None where the rule has none."""
-    if rule is Equality.OCTETS:
-        return lambda held: _in_order(held, wanted.initial, wanted.middle, wanted.final)
     if rule not in _TEXT:
         return None
     initial, final = (_prepared(rule, piece) for piece in (wanted.initial, wanted.final))
@@ -74,7 +72,7 @@ def _prepared(rule: Equality, piece: bytes | None) -> str | None:
     return (" " if piece[:1].isspace() else "") + text + (" " if piece[-1:].isspace() else "")
 
 
-def _in_order(held: AnyStr, initial: AnyStr | None, middle: tuple[AnyStr, ...], final: AnyStr | None) -> bool:
+def _in_order(held: str, initial: str | None, middle: tuple[str, ...], final: str | None) -> bool:
     start, end = 0, len(held)
     if initial is not None:
         if not held.startswith(initial):

@@ -64,6 +64,14 @@ class Schema:
         """Whether the attribute has an equality rule, so that a server can search, compare and assert its values."""
         return _inherited(self._types.lineage(_base(name)), "EQUALITY") is not None
 
+    def has_ordering(self, name: str) -> bool:
+        """Whether the attribute has an ordering rule, so that `>=` and `<=` say something of its values."""
+        return _inherited(self._types.lineage(_base(name)), "ORDERING") is not None
+
+    def has_substrings(self, name: str) -> bool:
+        """Whether the attribute has a substrings rule, so that a piece of a value can be searched for."""
+        return _inherited(self._types.lineage(_base(name)), "SUBSTR") is not None
+
     def canonical(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
         definition = self._types.get(_base(name))
