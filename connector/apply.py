@@ -2,6 +2,7 @@
 
 It moves writes through the states that are drawn in `ledger.py`. What frees a value is in an earlier *step* than what
 takes it (`reconcile/steps.py`). A step is written in *batches*, first those of the ramp. A batch is noted in *pieces*.
+Users that earlier runs were refused go last, a few of them in turn (`reconcile/turns.py`).
 
 A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
 with the changes that come next, and only what has to be read back is waited for. Writing ends when `Brake` says so, to

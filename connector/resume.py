@@ -73,7 +73,7 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
             continue
         told = testimony(step.change, _before(user, own.get(user.id)), description, parts.fingerprint)
         if told and all(told):
-            found.append((step, Outcome(user.ref, Result.WRITTEN, "interrupted; found to be written after all")))
+            found.append((step, Outcome(user.ref, Result.WRITTEN, "not confirmed then; found to be written after all")))
     if found:
         _settle(parts, description, found)
 
@@ -109,10 +109,10 @@ def settle_secrets(
     for step in (*settled.untold, *settled.elsewhere):
         user = step.change.user
         there = [confirmed.get((user.id, each.name)) == each.fingerprint for each in step.change.attributes]
-        why = "interrupted; nothing that may be read or compared tells whether it was written"
+        why = "not confirmed then; nothing that may be read or compared tells whether it was written"
         outcome = Outcome(user, Result.FAILED, why)
         if all(there):
-            outcome = Outcome(user, Result.WRITTEN, "interrupted; found to be written")
+            outcome = Outcome(user, Result.WRITTEN, "not confirmed then; found to be written")
         elif step in settled.elsewhere:
             continue
         found.append((step, outcome))

@@ -55,20 +55,21 @@ def aftermath(
             None
             if elsewhere
             else Outcome(
-                change.user, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter"
+                change.user, Result.FAILED, "not confirmed then; the user is gone, or no longer within base and filter"
             )
         )
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
     if all(told):
-        return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written")
+        return Outcome(change.user, Result.WRITTEN, "not confirmed then; found to be written")
     if elsewhere:
         puts = replace(change, attributes=tuple(each for each in change.attributes if each.new or each.fingerprint))
         told = testimony(puts, user, description, fingerprint)
     if any(told):
-        return Outcome(change.user, Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
-    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "interrupted; found not to be written")
+        why = "not confirmed then; found to be written, and changed by somebody since"
+        return Outcome(change.user, Result.WRITTEN, why)
+    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed then; found not to be written")
 
 
 def testimony(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> list[bool]:

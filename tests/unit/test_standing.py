@@ -45,9 +45,9 @@ def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> t
     return (told.result, told.why) if told else None
 
 
-WRITTEN = (Result.WRITTEN, "interrupted; found to be written")
-SINCE = (Result.WRITTEN, "interrupted; found to be written, and changed by somebody since")
-NOT = (Result.SKIPPED, "interrupted; found not to be written")
+WRITTEN = (Result.WRITTEN, "not confirmed then; found to be written")
+SINCE = (Result.WRITTEN, "not confirmed then; found to be written, and changed by somebody since")
+NOT = (Result.SKIPPED, "not confirmed then; found not to be written")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,8 @@ def test_object_classes_are_judged_where_the_user_shows_some() -> None:
 
 def test_of_a_user_that_is_gone_the_write_has_failed() -> None:
     told = aftermath(Change(ANN, None, 1, (put("mail", "a"),)), None, SHOWN, PRINT)
-    assert told == Outcome(ANN, Result.FAILED, "interrupted; the user is gone, or no longer within base and filter")
+    why = "not confirmed then; the user is gone, or no longer within base and filter"
+    assert told == Outcome(ANN, Result.FAILED, why)
 
 
 def test_where_nothing_is_asked_for_nothing_is_known() -> None:
