@@ -152,7 +152,7 @@ def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, O
             (
                 outcome.result.value,
                 outcome.why or None,
-                " ".join(outcome.lost) or None,
+                json.encode(outcome.lost).decode() if outcome.lost else None,
                 run,
                 change.user.id,
                 change.digest,
@@ -235,7 +235,7 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
         raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)
     return Step(
-        run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, tuple((lost or "").split())
+        run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, lost_of(lost, run, where)
     )
 
 
@@ -258,6 +258,14 @@ def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
     """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
     try:
         return {noted.name: noted.pattern for noted in json.decode(attributes, type=list[_Noted])}
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+
+
+def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
+    """The attributes of a row of the journal that the directory took and did not show. Raises StateError likewise."""
+    try:
+        return json.decode(lost, type=tuple[str, ...]) if lost else ()
     except (DecodeError, ValidationError) as fault:
         raise _damaged(run, where) from fault
 

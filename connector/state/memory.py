@@ -27,7 +27,7 @@ from connector.reconcile import equality
 from connector.reconcile.clocks import passed
 from connector.reconcile.patterns import apart
 from connector.state.database import Database, Transaction
-from connector.state.journal import names_of, put_by
+from connector.state.journal import lost_of, names_of, put_by
 from connector.state.ownership import Ownership, Row
 
 
@@ -116,7 +116,7 @@ class DirectoryMemory:
         for user, run, attributes, lost in self._database.rows(query, self._directory, self._job):
             names = found.setdefault(user, set())
             names.difference_update(names_of(attributes, run, self._database.where))
-            names.update((lost or "").split())
+            names.update(lost_of(lost, run, self._database.where))
         return {user: frozenset(names) for user, names in found.items() if names}
 
     def unsettled(self) -> Iterator[Unsettled]:

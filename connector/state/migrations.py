@@ -7,7 +7,7 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              next run's are held against
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for;
-             `lost`: attributes that the directory took and does not show as written
+             `lost`: attributes (JSON) that the directory took and does not show as written
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
 plans        plans that were saved for a reviewer

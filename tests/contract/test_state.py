@@ -605,6 +605,17 @@ def test_what_is_settled_and_about_to_be_written_again_is_open(state: Store) -> 
     assert owned(state) == {"id-00001": {"mail"}}
 
 
+def test_what_was_taken_and_not_shown_is_known_by_name_though_names_of_scim_have_spaces(state: Store) -> None:
+    work = 'emails[type eq "work"].value'
+    each = change(1, sets(work, "a@example.org"), sets("title", "b"))
+    with state.run(plan(each), at(HERE), SEALER) as journal:
+        journal.note([], [each])
+        journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=(work,)))], [])
+    assert [step.lost for step in state.steps("run-1", "hr", SEALER)[1]] == [(work,)]
+    assert state.memory(HERE, "hr").unshown() == {each.user.id: {work}}
+    assert owned(state) == {each.user.id: {"title"}}
+
+
 def test_of_outcomes_and_intents_that_cannot_be_kept_together_none_is_kept(state: Store) -> None:
     one, odd = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
     odd = replace(odd, user=replace(odd.user, name=None))
