@@ -28,6 +28,7 @@ _INTENT = """
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
         lost = null
 """
+_LEFT = f"{_INTENT} where journal.outcome is not null"
 _OUTCOME = "update journal set outcome = ?, why = ?, lost = ? where run = ? and user_id = ? and digest = ? and part = ?"
 
 
@@ -96,6 +97,7 @@ class RunJournal:
         """Note what became of changes that were never going to be written.
 
         What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
+        So does what it may have written, which is open.
         """
         rows = [
             self._row(change, outcome.result.value, outcome.why or None)
@@ -104,7 +106,7 @@ class RunJournal:
         ]
         if rows:
             with self._writing() as transaction:
-                transaction.executemany(_INTENT, rows)
+                transaction.executemany(_LEFT, rows)
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:

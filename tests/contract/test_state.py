@@ -744,6 +744,18 @@ def test_other_jobs_keep_off_what_a_run_of_which_nobody_knows_set_out_to_write(s
     assert list(state.memory(THERE, "it").others()) == []
 
 
+def test_what_may_have_been_written_stays_open_where_the_run_goes_on_without_it(state: Store) -> None:
+    """The plan goes on at another server, on which the user is no longer to be changed."""
+    each = change(1, sets("mail", "a@example.org"))
+    with state.run(plan(each), replace(at(HERE), server="ldap://one"), SEALER) as journal:
+        journal.note([], [each])
+        journal.note([(each, Outcome(each.user, Result.FAILED, "no answer", unknown=True))], [])
+    with state.run(plan(each), replace(at(HERE), server="ldap://other"), SEALER) as journal:
+        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "it is no longer to be changed"))])
+    assert [(step.server, step.outcome) for step in state.open_steps(HERE, "hr", SEALER)] == [("ldap://one", None)]
+    assert dict(state.memory(HERE, "hr", at(HERE)).owned())[each.user].keys() == {"mail"}
+
+
 def test_why_something_was_not_written_is_kept_with_it(state: Store) -> None:
     with state.run(plan(), at(HERE), SEALER) as journal:
         one, other = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
