@@ -36,13 +36,14 @@ class Applied(Struct, frozen=True):
     """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
 
     `ended`: what was tried, each change with its outcome. `turns`: of the users that were refused before, whose turn
-    it was.
+    it was. `touched`: something was written, or may have been.
     """
 
     outcomes: list[Outcome]
     stopped: str | None
     ended: list[tuple[Change, Outcome]]
     turns: frozenset[str] = frozenset()
+    touched: bool = False
 
 
 def apply(
@@ -79,7 +80,7 @@ def apply(
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
-    return Applied(told, engine.stopped, ended, turns)
+    return Applied(told, engine.stopped, ended, turns, ledger.touched)
 
 
 class Brake:

@@ -84,6 +84,7 @@ class Ledger:
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
     parts that went first and are confirmed. Object classes that went first are noted, and told together with the rest.
+    `touched`: something was written, or may have been, be it a part that went first.
     """
 
     def __init__(self, journal: Journal, watch: Watch) -> None:
@@ -96,6 +97,7 @@ class Ledger:
         self.outcomes: dict[str, Outcome] = {}
         self.firsts: dict[str, tuple[Part, ...]] = {}
         self.lost: str | None = None
+        self.touched = False
 
     def note(self, intended: Sequence[Change] = ()) -> None:
         """Note what is about to be written together with what was settled before, and tell the latter."""
@@ -153,6 +155,7 @@ class Ledger:
 
     def _tell(self, change: Change, outcome: Outcome) -> None:
         self.outcomes[change.user.id] = outcome
+        self.touched = self.touched or outcome.touched
         if change.part is not Part.REST and outcome.result in CONFIRMED:
             self.firsts[change.user.id] = (*self.firsts.get(change.user.id, ()), change.part)
         if change.part is Part.CLASSES:

@@ -28,7 +28,7 @@ class Run(Struct, frozen=True):
     """What a run came to: its plan; the outcomes where it was applied; whether it was refused.
 
     `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
-    every change was.
+    every change was. `touched`: something was written, or may have been, if not all of a user's change.
     """
 
     plan: Plan
@@ -37,6 +37,7 @@ class Run(Struct, frozen=True):
     aside: frozenset[str] = frozenset()
     remembered: bool = True
     tried: bool = True
+    touched: bool = False
 
     @property
     def in_part(self) -> bool:
@@ -45,12 +46,6 @@ class Run(Struct, frozen=True):
             outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
             for outcome in self.outcomes or ()
         )
-
-    @property
-    def took_nothing(self) -> bool:
-        """Whether nothing was written, and nothing may have been."""
-        outcomes = self.outcomes or ()
-        return not any(outcome.result is Result.WRITTEN or outcome.open for outcome in outcomes)
 
 
 class Work(Struct, frozen=True):
@@ -157,7 +152,7 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
             parts.state.hold(parts.job, f"its run {parts.run} was taken back")
         work = Work(plan, plan.changes, settled=settled, kind="undo", undoes=parts.run)
         run = _carry_out(parts, work, show, accept, stop or Stop())
-        if held is None and run.remembered and run.took_nothing:
+        if held is None and run.remembered and not run.touched:
             parts.state.let_go(parts.job)
         return run
 
@@ -226,7 +221,9 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 pace=parts.pace, stop=stop, left=work.left, again=work.again,
                 refused=memory.refused(),
             )  # fmt: skip
-            run = Run(work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped)
+            run = Run(
+                work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped, touched=applied.touched
+            )
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if not journal.broken:
                 memory.note_refused(applied.ended, applied.turns)

@@ -184,6 +184,11 @@ class Outcome(Struct, frozen=True, gc=False):
         """Whether only reading tells what is there now."""
         return self.unknown or self.may_stand
 
+    @property
+    def touched(self) -> bool:
+        """Whether something was written, or may have been."""
+        return self.result is Result.WRITTEN or self.open or bool(self.lost)
+
 
 Fingerprint = Callable[[UserRef, str, Held], str]
 """A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
