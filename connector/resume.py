@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.parts import Parts
-from connector.reconcile.standing import aftermath, testimony
+from connector.reconcile.standing import aftermath, as_known, testimony
 from connector.state.journal import Step
 
 
@@ -47,7 +47,8 @@ def settle(parts: Parts, description: Description) -> Settled:
         user = users.get(step.change.user.id)
         outcome = aftermath(step.change, user, description, parts.fingerprint, step.server)
         if outcome is not None:
-            found.append((step, outcome))
+            known = as_known(step.change, user, description, parts.fingerprint) if user else step.change
+            found.append((replace(step, change=known), outcome))
         else:
             (untold if step.server in ("", description.server) else elsewhere).append(step)
     _settle(parts, description, found)

@@ -82,7 +82,7 @@ def naming(name: str) -> frozenset[str]:
     except (ValueError, IndexError):
         return frozenset()
     written, equals, _ = plain[0].partition("=")
-    return frozenset((_kind(written),)) if equals and _kind(written) else frozenset()
+    return frozenset((type_of(written),)) if equals and type_of(written) else frozenset()
 
 
 def _split(text: str, separators: str) -> list[str]:
@@ -112,7 +112,7 @@ _TYPES: Final = {
 
 def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hashable]:
     written, equals, raw = text.partition("=")
-    kind = _kind(written)
+    kind = type_of(written)
     if not (equals and kind):
         raise ValueError(f"{text!r} is no attribute=value")
     raw = raw.lstrip(" ")
@@ -127,7 +127,7 @@ def _likeness(rule: Equality) -> Callable[[Value], Hashable]:
 
 
 @lru_cache(maxsize=256)
-def _kind(written: str) -> str:
+def type_of(written: str) -> str:
     """An attribute type as types compare; the empty string for what is none."""
     kind = written.strip().lower().removeprefix("oid.")
     return _TYPES.get(kind, kind) if _TYPE.fullmatch(kind) else ""

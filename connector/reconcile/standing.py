@@ -51,13 +51,8 @@ def aftermath(
     """
     elsewhere = server not in ("", description.server)
     if user is None:
-        return (
-            None
-            if elsewhere
-            else Outcome(
-                change.user, Result.FAILED, "not confirmed then; the user is gone, or no longer within base and filter"
-            )
-        )
+        why = "not confirmed then; the user is gone, or no longer within base and filter"
+        return None if elsewhere else Outcome(change.user, Result.FAILED, why)
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
@@ -70,6 +65,24 @@ def aftermath(
         why = "not confirmed then; found to be written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
     return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed then; found not to be written")
+
+
+def as_known(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> Change:
+    """What is known of a change that was found to be written.
+
+    Where some of it does not stand, it may have been written in part. Then nobody knows which secret is there, of those
+    that are not shown: one that was set is ours and is written again, one that was taken away is what it was before.
+    """
+    told = [(each, _told(each, user, description, fingerprint)) for each in change.attributes]
+    if all(answer is not False for _, answer in told):
+        return change
+    unknown = {each.name for each, answer in told if each.secret and answer is None}
+    known = (
+        replace(each, fingerprint=UNKEYED) if each.name in unknown else each
+        for each in change.attributes
+        if each.fingerprint or each.name not in unknown
+    )
+    return replace(change, attributes=tuple(known))
 
 
 def testimony(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> list[bool]:

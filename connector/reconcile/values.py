@@ -218,6 +218,8 @@ def _parts(name: str) -> list[list[tuple[str, str]]]:
         if not dn.is_text(value):
             raise UnfitError("it is not a distinguished name: escaped octets in it are no UTF-8")
         if then == "+":
+            if dn.type_of(match["kind"]) in {dn.type_of(kind) for kind, _ in rdns[-1]}:  # RFC 4512 §2.3.1
+                raise UnfitError("it is not a distinguished name: one part of it has an attribute twice")
             rdns[-1].append((match["kind"], value))
         else:
             rdns.append([(match["kind"], value)])

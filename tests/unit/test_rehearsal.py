@@ -201,7 +201,8 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.BOOT, ["key=host:/path"], ["key", "key=host"]),
         (Syntax.ENCODED, [], ["MIIB", ""]),
         (Syntax.DN, ["", "cn=a", "cn=a+sn=b,dc=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
-         ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b"]),
+         ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b",
+          "cn=a+cn=b", "cn=a+commonName=b"]),
         (Syntax.NAME_AND_UID, ["cn=a#'01'B"], ["cn#'01'B", "#'01'B"]),
     ],
 )  # fmt: skip
