@@ -24,10 +24,14 @@ Mark = tuple[tuple[int, ...] | None, ...]
 
 
 class Account(Struct, frozen=True):
-    """Whom a job's runs log in as, and the files that prove it."""
+    """Whom a job's runs log in as, and the files that prove it.
+
+    `kept`: where its secret is kept, for two directories may each have an account of one name.
+    """
 
     who: str
     files: tuple[Path, ...] = ()
+    kept: str = ""
 
     @classmethod
     def of(cls, job: Job) -> Account:
@@ -35,7 +39,7 @@ class Account(Struct, frozen=True):
         directory = job.directory
         if directory.type == "scim":
             basic = directory.basic
-            return cls(basic.user, _files(basic.password)) if basic else cls("")
+            return cls.proved(basic.user, basic.password) if basic else cls("")
         if directory.type == "ldif":
             return cls("")
         if directory.sasl == "gssapi":
@@ -43,16 +47,17 @@ class Account(Struct, frozen=True):
             return cls("Kerberos", tuple(Path(name.removeprefix("FILE:")) for name in named if name))
         if directory.sasl == "external":
             return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
-        return cls((directory.bind_dn or "").lower(), _files(directory.password))
+        return cls.proved((directory.bind_dn or "").lower(), directory.password)
+
+    @classmethod
+    def proved(cls, who: str, ref: SecretRef | None) -> Account:
+        """One that a secret proves."""
+        path = file_of(ref) if ref else None
+        return cls(who, (path,) if path else (), str(ref or ""))
 
     def mark(self) -> Mark:
         """Another one after every change of the files."""
         return tuple(_mark(path) for path in self.files)
-
-
-def _files(ref: SecretRef | None) -> tuple[Path, ...]:
-    path = file_of(ref) if ref else None
-    return (path,) if path else ()
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:

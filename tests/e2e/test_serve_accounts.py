@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from connector.serve.accounts import WAITING, Account, RefusedAccounts
-from tests.support.jobs import changed, file, job_file, ldap_directory
+from connector.settings.job import load
+from tests.support.jobs import changed, env, file, job_file, ldap_directory
 from tests.support.ldif_job import JOB, Job
 from tests.support.receivers import SECRET, hook
 from tests.support.serving import Served, serving
@@ -76,6 +77,22 @@ def test_a_signal_lets_a_refused_account_be_tried_once_more(job: Job) -> None:
         ends_in(served, "job", 3)
         assert begun(served) == ["first"] * 2
         assert served.stop() == 0
+
+
+def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None:
+    def account(name: str, variable: str) -> Account:
+        path = tmp_path / name
+        directory = ldap_directory(f"ldap://{name}.example.org", bind_dn=SYNC) | {"password": env(variable)}
+        path.write_text(job_file(directory))
+        for beside in ("agents.json", "mapping.yaml"):
+            path.with_name(beside).touch()
+        return Account.of(load(path).job)
+
+    accounts, live = RefusedAccounts(), account("live", "LIVE_PASSWORD")
+    accounts.add(account("trial", "TRIAL_PASSWORD"), ())
+    assert accounts.why(live) == ""
+    accounts.add(live, ())
+    assert accounts.why(account("again", "LIVE_PASSWORD")), "the same account, whatever job has it"
 
 
 def test_after_a_day_a_refused_account_is_tried_again() -> None:
