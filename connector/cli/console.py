@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from io import TextIOWrapper
 
@@ -24,4 +25,6 @@ def guard() -> None:
             stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdout, TextIOWrapper):
         encoding, lines = sys.stdout.encoding, sys.stdout.line_buffering
+        # where ASCII alone is said to be taken, click would write UTF-8 itself, past this stream
+        encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
         sys.stdout = Visible(sys.stdout.detach(), encoding, "backslashreplace", line_buffering=lines)
