@@ -100,16 +100,13 @@ class Ownership:
             name, id_ = each.change.name, each.user.id
             jobs = known[id_]
             before = None
-            held = [
-                job for job, attributes in jobs.items() if name in attributes and _meet(job, attributes[name], each)
-            ]
+            held = [job for job in jobs if name in jobs[job] and _meet(job, jobs[job][name], each)] if jobs else ()
             if newer and any(jobs[job][name].run in newer for job in held):
                 continue
             for job in held:
                 before = jobs[job].pop(name)
                 touched[job, id_] = None
-            now = _owned(run, each, before, rules[name]) if each.job is not None else None
-            if now is not None and each.job is not None:
+            if each.job is not None and (now := _owned(run, each, before, rules[name])):
                 jobs.setdefault(each.job, {})[name] = now
                 touched[each.job, id_] = None
         self.keep(transaction, (Row(job, users[id_], known[id_][job]) for job, id_ in touched))
