@@ -88,11 +88,12 @@ class Users:
             shown = (name, _secret(decode) if secret else decode)
             self._columns[key] = _Column((*before.names, shown), secret or before.secret)
         self._pieces: dict[str, int] = {}
+        self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
         """By user id, attributes of which the first values came alone, and how many: `ranges.whole` gets the rest."""
         self._spellings: dict[bytes, _Column] = {}
-        self._headers: dict[bytes, tuple[int, str, Decode, bytes]] = {}
-        """The octets before a value: how many the value has, under which name it is shown, how, and its description."""
+        self._headers: dict[bytes, tuple[int, str, Decode]] = {}
+        """The octets before a value: how many the value has, under which name it is shown, and how."""
         self._wholes: dict[bytes, tuple[bytes, Mapping[str, tuple[Held, ...]]]] = {}
 
     def user(self, message: Frame) -> User:
@@ -115,18 +116,26 @@ class Users:
             if known is None:
                 at = self._other(data, at, stop, values, kinds)
                 continue
-            size, shown, decode, kind = known
+            size, shown, decode = known
             at = start + size
-            kinds.append(kind)
+            if shown in values:
+                raise MalformedError(TWICE)
             try:
                 values[shown] = (decode(data[start:at]),)
             except UnicodeDecodeError:
                 values[shown] = (data[start:at],)
         if at != stop:
             raise MalformedError("the attributes of an entry are longer or shorter than they say")
-        if len(set(kinds)) != len(kinds):
-            raise MalformedError(TWICE)
-        dn = self._name(name)
+        return self._identified(name, values)
+
+    def _identified(self, name: bytes, values: dict[str, tuple[Any, ...]]) -> User:
+        try:
+            dn = name.decode()
+        except UnicodeDecodeError:
+            said = name.decode("utf-8", "backslashreplace")
+            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
+        if self._blank:
+            self._drop_blank(values)
         pieces = self._pieces
         if pieces:
             self._pieces = {}
@@ -137,50 +146,53 @@ class Users:
             self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values)
 
-    def _name(self, name: bytes) -> str:
-        try:
-            return name.decode()
-        except UnicodeDecodeError:
-            said = name.decode("utf-8", "backslashreplace")
-            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
+    def _drop_blank(self, values: dict[str, tuple[Any, ...]]) -> None:
+        """An attribute without values is one that is not there."""
+        for name in self._blank:
+            if not values.get(name, True):
+                del values[name]
+        self._blank = []
 
     def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]], kinds: list[bytes]) -> int:
-        """Show an attribute whose header is not known, and remember it if it is likely to come again; its end."""
+        """Show an attribute whose header is not known, and remember it if it is likely to come again; its end.
+
+        `kinds`: the descriptions of those so far.
+        """
         _, after = ber.content(data, at + 1, stop)
         raw = data[at:after]
         known = self._wholes.get(raw)
         if known is not None:
-            kind, shown = known
-            kinds.append(kind)
-            values.update(shown)
+            _show(*known, values, kinds)
             return after
         description, octets, _ = attribute(data, at, stop)
         kind = description.lower()
-        kinds.append(kind)
         piece = _RANGE.fullmatch(description)
         if piece is not None:
-            self._piece(piece, octets, values)
+            _show(kind, self._piece(piece, octets), values, kinds)
             return after
         column = self._spellings.get(description) or self._column(description)
-        shown = {name: tuple(map(decode, octets)) for name, decode in column.names} if octets else {}
-        values.update(shown)
+        shown = {name: tuple(map(decode, octets)) for name, decode in column.names}
+        if not octets:  # it may come in pieces beside this; else it is as if it had not come
+            self._blank += shown
+            if any(other.startswith(kind + b";range=") for other in kinds):
+                return after
+        _show(kind, shown, values, kinds)
         if len(octets) == 1 == len(column.names) and _shortest(raw, description, octets[0]):
             _bounded(self._headers, MOST_HEADERS)
             name, decode = column.names[0]
             header = raw[: len(raw) - len(octets[0])]
-            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode, kind)
+            self._headers[header] = (len(octets[0]), name, bytes.decode if decode is text else decode)
         elif len(octets) > 1 and len(raw) <= _LONGEST_WHOLE and not column.secret:
             _bounded(self._wholes, MOST_WHOLES)
             self._wholes[raw] = (kind, shown)
         return after
 
-    def _piece(self, piece: re.Match[bytes], octets: list[bytes], values: dict[str, tuple[Any, ...]]) -> None:
+    def _piece(self, piece: re.Match[bytes], octets: list[bytes]) -> Mapping[str, tuple[Held, ...]]:
         """Some values of an attribute that has too many for one answer, such as `member;range=0-1499` ([MS-ADTS])."""
         column = self._column(piece["description"])
-        for name, decode in column.names:
-            values[name] = tuple(map(decode, octets))
-            if piece["last"] != b"*":
-                self._pieces[name] = int(piece["last"]) + 1
+        if piece["last"] != b"*":
+            self._pieces |= {name: int(piece["last"]) + 1 for name, _ in column.names}
+        return {name: tuple(map(decode, octets)) for name, decode in column.names}
 
     def _column(self, spelling: bytes) -> _Column:
         column = self._columns.get(self._key(spelling.decode("utf-8", "replace")), _NOT_ASKED)
@@ -193,6 +205,14 @@ def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
     """Whether this is the attribute with all lengths in one octet, and nothing else in it."""
     rebuilt = (ber.tlv(ber.OCTETS, description), ber.tlv(ber.SET, ber.tlv(ber.OCTETS, value)))
     return raw[1] < 0x80 and raw == ber.sequence(rebuilt)
+
+
+def _show(kind: bytes, shown: Mapping[str, tuple[Held, ...]], values: dict[str, Any], kinds: list[bytes]) -> None:
+    """Add an attribute, by its description and by what it shows. Raises MalformedError for one that comes twice."""
+    if kind in kinds or any(values.get(name) for name in shown):
+        raise MalformedError(TWICE)
+    kinds.append(kind)
+    values.update(shown)
 
 
 def _bounded(remembered: dict[bytes, Any], most: int) -> None:
