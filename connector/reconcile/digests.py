@@ -60,8 +60,8 @@ def readable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-HINTS: Final = frozenset({"refused"})
-"""Kinds of problems that are in no digest: they tell of earlier runs, and not of this plan."""
+HINTS: Final = frozenset({"refused", "unsettled"})
+"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server asked, and not of this plan."""
 
 
 def digest_of_change(change: Change) -> str:

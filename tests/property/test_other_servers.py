@@ -1,0 +1,98 @@
+"""A write without an answer, and another server of the same directory that is asked after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.port import Directory
+from connector.model import Agent, Change, Description, Outcome, Plan, Result, Tenant, View
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.state.store import open_state
+from connector.sync import dry_run, wet_run
+from tests.support.disturbed import Disturbed
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
+
+
+class At(Disturbed):
+    """What one server says of a directory; `deaf`: it answers no write."""
+
+    def __init__(self, inner: Directory, server: str, *, deaf: bool) -> None:
+        super().__init__(inner, lambda: None)
+        self._server = server
+        self._deaf = deaf
+
+    def describe(self) -> Description:
+        return replace(super().describe(), server=self._server)
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        found = super().alone(change)
+        if not self._deaf:
+            return found
+        return iter([Outcome(each.user, Result.FAILED, "no answer", unknown=True) for each in found])
+
+
+def lost(folder: Path) -> tuple[World, Plan]:
+    """A job that has lost the answer of `one`, which did what it was told."""
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    rules = (AttributeRule("roomNumber", Template.parse("{workNo}"), owns="*"),)
+    entry = {"objectClass": ["inetOrgPerson"], "uid": ["u0"]}
+    world = World(
+        Tenant([Agent(7, "u0")]), MemoryStore({"id-0": (f"uid=u0,{BASE}", entry)}), Mapping(match, rules),
+        state=closed_with_the_test(open_state(f"sqlite:///{folder / 'state.db'}")),
+    )  # fmt: skip
+    at(world, "one", deaf=True)
+    with world.parts() as parts:
+        plan = dry_run(parts, lambda plan, outcomes: None, save=True).plan
+        wet_run(parts, lambda plan, outcomes: None, reviewed=plan)
+    return world, plan
+
+
+def at(world: World, server: str, *, deaf: bool = False) -> None:
+    def connect(view: View) -> Directory:
+        return At(MemoryDirectory(world.store, view, base=BASE, filter=FILTER), server, deaf=deaf)
+
+    world.connect = connect
+
+
+def lag(world: World) -> None:
+    """Nobody has told the server of the write that is asked next."""
+    world.store.put("id-0", f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})
+
+
+def planned(world: World) -> Plan:
+    with world.parts() as parts:
+        return dry_run(parts, lambda plan, outcomes: None).plan
+
+
+@pytest.mark.parametrize("lags", [True, False])
+def test_which_server_is_asked_is_in_no_digest(tmp_path: Path, lags: bool) -> None:
+    world, _ = lost(tmp_path)
+    if lags:
+        lag(world)
+    plans = {}
+    for server in ("one", "two", "three"):
+        at(world, server)
+        plans[server] = planned(world)
+    assert [problem.kind for problem in plans["two"].problems] == ["unsettled"]
+    assert plans["two"].problems != plans["three"].problems
+    assert len({plan.digest for plan in plans.values()}) == 1
+    with world.parts() as parts:
+        shown = wet_run(parts, lambda plan, outcomes: None).plan
+    assert shown.digest == plans["two"].digest, "also where the value is found first, and the write settled"
+
+
+def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it(tmp_path: Path) -> None:
+    world, plan = lost(tmp_path)
+    lag(world)
+    at(world, "two")
+    world.tenant = Tenant([Agent(8, "u1")])  # the agent has left
+    with world.parts() as parts:
+        again = wet_run(parts, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
+    assert [outcome.result for outcome in again.outcomes or ()] == [Result.CONFLICT]
+    assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
