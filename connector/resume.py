@@ -17,12 +17,19 @@ from connector.state.journal import Step
 class Settled(Struct, frozen=True):
     """Writes that were open: `untold` still are, for nothing tells; `unwritten` were found not to have happened.
 
-    `elsewhere`: still open, for they were meant for another server, and this one shows nothing of them.
+    `elsewhere`: still open, for they were meant for another server, and this one shows nothing of them. `compared`: by
+    user id and attribute, the secrets of which a comparison has told since.
     """
 
     untold: Sequence[Step] = ()
     unwritten: Sequence[Step] = ()
     elsewhere: Sequence[Step] = ()
+    compared: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def again(self) -> frozenset[str]:
+        """The users of whom nothing told: what is written of them now may be written for the second time."""
+        return frozenset(step.change.user.id for step in self.untold)
 
     @property
     def doubtful(self) -> Sequence[Change]:
@@ -79,16 +86,19 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
         _settle(parts, description, found)
 
 
-def supersede(parts: Parts, description: Description, elsewhere: Sequence[Step], own: Mapping[str, Change]) -> None:
-    """Settle writes that were meant for another server, where this run has written all of the same attributes."""
+def supersede(parts: Parts, description: Description, settled: Settled, own: Mapping[str, Change]) -> None:
+    """Settle writes of which nothing tells, where this run has written all of the same attributes.
+
+    Or has compared them: what the server that was asked then says of a secret is known, too.
+    """
+    written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
-    for step in elsewhere:
-        change = own.get(step.change.user.id)
-        if change is not None and {each.name for each in step.change.attributes} <= {
-            each.name for each in change.attributes
-        }:
-            why = f"no answer from {step.server}; a later run has written the same attributes"
-            found.append((step, Outcome(step.change.user, Result.FAILED, why)))
+    for steps, known in ((settled.untold, written | settled.compared), (settled.elsewhere, written)):
+        for step in steps:
+            user, server = step.change.user, f" from {step.server}" if step.server else ""
+            if all((user.id, each.name) in known for each in step.change.attributes):
+                why = f"no answer{server}; a later run has written the same attributes"
+                found.append((step, Outcome(user, Result.FAILED, why)))
     if found:
         _settle(parts, description, found)
 
@@ -101,25 +111,22 @@ def _before(user: User, own: Change | None) -> User:
 
 def settle_secrets(
     parts: Parts, description: Description, settled: Settled, confirmed: Mapping[tuple[str, str], str]
-) -> frozenset[str]:
+) -> Settled:
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
-    The users are returned of whom nothing told: what is written of them now may be written for the second time.
+    All else stays open, and may be ours, until a run writes the same attributes.
     """
-    found = []
-    for step in (*settled.untold, *settled.elsewhere):
-        user = step.change.user
-        there = [confirmed.get((user.id, each.name)) == each.fingerprint for each in step.change.attributes]
-        why = "not confirmed then; nothing that may be read or compared tells whether it was written"
-        outcome = Outcome(user, Result.FAILED, why)
-        if all(there):
-            outcome = Outcome(user, Result.WRITTEN, "not confirmed then; found to be written")
-        elif step in settled.elsewhere:
-            continue
-        found.append((step, outcome))
+
+    def is_there(step: Step) -> bool:
+        user = step.change.user.id
+        return all(confirmed.get((user, each.name)) == each.fingerprint for each in step.change.attributes)
+
+    found = [step for step in (*settled.untold, *settled.elsewhere) if is_there(step)]
     if found:
-        _settle(parts, description, found)
-    return frozenset(outcome.user.id for _, outcome in found if outcome.result is Result.FAILED)
+        why = "not confirmed then; found to be written"
+        _settle(parts, description, [(step, Outcome(step.change.user, Result.WRITTEN, why)) for step in found])
+    left = [[step for step in steps if not is_there(step)] for steps in (settled.untold, settled.elsewhere)]
+    return Settled(left[0], settled.unwritten, left[1], frozenset(confirmed))
 
 
 def _settle(parts: Parts, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:

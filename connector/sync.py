@@ -104,7 +104,7 @@ def wet_run(
         settled = settle(parts, description)
         drawn = draw(parts, only, settled.doubtful, whole=reviewed is not None)
         parts.state.memory(description.identity, parts.job).note_excluded(drawn.excluded)
-        again = settle_secrets(parts, description, settled, drawn.confirmed)
+        settled = settle_secrets(parts, description, settled, drawn.confirmed)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
@@ -112,7 +112,7 @@ def wet_run(
         else:
             work = _held_to(parts, reviewed, drawn.plan, drawn.only)
         found = _found(parts, drawn.plan, description, some=bool(only))
-        work = replace(work, again=again, settled=settled, found=found)
+        work = replace(work, again=settled.again, settled=settled, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
@@ -228,7 +228,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             if not journal.broken:
                 memory.note_refused(applied.ended, applied.turns)
                 own = work.written(applied.outcomes)
-                supersede(parts, description, work.settled.elsewhere, own)
+                supersede(parts, description, work.settled, own)
                 settle_late(parts, description, work.settled.unwritten, own)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted

@@ -14,7 +14,7 @@ unreadable for all.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 from msgspec.structs import replace
 
@@ -112,6 +112,12 @@ class Unseen:
             return bool(self._brief.memory.fingerprint_of(draft.user.id, kept.name))
         return answer is not Holds.ABSENT
 
+    @cached_property
+    def _doubtful(self) -> frozenset[Slot]:
+        """What may not be as it was written last: nobody knows whether a later write there happened."""
+        open_ = self._brief.memory.unsettled()
+        return frozenset((each.user.id, name) for each in open_ for name in each.attributes)
+
     def _judged(
         self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
     ) -> AttributeChange | Problem | None:
@@ -134,6 +140,7 @@ class Unseen:
             self.confirmed[user.id, change.name] = print_
         if answer is Holds.UNKNOWN:
             there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
+            there = there and (user.id, change.name) not in self._doubtful
             if there and change.new and self._brief.description.replaces:
                 draft.repeats |= {change.name}
                 there = False
