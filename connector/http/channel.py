@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -98,8 +99,8 @@ class Channel:
         """
         fault: ConnectorError = self._late(where)
         traffic.asked(self._place)
-        start, traced = self._clock(), {"trace": self._trace}
         exchanging = Bound(self._line, self._allowed)
+        start, traced = self._clock(), {"trace": partial(self._trace, exchanging)}
         try:
             with (
                 exchanging,
@@ -121,10 +122,12 @@ class Channel:
     def _allowed(self) -> float:
         return TIMEOUTS * self._timeout
 
-    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """What httpcore tells of an exchange: the connection, as soon as there is one."""
+    def _trace(self, exchanging: Bound, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells of an exchange: the connection, as soon as there is one, if that is in time."""
         if event == "connection.connect_tcp.complete":
             self._line.hold(info["return_value"].get_extra_info("socket"))
+            if exchanging.passed:
+                self._line.cut()
 
     def _late(self, where: str) -> TruncatedError:
         said = f"the answer did not end within {self._allowed:g} s ({TIMEOUTS} times {self._place}.timeout)"

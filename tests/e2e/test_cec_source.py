@@ -436,6 +436,28 @@ def test_headers_that_trickle_in_are_given_up_after_ten_time_outs_and_not_asked_
     assert "did not end within 2 s (10 times source.timeout)" in said
 
 
+def test_a_name_that_is_looked_up_for_too_long_leaves_no_exchange_without_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time is over before there is a connection that could be ended."""
+
+    def head(request: Request) -> None:
+        request.close_connection = True
+        faults.drip(request.connection, itertools.chain([b"HTTP/1.1 200 OK\r\nX-Slow: "], itertools.repeat(b"x", 60)))
+
+    def slowly(*asked: Any, **more: Any) -> Any:
+        time.sleep(2.2)
+        return looked_up(*asked, **more)
+
+    looked_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with tenant(token=for_ever(head)) as cec:
+        started = time.monotonic()
+        said = failure(source(cec.url, timeout=0.2, retries=0), TruncatedError)
+        assert time.monotonic() - started < 5
+    assert "did not end within 2 s (10 times source.timeout)" in said
+
+
 def test_a_handshake_that_trickles_in_is_given_up_after_the_time_out() -> None:
     def serve() -> None:
         client, _ = listening.accept()
