@@ -46,7 +46,7 @@ from connector.reconcile.unseen import Unseen
 
 UNSHOWN = (
     "the directory took our last value and shows none: most likely this account may not read it. Nothing more is "
-    "written there. Give the account the right to read it, and remove values that are left over"
+    "written there. Give the account the right to read it, and leave a value there or set one: what it sees is replaced"
 )
 
 
@@ -219,13 +219,20 @@ class Drawing:
                 draft.judge(partial(_objected, draft, objected, classless))
 
     def _hold_unshown(self) -> None:
-        """Hold back what would join values that we wrote and are not shown: each run would add one more."""
-        unshown = self._brief.memory.unshown()
-        infos = self._brief.description.attributes
+        """Hold back what would join values that we wrote and are not shown: each run would add one more.
+
+        Not where whatever there is would be shown: then somebody else has taken it away.
+        """
+        unshown, description = self._brief.memory.unshown(), self._brief.description
+        piling = {
+            name
+            for name, info in description.attributes.items()
+            if not info.single and (description.hides or info.readable is not True)
+        }
         for draft in self._drafts if unshown else ():
             for each in draft.planned if draft.agent else ():
                 hidden = each.name in unshown.get(draft.user.id, ()) and each.name not in draft.shows
-                if hidden and not (each.old or each.secret or infos[each.name].single):
+                if hidden and each.name in piling and not (each.old or each.secret):
                     draft.hold((each.name,), draft.problem("unreadable", UNSHOWN, each.name))
 
     def _changes(self) -> Iterator[Change]:
