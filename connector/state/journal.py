@@ -28,7 +28,7 @@ _INTENT = """
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
         lost = null
 """
-_LEFT = f"{_INTENT} where journal.outcome is not null"
+_LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
 _OUTCOME = "update journal set outcome = ?, why = ?, lost = ? where run = ? and user_id = ? and digest = ? and part = ?"
 
 
@@ -97,7 +97,7 @@ class RunJournal:
         """Note what became of changes that were never going to be written.
 
         What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
-        So does what it may have written, which is open.
+        So does what it may have written, which is open, and of what was taken, that it was not shown.
         """
         rows = [
             self._row(change, outcome.result.value, outcome.why or None)

@@ -756,6 +756,17 @@ def test_what_may_have_been_written_stays_open_where_the_run_goes_on_without_it(
     assert dict(state.memory(HERE, "hr", at(HERE)).owned())[each.user].keys() == {"mail"}
 
 
+def test_what_was_taken_and_not_shown_stays_so_where_the_run_goes_on_without_it(state: Store) -> None:
+    each = change(1, sets("mail", "a@example.org"), sets("title", "b"))
+    with state.run(plan(each), at(HERE), SEALER) as journal:
+        journal.note([], [each])
+        journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=("mail",)))], [])
+    with state.run(plan(each), at(HERE), SEALER) as journal:
+        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "it is no longer to be changed"))])
+    assert [(step.outcome, step.lost) for step in state.steps("run-1", "hr", SEALER)[1]] == [(Result.FAILED, ("mail",))]
+    assert state.memory(HERE, "hr").unshown() == {each.user.id: {"mail"}}
+
+
 def test_why_something_was_not_written_is_kept_with_it(state: Store) -> None:
     with state.run(plan(), at(HERE), SEALER) as journal:
         one, other = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
