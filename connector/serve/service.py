@@ -171,7 +171,7 @@ class Service:
             job.last, job.not_before = None, time.monotonic() + AGAIN.total_seconds()
         if result.refused:
             job.refused = self._refused.add(job.account, job.mark)
-            facts = replace(facts, fault=f"{facts.fault}\n{job.refused}")
+            facts = replace(facts, fault=f"{facts.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
         log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
                  seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip

@@ -55,7 +55,9 @@ def test_a_refused_account_waits_for_its_file_and_that_is_said(job: Job) -> None
             said = served.next("runs wait for the account")["reason"]
             assert f"refused the account {SYNC}" in said
             assert str(job.folder / "password") in said
-            assert said in receiver.next()["text"]
+            text = receiver.next()["text"]
+            assert said in text
+            assert "<U+" not in text, "a line break of ours is shown as one from outside"
             ends_in(served, "job", 4)
             assert len(begun(served)) == 1, "one account, one attempt, whatever jobs have it"
             status, lines = served.get("/readyz")
