@@ -52,7 +52,7 @@ def hold_to(
             left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
         elif only and not only.holds(change.agent, change.user):
             aside.add(user.id)
-            left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)")))
+            left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)", aside=True)))
         elif planned is None:
             left.append((change, _settled(change, now.get(user.id), brief)))
         elif planned.digest in _digests(change, released.get(user.id, ())):
@@ -62,7 +62,7 @@ def hold_to(
             left.append((change, Outcome(user, Result.CONFLICT, why)))
     for change in fresh_changes.values():
         aside.add(change.user.id)
-        left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed")))
+        left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed", aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
 
 

@@ -104,8 +104,15 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
     shown = "".join(text.ending(sample(), outcomes()))
     assert "conflict: 1\n  uid=agent1,ou=people,dc=example,dc=org: employeeNumber is 1009 now\n" in shown
     assert "skipped: 1\n  uid=agent3,ou=people,dc=example,dc=org: the server went away\n" in shown
-    assert "Done in part: 1 user written, 1 not" in shown
+    assert "Done in part: 1 user written, 2 not, as listed above." in shown
     assert shown in "".join(text.render(sample(), outcomes()))
+
+
+def test_changes_that_were_not_sent_are_never_called_done() -> None:
+    unsent = [Outcome(user(1), Result.WRITTEN), Outcome(user(2), Result.SKIPPED, "not sent: the disk is full")]
+    assert "Done in part: 1 user written, 1 not, as listed above." in "".join(text.ending(sample(), unsent))
+    aside = [Outcome(user(1), Result.WRITTEN), Outcome(user(2), Result.SKIPPED, "left out (--only)", aside=True)]
+    assert "Done: 1 user written, 1 left out, as listed above." in "".join(text.ending(sample(), aside))
 
 
 def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:

@@ -95,6 +95,7 @@ def test_what_is_still_planned_is_written_and_nobody_is_read_for_it() -> None:
         "id-3": (Result.SKIPPED, "new since the plan was reviewed"),
     }
     assert result.aside == {"id-3"}
+    assert [change.user.id for change, outcome in result.left if outcome.aside] == ["id-3"]
 
 
 def test_who_is_no_longer_planned_is_read_for_what_became_of_it() -> None:
@@ -127,6 +128,7 @@ def test_only_keeps_the_changes_of_these_agents_and_clears_nobody() -> None:
         assert result.changes == (mail(2),)
         assert result.aside == {"id-1", "id-3"}
         assert set(left(result).values()) == {(Result.SKIPPED, "left out (--only)")}
+        assert all(outcome.aside for _, outcome in result.left)
 
 
 def test_a_secret_that_cannot_be_read_is_known_by_what_is_remembered_or_not_at_all() -> None:
