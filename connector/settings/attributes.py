@@ -35,10 +35,11 @@ _REFUSED: Final = {
         _PASSWORD: "userPassword unicodePwd authPassword dBCSPwd ntPwdHistory lmPwdHistory supplementalCredentials"
         " userPKCS12 userCertificate altSecurityIdentities krbPrincipalKey krbPrincipalName krbExtraData ipaNTHash"
         " sambaNTPassword sambaLMPassword sambaPasswordHistory pwdHistory msDS-KeyCredentialLink sshPublicKey"
-        " password x509Certificates",
+        " ipaSshPubKey passwordHistory password x509Certificates",
         _STATUS: "userAccountControl accountExpires pwdLastSet lockoutTime pwdAccountLockedTime nsAccountLock"
         " shadowExpire shadowLastChange sambaAcctFlags pwdReset passwordExpirationTime accountUnlockTime"
-        " logonHours userWorkstations userParameters isCriticalSystemObject adminCount"
+        " logonHours userWorkstations userParameters isCriticalSystemObject adminCount inetUserStatus"
+        " ipaUserAuthType passwordAllowChangeTime passwordGraceUserTime passwordRetryCount host authorizedService"
         " active",
         _LOGON: "scriptPath profilePath homeDirectory homeDrive loginShell userSharedFolder userSharedFolderOther"
         " msTSInitialProgram msTSWorkDirectory msTSHomeDirectory msTSHomeDrive msTSProfilePath msTSAllowLogon"
@@ -50,7 +51,8 @@ _REFUSED: Final = {
         _RIGHTS: "member memberOf uniqueMember memberUid memberURL roleOccupant nsRole nsRoleDN gidNumber"
         " primaryGroupID groups members roles entitlements nTSecurityDescriptor sIDHistory servicePrincipalName"
         " msDS-AllowedToDelegateTo msDS-AllowedToActOnBehalfOfOtherIdentity uidNumber sambaSID sambaPrimaryGroupSID"
-        " mS-DS-ConsistencyGuid mS-DS-CreatorSID",
+        " mS-DS-ConsistencyGuid mS-DS-CreatorSID authzTo authzFrom saslAuthzTo saslAuthzFrom isMemberOf"
+        " ipaNTSecurityIdentifier",
         _SERVER: "entryUUID entryCSN entryID nsUniqueId objectGUID objectSid createTimestamp creatorsName"
         " modifyTimestamp modifiersName structuralObjectClass subschemaSubentry hasSubordinates numSubordinates"
         " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory sAMAccountType"

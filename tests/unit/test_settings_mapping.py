@@ -264,6 +264,9 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         "urn:example:params:scim:schemas:x:1.0:User:sudoUser",
         'urn:example:params:scim:schemas:x:1.0:User:memberOf[value eq "x"].value',
         "nTSecurityDescriptor", "msDS-AllowedToDelegateTo", "userParameters", "sAMAccountType",
+        "authzTo", "AUTHZFROM", "saslAuthzTo;x-a", "saslAuthzFrom", "isMemberOf", "ipaNTSecurityIdentifier",
+        "ipaSshPubKey", "passwordHistory", "passwordRetryCount", "inetUserStatus", "ipaUserAuthType", "host",
+        "authorizedService",
     ],
 )  # fmt: skip
 def test_an_attribute_that_is_not_ours_to_write_is_refused_with_a_reason(name: str) -> None:
