@@ -145,10 +145,11 @@ def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
 def _attribute(each: AttributeChange) -> list[str]:
     change = say.sides(each)
     old, new = ("<br>".join(map(value, values)) for values in (change.old, change.new))
+    none = "" if change.kept else say.NONE
     return [
         text(each.name),
-        f"<del>{old}</del>" if old else "" if each.secret else say.NONE,
-        f"<ins>{new}</ins>" if new else say.NONE,
+        f"<del>{old}</del>" if old else "" if each.secret else none,
+        f"<ins>{new}</ins>" if new else none,
     ]
 
 

@@ -126,4 +126,5 @@ def _rows(changes: Iterable[Change], outcomes: Sequence[Outcome] | None) -> Iter
 def _sides(each: AttributeChange) -> tuple[str, str]:
     change = say.sides(each)
     old, new = (" ".join(map(code, values)) for values in (change.old, change.new))
-    return old or ("" if each.secret else say.NONE), new or say.NONE
+    none = "" if change.kept else say.NONE
+    return old or ("" if each.secret else none), new or none

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from connector.model import (
     ANOTHER_KEY,
+    OBJECT_CLASS,
     AgentRef,
     AttributeChange,
     Change,
@@ -60,12 +61,16 @@ class Sides(Struct, frozen=True):
 
 
 def sides(each: AttributeChange) -> Sides:
-    """Of a secret only what happens to it; of other attributes the values that differ, compared exactly."""
+    """Of a secret only what happens to it; of other attributes the values that differ, compared exactly.
+
+    A user always keeps a class that is not ours.
+    """
     if is_secret(each):
         return Sides([], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED])
     gone = [shown(value) for value in each.old if value not in each.new]
     come = [shown(value) for value in each.new if value not in each.old]
-    return Sides(gone if each.seen else [NOT_READABLE], come, len(each.old) - len(gone))
+    kept = len(each.old) - len(gone) + (each.name == OBJECT_CLASS)
+    return Sides(gone if each.seen else [NOT_READABLE], come, kept)
 
 
 def effects(change: Change) -> frozenset[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
+import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Outcome, Problem, Refusal, Result, Summary
-from connector.reports import text
+from connector.model import AttributeChange, Outcome, Plan, Problem, Refusal, Result, Summary
+from connector.reports import html, markdown, text
 from tests.support.report_samples import outcomes, sample, user
 
 
@@ -39,6 +42,17 @@ def test_a_value_that_comes_or_goes_is_shown_against_none() -> None:
 def test_values_that_stay_are_not_shown_as_changes() -> None:
     change = replace(sample().changes[0], attributes=(AttributeChange("a", ("1", "2"), ("2", "3")),))
     assert "    a: - 1, + 3\n" in "".join(text.render(replace(sample(), changes=(change,))))
+
+
+@pytest.mark.parametrize("render", [text.render, markdown.render, html.render])
+def test_a_class_that_goes_or_comes_alone_does_not_look_as_if_there_were_no_other(
+    render: Callable[[Plan], Iterator[str]],
+) -> None:
+    sample_change = sample().changes[0]
+    for old, new in ((("cecAgent",), ()), ((), ("cecAgent",)), (("1", "2"), ("1",))):
+        attributes = (AttributeChange("objectClass" if "cecAgent" in old + new else "a", old, new),)
+        shown = "".join(render(replace(sample(), changes=(replace(sample_change, attributes=attributes),))))
+        assert "(none)" not in shown
 
 
 def test_a_refused_plan_says_why_whom_and_the_command_that_acknowledges_it() -> None:
