@@ -23,7 +23,7 @@ _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-ur
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
     """The page, piece by piece. `command`: what an acknowledgement is appended to."""
-    what = "What apply would do" if outcomes is None else "What apply has done"
+    what = say.title(plan, outcomes).capitalize()
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

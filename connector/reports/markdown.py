@@ -24,7 +24,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
 
     `command`: what an acknowledgement is appended to.
     """
-    yield f"# CEC to directory: {'what apply would do' if outcomes is None else 'what apply has done'}\n\n"
+    yield f"# CEC to directory: {say.title(plan, outcomes)}\n\n"
     yield f"Job {code(plan.job)}, plan {code(plan.id)}, drawn {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
     for place, what in plan.about:
         yield f"- {place}: {code(what)}\n"

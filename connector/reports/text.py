@@ -61,8 +61,7 @@ def _attention(plan: Plan) -> str:
 
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    command = "undo" if "takes back" in dict(plan.about) else "apply"
-    yield f"{visible(plan.job)}: what {command} {'would do' if outcomes is None else 'has done'}\n"
+    yield f"{visible(plan.job)}: {say.title(plan, outcomes)}\n"
     yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
     yield f"  digest  {visible(plan.digest)}\n"
     for place, what in plan.about:

@@ -165,6 +165,12 @@ def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
     return {result: number for result, number in counts.items() if number}
 
 
+def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+    """What the report is about: `what undo would do`."""
+    command = "undo" if "takes back" in dict(plan.about) else "apply"
+    return f"what {command} {'would do' if outcomes is None else 'has done'}"
+
+
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     said = _what_happens(plan, outcomes)

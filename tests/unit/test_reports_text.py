@@ -45,6 +45,14 @@ def test_values_that_stay_are_not_shown_as_changes() -> None:
 
 
 @pytest.mark.parametrize("render", [text.render, markdown.render, html.render])
+def test_a_report_of_an_undo_is_not_called_one_of_an_apply(render: Callable[[Plan], Iterator[str]]) -> None:
+    assert "hat apply would do" in "".join(render(sample()))
+    undo = "".join(render(replace(sample(), about=(("takes back", "run 1"),))))
+    assert "hat undo would do" in undo
+    assert "hat apply would do" not in undo
+
+
+@pytest.mark.parametrize("render", [text.render, markdown.render, html.render])
 def test_a_class_that_goes_or_comes_alone_does_not_look_as_if_there_were_no_other(
     render: Callable[[Plan], Iterator[str]],
 ) -> None:
