@@ -23,6 +23,7 @@ from connector.directories.scope import Entry, Scope
 from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
 from connector.model import Change, Description, Outcome, Result, View
 from connector.reconcile.dn import Rdn, rdns
+from connector.reconcile.suitability import meant
 from connector.settings.job import LdifDirectory as LdifSettings
 
 ATTEMPTS: Final = 3
@@ -49,8 +50,15 @@ class LdifReader(EntryReader):
         recognised = self.recognise()
         infos = {name: self.info(name) for name in self.view.attributes}
         unknown = [name for name, info in infos.items() if not info.known]
+        types = [info.name for info in self.schema.types.values()] if unknown else []
         cautions = [
-            f"{name} is not a known attribute: it compares to the letter, and has one value" for name in unknown
+            f"{name} is not a known attribute{meant(name, types)}: it compares to the letter, and has one value"
+            for name in unknown
+        ]
+        cautions += [
+            f"{name} is not a known object class{near}: check its spelling in the mapping"
+            for name in self.view.object_classes
+            if self.schema.kind(name) is None and (near := meant(name, self.schema.class_names()))
         ]
         cautions += [
             f"the filter names {name}, which is no known attribute and stands in no entry: it matches nobody"

@@ -101,6 +101,10 @@ class Schema:
             return "auxiliary"
         return "abstract" if "ABSTRACT" in definition.fields else "structural"
 
+    def class_names(self) -> list[str]:
+        """The object classes, each by its first name."""
+        return [definition.name for definition in self._classes]
+
     def superclasses(self, class_name: str) -> frozenset[str]:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
         lineage = self._classes.lineage(class_name)

@@ -26,15 +26,15 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
             why = "works it out as it is read, so that no look-up finds it: match by an attribute that is stored"
             yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
         elif not info.known and description.closed:
-            meant = _meant(match.directory, _attributes(description))
-            why = f"match rule {number}: the directory's schema has no attribute {match.directory}{meant}"
+            near = meant(match.directory, _attributes(description))
+            why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
             yield f"{_at(mapping, match.line)}: {why}"
     if not description.closed:
         return
     for name in description.unknown_classes:
         line = mapping.class_lines.get(name, 0)
-        meant = _meant(name, (each.name for each in description.classes.values()))
-        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{meant}"
+        near = meant(name, (each.name for each in description.classes.values()))
+        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}"
 
 
 def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _attributes(description: Description) -> Iterable[str]:
     return description.paths or (info.name for info in description.types.values())
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
+def meant(name: str, known: Iterable[str]) -> str:
     """The name that is nearest to one that nobody knows, as the end of a sentence."""
     names = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.partition(";")[0].lower(), names, n=1, cutoff=_NEAR)
@@ -90,7 +90,7 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
     info = description.attributes[rule.name]
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""
-        options += _meant(rule.name, _attributes(description))
+        options += meant(rule.name, _attributes(description))
         why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
     elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'

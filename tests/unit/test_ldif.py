@@ -147,6 +147,18 @@ def test_what_nobody_knows_compares_to_the_letter_and_is_said(tmp_path: Path) ->
     assert [user.values["uid"] for user in reader.find([("badge", "Ab")])] == [("anna",)]
 
 
+def test_a_misspelt_attribute_or_class_is_said_with_the_name_that_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_text("dn: uid=anna,dc=example\nuid: anna\n")
+    view = View(("uid", "emploeeNumber", "badge"), object_classes=("cecAgnet", "cecAgent", "badgeHolder"))
+    unknown = "it compares to the letter, and has one value"
+    assert directory(path, view).describe().cautions == (
+        f"emploeeNumber is not a known attribute (did you mean employeeNumber?): {unknown}",
+        f"badge is not a known attribute: {unknown}",
+        "cecAgnet is not a known object class (did you mean cecAgent?): check its spelling in the mapping",
+    )
+
+
 def test_a_misspelt_filter_matches_nobody_and_is_said(tmp_path: Path) -> None:
     path = tmp_path / "people.ldif"
     path.write_text("dn: uid=anna,dc=example\nuid: anna\n")
