@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import ID, AgentRef, Key, Problem, Tenant, User, UserRef
+from connector.model import ID, AgentRef, Equality, Key, Problem, Tenant, User, UserRef
+from connector.reconcile.equality import likenesses_of
 from connector.reconcile.naming import Naming
+
+_LIKE: Final = likenesses_of(Equality.CASE_IGNORE)
+"""Accounts that only case or spaces tell apart: one of the never-list spares all of them, for that writes less."""
 
 
 class Pin(Struct, frozen=True):
@@ -67,9 +72,12 @@ class Never(Struct, frozen=True):
         """A test whether an agent or a user is on the list; a name may be written in any of its spellings."""
         listed = naming.among(self.users)
         known = {id_ for some in self.known.values() for id_ in some}
+        accounts = {_LIKE(account) for account in self.account_codes}
 
         def spared(agent: AgentRef | None, user: UserRef) -> bool:
-            if agent and (agent.account_code in self.account_codes or agent.work_no in self.work_nos):
+            if agent and agent.work_no in self.work_nos:
+                return True
+            if accounts and agent and agent.account_code and _LIKE(agent.account_code) in accounts:
                 return True
             return bool(self.users) and (user.id in known or listed(user))
 
@@ -88,13 +96,15 @@ def strangers(
         return  # for speed alone: nearly every job is without lists, and a tenant may be large
     accounts = {agent.account_code for agent in tenant.agents} | {record.account_code for record in tenant.invalid}
     seats = {agent.work_no for agent in tenant.agents} | {record.work_no for record in tenant.invalid}
+    alike = {_LIKE(account): account for account in accounts if account}
     for pin in pins:
         agent = AgentRef(pin.work_no, pin.account_code)
         if pin.account_code not in accounts if pin.account_code else pin.work_no not in seats:
-            yield Problem(
-                "pin", f"line {pin.line} of the pins names an agent that the source does not have", agent=agent
-            )
-    for account in sorted(never.account_codes - accounts):
+            near = alike.get(_LIKE(pin.account_code)) if pin.account_code else None
+            meant = f"; did you mean {near!r}?" if near else ""
+            why = f"line {pin.line} of the pins names an agent that the source does not have{meant}"
+            yield Problem("pin", why, agent=agent)
+    for account in sorted(each for each in never.account_codes if _LIKE(each) not in alike):
         why = f"{never.at(account)} names an account that the source does not have"
         yield Problem("never", why, AgentRef(None, account))
     for seat in sorted(never.work_nos - seats):

@@ -44,7 +44,8 @@ def test_a_pin_names_an_agent_of_the_source_by_its_account_or_else_by_its_seat(p
 def test_a_pin_that_names_nobody_is_told_with_its_line(pin: Pin) -> None:
     (problem,) = lines(Pin("anna"), pin)
     assert (problem.kind, problem.agent) == ("pin", AgentRef(pin.work_no, pin.account_code))
-    assert problem.why == "line 4 of the pins names an agent that the source does not have"
+    meant = "; did you mean 'anna'?" if pin.account_code == "ANNA" else ""
+    assert problem.why == f"line 4 of the pins names an agent that the source does not have{meant}"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,14 @@ def test_a_pin_that_names_nobody_is_told_with_its_line(pin: Pin) -> None:
 )
 def test_a_never_list_may_name_agents_and_users_in_any_spelling(never: Never) -> None:
     assert lines(never=never) == []
+
+
+def test_an_account_on_the_never_list_spares_all_that_only_case_or_spaces_tell_apart() -> None:
+    spares = Never(frozenset({" ANNA", "", "Étoile"})).spares(LDAP)
+    for account in ("anna", "Anna ", "étoile"):
+        assert spares(AgentRef(1, account), UserRef("id", "cn=x"))
+    assert not any(spares(agent, UserRef("id", "cn=x")) for agent in (AgentRef(1, "annA2"), AgentRef(1, None), None))
+    assert lines(never=Never(frozenset({"ANNA"}))) == []
 
 
 def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
