@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -179,11 +179,24 @@ def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
 
 def _same_source(parts: Wet) -> None:
     """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
-    before, now = parts.state.source(parts.job), parts.source.identity
-    if before is not None and before != now:
-        why = f"its agents came from {before}, and now come from {now}"
+    why = _moved(parts)
+    if why:
         parts.state.hold(parts.job, why)
         raise OnHoldError(f"this job is on hold: {why}", where=parts.job)
+
+
+def _moved(parts: Dry) -> str:
+    """That the agents of the job came from elsewhere before; empty where they did not."""
+    before, now = parts.state.source(parts.job), parts.source.identity
+    return "" if before in (None, now) else f"its agents came from {before}, and now come from {now}"
+
+
+def _held(parts: Dry) -> Iterator[tuple[str, str]]:
+    """That an apply would be refused, for whoever reads a plan."""
+    held, moved = parts.state.held(parts.job), _moved(parts)
+    if held or moved:
+        why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
+        yield "on hold", f"{why}; applies are refused until `cec-connector release JOB`"
 
 
 def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
@@ -252,15 +265,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), 
     named = selected(only, agents, "--only")
     parts.watch.stage("describe directory", agents=tenant.size)
     brief = parts.brief()
-    held = parts.state.held(parts.job)
-    if held is not None:
-        brief = replace(
-            brief,
-            about=(
-                *brief.about,
-                ("on hold", f"since {held[0]}: {held[1]}; applies are refused until `cec-connector release JOB`"),
-            ),
-        )
+    brief = replace(brief, about=(*brief.about, *_held(parts)))
     memory = parts.state.memory(brief.description.identity, parts.job)
     planner = Planner(brief, tenant, parts.pins, parts.never)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)

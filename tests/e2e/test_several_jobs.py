@@ -106,6 +106,9 @@ def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job)
     job.write("elsewhere.json", job.read("agents.json"))
     job.configure(source=file_source("elsewhere.json"))
     before = job.read("people.ldif")
+    planned = job.run("plan")
+    assert "on hold   from the next apply on: its agents came from file" in planned
+    assert "refused until `cec-connector release JOB`" in planned
     said = job.run("apply", code=3)
     assert "its agents came from file" in said
     assert "agents.json" in said
