@@ -460,7 +460,8 @@ def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_i
         f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',
     )
     job.write("never.csv", f'accountCode,user\nsomebody-else,\n,"uid=nobody,{BASE}"\n')
-    planned = job.plan()
+    planned = job.plan(code=3)
+    assert [refusal["limit"] for refusal in planned["refusals"]] == ["never"]
     assert planned["changes"] == []
     assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
     kinds = [problem["kind"] for problem in planned["problems"]]
