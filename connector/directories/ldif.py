@@ -8,6 +8,7 @@ counts as single-valued, so that a mapping of it never finds or removes more tha
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
 LINKED: Final = "the file has another hard link, which would keep the old content; remove it or name a copy of the file"
+_RIGHTS: Final = "Check the rights on the file and its folder, and the free space of its disk"
 _BATCH: Final = 100_000
 """Changes in one rewriting of the file: it costs as much for one as for all."""
 _SAMPLE: Final = 64 << 10
@@ -131,10 +133,15 @@ class LdifDirectory(LdifReader):
     """The file, to be read and written. A batch of changes is one rewriting of the file, or none."""
 
     def describe(self) -> Description:
-        """Raises FileError for a file that may not be replaced."""
+        """Raises FileError for a file that may not, or cannot, be replaced."""
         if self._linked():
             raise FileError(LINKED, where=str(self.path))
-        return super().describe()
+        try:
+            with self.path.open("r+b"), tempfile.TemporaryFile(dir=self.path.parent):
+                return super().describe()
+        except OSError as fault:
+            why = f"the file cannot be rewritten: {fault.strerror}. {_RIGHTS}"
+            raise FileError(why, where=str(self.path)) from None
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Every change of the batch at once: should the file not be replaced, all of them have failed."""
@@ -151,7 +158,8 @@ class LdifDirectory(LdifReader):
         except BlockingIOError:
             outcomes = _failed(batch, "another program has locked the file")
         except OSError as fault:
-            outcomes = _failed(batch, f"the file is as it was, for it could not be rewritten: {fault.strerror}")
+            why = f"the file is as it was, for it could not be rewritten: {fault.strerror}. {_RIGHTS}"
+            outcomes = _failed(batch, why)
         yield from outcomes
 
     def _written(self, batch: list[Change]) -> list[Outcome]:

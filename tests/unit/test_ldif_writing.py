@@ -8,6 +8,7 @@ import os
 import resource
 import stat
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.replacement import ChangedError, Replacement
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, FileError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
 from connector.reports.ldif_lines import line
 from tests.support.ldif_samples import ANNA, directory, number, results
@@ -147,6 +148,35 @@ def many(tmp_path: Path) -> Path:
 
 def user(n: int) -> UserRef:
     return UserRef(f"uid=u{n},dc=example", f"uid=u{n},dc=example")
+
+
+@pytest.fixture
+def others_folder() -> Iterator[Path]:
+    """A folder that every account may enter, and a file in it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path = folder / "people.ldif"
+        path.write_text("dn: uid=u1,dc=example\nuid: u1\n")
+        yield folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account, as root alone can")
+@pytest.mark.parametrize(("mode", "folder_mode"), [(0o644, 0o777), (0o666, 0o755)])
+def test_a_file_that_cannot_be_rewritten_is_refused_before_anybody_is_tried(
+    others_folder: Path, mode: int, folder_mode: int
+) -> None:
+    path = others_folder / "people.ldif"
+    path.chmod(mode)
+    others_folder.chmod(folder_mode)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(FileError, match=r"cannot be rewritten: Permission denied\. Check the rights on the file"):
+            directory(path).describe()
+    finally:
+        os.seteuid(0)
+    assert list(others_folder.iterdir()) == [path]
+    assert directory(path).describe().kind == "LDIF file"
 
 
 def test_a_full_disk_half_way_leaves_the_file_as_it_was(many: Path) -> None:
