@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.parts import Parts
+from connector.reconcile.digests import UNKEYED
 from connector.reconcile.standing import aftermath, as_known, testimony
 from connector.state.journal import Step
 
@@ -53,6 +55,8 @@ def settle(parts: Parts, description: Description) -> Settled:
     for step in steps:
         user = users.get(step.change.user.id)
         outcome = aftermath(step.change, user, description, parts.fingerprint, step.server)
+        if outcome is None and user is not None and _under_another_key(step.change, user):
+            outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
         if outcome is not None:
             known = as_known(step.change, user, description, parts.fingerprint) if user else step.change
             found.append((replace(step, change=known), outcome))
@@ -60,6 +64,14 @@ def settle(parts: Parts, description: Description) -> Settled:
             (untold if step.server in ("", description.server) else elsewhere).append(step)
     _settle(parts, description, found)
     return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED], elsewhere)
+
+
+_OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"
+
+
+def _under_another_key(change: Change, user: User) -> bool:
+    """Whether the user shows all of a change, and no fingerprint tells whether that is what was written."""
+    return all(each.fingerprint == UNKEYED and each.name in user.values for each in change.attributes)
 
 
 def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:

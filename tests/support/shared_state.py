@@ -63,15 +63,22 @@ class Ledger:
                 self.owner[id_, name] = (job, values)
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
-        """What was not found to be there when it was read back changes nothing: what was ours before may be there."""
-        note(f"ended: {[(outcome.user.id, outcome.result.value) for outcome in outcomes]}")
-        lost = {outcome.user.id for outcome in outcomes if outcome.result is not Result.WRITTEN}
+        """What was not found to be there when it was read back changes nothing: what was ours before may be there.
+
+        Where a part of a change was found, that part is ours.
+        """
+        note(f"ended: {[(outcome.user.id, outcome.result.value, outcome.lost) for outcome in outcomes]}")
+        failed = {each.user.id: each.lost for each in outcomes if not (each.result is Result.WRITTEN or each.open)}
+
+        def lost(id_: str, slot: str) -> bool:
+            return id_ in failed and (not failed[id_] or slot.rpartition(" ")[0] in failed[id_])
+
         for place, before in self.touched.items():
-            if place[0] in lost:
+            if lost(*place):
                 self.owner.pop(place, None)
                 self.owner |= {place: before} if before else {}
         for seen in self.new:
-            if seen[0] in lost:
+            if lost(*seen[:2]):
                 del self.once[seen]
         self.touched.clear()
         self.new.clear()
@@ -115,7 +122,7 @@ class Watched(Disturbed):
         user = shared.ground.users[change.user.id]
         before = shared.ground.held(user)
         for outcome in super().alone(change):
-            if outcome.result is Result.WRITTEN:
+            if outcome.result is Result.WRITTEN or outcome.open:
                 known = replace(change, user=UserRef(f"id-{user}", change.user.name))
                 shared.ledger.see(self._job.name, self._kind, known, before, shared.ground.held(user))
             yield outcome
