@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -28,10 +28,11 @@ class Settled(Struct, frozen=True):
     elsewhere: Sequence[Step] = ()
     compared: frozenset[tuple[str, str]] = frozenset()
 
-    @property
-    def again(self) -> frozenset[str]:
-        """The users of whom nothing told: what is written of them now may be written for the second time."""
-        return frozenset(step.change.user.id for step in self.untold)
+    def again(self, changes: Iterable[Change]) -> frozenset[str]:
+        """The users of whom nothing told, and whose changes may write the same for the second time."""
+        written = {(change.user.id, each.name) for change in changes for each in change.attributes}
+        users = ((step.change.user.id, step.change.attributes) for step in self.untold)
+        return frozenset(user for user, some in users if any((user, each.name) in written for each in some))
 
     @property
     def doubtful(self) -> Sequence[Change]:

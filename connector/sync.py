@@ -112,7 +112,7 @@ def wet_run(
         else:
             work = _held_to(parts, reviewed, drawn.plan, drawn.only)
         found = _found(parts, drawn.plan, description, some=bool(only))
-        work = replace(work, again=settled.again, settled=settled, found=found)
+        work = replace(work, again=settled.again(work.changes), settled=settled, found=found)
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)

@@ -51,7 +51,9 @@ class Job:
 
         self.world.connect = connect
         with self.world.parts() as parts:
-            return wet_run(parts, lambda plan, outcomes: None).plan
+            run = wet_run(parts, lambda plan, outcomes: None)
+        self.outcomes = run.outcomes or ()
+        return run.plan
 
     def stale(self) -> int:
         with self.world.parts() as parts:
@@ -87,6 +89,16 @@ def test_it_is_cleared_as_ours_is(stale: Stale) -> None:
     assert job.held() is None
     assert job.stale() == 0
     assert {outcome for run in job.world.state.history.runs("law") for outcome in run.outcomes} <= {"written", "failed"}
+
+
+def test_it_is_said_of_no_other_write_that_it_may_be_the_second() -> None:
+    job = Job()
+    job.says("first")
+    job.apply(silent=True)
+    room = AttributeRule("roomNumber", Template.parse("{sipAccount}"), owns="*")
+    job.world.mapping = Mapping(job.world.mapping.match, (room,))
+    job.apply()
+    assert [outcome.why for outcome in job.outcomes] == [""]
 
 
 def test_it_is_set_again_though_the_source_says_what_was_there_before() -> None:
