@@ -99,17 +99,20 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
         _settle(parts, description, found)
 
 
-def supersede(parts: Parts, description: Description, settled: Settled, own: Mapping[str, Change]) -> None:
+def supersede(parts: Parts, description: Description, settled: Settled, run: str, own: Mapping[str, Change]) -> None:
     """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
-    Or has compared them: what the server that was asked then says of a secret is known, too.
+    Or has compared them: what the server that was asked then says of a secret is known, too. What the run itself had
+    left open, and has written now, has its outcome already.
     """
+    again = {(run, user, change.digest) for user, change in own.items()}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
     for steps, known in ((settled.untold, written | settled.compared), (settled.elsewhere, written)):
         for step in steps:
             user, server = step.change.user, f" from {step.server}" if step.server else ""
-            if all((user.id, each.name) in known for each in step.change.attributes):
+            open_ = (step.run, user.id, step.change.digest) not in again
+            if open_ and all((user.id, each.name) in known for each in step.change.attributes):
                 why = f"no answer{server}; a later run has written the same attributes"
                 found.append((step, Outcome(user, Result.FAILED, why)))
     if found:

@@ -241,7 +241,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             if not journal.broken:
                 memory.note_refused(applied.ended, applied.turns)
                 own = work.written(applied.outcomes)
-                supersede(parts, description, work.settled, own)
+                supersede(parts, description, work.settled, work.plan.id, own)
                 settle_late(parts, description, work.settled.unwritten, own)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted

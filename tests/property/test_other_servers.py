@@ -87,6 +87,17 @@ def test_which_server_is_asked_is_in_no_digest(tmp_path: Path, lags: bool) -> No
     assert shown.digest == plans["two"].digest, "also where the value is found first, and the write settled"
 
 
+def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_path: Path) -> None:
+    world, plan = lost(tmp_path)
+    lag(world)
+    at(world, "two")
+    with world.parts() as parts:
+        again = wet_run(parts, lambda plan, outcomes: None, reviewed=plan)
+    assert [outcome.result for outcome in again.outcomes or ()] == [Result.WRITTEN]
+    assert world.state.history.runs(world.job)[-1].outcomes == {"written": 1}
+    assert planned(world).problems == ()
+
+
 def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it(tmp_path: Path) -> None:
     world, plan = lost(tmp_path)
     lag(world)
