@@ -51,8 +51,7 @@ def aftermath(
     """
     elsewhere = server not in ("", description.server)
     if user is None:
-        why = "not confirmed then; the user is gone, or no longer within base and filter"
-        return None if elsewhere else Outcome(change.user, Result.FAILED, why)
+        return None  # gone, or out of reach for a while, as somebody who is disabled or was moved
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None

@@ -112,3 +112,23 @@ def test_it_is_set_again_though_the_source_says_what_was_there_before() -> None:
     assert job.apply().summary.secret == 1
     assert job.held() == b"first"
     assert job.apply().changes == ()
+
+
+@pytest.mark.parametrize("stale", ["report", "clear"])
+def test_of_a_user_who_is_out_of_reach_nothing_tells_either(stale: Stale) -> None:
+    """Somebody is moved out of the base for a while, and has left by the time that he comes back."""
+    job = Job(stale)
+    room = AttributeRule("roomNumber", Template.parse("{sipAccount}"), owns="*")
+    job.world.mapping = Mapping(job.world.mapping.match, (room,), stale=stale)
+    job.says("first")
+    job.apply(silent=True)
+    here = job.store.entries["id-0"]
+    job.store.put("id-0", "uid=u0,ou=away", here.values)
+    job.apply()
+    job.says(None)
+    job.apply()
+    assert job.stale() == 1
+    job.store.put("id-0", here.name, here.values)
+    job.apply()
+    assert ("roomnumber" in job.store.entries["id-0"].values) == (stale == "report")
+    assert job.stale() == (stale == "report")
