@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import DecodeError, ValidationError, json
@@ -85,8 +85,12 @@ class DirectoryMemory:
         found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
         if self._description is None:
             return found
-        for run, _, user, attributes in self._open("apply"):
+        steps = list(self._open("apply"))
+        overtaken = self._overtaken({user.id for _, _, user, _ in steps})
+        for run, _, user, attributes in steps:
             for each in put_by(attributes, run, self._database.where):
+                if overtaken(self._job, run, user.id, each.name, each.pattern):
+                    continue
                 rule = self._description.equality(each.name)
                 values = () if each.secret else tuple(equality.digest(rule, equality.plain(one)) for one in each.new)
                 _, known = found.setdefault(user.id, (user, {}))
@@ -94,6 +98,26 @@ class DirectoryMemory:
                     _with(known, {each.name: Owned(run, values, each.fingerprint or None, pattern=each.pattern)})
                 )
         return found
+
+    def _overtaken(self, users: Collection[str]) -> Callable[[str, str, str, str, str | None], bool]:
+        """Whether, since an open write of a job in a run, another job has written that attribute of that user."""
+        rows: dict[str, list[Row]] = {}
+        for row in self._ownership.of(sorted(users)):
+            rows.setdefault(row.user.id, []).append(row)
+        query = "select id, number from runs where directory = ?"
+        numbers = dict(self._database.rows(query, self._directory)) if rows else {}
+
+        def overtaken(job: str, run: str, user: str, name: str, pattern: str | None) -> bool:
+            return any(
+                spelt.lower() == name.lower()
+                and not apart(each.pattern, pattern)
+                and numbers.get(each.run, 0) > numbers.get(run, 0)
+                for row in rows.get(user, ())
+                if row.job != job
+                for spelt, each in row.attributes.items()
+            )
+
+        return overtaken
 
     def _open(self, *kinds: str) -> Iterator[tuple[str, str, UserRef, str]]:
         """Writes of this job whose outcome nobody knows: the run, the server that they were meant for, whom, what."""
@@ -124,23 +148,27 @@ class DirectoryMemory:
             yield Unsettled(run, server, user, tuple(names_of(attributes, run, self._database.where)))
 
     def others(self) -> Iterator[Others]:
-        yield from self._under_way()
         unclaimed = self._unclaimed()
+        yield from self._under_way(unclaimed)
         for row in self._ownership.of_others(self._job):
             names = {name: each.pattern for name, each in _ours(row.attributes).items()}
             if names:
                 yield Others(row.job, row.user, names, (row.job, row.user.id) not in unclaimed)
 
-    def _under_way(self) -> Iterator[Others]:
+    def _under_way(self, unclaimed: Collection[tuple[str, str]]) -> Iterator[Others]:
         """What writes of other jobs set out to do, of which nobody knows whether they happened."""
         query = (
             "select run, job, user_id, user_name, attributes from journal join runs on runs.id = journal.run "
             "where outcome is null and directory = ? and job <> ?"
         )
-        for run, job, id_, name, attributes in self._database.rows(query, self._directory, self._job):
-            names = names_of(attributes, run, self._database.where)
-            names.pop(OBJECT_CLASS, None)
-            yield Others(job, UserRef(id_, name), names)
+        steps = self._database.rows(query, self._directory, self._job)
+        overtaken = self._overtaken({id_ for _, _, id_, _, _ in steps})
+        for run, job, id_, name, attributes in steps:
+            noted = names_of(attributes, run, self._database.where)
+            noted.pop(OBJECT_CLASS, None)
+            names = {each: owns for each, owns in noted.items() if not overtaken(job, run, id_, each, owns)}
+            if names:
+                yield Others(job, UserRef(id_, name), names, (job, id_) not in unclaimed)
 
     def take_over(self, users: Collection[str], attributes: Mapping[str, str | None]) -> None:
         """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim.

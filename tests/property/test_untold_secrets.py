@@ -132,3 +132,28 @@ def test_of_a_user_who_is_out_of_reach_nothing_tells_either(stale: Stale) -> Non
     job.apply()
     assert ("roomnumber" in job.store.entries["id-0"].values) == (stale == "report")
     assert job.stale() == (stale == "report")
+
+
+@pytest.mark.parametrize("stale", ["report", "clear"])
+def test_it_does_not_keep_the_user_from_another_job_that_claims_him_now(stale: Stale) -> None:
+    job = Job(stale)
+    job.says("first")
+    job.apply(silent=True)
+    job.says(None)
+    other = Job()
+    other.store = other.world.store = job.store
+    other.world.state, other.world.job = job.world.state, "other"
+    other.says("second")
+    other.apply()
+    assert job.held() == b"first", "it may still be the first job's"
+    if stale == "report":
+        job.apply()
+        other.apply()
+        assert job.held() == b"second"
+        for _ in range(2):
+            job.apply()
+            assert other.apply().changes == ()
+    job.world.mapping = Mapping(job.world.mapping.match, job.world.mapping.attributes, stale="clear")
+    job.apply()
+    assert job.held() == (b"second" if stale == "report" else None)
+    assert job.stale() == 0
