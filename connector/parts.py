@@ -22,7 +22,10 @@ from connector.watch import Watch
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What planning and taking back are both made of. `plan_id`: of the plan that will be drawn; it names the run."""
+    """What planning and taking back are both made of. `plan_id`: of the plan that will be drawn; it names the run.
+
+    `beyond` opens a reader of the same directory past base and filter, once.
+    """
 
     job: str
     reader: Reader
@@ -37,6 +40,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     watch: Watch
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
+    beyond: Callable[[], Reader] | None = None
     plan_id: str = field(default_factory=lambda: str(uuid4()))
 
     def brief(self) -> Brief:
@@ -66,14 +70,10 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 class Dry(Parts, frozen=True, kw_only=True):
-    """All that a dry run is made of; nothing in it can write to the directory.
-
-    `beyond` opens a reader of the same directory past base and filter, once.
-    """
+    """All that a dry run is made of; nothing in it can write to the directory."""
 
     source: Source
     pins: tuple[Pin, ...]
-    beyond: Callable[[], Reader] | None = None
 
 
 class Wet(Dry, frozen=True, kw_only=True):

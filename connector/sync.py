@@ -290,4 +290,4 @@ def draw_back(parts: Undo) -> Plan:
         parts.never,
         unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
-    return Lookup(parts.reader, parts.read, parts.watch).run(undoing)
+    return Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond).run(undoing)

@@ -35,6 +35,7 @@ from connector.state.ticks import Tick
 from connector.watch import Watch
 
 if TYPE_CHECKING:
+    from connector.directories.port import Reader
     from connector.directories.scim.probe import Probe
 
 
@@ -65,7 +66,7 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
     opening = _for_a_plan if remember else lambda _: open_state(None)
     with _opened(path, opening, watching, writes=False) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield Dry(reader=reader, **_sides(stack, job, mapping), **common)
+        yield Dry(reader=reader, **_sides(job, mapping), **common)
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
     """The parts of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
-        yield Wet(reader=directory, directory=directory, **_sides(stack, job, mapping), **common)
+        yield Wet(reader=directory, directory=directory, **_sides(job, mapping), **common)
 
 
 @contextmanager
@@ -134,7 +135,8 @@ def _opened(
             mapping = mappings.load(job.job.mapping, path)
             state = stack.enter_context(closing(opening(job)))
             common = _common(job, mapping, state, _key(job, state, needed=writes))
-            yield stack, job, mapping, common | {"watch": watch, "plan_id": plan_id}
+            common |= {"watch": watch, "plan_id": plan_id, "beyond": _beyond(stack, job, mapping)}
+            yield stack, job, mapping, common
     except BaseException as fault:
         watch.finished(None, None, fault)
         raise
@@ -276,12 +278,16 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
     }
 
 
-def _sides(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
-    """What planning has beside a directory: the source, the pins, and a way past base and filter."""
+def _sides(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
+    """What planning has beside a directory: the source and the pins."""
+    return {"source": source_of(job, mapping), "pins": _pins(job.job)}
+
+
+def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable[[], Reader]:
+    """A way past base and filter."""
     unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
     view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
-    beyond = cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
-    return {"source": source_of(job, mapping), "beyond": beyond, "pins": _pins(job.job)}
+    return cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
 
 
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:

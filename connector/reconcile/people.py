@@ -11,9 +11,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import ID, AgentRef, Equality, Key, Problem, Tenant, User, UserRef
+from connector.errors import IncompleteRead
+from connector.model import ID, AgentRef, Equality, Key, Problem, Refusal, Tenant, User, UserRef
 from connector.reconcile.equality import likenesses_of
+from connector.reconcile.limits import NEVER
 from connector.reconcile.naming import Naming
+from connector.reconcile.questions import Find, Planning, ask
+
+TOLD: Final = 5
+"""So many lines of the never-list that name nobody are named in its refusal."""
 
 _LIKE: Final = likenesses_of(Equality.CASE_IGNORE)
 """Accounts that only case or spaces tell apart: one of the never-list spares all of them, for that writes less."""
@@ -122,3 +128,21 @@ def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Ite
         if naming.id(pin.user) not in ids and naming.name(pin.user) not in names:
             why = f"line {pin.line} of the pins names a user that is not within base and filter"
             yield Problem("pin", why, AgentRef(pin.work_no, pin.account_code), (pin.user,))
+
+
+def unprotected(never: Never, naming: Naming, entries: Collection[str]) -> Planning[list[Refusal]]:
+    """The refusal for those of these entries of the never-list that name nobody past base and filter either."""
+    if not entries:
+        return []
+    keys = sorted({key for entry in entries for key in naming.keys(entry)})
+    try:
+        outside = list((yield from ask(Find(keys, outside=True))))
+    except IncompleteRead:
+        outside = []
+    found = never.named(outside, naming)
+    lost = sorted(entry for entry in entries if not found[entry])
+    if not lost:
+        return []
+    named = ", ".join(f"{never.at(entry)} ({entry})" for entry in lost[:TOLD])
+    why = f"nobody is called so, and whoever was meant may be written: {named}. Correct or remove these lines"
+    return [Refusal(NEVER, 0, len(lost), why)]

@@ -14,29 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from functools import cache
-from typing import Final
 
 from msgspec.structs import replace
 
-from connector.errors import DeniedError, IncompleteRead
-from connector.model import AgentRef, Change, Refusal, Tenant, User, UserRef
+from connector.errors import DeniedError
+from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile import stale
 from connector.reconcile.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
-from connector.reconcile.limits import NEVER
 from connector.reconcile.naming import Naming
 from connector.reconcile.near import near_misses
 from connector.reconcile.outside import told_outside
-from connector.reconcile.people import Never, Pin, strangers
+from connector.reconcile.people import Never, Pin, strangers, unprotected
 from connector.reconcile.proof import proved
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.roster import Roster
 from connector.reconcile.selection import EVERYBODY, Selection, looked_up
-
-TOLD: Final = 5
-"""So many lines of the never-list that name nobody are named in its refusal."""
 
 
 class Planner:
@@ -79,32 +74,15 @@ class Planner:
         spared = list((yield from ask(Find(listed)))) if listed else []
         unknown = strangers(self.pins, self.never, self.tenant, spared, self.naming)
         excluded = self.never.named(spared, self.naming)
-        unprotected = yield from self._unprotected([entry for entry, ids in excluded.items() if not ids])
+        refused = yield from unprotected(self.never, self.naming, [name for name, ids in excluded.items() if not ids])
         unclaimed = yield from self._unclaimed(verdicts)
         drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
         drawn = yield from drawing.drawn(
             verdicts, unclaimed, self.claims.shown,
-            only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=unprotected,
+            only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
         plan = yield from told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
         return replace(drawn, plan=plan, only=only, excluded=excluded)
-
-    def _unprotected(self, entries: Collection[str]) -> Planning[list[Refusal]]:
-        """The refusal for entries of the never-list that name nobody, neither here nor past base and filter."""
-        if not entries:
-            return []
-        keys = sorted({key for entry in entries for key in self.naming.keys(entry)})
-        try:
-            outside = list((yield from ask(Find(keys, outside=True))))
-        except IncompleteRead:
-            outside = []
-        lost = sorted(entry for entry, ids in self.never.named(outside, self.naming).items() if not ids)
-        lost = [entry for entry in lost if entry in entries]
-        if not lost:
-            return []
-        named = ", ".join(f"{self.never.at(entry)} ({entry})" for entry in lost[:TOLD])
-        why = f"nobody is called so, and whoever was meant may be written: {named}. Correct or remove these lines"
-        return [Refusal(NEVER, 0, len(lost), why)]
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""

@@ -23,6 +23,7 @@ from connector.model import (
     Plan,
     Problem,
     Question,
+    Refusal,
     Result,
     Secret,
     Summary,
@@ -35,8 +36,8 @@ from connector.reconcile.digests import UNKEYED
 from connector.reconcile.draft import Draft
 from connector.reconcile.limits import Whole, too_many
 from connector.reconcile.naming import Naming
-from connector.reconcile.people import Never
-from connector.reconcile.questions import Brief, Compare, Planning, Read, ask
+from connector.reconcile.people import Never, unprotected
+from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, ask
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import aftermath, secret_stands, unsettled
 
@@ -64,7 +65,8 @@ def undo(
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
-    spared = never.remembering(brief.memory.excluded()).spares(Naming(brief.description))
+    naming, never = Naming(brief.description), never.remembering(brief.memory.excluded())
+    spared = never.spares(naming)
     for change in written:
         user = now.get(change.user.id)
         if user is None:
@@ -85,12 +87,22 @@ def undo(
     changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
-    refused = too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
+    refused = yield from _unprotected(never, naming, [change.user for change in written])
+    refused += too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
     problems = [*problems, *held_back(drafts, moves.problems), *unsettled(brief)]
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
                  for each, lost in unshown]  # fmt: skip
     cautions = brief.description.cautions
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
+
+
+def _unprotected(never: Never, naming: Naming, then: Sequence[UserRef]) -> Planning[list[Refusal]]:
+    """The refusal for entries of the never-list that name nobody, neither now nor among those users, as of `then`."""
+    keys = never.keys(naming)
+    now = list((yield from ask(Find(keys)))) if keys else []
+    lost = [entry for entry, ids in never.named(now, naming).items() if not ids]
+    lost = [entry for entry in lost if not any(map(naming.among([entry]), then))]
+    return (yield from unprotected(never, naming, lost))
 
 
 def _happened(change: Change, outcome: Result | None, now: Mapping[str, User], brief: Brief) -> bool:

@@ -51,6 +51,36 @@ def test_an_undo_spares_who_was_renamed_since(job: Job) -> None:
     assert "1001" not in job.read("people.ldif")
 
 
+def test_a_line_that_names_nobody_refuses_an_undo_too(job: Job) -> None:
+    """A typing error must not take away what the list was to keep."""
+    job.configure(never=None)
+    job.run("apply")
+    run = json.loads(job.run("runs", "--json"))[0]["id"]
+    before = job.read("people.ldif")
+    job.configure(never="never.csv")
+    job.write("never.csv", f'user\n"uid=usr2,{BASE}"\n')
+    said = job.run("undo", run, "--apply", code=3)
+    assert f"line 2 of the never-list (uid=usr2,{BASE})" in said
+    assert "--apply --accept sha256:" in said
+    assert job.read("people.ldif") == before
+    job.write("never.csv", f'user\n"{DN}"\n')
+    rename(job)  # the run knows who had that name
+    job.run("undo", run, "--apply")
+    assert "1002" in job.read("people.ldif")
+    assert "1001" not in job.read("people.ldif")
+
+
+def test_an_undo_takes_a_user_past_the_base_for_somebody(job: Job) -> None:
+    job.configure(never=None, directory={"type": "ldif", "path": "people.ldif", "base": BASE})
+    elsewhere = "cn=desk,ou=services,dc=example,dc=org"
+    job.write("people.ldif", job.read("people.ldif") + f"dn: {elsewhere}\nobjectClass: person\ncn: desk\nsn: desk\n\n")
+    job.run("apply")
+    run = json.loads(job.run("runs", "--json"))[0]["id"]
+    job.configure(never="never.csv")
+    job.write("never.csv", f'user\n"{elsewhere}"\n')
+    assert "Done: " in job.run("undo", run, "--apply")
+
+
 def test_a_line_that_names_nobody_refuses_until_it_is_mended_or_acknowledged(job: Job) -> None:
     rename(job)  # before any run could learn who was meant
     before = job.read("people.ldif")
