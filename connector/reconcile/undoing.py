@@ -185,13 +185,14 @@ def _staying(
                 unseen.append(Question(change.user, each.name, each.new[0]))
     for asked, answer in zip(unseen, (yield from ask(Compare(tuple(unseen)))) if unseen else (), strict=True):
         if answer is not Holds.ABSENT:
-            stays[asked.user.id][asked.attribute] = f"{_UNREADABLE}; it stays as it is"
+            stays[asked.user.id][asked.attribute] = f"{_UNREADABLE}; {_STAYS}"
     return stays
 
 
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
 _SPARED: Final = "the never-list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
+_STAYS: Final = "it stays as it is. To take it back, give the job's account the right to read it"
 
 
 def _back_for(
@@ -244,7 +245,7 @@ def _secret_back(
 ) -> AttributeChange | str | None:
     info = description.attributes.get(each.name)
     if not held and not (info is not None and info.readable is True):
-        end = "it may be lost, for the user is written whole" if description.replaces else "it stays as it is"
+        end = "it may be lost, for the user is written whole" if description.replaces else _STAYS
         return f"{_UNREADABLE}; {end}"
     if (each.seen or each.absent) and _same(held, each.old):
         return None
