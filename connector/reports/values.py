@@ -147,7 +147,7 @@ def figures(refusal: Refusal) -> str:
     if refusal.limit == "agents":
         return ""
     if refusal.limit == NEVER:
-        return f"{refusal.planned:,} lines that name nobody"
+        return count(refusal.planned, "line that names nobody", "lines that name nobody")
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
