@@ -112,6 +112,7 @@ def accept(path: Path) -> Accepted:
     """Read all that the job in `path` is made of, but for secrets, without doing anything. Raises FileError."""
     with noted() as texts:
         job = jobs.load(path)
+        _set_apart(job)
         _by_attribute(job, mappings.load(job.job.mapping, path))
         _pins(job.job)
         _never(job.job)
@@ -127,6 +128,7 @@ def _opened(
 ) -> Iterator[Opened]:
     """The job, its mapping, and the parts that every run has; its watchers are told of an end by an error too."""
     job = jobs.load(path)
+    _set_apart(job)
     plan_id = str(uuid4())
     traffic.begin()
     watch = watching(Begun(job, plan_id))
@@ -274,7 +276,7 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
         "state": state,
         "fingerprint": fingerprinter(key or Secret(secrets.token_hex(32))),  # where none is kept, one for this run
         "places": _places(settings),
-        "files": frozenset(map(Path, map(os.path.realpath, _files(job, mapping)))),
+        "files": frozenset(Path(os.path.realpath(file)) for file in (*_files(job), Path(mapping.where))),
     }
 
 
@@ -310,9 +312,17 @@ def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
     return limits
 
 
-def _files(job: jobs.LoadedJob, mapping: Mapping) -> Iterator[Path]:
-    """Every file that the job is, names or keeps: nothing else may ever be written over them."""
-    yield from (job.path, Path(mapping.where))
+def _set_apart(job: jobs.LoadedJob) -> None:
+    """Raises FileError for an audit that would be added to another file of the job."""
+    audit = job.job.audit.file if job.job.audit else None
+    if audit is not None and list(map(os.path.realpath, _files(job))).count(os.path.realpath(audit)) > 1:
+        why = f"{audit} is another file of this job, and the audit would damage it: name a file of its own"
+        raise FileError(why, where=job.where("audit", "file"))
+
+
+def _files(job: jobs.LoadedJob) -> Iterator[Path]:
+    """Every file that the job is, names or keeps, but a ready mapping: nothing else may ever be written over them."""
+    yield from (job.path, Path(job.job.mapping))
     if job.state_path is not None:
         yield from (job.state_path, keyfile.beside(job.state_path))
     waiting: list[object] = [job.job.model_dump()]

@@ -101,6 +101,18 @@ def test_a_write_of_an_interrupted_run_is_noted_under_that_run_once_it_is_known(
     assert (settled["run"], settled["result"]) == (run["id"], "written")
 
 
+@pytest.mark.parametrize("name", ["people.ldif", "agents.json", "job.yaml", "mapping.yaml", "state.db", "state.db.key"])
+def test_an_audit_is_never_added_to_another_file_of_the_job(job: Job, name: str) -> None:
+    job.configure(audit=None)
+    job.run("apply")
+    (job.folder / "other.jsonl").symlink_to(name)
+    job.configure(audit={"file": "other.jsonl"})
+    before = (job.folder / name).read_bytes()
+    for command in ("check", "plan", "apply"):
+        assert "other.jsonl is another file of this job" in job.run(command, code=78)
+    assert (job.folder / name).read_bytes() == before
+
+
 def test_without_its_audit_nothing_is_written(job: Job) -> None:
     before = job.read("people.ldif")
     job.configure(audit={"file": "gone/audit.jsonl"})
