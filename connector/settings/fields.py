@@ -39,12 +39,19 @@ def _there(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+def _regular(path: Path, info: ValidationInfo) -> Path:
+    if folder_of(info) is not None and not path.is_file():
+        raise misfit(f"{path} is a device or a pipe, and not a file that can be rewritten")
+    return path
+
+
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
 ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
+RegularFile = Annotated[ExistingFile, AfterValidator(_regular)]
 
 
 def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:

@@ -36,6 +36,7 @@ from connector.settings.fields import (
     KeyFile,
     LdapUrl,
     ReadBy,
+    RegularFile,
     Seconds,
     SecretRef,
     StateUrl,
@@ -162,7 +163,7 @@ class LdifDirectory(Strict):
     """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
 
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
-    path: Annotated[ExistingFile, Field(description="Path of the LDIF file.")]
+    path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
     base: Annotated[DnOrAll, Field(description="The DN under which users are; empty: all entries.")] = ""
     filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
 

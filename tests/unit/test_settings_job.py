@@ -176,6 +176,10 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         ("source: {type: file, path: no.json}\n" + DIRECTORY + MAPPING, ["1: source.path: there is no file no.json"]),
         (SOURCE + "directory: {type: ldif, path: no}\n" + MAPPING, ["2: directory.path: there is no file no"]),
         (SOURCE + "directory: {type: ldif, path: a folder}\n" + MAPPING, ["2: directory.path: a folder is a folder"]),
+        (
+            SOURCE + "directory: {type: ldif, path: /dev/zero}\n" + MAPPING,
+            ["2: directory.path: /dev/zero is a device or a pipe, and not a file that can be rewritten"],
+        ),
         (CEC + "  ca_file: no.pem\n" + DIRECTORY + MAPPING, ["6: source.ca_file: there is no file no.pem"]),
         (SOURCE + MAPPING + LDAP + "  ca_file: no.pem\n", ["7: directory.ca_file: there is no file no.pem"]),
         (
