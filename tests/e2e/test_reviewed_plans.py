@@ -188,6 +188,16 @@ def test_a_plan_restricted_to_one_agent_is_applied_with_and_without_saying_so_ag
     assert outcomes(job) == {"user3": "written", "user1": "skipped", "user4": "skipped"}
 
 
+def test_a_reviewed_plan_that_is_spent_on_a_few_says_how_the_others_get_one(job: Job) -> None:
+    saved(job)
+    said = job.run("apply", "--plan", "plan.json", "--only", "user2")
+    assert said.startswith("job: what apply would do")
+    spent = "The reviewed plan is spent. For the users that were left out, draw a new one:"
+    assert f"{spent}\n    cec-connector plan job.yaml --save plan.json\n" in said
+    saved(job)
+    assert spent not in job.run("apply", "--plan", "plan.json")
+
+
 def test_a_seat_is_only_given_when_the_letting_go_was_reviewed_as_it_is_now(job: Job) -> None:
     job.run("apply")
     job.agents([agent(1, workNo=1003), agent(2), agent(3, workNo=1007), agent(4)])
