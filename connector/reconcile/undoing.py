@@ -192,7 +192,7 @@ def _staying(
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
 _SPARED: Final = "the never-list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
-_STAYS: Final = "it stays as it is. To take it back, give the job's account the right to read it"
+_STAYS: Final = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
 
 
 def _back_for(

@@ -329,7 +329,7 @@ def test_what_is_not_put_back_of_a_hidden_password_may_be_lost_where_users_are_w
     run = mortal.apply().plan.id
     world = mortal.world
     world.connect = lambda view: Written(world.store, view, base=BASE, filter=FILTER)
-    stays = "it stays as it is. To take it back, give the job's account the right to read it"
+    stays = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
     end = "it may be lost, for the user is written whole" if whole else stays
     assert dict(told(taken_back(mortal, run)))[PASSWORD].endswith(f"; {end}")
 
@@ -380,7 +380,7 @@ def test_what_is_hidden_by_now_stays_and_is_told_from_what_is_gone(compares: boo
     plan = taken_back(mortal, run)
     unreadable = (
         "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is. "
-        "To take it back, give the job's account the right to read it"
+        "Let the job's account read it and rerun the undo, or remove it by hand"
     )
     whys = {problem.users[0][4:6]: problem.why for problem in plan.problems if problem.attribute == "cecWorkNo"}
     assert whys == {"u0": unreadable, "u1": CHANGED if compares else unreadable}
