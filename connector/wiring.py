@@ -186,6 +186,13 @@ def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJ
         return OtherJobs(state.memory(description.identity, job.name), mapping, description, lambda _: True)
 
 
+def hold_on(path: Path) -> tuple[str, str] | None:
+    """Since when the job in `path` is on hold, and why. Raises StateError."""
+    job = jobs.load(path)
+    with closing(open_state(None) if _never_kept(job) else _state(job)) as state:
+        return state.held(job.name)
+
+
 def try_state(path: Path) -> None:
     """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
     job = jobs.load(path)

@@ -18,6 +18,7 @@ from connector.visible import visible
 if TYPE_CHECKING:
     from connector.model import Description, Tenant
     from connector.parts import Dry
+    from connector.reconcile.mapping import Mapping
     from connector.reconcile.survey import Survey
 
 
@@ -30,7 +31,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
-    from connector.wiring import dry, other_jobs, try_state
+    from connector.wiring import dry, try_state
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
@@ -58,9 +59,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         for why in (*(problem.why for problem in differ.problems), *differ.cautions):
             click.echo(f"  note: {visible(why)}")
         _tell(parts.reader.describe(), survey)  # once more: reading may have told more
-        others = other_jobs(job, parts.mapping, description)
-        for place, what in others.told if others else ():
-            click.echo(f"{visible(place)}: {visible(what)}")
+        _tell_remembered(job, parts.mapping, description)
         _tell_listed(parts, tenant, description)
         try_state(job)
         if not probe:
@@ -68,6 +67,18 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
             return 0
         _probe(job, save, parts.files)
     return 0
+
+
+def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> None:
+    """What the state knows of other jobs, and that the job is on hold."""
+    from connector.wiring import hold_on, other_jobs
+
+    others = other_jobs(job, mapping, description)
+    for place, what in others.told if others else ():
+        click.echo(f"{visible(place)}: {visible(what)}")
+    if held := hold_on(job):
+        since, why = held
+        click.echo(f"on hold    since {since}: {visible(why)}; applies are refused until `cec-connector release JOB`")
 
 
 def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:

@@ -47,9 +47,11 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert "on hold" in said
     assert "To allow applies again, run: cec-connector release JOB\n    cec-connector release job.yaml" in said
     assert "refused until `cec-connector release JOB`" in job.run("plan", "--fail-on-changes", code=2)
+    assert "refused until `cec-connector release JOB`" in job.run("check")
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
+    assert "on hold" not in job.run("check")
     assert "not on hold" in job.run("release")
     job.run("apply")
     assert job.read("people.ldif") == after
