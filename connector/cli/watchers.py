@@ -109,7 +109,7 @@ class LogWatch(Watcher):
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
         if fault is None:
-            self._log.info("finished", exit_code=exit_code)
+            self._log.info("finished", exit_code=None if exit_code is None else int(exit_code))
         else:
             reason = str(fault) if isinstance(fault, ConnectorError) else None  # else it could repeat a secret
             self._log.error("finished", fault=type(fault).__name__, reason=reason)

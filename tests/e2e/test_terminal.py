@@ -22,6 +22,13 @@ def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path
     assert job.plan()["changes"] == []
 
 
+def test_the_log_at_a_terminal_tells_the_exit_code_as_a_number(tmp_path: Path) -> None:
+    Job(tmp_path)
+    code, seen = at_a_terminal(tmp_path, "--log-level", "info", "plan", "job.yaml")
+    assert code == 0, seen
+    assert re.search(r"exit_code=0\b", re.sub(r"\x1b\[[0-9;]*m", "", seen)), seen
+
+
 def test_an_error_at_a_terminal_leaves_no_bar_behind(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.write("agents.json", "{")
