@@ -47,7 +47,7 @@ def aftermath(
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
     A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
-    that it was meant for. Another one may not have heard of the write yet, so only what was written tells there.
+    that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
@@ -55,12 +55,13 @@ def aftermath(
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
-    if all(told):
-        return Outcome(change.user, Result.WRITTEN, "not confirmed then; found to be written")
+    put = told
     if elsewhere:
         puts = replace(change, attributes=tuple(each for each in change.attributes if each.new or each.fingerprint))
-        told = testimony(puts, user, description, fingerprint)
-    if any(told):
+        put = testimony(puts, user, description, fingerprint)
+    if put and all(told):
+        return Outcome(change.user, Result.WRITTEN, "not confirmed then; found to be written")
+    if any(put):
         why = "not confirmed then; found to be written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
     return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed then; found not to be written")

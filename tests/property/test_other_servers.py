@@ -13,7 +13,7 @@ from connector.model import Agent, Change, Description, Outcome, Plan, Result, T
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.state.store import open_state
-from connector.sync import dry_run, wet_run
+from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
@@ -85,6 +85,28 @@ def test_which_server_is_asked_is_in_no_digest(tmp_path: Path, lags: bool) -> No
     with world.parts() as parts:
         shown = wet_run(parts, lambda plan, outcomes: None).plan
     assert shown.digest == plans["two"].digest, "also where the value is found first, and the write settled"
+
+
+def test_a_value_that_is_not_there_yet_does_not_say_that_it_was_taken_away(tmp_path: Path) -> None:
+    """An undo at `one` gets no answer and does nothing; the other server has not heard of the run before it."""
+    world, _ = lost(tmp_path)
+    at(world, "one")
+    with world.parts() as parts:
+        wet_run(parts, lambda plan, outcomes: None)
+    entry = world.store.entries["id-0"]
+    (run, *_) = reversed(world.state.history.runs(world.job))
+    assert run.outcomes == {"written": 1}
+    at(world, "one", deaf=True)
+    with world.back(run.id) as back:
+        wet_undo(back, lambda plan, outcomes: None)
+    lag(world)
+    at(world, "two")
+    world.state.release(world.job)
+    world.tenant = Tenant([Agent(8, "u1")])
+    with world.parts() as parts:
+        wet_run(parts, lambda plan, outcomes: None)
+    world.store.put("id-0", entry.name, entry.values)
+    assert [problem.kind for problem in planned(world).problems].count("stale") == 1
 
 
 def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_path: Path) -> None:
