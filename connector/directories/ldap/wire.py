@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import structlog
 from msgspec.structs import replace
 
 from connector import traffic
@@ -31,8 +30,6 @@ from connector.errors import IncompleteRead, TruncatedError
 from connector.reconcile.dn import Rdn, rdns
 
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 _LEAST_PAGE: Final = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would take for ever."""
@@ -146,7 +143,7 @@ class Wire(Session):
     def _size_after(self, frames: list[Frame], size: int) -> int:
         """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
         if self._ended(frames[-1], results.UNAVAILABLE_CRITICAL_EXTENSION):
-            log.warning("not paged", why="the server lists paging and refuses it", url=self.where)
+            _log().warning("not paged", why="the server lists paging and refuses it", url=self.where)
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
             return self._fewer(size, len(frames) - 1) or size
@@ -170,7 +167,9 @@ class Wire(Session):
         fewer = min(came - 1, size - 1) if came > 1 else size // 2
         if fewer < _LEAST_PAGE:
             return None
-        log.warning("page made smaller", page_size=size, entries=fewer, why="the server's size limit", url=self.where)
+        _log().warning(
+            "page made smaller", page_size=size, entries=fewer, why="the server's size limit", url=self.where
+        )
         self.most = fewer
         return fewer
 
@@ -253,3 +252,10 @@ def part_of(uri: str) -> tuple[Rdn, ...] | None:
         return rdns(unquote(urlsplit(uri).path.removeprefix("/"))) or None
     except ValueError:
         return None
+
+
+def _log() -> Any:
+    """structlog's, loaded when there is something to say: it takes a third of what all else here takes to load."""
+    import structlog  # noqa: PLC0415  # as said above
+
+    return structlog.get_logger(__name__)
