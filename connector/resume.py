@@ -28,8 +28,13 @@ class Settled(Struct, frozen=True):
     elsewhere: Sequence[Step] = ()
     compared: frozenset[tuple[str, str]] = frozenset()
 
+    def __bool__(self) -> bool:
+        return bool(self.untold or self.unwritten or self.elsewhere)
+
     def again(self, changes: Iterable[Change]) -> frozenset[str]:
         """The users of whom nothing told, and whose changes may write the same for the second time."""
+        if not self.untold:
+            return frozenset()
         written = {(change.user.id, each.name) for change in changes for each in change.attributes}
         users = ((step.change.user.id, step.change.attributes) for step in self.untold)
         return frozenset(user for user, some in users if any((user, each.name) in written for each in some))

@@ -240,9 +240,10 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
             if not journal.broken:
                 memory.note_refused(applied.ended, applied.turns)
-                own = work.written(applied.outcomes)
-                supersede(parts, description, work.settled, work.plan.id, own)
-                settle_late(parts, description, work.settled.unwritten, own)
+                if work.settled:
+                    own = work.written(applied.outcomes)
+                    supersede(parts, description, work.settled, work.plan.id, own)
+                    settle_late(parts, description, work.settled.unwritten, own)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))

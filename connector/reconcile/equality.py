@@ -48,8 +48,8 @@ def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
 
 def digest(rule: Equality, value: Held) -> str:
     """32 hexadecimal digits that equal values have in common, and no others."""
-    folded = _KEYS[rule](value if isinstance(value, str) else plain(value))
-    said = folded if isinstance(folded, str) else f"\0{_said(folded)}"
+    folded = _KEYS[rule](value if type(value) is str else plain(value))
+    said = folded if type(folded) is str else f"\0{_said(folded)}"
     return blake2s(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -209,8 +209,11 @@ def _shortest(raw: bytes, description: bytes, value: bytes) -> bool:
 
 def _show(kind: bytes, shown: Mapping[str, tuple[Held, ...]], values: dict[str, Any], kinds: list[bytes]) -> None:
     """Add an attribute, by its description and by what it shows. Raises MalformedError for one that comes twice."""
-    if kind in kinds or any(values.get(name) for name in shown):
+    if kind in kinds:
         raise MalformedError(TWICE)
+    for name in shown:
+        if values.get(name):
+            raise MalformedError(TWICE)
     kinds.append(kind)
     values.update(shown)
 
