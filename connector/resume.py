@@ -107,9 +107,11 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
 def supersede(parts: Parts, description: Description, settled: Settled, run: str, own: Mapping[str, Change]) -> None:
     """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
-    Or has compared them: what the server that was asked then says of a secret is known, too. What the run itself had
-    left open, and has written now, has its outcome already.
+    Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
+    written them, which was killed. What the run itself had left open, and has written now, has its outcome already.
     """
+    memory = parts.state.memory(description.identity, parts.job, description)
+    left = {(each.run, each.user.id) for each in memory.unsettled()}
     again = {(run, user, change.digest) for user, change in own.items()}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
@@ -117,7 +119,8 @@ def supersede(parts: Parts, description: Description, settled: Settled, run: str
         for step in steps:
             user, server = step.change.user, f" from {step.server}" if step.server else ""
             open_ = (step.run, user.id, step.change.digest) not in again
-            if open_ and all((user.id, each.name) in known for each in step.change.attributes):
+            overtaken = (step.run, user.id) not in left
+            if open_ and (overtaken or all((user.id, each.name) in known for each in step.change.attributes)):
                 why = f"no answer{server}; a later run has written the same attributes"
                 found.append((step, Outcome(user, Result.FAILED, why)))
     if found:

@@ -281,7 +281,7 @@ class Memory(Protocol):
         """By user id the attributes whose last write by this job the directory took, and did not show."""
 
     def unsettled(self) -> Iterator[Unsettled]:
-        """Writes of this job of which nobody knows whether they happened."""
+        """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""
 
     def others(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""

@@ -86,7 +86,7 @@ class DirectoryMemory:
         if self._description is None:
             return found
         steps = list(self._open("apply"))
-        overtaken = self._overtaken({user.id for _, _, user, _ in steps})
+        overtaken = self._overtaken({user.id for _, _, user, _ in steps}, by_itself=False)
         for run, _, user, attributes in steps:
             for each in put_by(attributes, run, self._database.where):
                 if overtaken(self._job, run, user.id, each.name, each.pattern):
@@ -99,8 +99,13 @@ class DirectoryMemory:
                 )
         return found
 
-    def _overtaken(self, users: Collection[str]) -> Callable[[str, str, str, str, str | None], bool]:
-        """Whether, since an open write of a job in a run, another job has written that attribute of that user."""
+    def _overtaken(
+        self, users: Collection[str], *, by_itself: bool
+    ) -> Callable[[str, str, str, str, str | None], bool]:
+        """Whether, since an open write of a job in a run, another job has written that attribute of that user.
+
+        `by_itself`: or a later run of that job.
+        """
         rows: dict[str, list[Row]] = {}
         for row in self._ownership.of(sorted(users)):
             rows.setdefault(row.user.id, []).append(row)
@@ -113,7 +118,7 @@ class DirectoryMemory:
                 and not apart(each.pattern, pattern)
                 and numbers.get(each.run, 0) > numbers.get(run, 0)
                 for row in rows.get(user, ())
-                if row.job != job
+                if by_itself or row.job != job
                 for spelt, each in row.attributes.items()
             )
 
@@ -144,8 +149,13 @@ class DirectoryMemory:
         return {user: frozenset(names) for user, names in found.items() if names}
 
     def unsettled(self) -> Iterator[Unsettled]:
-        for run, server, user, attributes in self._open("apply", "undo"):
-            yield Unsettled(run, server, user, tuple(names_of(attributes, run, self._database.where)))
+        steps = list(self._open("apply", "undo"))
+        overtaken = self._overtaken({user.id for _, _, user, _ in steps}, by_itself=True)
+        for run, server, user, attributes in steps:
+            noted = names_of(attributes, run, self._database.where).items()
+            names = tuple(each for each, owns in noted if not overtaken(self._job, run, user.id, each, owns))
+            if names:
+                yield Unsettled(run, server, user, names)
 
     def others(self) -> Iterator[Others]:
         unclaimed = self._unclaimed()
@@ -162,7 +172,7 @@ class DirectoryMemory:
             "where outcome is null and directory = ? and job <> ?"
         )
         steps = self._database.rows(query, self._directory, self._job)
-        overtaken = self._overtaken({id_ for _, _, id_, _, _ in steps})
+        overtaken = self._overtaken({id_ for _, _, id_, _, _ in steps}, by_itself=False)
         for run, job, id_, name, attributes in steps:
             noted = names_of(attributes, run, self._database.where)
             noted.pop(OBJECT_CLASS, None)

@@ -767,6 +767,14 @@ def test_what_was_taken_and_not_shown_stays_so_where_the_run_goes_on_without_it(
     assert state.memory(HERE, "hr").unshown() == {each.user.id: {"mail"}}
 
 
+def test_an_open_write_is_overtaken_by_a_later_one_of_the_same_attribute_and_no_earlier_one(state: Store) -> None:
+    apply(state, change(1, sets("mail", "a@example.org")), id_="run-0")
+    interrupt(state, change(1, sets("mail", "b@example.org"), digest="sha256:b"))
+    assert [each.attributes for each in state.memory(HERE, "hr").unsettled()] == [("mail",)]
+    apply(state, change(1, sets("mail", "c@example.org"), digest="sha256:c"), id_="run-2")
+    assert list(state.memory(HERE, "hr").unsettled()) == []
+
+
 def test_why_something_was_not_written_is_kept_with_it(state: Store) -> None:
     with state.run(plan(), at(HERE), SEALER) as journal:
         one, other = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
