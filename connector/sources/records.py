@@ -131,7 +131,7 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
 def _all(answer: _AllFull | _Whole, passwords: bool) -> tuple[list[Agent], list[Invalid]]:
     agents: list[Agent] = []
     # lists are invariant, and nothing is put into this one
-    records: list[_Full | _Record] = answer.agents or []  # type: ignore[assignment]
+    records: list[_Full | _Record] = answer.agents or []  # type: ignore[assignment]  # invariant
     for batch in _batches(records):
         agents += _made(batch, passwords)
     return agents, []

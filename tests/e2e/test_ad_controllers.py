@@ -57,7 +57,7 @@ class Deaf(LdapProxy):
     def _request(self, frame: object) -> bytes:
         if self.asked[MODIFY] and frame.tag != MODIFY:  # type: ignore[attr-defined]  # a Frame
             raise ConnectionResetError
-        return super()._request(frame)  # type: ignore[arg-type]
+        return super()._request(frame)  # type: ignore[arg-type]  # a Frame
 
 
 MAPPING = """\

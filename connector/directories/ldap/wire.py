@@ -256,6 +256,6 @@ def part_of(uri: str) -> tuple[Rdn, ...] | None:
 
 def _log() -> Any:
     """structlog's, loaded when there is something to say: it takes a third of what all else here takes to load."""
-    import structlog  # noqa: PLC0415  # as said above
+    import structlog  # noqa: PLC0415  # slow to load, and seldom needed here
 
     return structlog.get_logger(__name__)
