@@ -25,6 +25,7 @@ class Verifier:
         self._directory = directory
         self._description = description
         self._unconfirmed: list[tuple[Change, User | None]] = []
+        self._notes: dict[str, str] = {}
         self._sample = _SAMPLE
         self.blind: str | None = None
         """Why nothing could be read back, if so."""
@@ -41,6 +42,8 @@ class Verifier:
         shown = outcome.shown
         if outcome.result is not Result.WRITTEN:
             return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
+        if outcome.why:
+            self._notes[change.user.id] = outcome.why
         self._shown += shown is not None
         if shown is not None and self._sample:
             self._sample -= 1
@@ -50,7 +53,7 @@ class Verifier:
             self._hidden += 1
             self._unconfirmed.append((change, shown))
             return None
-        return _confirmed(change, shown, self._description, {})
+        return self._confirmed(change, shown, {})
 
     def read_back(self) -> Iterator[tuple[Change, Outcome]]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
@@ -70,20 +73,17 @@ class Verifier:
                 yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
             return
         for change in written:
-            yield change, _confirmed(change, users.get(change.user.id), self._description, answers)
+            yield change, self._confirmed(change, users.get(change.user.id), answers)
 
-
-def _confirmed(
-    change: Change, user: User | None, description: Description, answers: Mapping[tuple[str, str], Holds]
-) -> Outcome:
-    """*Written* where the user shows all that was written, else *failed*."""
-    lost = _lost(change, user, description, answers)
-    if not lost:
-        return Outcome(change.user, Result.WRITTEN)
-    why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
-    if user is None:
-        return Outcome(change.user, Result.FAILED, why, may_stand=True)
-    return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+    def _confirmed(self, change: Change, user: User | None, answers: Mapping[tuple[str, str], Holds]) -> Outcome:
+        """*Written* where the user shows all that was written, else *failed*."""
+        lost = _lost(change, user, self._description, answers)
+        if not lost:
+            return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+        why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
+        if user is None:
+            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
 
 
 def _questions(change: Change, user: User | None) -> Iterator[Question]:

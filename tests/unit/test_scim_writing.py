@@ -10,6 +10,7 @@ import pytest
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
+from connector.directories.scim.writing import LOST, NOTE
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
 from connector.model import AttributeChange, Outcome, Result, Secret, User
 from tests.support.scim_provider import (
@@ -388,7 +389,7 @@ def test_what_a_list_leaves_out_of_one_who_was_written_to_is_no_change_of_the_se
 
 
 @pytest.mark.parametrize("lists", ["refused", "empty", "broken"])
-def test_what_no_list_shows_again_is_a_change_of_the_servers(lists: str) -> None:
+def test_what_no_list_shows_again_is_a_change_of_the_servers_and_noted(lists: str) -> None:
     provider = Provider(user(1, title=""), user(2))
     provider.meddle = sparse(provider, "title")
     directory = opened(provider)
@@ -396,8 +397,8 @@ def test_what_no_list_shows_again_is_a_change_of_the_servers(lists: str) -> None
     answers = {"refused": said({}, 400), "empty": said({"totalResults": 0}), "broken": said([])}
     provider.meddle = lambda request: answers[lists] if request.path == "/Users" else None
     first, second = write(directory, seat(1), seat(2))
-    assert (first.result, second.result) == (Result.WRITTEN, Result.FAILED)
-    assert second.why.endswith(": title")
+    assert (first.result, second.result) == (Result.WRITTEN, Result.WRITTEN)
+    assert (first.why, second.why) == ("", NOTE.format(names="title"))
 
 
 # ---------------------------------------------------------------- what a yes has come to
@@ -428,6 +429,9 @@ FULL = user(
     phoneNumbers=[{"type": "work", "value": "1"}, {"type": "home", "value": "2"}],
     tags=["a", "b"],
     nickName=None,
+    displayName="Example P",
+    stamp="set",
+    groups=[{"value": "g"}],
     name={"formatted": "Example P", "givenName": "Example", "familyName": "Person 1", "honorificSuffix": ""},
     **{"urn:example:note": "n", CEC: {"workNo": 7, "accountCode": "anna"}},
 )
@@ -435,6 +439,38 @@ PHONE = AttributeChange('phoneNumbers[type eq "work"].value', ("1",), ("9",), pa
 TAGS = AttributeChange("tags", ("a", "b"), ("a", "c"), pattern="*")
 MIDDLE = AttributeChange("name.middleName", (), ("M",))
 SEVENTH = AttributeChange(SEAT, ("7",), ("8",))
+SHOWN = AttributeChange("displayName", ("Example P",), ("New",))
+
+
+@pytest.mark.parametrize("etag", [True, False])
+@pytest.mark.parametrize(
+    ("planned", "act", "named"),
+    [
+        (SEVENTH, setting(title=None), "title"),
+        (SEVENTH, setting(title=None, active=None), "active, title"),
+        (SEVENTH, setting(emails=[]), "emails"),
+        (SEVENTH, setting(phoneNumbers=[{"type": "work", "value": "1"}]), "phonenumbers"),
+        (SEVENTH, setting(**{CEC: {"workNo": 8}}), f"{CEC.lower()}:accountcode"),
+        (SEVENTH, setting(**{CEC: None}), f"{CEC.lower()}:accountcode"),
+        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}]), "phonenumbers"),
+        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "car", "value": "2"}]), "phonenumbers"),
+        (PHONE, setting(phoneNumbers=[]), "phonenumbers"),
+        (TAGS, setting(tags=["c"]), "tags"),
+        (MIDDLE, setting(name={"middleName": "M", "givenName": "Example"}), "name"),
+        (MIDDLE, setting(name=None), "name"),
+        (MIDDLE, setting(name="M"), "name"),
+        (SEVENTH, setting(**{"urn:example:note": None}), "urn:example:note"),
+    ],
+)  # fmt: skip
+def test_a_server_that_takes_away_more_than_it_was_told_is_named_with_what_is_gone(
+    planned: AttributeChange, act: Act, named: str, *, etag: bool
+) -> None:
+    provider = Provider(FULL, etag=etag, published=with_stamp())
+    provider.meddle = beside(act)(provider)
+    outcome = only(provider, planned)
+    assert (outcome.result, outcome.may_stand) == (Result.FAILED, True)
+    assert outcome.why == f"{LOST}: {named}"
+    assert "GET" not in provider.said, "lists have nothing to do with it"
 
 
 @pytest.mark.parametrize("etag", [True, False])
@@ -442,24 +478,20 @@ SEVENTH = AttributeChange(SEAT, ("7",), ("8",))
     ("planned", "act", "named"),
     [
         (SEVENTH, setting(title="Other"), "title"),
-        (SEVENTH, setting(title=None), "title"),
-        (SEVENTH, setting(title=None, active=False), "active, title"),
+        (SEVENTH, setting(title="Other", active=False), "active, title"),
         (SEVENTH, setting(displayName="X"), "displayname"),
-        (SEVENTH, setting(emails=[]), "emails"),
-        (SEVENTH, setting(phoneNumbers=[{"type": "work", "value": "1"}]), "phonenumbers"),
-        (SEVENTH, setting(**{CEC: {"workNo": 8}}), f"{CEC.lower()}:accountcode"),
-        (SEVENTH, setting(**{CEC: None}), f"{CEC.lower()}:accountcode"),
         (SEVENTH, setting(**{CEC: {"workNo": 8, "accountCode": "anna", "x": "1"}}), f"{CEC.lower()}:x"),
-        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}]), "phonenumbers"),
-        (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "car", "value": "2"}]), "phonenumbers"),
+        (SEVENTH, setting(**{"urn:example:note": "m"}), "urn:example:note"),
+        (SEVENTH, setting(name={"formatted": "P", "givenName": "Example", "familyName": "Person 1"}), "name"),
+        (SEVENTH, setting(emails=[{"value": "other@example.org", "type": "work"}]), "emails"),
+        (SEVENTH, setting(tags=["a", "b", "c"]), "tags"),
         (PHONE, setting(phoneNumbers=[{"type": "work", "value": "9"}, {"type": "home", "value": "3"}]), "phonenumbers"),
-        (PHONE, setting(phoneNumbers=[]), "phonenumbers"),
-        (TAGS, setting(tags=["c"]), "tags"),
-        (MIDDLE, setting(name={"middleName": "M", "givenName": "Example"}), "name"),
         (MIDDLE, setting(name={"middleName": "M", "givenName": "E", "familyName": "Person 1"}), "name"),
-        (MIDDLE, setting(name=None), "name"),
-        (MIDDLE, setting(name="M"), "name"),
-        (SEVENTH, setting(**{"urn:example:note": None}), "urn:example:note"),
+        (SHOWN, setting(name={"givenName": "Example", "familyName": "Person 1"}, displayName="New"), "name"),
+        (SEVENTH, setting(title="SAMPLE", tags=["b", "a"], emails=[{"type": "work", "value": "AGENT001@example.org"}]),
+         ""),
+        (SEVENTH, setting(phoneNumbers=[{"type": "home", "value": "2"}, {"type": "work", "value": "1"}]), ""),
+        (SEVENTH, setting(stamp="moved", groups=[]), ""),
         (SEVENTH, setting(title="Sample", nickName=""), ""),
         (MIDDLE, setting(name={"middleName": "m", "givenName": "Example", "familyName": "Person 1"}), ""),
         (SEVENTH, setting(meta={"x": 1}, schemas=["urn:x"], emptied=[], gone={}), ""),
@@ -474,17 +506,76 @@ SEVENTH = AttributeChange(SEAT, ("7",), ("8",))
         }), ""),
     ],
 )  # fmt: skip
-def test_a_server_that_changes_more_than_it_was_told_is_named_with_what_it_changed(
+def test_a_server_that_changes_more_than_it_was_told_has_written_and_what_it_changed_is_noted(
     planned: AttributeChange, act: Act, named: str, *, etag: bool
 ) -> None:
-    """What servers make up of what they were told (the formatted name, other elements of a list) is no change."""
-    provider = Provider(FULL, etag=etag)
+    """What servers make up of what they were told (the formatted name, other elements of a list) is no change.
+
+    Nor is what is theirs alone (`readOnly`), another order, or another spelling that the attribute takes for equal.
+    """
+    provider = Provider(FULL, etag=etag, published=with_stamp())
     provider.meddle = beside(act)(provider)
     outcome = only(provider, planned)
-    assert outcome.result is (Result.FAILED if named else Result.WRITTEN)
-    assert outcome.why.rpartition(": ")[2] == named
-    assert outcome.why.startswith("written, but the server changed more") is bool(named)
+    assert outcome.result is Result.WRITTEN
+    assert outcome.why == (NOTE.format(names=named) if named else "")
     assert "GET" not in provider.said, "lists have nothing to do with it"
+
+
+def with_stamp() -> list[Json]:
+    """Schemas with two attributes that are the server's alone."""
+    core, *rest = schemas()
+    own = [{"name": name, "multiValued": name == "groups", "mutability": "readOnly"} for name in ("stamp", "groups")]
+    return [core | {"attributes": [*core["attributes"], *own]}, *rest]
+
+
+def test_what_changes_with_every_write_is_noted_once_for_each_attribute_and_read_again_once() -> None:
+    provider = Provider(*map(user, (1, 2, 3, 4)))
+
+    def meddle(request: Request) -> Answer | None:
+        if request.method != "PATCH" or given(request) == NO_VERSION:
+            return None
+        id_ = request.path[7:]
+        provider.answer(request)
+        more = {"nickName": "x"} if id_ == "u3" else {}
+        provider.set(id_, title=f"stamp of {id_}", **more)
+        return said(provider.shown(id_), request=request)
+
+    provider.meddle = meddle
+    directory = opened(provider)
+    read(provider, directory)
+    outcomes = write(directory, *map(seat, (1, 2, 3, 4)))
+    assert results(outcomes) == [Result.WRITTEN] * 4
+    notes = [outcome.why for outcome in outcomes]
+    assert notes == [NOTE.format(names="title"), "", NOTE.format(names="nickname"), ""]
+    assert provider.said.count("GET u2") == 0
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_list_that_comes_in_another_order_was_not_touched_by_a_refused_write(order: tuple[str, str]) -> None:
+    provider = Provider(user(1, tags=["a", "b"]))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", tags=list(order))
+        return said({}, 403, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, TAGS, SEVENTH_FROM_NONE)
+    assert (outcome.result, outcome.why, outcome.may_stand) == (Result.FAILED, "refused: 403 Forbidden", False)
+
+
+@pytest.mark.parametrize(("title", "lost"), [("Other", False), ("", True)])
+def test_a_user_that_is_replaced_whole_and_loses_a_value_by_it_is_found(title: str, *, lost: bool) -> None:
+    provider = Provider(user(1), patch=False, published=schemas(hidden=False))
+
+    def meddle(request: Request) -> Answer:
+        provider.answer(request)
+        provider.set("u1", title=title)
+        return said(provider.shown("u1"), request=request)
+
+    provider.meddle = once(meddle, "PUT")
+    outcome = only(provider)
+    assert outcome.result is (Result.FAILED if lost else Result.WRITTEN)
+    assert outcome.why == (f"{LOST}: title" if lost else NOTE.format(names="title"))
 
 
 @pytest.mark.parametrize(

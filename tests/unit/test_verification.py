@@ -120,6 +120,15 @@ def test_who_is_not_shown_is_read_beside_the_sample() -> None:
     assert directory.was_read == [*[f"id{place}" for place in range(9)], "id15"]
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_the_directory_has_to_say_of_a_write_is_said_when_it_is_confirmed(*, shown: bool) -> None:
+    directory = people()
+    directory.alter = lambda user: user if shown else None
+    batch = changes(NUMBER)
+    found = judged(directory, batch, (replace(outcome, why="a note") for outcome in directory.write(batch)))
+    assert {(outcome.result, outcome.why) for outcome in found.values()} == {(Result.WRITTEN, "a note")}
+
+
 def test_what_an_answer_does_not_show_was_not_written() -> None:
     directory = people()
     directory.alter = lambda user: without(user, "employeeNumber", "id3", "id15")

@@ -57,6 +57,13 @@ class Attributes:
             self._known[name] = self._locate(name, USER_NAME if name == NAME else Path.parse(name))
         return self._known[name]
 
+    def at(self, path: Path) -> Located:
+        """What stands at a path, also at one that no mapping could name."""
+        name = str(path)
+        if name not in self._known:
+            self._known[name] = self._locate(name, path)
+        return self._known[name]
+
     def _locate(self, name: str, path: Path) -> Located:
         if path.schema.lower() == EXTENSION.lower():
             path = replace(path, schema=self._urn)

@@ -8,14 +8,14 @@ replaced whole, as it was just read, but for the values that are ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from connector.directories.changing import ConflictError, ForbiddenError
 from connector.directories.scim.attributes import Attributes, Located
-from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, text_of
+from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, something, text_of
 from connector.model import AttributeChange, Change, Held
 from connector.reconcile.equality import keys_of, plain
 from connector.reconcile.patterns import owns
@@ -134,7 +134,7 @@ def _operation(edit: Edit, clearing: Clearing) -> dict[str, Json]:
 def back(done: Iterable[Edit], before: Resource) -> list[Edit]:
     """What brings the attributes of these edits back to what they were before, each whole."""
     was = [(Path(edit.path.attribute, edit.path.schema), edit.path.held(before)) for edit in done]
-    return [Edit(path, held if _some(held) else None) for path, held in was]
+    return [Edit(path, held if something(held) else None) for path, held in was]
 
 
 def edited(resource: Resource, some: Iterable[Edit]) -> Resource:
@@ -173,54 +173,3 @@ def _set(holder: Resource, name: str, value: Json) -> None:
         holder.pop(key, None)
     else:
         holder[key] = value
-
-
-# ---------------------------------------------------------------- side effects
-
-_ITS_OWN: Final = frozenset({"meta", "schemas", "id"})
-
-
-def strayed(expected: Resource, after: Resource, some: Iterable[Edit]) -> list[str]:
-    """What is neither as it was nor as it was to become: attributes beside the edited ones, by name."""
-    aimed = {str(Path(edit.path.attribute, edit.path.schema)).lower() for edit in some}
-    was, now = dict(_leaves(expected)), dict(_leaves(after))
-    found = {name for name in was.keys() | now.keys() if name not in aimed and was.get(name) != now.get(name)}
-    for edit in some:
-        name = str(Path(edit.path.attribute, edit.path.schema)).lower()
-        lost = isinstance(edit.value, list) and not _kinds(was.get(name)) <= _kinds(now.get(name))
-        if lost or (edit.path.sub and not _subs(was.get(name), edit) <= _subs(now.get(name), edit)):
-            found.add(name)
-    return sorted(found)
-
-
-def _leaves(resource: Resource) -> Iterator[tuple[str, Json]]:
-    """Attributes by their names in lower case, those of extensions with their schema."""
-    for name, value in resource.items():
-        lower = name.lower()
-        if lower in _ITS_OWN:
-            continue
-        if lower.startswith("urn:") and isinstance(value, dict):
-            yield from ((f"{lower}:{inner.lower()}", held) for inner, held in value.items() if _some(held))
-        elif _some(value):
-            yield lower, value
-
-
-def _some(value: Json) -> bool:
-    return value not in (None, "", [], {})
-
-
-def _subs(held: Json, edit: Edit) -> set[tuple[str, str]]:
-    """The sub-attributes of one complex value that were not edited, but for what servers make of the others."""
-    made = {edit.path.sub.lower(), "formatted"}
-    subs = held.items() if isinstance(held, dict) else ()
-    return {(name.lower(), text_of(value)) for name, value in subs if name.lower() not in made and _some(value)}
-
-
-def _kinds(held: Json) -> set[tuple[str, str]]:
-    """Elements by what they are and what they say; servers may add to them."""
-    elements = held if isinstance(held, list) else []
-    return {
-        (text_of(member(each, "type")).lower(), text_of(member(each, VALUE))) if isinstance(each, dict)
-        else ("", text_of(each))
-        for each in elements
-    }  # fmt: skip

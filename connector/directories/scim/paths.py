@@ -120,6 +120,11 @@ def text_of(value: Json) -> str:
     return ""
 
 
+def something(value: Json) -> bool:
+    """Whether a JSON value is any value; what is empty or null is none (RFC 7643 §2.5)."""
+    return value not in (None, "", [], {})
+
+
 def encoded(value: Json) -> str:
     """A JSON value as text, as filters have it (RFC 7644 §3.4.2.2)."""
     return msgspec.json.encode(value).decode()

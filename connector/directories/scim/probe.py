@@ -18,7 +18,8 @@ from connector.directories.scim.answers import NOT_FOUND, failure, good, id_of, 
 from connector.directories.scim.attributes import Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
-from connector.directories.scim.edits import PATCH_OP, Edit, edited, strayed
+from connector.directories.scim.edits import PATCH_OP, Edit, edited
+from connector.directories.scim.effects import effects
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import CORE, Json, Path, Resource
 from connector.directories.scim.port import Answer, LostAnswerError, Method, Request, Transport
@@ -44,8 +45,8 @@ class Probe:
         self._endpoint = discovery.users
         self._features = discovery.features
         self._open = discovery.schemas.open
-        attributes = Attributes(view, discovery.schemas, settings.urn)
-        self._view = [each for each in attributes.view if each.info.writable]
+        self._attributes = Attributes(view, discovery.schemas, settings.urn)
+        self._view = [each for each in self._attributes.view if each.info.writable]
         self._name = f"{NAME}-{uuid4().hex[:12]}"
         self._id = ""
         self.replaceable = {settings.dialect} if settings.dialect else set()
@@ -195,9 +196,9 @@ class Probe:
         seen = self._done(self._put(path, "probe-put"), path, "probe-put")
         if seen == WORKS:
             some = [Edit(path, "probe-put")]
-            lost = strayed(edited(before, some), self._now()[0], some)
-            if lost:
-                seen = f"takes away or changes {', '.join(lost)}"
+            found = effects(before, self._now()[0], some, self._attributes)
+            if found:
+                seen = f"takes away or changes {', '.join((*found.lost, *found.changed))}"
             elif not self._open:
                 seen = f"{WORKS}, as far as is shown: what is never shown it may take away"
         self.dialect = replace(self.dialect, writes="put" if seen == WORKS else "no")

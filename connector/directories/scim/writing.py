@@ -22,7 +22,8 @@ from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAI
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.paths import Resource, member, text_of
+from connector.directories.scim.effects import Effects, effects, same
+from connector.directories.scim.paths import Path, Resource, member, text_of
 from connector.directories.scim.port import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
@@ -32,6 +33,8 @@ from connector.model import Change, Outcome, Result
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
 SERVER_ERROR: Final = 500
+LOST: Final = "written, but values that were not to change are gone, by the server or somebody else just then"
+NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
 _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, TruncatedError)
 
 
@@ -44,6 +47,7 @@ class Writer:
         self._users = users
         self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
+        self._noted: set[str] = set()
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
@@ -125,7 +129,7 @@ class Writer:
         version = answer.headers.get("etag", stated)
         seen = self._resources.seen
         listed = seen.take(change.user.id) if seen else None
-        if version != stated or (listed and _stated(listed) == version and editing.strayed(listed, now, ())):
+        if version != stated or (listed and _stated(listed) == version and self._effects(listed, now)):
             self._resources.seen = None  # what lists say of versions or of users is of no use
         return now, version
 
@@ -133,7 +137,7 @@ class Writer:
         """Whether a write that had to wait would be the same if it were made now; a PUT says the whole user."""
         try:
             now = self._before(change)[0]
-            if self._whole and editing.strayed(before, now, ()):
+            if self._whole and self._effects(before, now):
                 return False
             return editing.edits(now, change, self._attributes) == some
         except (ConflictError, ForbiddenError, IncompleteRead):
@@ -147,26 +151,41 @@ class Writer:
         What the answer shows is believed of a server that heeds versions, where nothing else has changed; all others
         are read again. `listed`: `before` was seen in a list, which may leave out what is shown of one user alone.
         """
-        whole = editing.edited(before, some)
         now = self._shown(change, answer)
-        strayed = [] if now is None else editing.strayed(whole, now, some)
-        if now is None or strayed:
-            try:
-                found = self._resources.get(change.user.id)
-            except IncompleteRead:
-                found = None
-            if found is None:  # it will be read back, and then it is said why it cannot be
+        found = None if now is None else self._effects(before, now, some)
+        if now is None or self._news(found):
+            now = self._now(change)
+            if now is None:  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
-            now = found[0]
-            strayed = editing.strayed(whole, now, some)
-        if strayed and listed:
+            found = self._effects(before, now, some)
+        if listed and self._news(found):
             self._resources.seen = None
             like = self._listed(change.user.id, now)
-            strayed = editing.strayed(whole, like, some) if like else strayed
-        if strayed:
-            why = "written, but the server changed more than it was told, or somebody else did just then"
-            return Outcome(change.user, Result.FAILED, f"{why}: {', '.join(strayed)}", may_stand=True)
-        return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
+            found = self._effects(before, like, some) if like else found
+        if found and found.lost:
+            why = f"{LOST}: {', '.join(found.lost)}"
+            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        return Outcome(change.user, Result.WRITTEN, self._note(found), shown=self._users.user(change.user.id, now))
+
+    def _effects(self, before: Resource, after: Resource, some: Iterable[Edit] = ()) -> Effects:
+        return effects(before, after, some, self._attributes)
+
+    def _news(self, found: Effects | None) -> bool:
+        """Whether anything is lost, or has changed that no note names yet."""
+        return found is not None and (bool(found.lost) or not self._noted.issuperset(found.changed))
+
+    def _note(self, found: Effects | None) -> str:
+        """What has changed beside the write, once for each attribute."""
+        fresh = [name for name in found.changed if name not in self._noted] if found else []
+        self._noted.update(fresh)
+        return NOTE.format(names=", ".join(fresh)) if fresh else ""
+
+    def _now(self, change: Change) -> Resource | None:
+        try:
+            found = self._resources.get(change.user.id)
+        except IncompleteRead:
+            return None
+        return found[0] if found else None
 
     def _listed(self, id_: str, now: Resource) -> Resource | None:
         """The user as a list shows it, if the server finds it by its name."""
@@ -202,7 +221,7 @@ class Writer:
         now = found[0] if found else {}
         if answer.status >= SERVER_ERROR and found and self._stands(now, change):
             return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
-        done = _differing(some, before, now)
+        done = self._differing(some, before, now)
         left = self._given_back(change, before, now, done) if found and answer.status < SERVER_ERROR else done
         if left:
             why += f", but {', '.join(edit.path.whole for edit in left)} is no longer as it was"
@@ -216,7 +235,7 @@ class Writer:
         What is neither as it was nor as it was to become is somebody else's doing, and stays.
         """
         whole = editing.edited(before, done)
-        ours = [edit for edit in done if edit.path.held(now) == edit.path.held(whole)]
+        ours = [edit for edit in done if self._same(edit.path, now, whole)]
         if not ours:
             return done
         with suppress(ConflictError, IncompleteRead):
@@ -224,7 +243,14 @@ class Writer:
             back = editing.back(ours, before)
             self._wire.write(Writing(change.user.id, now, back, version, lambda: False))
             now, _ = self._before(change)
-        return _differing(done, before, now)
+        return self._differing(done, before, now)
+
+    def _differing(self, some: Iterable[Edit], before: Resource, now: Resource) -> list[Edit]:
+        """The edits whose attributes are no longer as they were."""
+        return [edit for edit in some if not self._same(edit.path, now, before)]
+
+    def _same(self, path: Path, one: Resource, other: Resource) -> bool:
+        return same(path, path.held(one), path.held(other), self._attributes)
 
     def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
@@ -245,11 +271,6 @@ class Writer:
             return bool(seen) and not editing.edits(now, replace(change, attributes=seen), self._attributes)
         except (ConflictError, ForbiddenError):
             return False
-
-
-def _differing(some: Iterable[Edit], before: Resource, now: Resource) -> list[Edit]:
-    """The edits whose attributes are no longer as they were."""
-    return [edit for edit in some if edit.path.held(now) != edit.path.held(before)]
 
 
 def _stated(found: Resource) -> str:
