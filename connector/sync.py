@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from connector import clock
 from connector.apply import apply
-from connector.errors import OnHoldError, UsageError
+from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
 from connector.lookup import Lookup
-from connector.model import AgentRef, Change, Description, LastGood, Outcome, Plan, Result
+from connector.model import NOTICED, AgentRef, Change, Description, LastGood, Outcome, Plan, Result
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
 from connector.reconcile.planner import Planner
@@ -247,8 +247,17 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))
-            show(work.plan, run.outcomes)
+            show(_with_noticed(parts, work.plan), run.outcomes)
     return replace(run, remembered=not journal.broken)
+
+
+def _with_noticed(parts: Wet | WetUndo, plan: Plan) -> Plan:
+    """The plan for the report of its apply, with cautions that came up while it was written; its digest is older."""
+    try:
+        late = [each for each in parts.directory.describe().cautions if each not in plan.cautions]
+    except (IncompleteRead, FileError):
+        return plan
+    return replace(plan, about=(*plan.about, (NOTICED, "; ".join(late)))) if late else plan
 
 
 # ---------------------------------------------------------------- drawing

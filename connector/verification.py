@@ -17,8 +17,9 @@ _SAMPLE: Final = 8
 class Verifier:
     """Judges what was written by what is there.
 
-    An answer that shows the user is judged as it comes. All else is read back when all is written; so are a few that
-    were shown: they tell whether readers see the same.
+    An answer that shows the user as written is believed as it comes. All else is read back when all is written, for an
+    answer may come through a proxy that takes values away. So are a few that were shown: they tell whether readers see
+    the same.
     """
 
     def __init__(self, directory: Directory, description: Description) -> None:
@@ -53,7 +54,11 @@ class Verifier:
             self._hidden += 1
             self._unconfirmed.append((change, shown))
             return None
-        return self._confirmed(change, shown, {})
+        if _lost(change, shown, self._description, {}):
+            self._hidden += 1
+            self._unconfirmed.append((change, None))
+            return None
+        return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
 
     def read_back(self) -> Iterator[tuple[Change, Outcome]]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""

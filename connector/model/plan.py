@@ -132,6 +132,9 @@ class Summary(Struct, frozen=True):
 ANOTHER_KEY: Final = "another key"
 """Under this word a plan's `about` says that the key is not that of earlier runs."""
 
+NOTICED: Final = "noticed"
+"""Under this word a report's `about` has cautions that came up while its plan was applied."""
+
 
 class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.

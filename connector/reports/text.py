@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from connector.model import Change, Outcome, Plan, Problem, Refusal, Result
+from connector.model import NOTICED, Change, Outcome, Plan, Problem, Refusal, Result
 from connector.reports import kinds, values as say
 from connector.visible import visible
 
@@ -42,6 +42,8 @@ def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -
     counts = say.tally(outcomes)
     for result, number in counts.items():
         yield from _outcomes(result, number, outcomes, most)
+    for noticed in (what for place, what in plan.about if place == NOTICED):
+        yield f"Note: {visible(noticed)}\n"
     yield f"{_came_to(outcomes, counts)}{_attention(plan)}\n"
 
 

@@ -18,13 +18,14 @@ from connector.directories.filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.post_read import PostRead
+from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.responses import COMPARED, DONE, ENTRY, MODIFIED
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Writer
-from connector.model import AttributeChange, Change, Holds, Question, User, UserRef, View
+from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef, View
 
 Attributes = Mapping[str, Sequence[str | bytes]]
 WHERE = "ldap://ldap.example.org"
@@ -191,19 +192,25 @@ def writer(
     covers: Callable[[str], bool] = lambda name: True,
     read: Callable[[Iterable[UserRef]], Iterator[User]] = lambda users: iter(()),
     holds: Callable[[Iterable[Question]], Iterator[Holds]] = lambda questions: iter(()),
+    proven: Iterable[str] | None = None,
 ) -> Writer:
-    """What writes changes over this connection, put together as an LDAP directory does it."""
+    """What writes changes over this connection, put together as an LDAP directory does it.
+
+    `proven`: the attributes of which assertions are believed from the beginning; else all.
+    """
     wire = Wire(line, WHERE, timeout)
     inspection = Inspection(wire, BASE)
     filter_of_the_job = parse(filter_)
     modifier = Modifier(inspection.dialect, filter_of_the_job, inspection.info, inspection.rules)
+    assertions = Assertions(wire, modifier, read)
+    assertions.proven |= {ID, FILTER, *(view.attributes if proven is None else proven)}
     return Writer(
         wire,
         modifier,
         PostRead(inspection, Users(view, inspection, WHERE), filter_of_the_job),
         window=window,
         covers=covers,
-        looker=Looker(modifier, read, holds, view.attributes),
+        looker=Looker(modifier, read, holds, view.attributes, assertions),
     )
 
 

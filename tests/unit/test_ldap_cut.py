@@ -15,14 +15,15 @@ from connector.directories.known_schema import known_schema
 from connector.directories.ldap import ber, dialect, requests
 from connector.directories.ldap.inspection import Inspection, Rules
 from connector.directories.ldap.looking import Looker
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.post_read import PostRead
+from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.responses import MODIFIED
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer
 from connector.errors import UnreachableError
-from connector.model import AttributeChange, Change, Outcome, Result, User, UserRef, View
+from connector.model import ID, AttributeChange, Change, Outcome, Result, User, UserRef, View
 
 BASE = "ou=people,dc=example,dc=org"
 SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
@@ -68,9 +69,12 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
         inspection = Inspection(wire, BASE)
         inspection.root, inspection.dialect = {}, replace(SERVER, assertions=reads is None)
         modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
+        assertions = Assertions(wire, modifier, read)
+        assertions.proven |= {ID, FILTER, "employeeNumber"}
+        looker = Looker(modifier, read, lambda questions: iter(()), (), assertions)
         writer = Writer(
             wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection, wire.where), Present("uid")),
-            window=window, covers=lambda name: True, looker=Looker(modifier, read, lambda questions: iter(()), ()),
+            window=window, covers=lambda name: True, looker=looker,
         )  # fmt: skip
         return list(writer.write(Queue(map(change, range(count)))))
 

@@ -16,6 +16,7 @@ from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.objections import Objections
 from connector.directories.ldap.post_read import PostRead
+from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import Search
 from connector.directories.ldap.restrictions import Restrictions
 from connector.directories.ldap.searches import Realm, lookups
@@ -182,15 +183,29 @@ class LdapDirectory(LdapReader):
             writer = Writer(
                 self._wire,
                 self._modifier,
-                PostRead(self._inspection, self._users, self._realm.filter),
+                self._post_read,
                 window=self._settings.window if bound else self._questions,
                 covers=self._realm.covers,
-                looker=Looker(self._modifier, self._marked, self.holds, self._whole_view.attributes),
+                looker=Looker(self._modifier, self._marked, self.holds, self._whole_view.attributes, self._assertions),
             )
         except IncompleteRead as fault:
             yield from skipped(queue, fault)
             return
         yield from writer.write(queue)
+
+    def describe(self) -> Description:
+        """The same, with what writing has shown of the server's controls."""
+        described = super().describe()
+        noticed = (*self._assertions.cautions(), *self._post_read.cautions())
+        return replace(described, cautions=(*described.cautions, *noticed))
+
+    @cached_property
+    def _assertions(self) -> Assertions:
+        return Assertions(self._wire, self._modifier, self._marked)
+
+    @cached_property
+    def _post_read(self) -> PostRead:
+        return PostRead(self._inspection, self._users, self._realm.filter)
 
     def _marked(self, users: Iterable[UserRef]) -> Iterator[User]:
         """As they are now, with the mark of the entry's last change where the server keeps one."""

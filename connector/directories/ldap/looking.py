@@ -1,7 +1,8 @@
 """Users looked at just before their write, where no filter of an assertion can say what the plan believes of them.
 
 Without the assertion control (RFC 4528) that is every user. With it, it is whoever changes an attribute whose values
-cannot be compared, for it has no equality rule: the mark of the entry's last change is then asserted in their place.
+cannot be compared, for it has no equality rule, or of which the control is not proven (`proving.py`): the mark of the
+entry's last change is then asserted in their place.
 
 An assertion also fails where the user still is what the plan saw: the mark moves with edits that are no concern of the
 plan's, and "no value" counts values of subtypes (`employeeNumber;lang-de`) and is never true where we may not search by
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from connector.directories.changing import OBJECT_CLASS
 from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.proving import Assertions
 from connector.model import AttributeChange, Change, Holds, Question, User, UserRef
 
 
@@ -39,7 +41,7 @@ class Looker:
     """Looks at users for the changes of a modifier.
 
     `read`: users as they are now, with the marks of their entries. `holds`: answers as `Reader.holds` has them.
-    `attributes`: all that a change may name.
+    `attributes`: all that a change may name. `assertions`: which of them are believed.
     """
 
     def __init__(
@@ -48,16 +50,22 @@ class Looker:
         read: Callable[[Iterable[UserRef]], Iterator[User]],
         holds: Callable[[Iterable[Question]], Iterator[Holds]],
         attributes: Iterable[str],
+        assertions: Assertions,
     ) -> None:
         self._modifier = modifier
         self._read = read
         self._holds = holds
+        self.assertions = assertions
+        self.reads = not modifier.dialect.assertions or not assertions.proven or bool(assertions.refuted)
+        """Whether the users of the latest changes were looked at first; before any, whether they are likely to be."""
         self._blind = frozenset(name for name in attributes if not modifier.rules(name).equality)
 
     def before(self, changes: Sequence[Change]) -> dict[str, Sight]:
-        """The users, by id, that have to be looked at before their write."""
+        """The users, by id, that have to be looked at before their write. Raises one of the kinds of IncompleteRead."""
         if self._modifier.dialect.assertions:
-            changes = list(filter(self._relies_on_marks, changes)) if self._blind else ()
+            self.assertions.prove(changes)
+            changes = list(filter(self._relies_on_marks, changes))
+            self.reads = bool(changes)
         now = self._now(changes)
         return {change.user.id: self._sight(change, now.get(change.user.id)) for change in changes}
 
@@ -86,8 +94,9 @@ class Looker:
         return sights
 
     def _relies_on_marks(self, change: Change) -> bool:
-        """Whether it replaces values of which no filter says that they are still there."""
-        return any(each.name in self._blind and each.old and each.seen for each in change.attributes)
+        """Whether it replaces values of which no filter says, or is known to say, that they are still there."""
+        blind = self._blind and any(each.name in self._blind and each.old and each.seen for each in change.attributes)
+        return blind or not self.assertions.sure(change)
 
     def _now(self, changes: Sequence[Change]) -> dict[str, User]:
         return {user.id: user for user in self._read(change.user for change in changes)} if changes else {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, lru_cache
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
 from connector.model import (
+    ID,
     AttributeChange,
     AttributeInfo,
     Change,
@@ -30,6 +32,8 @@ from connector.reconcile.equality import minus, plain, same_set
 from connector.reconcile.patterns import owns
 
 ALL = "*"
+FILTER: Final = "@filter"
+"""The job's filter, among the attributes that an assertion says something of."""
 
 
 class ForbiddenError(Exception):
@@ -49,16 +53,34 @@ class Modifier(Struct, frozen=True, dict=True):
         edits = [edit for attribute in change.attributes for edit in self._edits(attribute)]
         return requests.modify(self.dialect.address(change.user), edits) if edits else None
 
-    def controls(self, change: Change, mark: bytes | None = None, absent: Collection[str] = ()) -> tuple[bytes, ...]:
+    def controls(
+        self,
+        change: Change,
+        mark: bytes | None = None,
+        absent: Collection[str] = (),
+        refuted: Collection[str] = (),
+    ) -> tuple[bytes, ...]:
         """The assertion (RFC 4528) that the entry is the one planned for, and says what the plan saw.
 
         `mark`: that it was not changed since it was looked at, for what no filter says of its values. `absent`: such
-        attributes, that have no value.
+        attributes, that have no value. `refuted`: of which no assertion works here (`asserted`).
         """
         if not self.dialect.assertions:
             return ()
-        believed = self._beliefs(change, absent) if mark is None else (*self._beliefs(change, absent), mark)
-        return (requests.assertion(self.is_user(change.user.id), self._encoded_filter, *believed),)
+        believed: list[Filter | bytes] = [] if ID in refuted else [self.is_user(change.user.id)]
+        if FILTER not in refuted:
+            believed.append(self._encoded_filter)
+        believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
+        if mark is not None and self.dialect.mark not in refuted:
+            believed.append(mark)
+        return (requests.assertion(*believed),) if believed else ()
+
+    def asserted(self, change: Change) -> Iterator[str]:
+        """What an assertion for this change says something of: attributes, by name, beside `ID` and `FILTER`."""
+        yield from (ID, FILTER)
+        for each in change.attributes:
+            if each.seen and each.name.lower() != _CLASSES and not (each.secret and each.old):
+                yield each.name
 
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
@@ -102,7 +124,7 @@ class Modifier(Struct, frozen=True, dict=True):
         first = change.seen and change.new and not change.old  # added, for there may be a value by now
         return [Modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
 
-    def _beliefs(self, change: Change, absent: Collection[str]) -> Iterable[Filter | bytes]:
+    def _beliefs(self, change: Change, without: Collection[str]) -> Iterable[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
         Old secrets are left to the deletion of their values, since a filter may end up in the server's log. Object
@@ -110,12 +132,12 @@ class Modifier(Struct, frozen=True, dict=True):
         """
         for attribute in change.attributes:
             name, rules = attribute.name, self.rules(attribute.name)
-            if not attribute.seen or name.lower() == _CLASSES:
+            if not attribute.seen or name.lower() == _CLASSES or name in without:
                 continue
             if not attribute.old:
                 pattern = attribute.pattern
                 none = _absence(name, None if pattern is None or self.info(name).single else pattern, rules)
-                if none and name not in absent:
+                if none:
                     yield none
             elif rules.equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
@@ -137,8 +159,8 @@ class Modifier(Struct, frozen=True, dict=True):
                 return f"{attribute.name} is no longer what the plan saw"
         return None
 
-    def outcome(self, change: Change, response: Response) -> Outcome:
-        """What the server's answer means for the user."""
+    def outcome(self, change: Change, response: Response, refuted: Collection[str] = ()) -> Outcome:
+        """What the server's answer means for the user. `refuted`: of which no assertion works here."""
         code = response.code
         if code == results.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
@@ -147,8 +169,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return Outcome(change.user, Result.CONFLICT, _THERE.format(names=names))
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code])
-        occupied = self.dialect.occupied(response) and not self.dialect.assertions
-        if occupied and self._fills_an_empty_place(change):
+        if self.dialect.occupied(response) and self._fills_an_empty_place(change, refuted):
             return Outcome(change.user, Result.CONFLICT, "a value is there where the plan saw none")
         if code == results.REFERRAL:
             others = ", ".join(response.referrals[:3]) or "another server"
@@ -160,9 +181,12 @@ class Modifier(Struct, frozen=True, dict=True):
             why = f" to write {names}{why}. Grant the job's account the right to write {names} of this entry"
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
 
-    def _fills_an_empty_place(self, change: Change) -> bool:
+    def _fills_an_empty_place(self, change: Change, refuted: Collection[str]) -> bool:
+        """Whether it sets a single-valued attribute of which no assertion says that it is empty."""
         return any(
-            item.seen and item.new and not item.old and self.info(item.name).single for item in change.attributes
+            item.seen and item.new and not item.old and self.info(item.name).single
+            for item in change.attributes
+            if not self.dialect.assertions or item.name in refuted
         )
 
 

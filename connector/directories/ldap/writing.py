@@ -100,7 +100,7 @@ class Writer:
         self._wire = wire
         self._modifier = modifier
         self._post_read = post_read
-        self._window = window if modifier.dialect.assertions else min(window, _READ_BEFORE)
+        self._window = window
         self._covers = by_parent(covers)
         self._looker = looker
         self._flight: Flight[Change] = Flight(wire)
@@ -128,8 +128,9 @@ class Writer:
 
     def _room(self) -> int:
         """How many to send next: none before there is room for some."""
-        room = self._window - len(self._flight)
-        return room if room >= min(_SOME, max(1, self._window // 4)) else 0
+        window = min(self._window, _READ_BEFORE) if self._looker.reads else self._window
+        room = window - len(self._flight)
+        return room if room >= min(_SOME, max(1, window // 4)) else 0
 
     def _send(self, batch: Sequence[Change], queue: Queue) -> list[Outcome]:
         """Send these changes; the outcomes of those that need not, or must not, be sent."""
@@ -156,7 +157,8 @@ class Writer:
             return Outcome(change.user, Result.FAILED, str(fault))
         if request is None:
             return Outcome(change.user, Result.UNCHANGED, "there is nothing to change")
-        controls = (*self._modifier.controls(change, sight.mark, sight.absent), *self._post_read.controls(change))
+        assertion = self._modifier.controls(change, sight.mark, sight.absent, self._looker.assertions.refuted)
+        controls = (*assertion, *self._post_read.controls(change))
         self._flight.send(Operation(change, request, controls))
         return None
 
@@ -171,8 +173,9 @@ class Writer:
                 continue
             queue.done(change)
             self._again.discard(change.user.id)
-            outcome = self._modifier.outcome(change, answer)
+            outcome = self._modifier.outcome(change, answer, self._looker.assertions.refuted)
             if outcome.result is Result.WRITTEN:
+                self._looker.assertions.written(change)
                 outcome = Outcome(change.user, Result.WRITTEN, shown=self._post_read.user(change, answer))
             settled.append(Outcome(change.user, Result.CONFLICT, _TWICE) if failed else outcome)
         return settled + self._once_more(refused, queue) if refused else settled
