@@ -12,7 +12,8 @@ from connector.model import spellings
 SHOWN_CHARACTERS: Final = 200
 
 PASSWORD: Final = re.compile(
-    r"""((?:pwd|passw(?:or)?d)[\\"']*\s*(?:[=:]|is|was)\s*)  # a name that is said to be of one, and what follows it:
+    r"""((?:pwd|passw(?:or)?d)[\\"']*\s*  # a name that is said to be of one, and what follows it:
+        (?:[=:]|(?:is|was)(?!\s+(?:too|not|required|missing|invalid|empty)\b))\s*)
         (?:\\"(?:(?!\\").)*|"(?:\\.|[^"\\])*|'(?:\\.|[^'\\])*|[^\s,;]+)  # a string, perhaps in a string, or a word""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )

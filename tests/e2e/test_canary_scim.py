@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -159,6 +161,15 @@ def echo(status: int) -> Meddler:
     return lambda asked: said(status, {"status": str(status), "scimType": OLD[0], "detail": repeating(asked)})
 
 
+def in_part(asked: Asked) -> Act:
+    """An error that repeats parts of the password that was sent, in ways of several kinds, with words around them."""
+    sent = [each["value"] for each in asked.document["Operations"] if each["path"].endswith(":sipPassword")]
+    secret = sent[0] if sent else ""
+    half, coded = secret[: len(secret) // 2], base64.b64encode(secret.encode()).decode()
+    words = f"the value {half} (sent as {coded}, or as {quote(secret)} or {json.dumps(secret)}) is too long"
+    return said(400, {"scimType": "invalidValue", "detail": f"Attribute sipPassword is too long: {words}"})
+
+
 def page(status: int) -> Meddler:
     """The same as a page of HTML."""
     return lambda asked: said(status, f"<html>{repeating(asked)}</html>".encode(), Content_Type="text/html")
@@ -181,6 +192,7 @@ FAULTS: dict[str, Meddler] = {
     **{f"{method} page {status}": at(method, page(status), path="") for method, status in [
         ("PATCH", 200), ("PATCH", 502), ("GET", 200), ("GET", 404),
     ]},
+    "PATCH in part": at("PATCH", in_part),
     "PATCH elsewhere": at("PATCH", elsewhere),
     "GET elsewhere": at("GET", elsewhere),
     "PATCH another": at("PATCH", another),
@@ -192,7 +204,9 @@ FAULTS: dict[str, Meddler] = {
 def test_no_fault_of_a_server_shows_a_secret(tmp_path: Path, server: ScimServer, meddler: Meddler) -> None:
     scene = Scene(tmp_path, server, meddler)
     with scene.login, scene.proxy:
-        scene.run("apply", *REPORTS, code=None)
+        shown = scene.run("apply", *REPORTS, code=None)
+        if meddler is FAULTS["PATCH in part"]:
+            assert "invalidValue: Attribute sipPassword is too long: the value … " in shown
         assert any("/Users" in seen.path for seen in scene.proxy.seen) or "GET" in str(scene.proxy.seen[0].method)
 
 

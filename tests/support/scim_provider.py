@@ -220,7 +220,8 @@ def said(
     document: Any, status: int = 200, *, request: Request | None = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """An answer with this body."""
-    return Answer(status, headers or {}, json.dumps(document).encode(), _BASE + (request.path if request else ""))
+    where, sent = (_BASE + request.path, request.body) if request else (_BASE, None)
+    return Answer(status, headers or {}, json.dumps(document).encode(), where, sent=sent)
 
 
 def once(meddler: Meddler, method: str = "PATCH", *, skip: int = 0, times: int = 1) -> Meddler:

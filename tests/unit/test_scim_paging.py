@@ -282,8 +282,8 @@ def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_page
         ({"Resources": {"id": "a"}, "totalResults": 1}, 200),
         ({}, 200),
         ([], 200),
-        ({"detail": "canary"}, 403),
-        ({"detail": "canary"}, 500),
+        ({"detail": "canary-7f3a"}, 403),
+        ({"detail": "canary-7f3a"}, 500),
     ],
 )
 def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.support.scim_provider import (
     Json,
     Provider,
     change,
+    once,
     opened,
     said,
     schemas,
@@ -501,17 +503,22 @@ def test_secrets_that_a_server_shows_arrive_wrapped_and_are_compared() -> None:
     ]  # fmt: skip
 
 
-def test_a_refusal_is_told_by_its_kind_and_never_by_its_words() -> None:
+def _refused(body: Json, request: Request) -> Answer:
+    return said(body, 409, request=request)
+
+
+def test_a_refusal_is_told_by_its_kind_and_by_its_words_but_for_what_was_sent() -> None:
     kinds = [
         "invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget",
         "invalidValue", "invalidVers", "sensitive", "invalidCursor", "expiredCursor", "invalidCount",
     ]  # fmt: skip
     for kind in [*kinds, "canary", ""]:
         provider = Provider(user(1))
-        body = {"scimType": kind, "detail": "canary"}
-        provider.meddle = lambda request, body=body: said(body, 409) if request.method == "PATCH" else None  # type: ignore[misc]
-        (outcome,) = write(opened(provider), change(1, AttributeChange(SEAT, (), ("8",))))
-        assert outcome.why == "refused: 409 Conflict" + (f", {kind}" if kind in kinds else "")
+        body = {"scimType": kind, "detail": "the value 81 is taken"}
+        provider.meddle = once(partial(_refused, body), times=2)
+        (outcome,) = write(opened(provider), change(1, AttributeChange(SEAT, (), ("81",))))
+        known = f", {kind}" if kind in kinds else ""
+        assert outcome.why == f"refused: 409 Conflict{known}: the value … is taken"
 
 
 @pytest.mark.parametrize("spelt", [{"id": "7"}, {"ID": "7"}, {"id": 7}, {"iD": 7.0}])

@@ -1,4 +1,4 @@
-"""What a server's answers say: resources, lists of them, and refusals, of which no more is told than is no secret."""
+"""What a server's answers say: resources, lists of them, and refusals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import Raw, Struct, field
 
 from connector.directories.scim.paths import Resource, member, text_of
 from connector.directories.scim.port import Answer
+from connector.directories.scim.refusals import detail
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
 from connector.http.wording import looks_like, phrase
 
@@ -108,10 +109,16 @@ def _decoded(decoder: msgspec.json.Decoder[Any], octets: bytes) -> Any:
 
 
 def said(answer: Answer) -> str:
-    """Status and kind of a refusal (RFC 7644 §3.12). Its `detail` may repeat what was sent, and so is never shown."""
+    """A refusal (RFC 7644 §3.12): status, kind, and the server's own words as far as they can be shown."""
+    words = detail(answer)
+    return f"{kind(answer)}: {words}" if words else kind(answer)
+
+
+def kind(answer: Answer) -> str:
+    """Status and kind of a refusal: the same each time, and nobody's words."""
     found = document(answer)
-    kind = member(found, "scimType") if isinstance(found, dict) else None
-    known = f", {kind}" if kind in _SAID else ""
+    type_ = member(found, "scimType") if isinstance(found, dict) else None
+    known = f", {type_}" if isinstance(type_, str) and type_ in _SAID else ""
     return f"{phrase(answer.status)}{known}"
 
 

@@ -146,8 +146,7 @@ def basic(user: str, password: str) -> str:
 
 def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[[], float]) -> Credentials:
     """Those of a job, whose `settings.secret` is `secret`. Raises FileError for a token that no header can carry."""
-    held = secret.reveal() if secret is not None else ""
-    text = held if isinstance(held, str) else held.decode()
+    text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
         return OAuthClient(settings.oauth, text, clock)
     if settings.basic is not None:
@@ -155,3 +154,9 @@ def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[
     if text and not _TOKEN.fullmatch(text):
         raise FileError("holds a character that no header can carry", where="directory.token")
     return Fixed(f"Bearer {text}" if text else "")
+
+
+def text_of(secret: Secret) -> str:
+    """What a job keeps as a text, bare."""
+    held = secret.reveal()
+    return held if isinstance(held, str) else held.decode()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.directories.scim.answers import document, good, said
+from connector.directories.scim.answers import document, good, kind
 from connector.directories.scim.paths import CORE, Json, member
 from connector.directories.scim.port import ImpatientError, Request, Transport
 from connector.directories.scim.schema import Schemas
@@ -63,7 +63,7 @@ class Discovery:
                 raise
             return None, f"what cannot be read ({fault.what})"
         if not good(answer):
-            return None, said(answer)
+            return None, kind(answer)  # a caution is in the plan's digest, and is to be the same each time
         found = document(answer)
         return (found, "") if isinstance(found, dict | list) else (None, "something that is no JSON")
 
@@ -94,9 +94,9 @@ class Discovery:
     @cached_property
     def users(self) -> str:
         """The path below the base at which users are (RFC 7643 §6)."""
-        for kind in _resources(self._document("/ResourceTypes")):
-            if isinstance(kind, dict) and str(member(kind, "schema")).lower() == CORE.lower():
-                endpoint = urlsplit(str(member(kind, "endpoint") or USERS)).path
+        for each in _resources(self._document("/ResourceTypes")):
+            if isinstance(each, dict) and str(member(each, "schema")).lower() == CORE.lower():
+                endpoint = urlsplit(str(member(each, "endpoint") or USERS)).path
                 below = endpoint.removeprefix(urlsplit(self._base).path)
                 return f"/{below.strip('/')}"
         return USERS

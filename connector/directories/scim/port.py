@@ -50,7 +50,8 @@ class Answer(Struct, frozen=True):
 
     `content` is the body's octets, decompressed and bounded, whatever the content type says: it may be JSON, HTML or
     nothing. `headers` are by lower-case name. `where` is the address that was asked, without its query. `attempts`: how
-    often the request was sent; where it is more than one, an earlier one may have been carried out.
+    often the request was sent; where it is more than one, an earlier one may have been carried out. `sent`: the body of
+    the request, and `proofs`: what proved who asks: a server may repeat both in its answer.
     """
 
     status: int
@@ -58,6 +59,8 @@ class Answer(Struct, frozen=True):
     content: bytes
     where: str
     attempts: int = 1
+    sent: Any = None
+    proofs: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<answer {self.status} of {self.where}>"

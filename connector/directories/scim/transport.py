@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector import trust
-from connector.directories.scim.credentials import credentials
+from connector.directories.scim.credentials import credentials, text_of
 from connector.directories.scim.crowd import Crowd
 from connector.directories.scim.patience import Patience
 from connector.directories.scim.port import (
@@ -73,6 +73,7 @@ class HttpTransport:
         self._clock = clock
         self._trust = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
+        self._proof = text_of(secret) if secret else ""
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)
         self._heard = False
         self._idle: deque[http.Channel] = deque()
@@ -85,14 +86,15 @@ class HttpTransport:
         if answer.status == 401 and (other := self._credentials.renewed(self._ask_for_a_token, authorization)):
             log.warning("access token refused, trying a new one")
             answer, more = self._patiently(sending.by(other))
-            attempts += more
+            attempts, authorization = attempts + more, other
         if answer.status == 401:
             kind = RefusedBindError if self._settings.basic else DeniedError
             raise kind(f"{request.method} was answered with {phrase(401)}", where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             said = f"{phrase(answer.status)}: redirected to {http.host_of_redirect(answer)}, and not followed"
             raise MalformedError(said, where=sending.where)
-        return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts)
+        proofs = (authorization.partition(" ")[2], self._proof)
+        return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         return self._crowd.each(work, items)

@@ -1,0 +1,122 @@
+"""What is shown of a SCIM server's refusal: its words, and nothing of what it was sent, however it repeats that."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from connector.directories.scim.answers import said
+from connector.directories.scim.port import Answer
+from connector.directories.scim.refusals import SHOWN
+from tests.support.scim_servers import CEC
+
+SECRET = 'c4narY-Zq7&ä"wolf/moon+tail'
+WORDY = "nightingaleharbour"
+TOKEN = "token-Canary93xK"
+
+
+def patch(secret: str = SECRET) -> dict[str, Any]:
+    return {"Operations": [{"op": "replace", "path": f"{CEC}:sipPassword", "value": secret}]}
+
+
+def refused(body: Any, sent: Any = None, status: int = 400) -> str:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return said(Answer(status, {}, content, "https://scim.example.org/Users/1", sent=sent, proofs=(TOKEN,)))
+
+
+DETAIL = "Attribute emails.value: not a valid e-mail address, at most 64 characters (RFC 5321)"
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ({"scimType": "invalidValue", "detail": DETAIL}, f", invalidValue: {DETAIL.replace('5321)', '…')}"),
+    ({"detail": "Attribute 'userName' is required"}, ": Attribute 'userName' is required"),
+    ({"detail": f"Attribute {CEC}:sipPassword is too long"}, f": Attribute {CEC}:sipPassword is too long"),
+    ({"detail": "sipPassword is too short"}, ": sipPassword is too short"),
+    ({"detail": "User 2819c223-7f76-453a-919d-413861904646 cannot be changed"}, ": User … cannot be changed"),
+    ({"error": "invalid_request", "message": "The field displayName is missing"}, ": The field displayName is missing"),
+    ({"Errors": {"description": "Rate limit reached", "code": 429}}, ": Rate limit reached"),
+    ({"errors": [{"message": "Not unique"}]}, ": Not unique"),
+    (b"Access denied by policy", ": Access denied by policy"),
+    (b"<!DOCTYPE html><html><head><title>Sign in &amp; go on</title></head><p>hidden</p>", ": Sign in … go on"),
+    (b"<html><p>hidden</p></html>", ""),
+    ("Ungültiger Wert für das Attribut title", ": Ungültiger Wert für das Attribut title"),
+    ({"detail": "属性の値が無効です。"}, ": 属性の値が無効です。"),
+    ({"detail": "emails.0.value isn't e-mail; correct-horse-battery"}, ": emails.0.value isn't e-mail; …"),
+    ({"detail": {"detail": ["deep down"]}}, ": deep down"),
+    ({"detail": None}, ""),
+    ([], ""),
+    (b"", ""),
+    (b"\x00\x01\x02", ""),
+    (b"\xff\xfe\xfd", ""),
+], ids=str)  # fmt: skip
+def test_the_words_of_a_refusal_are_shown_wherever_a_server_puts_them(body: Any, words: str) -> None:
+    assert refused(body, patch()) == f"400 Bad Request{words}"
+
+
+SPELT: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "other case": str.upper,
+    "JSON": json.dumps,
+    "JSON in JSON": lambda secret: json.dumps(json.dumps({"value": secret})),
+    "URL": lambda secret: quote(secret, safe=""),
+    "HTML": html.escape,
+    "base64": lambda secret: base64.b64encode(b"x" + secret.encode()).decode(),
+    "hexadecimal": lambda secret: secret.encode().hex(),
+    "beginning": lambda secret: secret[:5],
+    "middle": lambda secret: secret[5:11],
+    "end": lambda secret: secret[-5:],
+    "spaced": lambda secret: f"{secret[:6]} {secret[6:]}",
+    "quoted": lambda secret: f"'{secret}'.",
+    "in a word": lambda secret: f"value{secret}value",
+}
+
+
+@pytest.mark.parametrize("secret", [SECRET, WORDY])
+@pytest.mark.parametrize("how", SPELT)
+def test_what_was_sent_is_never_repeated_however_the_server_spells_it(how: str, secret: str) -> None:
+    echo = SPELT[how](secret)
+    shown = refused({"detail": f"The given value {echo} is too short"}, patch(secret))
+    assert "The given value" in shown
+    assert "is too short" in shown
+    lower = shown.lower()
+    left = {lower[at : at + 4] for at in range(len(lower))} & {
+        spelt[at : at + 4] for spelt in (secret.lower(), echo.lower()) for at in range(len(spelt) - 3)
+    }
+    assert not left - {"valu", "alue"}
+
+
+@pytest.mark.parametrize("detail", [
+    f"bad token {TOKEN} given here now", f"sipPassword={WORDY} is bad", f'{{"password": "{WORDY} {WORDY}"}} is bad now',
+    f"pwd was {WORDY} in this request",
+])  # fmt: skip
+def test_neither_who_asked_nor_what_is_said_to_be_a_password_is_repeated(detail: str) -> None:
+    shown = refused({"detail": detail})
+    assert WORDY not in shown
+    assert TOKEN not in shown
+    assert "oken-" not in shown
+
+
+def test_an_echo_of_the_request_is_not_shown_at_all() -> None:
+    assert refused({"detail": json.dumps(patch()) + f" Bearer {TOKEN}"}, patch()) == "400 Bad Request"
+
+
+@pytest.mark.parametrize("secret", ["7", "483", "4831"])
+def test_a_short_secret_is_left_out_too(secret: str) -> None:
+    assert secret not in refused({"detail": f"The value {secret} is too weak"}, patch(secret)).removeprefix("400")
+
+
+def test_words_are_bounded_and_fit_one_line_whatever_is_in_them() -> None:
+    shown = refused({"detail": "many words\n\x1b[31m\u202e in colour \x07 " * 5_000})
+    assert len(shown) <= len("400 Bad Request: ") + SHOWN
+    assert shown.isprintable()
+    assert "many words" in shown
+
+
+def test_a_nested_bomb_is_no_words() -> None:
+    assert refused(b"[" * 100_000 + b"]" * 100_000) == "400 Bad Request"
