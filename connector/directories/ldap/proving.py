@@ -2,8 +2,8 @@
 
 A proxy may pass the control on as it came. Behind OpenLDAP's overlay rwm a mapped attribute has no value for it: then
 `(a=1)` never holds, and `(!(a=*))` always does (measured, 2.6). Another server may list the control and pass it over.
-So each attribute is tried once, on a user who shows a value of it, by two searches that write nothing (§3). The one whose
-assertion is true has to succeed, and the one whose assertion is false has to end in assertionFailed.
+So each attribute is tried once, on a user who shows a value of it, by two searches that write nothing (§3). The one
+whose assertion is true has to succeed, and the one whose assertion is false has to end in assertionFailed.
 
 Until an attribute is proven, users are read just before it is written. It stays asserted: that can only do good.
 """
