@@ -27,7 +27,7 @@ from connector.model import Change, Description, Outcome, Part, Refused, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import rounds, steps
 from connector.reconcile.turns import go_last, turn
-from connector.stopping import Stop
+from connector.stopping import Settling, Stop
 from connector.verification import Verifier
 from connector.watch import Watch
 
@@ -55,11 +55,14 @@ def apply(
     *,
     pace: Pace = Pace(),  # noqa: B008  # a frozen value
     stop: Stop | None = None,
+    settling: Settling | None = None,
     left: Iterable[tuple[Change, Outcome]] = (),
     again: Collection[str] = (),
     refused: Mapping[str, Refused] = MappingProxyType({}),
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
+
+    `settling`: how long readers may need to see what was written.
 
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
@@ -71,7 +74,7 @@ def apply(
     brake = Brake(pace.max_failures, stop or Stop())
     ledger = Ledger(journal, watch)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-    engine = _Engine(directory, description, ledger, brake, watch, sizes, again)
+    engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling())
     ledger.leave(left)
     first, last = go_last(changes, refused)
     for step in steps(first):
@@ -141,6 +144,7 @@ class _Engine(Struct):
     watch: Watch
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
+    settling: Settling
     most_batches: int = 1
 
     @property
@@ -229,7 +233,7 @@ class _Engine(Struct):
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(self.directory, self.description)
+        verifier = Verifier(self.directory, self.description, self.settling)
         for outcome in self.directory.write(self._feed(pieces, verifier)):
             change = self.ledger.of(outcome.user.id)
             known = verifier.judged(change, outcome)

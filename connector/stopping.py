@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+_FIRST: Final = 0.1
+"""Seconds of the first pause; each after it is twice as long."""
+_HEED: Final = 0.1
+"""Seconds after which a pause looks whether it is to end."""
+
 
 class Stop:
     """A request to stop one run, from a signal or from whoever runs us. `str(why)` names who asked."""
@@ -23,3 +32,42 @@ class Stop:
     def wait_for_the_end(self) -> None:
         """From now on a stop waits for what is in flight, and for the account of it."""
         self._writing = True
+
+
+class Settling:
+    """The time that readers may need to see what was written: a replica that lags, a read through a load balancer.
+
+    `seconds` are for one batch altogether. `stop` ends a pause. `clock` (seconds, monotonic) and `sleep` are there to
+    try waits without waiting.
+    """
+
+    def __init__(
+        self,
+        seconds: float = 0,
+        stop: Stop | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.seconds = seconds
+        self._stop = stop or Stop()
+        self._clock = clock
+        self._sleep = sleep
+
+    @property
+    def cut(self) -> str:
+        """Who asked to stop, if anybody has."""
+        return self._stop.why or ""
+
+    def looks(self) -> Iterator[None]:
+        """After each of some growing pauses it is time to look again; no more when the time is up, or at a stop."""
+        end = self._clock() + self.seconds
+        pause = _FIRST
+        while (left := end - self._clock()) > 0:
+            until = self._clock() + min(pause, left)
+            while not self.cut and (rest := until - self._clock()) > 0:
+                self._sleep(min(rest, _HEED))
+            if self.cut:
+                return
+            yield
+            pause *= 2

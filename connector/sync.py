@@ -19,7 +19,7 @@ from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.selection import Selection, selected
 from connector.reconcile.undoing import undo
 from connector.resume import Settled, settle, settle_late, settle_secrets, supersede
-from connector.stopping import Stop
+from connector.stopping import Settling, Stop
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 
@@ -231,8 +231,8 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
         with noted as journal:
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
-                pace=parts.pace, stop=stop, left=work.left, again=work.again,
-                refused=memory.refused(),
+                pace=parts.pace, stop=stop, settling=Settling(parts.pace.settle, stop),
+                left=work.left, again=work.again, refused=memory.refused(),
             )  # fmt: skip
             run = Run(
                 work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped, touched=applied.touched

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import Final
 
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Holds, Outcome, Question, Result, User
 from connector.reconcile.standing import stands
+from connector.stopping import Settling
 
 _SAMPLE: Final = 8
 """So many users of a batch are read back although the directory has shown them."""
+_Judged = tuple[Change, Outcome]
 
 
 class Verifier:
@@ -19,11 +21,12 @@ class Verifier:
 
     An answer that shows the user as written is believed as it comes. All else is read back when all is written, for an
     answer may come through a proxy that takes values away. So are a few that were shown: they tell whether readers see
-    the same.
+    the same. What reading does not show at first is looked for again while `settling`.
     """
 
-    def __init__(self, directory: Directory, description: Description) -> None:
+    def __init__(self, directory: Directory, description: Description, settling: Settling | None = None) -> None:
         self._directory = directory
+        self._settling = settling or Settling()
         self._description = description
         self._unconfirmed: list[tuple[Change, User | None]] = []
         self._notes: dict[str, str] = {}
@@ -60,23 +63,39 @@ class Verifier:
             return None
         return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
 
-    def read_back(self) -> Iterator[tuple[Change, Outcome]]:
+    def read_back(self) -> Iterator[_Judged]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
-        written = [change for change, _ in self._unconfirmed]
+        shown = {user.id: user for _, user in self._unconfirmed if user is not None}
         try:
-            users = {user.id: user for _, user in self._unconfirmed if user is not None}
-            unshown = (change.user for change in written if change.user.id not in users)
-            users |= {user.id: user for user in self._directory.read(unshown)}
-            unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
-            answers = {
-                (question.user.id, question.attribute): answer
-                for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
-            }
+            found = list(self._looked_at([change for change, _ in self._unconfirmed], shown))
         except IncompleteRead as fault:
             self.blind = f"what was written could not be read back: {fault}"
-            for change in written:
+            for change, _ in self._unconfirmed:
                 yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
             return
+        late = yield from _written_of(found)
+        for _ in self._settling.looks() if late else ():
+            try:
+                found = list(self._looked_at([change for change, _ in late], {}))
+            except IncompleteRead as fault:
+                self.blind = f"what was written could not be read back: {fault}"
+                yield from (_not_waited_for(*each, str(fault)) for each in late)
+                return
+            late = yield from _written_of(found)
+            if not late:
+                return
+        cut = self._settling.cut if self._settling.seconds else ""
+        yield from (_not_waited_for(*each, cut) if cut else each for each in late)
+
+    def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
+        """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
+        unshown = (change.user for change in written if change.user.id not in shown)
+        users = {**shown, **{user.id: user for user in self._directory.read(unshown)}}
+        unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
+        answers = {
+            (question.user.id, question.attribute): answer
+            for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
+        }
         for change in written:
             yield change, self._confirmed(change, users.get(change.user.id), answers)
 
@@ -89,6 +108,18 @@ class Verifier:
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+
+
+def _written_of(found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
+    """Those that were written; it returns the others."""
+    yield from (each for each in found if each[1].result is Result.WRITTEN)
+    return [each for each in found if each[1].result is not Result.WRITTEN]
+
+
+def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
+    """What is not seen yet may be there later."""
+    said = f"{outcome.why}; it may show it later, and is not waited for: {why}"
+    return change, Outcome(change.user, Result.FAILED, said, may_stand=True)
 
 
 def _questions(change: Change, user: User | None) -> Iterator[Question]:

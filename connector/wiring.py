@@ -277,7 +277,11 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
             _by_attribute(job, mapping),
         ),
         "sealer": Sealer(key),
-        "pace": Pace(tuple(settings.ramp), settings.max_failures),
+        "pace": Pace(
+            tuple(settings.ramp),
+            settings.max_failures,
+            0 if settings.directory.type == "ldif" else settings.directory.settle_time,
+        ),
         "never": _never(settings),
         "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
         "state": state,

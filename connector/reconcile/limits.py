@@ -59,10 +59,14 @@ class Limits(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """How an apply goes about it: the sizes of its first steps, and how many failures end it."""
+    """How an apply goes about it: the sizes of its first steps, and how many failures end it.
+
+    `settle`: seconds that a batch may wait altogether until readers see what was written.
+    """
 
     ramp: tuple[int, ...] = (5, 50)
     max_failures: int = 8
+    settle: float = 0
 
 
 class Whole(Struct, frozen=True):

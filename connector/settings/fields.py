@@ -46,6 +46,15 @@ def _regular(path: Path, info: ValidationInfo) -> Path:
 
 
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+SettleTime = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=300,
+        allow_inf_nan=False,
+        description="Seconds a batch waits, at most, until reading shows what was written; 0: not at all.",
+    ),
+]
 Bytes = Annotated[int, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 

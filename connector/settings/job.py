@@ -39,6 +39,7 @@ from connector.settings.fields import (
     RegularFile,
     Seconds,
     SecretRef,
+    SettleTime,
     StateUrl,
     Text,
     UrlPath,
@@ -129,6 +130,7 @@ class LdapDirectory(Strict):
     read: ReadBy = "auto"
     page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no pages.")] = 1000
     window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
+    settle_time: SettleTime = 5
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
 
     @field_validator("bind_dn")

@@ -15,6 +15,7 @@ from connector.settings.fields import (
     ReadBy,
     Seconds,
     SecretRef,
+    SettleTime,
     Text,
 )
 from connector.settings.shape import Strict, misfit
@@ -93,6 +94,7 @@ class ScimDirectory(Strict):
     rate: Annotated[
         float | None, Field(gt=0, le=10_000, allow_inf_nan=False, description="Requests a second, at most.")
     ] = None
+    settle_time: SettleTime = 5
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
     budget: Annotated[
         Seconds, Field(description="Seconds that all pauses which the server asks for may take together in a run.")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
+from connector.stopping import Settling, Stop
 from connector.verification import Verifier
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -182,3 +183,111 @@ def test_a_secret_that_is_shown_to_nobody_is_compared_without_a_search(answer: H
     assert failed(found, LOST.replace("employeeNumber", SECRET)) == [f"id{place}" for place in range(10 if lost else 0)]
     assert len(directory.was_read) == 8
     assert len(directory.was_asked) == COUNT
+
+
+# ---------------------------------------------------------------- readers that see it later
+
+
+class Lagging(Showing):
+    """Nobody sees what was written before the clock says so; no answer shows it. `clock` goes on by sleeping alone."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.now = 0.0
+        self.seen_at = 0.0
+        self.stop = Stop()
+        self.asked_to_stop_at = 1e9
+        self.alter = lambda user: None
+        self.readers_see = lambda user: user if self.now >= self.seen_at else without(user, "employeeNumber")
+
+    def settling(self, seconds: float) -> Settling:
+        return Settling(seconds, self.stop, clock=lambda: self.now, sleep=self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self.asked_to_stop_at:
+            self.stop.end("asked")
+
+
+def late(lag: float, settle: float, **more: float) -> tuple[Lagging, dict[str, Outcome]]:
+    directory = Lagging(people().store)
+    directory.seen_at, directory.asked_to_stop_at = lag, more.get("stop", 1e9)
+    batch = changes(NUMBER)
+    verifier = Verifier(directory, directory.describe(), directory.settling(settle))
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        assert verifier.judged(change, outcome) is None
+    found = {change.user.id: outcome for change, outcome in verifier.read_back()}
+    assert len(found) == COUNT
+    return directory, found
+
+
+@pytest.mark.parametrize(("lag", "waited"), [(0, 0), (0.05, 0.1), (0.3, 0.3), (4.9, 5), (5.1, 5)])
+def test_a_batch_is_read_again_after_growing_pauses_until_it_is_seen_or_the_time_is_up(
+    lag: float, waited: float
+) -> None:
+    directory, found = late(lag, 5)
+    assert directory.now == pytest.approx(waited), "all users of a batch wait together"
+    assert failed(found) == ([] if lag <= 5 else [f"id{place}" for place in range(COUNT)])
+    assert len(directory.was_read) <= 8 * COUNT
+    assert all(not outcome.may_stand for outcome in found.values())
+
+
+def test_only_users_that_are_not_seen_yet_are_read_again() -> None:
+    directory = Lagging(people().store)
+    directory.readers_see = lambda user: user if directory.now >= 0.2 else without(user, "employeeNumber", "id3")
+    batch = changes(NUMBER)
+    verifier = Verifier(directory, directory.describe(), directory.settling(5))
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        verifier.judged(change, outcome)
+    told = [change.user.id for change, _ in verifier.read_back()]
+    assert (told[-1], len(told)) == ("id3", COUNT)
+    assert directory.was_read[COUNT:] == ["id3", "id3"]
+
+
+def test_nobody_waits_where_the_settle_time_is_none() -> None:
+    directory, found = late(0.3, 0)
+    assert directory.now == 0
+    assert len(failed(found)) == COUNT
+    assert len(directory.was_read) == COUNT
+
+
+def test_what_an_answer_shows_as_it_was_is_read_where_there_is_time_to_settle() -> None:
+    directory = Lagging(people().store)
+    directory.seen_at = 0.3
+    directory.alter = lambda user: without(user, "employeeNumber")
+    batch = changes(NUMBER)
+    verifier = Verifier(directory, directory.describe(), directory.settling(5))
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        assert verifier.judged(change, outcome) is None
+    assert failed({change.user.id: outcome for change, outcome in verifier.read_back()}) == []
+
+
+def test_a_request_to_stop_ends_the_wait_at_once_and_what_is_not_seen_may_stand() -> None:
+    directory, found = late(3, 5, stop=1)
+    assert directory.now == pytest.approx(1)
+    assert {(outcome.result, outcome.may_stand) for outcome in found.values()} == {(Result.FAILED, True)}
+    assert {outcome.why for outcome in found.values()} == {
+        f"{LOST}; it may show it later, and is not waited for: asked"
+    }
+
+
+def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said_yes_to() -> None:
+    directory = Lagging(people().store)
+    directory.seen_at = 9
+    batch = changes(NUMBER)
+    settling = directory.settling(5)
+    verifier = Verifier(directory, directory.describe(), settling)
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        verifier.judged(change, outcome)
+    reads = iter(range(3))
+
+    def gone(user: User) -> User:
+        if user.id == "id0" and next(reads) == 1:
+            raise UnreachableError("gone")
+        return without(user, "employeeNumber")
+
+    directory.readers_see = gone
+    found = [outcome for _, outcome in verifier.read_back()]
+    assert {(outcome.result, outcome.may_stand) for outcome in found} == {(Result.FAILED, True)}
+    assert len(found) == COUNT
+    assert verifier.blind == "what was written could not be read back: gone"
