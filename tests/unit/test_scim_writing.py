@@ -305,6 +305,88 @@ def test_a_write_that_has_to_wait_is_not_made_where_the_user_cannot_be_read(faul
     assert still == [False]
 
 
+# ---------------------------------------------------------------- versions that are demanded
+
+
+def demanding(provider: Provider, *, shown: str = "both", heeds: bool = True) -> Meddler:
+    """It announces no versions and answers 428 to a write that names none (RFC 6585 §3); reading shows one, perhaps."""
+
+    def meddle(request: Request) -> Answer | None:
+        if request.path == "/ServiceProviderConfig":
+            return said({"patch": {"supported": True}, "etag": {"supported": False}}, request=request)
+        if request.method in {"PATCH", "PUT"}:
+            if not given(request):
+                return said({"status": "428"}, 428, request=request)
+            return None if heeds else said({}, 412, request=request)
+        if request.method != "GET" or not request.path.startswith("/Users/"):
+            return None
+        user = provider.shown(request.path[7:])
+        headers = {"etag": user["meta"]["version"]} if shown in {"both", "header"} else {}
+        meta = user["meta"] if shown in {"both", "meta"} else {}
+        return said(user | {"meta": meta}, request=request, headers=headers)
+
+    return meddle
+
+
+@pytest.mark.parametrize("shown", ["both", "header", "meta"])
+def test_a_server_that_demands_versions_gets_them_with_every_write_once_it_has_said_so(shown: str) -> None:
+    provider = Provider(*map(user, (1, 2, 3)))
+    provider.meddle = demanding(provider, shown=shown)
+    directory = opened(provider)
+    read(provider, directory)
+    assert results(write(directory, *map(seat, (1, 2, 3)))) == [Result.WRITTEN] * 3
+    sent = [each for each in provider.said if each.startswith("PATCH")]
+    assert sent == ["PATCH u1", TRIAL, 'PATCH u1 W/"1"', 'PATCH u2 W/"1"', 'PATCH u3 W/"1"']
+    assert seats(provider) == [8, 8, 8]
+
+
+def test_what_the_plan_believes_is_held_to_the_reading_that_gave_the_version() -> None:
+    """Somebody else writes between the refusal and the second reading, and between that and the write."""
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2)))
+    demands = demanding(provider)
+    refused: list[Request] = []
+
+    def meddle(request: Request) -> Answer | None:
+        answer = demands(request)
+        if request.method == "PATCH" and not given(request):
+            provider.set("u1", **{CEC: {"workNo": 9}})
+        elif given(request) == 'W/"1"' and request.path == "/Users/u2" and not refused:
+            refused.append(request)
+            provider.set("u2", **{CEC: {"workNo": 9}})
+        return answer
+
+    provider.meddle = meddle
+    assert results(write(opened(provider), seat(1, "7", "8"), seat(2, "7", "8"))) == [Result.CONFLICT] * 2
+    assert refused
+    assert seats(provider) == [9, 9]
+
+
+@pytest.mark.parametrize(("shown", "heeds"), [("none", True), ("both", False)], ids=["shows none", "refuses its own"])
+def test_a_server_that_demands_versions_and_takes_none_has_refused(shown: str, *, heeds: bool) -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = demanding(provider, shown=shown, heeds=heeds)
+    outcomes = write(opened(provider), seat(1), seat(2))
+    assert results(outcomes) == [Result.FAILED] * 2
+    assert {outcome.why for outcome in outcomes} == {
+        "refused: 428 Precondition Required; it demands a version (If-Match), and shows none that it takes"
+    }
+    assert seats(provider) == [None, None]
+
+
+def test_users_that_are_replaced_whole_have_their_version_named_where_that_is_demanded() -> None:
+    provider = Provider(user(1), published=schemas(hidden=False))
+    demands = demanding(provider)
+
+    def meddle(request: Request) -> Answer | None:
+        if request.path == "/ServiceProviderConfig":
+            return said({"patch": {"supported": False}}, request=request)
+        return demands(request)
+
+    provider.meddle = meddle
+    assert only(provider).result is Result.WRITTEN
+    assert provider.said[:5] == ["GET u1", "PUT u1", "GET u1", f"PUT u1 {NO_VERSION}", 'PUT u1 W/"1"']
+
+
 # ---------------------------------------------------------------- what lists say
 
 

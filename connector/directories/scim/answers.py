@@ -17,6 +17,7 @@ from connector.http.wording import looks_like, phrase
 NOT_FOUND: Final = 404
 GONE: Final = 410
 PRECONDITION_FAILED: Final = 412
+PRECONDITION_REQUIRED: Final = 428  # RFC 6585 §3
 _REFUSED: Final = (401, 403)
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in an answer: it is walked through by functions that call themselves."""

@@ -18,7 +18,16 @@ from msgspec.structs import replace
 
 from connector.directories.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
-from connector.directories.scim.answers import GONE, NOT_FOUND, PRECONDITION_FAILED, good, id_of, resource, said
+from connector.directories.scim.answers import (
+    GONE,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    PRECONDITION_REQUIRED,
+    good,
+    id_of,
+    resource,
+    said,
+)
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
@@ -76,7 +85,7 @@ class Writer:
     def _written(self, change: Change) -> Outcome:
         """Read, compare and write, until nobody comes in between."""
         attempts = 1
-        refused = ""
+        refused, demanded = "", False
         recalled = self._recalled(change)
         for _ in range(RACES):
             before, version = recalled[:2] if recalled else self._before(change)
@@ -94,10 +103,16 @@ class Writer:
             )
             if good(answer):
                 return self._confirmed(change, before, some, answer, listed=listed)
-            if answer.status not in {PRECONDITION_FAILED, *BUSY}:
+            if not self._once_more(answer, version, demanded=demanded):
                 return self._refused(change, before, some, answer)
-            attempts, refused = answer.attempts, version
+            attempts, refused, demanded = answer.attempts, version, answer.status == PRECONDITION_REQUIRED
         return Outcome(change.user, Result.CONFLICT, f"somebody else wrote to the user {RACES} times meanwhile")
+
+    def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
+        """Whether to read and write again: somebody came in between, or the server demands a version now."""
+        if answer.status == PRECONDITION_REQUIRED:
+            return not version and not demanded and self._wire.take_versions()
+        return answer.status in {PRECONDITION_FAILED, *BUSY}
 
     def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
         """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now.
@@ -211,6 +226,8 @@ class Writer:
         if answer.status in {NOT_FOUND, GONE}:
             return Outcome(change.user, Result.CONFLICT, "the user is gone")
         why = f"refused: {said(answer)}"
+        if answer.status == PRECONDITION_REQUIRED:
+            why += "; it demands a version (If-Match), and shows none that it takes"
         if len(some) == 1 and answer.status < SERVER_ERROR:
             return Outcome(change.user, Result.FAILED, why)
         try:
