@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import ds389, monitoring, postgres, samba
+from tests.support import ds389, monitoring, pgbouncer, postgres, samba
 from tests.support.ds389 import Ds389
 from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
+from tests.support.pgbouncer import Pooler, pooling
 from tests.support.postgres import Postgres
 from tests.support.samba import Samba
 from tests.support.scim_servers import ScimServer
@@ -36,6 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("slapd", _without_slapd, "slapd ldap-utils"),
         ("ds389", ds389.missing, "389-ds-base ldap-utils"),
         ("postgresql", postgres.missing, "postgresql"),
+        ("pgbouncer", pgbouncer.missing, "pgbouncer"),
         ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
@@ -68,6 +70,13 @@ def _states() -> Iterator[None]:
 def postgresql() -> Iterator[Postgres]:
     """One PostgreSQL for all tests that do not harm it; each has a database of its own in it."""
     with Postgres.start() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def pooler(postgresql: Postgres) -> Iterator[Pooler]:
+    """A PgBouncer before it that pools transactions."""
+    with pooling(postgresql, "transaction") as started:
         yield started
 
 

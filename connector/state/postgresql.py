@@ -1,21 +1,25 @@
-"""The state in a PostgreSQL database; leases are advisory locks of the session, so that they die with it."""
+"""The state in a PostgreSQL database, reached directly or through a pooler that pools sessions or transactions.
+
+Nothing outside of a transaction belongs to this process alone: a pooler may give each transaction another session. So
+settings and locks are those of a transaction.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
-from connector.errors import BusyError, FileError, StateError
+from connector.errors import FileError, StateError
 from connector.state.database import Row, Transaction, restored, storable
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
+
+    from connector.state.leases import Leases, said
 except ImportError:
     raise FileError(
         "a state in PostgreSQL needs the extra: pip install 'cec-directory-connector[postgresql]'", where="state"
@@ -27,44 +31,36 @@ _SESSION: Final = """
     select set_config(wanted.name, wanted.value, false)
     from (values
         ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'),
-        ('idle_session_timeout', '0'), ('synchronous_commit', 'on')
+        ('idle_session_timeout', '0')
     ) as wanted (name, value) join pg_settings on pg_settings.name = wanted.name
-    where wanted.name <> 'synchronous_commit' or pg_settings.setting = 'off'
 """
-"""The lease of a machine that has gone is free after a minute; one that is being held is not ended for being idle; and
-a commit is durable, whatever is usual on that server (PostgreSQL manual, 20.3.2, 20.5.1, 20.11.1)."""
-
-
-_HOLDER: Final = """
-    select application_name, to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-    from pg_locks join pg_stat_activity using (pid)
-    where locktype = 'advisory' and granted and objsubid = 1
-    and pg_locks.database = (select oid from pg_database where datname = current_database())
-    and (classid::bigint << 32) | objid::bigint = ?
-"""
-"""Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role tells its name."""
+"""Where the session is ours: it is not ended for being idle while a directory is read (PostgreSQL manual, 20.11.1)."""
 
 
 class PostgreSQL:
-    """An open connection. Raises StateError; FileError for an address that is none.
+    """An open connection, and one more while leases are held. Raises StateError; FileError for an address that is none.
 
-    Its lease and its writes go over one connection: if that is lost, so is the lease, and the next write says so.
+    A write whose lease was lost is not committed (`leases.py`).
     """
 
     kept = True
 
     def __init__(self, url: str) -> None:
-        parameters = parameters_of(url)
-        self.where = f"postgresql://{_host(parameters)}/{parameters.get('dbname', '')}"
-        try:
-            self._db = psycopg.connect(**parameters, autocommit=True)
-        except psycopg.Error as fault:
-            raise StateError(f"the state cannot be opened: {_said(fault)}", where=self.where) from None
+        self._parameters = parameters_of(url)
+        self.where = f"postgresql://{_host(self._parameters)}/{self._parameters.get('dbname', '')}"
+        self._leases = Leases(self._connected, self.where)
+        self._db = self._connected()
         try:
             self._prepare()
         except BaseException:
             self._db.close()
             raise
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        try:
+            return psycopg.connect(**self._parameters, autocommit=True)
+        except psycopg.Error as fault:
+            raise StateError(f"the state cannot be opened: {said(fault)}", where=self.where) from None
 
     def _prepare(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
@@ -72,34 +68,54 @@ class PostgreSQL:
             why = f"the encoding of this database is {encoding}: create one with `encoding 'UTF8'`"
             raise StateError(why, where=self.where)
         self._db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        self.rows(_SESSION)
+        if self.rows("select pg_backend_pid()") == [(self._db.info.backend_pid,)]:
+            self.rows(_SESSION)
+        else:  # a pooler answers in the server's place
+            self._db.prepare_threshold = None
+            self._try_a_transaction()
+
+    def _try_a_transaction(self) -> None:
+        """Raises FileError where statements of one transaction go to several sessions, or none can begin."""
+        seen: set[tuple[Any, ...]] = set()
+        try:
+            with self._db.transaction():
+                for _ in range(2):
+                    seen.update(self._db.execute("select pg_backend_pid(), now()"))
+        except psycopg.errors.ProtocolViolation:  # so PgBouncer says it
+            seen.clear()
+        except psycopg.Error as fault:
+            raise StateError(f"the state cannot be opened: {said(fault)}", where=self.where) from None
+        if len(seen) != 1:
+            why = (
+                f"the pooler at {self.where} pools statements, so that no transaction holds and no lease: let it pool "
+                "transactions or sessions, or name the server itself"
+            )
+            raise FileError(why, where="state")
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
             return [restored(row) for row in self._db.execute(_translated(sql), storable(values))]
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be read: {_said(fault)}", where=self.where) from None
+            raise StateError(f"the state cannot be read: {said(fault)}", where=self.where) from None
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         try:
             with self._db.transaction():
+                self._leases.begin_write(self._db)
                 yield _Statements(self._db)
         except psycopg.Error as fault:
-            raise StateError(f"the state cannot be written: {_said(fault)}", where=self.where) from None
+            raise StateError(f"the state cannot be written: {said(fault)}", where=self.where) from None
 
     @contextmanager
     def migrating(self) -> Iterator[Transaction]:
-        # before the transaction begins: one that began earlier may not see the tables that the last holder has made
-        self.rows("select pg_advisory_lock(?)", _MIGRATING)
-        try:
-            with self.writing() as transaction:
-                yield transaction
-        finally:
-            self._unlock(_MIGRATING)
+        with self.writing() as transaction:
+            transaction.execute("select pg_advisory_xact_lock(?)", (_MIGRATING,))
+            yield transaction
 
     def version(self) -> int:
-        if self.rows("select to_regclass('meta')") == [(None,)]:
+        # that it reads a table lets the server hear of tables that others have made since the transaction began
+        if not self.rows("select 1 from pg_class where oid = to_regclass('meta')"):
             return 0
         match self.rows("select value from meta where name = 'version'"):
             case [(str(version),)] if version.isdecimal():
@@ -111,31 +127,8 @@ class PostgreSQL:
         noted = "insert into meta values ('version', ?) on conflict (name) do update set value = excluded.value"
         transaction.execute(noted, (str(version),))
 
-    @contextmanager
-    def lease(self, name: str, job: str = "") -> Iterator[None]:
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-        number = int.from_bytes(digest[:8], "big", signed=True)
-        if self.rows("select pg_try_advisory_lock(?)", number) != [(True,)]:
-            raise BusyError(f"another run holds this directory{self._holder(number)}", where=name)
-        if job:
-            word = f"cec-connector on {socket.gethostname()[:20]}, process {os.getpid()}, job {job}"
-            with suppress(StateError):  # it is for messages alone
-                self.rows("select set_config('application_name', ?, false)", word)
-        try:
-            yield
-        finally:
-            self._unlock(number)
-
-    def _holder(self, number: int) -> str:
-        """The session that holds a lock, by the name that it has given itself, as the end of a sentence."""
-        with suppress(StateError):
-            for name, since in self.rows(_HOLDER, number):
-                return f": {name}, since {since}" if name else ""
-        return ""
-
-    def _unlock(self, number: int) -> None:
-        with suppress(StateError):  # then the end of the session has freed it
-            self.rows("select pg_advisory_unlock(?)", number)
+    def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
+        return self._leases.lease(name, job)
 
     def close(self) -> None:
         with suppress(psycopg.Error):
@@ -169,7 +162,7 @@ def parameters_of(url: str) -> dict[str, Any]:
         raise FileError(f"this is no address of a database: {' '.join(str(fault).split())}", where="state") from None
     usual = {
         "connect_timeout": 10, "application_name": "cec-connector",
-        "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+        "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
     }  # fmt: skip
     elsewhere = {"PGSSLMODE", "PGSERVICE"} & os.environ.keys() or "service" in said
     if not elsewhere and not all(map(_is_here, _host(said).split(","))):
@@ -186,8 +179,3 @@ def _host(parameters: dict[str, Any]) -> str:
 
 def _is_here(host: str) -> bool:
     return not host or host[0] in "/@" or host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _said(fault: psycopg.Error) -> str:
-    """What the server or the library says, on one line; of what the server says no details, which hold values."""
-    return fault.diag.message_primary or " ".join(str(fault).split())

@@ -74,7 +74,13 @@ class Place:
         return open_state(self.url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("pooler", marks=[pytest.mark.postgresql, pytest.mark.pgbouncer]),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
         path = tmp_path / "state.db"
@@ -86,7 +92,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return Place(f"sqlite:///{path}", execute)
     server: Postgres = request.getfixturevalue("postgresql")
     name = f"state{next(_numbers)}"
-    return Place(server.create(name), lambda sql: server.run(name, sql))
+    url = server.create(name)
+    if request.param == "pooler":
+        url = request.getfixturevalue("pooler").url(name)
+    return Place(url, lambda sql: server.run(name, sql))
 
 
 @pytest.fixture

@@ -59,12 +59,21 @@ class Meeting:
         return [run["result"] for run in json.loads(shown.out)]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+        pytest.param("pooler", marks=[pytest.mark.postgresql, pytest.mark.pgbouncer]),
+    ]
+)
 def meeting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Meeting]:
     url = "sqlite:///state.db"
-    if request.param == "postgresql":
+    if request.param != "sqlite":
         server: Postgres = request.getfixturevalue("postgresql")
-        url = server.create(f"lease{next(_numbers)}")
+        name = f"lease{next(_numbers)}"
+        url = server.create(name)
+        if request.param == "pooler":
+            url = request.getfixturevalue("pooler").url(name)
     job = Job(tmp_path)
     with SlowCec(job.read("agents.json").encode()) as cec:
         yield Meeting(job, cec, url)

@@ -31,7 +31,7 @@ _CONFIG = """
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{folder}'
-max_connections = 30
+max_connections = 100
 fsync = {fsync}
 ssl = on
 ssl_cert_file = '{folder}/server.pem'
@@ -54,7 +54,7 @@ def missing() -> list[str]:
     return [name for name in ("postgres", "initdb") if folder is None or not (folder / name).exists()]
 
 
-def _as_somebody() -> dict[str, Any]:
+def as_somebody() -> dict[str, Any]:
     """For root, whom to be instead."""
     if os.geteuid() != 0:
         return {}
@@ -73,7 +73,7 @@ class Postgres:
         if bin_ is None:
             raise RuntimeError("PostgreSQL is not here")
         self._bin = bin_
-        self._somebody = _as_somebody()
+        self._somebody = as_somebody()
         self._process: subprocess.Popen[bytes] | None = None
         self._fsync = fsync
         self.port = 0
@@ -167,8 +167,8 @@ class Postgres:
         self._process = None
 
     def close(self) -> None:
-        """End it, and remove its folder."""
-        self.stop()
+        """End it, and remove its folder: nothing is to be kept, so that nothing has to be written out first."""
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
