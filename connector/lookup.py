@@ -82,8 +82,8 @@ class Lookup:
                 answers = self._near(keys)
             case asked.Scan(holding):
                 answers = self._reader.scan(holding)
-            case asked.Read(users):
-                answers = self._reader.read(users)
+            case asked.Read(users, disabled):
+                answers = self._reader.read(users, disabled=disabled)
             case asked.Compare(questions):
                 self._watch.stage("compare", questions=len(questions))
                 answers = self._reader.holds(questions)

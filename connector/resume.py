@@ -54,7 +54,7 @@ def settle(parts: Parts, description: Description) -> Settled:
     if not steps:
         return Settled()
     parts.watch.stage("settle", writes=len(steps))
-    users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps})}
+    users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps}, disabled=True)}
     found: list[tuple[Step, Outcome]] = []
     untold: list[Step] = []
     elsewhere: list[Step] = []
@@ -89,7 +89,9 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
     if not unwritten:
         return
     try:
-        now = {user.id: user for user in parts.reader.read({step.change.user: None for step in unwritten})}
+        now = {
+            user.id: user for user in parts.reader.read({step.change.user: None for step in unwritten}, disabled=True)
+        }
     except IncompleteRead:
         return  # they stay as they were found at the begin
     found = []

@@ -123,10 +123,11 @@ def wet_run(
                 ours = {rule.name: rule.owns for rule in parts.mapping.attributes}
                 memory.take_over(frozenset(drawn.matched) - failed, ours)
             memory.note_claimed(drawn.matched)
+            memory.note_lapsed(drawn.lapsed)
             if not only:
                 memory.forget_refused({change.user.id for change in drawn.plan.changes})
             if drawn.stale is not None:
-                memory.note_stale(drawn.stale, clock.now())
+                memory.note_stale(drawn.stale | drawn.lapsed, clock.now())
             if run.tried and not only and not run.aside:
                 parts.state.renew(parts.job, parts.sealer)
         return run

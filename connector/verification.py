@@ -90,7 +90,7 @@ class Verifier:
     def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
         unshown = (change.user for change in written if change.user.id not in shown)
-        users = {**shown, **{user.id: user for user in self._directory.read(unshown)}}
+        users = {**shown, **{user.id: user for user in self._directory.read(unshown, disabled=True)}}
         unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
         answers = {
             (question.user.id, question.attribute): answer

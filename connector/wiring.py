@@ -157,6 +157,7 @@ def _written(job: jobs.LoadedJob, run: str, mapping: Mapping, common: dict[str, 
         secrets=view.secrets | {each.name for each in changes if each.secret},
         object_classes=tuple({*view.object_classes, *classes}),
         all_of=tuple(sorted(classes)),
+        disabled=view.disabled,
     )
 
 

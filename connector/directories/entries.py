@@ -40,8 +40,11 @@ class EntryReader(ABC):
         self.keys = frozenset(attribute for _, attribute, _ in self._asked)
 
     @abstractmethod
-    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:
-        """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`)."""
+    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
+        """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`).
+
+        `disabled`: also whom the filter leaves out since they are disabled.
+        """
 
     def info(self, name: str) -> AttributeInfo:
         """What the schema says of an attribute."""
@@ -84,10 +87,11 @@ class EntryReader(ABC):
             ):
                 yield self._user(entry)
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By id, whatever the entry's name is now."""
         ids = {user.id for user in users}
-        return (self._user(entry) for entry in self.entries() if entry.id in ids) if ids else iter(())
+        entries = self.entries(disabled=disabled) if ids else ()
+        return (self._user(entry) for entry in entries if entry.id in ids)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """One pass for all of them."""
@@ -124,7 +128,7 @@ class EntryReader(ABC):
                 plain_values = [value_of(info, value) for value in stored]
                 secret = name in self.view.secrets
                 values[name] = tuple(Secret(value) if secret else value for value in plain_values)
-        return User(entry.id, entry.name, values)
+        return User(entry.id, entry.name, values, entry.disabled)
 
 
 def _names(value: str) -> set[tuple[Rdn, ...]]:

@@ -1,9 +1,9 @@
 """The schema of directories that publish none (a file, the memory): what this program knows of common attributes.
 
 After RFC 4512, 4519, 4524, 4530, 2798, 2307 and 3112 for people and groups, H.350.1 and H.350.4 (RFC 3944) for SIP
-identities, this project's `deploy/schema` for CEC agents, and Active Directory's stock attributes ([MS-ADA1] to
-[MS-ADA3]) as far as mappings and filters name them. Where Active Directory and the RFCs differ over one attribute
-(`employeeType` and `description` have one value there), the RFCs are followed.
+identities, this project's `deploy/schema` for CEC agents, the marks of disabled users, and Active Directory's stock
+attributes ([MS-ADA1] to [MS-ADA3]) as far as mappings and filters name them. Where Active Directory and the RFCs
+differ over one attribute (`employeeType` and `description` have one value there), the RFCs are followed.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ _RFC_ATTRIBUTES: Final = (
     f"( 1.3.6.1.1.20 NAME 'entryDN' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.1 NAME 'createTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.2 NAME 'modifyTimestamp' {_TIME} {_ONE} {_SYSTEM} )",
+    f"( 2.16.840.1.113730.3.1.610 NAME 'nsAccountLock' {_TEXT} {_ONE} USAGE directoryOperation )",
+    f"( 1.3.6.1.4.1.42.2.27.8.1.17 NAME 'pwdAccountLockedTime' {_TIME} {_ONE} USAGE directoryOperation )",
     f"( 2.5.18.3 NAME 'creatorsName' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.18.4 NAME 'modifiersName' {_NAME} {_ONE} {_SYSTEM} )",
     f"( 2.5.21.9 NAME 'structuralObjectClass' EQUALITY objectIdentifierMatch {_SYNTAX}38 {_ONE} {_SYSTEM} )",

@@ -44,6 +44,7 @@ class LdifReader(EntryReader):
     def __init__(self, settings: LdifSettings, view: View) -> None:
         super().__init__(view, known_schema())
         self.path = Path(os.path.realpath(settings.path))
+        self._base = settings.base
         self.scope = Scope(settings.base, settings.filter, self.schema)
         self._recognised: frozenset[str] | None = None
 
@@ -69,8 +70,9 @@ class LdifReader(EntryReader):
         ]
         cautions += [f"an apply would be refused: {LINKED}"] if self._linked() else []
         return Description(
-            "LDIF file", str(self.path), infos, atomic=True, compares=True, batch=_BATCH, cautions=tuple(cautions)
-        )
+            "LDIF file", str(self.path), infos,
+            atomic=True, compares=True, batch=_BATCH, base=self._base, cautions=tuple(cautions),
+        )  # fmt: skip
 
     def _linked(self) -> bool:
         with self._open() as file:
@@ -83,14 +85,15 @@ class LdifReader(EntryReader):
             whole = os.fstat(file.fileno()).st_size
         return whole * max(1, sample.count(b"\ndn:")) // max(1, len(sample))
 
-    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:
+    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
         """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
         self.recognise()
         with self._open() as file:
             before = os.fstat(file.fileno())
             for passed in self.passage(file, attributes):
-                if passed.entry is not None and self.scope.holds(passed.entry):
-                    yield passed.entry
+                entry = self.scope.shown(passed.entry, disabled=disabled) if passed.entry else None
+                if entry is not None:
+                    yield entry
             after = os.fstat(file.fileno())
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 raise IncompleteRead("the file was changed while it was read", where=str(self.path))
@@ -181,10 +184,14 @@ class LdifDirectory(LdifReader):
             passage = self.passage(files.old, attributes)
             for passed in passage:
                 now = passed
-                if passed.entry is not None and passed.entry.id in waiting and self.scope.holds(passed.entry):
-                    for change in waiting.pop(passed.entry.id):
-                        now, outcome = self._apply(passage, now, change)
-                        outcomes.append(outcome)
+                entry = passed.entry if passed.entry is not None and passed.entry.id in waiting else None
+                entry = self.scope.shown(entry, disabled=self.view.disabled) if entry else None
+                for change in waiting.pop(entry.id) if entry else ():
+                    if entry and entry.disabled and change.agent is not None:
+                        waiting.setdefault(entry.id, []).append(change)
+                        continue
+                    now, outcome = self._apply(passage, now, change)
+                    outcomes.append(outcome)
                 files.new.writelines(now.block.lines)
             outcomes += [
                 Outcome(change.user, Result.CONFLICT, "there is no such entry any more")

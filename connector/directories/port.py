@@ -36,8 +36,11 @@ class Reader(Protocol):
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """Every user, once; where `holding` names attributes, those that show a value of any of them."""
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        """These users as they are now, by id, whatever their names have become; one that is gone is left out."""
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        """These users as they are now, by id, whatever their names have become; one that is gone is left out.
+
+        `disabled`: also those below the base that the filter leaves out since they are disabled, which say so.
+        """
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """One answer a question, in their order."""

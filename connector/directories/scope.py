@@ -7,7 +7,9 @@ from collections.abc import Collection
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from connector.directories.disabled import MARKS, left_out
 from connector.directories.filters import Filter, attributes_of, parse
 from connector.directories.matching import Matcher, matcher
 from connector.directories.schema import Schema
@@ -17,12 +19,13 @@ from connector.reconcile.dn import Rdn, rdns
 
 
 class Entry(Struct, frozen=True):
-    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`."""
+    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`. `disabled`: as of a user."""
 
     id: str
     name: str
     rdns: tuple[Rdn, ...]
     values: dict[str, list[bytes]]
+    disabled: bool = False
 
     @property
     def ref(self) -> UserRef:
@@ -46,6 +49,7 @@ class Scope:
 
     def __init__(self, base: str, filter_text: str, schema: Schema) -> None:
         self._schema = schema
+        self._recognised: Collection[str] = ()
         try:
             self.base = rdns(base)
         except ValueError as fault:
@@ -63,6 +67,7 @@ class Scope:
 
     def recognise(self, attributes: Collection[str]) -> None:
         """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
+        self._recognised = attributes
         self._matches = matcher(self.filter, self._schema, attributes)
 
     def needs(self, name: str) -> bool:
@@ -71,5 +76,25 @@ class Scope:
 
     def holds(self, entry: Entry) -> bool:
         """Whether an entry is below the base and matches the filter."""
+        return self._covers(entry) and self._matches(entry.values) is True
+
+    def disables(self, entry: Entry) -> bool:
+        """Whether an entry is below the base, and the filter leaves it out since it is disabled."""
+        disabled = self._disabled
+        return bool(disabled) and self._covers(entry) and any(matches(entry.values) is True for matches in disabled)
+
+    def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
+        """The entry where it is a user, or is `disabled` and asked for; None where it is not."""
+        if self.holds(entry):
+            return entry
+        return replace(entry, disabled=True) if disabled and self.disables(entry) else None
+
+    def _covers(self, entry: Entry) -> bool:
         base = self.base
-        return (not base or entry.rdns[-len(base) :] == base) and self._matches(entry.values) is True
+        return not base or entry.rdns[-len(base) :] == base
+
+    @cached_property
+    def _disabled(self) -> list[Matcher]:
+        """By each mark of disabled users that the filter looks at."""
+        filters = [left_out(self.filter, mark) for mark in MARKS]
+        return [matcher(each, self._schema, self._recognised) for each in filters if each is not None]

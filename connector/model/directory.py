@@ -40,12 +40,14 @@ class User(Struct, frozen=True, gc=False):
     """An entry or resource of the directory.
 
     `values` holds what the directory returned of the attributes that were asked for, under the names they were asked
-    by; an attribute without a value is not in it.
+    by; an attribute without a value is not in it. `disabled`: it is below the base, and the filter leaves it out since
+    it is disabled.
     """
 
     id: str
     name: str
     values: Mapping[str, tuple[Held, ...]]
+    disabled: bool = False
 
     @property
     def ref(self) -> UserRef:
@@ -205,6 +207,7 @@ class Description(Struct, frozen=True):
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
+    `base`: the DN below which users are, `one_level` only just below; empty: everywhere.
     `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
     """
 
@@ -226,6 +229,8 @@ class Description(Struct, frozen=True):
     decides: bool = True
     hides: bool = False
     server: str = ""
+    base: str = ""
+    one_level: bool = False
     cautions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 
@@ -241,12 +246,14 @@ class View(Struct, frozen=True):
     `objectClass` is brought too. `object_classes`: auxiliary classes that the mapping adds; what they require is
     brought, as far as the schema knows it.
     `all_of`: classes of which every attribute is brought, as far as the schema knows them; they are treated as secrets.
+    `disabled`: changes for no agent may be written to users whom the filter leaves out since they are disabled.
     """
 
     attributes: tuple[str, ...]
     secrets: frozenset[str] = frozenset()
     object_classes: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
+    disabled: bool = False
 
 
 class Objection(Struct, frozen=True):

@@ -295,6 +295,9 @@ class Memory(Protocol):
     def stale(self) -> Mapping[str, tuple[timedelta, int]]:
         """Users that nobody claimed in the last apply, by id: for how long by then, and in how many runs."""
 
+    def lapsed(self) -> frozenset[str]:
+        """Users of this job, by id, that the last apply found nowhere, and said so."""
+
     def looked(self) -> Moment | None:
         """When an apply last looked for who is stale."""
 

@@ -145,7 +145,8 @@ class Case(Planner):
         users = [self._users[id_] for id_ in ids if id_ in self._users]
         if not users or self.brief.mapping.stale == "report":
             return []
-        return stale.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
+        found = stale.unclaimed(self.brief.memory, lambda ref: ref.id in ids, users, self.differ.adopted)
+        return [replace(each, now=self._users.get(each.user.id)) for each in found]
 
     def _some_are_not_looked_for(self) -> Planning[bool]:
         """Whether some agent could not be looked for and has no user, so that nobody's users may be somebody's."""

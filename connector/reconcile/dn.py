@@ -54,6 +54,16 @@ def rdn(text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CA
 _above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
 
 
+def covers(name: str, base: tuple[Rdn, ...], *, one_level: bool) -> bool:
+    """Whether a DN is below the base, or is it, or is `one_level` below; a text that is no DN is the name of nobody."""
+    try:
+        found = rdns(name)
+    except ValueError:
+        return False
+    depth = len(found) - len(base)
+    return depth >= 0 and found[depth:] == base and (depth == 1 or not one_level)
+
+
 def tidied(name: str) -> str:
     """A DN without the spaces around its signs that RFC 4514 does not have, and some servers do not take."""
     return ",".join("+".join(_tidied(part) for part in _split(rdn, "+")) for rdn in _split(name, ",;"))

@@ -55,7 +55,8 @@ class Drawn(Struct, frozen=True):
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
     empty one where it is to be gone and is. `only`: whom the command line named, users by their ids.
-    `excluded`: by entry of the never-list, the ids of the users that it names.
+    `excluded`: by entry of the never-list, the ids of the users that it names. `lapsed`: ids of users of ours that are
+    nowhere.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Drawn(Struct, frozen=True):
     matched: Sequence[str] = ()
     only: Selection = EVERYBODY
     excluded: Mapping[str, frozenset[str]] = {}
+    lapsed: frozenset[str] = frozenset()
 
 
 class Drawing:
@@ -123,7 +125,7 @@ class Drawing:
         self._problems += unsettled(self._brief)
         self._stale = unclaimed
         self._leave_to_others(verdicts.claimed)
-        yield from self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
+        self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
         yield from self._compare(shown)
         self._hold_unshown()
@@ -176,19 +178,18 @@ class Drawing:
         for draft in self._drafts:
             others.hold(draft)
 
-    def _clear(self, *, unsure: bool, unproven: bool, only: Selection) -> Planning[None]:
+    def _clear(self, *, unsure: bool, unproven: bool, only: Selection) -> None:
         """Clear our values from stale users, where the mapping says so and no agent may claim them."""
-        policy = self._brief.mapping.stale
-        if policy != "report" and unsure and self._stale and not unproven:
+        mapping = self._brief.mapping
+        if mapping.clears and unsure and self._stale and not unproven:
             self._cautions.append(stale.UNSURE)
-        self._cautions += stale.jumped(policy, self._brief.memory, self._brief.now)
-        due, problems = stale.judged(self._stale, policy, self._brief.memory, self._brief.now)
+        self._cautions += stale.jumped(mapping.stale, self._brief.memory, self._brief.now)
+        due, problems = stale.judged(self._stale, mapping, self._brief.memory, self._brief.now)
         self._problems += problems
-        if policy == "report" or unsure or only or self._tenant.size == 0:
+        if unsure or only or self._tenant.size == 0:
             return
-        ours = {each.user.id: each for each in self._stale}
-        drafts, problems = yield from stale.cleared(
-            [ours[ref.id] for ref in due], self._brief, self._differ.clearing, self._claimers,
+        drafts, problems = stale.cleared(
+            due, self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: not ref.identified or self._spared(None, ref),
         )  # fmt: skip
         for draft in drafts:  # also what is adopted may be another job's
@@ -275,8 +276,8 @@ class Drawing:
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
             )
         summary = self._summary(verdicts, left_out, changes)
-        ours = (ref.id for ref, _ in memory.owned()) if summary.clear else ()
-        owned = len({each.user.id for each in self._stale}.union(ours))
+        ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()
+        owned = len(ours.union(each.user.id for each in self._stale))
         whole = Whole(summary.matched, owned, memory.last_good())
         too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
         refused = (*self._refused, *too_many)

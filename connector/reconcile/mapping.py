@@ -36,6 +36,7 @@ class Grace(Struct, frozen=True):
 
 
 Stale = Literal["report", "clear"] | Grace
+Disabled = Literal["report", "clear"]
 
 
 class MatchRule(Struct, frozen=True):
@@ -81,15 +82,22 @@ class AttributeRule(Struct, frozen=True):
 class Mapping(Struct, frozen=True):
     """Match rules in their order, attribute rules, and what goes for all of them. `where` names the file.
 
-    `class_lines`: where it names each object class.
+    `disabled`: what becomes of our values of users whom the filter leaves out since they are disabled. `class_lines`:
+    where it names each object class.
     """
 
     match: tuple[MatchRule, ...]
     attributes: tuple[AttributeRule, ...]
     object_classes: tuple[str, ...] = ()
     stale: Stale = "report"
+    disabled: Disabled = "report"
     where: str = "mapping"
     class_lines: dict[str, int] = {}
+
+    @property
+    def clears(self) -> bool:
+        """Whether anything is cleared from users whom no agent claims."""
+        return (self.stale, self.disabled) != ("report", "report")
 
     @property
     def adopting(self) -> tuple[str, ...]:
@@ -115,4 +123,4 @@ class Mapping(Struct, frozen=True):
         """What a reader has to bring of each user for this mapping."""
         names = dict.fromkeys([rule.directory for rule in self.match] + [rule.name for rule in self.attributes])
         secrets = frozenset(rule.name for rule in self.attributes if rule.secret)
-        return View(tuple(names), secrets, self.object_classes)
+        return View(tuple(names), secrets, self.object_classes, disabled=self.disabled == "clear")

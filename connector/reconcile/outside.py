@@ -1,23 +1,17 @@
 """Users of ours that are within reach no more: they exist, and base or filter leaves them out.
 
-A wrong base or filter reads as if people had gone. One look past both tells. It is a hint for a reader: bounded, in no
-digest, and it ends no run.
+A wrong base or filter reads as if people had gone. It is a hint for a reader, and in no digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
-from connector.errors import IncompleteRead
-from connector.model import ID, AgentRef, Plan, Problem, User
-from connector.reconcile.questions import Find, Planning, Read, ask
+from connector.model import AgentRef, Plan, Problem, User
 from connector.reconcile.roster import Roster
-from connector.reconcile.stale import Unclaimed
-
-USERS: Final = 50
+from connector.reconcile.stale import Place, Unclaimed
 
 
 def told_outside(
@@ -25,32 +19,17 @@ def told_outside(
     unclaimed: Sequence[Unclaimed],
     unmatched: Mapping[int, Problem],
     roster: Roster,
-) -> Planning[Plan]:
+) -> Plan:
     """The plan with the users that exist outside base or filter, in the lines of those users and of their agents.
 
-    `unclaimed`: users of ours that no agent claims, of whom the first are looked for. `unmatched`: agents by number.
+    `unclaimed`: users of ours that no agent claims. `unmatched`: agents by number.
     """
-    refs = [each.user for each in unclaimed[:USERS]]
-    if not refs:
-        return plan
-    within = {user.id for user in (yield from ask(Read(refs)))}
-    gone = {ref.id: ref for ref in refs if ref.id not in within}
-    keys = [(ID, id_) for id_ in gone]
-    try:
-        found = [user for user in (yield from ask(Find(keys, outside=True))) if user.id in gone] if keys else []
-    except IncompleteRead as fault:
-        return _noting(plan, f"users past base and filter could not be looked for: {fault}")
+    found = [(each.user.name, each.now) for each in unclaimed if each.now and each.place is not Place.WITHIN]
     if not found:
         return plan
-    owners = {gone[user.id].name: user.name for user in found}
-    seekers = _seekers(found, unmatched, roster)
-    plan = replace(plan, problems=tuple(_told(each, owners, seekers) for each in plan.problems))
-    left_out = len(unclaimed) - len(refs)
-    return _noting(plan, f"looked for, for {USERS} users of ours; {left_out} more are left out") if left_out else plan
-
-
-def _noting(plan: Plan, what: str) -> Plan:
-    return replace(plan, about=(*plan.about, ("outside", what)))
+    owners = {name: user.name for name, user in found}
+    seekers = _seekers([user for _, user in found], unmatched, roster)
+    return replace(plan, problems=tuple(_told(each, owners, seekers) for each in plan.problems))
 
 
 def _seekers(

@@ -24,6 +24,7 @@ from connector.reconcile.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.confirming import confirmed
 from connector.reconcile.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
+from connector.reconcile.leavers import lapsing, placed
 from connector.reconcile.naming import Naming
 from connector.reconcile.near import near_misses
 from connector.reconcile.outside import told_outside
@@ -76,13 +77,16 @@ class Planner:
         excluded = self.never.named(spared, self.naming)
         refused = yield from unprotected(self.never, self.naming, [name for name, ids in excluded.items() if not ids])
         unclaimed = yield from self._unclaimed(verdicts)
+        witness = next((claim.user.id for claim in verdicts.matched if claim.user.identified), None)
+        unclaimed = yield from placed(unclaimed, self.brief.description, witness)
+        unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
         drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
         drawn = yield from drawing.drawn(
             verdicts, unclaimed, self.claims.shown,
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
-        plan = yield from told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
-        return replace(drawn, plan=plan, only=only, excluded=excluded)
+        plan = told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
+        return replace(drawn, plan=plan, only=only, excluded=excluded, lapsed=lapsed)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""

@@ -129,9 +129,10 @@ class Scan(Query[User], frozen=True):
 
 
 class Read(Query[User], frozen=True):
-    """These users as they are now; whoever is gone is left out."""
+    """These users as they are now; whoever is gone is left out. `disabled`: as `Reader.read` has it."""
 
     users: Iterable[UserRef]
+    disabled: bool = False
 
 
 class Compare(Query[Holds], frozen=True):

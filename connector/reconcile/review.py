@@ -41,7 +41,7 @@ def hold_to(
     """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone."""
     fresh_changes = {change.user.id: change for change in fresh.changes}
     open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes]
-    now = {user.id: user for user in (yield from ask(Read(open_)))}
+    now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()

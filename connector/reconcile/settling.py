@@ -39,7 +39,7 @@ def settled(
     if len(moves):
         asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))
         moves.held_by((yield from ask(asked)))
-        moves.held_by((yield from still_holding(moves, unclaimed)))
+        moves.held_by(still_holding(moves, unclaimed))
     moves.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         moves.hold_back()

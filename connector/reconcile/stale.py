@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from enum import Enum
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,8 +13,8 @@ from msgspec.structs import replace
 from connector.model import AgentRef, Fingerprint, Memory, Moment, Owned, Problem, User, UserRef
 from connector.reconcile.clocks import passed
 from connector.reconcile.draft import Draft
-from connector.reconcile.mapping import Grace, Stale
-from connector.reconcile.questions import Brief, Planning, Read, ask
+from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.reconcile.questions import Brief
 
 UNSURE = (
     "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
@@ -29,12 +31,34 @@ JUMPED = (
 CHANGED = "changed by somebody else since this job wrote it; kept"
 
 
-class Unclaimed(Struct, frozen=True, order=True):
-    """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`."""
+class Place(Enum):
+    """Where a user that nobody claims is, with what its line says of that.
+
+    `UNKNOWN`: base and filter leave it out, and nobody may look past them.
+    """
+
+    WITHIN = ""
+    DISABLED = ". The user is disabled, so the filter leaves it out"
+    FILTERED = ". The filter leaves the user out, so nothing is written there. Clear it by hand, or widen the filter"
+    MOVED = ". The user was moved out of the base, so nothing is written there. Clear it by hand, or widen the base"
+    DELETED = ". The user was deleted, or is hidden from the job's account. After an apply this is not said again"
+    UNKNOWN = (
+        ". Base and filter leave the user out, and nobody may look past them. Whether it is disabled, moved or deleted "
+        "cannot be told. Let the job's account read more, or look by hand"
+    )
+
+
+class Unclaimed(Struct, frozen=True):
+    """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`.
+
+    `now`: as it is shown now, wherever it is.
+    """
 
     user: UserRef
     owned: Mapping[str, Owned] = {}
     adopted: frozenset[str] = frozenset()
+    place: Place = Place.WITHIN
+    now: User | None = None
 
     def last(self, name: str) -> Owned | None:
         """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
@@ -75,20 +99,32 @@ def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
 
 
 def judged(
-    users: Sequence[Unclaimed], policy: Stale, memory: Memory, now: Moment
-) -> tuple[list[UserRef], list[Problem]]:
-    """Those whose grace is over, if the mapping grants one, and a line about each user."""
-    grace = policy if isinstance(policy, Grace) else None
+    users: Sequence[Unclaimed], mapping: AttributeMapping, memory: Memory, now: Moment
+) -> tuple[list[Unclaimed], list[Problem]]:
+    """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user."""
+    grace = mapping.stale if isinstance(mapping.stale, Grace) else None
     seen = memory.stale() if grace and users else {}
     since = passed(memory.looked(), now).time if seen else timedelta(0)
     due, problems = [], []
     for each in users:
+        clears = _clears(each.place, mapping)
         waited, runs = seen.get(each.user.id, (None, 0))
-        left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace else ""
+        left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
+        kept = "" if clears or each.place is not Place.DISABLED else _KEPT
         why = f"{', '.join(sorted(each.names))}: ours, and no agent claims the user any more{left}"
-        problems.append(Problem("stale", why, users=(each.user.name,)))
-        due += [] if left else [each.user]
+        problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
+        due += [each] if clears and not left else []
     return due, problems
+
+
+_KEPT: Final = ". Our values stay there; `stale: {disabled: clear}` in the mapping clears them"
+
+
+def _clears(place: Place, mapping: AttributeMapping) -> bool:
+    """Whether the mapping clears our values from users there; elsewhere nothing is ever written."""
+    if place is Place.DISABLED:
+        return mapping.disabled == "clear"
+    return place is Place.WITHIN and mapping.stale != "report"
 
 
 def cleared(
@@ -98,26 +134,29 @@ def cleared(
     claimers: Callable[[User], list[AgentRef]],
     *,
     spared: Callable[[UserRef], bool],
-) -> Planning[tuple[list[Draft], list[Problem]]]:
+) -> tuple[list[Draft], list[Problem]]:
     """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
 
-    `claimers`: the agents that would claim a user. `spared`: who is never written, by any name.
+    `claimers`: the agents that would claim a user; a disabled one is found by none. `spared`: who is never written, by
+    any name.
     """
-    ours = {each.user.id: each for each in due if not spared(each.user)}
     looked_at = _to_be_shown(brief)
     drafts: list[Draft] = []
     problems: list[Problem] = []
     missed: list[Problem] = []
-    for user in (yield from ask(Read([each.user for each in ours.values()]))) if ours else ():
-        if spared(user.ref):
-            continue  # by the name that it has now
-        missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
-        missing = [name for name in looked_at if name not in user.values]
+    for each in due:
+        user = each.now
+        if user is None or spared(each.user) or spared(user.ref):  # by the name that it had, or has now
+            continue
+        missing = []
+        if each.place is Place.WITHIN:
+            missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
+            missing = [name for name in looked_at if name not in user.values]
         if missing:
             why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
             problems.append(Problem("stale", why, users=(user.name,)))
         else:
-            drafts.append(clearing(user, ours[user.id], brief.fingerprint))
+            drafts.append(clearing(user, each, brief.fingerprint))
     return [] if missed else drafts, problems + missed
 
 

@@ -59,7 +59,7 @@ def undo(
     and did not show: they stay.
     """
     asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
-    now = {user.id: user for user in (yield from ask(Read(asked)))}
+    now = {user.id: user for user in (yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear")))}
     writers = _Writers(brief, now, {change.user.id for change, outcome in steps if outcome is None})
     written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
     stays = yield from _staying(written, now, brief, since)
@@ -69,7 +69,7 @@ def undo(
     spared = never.spares(naming)
     for change in written:
         user = now.get(change.user.id)
-        if user is None:
+        if user is None or (user.disabled and change.agent is not None):
             why = "the user is gone, or no longer within base and filter: it stays as it is"
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
             continue

@@ -3,39 +3,72 @@
 import re
 from typing import Annotated, Final
 
+from msgspec import Struct
 from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 
-from connector.reconcile.mapping import SIP, Grace, Stale
+from connector.reconcile.mapping import SIP, Disabled, Grace, Stale
 from connector.settings.shape import misfit
 
 
-def _stale(value: object) -> Stale:
+class StaleRules(Struct, frozen=True):
+    """What becomes of our values of users whom no agent claims; of `disabled` ones that the filter leaves out."""
+
+    unclaimed: Stale = "report"
+    disabled: Disabled = "report"
+
+
+def _stale(value: object) -> StaleRules:
+    if isinstance(value, StaleRules):
+        return value
+    if isinstance(value, dict) and value and value.keys() <= {"unclaimed", "clear_after", "disabled"}:
+        if {"unclaimed", "clear_after"} <= value.keys():
+            raise misfit("clear_after stands in the place of unclaimed: name one of them")
+        grace = _grace(value["clear_after"]) if "clear_after" in value else None
+        disabled = _choice(value.get("disabled", "report"), "disabled")
+        return StaleRules(grace or _choice(value.get("unclaimed", "report"), "unclaimed"), disabled)
     if value in ("report", "clear"):
-        return "clear" if value == "clear" else "report"
-    if isinstance(value, dict) and value.keys() == {"clear_after"}:
-        after = value["clear_after"]
-        found = re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after) if isinstance(after, str) else None
-        if found is None:
-            raise misfit("clear_after must be a number of runs or of days, such as 3 runs or 7 days")
-        return Grace(int(found[1]), "runs" if found[2] == "run" else "days")
+        return StaleRules("clear" if value == "clear" else "report")
     said = f"{value!r} is none of" if isinstance(value, str) and len(value) <= 40 else "must be one of"
-    raise misfit(f"{said} report, clear, {{clear_after: 3 runs}}")
+    raise misfit(f"{said} report, clear, {{clear_after: 3 runs}}, {{unclaimed: clear, disabled: clear}}")
 
 
+def _grace(after: object) -> Grace:
+    found = re.fullmatch(r"([1-9]\d{0,3}) (run|day)s?", after) if isinstance(after, str) else None
+    if found is None:
+        raise misfit("clear_after must be a number of runs or of days, such as 3 runs or 7 days")
+    return Grace(int(found[1]), "runs" if found[2] == "run" else "days")
+
+
+def _choice(value: object, key: str) -> Disabled:
+    if value == "clear":
+        return "clear"
+    if value == "report":
+        return "report"
+    raise misfit(f"{key} must be report or clear")
+
+
+_CHOICE: Final = {"type": "string", "enum": ["report", "clear"]}
 _STALE: Final = {
     "anyOf": [
-        {"type": "string", "enum": ["report", "clear"]},
+        _CHOICE,
         {
             "type": "object",
-            "description": "Clear what nobody claims, but not at once.",
+            "description": "What becomes of it, by where the user is.",
             "properties": {
                 "clear_after": {
                     "type": "string",
                     "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
-                    "description": "So many applies that see it so, or days since the first of them.",
-                }
+                    "description": "Clear it, but not at once: after so many applies that see it so, or days since the "
+                    "first of them.",
+                },
+                "unclaimed": {**_CHOICE, "description": "Of users within base and filter."},
+                "disabled": {
+                    **_CHOICE,
+                    "description": "Of users below the base that the filter leaves out since they are disabled.",
+                },
             },
-            "required": ["clear_after"],
+            "minProperties": 1,
+            "not": {"required": ["clear_after", "unclaimed"]},
             "additionalProperties": False,
         },
     ]
@@ -63,5 +96,5 @@ def _object_class(name: str) -> str:
 
 
 ObjectClass = Annotated[str, AfterValidator(_object_class)]
-StaleChoice = Annotated[Stale, PlainValidator(_stale), WithJsonSchema(_STALE)]
+StaleChoice = Annotated[StaleRules, PlainValidator(_stale), WithJsonSchema(_STALE)]
 Together = Annotated[str, PlainValidator(_together), WithJsonSchema(_TOGETHER)]

@@ -20,7 +20,7 @@ from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, 
 from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
 from connector.reconcile.transforms import TemplateError
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
-from connector.settings.choices import ObjectClass, StaleChoice, Together
+from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
 from connector.settings.shape import Strict, check, misfit
 from connector.settings.textfile import Fault, why_no_file, wrong
 from connector.settings.yamlfile import Document, read
@@ -164,10 +164,11 @@ class MappingShape(Strict):
     object_classes: list[ObjectClass] = Field(
         description="Auxiliary classes to add with the attributes.", default_factory=list
     )
-    stale: Annotated[
-        StaleChoice,
-        Field(description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it."),
-    ] = "report"
+    stale: StaleChoice = Field(
+        description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it; "
+        "disabled: of users whom the filter leaves out since they are disabled. It is report unless it is said.",
+        default_factory=StaleRules,
+    )
 
 
 def locate(named: str, folder: Path) -> tuple[Path, bool]:
@@ -227,7 +228,8 @@ def shaped(document: Document) -> Mapping:
             for name, rule in shape.attributes.items()
         ),
         object_classes=tuple(shape.object_classes),
-        stale=shape.stale,
+        stale=shape.stale.unclaimed,
+        disabled=shape.stale.disabled,
         where=str(document.path),
         class_lines={name: document.line("object_classes", place) for place, name in enumerate(shape.object_classes)},
     )

@@ -227,6 +227,19 @@ class DirectoryMemory:
         except (TypeError, OverflowError) as fault:
             raise self._damaged() from fault
 
+    def lapsed(self) -> frozenset[str]:
+        query = "select user_id from lapsed where directory = ? and job = ?"
+        return frozenset(user_id for (user_id,) in self._database.rows(query, self._directory, self._job))
+
+    def note_lapsed(self, users: Collection[str]) -> None:
+        """That these users are nowhere has been said. What is known of them stays, for they may be shown again."""
+        if self.lapsed() == users:
+            return
+        rows = [(self._directory, self._job, user) for user in sorted(users)]
+        with self._database.writing() as transaction:
+            transaction.execute("delete from lapsed where directory = ? and job = ?", (self._directory, self._job))
+            transaction.executemany("insert into lapsed (directory, job, user_id) values (?, ?, ?)", rows)
+
     def looked(self) -> Moment | None:
         query = "select time, boot, up, sure from clocks where directory = ? and job = ?"
         try:

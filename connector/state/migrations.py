@@ -14,6 +14,7 @@ plans        plans that were saved for a reviewer
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
+lapsed       users of a job that its last apply found nowhere, and said so; shown again, they are its users again
 excluded     by entry of a job's never-list, the users that it has named, who may have been renamed since
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
@@ -79,6 +80,11 @@ MIGRATIONS: Final = (
     create table sources (job text primary key, source text not null);
     create table directories (identity text primary key, users integer not null);
     create table schedule (job text primary key, tick text not null, ended integer not null, good text)
+    """,
+    """
+    create table lapsed (
+        directory text not null, job text not null, user_id text not null, primary key (directory, job, user_id)
+    )
     """,
 )
 

@@ -28,7 +28,9 @@ from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.ticks import Ticks
 
-_OF_JOBS: Final = ("runs", "ownership", "stale", "clocks", "excluded", "holds", "schedule", "sources", "refused")
+_OF_JOBS: Final = (
+    "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule", "sources", "refused",
+)  # fmt: skip
 """The tables that know things by a job's name."""
 
 

@@ -89,8 +89,8 @@ class Server(MemoryDirectory):
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         return self._seen(super().scan(holding))
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        return self._seen(super().read(users))
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        return self._seen(super().read(users, disabled=disabled))
 
     def describe(self) -> Description:
         return replace(super().describe(), decides=not self.habits.everybody)

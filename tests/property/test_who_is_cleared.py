@@ -76,8 +76,8 @@ class Veiled(MemoryDirectory):
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         return self._veiled(super().find(keys))
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-        return self._veiled(super().read(users))
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        return self._veiled(super().read(users, disabled=disabled))
 
 
 BY_MAIL = MatchRule(Template.parse("{accountCode}@example.org"), "mail")

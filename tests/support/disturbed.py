@@ -29,9 +29,9 @@ class Disturbed:
         self._disturb()
         return self._inner.scan(holding)
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         self._disturb()
-        return self._inner.read(users)
+        return self._inner.read(users, disabled=disabled)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         return self._inner.holds(questions)

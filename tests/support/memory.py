@@ -83,6 +83,7 @@ class MemoryDirectory(EntryReader):
         self.store = store
         self._unveiled = False
         super().__init__(view, store.schema)
+        self._base = base
         self._scope = Scope(base, filter, store.schema)
 
     def describe(self) -> Description:
@@ -91,24 +92,25 @@ class MemoryDirectory(EntryReader):
         identity = f"memory:{id(self.store):x}"
         return Description(
             "memory", identity, infos,
-            atomic=self.store.atomic, compares=self.store.compares, classes=self.schema.classes,
+            atomic=self.store.atomic, compares=self.store.compares, classes=self.schema.classes, base=self._base,
         )  # fmt: skip
 
     def size(self) -> int | None:
         """Exactly how many."""
         return sum(map(self._scope.holds, self.store.entries.values()))
 
-    def entries(self, attributes: Collection[str] = ()) -> Iterator[Entry]:  # all are at hand
+    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:  # all at hand
         """The store's entries as they are when the pass begins."""
         self.store.reads += 1
-        found = filter(self._scope.holds, list(self.store.entries.values()))
+        shown = [self._scope.shown(entry, disabled=disabled) for entry in self.store.entries.values()]
+        found = filter(None, shown)
         return found if self._unveiled or not self.store.hidden else map(self._stripped, found)
 
     def _stripped(self, entry: Entry) -> Entry:
         if self.store.veiled is not None and entry.id not in self.store.veiled:
             return entry
         shown = {name: values for name, values in entry.values.items() if name not in self.store.hidden}
-        return Entry(entry.id, entry.name, entry.rdns, shown)
+        return replace(entry, values=shown)
 
     def info(self, name: str) -> AttributeInfo:
         """What the schema says, and that an attribute may be hidden."""
@@ -132,7 +134,8 @@ class MemoryDirectory(EntryReader):
 
     def _write(self, change: Change) -> Outcome:
         entry = self.store.entries.get(change.user.id)
-        if entry is None or entry.name != change.user.name or not self._scope.holds(entry):
+        disabled = change.agent is None and self.view.disabled
+        if entry is None or entry.name != change.user.name or not self._scope.shown(entry, disabled=disabled):
             return Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
         try:
             wanted = edits(entry.values, change, self.schema)

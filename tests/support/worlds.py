@@ -197,6 +197,10 @@ class World:
     def read(self) -> Tenant:
         return self.source() if self.source else self.tenant
 
+    def beyond(self) -> Directory:
+        """The same directory past base and filter."""
+        return MemoryDirectory(self.store, self.mapping.view())
+
     @contextmanager
     def parts(self) -> Iterator[Wet]:
         view = self.mapping.view()
@@ -206,7 +210,7 @@ class World:
         yield Wet(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
-            sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
+            sealer=Sealer(self.key), pace=self.pace, watch=Watchers(), beyond=self.beyond,
         )  # fmt: skip
 
     @contextmanager
@@ -217,6 +221,7 @@ class World:
                 job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
                 sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run,
+                beyond=parts.beyond,
                 wrote_to=parts.directory.describe().identity,
             )  # fmt: skip
 

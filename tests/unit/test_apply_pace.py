@@ -68,10 +68,10 @@ class Strange(MemoryDirectory):
     def describe(self) -> Description:
         return replace(super().describe(), batch=self.batch, classes_first=self.classes_first)
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         wanted = list(users)
         self.read_back += [user.id for user in wanted]
-        return super().read(wanted)
+        return super().read(wanted, disabled=disabled)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         self.floods.append([])

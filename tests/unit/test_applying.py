@@ -127,7 +127,7 @@ class Cut(MemoryDirectory):
                 return
             yield outcome
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         wanted = list(users)
         if wanted:
             raise UnreachableError("gone")
@@ -358,8 +358,8 @@ def test_readers_who_see_something_else_than_the_answers_show_end_the_writing_af
     """Of every batch eight are read back, of a batch of eight all; that is not put off to the end of everything."""
 
     class Lying(Showing):
-        def read(self, users: Iterable[UserRef]) -> Iterator[User]:
-            found = super().read(users)
+        def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+            found = super().read(users, disabled=disabled)
             return found if self.writing else (replace(user, values={"uid": user.values["uid"]}) for user in found)
 
         writing = False

@@ -20,13 +20,13 @@ USERS = 3
 Odd = Callable[[Provider, Request], Answer | None]
 
 
-def stamps(provider: Provider, request: Request) -> Answer | None:
-    """A stamp of the server's own moves along with each write."""
+def erases(provider: Provider, request: Request) -> Answer | None:
+    """A value that is none of ours is gone with each write."""
     if request.method != "PATCH":
         return None
     answer = provider.answer(request)
     id_ = request.path.rpartition("/")[2]
-    provider.set(id_, title=f"Stamp {len(provider.asked)}")
+    provider.set(id_, title=None)
     return answer if answer.status >= 300 else said(provider.shown(id_), request=request)
 
 
@@ -60,7 +60,7 @@ def held(provider: Provider) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("look_first", [True, False])
-@pytest.mark.parametrize("odd", [stamps, does_a_part])
+@pytest.mark.parametrize("odd", [erases, does_a_part])
 def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: bool) -> None:
     provider, of = world(odd)
     with of.parts() as parts:
@@ -79,7 +79,7 @@ def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: b
 
 
 def test_what_a_failed_write_has_left_is_ours_from_the_next_run_on() -> None:
-    provider, of = world(stamps)
+    provider, of = world(erases)
     with of.parts() as parts:
         first = wet_run(parts, lambda plan, outcomes: None).plan
     of.tenant = Tenant([Agent(n, f"agent{n:03}", None) for n in range(2, USERS + 1)])

@@ -1,4 +1,4 @@
-"""Looking for users past base and filter is a hint: one question, bounded, and it ends no run."""
+"""Users of ours that are out of reach: where they are, and that a reader is told so."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from connector.errors import DeniedError
 from connector.model import (
@@ -23,28 +24,38 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.reconcile.leavers import placed
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.outside import USERS, told_outside
+from connector.reconcile.outside import told_outside
 from connector.reconcile.questions import Find, Query, Read
 from connector.reconcile.roster import Roster
-from connector.reconcile.stale import Unclaimed
+from connector.reconcile.stale import Place, Unclaimed
 from connector.reconcile.templates import Template
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
-DESCRIPTION = Description("memory", "here", {"uid": UID})
+DESCRIPTION = Description("memory", "here", {"uid": UID}, base="ou=people")
 MAPPING = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (AttributeRule("cn", Template.parse("x")),))
 ROSTER = Roster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
 UNMATCHED = {
     0: Problem("unmatched", "no user has uid ANN", AgentRef(1, "ANN")),
     1: Problem("pin", "its pin leads nowhere", AgentRef(2, "bob")),
 }
-ANN = UserRef("id-ann", "uid=ann")
+ANN = UserRef("id-ann", "uid=ann,ou=people")
 PLAN = Plan("1", "", "job", "", Summary(), problems=(*UNMATCHED.values(), Problem("stale", "", users=(ANN.name,))))
+WITNESS = "id-zoe"
+ZOE = User(WITNESS, "uid=zoe,ou=people", {"uid": ("zoe",)})
+ASKED = Find([(ID, ANN.id), (ID, WITNESS)], outside=True)
 
 
-def asked(users: list[UserRef], *answers: Iterable[User] | Exception) -> tuple[list[Query[Any]], Plan]:
-    """What is asked, and the plan that comes of these answers."""
-    planning = told_outside(PLAN, [Unclaimed(ref, adopted=frozenset({"cn"})) for ref in users], UNMATCHED, ROSTER)
+def user(name: str = ANN.name, *, disabled: bool = False) -> User:
+    return User(ANN.id, name, {"uid": ("ann",)}, disabled)
+
+
+def asked(
+    *answers: Iterable[User] | Exception, users: Iterable[UserRef] = (ANN,), description: Description = DESCRIPTION
+) -> tuple[list[Query[Any]], list[Unclaimed]]:
+    """What is asked, and what is known of the users then."""
+    planning = placed([Unclaimed(ref, adopted=frozenset({"cn"})) for ref in users], description, WITNESS)
     questions = []
     waiting = list(answers)
     try:
@@ -56,40 +67,61 @@ def asked(users: list[UserRef], *answers: Iterable[User] | Exception) -> tuple[l
         return questions, end.value
 
 
-def user(ref: UserRef, name: str = "") -> User:
-    return User(ref.id, name or ref.name, {"uid": (ref.name.removeprefix("uid="),)})
-
-
 def test_nobody_unclaimed_costs_no_question() -> None:
-    assert asked([]) == ([], PLAN)
+    assert asked(users=()) == ([], [])
 
 
-def test_who_is_within_is_not_looked_for_past_base_and_filter() -> None:
-    assert asked([ANN], [user(ANN)]) == ([Read([ANN])], PLAN)
+@pytest.mark.parametrize("disabled", [False, True])
+def test_who_is_read_is_not_looked_for_past_base_and_filter(disabled: bool) -> None:
+    questions, (found,) = asked([user(disabled=disabled)])
+    assert questions == [Read([ANN], disabled=True)]
+    assert found.place is (Place.DISABLED if disabled else Place.WITHIN)
 
 
-def test_who_is_outside_is_named_in_its_own_line_and_in_that_of_its_agent() -> None:
-    questions, plan = asked([ANN], [], [user(ANN, "uid=ann,ou=away")])
-    assert questions == [Read([ANN]), Find([(ID, ANN.id)], outside=True)]
-    assert [problem.outside for problem in plan.problems] == [("uid=ann,ou=away",), (), ("uid=ann,ou=away",)]
-    assert plan.about == ()
+@pytest.mark.parametrize(
+    ("shown", "place"),
+    [
+        ([ZOE, user()], Place.FILTERED),
+        ([ZOE, user("uid=ann,ou=sub,ou=people")], Place.FILTERED),
+        ([user("uid=ann,ou=away")], Place.MOVED),
+        ([ZOE], Place.DELETED),
+        ([], Place.UNKNOWN),  # not even who is there is shown
+    ],
+)
+def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: Place) -> None:
+    questions, (found,) = asked([], shown)
+    assert questions == [Read([ANN], disabled=True), ASKED]
+    assert found.place is place
+    assert (found.now is None) == (place in (Place.DELETED, Place.UNKNOWN))
 
 
-def test_so_many_are_looked_for() -> None:
-    many = [UserRef(f"id-{number:03}", f"uid=u{number:03}") for number in range(USERS + 7)]
-    (read, find), plan = asked(many, [], [user(many[0])])
-    assert isinstance(read, Read)
-    assert isinstance(find, Find)
-    assert len(list(read.users)) == len(list(find.keys)) == USERS == 50
-    assert plan.about == (("outside", "looked for, for 50 users of ours; 7 more are left out"),)
+def test_one_level_below_the_base_is_the_base() -> None:
+    _, (found,) = asked([], [user("uid=ann,ou=sub,ou=people")], description=replace(DESCRIPTION, one_level=True))
+    assert found.place is Place.MOVED
 
 
-def test_where_nobody_may_look_the_plan_says_so_and_stands() -> None:
-    _, plan = asked([ANN], [], DeniedError("no", where="there"))
-    assert plan.problems == PLAN.problems
-    assert plan.about == (("outside", "users past base and filter could not be looked for: there: no"),)
+def test_names_without_a_base_are_never_moved() -> None:
+    _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, base=""))
+    assert found.place is Place.FILTERED
+
+
+def test_where_nobody_may_look_the_plan_stands() -> None:
+    _, (found,) = asked([], DeniedError("no", where="there"))
+    assert found.place is Place.UNKNOWN
 
 
 def test_where_users_within_reach_cannot_be_read_there_is_no_plan() -> None:
     with pytest.raises(DeniedError):
-        asked([ANN], DeniedError("no", where="there"))
+        asked(DeniedError("no", where="there"))
+
+
+def test_who_is_outside_is_named_in_its_own_line_and_in_that_of_its_agent() -> None:
+    away = Unclaimed(ANN, place=Place.MOVED, now=user("uid=ann,ou=away"))
+    plan = told_outside(PLAN, [away], UNMATCHED, ROSTER)
+    assert [problem.outside for problem in plan.problems] == [("uid=ann,ou=away",), (), ("uid=ann,ou=away",)]
+
+
+@pytest.mark.parametrize("place", [Place.WITHIN, Place.DELETED])
+def test_who_is_not_outside_is_not_named(place: Place) -> None:
+    now = user() if place is Place.WITHIN else None
+    assert told_outside(PLAN, [Unclaimed(ANN, place=place, now=now)], UNMATCHED, ROSTER) == PLAN

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from connector.errors import FileError
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.mapping import AttributeRule, Mapping
+from connector.reconcile.mapping import AttributeRule, Grace, Mapping, Stale
 from connector.reconcile.transforms import TRANSFORMS
 from connector.settings import mapping as mappings
 from connector.settings.attributes import fault_of_name, why_not_matched, why_not_written
@@ -116,6 +116,22 @@ def test_what_is_not_said_is_the_careful_thing(tmp_path: Path) -> None:
     assert (rule.owns, rule.unique, rule.secret, rule.when_absent) == (None, False, False, "keep")
 
 
+@pytest.mark.parametrize(
+    ("text", "unclaimed", "disabled"),
+    [
+        ("clear", "clear", "report"),
+        ("{unclaimed: clear, disabled: clear}", "clear", "clear"),
+        ("{disabled: clear}", "report", "clear"),
+        ("{unclaimed: clear}", "clear", "report"),
+        ("{clear_after: 3 runs, disabled: clear}", Grace(3, "runs"), "clear"),
+        ("{clear_after: 1 day}", Grace(1, "days"), "report"),
+    ],
+)
+def test_stale_says_what_becomes_of_disabled_users(tmp_path: Path, text: str, unclaimed: Stale, disabled: str) -> None:
+    mapping = loaded(tmp_path, MATCH + ATTRIBUTES + f"stale: {text}\n")
+    assert (mapping.stale, mapping.disabled, mapping.view().disabled) == (unclaimed, disabled, disabled == "clear")
+
+
 BRACES = "a text that holds braces is put in quotes"
 PROVES = "it is how the user proves who they are to the directory itself"
 QUOTES = 'put the template in quotes: "{…}"'
@@ -136,9 +152,12 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
         (MATCH + ATTRIBUTES + "stale: {clear_after: 0 runs}\n",
          ["5: stale: clear_after must be a number of runs or of days, such as 3 runs or 7 days"]),
         (MATCH + ATTRIBUTES + "stale: {after: 3 runs}\n",
-         ["5: stale: must be one of report, clear, {clear_after: 3 runs}"]),
+         ["5: stale: must be one of report, clear, {clear_after: 3 runs}, {unclaimed: clear, disabled: clear}"]),
+        (MATCH + ATTRIBUTES + "stale: {disabled: keep}\n", ["5: stale: disabled must be report or clear"]),
+        (MATCH + ATTRIBUTES + "stale: {unclaimed: clear, clear_after: 3 runs}\n",
+         ["5: stale: clear_after stands in the place of unclaimed: name one of them"]),
         (MATCH + ATTRIBUTES + "stale: keep\n",
-         ["5: stale: 'keep' is none of report, clear, {clear_after: 3 runs}"]),
+         ["5: stale: 'keep' is none of report, clear, {clear_after: 3 runs}, {unclaimed: clear, disabled: clear}"]),
         (MATCH + ATTRIBUTES + "when_absent: no\n", ["5: when_absent: 'no' is none of keep, clear"]),
         (MATCH + ATTRIBUTES + "object_classes: cecAgent\n", ["5: object_classes: must be a list"]),
         (MATCH + ATTRIBUTES + "object_classes: [a b]\n", ["5: object_classes[1]: this is no object class's name"]),

@@ -35,12 +35,12 @@ class Showing(MemoryDirectory):
             (shown,) = super().read([outcome.user])
             yield replace(outcome, shown=self.alter(shown)) if outcome.result is Result.WRITTEN else outcome
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         wanted = list(users)
         if self.gone and wanted:
             raise UnreachableError("gone")
         self.was_read += [user.id for user in wanted]
-        return map(self.readers_see, super().read(wanted))
+        return map(self.readers_see, super().read(wanted, disabled=disabled))
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         wanted = list(questions)

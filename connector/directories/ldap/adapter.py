@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
 from msgspec.structs import replace
 
+from connector.directories.disabled import left_out
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.holding import in_order
@@ -89,7 +90,8 @@ class LdapReader:
     @cached_property
     def _modifier(self) -> Modifier:
         inspection = self._inspection
-        return Modifier(inspection.dialect, self._realm.filter, inspection.info, inspection.rules)
+        disabled = self._disabled.filter if self._disabled and self._view.disabled else None
+        return Modifier(inspection.dialect, self._realm.filter, inspection.info, inspection.rules, disabled)
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
@@ -102,6 +104,7 @@ class LdapReader:
     @cached_property
     def _description(self) -> Description:
         found = self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
+        found = replace(found, base=self._settings.base, one_level=self._settings.scope == "onelevel")
         return self._restrictions.described(found)
 
     @cached_property
@@ -116,42 +119,64 @@ class LdapReader:
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Equality terms, many to a search, and a few searches in flight."""
-        dialect = self._inspection.dialect
-        searches = lookups(keys, self._realm, dialect, self._users.attributes)
-        found = self._wire.searches(searches, dialect.batches, self._users.user, or_gone=True, pages=self._page_size)
-        return self._whole(found)
+        return self._found(keys, self._users, self._realm)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """One search, in pages of the job's size where the server has paging."""
         attributes = self._users.attributes
         whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
-        return self._whole(self._wire.paged(whole, self._page_size, self._users.user))
+        return self._whole(self._wire.paged(whole, self._page_size, self._users.user), self._users, self._realm)
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""
-        return self._read(users, self._users)
+        return self._read(users, self._users, disabled=disabled)
 
-    def _read(self, users: Iterable[UserRef], shown: Users) -> Iterator[User]:
-        wanted = list(users)
+    def _read(self, users: Iterable[UserRef], shown: Users, *, disabled: bool) -> Iterator[User]:
+        missing = {ref.id: ref for ref in users}
+        for user in self._named(list(missing.values()), shown, self._realm):
+            del missing[user.id]
+            yield user
+        realm = self._disabled if disabled and missing else None
+        if realm is not None:
+            yield from (replace(user, disabled=True) for user in self._named(list(missing.values()), shown, realm))
+
+    def _named(self, wanted: Sequence[UserRef], shown: Users, realm: Realm) -> Iterator[User]:
+        """Those of these users that are in a realm, each once."""
         by_id = self._inspection.dialect.microsoft
         address = self._inspection.dialect.address
-        names = dict.fromkeys(address(ref) for ref in wanted if by_id or self._realm.covers(ref.name))
-        searches = (self._realm.named(name, shown.attributes) for name in names)
+        names = dict.fromkeys(address(ref) for ref in wanted if by_id or realm.covers(ref.name))
+        searches = (realm.named(name, shown.attributes) for name in names)
         missing = dict.fromkeys(ref.id for ref in wanted)
         found = self._wire.searches(searches, self._questions, shown.user, or_gone=True)
-        for user in ranges.whole(found, shown, self._wire, self._by_id):
-            if user.id in missing and (not by_id or self._realm.covers(user.name)):
+        for user in self._whole(found, shown, realm):
+            if user.id in missing and (not by_id or realm.covers(user.name)):
                 del missing[user.id]
                 yield user
         if not by_id:
-            yield from (user for user in self.find((ID, id_) for id_ in missing) if user.id in missing)
+            for user in self._found(((ID, id_) for id_ in list(missing)), shown, realm):
+                if user.id in missing:
+                    del missing[user.id]
+                    yield user
 
-    def _whole(self, found: Iterable[User]) -> Iterator[User]:
+    @cached_property
+    def _disabled(self) -> Realm | None:
+        """Those whom the filter leaves out since they are disabled; None: it does not look at that."""
+        filter_ = left_out(self._realm.filter, self._inspection.dialect.disabled)
+        return replace(self._realm, filter=filter_) if filter_ else None
+
+    def _found(self, keys: Iterable[Key], shown: Users, realm: Realm) -> Iterator[User]:
+        dialect = self._inspection.dialect
+        searches = lookups(keys, realm, dialect, shown.attributes)
+        found = self._wire.searches(searches, dialect.batches, shown.user, or_gone=True, pages=self._page_size)
+        return self._whole(found, shown, realm)
+
+    def _whole(self, found: Iterable[User], shown: Users, realm: Realm) -> Iterator[User]:
         """With all values of attributes that have too many for one answer."""
-        return ranges.whole(found, self._users, self._wire, self._by_id)
 
-    def _by_id(self, id_: str, attributes: tuple[str, ...]) -> Search:
-        return self._realm.holding(self._modifier.is_user(id_), attributes)
+        def by_id(id_: str, attributes: tuple[str, ...]) -> Search:
+            return realm.holding(self._modifier.is_user(id_), attributes)
+
+        return ranges.whole(found, shown, self._wire, by_id)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
@@ -209,7 +234,7 @@ class LdapDirectory(LdapReader):
 
     def _marked(self, users: Iterable[UserRef]) -> Iterator[User]:
         """As they are now, with the mark of the entry's last change where the server keeps one."""
-        return self._read(users, self._users_with_marks)
+        return self._read(users, self._users_with_marks, disabled=self._view.disabled)
 
     @cached_property
     def _users_with_marks(self) -> Users:

@@ -9,6 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.directories import disabled
+from connector.directories.disabled import Mark
 from connector.directories.ldap import results
 from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
 from connector.directories.ldap.responses import Response
@@ -52,6 +54,7 @@ class Dialect(Struct, frozen=True):
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
     where it is not, a letter in its composed and in its decomposed form is two.
     `mark`: the attribute that has another value after every change of an entry, and can be asserted.
+    `disabled`: how it marks disabled users.
     `advice`: what to do about its limits, by the result code that tells of one.
     `terms` equality terms go into one search, and `batches` such searches are in flight.
     """
@@ -59,6 +62,7 @@ class Dialect(Struct, frozen=True):
     kind: str
     identity: Identity
     occupied: Callable[[Response], bool]
+    disabled: Mark
     assertions: bool = False
     post_read: bool = False
     pages: bool = False
@@ -125,6 +129,7 @@ OPENLDAP: Final = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
     lambda answer: answer.code == results.CONSTRAINT_VIOLATION,
+    disabled.PASSWORD_POLICY,
     sticky=True,
     mark="entryCSN",
     advice={
@@ -139,6 +144,7 @@ DS389: Final = Dialect(
     "389-DS",
     NS_UNIQUE_ID,
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
+    disabled.DS389,
     lax=True,
     estimates=True,
     by_syntax=True,
@@ -153,8 +159,9 @@ DS389: Final = Dialect(
     },
 )
 ACTIVE_DIRECTORY: Final = Dialect(
-    "Active Directory", OBJECT_GUID, _second_value, estimates=True, prepares=False, lengths=True, microsoft=True
-)
+    "Active Directory", OBJECT_GUID, _second_value, disabled.ACTIVE_DIRECTORY,
+    estimates=True, prepares=False, lengths=True, microsoft=True,
+)  # fmt: skip
 SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
 
 _OPENLDAP: Final = "openldaprootdse"

@@ -41,12 +41,16 @@ class ForbiddenError(Exception):
 
 
 class Modifier(Struct, frozen=True, dict=True):
-    """Turns changes into requests, for one server, its schema, and the filter that a user has to match."""
+    """Turns changes into requests, for one server, its schema, and the filter that a user has to match.
+
+    `disabled`: the filter of disabled users that may be cleared, if any may.
+    """
 
     dialect: Dialect
     filter: Filter
     info: Callable[[str], AttributeInfo]
     rules: Callable[[str], Rules]
+    disabled: Filter | None = None
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
@@ -69,7 +73,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return ()
         believed: list[Filter | bytes] = [] if ID in refuted else [self.is_user(change.user.id)]
         if FILTER not in refuted:
-            believed.append(self._encoded_filter)
+            believed.append(self._with_disabled if self._reaches_disabled(change) else self._encoded_filter)
         believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
         if mark is not None and self.dialect.mark not in refuted:
             believed.append(mark)
@@ -91,6 +95,14 @@ class Modifier(Struct, frozen=True, dict=True):
     @cached_property
     def _encoded_filter(self) -> bytes:
         return requests.encode_filter(self.filter)
+
+    @cached_property
+    def _with_disabled(self) -> bytes:
+        return requests.encode_filter(Or((self.filter, self.disabled) if self.disabled else (self.filter,)))
+
+    def _reaches_disabled(self, change: Change) -> bool:
+        """Whether a change is for nobody, and disabled users may be cleared."""
+        return change.agent is None and self.disabled is not None
 
     def is_user(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
@@ -146,7 +158,7 @@ class Modifier(Struct, frozen=True, dict=True):
 
     def differs(self, change: Change, now: User | None) -> str | None:
         """Why an entry, read again, is not the one that the plan saw; None where it is."""
-        if now is None:
+        if now is None or (now.disabled and not self._reaches_disabled(change)):
             return "the entry is gone, or no longer in base and filter"
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
             return f"the entry has another name by now: {now.name}"

@@ -12,7 +12,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
 from connector.model import ID, NAME, Key
-from connector.reconcile.dn import Rdn, rdns, tidied
+from connector.reconcile.dn import Rdn, covers, rdns, tidied
 from connector.settings.job import LdapDirectory
 
 _SCOPES = {"subtree": Scope.SUBTREE, "onelevel": Scope.ONELEVEL}
@@ -40,13 +40,7 @@ class Realm(Struct, frozen=True):
 
     def covers(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        try:
-            found = rdns(name)
-        except ValueError:
-            return False
-        depth = len(found) - len(self.rdns)
-        below = depth >= 0 and found[depth:] == self.rdns
-        return below and (self.scope is Scope.SUBTREE or depth == 1)
+        return covers(name, self.rdns, one_level=self.scope is Scope.ONELEVEL)
 
     def all(self, attributes: tuple[str, ...]) -> Search:
         """Everybody."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from connector.directories.scim import dialect as dialects
 from connector.directories.scim.answers import id_of
@@ -142,11 +144,12 @@ class ScimReader:
         users = (self._users.user(id_of(found), found) for found in self._resources.all())
         return (user for user in users if any(name in user.values for name in holding)) if holding else users
 
-    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By id, many in flight."""
         ids = dict.fromkeys(ref.id for ref in users)
-        found = self._transport.each(self._resources.get, ids)
-        return (self._users.user(id_of(user), user) for user, _ in filter(None, found))
+        for found, _ in filter(None, self._transport.each(partial(self._resources.get, disabled=disabled), ids)):
+            user = self._users.user(id_of(found), found)
+            yield replace(user, disabled=True) if disabled and self._resources.disables(found) else user
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By reading; of what is never shown nobody can say."""
@@ -182,7 +185,7 @@ class ScimDirectory(ScimReader):
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self._resources, self._attributes, self._users, self.dialect)
+        return Writer(self._resources, self._attributes, self._users, self.dialect, disabled=self._view.disabled)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """One request a user, many users at once."""

@@ -11,7 +11,7 @@ from connector.directories.scim import filters
 from connector.directories.scim.answers import GONE, NOT_FOUND, failure, good, id_of, listing, resource
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
-from connector.directories.scim.paths import Path, Resource
+from connector.directories.scim.paths import Path, Resource, key_of, member
 from connector.directories.scim.port import Answer, Request, Transport
 from connector.directories.scim.recollection import Recollection
 from connector.errors import MalformedError, TruncatedError
@@ -19,6 +19,7 @@ from connector.errors import MalformedError, TruncatedError
 _ODD: Final = (400, 500)
 """How some servers answer to an id that is none of theirs."""
 SAMPLE: Final = 25
+ACTIVE: Final = "active"
 
 
 class Resources:
@@ -52,6 +53,12 @@ class Resources:
         """Whether the resource matches the job's filter."""
         return self._filter.holds(found)
 
+    def disables(self, found: Resource) -> bool:
+        """Whether the job's filter leaves the resource out since it is not active (RFC 7643 §4.1.1)."""
+        if member(found, ACTIVE) is not False or self.exists(found):
+            return False
+        return self._filter.holds({**found, key_of(found, ACTIVE): True})
+
     def _ask(self, params: Params) -> Answer:
         return self.transport.send(Request("GET", self.endpoint, params, repeatable=True))
 
@@ -77,8 +84,11 @@ class Resources:
         found = listing(answer)
         return [resource(answer, raw) for raw in found.resources[:SAMPLE]], found.total
 
-    def get(self, id_: str) -> tuple[Resource, Answer] | None:
-        """One resource by its id, as it is now; None where it is gone, or outside of the filter."""
+    def get(self, id_: str, *, disabled: bool = False) -> tuple[Resource, Answer] | None:
+        """One resource by its id, as it is now; None where it is gone, or outside of the filter.
+
+        `disabled`: also one that the filter leaves out since it is not active.
+        """
         answer = self.transport.send(Request("GET", self.address(id_), repeatable=True))
         if answer.status in {NOT_FOUND, GONE}:
             return None
@@ -89,7 +99,7 @@ class Resources:
         found = resource(answer)
         if id_of(found) != id_:
             raise MalformedError("another user was answered than was asked for by id", where=answer.where)
-        return (found, answer) if self.exists(found) else None
+        return (found, answer) if self.exists(found) or (disabled and self.disables(found)) else None
 
     def _knows_nobody(self, id_: str) -> bool:
         """Whether the server says by another way that it has no such id: none at all is like the id it knows."""

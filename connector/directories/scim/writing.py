@@ -48,15 +48,22 @@ _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, Truncat
 
 
 class Writer:
-    """Writes changes to the resources at one endpoint."""
+    """Writes changes to the resources at one endpoint. `disabled`: those for nobody, also to who is not active."""
 
-    def __init__(self, resources: Resources, attributes: Attributes, users: Users, dialect: Dialect) -> None:
+    def __init__(
+        self, resources: Resources, attributes: Attributes, users: Users, dialect: Dialect, *, disabled: bool = False
+    ) -> None:
         self._resources = resources
         self._attributes = attributes
         self._users = users
         self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
         self._noted: set[str] = set()
+        self._disabled = disabled
+
+    def _user_of(self, change: Change) -> tuple[Resource, Answer] | None:
+        """The user of a change, as far as that may be written to it."""
+        return self._resources.get(change.user.id, disabled=self._disabled and change.agent is None)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
@@ -134,7 +141,7 @@ class Writer:
 
     def _before(self, change: Change) -> tuple[Resource, str]:
         """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
-        found = self._resources.get(change.user.id)
+        found = self._user_of(change)
         if found is None:
             raise ConflictError("the user is gone, or is no longer within the filter")
         now, answer = found
@@ -197,7 +204,7 @@ class Writer:
 
     def _now(self, change: Change) -> Resource | None:
         try:
-            found = self._resources.get(change.user.id)
+            found = self._user_of(change)
         except IncompleteRead:
             return None
         return found[0] if found else None
@@ -231,7 +238,7 @@ class Writer:
         if len(some) == 1 and answer.status < SERVER_ERROR:
             return Outcome(change.user, Result.FAILED, why)
         try:
-            found = self._resources.get(change.user.id)
+            found = self._user_of(change)
         except IncompleteRead as fault:
             why += f"; whether a part of it was done is not known ({fault})"
             return Outcome(change.user, Result.FAILED, why, unknown=True)
@@ -274,7 +281,7 @@ class Writer:
         why = f"no answer: it may have been written ({lost})"
         unknown = Outcome(change.user, Result.FAILED, why, unknown=True)
         try:
-            found = self._resources.get(change.user.id)
+            found = self._user_of(change)
         except IncompleteRead:
             return unknown
         if found is None or not self._stands(found[0], change):

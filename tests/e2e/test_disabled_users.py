@@ -1,0 +1,161 @@
+"""Users whom the filter leaves out since they are disabled, on each kind of directory.
+
+The same story everywhere: a user is disabled, its agent is gone, and our values are cleared or kept. Samba is in
+`test_ad_leavers.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ds389 import Ds389
+from tests.support.ldap_job import LdapJob, held
+from tests.support.ldap_server import LdapServer
+from tests.support.ldif_job import BASE, MAPPING, Job, agent
+from tests.support.scim_job import ScimJob
+from tests.support.scim_servers import CEC, ScimServer, people
+from tests.support.slapd import Slapd, person
+
+CLEARING = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes: {employeeNumber: {value: "{workNo}", unique: true}}
+stale: {unclaimed: clear, disabled: clear}
+"""
+PEOPLE = "ou=people,dc=example,dc=org"
+POLICY = "\nmoduleload ppolicy.la\noverlay ppolicy\n"
+LIMITS = {"update": "100%", "clear": 100, "agents_drop": "100%", "matched_drop": "100%"}
+MARKS = {
+    "slapd": ("pwdAccountLockedTime", "000001010000Z", "(&(objectClass=person)(!(pwdAccountLockedTime=*)))"),
+    "ds389": ("nsAccountLock", "true", "(&(objectClass=person)(!(nsAccountLock=true)))"),
+}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in MARKS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def server(kind: str, tmp_path: Path) -> Iterator[LdapServer]:
+    entries = [person(f"u{number}") for number in range(3)]
+    if kind == "slapd":
+        with Slapd.start(tmp_path / "server", entries, overlays=POLICY) as slapd:
+            yield slapd
+    else:
+        with Ds389.start(tmp_path / "server", entries) as ds389:
+            yield ds389
+
+
+@pytest.fixture
+def job(kind: str, server: LdapServer, tmp_path: Path) -> LdapJob:
+    """User 1 is given number 1001, is disabled, and its agent leaves."""
+    made = LdapJob(tmp_path / "job", server.url, "u0", "u1", "u2", mapping=CLEARING, limits=LIMITS)
+    text = (made.folder / "job.yaml").read_text()
+    (made.folder / "job.yaml").write_text(text.replace("(objectClass=inetOrgPerson)", MARKS[kind][2]))
+    made.apply()
+    attribute, value, _ = MARKS[kind]
+    server.modify(f"dn: uid=u1,{PEOPLE}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n")
+    leave(made)
+    return made
+
+
+def leave(job: LdapJob) -> None:
+    agents = [{"workNo": 1000, "accountCode": "u0"}, {"workNo": 1001, "accountCode": "u2"}]
+    (job.folder / "agents.json").write_text(json.dumps({"agents": agents}))
+
+
+def test_a_disabled_user_is_cleared_before_its_number_goes_on(server: LdapServer, job: LdapJob) -> None:
+    became = job.apply()
+    assert {uid: each["outcome"] for uid, each in became.items()} == {"u1": "written", "u2": "written"}
+    assert [held(server, f"u{number}", "employeeNumber") for number in range(3)] == [["1000"], [], ["1001"]]
+    assert job.problems() == []
+
+
+def test_where_the_mapping_does_not_say_so_it_is_reported_alone(server: LdapServer, job: LdapJob) -> None:
+    (job.folder / "mapping.yaml").write_text(CLEARING.replace(", disabled: clear", ""))
+    became = job.apply()
+    assert became == {}
+    ended, report = job.run("plan")
+    assert ended.code == 0
+    said = {each["kind"]: each["why"] for each in report["problems"]}
+    assert "is disabled" in said["stale"]
+    assert "disabled: clear" in said["stale"]
+    assert "reassigned" in said
+    assert held(server, "u1", "employeeNumber") == ["1001"]
+
+
+def test_who_is_left_out_for_another_reason_too_is_not_written(kind: str, server: LdapServer, job: LdapJob) -> None:
+    text = (job.folder / "job.yaml").read_text()
+    (job.folder / "job.yaml").write_text(text.replace("(objectClass=person)", "(objectClass=person)(!(title=left))"))
+    server.modify(f"dn: uid=u1,{PEOPLE}\nchangetype: modify\nreplace: title\ntitle: left\n")
+    assert job.apply() == {}, kind
+    assert held(server, "u1", "employeeNumber") == ["1001"]
+
+
+def test_who_is_enabled_again_before_the_write_is_judged_anew(server: LdapServer, job: LdapJob, kind: str) -> None:
+    """The reviewed plan clears a disabled user; by now it is somebody's."""
+    ended, _ = job.run("plan", "--save", "plan.json")
+    assert ended.code == 0
+    server.modify(f"dn: uid=u1,{PEOPLE}\nchangetype: modify\ndelete: {MARKS[kind][0]}\n")
+    agents = [{"workNo": 1000, "accountCode": "u0"}, {"workNo": 1001, "accountCode": "u1"}]
+    (job.folder / "agents.json").write_text(json.dumps({"agents": agents}))
+    job.run("apply", "--plan", "plan.json")
+    assert held(server, "u1", "employeeNumber") == ["1001"]
+
+
+# ---------------------------------------------------------------- a file
+
+
+def test_in_a_file(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=3)
+    job.configure(
+        directory={"filter": "(&(objectClass=inetOrgPerson)(!(nsAccountLock=true)))"}, limits=LIMITS,
+    )  # fmt: skip
+    job.write("mapping.yaml", MAPPING + "stale: {disabled: clear}\n")
+    job.run("apply")
+    text = job.read("people.ldif")
+    place = f"dn: uid=user2,{BASE}\n"
+    job.write("people.ldif", text.replace(place, f"{place}nsAccountLock: true\n"))
+    before = job.read("people.ldif")
+    assert "1002" in before
+    job.agents([agent(1), agent(3)])
+    job.run("apply")
+    cleared = job.read("people.ldif")
+    assert "1002" not in cleared
+    assert "1003" in cleared
+    run = json.loads(job.run("runs", "--json"))[0]["id"]
+    job.run("undo", run, "--apply")
+    assert sorted(job.read("people.ldif").splitlines()) == sorted(before.splitlines())
+
+
+# ---------------------------------------------------------------- SCIM
+
+
+def active(server: ScimServer, *, now: bool) -> None:
+    (user,) = [each for each in server.all() if each["userName"] == "agent002"]
+    server.patch(user["id"], {"op": "replace", "path": "active", "value": now})
+
+
+def test_on_scim(tmp_path: Path) -> None:
+    with ScimServer.start(tmp_path / "server", people(3)) as server:
+        job = ScimJob(tmp_path / "job", server, agents=3, filter="active eq true")
+        job.configure(limits=LIMITS)
+        mapping = (Path(__file__).parents[2] / "mappings" / "scim-extension.yaml").read_text()
+        job.configure(mapping="mapping.yaml")
+        (job.folder / "mapping.yaml").write_text(mapping.replace("stale: report", "stale: {disabled: clear}"))
+        job.run("apply")
+        active(server, now=False)
+        job.agents = [job.agents[0], job.agents[2]]
+        job.tenant()
+        report = job.run("apply")
+        assert job.outcomes(report) == {"agent002": "written"}
+        assert not server.stored("agent002").get(CEC)
+        runs: list[dict[str, Any]] = json.loads(job.try_("runs", "--json").out)
+        job.run("undo", runs[0]["id"], "--apply")
+        assert server.stored("agent002")[CEC]["workNo"] == 1002
+        assert server.stored("agent002")["active"] is False

@@ -1,0 +1,125 @@
+"""Law 2 where users are disabled, moved, retitled and deleted between runs."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+from msgspec.structs import replace
+
+from connector.model import Agent, Plan, Tenant
+from connector.reconcile import dn
+from connector.sync import dry_run, wet_run
+from tests.property.test_laws import law
+from tests.property.test_two_jobs import apply, plan, quiet
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, SEATS, World, busy_worlds, later
+
+ENABLED = "(&(objectClass=inetOrgPerson)(!(nsAccountLock=TRUE))(!(title=left)))"
+FATES = ("stays", "stays", "disabled", "disabled", "retitled", "both", "moved", "deleted")
+
+
+def enabled(world: World) -> World:
+    """The same world with a filter that leaves out disabled users."""
+    world.connect = lambda view: MemoryDirectory(world.store, view, base=BASE, filter=ENABLED)
+    return world
+
+
+def fate(store: MemoryStore, id_: str, name: str) -> None:
+    """What becomes of a user between two runs."""
+    dn_, values = store.snapshot()[id_]
+    marks = {"nsAccountLock": ["TRUE"]} if name in ("disabled", "both") else {}
+    marks |= {"title": ["left"]} if name in ("retitled", "both") else {}
+    if name == "deleted":
+        store.remove(id_)
+    elif name == "moved":
+        store.put(id_, dn_.replace(BASE, "ou=away,dc=example,dc=org"), {**values, "nsAccountLock": ["TRUE"]})
+    elif name != "stays":
+        store.put(id_, dn_, {**values, **marks})
+
+
+@law
+@given(busy_worlds(hidden=False), st.data())
+def test_past_the_filter_our_values_of_disabled_users_alone_are_cleared(world: World, data: st.DataObject) -> None:
+    world = enabled(world)
+    world.mapping = replace(world.mapping, disabled=data.draw(st.sampled_from(["report", "clear"])))
+    first = world.store.snapshot()
+    apply(world)
+    ours = world.store.snapshot()
+    fates = {id_: data.draw(st.sampled_from(FATES)) for id_ in first}
+    for id_, name in fates.items():
+        fate(world.store, id_, name)
+    world.tenant = data.draw(later(world.tenant))
+    before = world.store.snapshot()
+    apply(world)
+    after = world.store.snapshot()
+    names = {rule.name for rule in world.mapping.attributes}
+    for id_, (name, old) in before.items():
+        new = after[id_][1]
+        if fates[id_] == "stays" or new == old:
+            continue
+        assert (fates[id_], world.mapping.disabled) == ("disabled", "clear")
+        assert dn.below(name, BASE)
+        for attribute in old.keys() | new.keys():
+            taken = set(old.get(attribute, ())) - set(new.get(attribute, ()))
+            assert set(new.get(attribute, ())) <= set(old.get(attribute, ()))
+            assert not taken or attribute in names
+            assert taken <= set(ours[id_][1].get(attribute, ()))
+            assert taken.isdisjoint(first[id_][1].get(attribute, ()))
+
+
+def people(count: int) -> dict[str, tuple[str, dict[str, list[str | bytes]]]]:
+    return {
+        f"id-{number}": (
+            f"uid=u{number},{BASE}",
+            {"objectClass": ["inetOrgPerson"], "cn": ["x"], "sn": ["x"], "uid": [f"u{number}"]},
+        )
+        for number in range(count)
+    }
+
+
+def stale(of: Plan) -> list[str]:
+    return [each.why for each in of.problems if each.kind == "stale"]
+
+
+def leavers(name: str) -> World:
+    """Of three users that were written, the first has no agent any more and has this fate."""
+    agents = [Agent(1000 + number, f"u{number}", str(7000 + number)) for number in range(3)]
+    world = enabled(World(Tenant(agents), MemoryStore(people(3)), replace(SEATS, stale="clear", disabled="clear")))
+    apply(world)
+    fate(world.store, "id-0", name)
+    world.tenant = Tenant(agents[1:])
+    return world
+
+
+def test_who_is_shown_again_is_ours_again() -> None:
+    """A replica that lags shows a user not, and then shows it."""
+    world = leavers("stays")
+    kept = world.store.entries.pop("id-0")
+    assert len(stale(apply(world).plan)) == 1
+    assert stale(plan(world)) == []
+    world.store.entries["id-0"] = kept
+    (line,) = stale(plan(world))
+    assert "deleted" not in line
+    assert [change.user.id for change in apply(world).plan.changes] == ["id-0"]
+
+
+def test_where_nobody_may_look_nobody_lapses() -> None:
+    world = leavers("deleted")
+    for _ in range(2):
+        with world.parts() as parts:
+            blind = replace(parts, beyond=None)
+            (line,) = stale(wet_run(blind, quiet).plan)
+        assert "cannot be told" in line
+
+
+def test_who_has_lapsed_stays_so_where_nobody_may_look() -> None:
+    world = leavers("deleted")
+    apply(world)
+    with world.parts() as parts:
+        assert stale(dry_run(replace(parts, beyond=None), quiet).plan) == []
+
+
+def test_a_disabled_user_whose_agent_is_still_there_is_cleared_and_keeps_nobody_else() -> None:
+    world = leavers("disabled")
+    fate(world.store, "id-1", "disabled")
+    assert {change.user.id for change in apply(world).plan.changes} == {"id-0", "id-1"}
+    assert plan(world).changes == ()
