@@ -129,6 +129,133 @@ def test_a_refusal_of_a_patch_that_empties_nothing_is_not_asked_again() -> None:
     assert len(provider.writes) == 1
 
 
+# ---------------------------------------------------------------- forms that a refusal asks for
+
+WORDS = {
+    "capitals": [
+        "Input should be 'Add', 'Remove' or 'Replace'",
+        'op must be one of "Add", "Replace"',
+        "Unsupported op replace, use Add, Remove or Replace",
+    ],
+    "arrays": [
+        "The value must be an array",
+        "Operations[0].value is not an array",
+        "value: expected a list",
+        "value Input should be a valid list",
+    ],
+}
+OTHER_WORDS = [
+    "", "replace is not known", "Replace the value", "Operations must be an array", "The attribute is no list",
+    "op must be one of add, remove, replace", "Additional Replacement", "the list of values is closed",
+]  # fmt: skip
+
+
+def wants(form: str, words: str, status: int = 400, *, as_list: bool = False) -> Any:
+    """It refuses a PATCH of any other form, with these words."""
+
+    def meddle(request: Any) -> Any:
+        if request.method != "PATCH":
+            return None
+        (operation,) = request.body["Operations"]
+        spoken = {
+            "capitals": operation["op"] in {"Replace", "Remove"},
+            "arrays": isinstance(operation.get("value", []), list),
+            "media": ("Content-Type", "application/json") in request.headers,
+        }
+        if spoken[form]:
+            return None
+        detail = [{"loc": ["body", "Operations", 0, "value"], "msg": words}] if as_list else words
+        return said({"detail": detail}, status, request=request)
+
+    return meddle
+
+
+class Tolerant(Provider):
+    """It understands both cases of an operation, and a single value in an array."""
+
+    def _patched(self, id_: str, body: Json) -> Json:
+        for each in body["Operations"]:
+            each["op"] = each["op"].lower()
+            if isinstance(each.get("value"), list) and "tags" not in each["path"]:
+                (each["value"],) = each["value"]
+        return super()._patched(id_, body)
+
+
+FORMS = [*((form, words, 400) for form, some in WORDS.items() for words in some), ("media", "", 415)]
+
+
+@pytest.mark.parametrize(("form", "words", "status"), FORMS)
+def test_a_form_that_a_refusal_names_is_spoken_from_then_on(form: str, words: str, status: int) -> None:
+    provider = Tolerant(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2, 3)), etag=False)
+    provider.meddle = wants(form, words, status)
+    outcomes = write(opened(provider), seat(1, "7", "8"), seat(2, "7", ""), seat(3, "7", "9"))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN] * 3
+    assert len(provider.writes) == 4, "one refusal in the run"
+    assert [provider.stored(f"u{number}").get(CEC, {}).get("workNo") for number in (1, 2, 3)] == [8, None, 9]
+    (operation,) = provider.writes[1].body["Operations"]
+    assert operation["op"] == ("Replace" if form == "capitals" else "replace")
+    assert operation["value"] == ([8] if form == "arrays" else 8)
+
+
+@pytest.mark.parametrize("words", OTHER_WORDS)
+def test_a_refusal_that_names_no_form_is_a_refusal(words: str) -> None:
+    provider = Provider(user(1), etag=False)
+    provider.meddle = once(lambda request: said({"detail": words}, 400, request=request))
+    assert [outcome.result for outcome in write(opened(provider), seat(1))] == [Result.FAILED]
+    assert len(provider.writes) == 1
+
+
+@pytest.mark.parametrize(("status", "tries"), [(400, 2), (422, 2), (403, 1), (409, 1), (500, 1)])
+def test_a_form_is_tried_once_and_only_where_the_request_was_not_understood(status: int, tries: int) -> None:
+    provider = Provider(*map(user, (1, 2)), etag=False)
+    provider.meddle = lambda request: (
+        said({"detail": "The value must be an array"}, status, request=request) if request.method == "PATCH" else None
+    )
+    assert [outcome.result for outcome in write(opened(provider), seat(1), seat(2))] == [Result.FAILED] * 2
+    assert len(provider.writes) == 2 * tries
+
+
+def test_several_forms_are_found_one_after_the_other_also_as_a_framework_says_them() -> None:
+    provider = Tolerant(*map(user, (1, 2)), etag=False)
+    media, capitals = wants("media", "", 415), wants("capitals", WORDS["capitals"][0])
+    arrays = wants("arrays", "Input should be a valid list", 422, as_list=True)
+    provider.meddle = lambda request: media(request) or capitals(request) or arrays(request)
+    assert [outcome.result for outcome in write(opened(provider), seat(1), seat(2))] == [Result.WRITTEN] * 2
+    assert len(provider.writes) == 5
+
+
+def test_what_was_done_in_part_before_a_form_was_refused_is_not_said_to_be_of_another_version() -> None:
+    provider = Tolerant(user(1))
+
+    def meddle(request: Any) -> Any:
+        provider.set("u1", title="by the first operation")
+        return said({"detail": "The value must be an array"}, 400, request=request)
+
+    provider.meddle = once(meddle)
+    (outcome,) = write(opened(provider), seat(1))
+    assert (outcome.result, "must be an array" in outcome.why) == (Result.FAILED, True)
+
+
+def test_users_that_are_replaced_whole_are_sent_as_plain_json_where_a_server_takes_nothing_else() -> None:
+    provider = Provider(*map(user, (1, 2)), etag=False, patch=False, published=schemas(hidden=False))
+    provider.meddle = lambda request: (
+        said({}, 415, request=request)
+        if request.method == "PUT" and ("Content-Type", "application/json") not in request.headers
+        else None
+    )
+    assert [outcome.result for outcome in write(opened(provider), seat(1), seat(2))] == [Result.WRITTEN] * 2
+    assert len(provider.writes) == 3
+
+
+def test_a_dialect_file_says_beforehand_which_form_to_speak(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"capitals": true, "arrays": true, "media": "application/json"}')
+    provider = Tolerant(user(1), etag=False)
+    write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1))
+    (request,) = provider.writes
+    assert request.body["Operations"] == [{"op": "Replace", "path": SEAT, "value": [8]}]
+    assert request.headers == (("Content-Type", "application/json"),)
+
+
 def test_a_dialect_file_says_beforehand_how_to_empty(tmp_path: Path) -> None:
     (tmp_path / "dialect.json").write_text('{"clearing": "null"}')
     provider = Provider(user(1, **{CEC: {"workNo": 7}}))

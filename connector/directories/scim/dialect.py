@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from connector.directories.scim.discovery import Features
 from connector.directories.scim.edits import Clearing
+from connector.directories.scim.port import MEDIA_TYPE
 from connector.directories.scim.schema import Schemas
 from connector.errors import NOT_JSON, FileError, OutputError
 
@@ -17,17 +18,23 @@ SCHEMA: Final = "cec-connector/scim-dialect/1"
 
 
 class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
-    """What one server does its own way.
+    """What one server does its own way; `forms.py` adds what a refusal asks for.
 
     `writes`: by PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could take away what is never
     shown. `clearing`: how PATCH empties an attribute; None: as it turns out. `versions`: it heeds If-Match (RFC 7644
     §3.14). `cursor`: it pages by cursor (RFC 9865). `found`: what a probe has seen, for people.
+
+    `capitals`: operations are `Replace` and `Remove`. `arrays`: a single value goes in an array. `media`: the content
+    type of what is sent.
     """
 
     writes: Literal["patch", "put", "no"] = "patch"
     clearing: Clearing | None = None
     versions: bool = False
     cursor: bool = False
+    capitals: bool = False
+    arrays: bool = False
+    media: Literal["application/scim+json", "application/json"] = MEDIA_TYPE
     found: dict[str, str] = field(default_factory=dict)
     schema: str = SCHEMA
 

@@ -1,4 +1,4 @@
-"""A planned change as edits of a resource, and edits as what is sent: PATCH operations, or the whole resource.
+"""A planned change as edits of a resource, and what a resource is with them. As a PATCH: `bodies.py`.
 
 Measured: the form of PATCH that every server knows which can hold an extension is `replace` with the attribute's full
 path, in the schema's own spelling. `add` is unknown to some, a value without a path wipes what stands beside it on
@@ -114,21 +114,6 @@ def _text(value: Held) -> str:
 
 
 # ---------------------------------------------------------------- onto the wire
-
-
-def operations(some: Iterable[Edit], clearing: Clearing) -> dict[str, Json]:
-    """The body of a PATCH (RFC 7644 §3.5.2). What is emptied comes first: if that is refused, nothing was done yet.
-
-    What is set unseen comes last: if something before it is refused, it was not done, and the rest can be taken back.
-    """
-    ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
-    return {"schemas": [PATCH_OP], "Operations": [_operation(edit, clearing) for edit in ordered]}
-
-
-def _operation(edit: Edit, clearing: Clearing) -> dict[str, Json]:
-    if edit.value is None and clearing == "remove":
-        return {"op": "remove", "path": str(edit.path)}
-    return {"op": "replace", "path": str(edit.path), "value": edit.value}
 
 
 def back(done: Iterable[Edit], before: Resource) -> list[Edit]:

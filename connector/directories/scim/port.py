@@ -27,10 +27,11 @@ class Request(Struct, frozen=True):
     """One request below the directory's base address.
 
     `path` begins with a slash and is percent-encoded already; `params` are not. `body` is what msgspec can encode, or
-    None for none. `headers` are those of SCIM alone, such as If-Match; what proves who we are is the transport's.
-    `repeatable`: sent twice, it does no more than once, even though another may have written in between. `still` is
-    called before a request is sent again that the server was too busy for (429, 503): whether it still should be, after
-    what may have been a long pause. It may send requests itself. If not, that answer is the answer.
+    None for none. `headers` are those of SCIM alone, such as If-Match, and a content type that is not MEDIA_TYPE; what
+    proves who we are is the transport's. `repeatable`: sent twice, it does no more than once, even though another may
+    have written in between. `still` is called before a request is sent again that the server was too busy for (429,
+    503): whether it still should be, after what may have been a long pause. It may send requests itself. If not, that
+    answer is the answer.
     """
 
     method: Method

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from connector.directories.scim import edits as editing
 from connector.directories.scim.answers import PRECONDITION_FAILED, good
+from connector.directories.scim.bodies import body
 from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.edits import Clearing, Edit
+from connector.directories.scim.edits import Edit
+from connector.directories.scim.forms import adapted
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import Resource
-from connector.directories.scim.port import Answer, Method, Request
+from connector.directories.scim.port import MEDIA_TYPE, Answer, Method, Request
 from connector.directories.scim.reading import Resources
 
 _BAD_REQUEST: Final = 400
@@ -48,7 +50,6 @@ class Wire:
     def __init__(self, resources: Resources, dialect: Dialect) -> None:
         self._resources = resources
         self._dialect = dialect
-        self._clearing: Clearing | None = dialect.clearing  # learnt from the first that is refused
         self._trying = threading.Lock()
         self._tried = False
         self.takes_versions = self._asks_back = dialect.versions
@@ -81,38 +82,60 @@ class Wire:
         return not tried
 
     def _write(self, writing: Writing) -> Answer:
-        """One request; a second one where the server does not know the first one's way of emptying an attribute."""
-        if self._dialect.writes == "put":
-            return self._send(writing, "PUT", editing.edited(writing.before, writing.edits))
-        known = self._clearing  # others may learn it meanwhile
-        clearing = known or "remove"
-        answer = self._patch(writing, clearing)
-        if known is None and any(edit.value is None for edit in writing.edits):
-            if answer.status in _NO_SUCH_OPERATION:
-                clearing = "null"
-                answer = self._patch(writing, clearing)
-            if good(answer):
-                self._clearing = clearing
+        """One request; another one in each other form that a refusal asks for, which is kept if it is understood."""
+        spoken = self._dialect  # others may learn meanwhile
+        answer = self._spoken(writing, spoken)
+        while not good(answer) and (other := _asked_for(writing, spoken, answer)) is not None:
+            again = self._spoken(writing, other)
+            if again.status == PRECONDITION_FAILED and writing.version != _NO_VERSION:
+                return answer  # the version was changed by the first one, which did a part before its refusal
+            spoken, answer = other, again
+        if good(answer):
+            self._learn(spoken, cleared=_clears(writing))
         return answer
 
-    def _patch(self, writing: Writing, clearing: Clearing) -> Answer:
-        """A PATCH; of a server that heeds versions also what the user has become, if it can be had in the answer."""
-        body = editing.operations(writing.edits, clearing)
+    def _learn(self, spoken: Dialect, *, cleared: bool) -> None:
+        """A form was understood."""
+        clearing = (spoken.clearing or "remove") if cleared else self._dialect.clearing
+        with self._trying:
+            self._dialect = replace(
+                self._dialect, clearing=clearing, capitals=spoken.capitals, arrays=spoken.arrays, media=spoken.media
+            )
+
+    def _spoken(self, writing: Writing, dialect: Dialect) -> Answer:
+        """The answer to one way of saying it."""
+        if dialect.writes == "put":
+            return self._send(writing, dialect, "PUT", editing.edited(writing.before, writing.edits))
+        document = body(writing.edits, dialect)
         if not self._asks_back:
-            return self._send(writing, "PATCH", body)
-        answer = self._send(writing, "PATCH", body, WHOLE)
+            return self._send(writing, dialect, "PATCH", document)
+        # of a server that heeds versions, also what the user has become, if it can be had in the answer
+        answer = self._send(writing, dialect, "PATCH", document, WHOLE)
         if good(answer):
             self._asks_back = bool(answer.content)
-        elif answer.status == _BAD_REQUEST:  # that parameter perhaps
-            without = self._send(writing, "PATCH", body)
+        elif answer.status == _BAD_REQUEST and adapted(dialect, answer) is None:  # that parameter perhaps
+            without = self._send(writing, dialect, "PATCH", document)
             self._asks_back = not good(without)
             # what is refused then for its version was changed by the first one, which did a part before its refusal
             return answer if without.status == PRECONDITION_FAILED else without
         return answer
 
-    def _send(self, writing: Writing, method: Method, body: Any, params: Params = ()) -> Answer:
+    def _send(self, writing: Writing, dialect: Dialect, method: Method, document: Any, params: Params = ()) -> Answer:
         """A request that is refused where the user is of another version, or may no longer be written."""
         address = self._resources.address(writing.id)
-        headers = (("If-Match", writing.version),) if writing.version else ()
+        media = (("Content-Type", dialect.media),) if dialect.media != MEDIA_TYPE else ()
+        headers = (*((("If-Match", writing.version),) if writing.version else ()), *media)
         still = None if writing.version else writing.still
-        return self._resources.transport.send(Request(method, address, params, body, headers, still=still))
+        return self._resources.transport.send(Request(method, address, params, document, headers, still=still))
+
+
+def _clears(writing: Writing) -> bool:
+    return any(edit.value is None for edit in writing.edits)
+
+
+def _asked_for(writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
+    """Another form, which the refusal names; or the other way of emptying, where it is not known yet how to."""
+    other = adapted(spoken, answer)
+    if other is None and spoken.writes == "patch" and spoken.clearing is None and _clears(writing):
+        return replace(spoken, clearing="null") if answer.status in _NO_SUCH_OPERATION else None
+    return other

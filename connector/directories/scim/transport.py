@@ -203,7 +203,7 @@ class _Sending(Struct, frozen=True):
         headers = dict(request.headers)
         content = b""
         if request.body is not None:
-            headers["Content-Type"] = MEDIA_TYPE
+            headers.setdefault("Content-Type", MEDIA_TYPE)
             content = msgspec.json.encode(request.body)
         url = f"{where}?{query}" if query else where
         return cls(request.method, url, where, headers, content, request.repeatable, request.still)

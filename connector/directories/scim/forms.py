@@ -1,0 +1,53 @@
+"""What a refusal says of the form of a PATCH that the server wants; only what names a form in so many words."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from connector.directories.scim.answers import document
+from connector.directories.scim.dialect import Dialect
+from connector.directories.scim.paths import member
+from connector.directories.scim.port import PLAIN_JSON, Answer
+
+_UNSUPPORTED_MEDIA_TYPE: Final = 415
+_MALFORMED: Final = (400, 422, 501)
+_CAPITALS: Final = re.compile(r"""(["'`])Replace\1|\bAdd\b[^a-z]+(?:or |and )?\bRe(?:place|move)\b""")
+_ARRAY: Final = re.compile(
+    r"\bvalues?\b.{0,60}\b(?:must|should|has to|needs to|expected to) be (?:an? )?(?:valid |JSON )?(?:array|list)\b"
+    r"|\bvalues?\b.{0,60}\b(?:is not|isn't) an? (?:array|list)\b"
+    r"|\bvalues?\b.{0,20}\bexpected an? (?:array|list)\b",
+    re.IGNORECASE,
+)
+_LONGEST: Final = 2000
+"""So many characters of a refusal are looked at."""
+
+
+def adapted(spoken: Dialect, answer: Answer) -> Dialect | None:
+    """The form that a refusal asks for in place of the one that was `spoken`; None where it names no other."""
+    if answer.status == _UNSUPPORTED_MEDIA_TYPE and spoken.media != PLAIN_JSON:
+        return replace(spoken, media=PLAIN_JSON)
+    said = _detail(answer) if answer.status in _MALFORMED and spoken.writes == "patch" else ""
+    if not spoken.capitals and _CAPITALS.search(said):
+        return replace(spoken, capitals=True)
+    if not spoken.arrays and _ARRAY.search(said):
+        return replace(spoken, arrays=True)
+    return None
+
+
+def _detail(answer: Answer) -> str:
+    """`detail` of a refusal (RFC 7644 §3.12); some frameworks make a list of objects with a `msg` of it."""
+    found = document(answer)
+    detail = member(found, "detail") if isinstance(found, dict) else None
+    if isinstance(detail, list):
+        detail = "; ".join(_of_a_list(each) for each in detail if isinstance(each, dict))
+    return detail[:_LONGEST] if isinstance(detail, str) else ""
+
+
+def _of_a_list(each: dict[str, object]) -> str:
+    """Where (`loc`) and what (`msg`), as FastAPI says it."""
+    where = each.get("loc")
+    place = str(where[-1]) if isinstance(where, list) and where else ""
+    return f"{place} {each.get('msg', '')}"
