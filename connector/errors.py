@@ -16,7 +16,8 @@
         ├── DeniedError       credentials or rights refused
         │   └── RefusedBindError  the account's own proof was refused: another attempt may lock it
         ├── MalformedError    an answer that is not what its protocol or page says
-        └── TruncatedError    a size, time or administrative limit, a referral, a pager that stands still
+        └── TruncatedError    a size, time or administrative limit, a pager that stands still
+            └── ElsewhereError  a referral: a part is on another server
 
 Nothing here ever holds a secret: messages are made of names, numbers and places.
 """
@@ -98,4 +99,8 @@ class MalformedError(IncompleteRead):
 
 
 class TruncatedError(IncompleteRead):
-    """The other side stopped early: a limit, a referral left open, or a pager that stands still."""
+    """The other side stopped early: a limit, or a pager that stands still."""
+
+
+class ElsewhereError(TruncatedError):
+    """A referral: a part of what was asked for is on another server."""

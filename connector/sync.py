@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connector import clock
 from connector.apply import apply
+from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
 from connector.lookup import Lookup
 from connector.model import NOTICED, AgentRef, Change, Description, LastGood, Outcome, Plan, Result
@@ -248,17 +249,18 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))
-            show(_with_noticed(parts, work.plan), run.outcomes)
+            show(_with_noticed(parts.directory, work.plan), run.outcomes)
     return replace(run, remembered=not journal.broken)
 
 
-def _with_noticed(parts: Wet | WetUndo, plan: Plan) -> Plan:
-    """The plan for the report of its apply, with cautions that came up while it was written; its digest is older."""
+def _with_noticed(reader: Reader, plan: Plan) -> Plan:
+    """The plan with cautions that came up since its directory was described; none of them is in its digest."""
     try:
-        late = [each for each in parts.directory.describe().cautions if each not in plan.cautions]
+        late = [each for each in reader.describe().cautions if each not in plan.cautions]
     except (IncompleteRead, FileError):
         return plan
-    return replace(plan, about=(*plan.about, (NOTICED, "; ".join(late)))) if late else plan
+    about = [each for each in plan.about if each[0] != NOTICED]
+    return replace(plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ())))
 
 
 # ---------------------------------------------------------------- drawing
@@ -283,7 +285,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), 
     drawn = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    return drawn
+    return replace(drawn, plan=_with_noticed(parts.reader, drawn.plan))
 
 
 def draw_back(parts: Undo) -> Plan:

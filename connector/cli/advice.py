@@ -73,6 +73,13 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
             "no proxy or login page answers in the server's place."
         ),
     ),
+    errors.ElsewhereError: (
+        Exit.FAILED,
+        (
+            "This server has only a part of the users, and referrals are not followed: nothing is planned. Name the "
+            "server that holds all of `base` in `urls`, or set `base` to a part that this server holds whole."
+        ),
+    ),
     errors.TruncatedError: (
         Exit.FAILED,
         (

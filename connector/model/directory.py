@@ -208,6 +208,8 @@ class Description(Struct, frozen=True):
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
     `base`: the DN below which users are, `one_level` only just below; empty: everywhere.
+    `chosen_id`: the attribute that the job takes for users' ids, where the directory has none of its own.
+    `unidentified`: why a user may show no id, and what to do; empty where there is no more to say than of any.
     `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
     """
 
@@ -231,6 +233,8 @@ class Description(Struct, frozen=True):
     server: str = ""
     base: str = ""
     one_level: bool = False
+    chosen_id: AttributeInfo | None = None
+    unidentified: str = ""
     cautions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 

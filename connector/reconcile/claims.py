@@ -22,6 +22,10 @@ UNIDENTIFIED_USER = (
     "the user does not show its id (objectGUID, entryUUID, nsUniqueId) to this account, so it is not written: give the "
     "account the right to read that attribute"
 )
+DOUBLED = (
+    "its {name} {id!r} (`directory.id`) is that of {other} too, so neither can be told from the other: give each a "
+    "value of its own. Not written"
+)
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
+    ID,
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
@@ -29,7 +30,7 @@ from connector.model import (
 from connector.reconcile import stale, turns
 from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.claims import UNIDENTIFIED_USER, Verdicts
+from connector.reconcile.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.jobs import OtherJobs
@@ -38,7 +39,7 @@ from connector.reconcile.moves import Moves
 from connector.reconcile.naming import Naming
 from connector.reconcile.people import Never
 from connector.reconcile.proof import UNPROVEN
-from connector.reconcile.questions import Brief, Object, Planning, ask
+from connector.reconcile.questions import Brief, Find, Object, Planning, ask
 from connector.reconcile.selection import EVERYBODY, Selection
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import unsettled
@@ -88,6 +89,7 @@ class Drawing:
         self._brief = brief
         self._tenant = tenant
         self._differ = differ
+        self._unidentified = brief.description.unidentified or UNIDENTIFIED_USER
         self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares(Naming(brief.description))
         self._claimers = claimers
         self._few = few
@@ -129,6 +131,7 @@ class Drawing:
         yield from judge_alike(self._drafts, self._brief)
         yield from self._compare(shown)
         self._hold_unshown()
+        yield from self._hold_doubled()
         yield from self._object()
         self._say_repeated(untold)
         self.moves = yield from settled(
@@ -158,7 +161,7 @@ class Drawing:
                 why = "the never-list says hands off; otherwise it would be changed"
                 draft.planned, draft.held = (), (draft.problem("never", why),)
             elif not draft.user.identified:
-                draft.planned, draft.held = (), (draft.problem("unreadable", UNIDENTIFIED_USER),)
+                draft.planned, draft.held = (), (draft.problem("unreadable", self._unidentified),)
             elif only and draft.planned and not only.holds(draft.agent, draft.user):
                 self._problems += draft.held
                 left_out += 1
@@ -218,6 +221,20 @@ class Drawing:
             if objected is not None:
                 classless = self._differ.needing_classes(draft) if OBJECT_CLASS in objected else frozenset()
                 draft.judge(partial(_objected, draft, objected, classless))
+
+    def _hold_doubled(self) -> Planning[None]:
+        """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
+        chosen = self._brief.description.chosen_id
+        drafts = [draft for draft in self._drafts if draft.planned] if chosen else []
+        names: dict[str, set[str]] = {draft.user.id: {draft.user.name} for draft in drafts}
+        if chosen and drafts:
+            for user in (yield from ask(Find([(ID, id_) for id_ in names]))):
+                names.get(user.id, set()).add(user.name)
+        for draft in drafts:
+            others = names[draft.user.id] - {draft.user.name}
+            if chosen and others:
+                why = DOUBLED.format(id=draft.user.id, name=chosen.name, other=min(others))
+                draft.planned, draft.held = (), (draft.problem("unreadable", why),)
 
     def _hold_unshown(self) -> None:
         """Hold back what would join values that we wrote and are not shown: each run would add one more.

@@ -67,8 +67,11 @@ class Planner:
         yield from confirmed(self.claims, self.brief.description)
         self.roster.close()
         verdicts = replace(self.claims.settle(self.tenant), unproven=unproven)
-        if verdicts.unidentified and len(verdicts.unidentified) == len(verdicts.claimed):
-            raise DeniedError(f"{UNIDENTIFIED_USER}; nor does any other", where=min(verdicts.unidentified))
+        described = self.brief.description
+        none = len(verdicts.unidentified) == len(verdicts.claimed) and described.chosen_id is None
+        if verdicts.unidentified and none:
+            why = described.unidentified or f"{UNIDENTIFIED_USER}; nor does any other"
+            raise DeniedError(why, where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
         listed = self.never.keys(self.naming)

@@ -9,6 +9,7 @@ from typing import Final
 from connector.model import Description, Equality, Syntax
 from connector.reconcile.mapping import AttributeRule, Mapping
 
+_ID: Final = "name another attribute in the job, or take this line out"
 _NEAR: Final = 0.75
 """Names that are less alike than this are two names, and no slip of the pen."""
 
@@ -17,6 +18,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
     for rule in mapping.attributes:
         fault = _forbidden(mapping, rule, description)
+        if description.chosen_id is not None and description.attributes[rule.name].is_(description.chosen_id):
+            why = f"{rule.name} is the job's `directory.id`, and an id never changes: {_ID}"
+            fault = f"{_at(mapping, rule.line)}: {why}"
         if fault:
             yield fault
     yield from _clashes(mapping, description)

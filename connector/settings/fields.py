@@ -260,6 +260,16 @@ LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
 """`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""
 
 
+def _attribute_type(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,255}", name):
+        raise misfit("must be an attribute's name without options, such as nsUniqueId")
+    return name
+
+
+AttributeName = Annotated[str, AfterValidator(_attribute_type)]
+"""An LDAP attribute by name, without options; the schema is the judge of the rest."""
+
+
 def _dn(text: str) -> str:
     if not re.match(r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s]", text):
         raise misfit("must be a distinguished name, such as ou=people,dc=example,dc=org")

@@ -26,6 +26,7 @@ from pydantic import (
 from connector.errors import FileError
 from connector.reconcile.limits import Limit
 from connector.settings.fields import (
+    AttributeName,
     Bytes,
     CaFile,
     Dn,
@@ -128,6 +129,10 @@ class LdapDirectory(Strict):
         Literal["subtree", "onelevel"], Field(description="All below base, or only its direct children.")
     ] = "subtree"
     read: ReadBy = "auto"
+    id: Annotated[
+        AttributeName | None,
+        Field(description="The attribute that holds each user's id, where the server has none of its own."),
+    ] = None
     page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no pages.")] = 1000
     window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
     settle_time: SettleTime = 5

@@ -60,7 +60,7 @@ def reader() -> Users:
     """What makes users, for a server that shows no schema."""
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
     inspection.root = {"vendorname": ["Example"]}
-    inspection.dialect = dialect.of(inspection.root)
+    inspection.native = dialect.of(inspection.root)
     return Users(VIEW, inspection, "ldap://server.example.org")
 
 

@@ -67,7 +67,7 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
             answer(answers)
             theirs.shutdown(socket.SHUT_WR)
         inspection = Inspection(wire, BASE)
-        inspection.root, inspection.dialect = {}, replace(SERVER, assertions=reads is None)
+        inspection.root, inspection.native = {}, replace(SERVER, assertions=reads is None)
         modifier = Modifier(inspection.dialect, Present("uid"), known_schema().info, lambda name: Rules())
         assertions = Assertions(wire, modifier, read)
         assertions.proven |= {ID, FILTER, "employeeNumber"}

@@ -32,7 +32,7 @@ def shown(users: Users, **held: list[bytes]) -> dict[str, tuple[Held, ...]]:
 def test_each_name_shows_all_values_whatever_came_before(names: tuple[str, ...], secret: bool) -> None:
     inspection = Inspection(cast("Wire", None), "dc=example")
     inspection.root = {"vendorname": ["Example"]}
-    inspection.dialect = dialect.of(inspection.root)
+    inspection.native = dialect.of(inspection.root)
     users = Users(View(names, frozenset({"userid"} if secret else ())), inspection, "ldap://server.example.org")
     for some in (["a"], ["a"], ["b"], ["a", "b"], ["a", "b"], ["b"]):
         octets = [value.encode() for value in some]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
 from msgspec.structs import replace
 
+from connector.directories.changing import OBJECT_CLASS
 from connector.directories.disabled import left_out
+from connector.directories.filters import Present
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.holding import in_order
@@ -41,6 +44,8 @@ from connector.model import (
 )
 from connector.settings.job import LdapDirectory as Settings
 
+_MANY: Final = 1000
+"""So many entries are counted at most."""
 _QUESTIONS: Final = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has not bound and has more
 than a hundred requests waiting (slapd.conf(5), conn_max_pending)."""
@@ -59,6 +64,8 @@ class LdapReader:
         self._view = view
         self._realm = Realm.of(settings)
         self._connected: Wire | None = None
+        self._seen: bool | None = None
+        """Whether a look-up or a scan has found anybody; None: none came to its end."""
 
     @property
     def _wire(self) -> Wire:
@@ -77,7 +84,7 @@ class LdapReader:
 
     @cached_property
     def _inspection(self) -> Inspection:
-        return Inspection(self._wire, self._settings.base)
+        return Inspection(self._wire, self._settings.base, self._settings.id)
 
     @cached_property
     def _users(self) -> Users:
@@ -95,11 +102,29 @@ class LdapReader:
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""
-        described, most = self._description, self._wire.most
-        if most is None:
-            return described
-        page = f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
-        return replace(described, cautions=(*described.cautions, page))
+        described = self._description
+        return replace(described, cautions=(*described.cautions, *self._noticed()))
+
+    def _noticed(self) -> Iterator[str]:
+        """What reading has shown."""
+        most = self._wire.most
+        if most is not None:
+            yield f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
+        if self._seen is False and self._nobody:
+            yield self._nobody
+
+    @cached_property
+    def _nobody(self) -> str:
+        """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
+        settings, everybody = self._settings, replace(self._realm, filter=Present(OBJECT_CLASS))
+        if self._wire.count(self._realm.all(("1.1",)), 1):
+            return ""
+        there = self._wire.count(everybody.all(("1.1",)), _MANY)
+        count = f"{there} or more" if there == _MANY else str(there)
+        return (
+            f"0 of {count} entries in {settings.base} are within `filter` {settings.filter}: check the filter, and the "
+            "account's rights to search by its attributes"
+        )
 
     @cached_property
     def _description(self) -> Description:
@@ -142,7 +167,7 @@ class LdapReader:
 
     def _named(self, wanted: Sequence[UserRef], shown: Users, realm: Realm) -> Iterator[User]:
         """Those of these users that are in a realm, each once."""
-        by_id = self._inspection.dialect.microsoft
+        by_id = self._inspection.dialect.by_guid
         address = self._inspection.dialect.address
         names = dict.fromkeys(address(ref) for ref in wanted if by_id or realm.covers(ref.name))
         searches = (realm.named(name, shown.attributes) for name in names)
@@ -153,10 +178,10 @@ class LdapReader:
                 del missing[user.id]
                 yield user
         if not by_id:
-            for user in self._found(((ID, id_) for id_ in list(missing)), shown, realm):
-                if user.id in missing:
-                    del missing[user.id]
-                    yield user
+            ids = ((ID, id_) for id_ in list(missing))
+            renamed = {user.ref: user for user in self._found(ids, shown, realm) if user.id in missing}
+            shared = Counter(ref.id for ref in renamed)  # two of one id (`directory.id`): nobody knows which
+            yield from (user for ref, user in renamed.items() if shared[ref.id] == 1)
 
     @cached_property
     def _disabled(self) -> Realm | None:
@@ -176,7 +201,13 @@ class LdapReader:
         def by_id(id_: str, attributes: tuple[str, ...]) -> Search:
             return realm.holding(self._modifier.is_user(id_), attributes)
 
-        return ranges.whole(found, shown, self._wire, by_id)
+        users = ranges.whole(found, shown, self._wire, by_id)
+        for user in users:
+            self._seen = self._seen or realm is self._realm
+            yield user
+            break
+        yield from users
+        self._seen = bool(self._seen)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
@@ -218,11 +249,11 @@ class LdapDirectory(LdapReader):
             return
         yield from writer.write(queue)
 
-    def describe(self) -> Description:
-        """The same, with what writing has shown of the server's controls."""
-        described = super().describe()
-        noticed = (*self._assertions.cautions(), *self._post_read.cautions())
-        return replace(described, cautions=(*described.cautions, *noticed))
+    def _noticed(self) -> Iterator[str]:
+        """What reading has shown, and writing of the server's controls."""
+        yield from super()._noticed()
+        yield from self._assertions.cautions()
+        yield from self._post_read.cautions()
 
     @cached_property
     def _assertions(self) -> Assertions:

@@ -49,6 +49,7 @@ class Dialect(Struct, frozen=True):
     partitions without users, a hidden value compares as an absent one, and a Global Catalog may answer in its place.
     `classes_first`: object classes have to be there before the attributes that need them, in a modification of their
     own.
+    `views`: an entry may show others as if they were below it (389-DS, nsView).
     `lax`: what kind an object class is, and what is obsolete, means nothing to it (measured).
     `by_syntax`: whether values of an attribute without an equality rule are compared by their syntax, so that a single
     one can be searched for, and deleted. `prepares`: whether text is prepared before it is compared (RFC 4518 §2);
@@ -73,6 +74,7 @@ class Dialect(Struct, frozen=True):
     lax: bool = False
     microsoft: bool = False
     classes_first: bool = False
+    views: bool = False
     by_syntax: bool = False
     prepares: bool = True
     mark: str | None = None
@@ -80,12 +82,17 @@ class Dialect(Struct, frozen=True):
     terms: int = 64
     batches: int = 4
 
+    @property
+    def by_guid(self) -> bool:
+        """Whether a user's id may stand for the name of its entry."""
+        return self.microsoft and self.identity is OBJECT_GUID
+
     def address(self, user: UserRef) -> str:
         """What stands in a request for the name of a user's entry: its id, where the server takes that.
 
         A name may be another entry's by the time the request arrives ([MS-ADTS] 3.1.1.3.1.2.4; measured on Samba 4.22).
         """
-        return f"<GUID={user.id}>" if self.microsoft and self.identity.wire(user.id) else user.name
+        return f"<GUID={user.id}>" if self.by_guid and self.identity.wire(user.id) else user.name
 
 
 def _text(value: bytes) -> str:
@@ -125,6 +132,30 @@ ENTRY_UUID: Final = Identity("entryUUID", _text, _octets)  # RFC 4530
 NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
+
+def chosen(attribute: str, *, octets: bool) -> Identity:
+    """The identity that a job chooses where a server has none; octets are shown in hexadecimal."""
+    if attribute.lower() == OBJECT_GUID.attribute.lower():
+        return OBJECT_GUID
+    if octets:
+        return Identity(attribute, bytes.hex, _of_hexadecimal)
+    return Identity(attribute, _utf8, str.encode)
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("an entry's id is no text") from None
+
+
+def _of_hexadecimal(text: str) -> bytes | None:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
 OPENLDAP: Final = Dialect(
     "OpenLDAP",
     ENTRY_UUID,
@@ -146,6 +177,7 @@ DS389: Final = Dialect(
     lambda answer: answer.code == results.OBJECT_CLASS_VIOLATION,
     disabled.DS389,
     lax=True,
+    views=True,
     estimates=True,
     by_syntax=True,
     prepares=False,

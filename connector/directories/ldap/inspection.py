@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
@@ -23,7 +24,14 @@ from connector.directories.ldap.responses import Entry, entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.directories.schema import Schema
-from connector.errors import DeniedError, FileError, IncompleteRead, TruncatedError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    FileError,
+    IncompleteRead,
+    MalformedError,
+    TruncatedError,
+    UnreachableError,
+)
 from connector.model import AttributeInfo, Description, Equality
 from connector.reconcile.dn import below, rdns
 
@@ -31,7 +39,15 @@ _ANY = Present(OBJECT_CLASS)
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
+_IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
+"""What servers without entryUUID name their ids."""
 _PAGE: Final = 1000
+_PARENT: Final = re.compile(r"^(?:[^,\\]|\\.)*,?")
+"""The first RDN of a DN, with its comma."""
+_UNROOTED: Final = (
+    "no control is used, and the directory is known by the entry of `base` alone. Give the account the right to read "
+    "the entry of the empty DN, if the server has one"
+)
 BATCH: Final = 2000
 """Changes that are written before what no answer shows of them is read back, for which the server has to be waited."""
 BATCH_READ_BEFORE: Final = 500
@@ -50,20 +66,45 @@ class Rules(Struct, frozen=True):
 class Inspection:
     """A server, looked at once. Raises one of the kinds of IncompleteRead, at first use."""
 
-    def __init__(self, wire: Wire, base: str) -> None:
+    def __init__(self, wire: Wire, base: str, id_: str | None = None) -> None:
+        """`id_`: the attribute of users' ids that the job chooses; else it is the server's own."""
         self._wire = wire
         self._base = base
+        self._id = id_
         self._rules: dict[str, Rules] = {}
         self._infos: dict[str, AttributeInfo] = {}
+        self._unrooted = ""
 
     @cached_property
     def root(self) -> dict[str, list[str]]:
-        """The root DSE (RFC 4512 §5.1), by attribute names in lower case."""
-        return self._read("", _ROOT)
+        """The root DSE (RFC 4512 §5.1), by attribute names in lower case; empty where the server shows none."""
+        try:
+            return self._read("", _ROOT)
+        except (UnreachableError, MalformedError, TruncatedError):
+            raise
+        except IncompleteRead as fault:
+            self._unrooted = f"the server shows no root DSE ({fault.what}): {_UNROOTED}"
+            return {}
 
     @cached_property
     def dialect(self) -> Dialect:
-        """How this kind of server is spoken to."""
+        """How this kind of server is spoken to, with the ids that the job chooses. Raises FileError."""
+        if self._id is None:
+            return self.native
+        info = self.info(self._id)
+        self._refuse_no_id(info)
+        return replace(self.native, identity=dialect.chosen(self._id, octets=info.octets))
+
+    def _refuse_no_id(self, info: AttributeInfo) -> None:
+        """Raises FileError for an attribute that cannot hold ids."""
+        why = "has no such attribute" if not info.known else "lets it hold several values" if not info.single else ""
+        why = why or ("has no equality rule for it, so that nobody is found by it" if not info.comparable else "")
+        if why and (info.known or self._published.types):
+            raise FileError(f"{info.name}: the server's schema {why}: name another attribute", where="directory.id")
+
+    @cached_property
+    def native(self) -> Dialect:
+        """How this kind of server is spoken to, with the ids that it gives."""
         found = dialect.of(self.root)
         self._wire.advice, self._wire.sticky = found.advice, found.sticky
         if found.microsoft:
@@ -91,11 +132,29 @@ class Inspection:
             )
             raise FileError(why, where=f"directory.urls, {self._wire.where}")
 
+    def _refuse_a_view(self) -> None:
+        """Raises FileError for a view of 389-DS as base: it shows entries whose DNs are below other entries.
+
+        The topmost view shows what is below the entry that it is in.
+        """
+        above = self._base
+        while self.dialect.views and b"nsview" in map(bytes.lower, self._shown(above, OBJECT_CLASS)):
+            above = _PARENT.sub("", above)
+        if above == self._base:
+            return
+        filters = self._shown(self._base, "nsViewFilter")
+        also = f", and `filter` to include the view's own: {filters[0].decode('utf-8', 'replace')}" if filters else ""
+        why = (
+            f"{self._base} is a view (nsView): the users that it shows have DNs that are not below it, so that none "
+            f"could be written. Set `base` to {above}, or to what the users are below{also}"
+        )
+        raise FileError(why, where="directory.base")
+
     @cached_property
     def _published(self) -> Published:
         """The schema as it is published; empty where we may not see it."""
         try:
-            return self._schema_entries() if self.dialect.microsoft else self._subschema()
+            return self._schema_entries() if self.native.microsoft else self._subschema()
         except UnreachableError:
             raise
         except IncompleteRead:
@@ -112,7 +171,7 @@ class Inspection:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
-            found = [_as_text(each) for each in self._wire.paged(search, _PAGE if self.dialect.pages else 0, entry)]
+            found = [_as_text(each) for each in self._wire.paged(search, _PAGE if self.native.pages else 0, entry)]
             if any(";range=" in attribute for each in found for attribute in each):
                 raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
             return active_directory.definitions(found)
@@ -122,7 +181,7 @@ class Inspection:
     def schema(self) -> Schema:
         """The server's schema, or where it shows none what this program knows of common attributes."""
         found = self._published
-        return Schema(found.types, found.classes, found.rules, lax=self.dialect.lax) if found.types else known_schema()
+        return Schema(found.types, found.classes, found.rules, lax=self.native.lax) if found.types else known_schema()
 
     @cached_property
     def _types(self) -> Index:
@@ -139,7 +198,7 @@ class Inspection:
         lineage = self._types.lineage(schema.canonical(name).partition(";")[0])
         known = schema.info(name).known
         return Rules(
-            equality=self.dialect.by_syntax or schema.has_equality(name) if known else schema is known_schema(),
+            equality=self.native.by_syntax or schema.has_equality(name) if known else schema is known_schema(),
             substrings=any(definition.first("SUBSTR") for definition in lineage),
         )
 
@@ -154,14 +213,15 @@ class Inspection:
         comparable = self.rules(name).equality
         if not info.known and not self._published.types:
             return AttributeInfo(name, readable=None, comparable=comparable)
-        readable = info.readable if self.dialect.microsoft else None
-        length = info.max_length if self.dialect.lengths else None
+        readable = info.readable if self.native.microsoft else None
+        length = info.max_length if self.native.lengths else None
         return replace(info, name=name, readable=readable, max_length=length, comparable=comparable)
 
     def describe(self, attributes: tuple[str, ...], classes: tuple[str, ...] = ()) -> Description:
         """All of it, for these attributes and objectClass, and for the classes that the mapping adds."""
         identity, cautions = self._identity()
-        cautions += self._wire.cautions
+        cautions += [*filter(None, [self._unrooted]), *self._wire.cautions]
+        self._refuse_a_view()
         described = self._described((*attributes, OBJECT_CLASS))
         if not self._published.types:
             cautions.append(
@@ -178,6 +238,8 @@ class Inspection:
         return Description(
             kind=self.dialect.kind,
             identity=identity,
+            chosen_id=self.info(self._id) if self._id else None,
+            unidentified=self._unidentified(),
             attributes=described,
             names=Equality.DN,
             atomic=self.dialect.assertions,
@@ -218,14 +280,32 @@ class Inspection:
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
         context = self._context()
-        identity = self.dialect.identity
-        values = self._shown(context, identity.attribute)
-        if values:
-            return f"ldap:{identity.show(values[0])}", []
-        hidden = f"{context} does not show its {identity.attribute}"
+        for identity in dict.fromkeys((self.native.identity, self.dialect.identity)):
+            values = self._shown(context, identity.attribute)
+            if values:
+                return f"ldap:{identity.show(values[0])}", []
+        hidden = f"{context} does not show its {self.native.identity.attribute}"
         return f"ldap:{self.dialect.kind}:{context.lower()}", [
             f"{hidden}, so that two servers with a tree of this name are taken for one"
         ]
+
+    def _unidentified(self) -> str:
+        """Why a user may show no id, and what to do."""
+        name = self.dialect.identity.attribute
+        if self._id is not None:
+            return (
+                f"the user shows no value of {name}, which the job names as `directory.id`, so it is not written: give "
+                "it one, or the account the right to read it"
+            )
+        types = self._published.types and self.schema.types
+        if not types or name.lower() in types:
+            return ""
+        there = [each for each in _IDS if each.lower() in types]
+        return (
+            f"this server has no {name}, so its users have no id, and none is written: set `directory.id` to an "
+            "attribute that never changes, has one value that no other user has, and is not written by the mapping "
+            f"({'this server has' if there else 'other servers have'} {', '.join(there or _IDS)})"
+        )
 
     def _unmarked(self, infos: Iterable[AttributeInfo]) -> list[str]:
         """That neither the values of these attributes nor their entries' marks can be asserted, where it is so."""

@@ -176,19 +176,22 @@ class Modifier(Struct, frozen=True, dict=True):
         code = response.code
         if code == results.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
+        said = _said(change, response)
         if code == results.ATTRIBUTE_OR_VALUE_EXISTS:
             names = " or ".join(each.name for each in change.attributes if each.new) or "the attribute"
-            return Outcome(change.user, Result.CONFLICT, _THERE.format(names=names))
+            return Outcome(change.user, Result.CONFLICT, _THERE.format(names=names) + said)
         if code in _CONFLICTS:
-            return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code])
+            return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code] + said)
         if self.dialect.occupied(response) and self._fills_an_empty_place(change, refuted):
-            return Outcome(change.user, Result.CONFLICT, "a value is there where the plan saw none")
+            return Outcome(change.user, Result.CONFLICT, f"a value is there where the plan saw none{said}")
         if code == results.REFERRAL:
             others = ", ".join(response.referrals[:3]) or "another server"
             why = f"this server is a copy that cannot be written: name one that can in `urls` (it refers to {others})"
-            return Outcome(change.user, Result.FAILED, why)
-        why = _said(change, response)
-        if code == results.DENIED:
+            return Outcome(change.user, Result.FAILED, why + said)
+        why = said
+        if code == results.UNAVAILABLE_CRITICAL_EXTENSION:
+            why += results.UNWILLING
+        elif code == results.DENIED:
             names = ", ".join(each.name for each in change.attributes)
             why = f" to write {names}{why}. Grant the job's account the right to write {names} of this entry"
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")

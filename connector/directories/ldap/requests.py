@@ -78,14 +78,14 @@ def abandon(number: int, other: int) -> bytes:
     return message(number, ber.integer(other, _ABANDON))
 
 
-def search(request: Search) -> bytes:
-    """A search without limits of our own: a limit of the server's is an incomplete read, which must be seen."""
+def search(request: Search, most: int = 0) -> bytes:
+    """A search, by default without limits of our own: one of the server's is an incomplete read, which must be seen."""
     return ber.sequence(
         (
             _text(request.base),
             ber.integer(request.scope, ber.ENUMERATED),
             ber.integer(0, ber.ENUMERATED),  # never dereference aliases
-            ber.integer(0),
+            ber.integer(most),
             ber.integer(0),
             ber.boolean(value=False),
             encode_filter(request.filter),

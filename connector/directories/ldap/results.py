@@ -9,6 +9,7 @@ from typing import Final
 from connector.directories.ldap.responses import Response
 from connector.errors import (
     DeniedError,
+    ElsewhereError,
     IncompleteRead,
     TruncatedError,
     UnreachableError,
@@ -50,6 +51,7 @@ NAMES: Final = {
     71: "affectsMultipleDSAs", 80: "other", 118: "canceled", 122: "assertionFailed",
 }  # fmt: skip
 
+UNWILLING: Final = "; the server lists a control and refuses it here: ask its administrator, or name another in `urls`"
 NO_ADVICE: Final[Mapping[int, str]] = {}
 _LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
@@ -81,7 +83,7 @@ def failure(
     if code == SUCCESS:
         return None
     if code == REFERRAL:
-        return referral(response.referrals, base, where)
+        return referral(response.referrals, base, where, diagnostic(response))
     kind, what = IncompleteRead, f"the search below {base!r} failed"
     if code in _LIMITS:
         looked = f" for {', '.join(sorted(sought))}" if sought else ""
@@ -93,12 +95,14 @@ def failure(
     elif code in AWAY:
         kind, what = UnreachableError, "the server cannot answer now"
     todo = f"; {advice[code]}" if code in advice else ""
-    if code == DENIED:
+    if code == UNAVAILABLE_CRITICAL_EXTENSION:
+        todo = UNWILLING
+    elif code == DENIED:
         todo = f"; grant the job's account the right to search and read {', '.join(sorted(sought)) or 'entries'} there"
     return kind(f"{what}: {name(code)}{diagnostic(response)}{todo}", where=where)
 
 
-def referral(uris: tuple[str, ...], base: str, where: str) -> TruncatedError:
-    """A part of what was asked for is on other servers, so what was read is not the whole."""
+def referral(uris: tuple[str, ...], base: str, where: str, said: str = "") -> ElsewhereError:
+    """A part of what was asked for is on other servers, so not the whole was read. `said`: the server's words."""
     others = ", ".join(uris[:3]) or "another server"
-    return TruncatedError(f"a part of {base!r} is elsewhere: referral to {others}", where=where)
+    return ElsewhereError(f"a part of {base!r} is elsewhere: referral to {others}{said}", where=where)

@@ -194,6 +194,11 @@ class Wire(Session):
             list(self.exchange([give_up], 1))
         return count or None
 
+    def count(self, search: Search, most: int) -> int:
+        """How many entries a search shows, up to so many."""
+        operation = Operation(None, requests.search(search, most), ())
+        return sum(frame.tag == ENTRY for _, frame in self.exchange([operation], 1))
+
     def answers(self, wanted: Iterable[Operation[T]], window: int) -> Iterator[tuple[T, Response]]:
         """The results of many operations that are no searches, so many in flight, in any order."""
         for about, frame in self.exchange(wanted, window):

@@ -1,0 +1,131 @@
+"""What a server lacks or refuses is said in a sentence of its own, with the server's words and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connector.directories.ldap.responses import DONE
+from tests.support.ds389 import Ds389
+from tests.support.jobs import configure
+from tests.support.ldap_answers import result
+from tests.support.ldap_job import LdapJob, held
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.scripted_ldap import ScriptedLdap
+from tests.support.slapd import PEOPLE, SUFFIX, Slapd, person
+
+MAPPING = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes:
+  employeeNumber: "{workNo}"
+"""
+UIDS = [f"user{number:02}" for number in range(12)]
+
+
+def job_of(folder: Path, url: str) -> LdapJob:
+    return LdapJob(folder, url, *UIDS, mapping=MAPPING)
+
+
+def in_one_line(said: str) -> str:
+    return " ".join(said.split())
+
+
+@pytest.mark.slapd
+@pytest.mark.slow
+def test_without_a_root_dse_nothing_is_assumed_of_the_server_and_users_are_written(tmp_path: Path) -> None:
+    hidden = 'access to dn.base="" by * none\naccess to * by * read'
+    with Slapd.start(tmp_path / "s", map(person, UIDS), rules=hidden) as server:
+        job = job_of(tmp_path / "job", server.url)
+        _, report = job.run("plan")
+        (caution,) = [each for each in report["cautions"] if "root DSE" in each]
+        assert caution.startswith("the server shows no root DSE (the entry '' is hidden from us): no control is used")
+        assert {each["outcome"] for each in job.apply().values()} == {"written"}
+        assert held(server, "user07", "employeeNumber") == ["1007"]
+        assert job.problems() == []
+
+
+@pytest.mark.slapd
+@pytest.mark.slow
+def test_a_referral_is_told_apart_from_a_limit(tmp_path: Path) -> None:
+    elsewhere = (
+        f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\n"
+        "ou: elsewhere\nref: ldap://192.0.2.7/ou=elsewhere,dc=example,dc=org\n"
+    )
+    with Slapd.start(tmp_path / "s", [*map(person, UIDS), elsewhere]) as server:
+        ended, _ = job_of(tmp_path / "job", server.url).run("plan")
+    assert ended.code == 1
+    assert "is elsewhere: referral to ldap://192.0.2.7/" in in_one_line(ended.err)
+    assert "Name the server that holds all of `base` in `urls`" in in_one_line(ended.err)
+    assert "Raise the limit" not in ended.err
+
+
+@pytest.mark.slapd
+@pytest.mark.slow
+@pytest.mark.parametrize("read", ["find", "scan"])
+def test_a_filter_that_nobody_matches_is_said(tmp_path: Path, read: str) -> None:
+    with Slapd.start(tmp_path / "s", map(person, UIDS)) as server:
+        job = job_of(tmp_path / "job", server.url)
+        configure(job.folder / "job.yaml", directory={"filter": "(objectClass=posixAccount)", "read": read})
+        for command in ("plan", "apply"):
+            ended, report = job.run(command)
+            assert ended.code == 0, ended.said
+            said = f"0 of 13 entries in {PEOPLE} are within `filter` (objectClass=posixAccount): check the filter"
+            assert said in report["about"]["noticed"]
+            assert said in in_one_line(ended.out)
+        configure(job.folder / "job.yaml", directory={"filter": "(uid=user0*)"})
+        (job.folder / "agents.json").write_text('{"agents": [{"workNo": 1, "accountCode": "nobody"}]}')
+        _, report = job.run("plan")
+        assert "noticed" not in report["about"], "somebody is within the filter, though no agent's user"
+
+
+@pytest.mark.ds389
+def test_a_view_is_no_base(tmp_path: Path) -> None:
+    with Ds389.start(tmp_path / "s", map(person, UIDS)) as server:
+        view = f"ou=zeros,ou=views,{SUFFIX}"
+        for name, filter_ in ((f"ou=views,{SUFFIX}", "(objectClass=inetOrgPerson)"), (view, "(uid=user0*)")):
+            lines = f"objectClass: organizationalUnit\nobjectClass: nsView\nnsViewFilter: {filter_}\n"
+            server.add(f"dn: {name}\n{lines}ou: {name[3:].partition(',')[0]}\n")
+        job = job_of(tmp_path / "job", server.url)
+        configure(job.folder / "job.yaml", directory={"base": view})
+        for command in ("plan", "apply"):
+            ended, _ = job.run(command)
+            assert ended.code == 78
+            said = in_one_line(ended.err)
+            assert f"{view} is a view (nsView)" in said
+            assert f"Set `base` to {SUFFIX}, or to what the users are below" in said
+            assert "`filter` to include the view's own: (uid=user0*)" in said
+        configure(job.folder / "job.yaml", directory={"base": SUFFIX, "filter": "(uid=user0*)"})
+        _, report = job.run("plan")
+        assert report["summary"]["matched"] == 10
+
+
+def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:
+    with ScriptedLdap(lambda frame: result(frame.id, DONE, 12)) as server:
+        ended, _ = job_of(tmp_path / "job", server.url).run("plan")
+    assert ended.code == 1
+    said = in_one_line(ended.err)
+    assert "unavailableCriticalExtension (12)" in said
+    assert "the server lists a control and refuses it here" in said
+
+
+@pytest.mark.slapd
+@pytest.mark.slow
+def test_a_conflict_has_the_servers_words(tmp_path: Path) -> None:
+    """Somebody takes the value away between the last look and the write, on a server without assertions."""
+    one = 'access to dn.base="" attrs=supportedControl val.regex="^1[.]3[.]6[.]1[.]1[.]12$" by * none'
+    none = f"{one}\naccess to * by * read"
+    with Slapd.start(tmp_path / "s", [person(uid, "employeeNumber: 1") for uid in UIDS], rules=none) as server:
+
+        def second(name: str, message: bytes) -> bytes:
+            if name.startswith("uid=user03,"):
+                server.modify(f"dn: {name}\nchangetype: modify\ndelete: employeeNumber\n")
+            return message
+
+        with LdapProxy(server.port, second) as proxy:
+            outcomes = job_of(tmp_path / "job", proxy.url).apply(code=4)
+    assert outcomes["user03"]["outcome"] == "conflict"
+    assert outcomes["user03"]["why"] == (
+        "the entry is no longer as planned: a value to be taken out is not there: "
+        "modify/delete: employeeNumber: no such attribute"
+    )
