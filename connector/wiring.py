@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -71,15 +71,26 @@ def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dr
 
 @contextmanager
 def probe(path: Path) -> Iterator[Probe]:
-    """A probe of the job's SCIM server: it makes a user of its own, and removes it. Raises FileError, UsageError."""
+    """A probe of the job's SCIM server, which makes a user of its own: so it holds the directory while it lasts.
+
+    Raises FileError, UsageError, StateError, BusyError.
+    """
     job = jobs.load(path)
     settings = job.job.directory
     if settings.type != "scim":
         raise UsageError(f"only a SCIM server is probed; this directory is of type {settings.type}", where=str(path))
+    from connector.directories.scim.adapter import identity_of
     from connector.directories.scim.probe import Probe
 
-    with closing(transport_of(job, settings)) as transport:
-        yield Probe(settings, transport, mappings.load(job.job.mapping, path).view())
+    mapping = mappings.load(job.job.mapping, path)
+    keys = [rule.directory for rule in mapping.match]
+    anew = partial(transport_of, job, settings)
+    with (
+        closing(_state(job)) as state,
+        state.lease(identity_of(settings.url), job.name),
+        closing(anew()) as transport,
+    ):
+        yield Probe(settings, transport, mapping.view(), keys=keys, anew=anew)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from connector.cli.running import job_argument
+from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
 from connector.errors import TruncatedError, UsageError
 from connector.visible import visible
@@ -115,11 +116,13 @@ def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
     from connector.directories.scim import dialect
     from connector.wiring import probe
 
-    with probe(job) as trial:
+    with stopped_by_signals() as stop, probe(job) as trial:
         if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:
             raise UsageError("this is one of the job's own files, and would be replaced", where=str(save))
-        for what, seen in trial.run():
-            click.echo(f"probe      {visible(what)}: {visible(seen)}")
+        trial.run(lambda what, seen: click.echo(f"probe      {visible(what)}: {visible(seen)}"), stop)
+        if stop.why:
+            click.echo(f"probe      {stop.why}; not all was tried, and nothing is saved")
+            raise KeyboardInterrupt
         if save is not None:
             dialect.save(save, trial.dialect)
             click.echo(f"Saved. The job names it so: `dialect: {visible(str(save))}`, under `directory`.")

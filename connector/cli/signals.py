@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a run ends in good order; the second one ends it at once."""
+"""SIGTERM, SIGINT and SIGHUP: a run ends in good order; the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 from connector.stopping import Stop
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
@@ -23,7 +23,8 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
                 signal.signal(each, signal.SIG_IGN)
         stop.ask(f"stopped by {signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # under nohup a terminal that closes is no matter
+    before = {number: signal.signal(number, handle) for number in _SIGNALS if not (deaf and number == signal.SIGHUP)}
     try:
         yield stop
     finally:

@@ -119,7 +119,7 @@ class ScimReader:
         return Description(
             decides=False,
             kind="SCIM 2.0 server",
-            identity=_identity(self._settings.url),
+            identity=identity_of(self._settings.url),
             attributes={each.name: each.info for each in attributes.view},
             names=attributes.located(str(USER_NAME)).info.equality,
             ids=attributes.located("id").info.equality,
@@ -204,7 +204,7 @@ NO_PUT = (
 )
 
 
-def _identity(url: str) -> str:
+def identity_of(url: str) -> str:
     """The base address, spelt one way."""
     parts = urlsplit(url)
     port = parts.port if parts.port not in {None, {"https": 443, "http": 80}[parts.scheme]} else None

@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.directories.scim.answers import document, good, kind
+from connector.directories.scim.answers import document, failure, good, kind
 from connector.directories.scim.paths import CORE, Json, member
 from connector.directories.scim.port import ImpatientError, Request, Transport
 from connector.directories.scim.schema import Schemas
 from connector.errors import MalformedError, TruncatedError
 
 USERS: Final = "/Users"
+MOST: Final = 10_000
+"""So many schemas, or kinds of resources, are read at most."""
 _CONFIGS: Final = ("/ServiceProviderConfig", "/ServiceProviderConfigs")  # the second: Salesforce
 
 
@@ -67,6 +69,29 @@ class Discovery:
         found = document(answer)
         return (found, "") if isinstance(found, dict | list) else (None, "something that is no JSON")
 
+    def _all(self, path: str) -> list[Json]:
+        """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).
+
+        Raises TruncatedError where the server speaks of more than it shows: what is left out cannot be assumed.
+        """
+        page = self._document(path)
+        found = {_mark(each): each for each in _resources(page)}
+        while isinstance(page, dict) and isinstance(member(page, "Resources"), list):
+            total, cursor = member(page, "totalResults"), member(page, "nextCursor")
+            if not (isinstance(cursor, str) and cursor) and not (isinstance(total, int) and len(found) < total):
+                break
+            params = ("cursor", cursor) if cursor else ("startIndex", str(len(found) + 1))
+            answer = self._transport.send(Request("GET", path, (params,), repeatable=True))
+            if not good(answer):
+                raise failure(answer, f"a further page of {path}")
+            shown = len(found)
+            page = document(answer)
+            found |= {_mark(each): each for each in _resources(page if isinstance(page, dict) else None)}
+            if len(found) == shown or len(found) > MOST:
+                what = f"the server speaks of {total if isinstance(total, int) else 'more'} and shows {shown}"
+                raise TruncatedError(f"{what}, page after page; its administrator has to mend that", where=answer.where)
+        return list(found.values())
+
     @cached_property
     def features(self) -> Features:
         """ServiceProviderConfig; without one, PATCH is assumed and nothing else."""
@@ -86,20 +111,29 @@ class Discovery:
     @cached_property
     def schemas(self) -> Schemas:
         """Schemas, as far as they are published."""
-        found = Schemas(_resources(self._document("/Schemas")))
+        found = Schemas(self._all("/Schemas"))
         if found.unread:
             self.cautions.append(f"{found.unread} of the server's schema definitions cannot be read and are left out")
         return found
 
     @cached_property
+    def _user_type(self) -> dict[str, Json]:
+        """What the server says of the resource type of users; nothing where it does not."""
+        kinds = (each for each in self._all("/ResourceTypes") if isinstance(each, dict))
+        return next((each for each in kinds if str(member(each, "schema")).lower() == CORE.lower()), {})
+
+    @cached_property
     def users(self) -> str:
         """The path below the base at which users are (RFC 7643 §6)."""
-        for each in _resources(self._document("/ResourceTypes")):
-            if isinstance(each, dict) and str(member(each, "schema")).lower() == CORE.lower():
-                endpoint = urlsplit(str(member(each, "endpoint") or USERS)).path
-                below = endpoint.removeprefix(urlsplit(self._base).path)
-                return f"/{below.strip('/')}"
-        return USERS
+        endpoint = urlsplit(str(member(self._user_type, "endpoint") or USERS)).path
+        return f"/{endpoint.removeprefix(urlsplit(self._base).path).strip('/')}"
+
+    @cached_property
+    def extensions(self) -> tuple[str, ...]:
+        """The schemas that every user has to have beside the core's."""
+        listed = member(self._user_type, "schemaExtensions")
+        some = (each for each in listed if isinstance(each, dict)) if isinstance(listed, list) else ()
+        return tuple(str(member(each, "schema")) for each in some if member(each, "required") is True)
 
 
 def _resources(found: Json) -> Iterator[Json]:
@@ -108,6 +142,13 @@ def _resources(found: Json) -> Iterator[Json]:
         listed = member(found, "Resources")
         found = listed if isinstance(listed, list) else [found]
     yield from found or ()
+
+
+def _mark(resource: Json) -> str:
+    """What a resource is told from others by."""
+    return str((member(resource, "id") or member(resource, "name")) if isinstance(resource, dict) else "") or repr(
+        resource
+    )
 
 
 def _supported(config: dict[str, Json], name: str, *, default: bool = False) -> bool:

@@ -1,74 +1,99 @@
 """What a server does, tried out on a user that is made for it and removed again; only when somebody asks.
 
 What a server announces is one thing; whether it heeds `If-Match`, how it empties an attribute, whether its pages and
-filters can be relied on is another, and only seen by doing it.
+filters can be relied on is another, and only seen by doing it. Only attributes that the job writes, and finds nobody
+by, are tried: a user whose name was changed by its own probe could not even be named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
-from urllib.parse import quote
 from uuid import uuid4
 
 from msgspec.structs import replace
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import NOT_FOUND, failure, good, id_of, listing, resource, said
-from connector.directories.scim.attributes import Attributes, Located
+from connector.directories.scim.answers import PRECONDITION_REQUIRED, good, id_of, kind, listing, resource, said
+from connector.directories.scim.attributes import USER_NAME, Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
 from connector.directories.scim.edits import PATCH_OP, Edit, edited
 from connector.directories.scim.effects import effects
 from connector.directories.scim.paging import Params
-from connector.directories.scim.paths import CORE, Json, Path, Resource
-from connector.directories.scim.port import Answer, LostAnswerError, Method, Request, Transport
+from connector.directories.scim.paths import Json, Path, Resource, member, text_of
+from connector.directories.scim.port import Answer, Method, Request, Transport
 from connector.directories.scim.probe_paging import WORKS, paging
-from connector.errors import IncompleteRead
+from connector.directories.scim.scratch import DOMAIN, Scratch
 from connector.model import View
 from connector.settings.scim import ScimDirectory as Settings
+from connector.stopping import Stop
 
-NAME: Final = "cec-connector-probe"
 _CANARY: Final = "probe-canary"
 _NO_SUCH_METHOD: Final = (405, 501)
+_NEVER_TRIED: Final = frozenset({"username", "id", "externalid", "active", "schemas", "meta"})
+
+Tell = Callable[[str, str], None]
+"""Is told what was tried, and what came of it."""
 
 
 class Probe:
     """One server, tried out. Raises the kinds of IncompleteRead.
 
-    `dialect` is what was found, when `run` has ended; `replaceable`: the file of an earlier one, which may go.
+    `keys`: what users are matched by, which stays as it is. `anew` makes a way to the server. `dialect` is what was
+    found, when `run` has ended; `replaceable`: the file of an earlier one, which may go.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, view: View) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        view: View,
+        *,
+        keys: Collection[str] = (),
+        anew: Callable[[], Transport],
+    ) -> None:
         discovery = Discovery(transport, settings.url)
         self._transport = transport
         self._endpoint = discovery.users
         self._features = discovery.features
         self._open = discovery.schemas.open
-        self._attributes = Attributes(view, discovery.schemas, settings.urn)
-        self._view = [each for each in self._attributes.view if each.info.writable]
-        self._name = f"{NAME}-{uuid4().hex[:12]}"
-        self._id = ""
+        self._attributes = attributes = Attributes(view, discovery.schemas, settings.urn)
+        held = {attributes.located(key).path.whole.lower() for key in keys}
+        self._view = [each for each in attributes.view if not _why_not(each, held)]
+        self._left_out = [(each.name, why) for each in attributes.view if (why := _why_not(each, held))]
+        self._user = Scratch(transport, anew, self._endpoint, discovery.schemas)
+        self._extensions = discovery.extensions
+        self._demands = False
         self.replaceable = {settings.dialect} if settings.dialect else set()
         self.dialect = announced(discovery.features, discovery.schemas)
 
-    def run(self) -> Iterator[tuple[str, str]]:
-        """What was tried, and what came of it, as it is found; the user is removed whatever happens."""
-        self._id = self._made()
-        try:
-            yield from self._noted("scratch user", f"made: {self._name}")
-            for what, seen in self._tried():
-                yield from self._noted(what, seen)
-        finally:
-            self._remove()
-        yield from self._noted("scratch user", "removed")
+    def run(self, tell: Tell, stop: Stop) -> None:
+        """Tell what was tried, and what came of it, as it is found; the user is removed whatever happens.
 
-    def _noted(self, what: str, seen: str) -> Iterator[tuple[str, str]]:
-        yield what, seen
-        if what != "scratch user":
-            self.dialect = replace(self.dialect, found={**self.dialect.found, what: seen})
+        Whoever asks to `stop` is heard between two trials.
+        """
+        stop.wait_for_the_end()
+        try:
+            self._user.make(self._extensions)
+            tell("scratch user", f"made: {self._user.name}")
+            for what, seen in self._tried():
+                tell(what, seen)
+                self.dialect = replace(self.dialect, found={**self.dialect.found, what: seen})
+                if stop.why:
+                    break
+        except BaseException as fault:
+            self._user.remove(after=fault)
+            raise
+        self._user.remove()
+        tell("scratch user", "removed")
 
     def _tried(self) -> Iterator[tuple[str, str]]:
+        for name, why in self._left_out:
+            yield f"attribute {name}", f"not tried: {why}"
+        now, _ = self._now()
+        if member(now, "active") is True:
+            yield "active", "the server makes users active, though it was told not to"
         yield from self._writing()
         yield from self._versions()
         yield from self._secrets()
@@ -85,44 +110,10 @@ class Probe:
             return "not announced"
         return f"announced, {limits} at once; not used" if limits else "announced, without limits; not used"
 
-    # ------------------------------------------------------------ the scratch user
-
-    @property
-    def _address(self) -> str:
-        return f"{self._endpoint}/{quote(self._id, safe='')}"
-
-    def _made(self) -> str:
-        body = {
-            "schemas": [CORE], "userName": self._name, "displayName": self._name, "active": False,
-            "name": {"givenName": "Probe", "familyName": self._name},
-            "emails": [{"value": f"{self._name}@example.invalid", "type": "work", "primary": True}],
-        }  # fmt: skip
-        try:
-            answer = self._transport.send(Request("POST", self._endpoint, body=body))
-        except LostAnswerError as fault:
-            why = f"{fault.what}; the probe's user {self._name} may have been made: look for it, and remove it"
-            raise IncompleteRead(why, where=fault.where) from None
-        if not good(answer):
-            raise failure(answer, "a user to be made for the probe")
-        return id_of(resource(answer))
-
-    def _remove(self) -> None:
-        """Remove the user, or say that somebody has to."""
-        try:
-            answer = self._transport.send(Request("DELETE", self._address, repeatable=True))
-        except IncompleteRead as fault:
-            why, where = fault.what, fault.where
-        else:
-            if good(answer) or answer.status == NOT_FOUND:
-                return
-            why, where = said(answer), answer.where
-        raise IncompleteRead(f"the probe's user {self._name} could not be removed: {why}; remove it", where=where)
+    # ------------------------------------------------------------ writing to its user
 
     def _now(self) -> tuple[Resource, Answer]:
-        answer = self._transport.send(Request("GET", self._address, repeatable=True))
-        if not good(answer):
-            raise failure(answer, "the probe's user")
-        return resource(answer), answer
+        return self._user.now()
 
     def _patch(self, *operations: Json, version: str = "") -> Answer:
         return self._write("PATCH", {"schemas": [PATCH_OP], "Operations": operations}, version)
@@ -130,72 +121,91 @@ class Probe:
     def _put(self, path: Path, value: Json, version: str = "") -> Answer:
         return self._write("PUT", edited(self._now()[0], [Edit(path, value)]), version)
 
-    def _set(self, path: Path, value: str, version: str = "") -> Answer:
+    def _set(self, path: Path, value: Json, version: str = "") -> Answer:
         """Set a value in the way in which users are written here."""
         if self.dialect.writes == "put":
             return self._put(path, value, version)
         return self._patch({"op": "replace", "path": str(path), "value": value}, version=version)
 
     def _write(self, method: Method, body: Json, version: str) -> Answer:
+        """The answer; a server that demands a version (428) is told the right one, from then on."""
+        if self._demands and not version:
+            version = _version(*self._now())
         headers = (("If-Match", version),) if version else ()
-        return self._transport.send(Request(method, self._address, body=body, headers=headers))
+        answer = self._transport.send(Request(method, self._user.address, body=body, headers=headers))
+        if answer.status == PRECONDITION_REQUIRED and not (version or self._demands):
+            self._demands = True
+            return self._write(method, body, _version(*self._now()))
+        return answer
 
     def _done(self, answer: Answer, path: Path, value: Json) -> str:
         """What came of setting a value at a path, or of emptying it."""
         if not good(answer):
             return f"refused: {said(answer)}"
-        now, _ = self._now()
-        wanted = [] if value is None else [str(value)]
-        return WORKS if list(path.values(now)) == wanted else "answered with yes and not done"
+        wanted = [] if value is None else [text_of(value)]
+        done = self._user.comes_to(lambda now: list(path.values(now)) == wanted)
+        return WORKS if done else "answered with yes and not done"
 
     # ------------------------------------------------------------ what is tried
 
     def _subject(self) -> Located | None:
-        """An attribute of the mapping that is written and shown: of text, and of one value."""
-        texts = [each for each in self._view if each.shown and each.info.single and each.json("7") == "7"]
-        return next((each for each in texts if each.path.schema), next(iter(texts), None))
+        """An attribute of the mapping that is written and shown, of one value; best a free text of an extension."""
+        some = [each for each in self._view if each.shown and each.info.single and _value(each, 7) is not None]
+        return min(some, key=_oddness, default=None)
 
     def _writing(self) -> Iterator[tuple[str, str]]:
         subject = self._subject()
         if subject is None:
-            yield "PATCH", "not tried: the mapping writes no single text that is shown"
+            yield "PATCH", "not tried: the mapping writes no single text or number that is shown and not matched by"
             return
         path, whole = subject.path, str(subject.path)
+        one, two, three, four = (_value(subject, number) for number in range(1, 5))
         before, _ = self._now()
-        answer = self._patch({"op": "replace", "path": whole, "value": "probe-1"})
-        replaced = self._done(answer, path, "probe-1")
+        answer = self._patch({"op": "replace", "path": whole, "value": one})
+        replaced = self._done(answer, path, one)
+        if self._demands:
+            yield "versions", "demanded of every write (428)"
         yield "PATCH replace", replaced
         if replaced == WORKS:
             self.dialect = replace(self.dialect, writes="patch")
         elif answer.status in _NO_SUCH_METHOD or not self._features.patch:
-            yield from self._replacing(path)
+            yield from self._replacing(subject)
             return
         now, _ = self._now()
         lost = sorted(name for name in before if name not in {"meta", "schemas"} and not now.get(name) and before[name])
         yield "PATCH beside", f"takes away {', '.join(lost)}" if lost else "what stands beside is kept"
         removed = self._done(self._patch({"op": "remove", "path": whole}), path, None)
         yield "PATCH remove", removed
-        self._patch({"op": "replace", "path": whole, "value": "probe-2"})
+        self._patch({"op": "replace", "path": whole, "value": two})
         nulled = self._done(self._patch({"op": "replace", "path": whole, "value": None}), path, None)
         yield "PATCH replace with null", nulled
         clearing = "remove" if removed == WORKS else "null" if nulled == WORKS else None
         self.dialect = replace(self.dialect, clearing=clearing)
-        yield "PATCH add", self._done(self._patch({"op": "add", "path": whole, "value": "probe-3"}), path, "probe-3")
+        yield "PATCH add", self._done(self._patch({"op": "add", "path": whole, "value": three}), path, three)
         if not path.sub:
-            value = {path.schema: {path.attribute: "probe-4"}} if path.schema else {path.attribute: "probe-4"}
+            value = {path.schema: {path.attribute: four}} if path.schema else {path.attribute: four}
             answer = self._patch({"op": "replace", "value": value})
-            yield "PATCH without a path", self._done(answer, path, "probe-4")
-        phone = 'phoneNumbers[type eq "work"].value'
-        self._patch({"op": "replace", "path": "phoneNumbers", "value": [{"type": "work", "value": "1"}]})
-        answer = self._patch({"op": "replace", "path": phone, "value": "2"})
-        yield "PATCH with a filter in the path", self._done(answer, Path.parse(phone), "2")
+            yield "PATCH without a path", self._done(answer, path, four)
+        yield "PATCH with a filter in the path", self._by_filter()
 
-    def _replacing(self, path: Path) -> Iterator[tuple[str, str]]:
+    def _by_filter(self) -> str:
+        """Whether one element of an attribute can be set by itself."""
+        subject = next((each for each in self._view if each.path.tests and each.shown), None)
+        if subject is None:
+            return "not tried: the mapping writes no single element of an attribute"
+        path = subject.path
+        first, second = (_element(path, number) for number in (1, 2))
+        sub = path.sub or "value"
+        self._patch({"op": "replace", "path": path.whole, "value": [{**dict(path.tests), sub: first}]})
+        return self._done(self._patch({"op": "replace", "path": str(path), "value": second}), path, second)
+
+    def _replacing(self, subject: Located) -> Iterator[tuple[str, str]]:
         """Whether a PUT changes what it is to change, and nothing else (RFC 7644 §3.5.1)."""
+        path, value = subject.path, _value(subject, 8)
         before, _ = self._now()
-        seen = self._done(self._put(path, "probe-put"), path, "probe-put")
+        seen = self._done(self._put(path, value), path, value)
         if seen == WORKS:
-            some = [Edit(path, "probe-put")]
+            some = [Edit(path, value)]
             found = effects(before, self._now()[0], some, self._attributes)
             if found:
                 seen = f"takes away or changes {', '.join((*found.lost, *found.changed))}"
@@ -208,26 +218,27 @@ class Probe:
         """Whether a wrong version is refused and the right one is not (RFC 7644 §3.14)."""
         subject = self._subject()
         now, answer = self._now()
-        meta = now.get("meta")
-        version = answer.headers.get("etag") or (str(meta.get("version", "")) if isinstance(meta, dict) else "")
+        version = _version(now, answer)
         heeded = False
-        if not version or subject is None:
+        if not version:
             seen = "none are shown"
+        elif subject is None:
+            seen = "not tried: nothing of the mapping can be"
         elif self.dialect.writes == "no":
             seen = "not tried: there is no way to write"
         else:
-            path = subject.path
-            wrong = self._set(path, "probe-5", 'W/"not-the-version"')
-            right = self._set(path, "probe-6", version)
-            heeded = wrong.status == 412 and self._done(right, path, "probe-6") == WORKS
-            seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {said(wrong)}"
+            path, five, six = subject.path, _value(subject, 5), _value(subject, 6)
+            wrong = self._set(path, five, 'W/"not-the-version"')
+            right = self._set(path, six, version)
+            heeded = wrong.status == 412 and self._done(right, path, six) == WORKS
+            seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {kind(wrong)}"
         self.dialect = replace(self.dialect, versions=heeded)
         yield "versions (ETag, If-Match)", seen
 
     def _secrets(self) -> Iterator[tuple[str, str]]:
         """Whether what is `returned: never` is shown all the same."""
         for located in self._view:
-            if not located.shown:
+            if not located.shown and isinstance(_value(located, 7), str):
                 answer = self._set(located.path, _CANARY)
                 _, read = self._now()
                 shown = any(_CANARY.encode() in each.content for each in (answer, read))
@@ -235,16 +246,17 @@ class Probe:
                 yield f"secret {located.path}", ("SHOWN" if shown else "never shown") + taken
 
     def _filters(self) -> Iterator[tuple[str, str]]:
-        nobody = " or ".join(filters.equal(Path("userName"), uuid4().hex) for _ in range(24))
-        mine = filters.equal(Path("userName"), self._name)
+        nobody = " or ".join(filters.equal(USER_NAME, uuid4().hex) for _ in range(24))
+        mine = filters.equal(USER_NAME, self._user.name)
         yield "filter userName", self._found(mine)
-        yield "filter userName in the other case", self._found(filters.equal(Path("userName"), self._name.upper()))
+        yield "filter userName in the other case", self._found(filters.equal(USER_NAME, self._user.name.upper()))
         yield "filter with 25 terms", self._found(f"{nobody} or {mine}")
-        yield "filter id", self._found(filters.equal(Path("id"), self._id))
+        yield "filter id", self._found(filters.equal(Path("id"), self._user.id))
         subject = self._subject()
-        if subject is not None and subject.path.schema:
-            self._set(subject.path, self._name)
-            yield f"filter {subject.path}", self._found(filters.equal(subject.path, self._name))
+        if subject is not None and self.dialect.writes != "no":
+            value = _value(subject, 9)
+            self._set(subject.path, value)
+            yield f"filter {subject.path}", self._found(filters.equal(subject.path, value))
 
     def _ask(self, params: Params) -> Answer:
         return self._transport.send(Request("GET", self._endpoint, params, repeatable=True))
@@ -255,6 +267,45 @@ class Probe:
             return f"refused: {said(answer)}"
         page = listing(answer)
         ids = [id_of(resource(answer, raw)) for raw in page.resources]
-        if self._id not in ids:
+        if self._user.id not in ids:
             return "finds nobody" if not ids else "finds others"
         return WORKS if len(ids) == 1 else f"ignored: finds {page.total} users"
+
+
+def _why_not(located: Located, keys: Collection[str]) -> str:
+    """Why an attribute is left as it is; empty: it can be tried."""
+    whole = located.path.whole.lower()
+    if whole in keys:
+        return "users are matched by it"
+    if whole in _NEVER_TRIED:
+        return "it says who the user is, or whether it may log in"
+    return "" if located.info.writable else "no client may set it"
+
+
+def _oddness(located: Located) -> tuple[bool, bool, bool, bool]:
+    """The least odd is tried: a text, that may be any, of an extension, where nobody else's value can be in the way."""
+    meant = located.found.meant if located.found else None
+    odd = meant is not None and (meant.type.lower() != "string" or bool(meant.canonical_values))
+    return odd, located.info.unique, not located.path.schema, bool(located.path.sub)
+
+
+def _value(located: Located, number: int) -> Json:
+    """A value of the attribute's type; None where nobody knows one that the server is sure to take."""
+    match located.found.meant.type.lower() if located.found else "string":
+        case "string":
+            return f"probe-{number}"
+        case "integer" | "decimal":
+            return 90_000 + number
+        case _:
+            return None
+
+
+def _element(path: Path, number: int) -> str:
+    """A value for an element of an attribute: an address of e-mail, a number kept for fiction, or a text."""
+    by_name = {"emails": f"probe-{number}@{DOMAIN}", "phonenumbers": f"+1202555010{number}"}
+    return by_name.get(path.attribute.lower(), f"probe-{number}")
+
+
+def _version(now: Resource, answer: Answer) -> str:
+    meta = member(now, "meta")
+    return answer.headers.get("etag") or (text_of(member(meta, "version")) if isinstance(meta, dict) else "")

@@ -33,6 +33,8 @@ class Attribute(Struct, frozen=True, rename="camel"):
     returned: str | None = "default"
     uniqueness: str | None = "none"
     sub_attributes: tuple[Attribute, ...] | None = ()
+    required: bool | None = False
+    canonical_values: Json = None
 
     @property
     def complex(self) -> bool:
@@ -94,6 +96,11 @@ class Schemas:
     def publishes(self, schema: str) -> bool:
         """Whether there is a schema of this URN; the empty one is the core's."""
         return bool(self._schemas.get((schema or CORE).lower(), ("", {}))[1])
+
+    def required(self, schema: str) -> list[Attribute]:
+        """What a user of this schema has to have, of what a client can set."""
+        attributes = self._schemas.get(schema.lower(), ("", {}))[1].values()
+        return [each for each in attributes if each.required and (each.mutability or "").lower() != "readonly"]
 
     @property
     def open(self) -> bool:
