@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from connector.directories.scim.writing import LOST
 from connector.model import AttributeChange, Outcome, Result, Secret, View
 from tests.support.scim_provider import (
     ACCOUNT,
@@ -254,6 +255,74 @@ def test_a_dialect_file_says_beforehand_which_form_to_speak(tmp_path: Path) -> N
     (request,) = provider.writes
     assert request.body["Operations"] == [{"op": "Replace", "path": SEAT, "value": [8]}]
     assert request.headers == (("Content-Type", "application/json"),)
+
+
+class Pathless(Provider):
+    """It knows no operation with a path but `remove`. `wipes`: what stands beside in an extension is gone then."""
+
+    wipes = False
+
+    def _patched(self, id_: str, body: Json) -> Json:
+        found = self.users[id_]
+        for each in body["Operations"]:
+            if each["op"] == "remove":
+                found = super()._patched(id_, {"Operations": [each]})
+                continue
+            if "path" in each:
+                raise ValueError(400)
+            for name, value in each["value"].items():
+                before = found.get(name, {})
+                found[name] = {**before, **value} if isinstance(value, dict) and not self.wipes else value
+        return found
+
+
+@pytest.mark.parametrize(("clearing", "operations"), [
+    ("remove", [
+        {"op": "remove", "path": ADDRESS},
+        {"op": "replace", "value": {
+            "nickName": "x", "name": {"familyName": "P", "middleName": "M"},
+            CEC: {"workNo": 8, "sipPassword": "canary"},
+        }},
+    ]),
+    ("null", [
+        {"op": "replace", "value": {
+            CEC: {"sipServiceIp": None, "workNo": 8, "sipPassword": "canary"}, "nickName": "x",
+            "name": {"familyName": "P", "middleName": "M"},
+        }},
+    ]),
+])  # fmt: skip
+def test_a_dialect_file_may_ask_for_one_operation_without_a_path(
+    tmp_path: Path, clearing: str, operations: list[Json]
+) -> None:
+    (tmp_path / "dialect.json").write_text(json.dumps({"paths": False, "clearing": clearing}))
+    before = {"name": {"familyName": "P"}, CEC: {"workNo": 7, "accountCode": "anna", "sipServiceIp": "192.0.2.1"}}
+    provider = Pathless(user(1, **before))
+    attributes = (
+        AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True, seen=False),
+        AttributeChange("nickName", (), ("x",)),
+        AttributeChange("name.middleName", (), ("M",)),
+        *seat(1, "7", "8").attributes,
+        AttributeChange(ADDRESS, ("192.0.2.1",), ()),
+    )
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), change(1, *attributes))
+    assert outcome.result is Result.WRITTEN, outcome.why
+    assert provider.writes[-1].body["Operations"] == operations
+    assert provider.stored("u1")["name"] == {"familyName": "P", "middleName": "M"}
+
+
+def test_a_server_that_wipes_what_stands_beside_is_found_at_the_first_user(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"paths": false}')
+    provider = Pathless(user(1, **{CEC: {"workNo": 7, "accountCode": "anna"}}))
+    provider.wipes = True
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1, "7", "8"))
+    assert (outcome.result, outcome.why) == (Result.FAILED, f"{LOST}: {ACCOUNT.lower()}")
+
+
+def test_no_refusal_leads_to_an_operation_without_a_path() -> None:
+    provider = Pathless(user(1), etag=False)
+    (outcome,) = write(opened(provider), seat(1))
+    assert outcome.result is Result.FAILED
+    assert all("path" in each for request in provider.writes for each in request.body["Operations"])
 
 
 def test_a_dialect_file_says_beforehand_how_to_empty(tmp_path: Path) -> None:

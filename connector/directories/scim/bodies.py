@@ -6,17 +6,46 @@ from collections.abc import Iterable, Iterator
 
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import PATCH_OP, Edit
-from connector.directories.scim.paths import Json
+from connector.directories.scim.paths import Json, Resource, key_of
 
 
-def body(some: Iterable[Edit], dialect: Dialect) -> dict[str, Json]:
-    """The operations. What is emptied comes first: if that is refused, nothing was done yet.
+def body(some: Iterable[Edit], dialect: Dialect, before: Resource) -> dict[str, Json]:
+    """The operations on a user that was `before`. What is emptied comes first: if that is refused, nothing was done.
 
     What is set unseen comes last: if something before it is refused, it was not done, and the rest can be taken back.
     """
     ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
-    made = (_operation(edit, dialect) for edit in ordered)
+    made = _operations(ordered, dialect) if dialect.paths else _without_paths(ordered, dialect, before)
     return {"schemas": [PATCH_OP], "Operations": list(_spelt(made, dialect))}
+
+
+def _operations(some: Iterable[Edit], dialect: Dialect) -> Iterator[dict[str, Json]]:
+    return (_operation(edit, dialect) for edit in some)
+
+
+def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> Iterator[dict[str, Json]]:
+    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3)."""
+    whole: Resource = {}
+    for edit in some:
+        if edit.value is None and dialect.clearing != "null":
+            yield _operation(edit, dialect)
+        else:
+            _set(whole, edit, before)
+    if whole:
+        yield {"op": "replace", "value": whole}
+
+
+def _set(whole: Resource, edit: Edit, before: Resource) -> None:
+    """Put an edit where it belongs; a complex value with all that it held, for some servers replace it whole."""
+    path, holder = edit.path, whole
+    if path.schema:
+        holder = holder.setdefault(path.schema, {})
+    if not path.sub:
+        holder[path.attribute] = edit.value
+        return
+    held = path.held(before)
+    complex_ = holder.setdefault(path.attribute, dict(held) if isinstance(held, dict) else {})
+    complex_[key_of(complex_, path.sub)] = edit.value
 
 
 def _operation(edit: Edit, dialect: Dialect) -> dict[str, Json]:

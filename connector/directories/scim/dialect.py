@@ -25,7 +25,8 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     §3.14). `cursor`: it pages by cursor (RFC 9865). `found`: what a probe has seen, for people.
 
     `capitals`: operations are `Replace` and `Remove`. `arrays`: a single value goes in an array. `media`: the content
-    type of what is sent.
+    type of what is sent. `paths`: operations name the path of what they set; else one operation has all of it, and
+    some servers wipe what stands beside it. Only a file says so.
     """
 
     writes: Literal["patch", "put", "no"] = "patch"
@@ -34,6 +35,7 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: bool = False
     capitals: bool = False
     arrays: bool = False
+    paths: bool = True
     media: Literal["application/scim+json", "application/json"] = MEDIA_TYPE
     found: dict[str, str] = field(default_factory=dict)
     schema: str = SCHEMA

@@ -106,7 +106,7 @@ class Wire:
         """The answer to one way of saying it."""
         if dialect.writes == "put":
             return self._send(writing, dialect, "PUT", editing.edited(writing.before, writing.edits))
-        document = body(writing.edits, dialect)
+        document = body(writing.edits, dialect, writing.before)
         if not self._asks_back:
             return self._send(writing, dialect, "PATCH", document)
         # of a server that heeds versions, also what the user has become, if it can be had in the answer
