@@ -132,12 +132,13 @@ class Case(Planner):
     def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
         """Agents by what this attribute of their users is to hold."""
         key = equality.likenesses_of(self.brief.description.equality(name))
-        (render,) = (rule.value.bind(self.tenant) for rule in self.brief.mapping.attributes if rule.name == name)
+        (rule,) = (rule for rule in self.brief.mapping.attributes if rule.name == name)
+        renders = [template.bind(self.tenant) for template in rule.templates]
         agents: dict[Hashable, set[int]] = {}
         for number, agent in enumerate(self.tenant.agents):
-            value = render(agent)
-            if isinstance(value, str):
-                agents.setdefault(key(value), set()).add(number)
+            for value in [render(agent) for render in renders]:
+                if isinstance(value, str):
+                    agents.setdefault(key(value), set()).add(number)
         return agents
 
     def _unclaimed_of(self, ids: Collection[str]) -> list[stale.Unclaimed]:

@@ -31,7 +31,6 @@ from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, classes_of
 from connector.reconcile.stale import CHANGED, Unclaimed
-from connector.reconcile.templates import Render
 from connector.reconcile.together import Together
 from connector.reconcile.values import UnfitError, defined, fit, named
 
@@ -42,26 +41,41 @@ class _Wanted(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
 
     `ours`: whether a value is one of those that the rule is about; None: each of them is. `unique`: one user alone may
-    hold a value.
+    hold a value. `keeps`: values stay of which no template makes one any more. `missing`: the tenant's own fields that
+    it needs and that the tenant lacks.
     """
 
     rule: AttributeRule
     info: AttributeInfo
-    render: Render
+    render: _Render
     schema: Description
     names: frozenset[str]
     ours: Callable[[Value], bool] | None
     unique: bool
+    keeps: bool
+    missing: frozenset[str]
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
         info = description.attributes[rule.name]
         ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
-        return cls(rule, info, rule.value.bind(tenant), description, names, ours, unique)
+        missing = rule.missing(tenant)
+        keeps = rule.when_absent == "keep" or bool(missing)
+        return cls(rule, info, _bound(rule, tenant), description, names, ours, unique, keeps, missing)
 
 
-_Column = tuple[str, Render, _Wanted]
+_Made = Held | None | tuple[Held | None, ...]
+"""What one template makes of an agent, or what each of several does."""
+_Render = Callable[[Agent], _Made]
+_Column = tuple[str, _Render, _Wanted]
+
+
+def _bound(rule: AttributeRule, tenant: Tenant) -> _Render:
+    if not rule.more:
+        return rule.value.bind(tenant)
+    renders = [template.bind(tenant) for template in rule.templates]
+    return lambda agent: tuple([render(agent) for render in renders])
 
 
 class Differ:
@@ -87,10 +101,12 @@ class Differ:
             raise FileError("\n".join(faults))
         self.cautions = list(suitability.cautions(mapping, description))
         missing: dict[str, list[str]] = {}
+        partly: dict[str, list[str]] = {}
         for rule in mapping.attributes:
-            for field in rule.value.missing(tenant):
-                missing.setdefault(field, []).append(rule.name)
-            if not rule.value.missing(tenant):
+            makes = not all(template.missing(tenant) for template in rule.templates)
+            for field in rule.missing(tenant):
+                (partly if makes else missing).setdefault(field, []).append(rule.name)
+            if makes:
                 self._wanted.append(_Wanted.of(rule, description, tenant))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
@@ -98,21 +114,31 @@ class Differ:
             Problem("tenant", f"the tenant has no {field}, so nothing is planned for {', '.join(names)}")
             for field, names in sorted(missing.items())
         ]
+        self.problems += [
+            Problem("tenant", f"the tenant has no {field}, so what is made of it stays as it is in {', '.join(names)}")
+            for field, names in sorted(partly.items())
+        ]
 
     def draft(self, agent: Agent, user: User, rule: int | None) -> Draft | None:
         """Compare; None: the user is in step, which costs no object. `rule`: the one that matched the two."""
         return self._compared(self._columns, agent, user, rule)
 
-    def one_by_one(self, agent: Agent, user: User) -> Iterator[tuple[AttributeRule, Held | None, Draft | None]]:
-        """The same attribute by attribute: its rule, what is wanted as the attribute can hold it, the draft."""
+    def one_by_one(
+        self, agent: Agent, user: User
+    ) -> Iterator[tuple[AttributeRule, tuple[Held | None, ...], Draft | None]]:
+        """The same attribute by attribute: its rule, what each template makes as the attribute can hold it, the draft.
+
+        None: a template makes nothing, or what does not fit.
+        """
         for column in self._columns:
             _, render, wanted = column
-            value = render(agent)
-            fitted = None
-            if value is not None:
-                with suppress(UnfitError):
-                    fitted = _fitted(wanted, value)
-            yield wanted.rule, fitted, self._compared([column], agent, user, None)
+            fitted: list[Held | None] = []
+            for value in _each(render(agent)):
+                fitted.append(None)
+                if value is not None:
+                    with suppress(UnfitError):
+                        fitted[-1] = _fitted(wanted, value)
+            yield wanted.rule, tuple(fitted), self._compared([column], agent, user, None)
 
     def _compared(self, columns: list[_Column], agent: Agent, user: User, rule: int | None) -> Draft | None:
         planned: list[AttributeChange] = []
@@ -123,10 +149,10 @@ class Differ:
         for name, render, wanted in columns:
             value = render(agent)
             held = values.get(name, ())
-            if held == (value,):
+            if held == (value,) or (type(value) is tuple and held == value):
                 continue
-            lacking = lacking or value is None
-            if value is None and (wanted.rule.when_absent == "keep" or (not held and wanted.info.readable)):
+            lacking = lacking or value is None or (type(value) is tuple and None in value)
+            if value is None and (wanted.keeps or (not held and wanted.info.readable)):
                 continue
             if naming is None:
                 naming = dn.naming(user.name)
@@ -155,7 +181,7 @@ class Differ:
         for each in self._wanted:
             name = each.rule.name
             last = found.last(name)
-            if last is None and name not in found.adopted:
+            if each.missing or (last is None and name not in found.adopted):
                 continue
             held = user.values.get(name, ())
             covered = _owned(each, held)
@@ -186,7 +212,7 @@ class Differ:
         return frozenset(
             each.rule.name
             for each in self._wanted
-            if each.rule.adopt and _owned(each, user.values.get(each.rule.name, ()))
+            if each.rule.adopt and not each.missing and _owned(each, user.values.get(each.rule.name, ()))
         )
 
     def _classes(self, user: User) -> frozenset[str]:
@@ -247,14 +273,19 @@ class Differ:
         return False
 
 
-def _change(
-    wanted: _Wanted, value: Held | None, held: tuple[Held, ...], naming: frozenset[str]
-) -> AttributeChange | None:
+def _each(made: _Made) -> tuple[Held | None, ...]:
+    return made if isinstance(made, tuple) else (made,)
+
+
+def _change(wanted: _Wanted, value: _Made, held: tuple[Held, ...], naming: frozenset[str]) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
     if not wanted.names.isdisjoint(naming):
         raise UnfitError("it names the entry, and a naming attribute is never written")
-    new = () if value is None else (_fitted(wanted, value),)
+    if isinstance(value, tuple):
+        new = equality.distinct(info.equality, [_fitted(wanted, each) for each in value if each is not None])
+    else:
+        new = () if value is None else (_fitted(wanted, value),)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(wanted, (), new, seen=False)
     if not held:
@@ -264,10 +295,13 @@ def _change(
         raise UnfitError(f"it holds {len(held)} values, and the mapping does not say which of them are ours (owns)")
     if info.single and new and len(owned) < len(held):
         raise UnfitError("it holds one value only, and the one that it has is not ours (owns)")
+    others = [each for each in held if each not in owned]
+    taken = new and others and len(equality.minus(info.equality, new, others)) < len(new)
+    if isinstance(value, tuple) and None in value and wanted.keeps:
+        new = (*owned, *equality.minus(info.equality, new, owned))
     if equality.same_set(info.equality, owned, new):
         return None
-    others = [value for value in held if value not in owned]
-    if new and others and not equality.minus(info.equality, new, others):
+    if taken:
         raise UnfitError("it holds the value already, among those that are not ours (owns)")
     return _attribute_change(wanted, owned, new, seen=True)
 
@@ -303,7 +337,7 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
         else:
             named(info, fitted, wanted.schema.types)
     if wanted.ours is not None and not wanted.ours(fitted):
-        raise UnfitError(f"the value is not one that the mapping says is ours (owns: {rule.owns})")
+        raise UnfitError(f"the value is not one that the mapping says is ours (owns: {patterns.said(rule.owns)})")
     return Secret(fitted) if rule.secret else fitted
 
 

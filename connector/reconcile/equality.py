@@ -66,6 +66,14 @@ def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bo
     return {key(rule, plain(value)) for value in some} == {key(rule, plain(value)) for value in others}
 
 
+def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
+    """Of equal values the first."""
+    found: dict[Hashable, Held] = {}
+    for value in values:
+        found.setdefault(key(rule, plain(value)), value)
+    return tuple(found.values())
+
+
 def minus(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
     if some == others:

@@ -53,10 +53,10 @@ class RuleTrace(Struct, frozen=True):
 
 
 class AttributeTrace(Struct, frozen=True):
-    """An attribute of the user: what it is to hold, what it holds, and what becomes of it."""
+    """An attribute of the user: what it is to hold (by template), what it holds, and what becomes of it."""
 
     name: str
-    rendered: Rendered
+    rendered: tuple[Rendered, ...]
     held: tuple[Held, ...]
     owns: str | None
     outcome: str

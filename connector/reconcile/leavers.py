@@ -68,7 +68,10 @@ def still_holding(moves: Moves, unclaimed: Sequence[Unclaimed]) -> list[User]:
     wanted = moves.digests() if unclaimed else {}
     holders = []
     for each in unclaimed if wanted else ():
-        values = {name: (value,) for (name, digest), value in wanted.items() if _wrote(each, name, digest)}
+        values: dict[str, tuple[str, ...]] = {}
+        for (name, digest), value in wanted.items():
+            if _wrote(each, name, digest):
+                values[name] = (*values.get(name, ()), value)
         if values and each.place is Place.UNKNOWN:
             holders.append(User(each.user.id, each.user.name, values))
         elif values and each.place is not Place.WITHIN and each.now is not None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from connector.model import View
+from connector.model import Agent, Tenant, View
 from connector.reconcile.templates import Template
 
 WhenAbsent = Literal["keep", "clear"]
@@ -53,11 +53,12 @@ class MatchRule(Struct, frozen=True):
 class AttributeRule(Struct, frozen=True):
     """What is written into one attribute.
 
-    `owns`: a glob (`*` alone is a wildcard) that says which values of a multi-valued attribute are ours. `unique`: one
-    user at a time holds a value. `adopt`: whatever it holds counts as written by us, so that a user who holds some and
-    whom nobody claims is stale. `take_over`: it is written also where another job wrote last. `together`: the group
-    that it belongs to; empty: to none; None: to that of the SIP identity, if its template names a `sip…` field.
-    `line`: where the mapping file says it, for messages.
+    `more`: further templates of a multi-valued attribute, which holds what each of them makes. `owns`: globs (`*` alone
+    is a wildcard, a line each) that say which of its values are ours. `unique`: one user at a time holds a value.
+    `adopt`: whatever it holds counts as written by us, so that a user who holds some and whom nobody claims is stale.
+    `take_over`: it is written also where another job wrote last. `together`: the group that it belongs to; empty: to
+    none; None: to that of the SIP identity, if a template of it names a `sip…` field. `line`: where the mapping file
+    says it, for messages.
     """
 
     name: str
@@ -70,13 +71,32 @@ class AttributeRule(Struct, frozen=True):
     take_over: bool = False
     together: str | None = None
     line: int = 0
+    more: tuple[Template, ...] = ()
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All of its templates, in their order."""
+        return (self.value, *self.more)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that its templates name."""
+        return self.value.fields.union(*(template.fields for template in self.more))
+
+    def missing(self, tenant: Tenant) -> frozenset[str]:
+        """The tenant's own fields that a template needs and that this tenant lacks."""
+        return self.value.missing(tenant).union(*(template.missing(tenant) for template in self.more))
+
+    def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+        """The fields of which nothing is left for this agent, so that a template makes no value."""
+        return tuple(dict.fromkeys(field for each in self.templates for field in each.lacks(agent, tenant)))
 
     @property
     def group(self) -> str:
         """The group that it is written with; empty: it stands alone."""
         if self.together is not None:
             return self.together
-        return SIP if any(field.startswith("sip") for field in self.value.fields) else ""
+        return SIP if any(field.startswith("sip") for field in self.fields) else ""
 
 
 class Mapping(Struct, frozen=True):
@@ -116,7 +136,8 @@ class Mapping(Struct, frozen=True):
     @property
     def passwords(self) -> bool:
         """Whether anything is made of the agents' passwords."""
-        templates = [rule.agent for rule in self.match] + [rule.value for rule in self.attributes]
+        templates = [rule.agent for rule in self.match]
+        templates += [template for rule in self.attributes for template in rule.templates]
         return any(template.secret for template in templates)
 
     def view(self) -> View:

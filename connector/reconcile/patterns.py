@@ -1,22 +1,46 @@
-"""Which values of an attribute are ours: `owns` of the mapping, a glob in which `*` alone is special."""
+"""Which values of an attribute are ours: `owns` of the mapping, globs in which `*` alone is special.
+
+Several globs are one text, a line each: that is how changes, the journal and the state carry them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from connector.model import Value
+
+ALL = "*"
+
+
+def joined(patterns: Iterable[str]) -> str:
+    """Several patterns as one: the same text in whatever order they come. No pattern holds a line break."""
+    several = sorted(set(patterns))
+    return ALL if ALL in several else "\n".join(several)
+
+
+def parts(pattern: str) -> list[str]:
+    """The patterns of which a value has to fit one."""
+    return pattern.split("\n")
+
+
+def said(pattern: str | None) -> str:
+    """The patterns for a reader."""
+    return "" if pattern is None else " or ".join(parts(pattern))
 
 
 @lru_cache(maxsize=256)
 def owns(pattern: str) -> Callable[[Value], bool]:
     """Whether a value is one of ours; case does not count."""
-    if pattern == "*":
+    if pattern == ALL:
         return lambda value: True
-    parts = [".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern)]
-    expression = re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+    expression = re.compile("|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL)
     return lambda value: expression.fullmatch(_text(value)) is not None
+
+
+def _expression(pattern: str) -> str:
+    return "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", pattern))
 
 
 @lru_cache(maxsize=256)
@@ -27,6 +51,10 @@ def apart(one: str | None, other: str | None) -> bool:
     """
     if one is None or other is None:
         return False
+    return all(_apart(each, its) for each in parts(one) for its in parts(other))
+
+
+def _apart(one: str, other: str) -> bool:
     if "*" not in one or "*" not in other:
         return not (owns(one)(other) if "*" not in other else owns(other)(one))
     (head, _, _), (its_head, _, _) = one.partition("*"), other.partition("*")

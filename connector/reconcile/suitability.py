@@ -81,7 +81,9 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
             if infos[rule.name].is_(infos[other.name]):
                 yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
         for number, match in enumerate(mapping.match, start=1):
-            if infos[rule.name].is_(infos[match.directory]) and rule.value.text != match.agent.text:
+            if infos[rule.name].is_(infos[match.directory]) and {each.text for each in rule.templates} != {
+                match.agent.text
+            }:
                 why = (
                     f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
                     "something else there, so that the next run would match other people"
@@ -98,6 +100,9 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
         why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
     elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
+    elif rule.more and info.single:
+        known = "can hold one value only here" if info.known else "may hold one value only: no schema says otherwise"
+        why = f"{rule.name} {known}, so `value` is one template and no list"
     elif not info.writable:
         why = f"{rule.name} cannot be written: the directory keeps it itself"
     elif rule.unique and not (info.comparable or info.unique):

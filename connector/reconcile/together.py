@@ -62,8 +62,9 @@ class _Member(Struct, frozen=True):
 
     def fits(self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None) -> bool:
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
-        outline = self.rule.value.outline(agent, tenant)
-        return all(_fits(outline, equality.plain(value)) for value in values)
+        of = [each for each in self.rule.templates if tenant is not None or not _OWN.isdisjoint(each.fields)]
+        outlines = [template.outline(agent, tenant) for template in of]
+        return all(any(_fits(outline, equality.plain(value)) for outline in outlines) for value in values)
 
 
 class Together:
@@ -73,7 +74,7 @@ class Together:
         rules = {rule.name: rule for rule in mapping.attributes}
         self._tenant = tenant
         self._groups = [[_Member.of(rules[name], description) for name in group] for group in mapping.groups]
-        self.lacking = any(member.rule.value.missing(tenant) for group in self._groups for member in group)
+        self.lacking = any(member.rule.missing(tenant) for group in self._groups for member in group)
 
     def kept(self, agent: Agent, user: User, planned: Iterable[AttributeChange]) -> tuple[Kept, ...]:
         """What stays of this user's values and does not go with those that are planned."""
@@ -83,14 +84,18 @@ class Together:
     def _kept(self, group: list[_Member], agent: Agent, user: User, changes: _Changes) -> Iterator[Kept]:
         ours = frozenset(each.rule.name for each in group if each.rule.name in changes)
         for member in group if ours else ():
-            name, held = member.rule.name, member.held(user)
-            if name in changes or not (held or member.hides):
+            name, held, change = member.rule.name, member.held(user), changes.get(member.rule.name)
+            if change is not None:
+                held = tuple(value for value in change.old if value in change.new)
+            if not (held or (member.hides and change is None)):
                 continue
-            fields = member.rule.value.lacks(agent, self._tenant)
+            fields = member.rule.lacks(agent, self._tenant)
             if not fields:
-                continue  # it is in step
+                continue  # nothing stays but what the templates make
             if held and not member.fits(held, agent, self._tenant):
                 yield Kept(name, fields, frozenset(each for each in ours if changes[each].new))
+            elif change is not None:
+                continue
             elif not held and not member.rule.secret:
                 yield Kept(name, fields, ours, _ANYTHING)
             elif not held or not _OWN.isdisjoint(fields):
@@ -102,8 +107,8 @@ class Together:
 
         A first value does not, beside one that was made for this agent.
         """
-        own = [each for each in group if not _OWN.isdisjoint(each.rule.value.fields)]
-        own = [each for each in own if _OWN.isdisjoint(each.rule.value.lacks(agent, self._tenant))]
+        own = [each for each in group if not _OWN.isdisjoint(each.rule.fields)]
+        own = [each for each in own if _OWN.isdisjoint(each.rule.lacks(agent, self._tenant))]
         stands = any(held and each.fits(held, agent) for each in own if (held := each.held(user)))
         for member in own:
             change = changes.get(member.rule.name)

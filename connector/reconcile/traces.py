@@ -67,20 +67,20 @@ class Tracer(Struct, frozen=True):
         """Each attribute of the mapping, in its order, with what the plan says of it."""
         compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
         for rule in self.mapping.attributes:
-            made = self._rendered(rule.value, agent, rule.name)
+            made = tuple(self._rendered(template, agent, rule.name) for template in rule.templates)
             trace = AttributeTrace(rule.name, made, user.values.get(rule.name, ()), rule.owns, "kept")
             if rule.name not in compared:
-                missing = " and ".join(sorted(rule.value.missing(self.tenant)))
+                missing = " and ".join(sorted(rule.missing(self.tenant)))
                 yield replace(trace, why=f"the tenant has no {missing}")
                 continue
             fitted, draft = compared[rule.name]
-            if fitted is not None:
-                trace = replace(trace, rendered=replace(made, value=fitted, key=normalised(made.compared, fitted)))
+            trace = replace(trace, rendered=tuple(map(_as_held, made, fitted)))
             change = next((each for each in lines.changes if each.name == rule.name), None)
             if change is not None:
                 outcome, why = "set" if change.new else "cleared", ""
             else:
-                outcome, why = _unchanged(rule, trace, draft, lines.why(rule.name))
+                missing = " and ".join(sorted(rule.missing(self.tenant)))
+                outcome, why = _unchanged(rule, trace, draft, lines.why(rule.name), missing)
             yield replace(trace, outcome=outcome, why=why, change=change)
 
     def _rendered(self, template: Template, agent: Agent, attribute: str) -> Rendered:
@@ -91,18 +91,28 @@ class Tracer(Struct, frozen=True):
         return Rendered(template.text, parts, value, rule, None if value is None else normalised(rule, value))
 
 
-def _unchanged(rule: AttributeRule, trace: AttributeTrace, draft: Draft | None, why: str) -> tuple[str, str]:
+def _as_held(made: Rendered, fitted: Held | None) -> Rendered:
+    """What a template makes as the attribute can hold it, where it can."""
+    return made if fitted is None else replace(made, value=fitted, key=normalised(made.compared, fitted))
+
+
+def _unchanged(
+    rule: AttributeRule, trace: AttributeTrace, draft: Draft | None, why: str, missing: str
+) -> tuple[str, str]:
     """Why an attribute is in no change of the plan."""
     if draft and draft.held:
         return "refused", draft.held[0].why
     if draft and draft.planned:
         return ("refused", why) if why else ("same", "it was not shown, and is the same as far as can be told")
-    if trace.rendered.value is not None:
-        written = trace.rendered.value in trace.held
+    if all(made.value is not None for made in trace.rendered):
+        written = all(made.value in trace.held for made in trace.rendered)
         return "same", "" if written else "the attribute's rule takes what is there for the same"
+    if missing:
+        return "kept", f"the tenant has no {missing}"
+    absent = " and ".join(dict.fromkeys(field for made in trace.rendered for field in made.absent))
     if rule.when_absent == "keep":
-        return "kept", f"nothing is left of {' and '.join(trace.rendered.absent)}, and when_absent is keep"
-    return "same", f"nothing is left of {' and '.join(trace.rendered.absent)}, and there is nothing of ours to clear"
+        return "kept", f"nothing is left of {absent}, and when_absent is keep"
+    return "same", f"nothing is left of {absent}, and there is nothing of ours to clear"
 
 
 def _part(piece: Piece, tenant: Tenant, agent: Agent) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from connector.model import NAME, Held, Secret
+from connector.reconcile import patterns
 from connector.reconcile.digests import readable
 from connector.reconcile.explanation import AttributeTrace, Explanation, Rendered, RuleTrace
 from connector.reports import document
@@ -58,11 +59,15 @@ def _rule(trace: RuleTrace) -> Iterator[str]:
 
 
 def _attribute(trace: AttributeTrace) -> Iterator[str]:
-    owns = f", ours are {visible(trace.owns)}" if trace.owns is not None else ""
-    yield f"  {visible(trace.name)}: {visible(trace.rendered.template)}{owns}\n"
-    yield from _steps(trace.rendered)
-    wanted = NONE if trace.rendered.value is None else _compared(trace.rendered)
-    yield f"      wanted {wanted}\n"
+    owns = f", ours are {visible(patterns.said(trace.owns))}" if trace.owns is not None else ""
+    several = len(trace.rendered) > 1
+    template = f"{len(trace.rendered)} templates" if several else visible(trace.rendered[0].template)
+    yield f"  {visible(trace.name)}: {template}{owns}\n"
+    for made in trace.rendered:
+        if several:
+            yield f"      {visible(made.template)}\n"
+        yield from _steps(made)
+        yield f"      wanted {NONE if made.value is None else _compared(made)}\n"
     yield f"      held   {', '.join(map(shown, trace.held)) or NONE}\n"
     change = f": {difference(sides(trace.change))}" if trace.change is not None else ""
     why = f": {visible(trace.why)}" if trace.why else ""
@@ -116,10 +121,13 @@ def _rule_object(trace: RuleTrace) -> Object:
 
 
 def _attribute_object(trace: AttributeTrace) -> Object:
+    first, *further = map(_rendered_object, trace.rendered)
+    owns = None if trace.owns is None else patterns.parts(trace.owns)
     return {
         "name": readable(trace.name),
-        **_rendered_object(trace.rendered),
-        "owns": trace.owns,
+        **first,
+        **({"further": further} if further else {}),
+        "owns": owns[0] if owns and len(owns) == 1 else owns,
         "held": [_value(value) for value in trace.held],
         "outcome": trace.outcome,
         "why": readable(trace.why),

@@ -13,9 +13,11 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 import connector
 from connector.errors import FileError
+from connector.reconcile import patterns
 from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.reconcile.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
 from connector.reconcile.transforms import TemplateError
@@ -41,6 +43,32 @@ def _template(value: object) -> Template:
         return Template.parse(value)
     except TemplateError as fault:
         raise misfit(str(fault)) from None
+
+
+def _templates(value: object) -> tuple[Template, ...]:
+    if not isinstance(value, list):
+        return (_template(value),)
+    if not value:
+        raise misfit("must not be empty")
+    found = []
+    for place, each in enumerate(value, start=1):
+        try:
+            found.append(_template(each))
+        except PydanticCustomError as fault:
+            raise misfit(f"template {place}: {fault.message()}") from None
+    return tuple(found)
+
+
+def _owned(value: object) -> object:
+    """Several globs as one text; anything else is left to be judged as a text."""
+    several = value if isinstance(value, list) else [value]
+    if any(isinstance(each, str) and not each.isprintable() for each in several):
+        raise misfit("a pattern holds a character that does not print")
+    if isinstance(value, list) and value and all(isinstance(each, str) and each for each in value):
+        return patterns.joined(value)
+    if isinstance(value, list):
+        raise misfit("must be a pattern in quotes, or a list of them")
+    return value
 
 
 def _unquoted(value: object) -> bool:
@@ -74,9 +102,18 @@ def _writable(name: str) -> str:
     return name
 
 
+def _one_or_several(schema: Any) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+
+
 _FIELDS: Final = ", ".join(f"{{{field}}}" for field in AGENT_FIELDS + TENANT_FIELDS)
 _TEMPLATE_SCHEMA: Final = {"type": "string", "minLength": 1, "description": f"Text with fields in braces: {_FIELDS}."}
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
+_OWNS: Final = {"type": "string", "minLength": 1}
+Templates = Annotated[
+    tuple[InstanceOf[Template], ...], BeforeValidator(_templates), WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA))
+]
+Patterns = Annotated[str, Field(min_length=1), BeforeValidator(_owned), WithJsonSchema(_one_or_several(_OWNS))]
 
 
 class MatchShape(Strict):
@@ -89,10 +126,10 @@ class MatchShape(Strict):
 class AttributeShape(Strict):
     """What is written into one attribute."""
 
-    value: Annotated[TemplateText, Field(description="A template.")]
+    value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list of them.")]
     owns: Annotated[
-        str | None,
-        Field(min_length=1, description='Which values of a multi-valued attribute are ours: a glob; "*" for all.'),
+        Patterns | None,
+        Field(description='Which values of a multi-valued attribute are ours: a glob, or a list; "*" for all.'),
     ] = None
     unique: Annotated[bool, Field(description="One user at a time holds a value.")] = False
     secret: Annotated[bool, Field(description="Values are secrets and are never shown.", validate_default=True)] = False
@@ -114,17 +151,21 @@ class AttributeShape(Strict):
     @field_validator("owns")
     @classmethod
     def _covers_the_value(cls, owns: str | None, info: ValidationInfo) -> str | None:
-        template = info.data.get("value")
-        if owns and template and not _may_own(owns.lower(), template):
-            raise misfit(f"{owns!r} does not cover what value writes, so that would never be ours")
+        templates = info.data.get("value", ())
+        for place, template in enumerate(templates, start=1):
+            if owns and not any(_may_own(each.lower(), template) for each in patterns.parts(owns)):
+                which = "value" if len(templates) == 1 else f"template {place} of value"
+                raise misfit(f"{patterns.said(owns)!r} does not cover what {which} writes, so that would never be ours")
         return owns
 
     @field_validator("secret")
     @classmethod
     def _says_that_it_is_secret(cls, secret: bool, info: ValidationInfo) -> bool:
-        template = info.data.get("value")
-        if template and template.secret and not secret:
+        templates = info.data.get("value", ())
+        if any(template.secret for template in templates) and not secret:
             raise misfit("writes a secret, so it must say secret: true", at="value")
+        if secret and len(templates) > 1:
+            raise misfit("a secret takes one template and no list", at="value")
         return secret
 
 
@@ -144,6 +185,8 @@ def _spread(value: object) -> object:
     """The short form, a template alone, as the long one."""
     if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & AttributeShape.model_fields.keys()):
         return value
+    if isinstance(value, list):
+        raise misfit('a list of templates is put under value: {value: ["…", "…"], owns: "…"}')
     return {"value": _template(value)}
 
 
@@ -215,7 +258,8 @@ def shaped(document: Document) -> Mapping:
         attributes=tuple(
             AttributeRule(
                 name=name,
-                value=rule.value,
+                value=rule.value[0],
+                more=rule.value[1:],
                 owns=rule.owns,
                 unique=rule.unique,
                 secret=rule.secret,

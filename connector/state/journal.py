@@ -242,18 +242,19 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
 
 
 def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
-    """What a row of the journal set out to put there; of secrets the fingerprints. Raises StateError."""
+    """What a row of the journal set out to put there, and saw; of secrets the fingerprints. Raises StateError."""
     try:
         noted = json.decode(attributes, type=list[_Noted])
     except (DecodeError, ValidationError) as fault:
         raise _damaged(run, where) from fault
     return [
         AttributeChange(
-            each.name, (), _held(each.new), each.secret is not None, pattern=each.pattern, fingerprint=each.secret or ""
+            each.name, _held(each.old), _held(each.new), each.secret is not None,
+            pattern=each.pattern, fingerprint=each.secret or "",
         )
         for each in noted
         if each.new or each.secret
-    ]
+    ]  # fmt: skip
 
 
 def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:

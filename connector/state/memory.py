@@ -92,7 +92,8 @@ class DirectoryMemory:
                 if overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
                 rule = self._description.equality(each.name)
-                values = () if each.secret else tuple(equality.digest(rule, equality.plain(one)) for one in each.new)
+                put = () if each.secret else equality.minus(rule, each.new, each.old)
+                values = tuple(equality.digest(rule, one) for one in put)
                 _, known = found.setdefault(user.id, (user, {}))
                 known.update(
                     _with(known, {each.name: Owned(run, values, each.fingerprint or None, pattern=each.pattern)})

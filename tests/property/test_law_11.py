@@ -59,13 +59,13 @@ class Scene:
 
     def held(self, snapshot: Snapshot, user: str) -> Held:
         """What is ours of an identity."""
-        host = self.mortal.world.tenant.sip_service_ip
+        tenant = self.mortal.world.tenant
         values = {
             name: [each if isinstance(each, str) else each.decode() for each in held]
             for name, held in snapshot[user][1].items()
             if name in IDENTITY
         }
-        return self.writing.held(values, self.agents.get(user), host)
+        return self.writing.held(values, self.agents.get(user), tenant)
 
     def untold(self, user: str) -> bool:
         """Whether nobody can say if there is a password, or if it still is what we wrote."""
@@ -140,8 +140,8 @@ def check_apply(scene: Scene, before: Snapshot, written: set[str] | None) -> Non
             now[name] <= was[name] for name in was.keys() - spared
         )
         if not let_go:
-            agent, host = scene.agents[user], scene.mortal.world.tenant.sip_service_ip
-            wrong = scene.writing.faults(agent, host, was, now, spared, untold=scene.untold(user))
+            agent, tenant = scene.agents[user], scene.mortal.world.tenant
+            wrong = scene.writing.faults(agent, tenant, was, now, spared, untold=scene.untold(user))
             assert list(wrong) == [], (agent, was, now)
 
 

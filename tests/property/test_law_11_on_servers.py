@@ -117,7 +117,7 @@ class Scene:
         return [{name: held[names[name]] for name in IDENTITY} for held in everybody]
 
     def ours(self, seen: list[AbstractMapping[str, frozenset[str]]], user: int) -> Held:
-        return self.writing.held(seen[user], self.agents().get(user), self.world.tenant.sip_service_ip)
+        return self.writing.held(seen[user], self.agents().get(user), self.world.tenant)
 
     def agents(self) -> dict[int, Any]:
         return {int((agent.account_code or "")[1:]): agent for agent in self.world.tenant.agents}
@@ -135,8 +135,7 @@ class Scene:
             was, now = self.ours(before, user), self.ours(after, user)
             let_go = user not in written and all(now[name] <= was[name] for name in was.keys() - spared)
             untold = isinstance(self.ground, ScimGround) and (agent.sip_pwd is None or user in self.ever)
-            host = self.world.tenant.sip_service_ip
-            faults = self.writing.faults(agent, host, was, now, spared, untold=untold)
+            faults = self.writing.faults(agent, self.world.tenant, was, now, spared, untold=untold)
             assert let_go or list(faults) == [], (agent, was, now)
         kinds = {problem.kind for problem in run.plan.problems}
         event("held back together" if "together" in kinds else "nothing held back together")

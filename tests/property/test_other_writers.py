@@ -34,7 +34,10 @@ def ground(served: House | ScimServer) -> Iterator[Ground]:
 def agents(draw: st.DrawFn) -> list[Agent]:
     """Whoever is in a tenant; somebody always is, so that a tenant that is empty is not what is tried here."""
     seats = draw(st.permutations(range(1, USERS + 1)))
-    here = [Agent(seats[n], f"u{n}", str(seats[n])) for n in range(USERS) if draw(st.booleans())]
+    lines = st.sampled_from([True, True, True, False])
+    here = [
+        Agent(seats[n], f"u{n}", str(seats[n]) if draw(lines) else None) for n in range(USERS) if draw(st.booleans())
+    ]
     return [*here, Agent(99, "nobody")]
 
 
@@ -45,9 +48,12 @@ def several(draw: st.DrawFn, take_over: bool = True) -> dict[str, Job]:
     stale: st.SearchStrategy[Stale] = st.sampled_from(["clear", "clear", "report"])
     taking = st.booleans() if take_over else st.just(False)
     return {
-        name: Job(name, draw(attributes), draw(stale), draw(taking), draw(agents()), draw(st.booleans()))
+        name: Job(
+            name, draw(attributes), draw(stale), draw(taking), draw(agents()), draw(st.booleans()), draw(st.booleans()),
+            draw(st.sampled_from(["clear", "keep"])),
+        )
         for name in names
-    }
+    }  # fmt: skip
 
 
 values = st.sampled_from(sorted(RULES)).flatmap(

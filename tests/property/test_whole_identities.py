@@ -141,6 +141,56 @@ def test_a_value_that_is_not_ours_to_set_holds_its_group(name: str) -> None:
     assert found.summary.unchanged == 0
 
 
+BOTH = (
+    Template.parse("sip:{sipAccount}@{sipServiceIp}"),
+    Template.parse("sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"),
+)
+
+
+def test_an_address_of_another_number_that_stays_in_a_list_holds_the_whole_group() -> None:
+    """Without a port the old address stays, and beside it a new one would be of another number."""
+    rules = {**RULES, ADDRESS: replace(RULES[ADDRESS], value=BOTH[0], more=BOTH[1:])}
+    of = tenant(world(person(0, **identity("1")), rules=rules.values()), "2")
+    found = plan(of)
+    assert planned(found) == {}
+    assert lines(found) == together(NUMBER, ADDRESS, PASSWORD, holder=ADDRESS, without="sipServicePort")
+    of.tenant = replace(of.tenant, sip_service_port="5060")
+    apply(of)
+    assert held(of, 0)[ADDRESS] == (f"sip:2@{HOST}", f"sip:2@{HOST}:5060")
+    assert plan(of).changes == ()
+
+
+def test_an_address_of_the_same_number_stays_in_a_list_beside_what_is_new() -> None:
+    rules = {**RULES, ADDRESS: replace(RULES[ADDRESS], value=BOTH[0], more=BOTH[1:])}
+    of = tenant(world(person(0, **{**identity("1"), ADDRESS: [f"sip:1@{HOST}:5060"]}), rules=rules.values()), "1")
+    apply(of)
+    assert held(of, 0)[ADDRESS] == (f"sip:1@{HOST}:5060", f"sip:1@{HOST}")
+    assert held(of, 0)[PASSWORD] == b"new"
+
+
+def test_an_address_that_was_there_is_not_ours_for_staying_in_a_list() -> None:
+    """The address with a port is somebody else's, and is as our pattern says: it stays when its user is cleared."""
+    rules = {**RULES, ADDRESS: replace(RULES[ADDRESS], value=BOTH[0], more=BOTH[1:])}
+    of = tenant(world(person(0, **{**identity("1"), ADDRESS: [f"sip:1@{HOST}:5060"]}), rules=rules.values()), "1")
+    of.mapping = replace(of.mapping, stale="clear")
+    apply(of)
+    of.tenant = Tenant([Agent(9, "else")], [], HOST, "5060")
+    apply(of)
+    assert held(of, 0)[ADDRESS] == f"sip:1@{HOST}:5060"
+
+
+def test_each_value_of_a_list_is_held_by_one_user_at_a_time() -> None:
+    rules = {**RULES, ADDRESS: replace(RULES[ADDRESS], value=BOTH[0], more=BOTH[1:], unique=True)}
+    theirs = {**identity("9"), ADDRESS: [f"sip:1@{HOST}:5060"]}
+    of = tenant(world(person(0), person(1, **theirs), rules=rules.values()), "1")
+    of.tenant = replace(of.tenant, sip_service_port="5060")
+    told = lines(plan(of), "reassigned")
+    assert [name for _, name, _ in told] == [ADDRESS]
+    with of.parts() as parts:
+        (explained,) = explain(parts, "u0")
+    assert {each.name: each.outcome for each in explained.attributes}[ADDRESS] == "refused"
+
+
 class Closed(MemoryDirectory):
     """One that says beforehand what its account may not write to whom."""
 

@@ -24,6 +24,8 @@ TEMPLATES = {
     PHONE: "{sipAccount}",
     PASSWORD: "{sipPwd}",
 }
+FURTHER = "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"
+"""A further template of an address."""
 OWNS = {NUMBER: ("*", "1*"), ADDRESS: ("sip:*", "sip:*@192.0.2.1"), REGISTRAR: ("*",), PHONE: (None,), PASSWORD: ("*",)}
 LINES = ["1", "2", "10", "11", "1" * 65, "1\u00f6"]
 """The last ones fit no telephone number, or not everywhere: ipPhone holds 64 characters."""
@@ -46,7 +48,12 @@ def tenants(draw: st.DrawFn, count: int) -> Tenant:
         line = draw(st.sampled_from([lines[number % 4], lines[number % 4], *LINES, None]))
         word = draw(st.sampled_from([*WORDS, None]))
         agents.append(Agent(seats[number], f"u{number}", line, Secret(word) if word else None))
-    return Tenant(agents or [Agent(0, "u0", "1")], [], draw(st.sampled_from([*HOSTS, None])), None)
+    return Tenant(
+        agents or [Agent(0, "u0", "1")],
+        [],
+        draw(st.sampled_from([*HOSTS, None])),
+        draw(st.sampled_from(["5060", "5060", None])),
+    )
 
 
 @st.composite
@@ -66,7 +73,7 @@ def later(draw: st.DrawFn, tenant: Tenant, count: int) -> Tenant:
 
 
 def wanted(name: str, agent: Agent, host: str | None) -> str | None:
-    """What an agent makes of an attribute."""
+    """What an agent makes of an attribute, by its first template."""
     word = agent.sip_pwd.reveal() if agent.sip_pwd else None
     assert word is None or isinstance(word, str)
     address = f"sip:{agent.sip_account}@{host}" if agent.sip_account and host else None
@@ -81,13 +88,17 @@ class Writing:
 
     whens: Mapping[str, WhenAbsent]
     owns: Mapping[str, str | None]
+    further: bool = False
+    """Whether an address is written with its port, too."""
 
     @classmethod
     def drawn(cls, draw: st.DrawFn, owns: Mapping[str, Sequence[str | None]]) -> Self:
         """Two attributes at least."""
         names = draw(st.lists(st.sampled_from(IDENTITY), min_size=2, unique=True))
         return cls(
-            {name: draw(kept_or_cleared) for name in names}, {name: draw(st.sampled_from(owns[name])) for name in names}
+            {name: draw(kept_or_cleared) for name in names},
+            {name: draw(st.sampled_from(owns[name])) for name in names},
+            draw(st.booleans()),
         )
 
     def rules(self, draw: st.DrawFn, names: Mapping[str, str]) -> list[AttributeRule]:
@@ -96,39 +107,47 @@ class Writing:
             AttributeRule(
                 names[name], Template.parse(TEMPLATES[name]), self.owns[name],
                 name in (NUMBER, ADDRESS) and draw(st.booleans()), name == PASSWORD, self.whens[name],
+                more=(Template.parse(FURTHER),) if name == ADDRESS and self.further else (),
             )
             for name in self.owns
         ]  # fmt: skip
 
-    def held(self, values: Mapping[str, Iterable[str]], agent: Agent | None, host: str | None) -> Held:
+    def made(self, name: str, agent: Agent, tenant: Tenant) -> list[str | None]:
+        """What each template makes of an attribute."""
+        first, port = wanted(name, agent, tenant.sip_service_ip), tenant.sip_service_port
+        further = [f"{first}:{port}" if first and port else None] if name == ADDRESS and self.further else []
+        return [first, *further]
+
+    def held(self, values: Mapping[str, Iterable[str]], agent: Agent | None, tenant: Tenant) -> Held:
         """What is ours, and what is as it is to be, whoever may own it."""
         found = {}
         for name, pattern in self.owns.items():
-            new = wanted(name, agent, host) if agent else None
+            new = self.made(name, agent, tenant) if agent else []
             ours = (each for each in values.get(name, ()) if pattern is None or patterns.owns(pattern)(each))
-            found[name] = frozenset((*ours, *(each for each in values.get(name, ()) if each == new)))
+            found[name] = frozenset((*ours, *(each for each in values.get(name, ()) if each in new)))
         return found
 
     def faults(
-        self, agent: Agent, host: str | None, before: Held, after: Held, spared: set[str], *, untold: bool
+        self, agent: Agent, tenant: Tenant, before: Held, after: Held, spared: set[str], *, untold: bool
     ) -> Iterator[str]:
         """What is wrong with a user's identity after a run. `spared`: what somebody else has touched.
 
         `untold`: nobody can say whether there is a password, or whether it still is what we wrote.
         """
         changed = {name for name in before if before[name] != after[name] and name not in spared}
-        values = {name: wanted(name, agent, host) for name in after}
+        made = {name: self.made(name, agent, tenant) for name in after}
         if untold:
             spared = spared | {PASSWORD}
         for name in after.keys() - spared if changed else ():
-            value = values[name]
-            if value is not None and after[name] != {value}:
+            whole, new = None not in made[name], {value for value in made[name] if value is not None}
+            if not new <= after[name] or (whole and after[name] != new):
                 yield f"{name} is not the new one"
-            hostless = host is None and name in (ADDRESS, REGISTRAR)
-            if value is None and self.whens[name] == "clear" and not hostless and after[name]:
+            lacking = tenant.sip_service_ip is None and name in (ADDRESS, REGISTRAR)
+            lacking = lacking or (tenant.sip_service_port is None and name == ADDRESS and self.further)
+            if not whole and self.whens[name] == "clear" and not lacking and after[name] != new:
                 yield f"{name} is still there"
         if not spared - {PASSWORD} and any(after[name] - before[name] for name in changed):
-            stays = {name for name in after.keys() - spared if after[name] and values[name] is None}
+            stays = {name for name in after.keys() - spared if after[name] and None in made[name]}
             yield from stays_wrongly(agent, before, after, changed, stays)
 
 

@@ -30,8 +30,11 @@ RULES = {
     ADDRESS: "{sipServiceIp}", PORT: "{sipServicePort}", EMPLOYEE: "{workNo}",
 }  # fmt: skip
 SEVERAL = {
-    'phoneNumbers[type eq "work"].value': ("{sipAccount}", "*"),
-    'ims[type eq "sip"].value': ("sip:{sipAccount}@{sipServiceIp}", "sip:*"),
+    'phoneNumbers[type eq "work"].value': (["{sipAccount}", "+1 {workNo}"], "*"),
+    'ims[type eq "sip"].value': (
+        ["sip:{sipAccount}@{sipServiceIp}", "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"],
+        "sip:*",
+    ),
 }
 UNIQUE = {SEAT, LINE, EMPLOYEE}
 
@@ -50,8 +53,9 @@ def mappings(draw: st.DrawFn, several: bool) -> Mapping:
         for name in chosen
     ]
     for name in draw(st.lists(st.sampled_from(list(SEVERAL)), unique=True)) if several else ():
-        template, owns = SEVERAL[name]
-        rules.append(AttributeRule(name, Template.parse(template), owns=owns))
+        texts, owns = SEVERAL[name]
+        first, *more = map(Template.parse, texts[: draw(st.integers(1, 2))])
+        rules.append(AttributeRule(name, first, owns=owns, more=tuple(more)))
     match = (
         MatchRule(Template.parse("{accountCode}"), "userName"),
         MatchRule(Template.parse("{accountCode|lower|strip}@example.org"), "emails.value"),

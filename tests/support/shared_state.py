@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
-from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
 from connector.reconcile.patterns import owns
 from connector.reconcile.templates import Template
 from connector.state.store import Store
@@ -26,6 +26,8 @@ RULES = {
     ROOM: ("{sipAccount}", "*", ["1", "2", "east"]),
     TITLE: ("agent {workNo}", "agent *", ["agent 1", "agent 2", "agent of HR", "clerk 1", "Dr."]),
 }
+FURTHER = {ROOM: ("0{workNo}",), TITLE: ("agent {sipAccount}@1",)}
+"""By attribute what a job that writes lists puts there beside."""
 CLERKS = ("clerk {workNo}", "clerk *")
 """By attribute what is written there, what of it is ours, and what somebody else may put there."""
 Place = tuple[str, str]
@@ -139,11 +141,18 @@ class Job:
     agents: list[Agent]
     clerks: bool = False
     """Whether it writes other titles than other jobs do."""
+    lists: bool = False
+    when_absent: WhenAbsent = "clear"
 
     def rule(self, name: str) -> tuple[str, str | None]:
         """What is written to an attribute, and what of it is ours."""
         template, pattern, _ = RULES[name]
         return CLERKS if name == TITLE and self.clerks else (template, pattern)
+
+    def more(self, name: str) -> tuple[Template, ...]:
+        """What is written there beside."""
+        further = FURTHER.get(name, ()) if self.lists and not (name == TITLE and self.clerks) else ()
+        return tuple(map(Template.parse, further))
 
     def claimed(self) -> set[str]:
         return {f"id-{(agent.account_code or '')[1:]}" for agent in self.agents}
@@ -163,8 +172,7 @@ class Shared:
         rules = [
             AttributeRule(
                 self.ground.names[name], Template.parse(job.rule(name)[0]), owns=job.rule(name)[1],
-                take_over=job.take_over,
-                when_absent="clear",
+                take_over=job.take_over, when_absent=job.when_absent, more=job.more(name),
             )
             for name in job.attributes
         ]  # fmt: skip

@@ -87,11 +87,18 @@ RULES = {
 MULTIPLE = {
     "telephoneNumber": ("*",),
     "facsimileTelephoneNumber": ("*",),
-    "SIPIdentityUserName": ("*", "1*"),
+    "SIPIdentityUserName": ("*", "1*", "0*\n1*"),
     "SIPIdentityRegistrarAddress": ("*",),
     "SIPIdentitySIPURI": ("*", "sip:*"),
     "SIPIdentityPassword": ("*",),
 }
+FURTHER = {
+    "telephoneNumber": ("+1 {workNo}", "{sipAccount}0"),
+    "facsimileTelephoneNumber": ("{workNo}",),
+    "SIPIdentityUserName": ("{sipAccount|pad:2}", "1{workNo}"),
+    "SIPIdentitySIPURI": ("sip:{sipAccount}@{sipServiceIp}", "SIP:{sipAccount}@{sipServiceIp}:{sipServicePort}"),
+}
+"""Further templates of attributes that may hold several values."""
 UNIQUE = {"employeeNumber", "cecWorkNo", "SIPIdentityUserName"}
 
 
@@ -106,6 +113,9 @@ def mappings(draw: st.DrawFn) -> Mapping:
             unique=name in UNIQUE and draw(st.booleans()),
             secret=name == "SIPIdentityPassword",
             when_absent=draw(st.sampled_from(["keep", "clear"])),
+            more=draw(st.lists(st.sampled_from(FURTHER[name]).map(Template.parse), max_size=2).map(tuple))
+            if name in FURTHER
+            else (),
         )
         for name in chosen
     ]

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.reconcile.patterns import apart, owns
+from connector.reconcile.patterns import apart, joined, owns, said
 
 
 def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
@@ -16,6 +16,14 @@ def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
     assert owns("*")(b"\xff")
     assert not owns("a.c*")("abc")
     assert owns("*@example.org")("a\nb@example.org")
+
+
+def test_several_patterns_are_one_text_whatever_their_order_and_a_value_fits_any() -> None:
+    both = joined(["tel:*", "sip:*", "tel:*"])
+    assert both == joined(["sip:*", "tel:*"])
+    assert [owns(both)(value) for value in ("SIP:1", b"tel:1", "mailto:x", "x sip:1")] == [True, True, False, False]
+    assert (joined(["sip:*", "*"]), joined(["sip:*"])) == ("*", "sip:*")
+    assert said(both) == "sip:* or tel:*"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +41,8 @@ def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
         ("*", "sip:*", False),
         (None, "sip:*", False),
         (None, None, False),
+        ("sip:*\ntel:*", "mailto:*", True),
+        ("sip:*\ntel:*", "mailto:*\ntel:1", False),
     ],
 )
 def test_patterns_are_apart_where_no_value_fits_both(one: str | None, other: str | None, expected: bool) -> None:

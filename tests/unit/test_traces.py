@@ -42,10 +42,10 @@ def test_each_step_of_a_template_is_told_and_a_secret_is_one_in_each() -> None:
     agent = Agent(7, "ann", sip_pwd=Secret("canary"))
     user = User("1", "uid=ann", {"uid": ("ann",), "employeeNumber": ("000",), "secret": (Secret("CANARY"),)})
     number, secret, where = tracer(agent).attributes(agent, user, Lines())
-    assert number.rendered.parts == (Part("workNo", "7", (("pad:6", "000007"), ("first:3", "000"))),)
+    assert number.rendered[0].parts == (Part("workNo", "7", (("pad:6", "000007"), ("first:3", "000"))),)
     assert (number.outcome, number.why) == ("same", "")
-    assert secret.rendered.parts == (Part("sipPwd", Secret("canary"), (("upper", Secret("CANARY")),)),)
-    assert secret.rendered.key is None
+    assert secret.rendered[0].parts == (Part("sipPwd", Secret("canary"), (("upper", Secret("CANARY")),)),)
+    assert secret.rendered[0].key is None
     assert secret.outcome == "same"
     assert (where.outcome, where.why) == ("kept", "the tenant has no sipServiceIp")
     assert "canary" not in repr((number, secret, where)).lower()

@@ -29,9 +29,8 @@ from connector.model import (
     spellings,
 )
 from connector.reconcile.equality import minus, plain, same_set
-from connector.reconcile.patterns import owns
+from connector.reconcile.patterns import ALL, owns, parts
 
-ALL = "*"
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
 
@@ -148,9 +147,10 @@ class Modifier(Struct, frozen=True, dict=True):
                 continue
             if not attribute.old:
                 pattern = attribute.pattern
-                none = _absence(name, None if pattern is None or self.info(name).single else pattern, rules)
-                if none:
-                    yield none
+                for part in [ALL] if pattern is None or self.info(name).single else parts(pattern):
+                    none = _absence(name, part, rules)
+                    if none:
+                        yield none
             elif rules.equality and not attribute.secret:
                 yield from (Equal(name, octets(value)) for value in attribute.old)
 
@@ -223,9 +223,9 @@ _THERE = (
 
 
 @lru_cache(maxsize=1024)
-def _absence(name: str, pattern: str | None, rules: Rules) -> bytes:
-    """That an attribute has no value, or none of ours among several; nothing where no filter says that."""
-    if pattern is None or pattern == ALL:
+def _absence(name: str, pattern: str, rules: Rules) -> bytes:
+    """That an attribute has no value that fits one pattern; nothing where no filter says that."""
+    if pattern == ALL:
         return requests.encode_filter(Not(Present(name)))
     if ALL not in pattern:
         return requests.encode_filter(Not(Equal(name, pattern.encode()))) if rules.equality else b""

@@ -1,0 +1,171 @@
+"""Several templates for one attribute: what a mapping file may say, and what is planned of one user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from connector.errors import FileError
+from connector.model import Agent, AttributeInfo, Description, Equality, Owned, Secret, Tenant, User
+from connector.reconcile.differences import Differ
+from connector.reconcile.equality import digest
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.reconcile.patterns import joined
+from connector.reconcile.stale import Unclaimed
+from connector.reconcile.suitability import faults
+from connector.reconcile.templates import Template
+from connector.settings import mapping as mappings
+
+MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '
+RULE = AttributeRule(
+    "uri",
+    Template.parse("sip:{sipAccount}"),
+    owns="sip:*\ntel:*",
+    more=(Template.parse("tel:{sipAccount}"), Template.parse("SIP:{accountCode}")),
+)
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+INFOS = {"uid": AttributeInfo("uid"), "uri": AttributeInfo("uri", single=False)}
+ANN = Agent(1, "ann", "7")
+BARE = Agent(1, "ann")
+SAME = Agent(1, "7", "7")
+"""Of whom two templates make values that are equal but for case."""
+
+
+def differ(when_absent: WhenAbsent = "keep", tenant: Tenant | None = None, rule: AttributeRule = RULE) -> Differ:
+    mapping = Mapping(LOOKS, (replace(rule, when_absent=when_absent),))
+    return Differ(tenant or Tenant([]), mapping, Description("test", "test", INFOS))
+
+
+def user(*held: str) -> User:
+    return User("id-1", "uid=ann,dc=example", {"uri": held} if held else {})
+
+
+@pytest.mark.parametrize(
+    ("agent", "held", "when_absent", "old", "new"),
+    [
+        (ANN, [], "keep", [], ["sip:7", "tel:7", "SIP:ann"]),
+        (ANN, ["sip:7", "tel:7", "SIP:ann"], "keep", None, None),
+        (ANN, ["SIP:ann", "http:x", "tel:7", "SIP:7"], "keep", None, None),
+        (ANN, ["tel:7", "tel:8", "http:x"], "keep", ["tel:7", "tel:8"], ["sip:7", "tel:7", "SIP:ann"]),
+        (SAME, [], "keep", [], ["sip:7", "tel:7"]),
+        (SAME, ["SIP:7", "tel:7"], "keep", None, None),
+        # templates whose field the agent lacks drop out
+        (BARE, [], "keep", [], ["SIP:ann"]),
+        (BARE, ["tel:8", "http:x"], "keep", ["tel:8"], ["tel:8", "SIP:ann"]),
+        (BARE, ["tel:8", "sip:ann"], "keep", None, None),
+        (BARE, ["tel:8", "sip:ann", "http:x"], "clear", ["tel:8", "sip:ann"], ["SIP:ann"]),
+        (BARE, ["sip:ann", "http:x"], "clear", None, None),
+        (Agent(1), ["tel:8"], "keep", None, None),
+        (Agent(1), ["tel:8", "http:x"], "clear", ["tel:8"], []),
+    ],
+)
+def test_an_attribute_holds_what_each_of_its_templates_makes(
+    agent: Agent, held: list[str], when_absent: WhenAbsent, old: list[str] | None, new: list[str] | None
+) -> None:
+    draft = differ(when_absent).draft(agent, user(*held), 1)
+    planned = [(list(each.old), list(each.new)) for each in draft.planned] if draft else []
+    assert planned == ([] if old is None else [(old, new)])
+
+
+def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
+    spaced = replace(RULE, value=Template.parse("sip: {sipAccount}"), owns="sip: 7\ntel:*\nSIP:ann")
+    draft = differ(rule=spaced).draft(ANN, user("sip:  7"), 1)
+    assert draft is not None
+    assert (draft.planned, [each.why for each in draft.held]) == (
+        (),
+        ["it holds the value already, among those that are not ours (owns)"],
+    )
+
+
+@pytest.mark.parametrize("when_absent", ["keep", "clear"])
+def test_what_is_made_of_a_field_that_the_tenant_lacks_stays_and_is_told_once(when_absent: WhenAbsent) -> None:
+    rule = replace(RULE, more=(Template.parse("tel:{sipAccount}@{sipServiceIp}"),))
+    found = differ(when_absent, rule=rule)
+    why = "the tenant has no sipServiceIp, so what is made of it stays as it is in uri"
+    assert [problem.why for problem in found.problems] == [why]
+    draft = found.draft(ANN, user("tel:7@192.0.2.1", "http:x"), 1)
+    assert draft is not None
+    assert [(each.old, each.new) for each in draft.planned] == [
+        (("tel:7@192.0.2.1",), ("tel:7@192.0.2.1", "sip:7")),
+    ]
+    written = Owned("run", tuple(digest(Equality.CASE_IGNORE, each) for each in ("sip:7", "tel:7@192.0.2.1")))
+    left = found.clearing(user("sip:7"), Unclaimed(user().ref, {"uri": written}), fingerprinter(Secret("key")))
+    assert left.planned == (), "a tenant without the field may be a tenant half read"
+
+
+def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -> None:
+    rule = replace(RULE, value=Template.parse("sip:{sipServiceIp}"), more=(Template.parse("tel:{sipServicePort}"),))
+    found = differ("clear", rule=rule)
+    assert found.draft(ANN, user("sip:1"), 1) is None
+    assert [problem.why for problem in found.problems] == [
+        "the tenant has no sipServiceIp, so nothing is planned for uri",
+        "the tenant has no sipServicePort, so nothing is planned for uri",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("info", "why"),
+    [
+        (AttributeInfo("uri"), "uri can hold one value only here, so `value` is one template and no list"),
+        (
+            AttributeInfo("uri", known=False),
+            "uri may hold one value only: no schema says otherwise, so `value` is one template and no list",
+        ),
+        (INFOS["uri"], ""),
+    ],
+)
+def test_an_attribute_of_one_value_takes_no_list(info: AttributeInfo, why: str) -> None:
+    mapping = Mapping(LOOKS, (replace(RULE, line=5),), where="own.yaml")
+    told = list(faults(mapping, Description("test", "test", INFOS | {"uri": info})))
+    assert told == ([f"own.yaml:5: {why}"] if why else [])
+
+
+def test_an_attribute_that_users_are_matched_by_gets_nothing_but_what_they_are_looked_for_by() -> None:
+    mapping = Mapping((MatchRule(RULE.value, "uri"),), (RULE,))
+    (told,) = faults(mapping, Description("test", "test", INFOS))
+    assert "match rule 1 looks for sip:{sipAccount} in uri, and this line writes something else there" in told
+
+
+def loaded(folder: Path, attribute: str) -> AttributeRule:
+    (folder / "own.yaml").write_text(MATCH + attribute + "\n")
+    return mappings.load("own.yaml", folder / "job.yaml").attributes[0]
+
+
+def test_value_and_owns_are_one_or_a_list(tmp_path: Path) -> None:
+    rule = loaded(tmp_path, '{value: ["sip:{sipAccount}", "tel:{workNo}"], owns: ["tel:*", "sip:*", "tel:*"]}')
+    assert [template.text for template in rule.templates] == ["sip:{sipAccount}", "tel:{workNo}"]
+    assert rule.owns == joined(["sip:*", "tel:*"])
+    assert rule.group == "sip"
+    one = loaded(tmp_path, '{value: ["{workNo}"], owns: ["*"]}')
+    assert one == loaded(tmp_path, '{value: "{workNo}", owns: "*"}')
+    assert loaded(tmp_path, '{value: ["{workNo}", "x"], owns: ["sip:*", "*"]}').owns == "*"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "why"),
+    [
+        ('{value: [], owns: "*"}', "value: must not be empty"),
+        ('{value: ["{workNo}", 5], owns: "*"}',
+         'value: template 2: must be a template in quotes, such as "{accountCode}"'),
+        ('{value: ["{workNo|eval}"], owns: "*"}', "value: template 1: no transform 'eval'"),
+        ('{value: ["{workNo}", "x{sipPwd}"], owns: "*"}',
+         "value: writes a secret, so it must say secret: true"),
+        ('{value: ["{workNo}", "x{sipPwd}"], owns: "*", secret: true}',
+         "value: a secret takes one template and no list"),
+        ('{value: ["sip:{workNo}", "tel:{workNo}"], owns: ["sip:*", "x*"]}',
+         "owns: 'sip:* or x*' does not cover what template 2 of value writes, so that would never be ours"),
+        ('{value: "{workNo}", owns: []}', "owns: must be a pattern in quotes, or a list of them"),
+        ('{value: "{workNo}", owns: ["*", 5]}', "owns: must be a pattern in quotes, or a list of them"),
+        ('{value: "{workNo}", owns: "a*\\nb*"}', "owns: a pattern holds a character that does not print"),
+        ('["{workNo}", "x"]', 'a list of templates is put under value: {value: ["…", "…"], owns: "…"}'),
+    ],
+)  # fmt: skip
+def test_what_a_list_may_not_say(tmp_path: Path, attribute: str, why: str) -> None:
+    with pytest.raises(FileError) as caught:
+        loaded(tmp_path, attribute)
+    assert why in str(caught.value)
+    assert "5: attributes.a" not in str(caught.value)
+    assert "4: attributes.a" in str(caught.value)
