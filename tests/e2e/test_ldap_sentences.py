@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from connector.directories.ldap import ber, requests
+from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.responses import DONE
 from tests.support.ds389 import Ds389
 from tests.support.jobs import configure
@@ -107,6 +109,34 @@ def test_a_control_that_is_listed_and_refused_is_said(tmp_path: Path) -> None:
     said = in_one_line(ended.err)
     assert "unavailableCriticalExtension (12)" in said
     assert "the server lists a control and refuses it here" in said
+
+
+class Parrot(LdapProxy):
+    """A server that refuses a bind in these words."""
+
+    words = ""
+
+    def _heard(self, frame: Frame) -> bytes:
+        if frame.tag != _BOUND:
+            return super()._heard(frame)
+        parts = (ber.integer(49, ber.ENUMERATED), *(ber.tlv(ber.OCTETS, text.encode()) for text in ("", self.words)))
+        return requests.message(frame.id, ber.sequence(parts, _BOUND))
+
+
+_BOUND = 0x61
+
+
+@pytest.mark.slapd
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["no account with SYNC-pass", "no account with c3luYy1wYXNz", "ask the desk"])
+def test_a_refused_bind_has_the_servers_words_unless_they_repeat_the_password(tmp_path: Path, words: str) -> None:
+    with Slapd.start(tmp_path / "s", [person("user01")]) as server, Parrot(server.port) as proxy:
+        proxy.words = words
+        ended, _ = job_of(tmp_path / "job", proxy.url).run("plan")
+    assert ended.code == 1
+    assert "invalidCredentials (49)" in ended.err
+    assert ("ask the desk" in ended.err) == (words == "ask the desk")
+    assert "no account with" not in ended.err
 
 
 @pytest.mark.slapd

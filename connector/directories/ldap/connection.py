@@ -207,7 +207,8 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
     who = settings.bind_dn or (f"SASL {settings.sasl.upper()}" if settings.sasl else "nobody (anonymous)")
     if end.code != results.SUCCESS:
         in_clear = endpoint.scheme == "ldap" and not settings.start_tls
-        said = f"{results.name(end.code)}{results.diagnostic(end)}{notice.refusal}{explained(end, in_clear=in_clear)}"
+        words = results.diagnostic(end, [connection.password] if settings.bind_dn else ())
+        said = f"{results.name(end.code)}{words}{notice.refusal}{explained(end, in_clear=in_clear)}"
         why = f"the bind as {who} failed: {said}"
         away = end.code in results.AWAY or end.code == results.REFERRAL  # a copy that is being made refers to another
         proof = RefusedBindError if end.code in results.PROOF_REFUSED else DeniedError

@@ -26,7 +26,6 @@ from connector.model import (
     Result,
     Secret,
     User,
-    spellings,
 )
 from connector.reconcile.equality import minus, plain, same_set
 from connector.reconcile.patterns import ALL, owns, parts
@@ -242,13 +241,11 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _said(change: Change, response: Response) -> str:
-    """The server's own words, unless they repeat a secret of this change, in whatever spelling."""
-    words = response.diagnostic.lower()
+    """The server's own words, unless they repeat a secret of this change."""
     secrets = {
         octets(value)
         for attribute in change.attributes
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    repeated = any(spelt.lower() in words for secret in secrets for spelt in spellings(secret))
-    return "" if repeated else results.diagnostic(response)
+    return results.diagnostic(response, secrets)

@@ -14,6 +14,7 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
+from connector.model import spellings
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
@@ -66,8 +67,14 @@ def name(code: int) -> str:
     return f"{NAMES.get(code, 'result')} ({code})"
 
 
-def diagnostic(response: Response) -> str:
-    """The server's own words, on one line and of bounded length; with a colon before them where there are any."""
+def diagnostic(response: Response, secrets: Iterable[bytes] = ()) -> str:
+    """The server's own words, on one line and of bounded length; with a colon before them where there are any.
+
+    Nothing of them where they repeat one of these secrets, in whatever spelling.
+    """
+    heard = response.diagnostic.lower() if secrets else ""
+    if heard and any(spelt.lower() in heard for secret in secrets for spelt in spellings(secret)):
+        return ""
     words = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+", " ", response.diagnostic).strip()[:_LONGEST]
     return f": {words}" if words else ""
 
