@@ -15,7 +15,14 @@ from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED
 from connector.directories.ldap.session import Flight, Operation
-from connector.errors import DeniedError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
+from connector.errors import (
+    DeniedError,
+    ElsewhereError,
+    IncompleteRead,
+    MalformedError,
+    TruncatedError,
+    UnreachableError,
+)
 from connector.model import Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
@@ -112,12 +119,12 @@ def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
         (lambda frame: result(frame.id, DONE, 11), TruncatedError, "administrative limit"),
         (
             lambda frame: result(frame.id, DONE, 10, ber.tlv(0xA3, ber.tlv(4, b"ldap://192.0.2.7/"))),
-            TruncatedError,
+            ElsewhereError,
             "referral to ldap://192.0.2.7/",
         ),
         (
             lambda frame: reference(frame.id, b"ldap://192.0.2.8/") + result(frame.id),
-            TruncatedError,
+            ElsewhereError,
             "referral to ldap://192.0.2.8/",
         ),
         (lambda frame: result(frame.id, DONE, 32), IncompleteRead, "no entry 'ou=people,dc=example,dc=org'"),
