@@ -366,12 +366,23 @@ def test_a_server_that_cuts_what_a_filter_finds_is_asked_for_no_more_than_it_giv
     assert {each.id for each in found} == {f"u{number}" for number in range(40)}
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_search_that_is_refused_for_want_of_rights_is_an_error(status: int) -> None:
+def test_a_search_without_proof_of_who_asks_is_an_error() -> None:
     provider = Provider(user(1))
-    provider.meddle = lambda request: said({}, status) if "filter" in dict(request.params) else None
+    provider.meddle = lambda request: said({}, 401) if "filter" in dict(request.params) else None
     with pytest.raises(DeniedError, match="a search for users"):
-        list(opened(provider).find([(NAME, "agent001")]))
+        list(opened(provider).find(iter([(NAME, "agent001")])))
+
+
+def test_an_account_that_may_not_search_reads_all_users_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    provider = Provider(user(1), user(2))
+    refusal = {"detail": "No right to search"}
+    provider.meddle = lambda request: said(refusal, 403) if "filter" in dict(request.params) else None
+    directory = opened(provider)
+    for _ in range(2):
+        assert {each.name for each in directory.find(iter([(NAME, "agent001")]))} == {"agent001", "agent002"}
+    told = capsys.readouterr().out
+    assert told.count("reading all users") == 1
+    assert "403 Forbidden: No right to search" in told
 
 
 def test_a_search_that_is_refused_after_its_first_page_is_an_error() -> None:

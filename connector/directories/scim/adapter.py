@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from msgspec.structs import replace
 
 from connector.directories.scim import dialect as dialects
@@ -26,6 +27,8 @@ from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
 from connector.reconcile.equality import same_set
 from connector.settings.scim import ScimDirectory as Settings
+
+log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 500
 """So many questions are answered at once."""
@@ -46,6 +49,7 @@ class ScimReader:
         self._settings = settings
         self._transport = transport
         self._view = view
+        self._told = False
         try:
             self._filter = Filter(settings.filter or "")
         except FileError as fault:
@@ -95,8 +99,18 @@ class ScimReader:
         return Finder(self._resources, self._attributes)
 
     def describe(self) -> Description:
-        """What the server's own pages say, and what had to be assumed."""
-        return self._description
+        """What the server's own pages say, and what had to be assumed; that all were outside of the filter, if so."""
+        described = self._description
+        if not self._resources.all_outside:
+            return described
+        return replace(described, cautions=(*described.cautions, self._outside))
+
+    @property
+    def _outside(self) -> str:
+        return (
+            f"the server shows {self._resources.shown} users, and directory.filter leaves all of them out; check the "
+            "attributes and values that it names"
+        )
 
     @cached_property
     def _description(self) -> Description:
@@ -137,12 +151,19 @@ class ScimReader:
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Filters, many keys to each, and a few in flight; or all users, where filters cannot be trusted."""
-        return (self._users.user(id_of(found), found) for found in self._finder.find(keys))
+        return (self._users.user(id_of(found), found) for found in self._noticed(self._finder.find(keys)))
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """All users, page by page."""
-        users = (self._users.user(id_of(found), found) for found in self._resources.all())
+        users = (self._users.user(id_of(found), found) for found in self._noticed(self._resources.all()))
         return (user for user in users if any(name in user.values for name in holding)) if holding else users
+
+    def _noticed(self, found: Iterator[Resource]) -> Iterator[Resource]:
+        """The same; at its end it is said, once, where the filter leaves everybody out."""
+        yield from found
+        if self._resources.all_outside and not self._told:
+            self._told = True
+            log.warning(self._outside)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By id, many in flight."""

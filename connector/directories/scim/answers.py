@@ -14,11 +14,12 @@ from connector.directories.scim.refusals import detail
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
 from connector.http.wording import looks_like, phrase
 
+UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 GONE: Final = 410
 PRECONDITION_FAILED: Final = 412
 PRECONDITION_REQUIRED: Final = 428  # RFC 6585 §3
-_REFUSED: Final = (401, 403)
+_REFUSED: Final = (UNAUTHORIZED, 403)
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in an answer: it is walked through by functions that call themselves."""
 _SAID: Final = frozenset({
@@ -125,8 +126,14 @@ def kind(answer: Answer) -> str:
 
 def failure(answer: Answer, what: str) -> IncompleteRead:
     """The error that an answer is which is no yes; `what` was asked for."""
-    kind = DeniedError if answer.status in _REFUSED else IncompleteRead
-    return kind(f"{what} was answered with {said(answer)}", where=answer.where)
+    error = DeniedError if answer.status in _REFUSED else IncompleteRead
+    return error(f"{what} was answered with {said(answer)}{_ADVICE.get(answer.status, '')}", where=answer.where)
+
+
+_ADVICE: Final = {
+    403: "; the server knows the account and does not let it: grant it that right",
+    404: "; nothing is there: check `url`, which is the base address, such as https://host/scim/v2",
+}
 
 
 def _seen(answer: Answer, fault: Exception) -> str:

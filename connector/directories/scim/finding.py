@@ -46,6 +46,7 @@ class Finder:
         self._attributes = attributes
         self._terms: dict[str, int] = {}
         self._proved: set[str] = set()
+        self._said: set[str] = set()
 
     def find(self, keys: Iterable[Key]) -> Iterator[Resource]:
         """Whoever holds one of the keys, or everybody. Keys are drawn as answers come in."""
@@ -55,9 +56,16 @@ class Finder:
                 found = self._resources.transport.each(self._resources.get, filter(None, values))
                 yield from (user for user, _ in filter(None, found))
             elif not (yield from self._by_value(self._attributes.located(name), values)):
-                log.warning("look-ups cannot be trusted, reading all users", attribute=name)
+                self._say(name)
                 yield from self._resources.all()  # among them everybody that the keys to come ask for
                 return
+
+    def _say(self, name: str) -> None:
+        """Say once of an attribute why all users are read."""
+        if name not in self._said:
+            self._said.add(name)
+            why = {"refused": self._resources.refusal} if self._resources.refusal else {}
+            log.warning("look-ups cannot be trusted, reading all users", attribute=name, **why)
 
     def _by_value(self, located: Located, values: Iterator[str]) -> Generator[Resource, None, bool]:
         """Whoever holds one of the values; returns whether that is certain to be everybody who does."""

@@ -8,7 +8,17 @@ from typing import Final
 from urllib.parse import quote
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import GONE, NOT_FOUND, failure, good, id_of, listing, resource
+from connector.directories.scim.answers import (
+    GONE,
+    NOT_FOUND,
+    UNAUTHORIZED,
+    failure,
+    good,
+    id_of,
+    listing,
+    resource,
+    said,
+)
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
@@ -25,7 +35,8 @@ ACTIVE: Final = "active"
 class Resources:
     """The resources at one endpoint that match the job's filter; others do not exist.
 
-    `seen`: where what is read for plans is remembered, for writing. Raises the kinds of IncompleteRead.
+    `seen`: where what is read for plans is remembered, for writing. `shown`: how many the server has shown. `refusal`:
+    its words, where it refuses filters. Raises the kinds of IncompleteRead.
     """
 
     def __init__(
@@ -43,7 +54,10 @@ class Resources:
         self._filter = filter_
         self._page_size = page_size
         self._cursor = cursor
+        self._within = 0
         self.seen = seen
+        self.shown = 0
+        self.refusal = ""
 
     def address(self, id_: str) -> str:
         """Where one resource is; `meta.location` is not to be trusted (measured)."""
@@ -69,11 +83,20 @@ class Resources:
 
     def existing(self, found: Iterable[Resource]) -> Iterator[Resource]:
         """Those that match the job's filter."""
-        for each in filter(self.exists, found):
+        for each in found:
+            self.shown += 1
+            if not self.exists(each):
+                continue
+            self._within += 1
             seen = self.seen  # others may let go of it meanwhile
             if seen is not None:
                 seen.keep(each)
             yield each
+
+    @property
+    def all_outside(self) -> bool:
+        """Whether the server has shown users, and the filter leaves every one of them out."""
+        return bool(self.shown) and not self._within
 
     @cached_property
     def first(self) -> tuple[list[Resource], int | None]:
@@ -117,8 +140,9 @@ class Resources:
             start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
             answer = self._ask((("filter", text), *start))
             if not good(answer):
-                if found or answer.status in {401, 403}:
+                if found or answer.status == UNAUTHORIZED:
                     raise failure(answer, "a search for users")
+                self.refusal = said(answer)  # also 403: some let an account read, and not search (measured)
                 return None
             page = listing(answer)
             users = [resource(answer, raw) for raw in page.resources]

@@ -89,9 +89,11 @@ class HttpTransport:
             attempts, authorization = attempts + more, other
         if answer.status == 401:
             kind = RefusedBindError if self._settings.basic else DeniedError
-            raise kind(f"{request.method} was answered with {phrase(401)}", where=sending.where)
+            what = f"{request.method} was answered with {phrase(401)}: what proves who asks is wrong, or has expired"
+            raise kind(what, where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
-            said = f"{phrase(answer.status)}: redirected to {http.host_of_redirect(answer)}, and not followed"
+            target = http.host_of_redirect(answer)
+            said = f"{phrase(answer.status)}: redirected to {target}, and not followed; name the final address as `url`"
             raise MalformedError(said, where=sending.where)
         proofs = (authorization.partition(" ")[2], self._proof)
         return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
@@ -162,7 +164,8 @@ class HttpTransport:
     def _impatient(self, answer: http.Answer) -> ImpatientError:
         asked = retry_after(answer.headers)
         after = f", to be asked again after {asked:.0f} s" if asked else ""
-        return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}", where=answer.where)
+        slower = "; a lower directory.rate keeps within the server's own limit" if answer.status == 429 else ""
+        return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}{slower}", where=answer.where)
 
     @contextmanager
     def _channel(self) -> Iterator[http.Channel]:
