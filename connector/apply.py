@@ -59,10 +59,13 @@ def apply(
     left: Iterable[tuple[Change, Outcome]] = (),
     again: Collection[str] = (),
     refused: Mapping[str, Refused] = MappingProxyType({}),
+    last: Sequence[str] = (),
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
 
     `settling`: how long readers may need to see what was written.
+
+    `last`: attributes that are written last, where a directory takes one a request.
 
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
@@ -74,12 +77,12 @@ def apply(
     brake = Brake(pace.max_failures, stop or Stop())
     ledger = Ledger(journal, watch)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-    engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling())
+    engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling(), last)
     ledger.leave(left)
-    first, last = go_last(changes, refused)
+    first, late = go_last(changes, refused)
     for step in steps(first):
         engine.write(step)
-    turns = engine.write_last(last, refused, pace.max_failures)
+    turns = engine.write_last(late, refused, pace.max_failures)
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
@@ -145,6 +148,7 @@ class _Engine(Struct):
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
     settling: Settling
+    last: Sequence[str] = ()
     most_batches: int = 1
 
     @property
@@ -192,7 +196,7 @@ class _Engine(Struct):
             size, ramp = next(self.sizes)
             batch = ready[start : start + size]
             start += size
-            if ramp or self.description.classes_first:
+            if ramp or self.description.classes_first or self.description.singly:
                 yield _Piece(batch, _Then.WAIT, trial=batch if ramp else ())
                 continue
             length = max(1, size // _PIECES)
@@ -202,9 +206,12 @@ class _Engine(Struct):
     def _first_round(self, pieces: deque[_Piece]) -> _Piece:
         """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
         piece = pieces.popleft()
-        *firsts, last = rounds(piece.changes, classes_first=self.description.classes_first)
+        described = self.description
+        *firsts, last = rounds(
+            piece.changes, classes_first=described.classes_first, singly=described.singly, last=self.last
+        )
         pieces.appendleft(replace(piece, changes=self._ready(last, within=True)))
-        pieces.extendleft(_Piece(first, _Then.WAIT) for first in firsts)
+        pieces.extendleft(_Piece(first, _Then.WAIT) for first in reversed(firsts))
         return pieces[0]
 
     def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
@@ -278,7 +285,7 @@ class _Engine(Struct):
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
         self.brake.heard(outcome)
-        half = self._half(change, Part.CLASSES) if outcome.result not in CONFIRMED else ""
+        half = self._half(change, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if half and not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
         self.ledger.settle(change, outcome)
@@ -290,7 +297,7 @@ class _Engine(Struct):
 
     def _half(self, change: Change, *parts: Part) -> str:
         """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
-        firsts = self.ledger.firsts.get(change.user.id, ())
+        firsts = dict.fromkeys(self.ledger.firsts.get(change.user.id, ()))
         return "".join(_HALF[part] for part in firsts if not parts or part in parts)
 
     def _is_confirmed(self, user: str) -> bool:
@@ -313,4 +320,5 @@ _TURN = (
 _HALF: Final = {
     Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
     Part.CLASSES: " (object classes were added already)",
+    Part.STEP: " (some attributes were written already: the server takes one operation a request)",
 }

@@ -83,7 +83,8 @@ class Ledger:
     """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told.
 
     `outcomes`: by user, the last one; that of a part that went first, until the rest has one. `firsts`: by user, the
-    parts that went first and are confirmed. Object classes that went first are noted, and told together with the rest.
+    parts that went first and are confirmed. Object classes and steps that went first are noted, and told together with
+    the rest.
     `touched`: something was written, or may have been, be it a part that went first.
     """
 
@@ -93,7 +94,7 @@ class Ledger:
         self._open: dict[str, Write] = {}
         self._settled: list[tuple[Write, Outcome]] = []
         self._told: dict[str, Outcome] = {}
-        self._classes: dict[str, Change] = {}
+        self._untold: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.firsts: dict[str, tuple[Part, ...]] = {}
         self.lost: str | None = None
@@ -158,12 +159,12 @@ class Ledger:
         self.touched = self.touched or outcome.touched
         if change.part is not Part.REST and outcome.result in CONFIRMED:
             self.firsts[change.user.id] = (*self.firsts.get(change.user.id, ()), change.part)
-        if change.part is Part.CLASSES:
-            self._classes[change.user.id] = change
+        firsts = self._untold.pop(change.user.id, None)
+        if firsts is not None:
+            change = replace(change, attributes=(*firsts.attributes, *change.attributes))
+        if change.part in {Part.CLASSES, Part.STEP}:
+            self._untold[change.user.id] = change
             return
-        classes = self._classes.get(change.user.id)
-        if classes is not None:
-            change = replace(change, attributes=(*classes.attributes, *change.attributes))
         self._told[change.user.id] = outcome
         self._watch.outcome(change, outcome)
 

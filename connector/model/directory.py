@@ -204,6 +204,7 @@ class Description(Struct, frozen=True):
     name or number in lower case, read when it is asked for. `rehearses`: what of a change can be found out without
     sending it, and what cannot, in a few words.
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
+    `singly`: one request writes one attribute, so that a user's change is several writes.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
@@ -228,6 +229,7 @@ class Description(Struct, frozen=True):
     classes: Mapping[str, ClassInfo] = {}
     rehearses: str = ""
     replaces: bool = False
+    singly: bool = False
     decides: bool = True
     hides: bool = False
     server: str = ""

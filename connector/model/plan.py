@@ -48,12 +48,14 @@ class Part(StrEnum):
     """The part of a user's change that is one write. What goes first is confirmed before the rest.
 
     `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
-    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them.
+    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them. `STEP`:
+    one attribute of several, where a server takes one operation a request.
     """
 
     REST = ""
     RELEASE = "release"
     CLASSES = "classes"
+    STEP = "step"
 
 
 class Change(Struct, frozen=True, gc=False):

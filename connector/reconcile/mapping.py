@@ -134,6 +134,12 @@ class Mapping(Struct, frozen=True):
         return tuple(tuple(names) for names in found.values() if len(names) > 1)
 
     @property
+    def told_by(self) -> tuple[str, ...]:
+        """The attributes that tell whose values a user has: unique ones, then those with the SIP number, it last."""
+        ranks = {rule.name: _rank(rule) for rule in self.attributes}
+        return tuple(sorted((name for name, rank in ranks.items() if rank), key=lambda name: ranks[name]))
+
+    @property
     def passwords(self) -> bool:
         """Whether anything is made of the agents' passwords."""
         templates = [rule.agent for rule in self.match]
@@ -145,3 +151,9 @@ class Mapping(Struct, frozen=True):
         names = dict.fromkeys([rule.directory for rule in self.match] + [rule.name for rule in self.attributes])
         secrets = frozenset(rule.name for rule in self.attributes if rule.secret)
         return View(tuple(names), secrets, self.object_classes, disabled=self.disabled == "clear")
+
+
+def _rank(rule: AttributeRule) -> int:
+    if "sipAccount" not in rule.fields:
+        return int(rule.unique)
+    return 3 if len(rule.fields) == 1 and rule.owns in (None, "*") else 2

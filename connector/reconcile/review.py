@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.reconcile.digests import digest_of_change
 from connector.reconcile.limits import MATCHED_DROP, NEVER, OF_THE_SOURCE
 from connector.reconcile.questions import Brief, Planning, Read, ask
 from connector.reconcile.selection import EVERYBODY, Selection
@@ -76,10 +78,12 @@ def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
 
 
 def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
-    """The change's own digest, and that of what is left of it where it is half written."""
+    """The change's own digest, and that of what is left of it where it is half written: let go, or done in steps."""
     yield change.digest
     if released:
         yield digest_of_rest(change, released)
+        left = tuple(each for each in change.attributes if each.name not in released)
+        yield digest_of_change(replace(change, attributes=left))
 
 
 def _not_true(change: Change, user: User | None, brief: Brief) -> Iterator[str]:

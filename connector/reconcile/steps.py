@@ -6,7 +6,7 @@ classes where a server wants them to be there before the attributes that need th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -63,11 +63,27 @@ def digest_of_rest(change: Change, released: Collection[str]) -> str:
     return digest_of_change(_without(change, released))
 
 
-def rounds(batch: list[Change], *, classes_first: bool) -> list[list[Change]]:
-    """A batch in rounds, of which each is confirmed before the next: object classes first, where that is needed."""
-    parts = [parted(change) for change in batch] if classes_first else []
-    firsts = [first for first, *rest in parts if rest]
-    return [firsts, [last for *_, last in parts]] if firsts else [batch]
+def rounds(
+    batch: list[Change], *, classes_first: bool, singly: bool = False, last: Sequence[str] = ()
+) -> list[list[Change]]:
+    """A batch in rounds, of which each is confirmed before the next: object classes first, where that is needed.
+
+    `singly`: one attribute at a time, those of `last` at the end, in that order.
+    """
+    parts = [single(change, last) if singly else parted(change) for change in batch] if classes_first or singly else []
+    most = max(map(len, parts), default=1)
+    if most == 1:
+        return [batch]
+    firsts = ([each[place] for each in parts if place < len(each) - 1] for place in range(most - 1))
+    return [*firsts, [each[-1] for each in parts]]
+
+
+def single(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
+    """Each attribute in a change of its own: what is emptied first, what tells whose the values are last."""
+    places = {name: place for place, name in enumerate(last, 1)}
+    ordered = sorted(change.attributes, key=lambda each: (places.get(each.name, 0), bool(each.new)))
+    firsts = (replace(change, attributes=(each,), after=frozenset(), part=Part.STEP) for each in ordered[:-1])
+    return (*firsts, replace(change, attributes=tuple(ordered[-1:])))
 
 
 def parted(change: Change) -> tuple[Change, ...]:

@@ -121,7 +121,7 @@ class RunJournal:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
-        key = (self._run, user.id, user.name, change.digest, change.part.value)
+        key = (self._run, user.id, user.name, change.digest, _part(change))
         return (*key, ref, change.rule, noted, outcome, why, self._server)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
@@ -134,6 +134,13 @@ class RunJournal:
             print_ = each.fingerprint
             return _Noted(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent)
         return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
+
+
+def _part(change: Change) -> str:
+    """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
+    if change.part is not Part.STEP:
+        return change.part.value
+    return ":".join((change.part.value, "set" if change.attributes[0].new else "clear", change.attributes[0].name))
 
 
 def _took(outcome: Outcome) -> bool:
@@ -158,7 +165,7 @@ def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, O
                 run,
                 change.user.id,
                 change.digest,
-                change.part.value,
+                _part(change),
             )
             for run, change, outcome in found
         ),
@@ -232,7 +239,7 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     try:
         noted = json.decode(attributes, type=list[_Noted])
         ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
-        result, kind = Result(outcome) if outcome else None, Part(part)
+        result, kind = Result(outcome) if outcome else None, Part(part.partition(":")[0])
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in noted)

@@ -52,6 +52,26 @@ def test_of_users_that_wait_for_each_other_in_a_ring_one_lets_go_first_and_keeps
     assert digest_of_rest(ring[0], {"employeeNumber"}) == digest_of_change(rest), "what is left is known by its digest"
 
 
+def test_one_attribute_at_a_time_goes_in_rounds_with_what_is_emptied_first_and_the_number_last() -> None:
+    def whole(user: int, *attributes: AttributeChange) -> Change:
+        return replace(change(user, "", "", {9}), attributes=attributes, digest="sha256:d")
+
+    number, uri = AttributeChange("number", ("1",), ("2",)), AttributeChange("uri", ("sip:1",), ("sip:2",))
+    mail, gone = AttributeChange("mail", (), ("m",)), AttributeChange("gone", ("x",), ())
+    several = whole(1, number, mail, uri, gone)
+    first, second, third, last = rounds(
+        [several, whole(2, mail), whole(3, number, mail)], classes_first=False, singly=True, last=("uri", "number")
+    )
+    assert [[(each.user.id, each.attributes, each.part) for each in some] for some in (first, second, third, last)] == [
+        [("01", (gone,), Part.STEP), ("03", (mail,), Part.STEP)],
+        [("01", (mail,), Part.STEP)],
+        [("01", (uri,), Part.STEP)],
+        [("01", (number,), Part.REST), ("02", (mail,), Part.REST), ("03", (number,), Part.REST)],
+    ]
+    assert {each.digest for some in (first, second, third, last) for each in some} == {"sha256:d"}
+    assert rounds([whole(2, mail)], classes_first=False, singly=True) == [[whole(2, mail)]]
+
+
 def test_who_waits_for_somebody_outside_of_this_plan_or_for_itself_alone_is_not_kept_waiting_for_ever() -> None:
     """The rest of a plan may have been written before this run began."""
     assert [len(step) for step in steps([change(1, "", "9", {9}), change(2, "", "1", {1})])] == [1, 1]

@@ -128,6 +128,8 @@ class ScimReader:
                 "the server heeds no versions (RFC 7644 §3.14): users are read again just before they are written, and "
                 "a change made by somebody else in between may go unnoticed"
             )
+        if not dialect.at_once:
+            cautions.append(SINGLY)
         if dialect.writes != "patch":
             cautions.append(PUT if dialect.writes == "put" else NO_PUT)
         return Description(
@@ -140,6 +142,7 @@ class ScimReader:
             atomic=dialect.versions,
             closed=not assumed,
             replaces=dialect.writes == "put",
+            singly=not dialect.at_once and dialect.writes == "patch",
             rehearses=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
             paths=self._discovery.schemas.paths,
@@ -218,6 +221,10 @@ class ScimDirectory(ScimReader):
 PUT = (
     "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them "
     "and the mapping does not set, such as a password, it may then take away (RFC 7644 §3.5.1)"
+)
+SINGLY = (
+    "the server takes one operation a request (dialect file): a user's attributes are written one after the other, the "
+    "SIP number last; a run that is cut short may leave a user with a part of the new values"
 )
 NO_PUT = (
     "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "

@@ -26,7 +26,8 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
 
     `capitals`: operations are `Replace` and `Remove`. `arrays`: a single value goes in an array. `media`: the content
     type of what is sent. `paths`: operations name the path of what they set; else one operation has all of it, and
-    some servers wipe what stands beside it. Only a file says so.
+    some servers wipe what stands beside it. `at_once`: a request may have several operations. Only a file says no to
+    these two.
     """
 
     writes: Literal["patch", "put", "no"] = "patch"
@@ -36,6 +37,7 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     capitals: bool = False
     arrays: bool = False
     paths: bool = True
+    at_once: bool = True
     media: Literal["application/scim+json", "application/json"] = MEDIA_TYPE
     found: dict[str, str] = field(default_factory=dict)
     schema: str = SCHEMA
