@@ -13,7 +13,7 @@ sent      it was handed to the directory, which may have it.
 answered  the directory said yes and did not show the user whole: it is read back.
 settled   it has its outcome: written (the directory said yes, and shows nothing else), unchanged, conflict, failed or
           skipped.
-told      the journal has the outcome, and so has whoever watches. An `unknown` outcome stays open in the journal.
+told      the journal has the outcome, and the audit and whoever watches were told. An `unknown` one stays open there.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.why: str | None = None
+        self.failed = False
         self._writing = False
 
     def ask(self, why: str) -> None:
@@ -26,7 +27,8 @@ class Stop:
         self.why = why
 
     def end(self, why: str) -> None:
-        """Let the run end in good order, for a reason that lies in itself."""
+        """Let the run end in good order, for a reason that lies in itself; `failed` from then on."""
+        self.failed = True
         self.why = self.why or why
 
     def wait_for_the_end(self) -> None:

@@ -30,6 +30,7 @@ class Run(Struct, frozen=True):
 
     `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
     every change was. `touched`: something was written, or may have been, if not all of a user's change.
+    `untold`: the account of the run could not be kept to its end.
     """
 
     plan: Plan
@@ -39,11 +40,12 @@ class Run(Struct, frozen=True):
     remembered: bool = True
     tried: bool = True
     touched: bool = False
+    untold: bool = False
 
     @property
     def in_part(self) -> bool:
-        """Whether something that was to be written was not."""
-        return any(
+        """Whether something that was to be written was not, or could not be told to whoever keeps an audit."""
+        return self.untold or any(
             outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
             for outcome in self.outcomes or ()
         )
@@ -98,8 +100,8 @@ def wet_run(
     written.
     """
     description = parts.directory.describe()
-    parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity, parts.job):
+        parts.watch.opens(description.identity, parts.fingerprint, parts.state.telling.of(parts.job, parts.sealer))
         _permit(parts, description.identity, reviewed)
         _same_source(parts)
         settled = settle(parts, description)
@@ -145,8 +147,8 @@ def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop |
     An undo that takes nothing back leaves the job as it was.
     """
     description = parts.directory.describe()
-    parts.watch.opens(description.identity, parts.fingerprint)
     with parts.state.lease(description.identity, parts.job):
+        parts.watch.opens(description.identity, parts.fingerprint, parts.state.telling.of(parts.job, parts.sealer))
         settled = settle(parts, description)
         plan = draw_back(parts)
         held = parts.state.held(parts.job)
@@ -250,7 +252,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))
             show(_with_noticed(parts.directory, work.plan), run.outcomes)
-    return replace(run, remembered=not journal.broken)
+    return replace(run, remembered=not journal.broken, untold=stop.failed)
 
 
 def _with_noticed(reader: Reader, plan: Plan) -> Plan:

@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from connector.model import Change, Fingerprint, Outcome, Plan
+from msgspec import Struct
+
+from connector.model import Change, Fingerprint, Noted, Outcome, Plan
+
+
+class Owed(Struct, frozen=True):
+    """What a sink was not told of one run, for certain: every outcome whose number is above its `mark`.
+
+    `last`: the highest number of the run. `result` None: it was interrupted.
+    """
+
+    run: str
+    mark: int
+    last: int
+    digest: str
+    started: str
+    ended: str | None
+    result: str | None
+    outcomes: Sequence[Noted]
+
+
+class Telling(Protocol):
+    """What the journal owes the audit; see `state/telling.py`. It raises StateError."""
+
+    lost: bool
+    """The journal could not be written."""
+
+    def begin(
+        self, sinks: Collection[str], who: str, teller: Callable[[Sequence[Noted]], None], secure: Callable[[], None]
+    ) -> None:
+        """Number outcomes from now on, and hand them to `teller` once they are durable."""
+
+    def owed(self, sink: str) -> Iterator[Owed]:
+        """What this sink was not told of the job's runs for certain, the oldest run first."""
+
+    def mark(self, sink: str, run: str, number: int) -> None:
+        """What has numbers up to this one is safe with a sink."""
+
+    def flush(self) -> None:
+        """Note the marks now."""
 
 
 class Watch(Protocol):
@@ -17,10 +56,11 @@ class Watch(Protocol):
     def stage(self, name: str, **facts: object) -> None:
         """A stage begins; `facts` are counts and names for the log, never values of attributes."""
 
-    def opens(self, directory: str, fingerprint: Fingerprint) -> None:
-        """A run that may write has come to the directory of this identity; `fingerprint` names its secrets.
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+        """A run that may write holds the directory of this identity; `fingerprint` names its secrets.
 
-        Whoever cannot keep the account that it owes raises OutputError: then nothing is written.
+        Whoever cannot keep the account that it owes, by what `telling` says is still owed, raises OutputError: then
+        nothing is written.
         """
 
     def planned(self, plan: Plan) -> None:
@@ -38,7 +78,7 @@ class Watcher:
 
     def stage(self, name: str, **facts: object) -> None: ...
 
-    def opens(self, directory: str, fingerprint: Fingerprint) -> None: ...
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None: ...
 
     def planned(self, plan: Plan) -> None: ...
 
@@ -57,9 +97,9 @@ class Watchers:
         for watcher in self._watchers:
             watcher.stage(name, **facts)
 
-    def opens(self, directory: str, fingerprint: Fingerprint) -> None:
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         for watcher in self._watchers:
-            watcher.opens(directory, fingerprint)
+            watcher.opens(directory, fingerprint, telling)
 
     def planned(self, plan: Plan) -> None:
         for watcher in self._watchers:

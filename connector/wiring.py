@@ -18,7 +18,7 @@ from connector import traffic
 from connector.adapters import directory_of, reader_of, source_of, transport_of
 from connector.custody import resolve
 from connector.errors import FileError, StateError, UsageError
-from connector.model import OBJECT_CLASS, Description, Secret, View
+from connector.model import OBJECT_CLASS, Description, Fingerprint, Secret, View
 from connector.parts import Dry, Undo, Wet, WetUndo
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.jobs import OtherJobs
@@ -31,6 +31,7 @@ from connector.state import keyfile
 from connector.state.history import RunRecord
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
+from connector.state.telling import Telling
 from connector.state.ticks import Tick
 from connector.watch import Watch
 
@@ -234,6 +235,22 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
         raise UsageError("this job has no state yet, so there is nothing to rename", where=str(path))
     with closing(_state(job)) as state:
         return old, name, state.rename(old, name)
+
+
+@contextmanager
+def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Fingerprint]]:
+    """What is owed to the audit of the job in `path`, while no run of it is under way; None: it has no state yet.
+
+    Raises FileError, StateError, UsageError, BusyError.
+    """
+    job = jobs.load(path)
+    _set_apart(job)
+    if job.job.audit is None:
+        raise UsageError("this job has no `audit` section: nothing is told to anybody", where=str(path))
+    with closing(open_state(None) if _never_kept(job) else _state(job)) as state, state.leases(job.name):
+        key = _key(job, state, needed=False)
+        fingerprint = fingerprinter(key or Secret(secrets.token_hex(32)))
+        yield job, state.telling.of(job.name, Sealer(key)) if state.kept else None, fingerprint
 
 
 def release(path: Path) -> bool:

@@ -24,6 +24,7 @@ COMMANDS = {
     "runs": "List the runs of a job, newest first.",
     "undo": "Show what would take a run back, or take it back.",
     "release": "Let a job apply again that is on hold: after an undo, or because its source moved.",
+    "audit": "Look after the audit of a job: tell it what earlier runs could not.",
     "state": "Look after what runs remember: rename a job in it.",
     "schema": "Print the JSON Schema of the job or the mapping file.",
 }

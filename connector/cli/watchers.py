@@ -6,18 +6,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector.cli.advice import code_of
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.reports.document import as_json
 from connector.settings.job import LoadedJob
+from connector.settings.operations import Audit
 from connector.stopping import Stop
 from connector.visible import cleaned
 from connector.watch import Watch, Watcher, Watchers
 from connector.watchers.facts import FactsWatch, Kind, RunFacts
 from connector.wiring import Begun
+
+if TYPE_CHECKING:
+    from connector.watchers.audit import AuditWatch
 
 
 @contextmanager
@@ -163,16 +167,21 @@ def watchers(
     if sys.stderr.isatty():
         watching.append(ProgressWatch())
     if settings.audit is not None and stop is not None:
-        from connector.watchers.audit import AuditWatch
-
-        bound = settings.directory.bind_dn if settings.directory.type == "ldap" else None
-        watching.append(AuditWatch(settings.audit, job=begun.job.name, run=run, bound=bound, stop=stop.end))
+        watching.append(auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
         takers = [take] if take is not None else list(_takers(begun.job))
         if settings.traces is not None:
             takers.append(_tracer(begun.job))
         watching += [FactsWatch(begun.job.name, run, kind, each, code_of) for each in takers]
     return Watchers(watching)
+
+
+def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditWatch:
+    """Whoever keeps the audit of a job."""
+    from connector.watchers.audit import AuditWatch
+
+    bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
+    return AuditWatch(settings, job=job.name, run=run, bound=bound, stop=stop.end)
 
 
 def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:

@@ -31,6 +31,7 @@ from connector.model.plan import (
     LastGood as LastGood,
     Memory as Memory,
     Near as Near,
+    Noted as Noted,
     Others as Others,
     Outcome as Outcome,
     Owned as Owned,

@@ -197,6 +197,21 @@ class Outcome(Struct, frozen=True, gc=False):
         return self.result is Result.WRITTEN or self.open or bool(self.lost)
 
 
+class Noted(Struct, frozen=True, gc=False):
+    """An outcome as the journal of a run has it: when it was noted, and who wrote, where that is known (JSON).
+
+    `number`: of the outcomes of its run; 0 where nobody keeps an account of them.
+    """
+
+    run: str
+    change: Change
+    outcome: Outcome
+    number: int = 0
+    time: str = ""
+    directory: str = ""
+    who: str | None = None
+
+
 Fingerprint = Callable[[UserRef, str, Held], str]
 """A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
 

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import AgentRef, AttributeChange, Change, Description, Held, Outcome, Part, Result, Secret, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Description,
+    Held,
+    Noted,
+    Outcome,
+    Part,
+    Result,
+    Secret,
+    UserRef,
+)
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts
 from connector.state.database import Database, Transaction, restored, storable
@@ -22,14 +34,18 @@ from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
 
 _INTENT = """
-    insert into journal (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    insert into journal
+    (run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, told_as, noted)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     on conflict (run, user_id, digest, part) do update set
         outcome = excluded.outcome, why = excluded.why, attributes = excluded.attributes, server = excluded.server,
-        lost = null
+        told_as = excluded.told_as, noted = excluded.noted, lost = null
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
-_OUTCOME = "update journal set outcome = ?, why = ?, lost = ? where run = ? and user_id = ? and digest = ? and part = ?"
+_OUTCOME = """
+    update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = ?
+    where run = ? and user_id = ? and digest = ? and part = ?
+"""
 
 
 class _Octets(Struct, frozen=True):
@@ -69,11 +85,30 @@ class Step(Struct, frozen=True):
     lost: tuple[str, ...] = ()
 
 
+class Account(Protocol):
+    """Who numbers outcomes and tells them; see `telling.py`."""
+
+    def note(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+        """Number outcomes of this run."""
+
+    def settle(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+        """The same, and note them with the writes that the journal has."""
+
+    def tell(self, noted: Sequence[Noted]) -> None:
+        """They are durable."""
+
+    def broke(self) -> None:
+        """A transaction failed."""
+
+
 class RunJournal:
     """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
 
-    def __init__(self, database: Database, run: str, description: Description, sealer: Sealer) -> None:
+    def __init__(
+        self, database: Database, run: str, description: Description, sealer: Sealer, account: Account
+    ) -> None:
         self._database = database
+        self._account = account
         self._ours = Ours(database, description, run)
         self._run = run
         self._server = description.server
@@ -81,6 +116,8 @@ class RunJournal:
         self.result: str | None = None
         """What the run came to; the one who runs it says so."""
         self.broken = False
+        stands = "select user_id, digest, part from journal where run = ? and (outcome = 'written' or lost is not null)"
+        self._stands = {(user, digest, part) for user, digest, part in database.rows(stands, run)}
 
     def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
         """Note what became of changes, and which ones are about to be written, durable together.
@@ -89,9 +126,10 @@ class RunJournal:
         """
         known = [(change, outcome) for change, outcome in settled if not outcome.open]
         with self._writing() as transaction:
-            note_outcomes(transaction, ((self._run, *each) for each in known))
+            noted = self._account.settle(transaction, self._run, known)
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
-            transaction.executemany(_INTENT, (self._row(change, None, None) for change in intended))
+            transaction.executemany(_INTENT, (self._row(change) for change in intended))
+        self._account.tell(noted)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.
@@ -99,14 +137,17 @@ class RunJournal:
         What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
         So does what it may have written, which is open, and of what was taken, that it was not shown.
         """
-        rows = [
-            self._row(change, outcome.result.value, outcome.why or None)
+        fresh = [
+            (change, outcome)
             for change, outcome in left
             if outcome.result is not Result.WRITTEN
+            and (change.user.id, change.digest, _part(change)) not in self._stands
         ]
-        if rows:
+        if fresh:
             with self._writing() as transaction:
-                transaction.executemany(_LEFT, rows)
+                noted = self._account.note(transaction, self._run, fresh)
+                transaction.executemany(_LEFT, (self._row(each.change, each) for each in noted))
+            self._account.tell(noted)
 
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
@@ -115,14 +156,18 @@ class RunJournal:
                 yield transaction
         except StateError:
             self.broken = True
+            self._account.broke()
             raise
 
-    def _row(self, change: Change, outcome: str | None, why: str | None) -> tuple[str | int | None, ...]:
+    def _row(self, change: Change, known: Noted | None = None) -> tuple[str | int | None, ...]:
         user, agent = change.user, change.agent
         ref = None if agent is None else json.encode(storable([agent.work_no, agent.account_code])).decode()
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
         key = (self._run, user.id, user.name, change.digest, _part(change))
-        return (*key, ref, change.rule, noted, outcome, why, self._server)
+        if known is None:
+            return (*key, ref, change.rule, noted, None, None, self._server, None, None)
+        outcome = (known.outcome.result.value, known.outcome.why or None)
+        return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
 
     def _noted(self, user: UserRef, each: AttributeChange) -> _Noted:
         if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
@@ -153,21 +198,23 @@ def _stuck(change: Change, outcome: Outcome) -> Change:
     return replace(change, attributes=left) if outcome.lost else change
 
 
-def note_outcomes(transaction: Transaction, found: Iterable[tuple[str, Change, Outcome]]) -> None:
-    """Keep what became of writes that are in the journal of these runs."""
+def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
+    """Keep what became of writes that are in the journal of their runs."""
     transaction.executemany(
         _OUTCOME,
         (
             (
-                outcome.result.value,
-                outcome.why or None,
-                json.encode(outcome.lost).decode() if outcome.lost else None,
-                run,
-                change.user.id,
-                change.digest,
-                _part(change),
+                each.outcome.result.value,
+                each.outcome.why or None,
+                json.encode(each.outcome.lost).decode() if each.outcome.lost else None,
+                each.number or None,
+                each.time or None,
+                each.run,
+                each.change.user.id,
+                each.change.digest,
+                _part(each.change),
             )
-            for run, change, outcome in found
+            for each in found
         ),
     )
 
@@ -228,8 +275,11 @@ class Ours:
         )
 
 
-STEPS = "select run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost from journal"
+_STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
+STEPS = f"select {_STEP} from journal"  # noqa: S608  # a constant
 """The rows that `step` reads."""
+OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608
+"""Such rows of a run, each with its number and when it was noted, above a number."""
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:

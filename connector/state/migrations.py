@@ -4,10 +4,13 @@ meta         by job, what the key of its fingerprints and seals is known by (`Se
 runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, part; stopped: there are changes that
              were never tried; null: it was killed. `server`: which of the directory's it asked last.
              `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
-             next run's are held against
+             next run's are held against. `numbered`: the highest number of its outcomes, `who` wrote (JSON); both null
+             where nobody kept an account
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for;
-             `lost`: attributes (JSON) that the directory took and does not show as written
+             `lost`: attributes (JSON) that the directory took and does not show as written. `told_as`: the number of
+             its outcome in the audit, within the run, and when that was `noted`; null where nobody kept an account
+told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
 plans        plans that were saved for a reviewer
@@ -84,6 +87,15 @@ MIGRATIONS: Final = (
     """
     create table lapsed (
         directory text not null, job text not null, user_id text not null, primary key (directory, job, user_id)
+    )
+    """,
+    """
+    alter table runs add column numbered bigint;
+    alter table runs add column who text;
+    alter table journal add column told_as bigint;
+    alter table journal add column noted text;
+    create table told (
+        run text not null references runs, sink text not null, number bigint not null, primary key (run, sink)
     )
     """,
 )

@@ -17,15 +17,16 @@ from msgspec import json, to_builtins
 from msgspec.structs import astuple
 
 from connector.errors import RefusedError, StateError, UsageError
-from connector.model import Change, Description, LastGood, Outcome, Plan, Result
+from connector.model import Change, Description, LastGood, Noted, Outcome, Plan, Result
 from connector.reconcile.digests import HINTS, readable
 from connector.state.database import Database
 from connector.state.history import History
-from connector.state.journal import STEPS, Ours, RunJournal, Step, note_outcomes, step
+from connector.state.journal import STEPS, Ours, RunJournal, Step, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
+from connector.state.telling import Telling
 from connector.state.ticks import Ticks
 
 _OF_JOBS: Final = (
@@ -51,6 +52,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.history = History(database)
+        self.telling = Telling(database)
         try:
             migrate(database)
         except BaseException:
@@ -83,6 +85,14 @@ class Store:
         Raises BusyError, which names the `job` that does.
         """
         return self._database.lease(directory, job)
+
+    @contextmanager
+    def leases(self, job: str) -> Iterator[None]:
+        """Hold every directory that this job has written to. Raises BusyError."""
+        with ExitStack() as leases:
+            for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
+                leases.enter_context(self.lease(directory, job))
+            yield
 
     def try_writing(self) -> None:
         """Write to every table, and take that back. Raises StateError where one cannot be written."""
@@ -180,9 +190,7 @@ class Store:
         Raises UsageError where there is nothing to move, or the new name has something of its own; BusyError while a
         run of a directory that it wrote to is under way.
         """
-        with ExitStack() as leases:
-            for (directory,) in self._database.rows("select distinct directory from runs where job = ?", job):
-                leases.enter_context(self.lease(directory, job))
+        with self.leases(job):
             if not self._known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._known(new):
@@ -221,22 +229,25 @@ class Store:
             summary = json.encode(to_builtins(plan.summary)).decode()
             where = description.identity
             server = description.server
-            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes, server)
+            who = self.telling.who
+            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes, server, who)
             transaction.execute(
                 "insert into runs "
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
-                "number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
-                "on conflict (id) do update set server = excluded.server",
+                "who, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "on conflict (id) do update set server = excluded.server, who = excluded.who",
                 row,
             )
             transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))
-        journal = RunJournal(self._database, plan.id, description, sealer)
+        journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
         yield journal
+        self.telling.secure()
         try:
             with self._database.writing() as transaction:
                 ended = (_now(), journal.result, plan.id)
                 transaction.execute("update runs set ended = ?, result = ? where id = ?", ended)
+                self.telling.keep(transaction)
         except StateError:
             if not journal.broken:  # else every outcome says so already, and the run stays "interrupted"
                 raise
@@ -266,14 +277,17 @@ class Store:
 
     def settle(self, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
         """Keep what was found out about such writes."""
-        written: dict[str, list[Change]] = {}
+        of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
         for each, outcome in found:
-            if outcome.result is Result.WRITTEN:
-                written.setdefault(each.run, []).append(each.change)
+            of_runs.setdefault(each.run, []).append((each.change, outcome))
+        noted: list[Noted] = []
         with self._database.writing() as transaction:
-            note_outcomes(transaction, ((each.run, each.change, outcome) for each, outcome in found))
-            for run, changes in written.items():
-                Ours(self._database, description, run).take(transaction, changes, late=True)
+            for run, outcomes in of_runs.items():
+                noted += self.telling.settle(transaction, run, outcomes)
+                written = [change for change, outcome in outcomes if outcome.result is Result.WRITTEN]
+                if written:
+                    Ours(self._database, description, run).take(transaction, written, late=True)
+        self.telling.tell(noted)
 
 
 _TRIAL: Final = "a trial, which is taken back"

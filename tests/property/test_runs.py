@@ -15,7 +15,7 @@ from connector.reconcile.limits import Limit
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, dry_undo, wet_run
-from connector.watch import Watcher
+from connector.watch import Telling, Watcher
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 
@@ -130,7 +130,7 @@ class Hearing(Watcher):
         self.told: list[str] = []
         self._owes = owes
 
-    def opens(self, directory: str, fingerprint: Fingerprint) -> None:
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         self.told.append(f"opens {directory}")
         if self._owes:
             raise OutputError("the audit cannot be written")

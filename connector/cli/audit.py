@@ -1,0 +1,42 @@
+"""`audit`: whether the audit of a job has all that the journal knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from connector.cli.running import job_argument
+from connector.visible import visible
+
+
+@click.group
+def command() -> None:
+    """Look after the audit of a job."""
+
+
+@command.command("catch-up")
+@job_argument
+@click.pass_obj
+def catch_up(log_level: str | None, job: Path) -> int:
+    """Tell the audit of JOB every write that it may lack, marked as late.
+
+    Each apply and undo does so before anything else. Use this one after a crash or a full disk, without a run.
+    """
+    from connector.cli.watchers import auditor, log_to_standard_error
+    from connector.stopping import Stop
+    from connector.wiring import accounts
+
+    log_to_standard_error(log_level)
+    with accounts(job) as (loaded, telling, fingerprint):
+        if telling is None or loaded.job.audit is None:
+            click.echo("This job has no state yet: nothing was written.")
+            return 0
+        audit = auditor(loaded, loaded.job.audit, "", Stop())
+        try:
+            audit.opens("", fingerprint, telling)
+        finally:
+            audit.close()
+        for where, writes in audit.late.items():
+            click.echo(f"{visible(where)}: {writes} writes told late." if writes else f"{visible(where)}: complete.")
+    return 0

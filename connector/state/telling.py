@@ -1,0 +1,153 @@
+"""What the journal owes the audit (law 13): each outcome has a number, and each sink a mark, how far it was told.
+
+Numbers count within a run, upwards, and are noted in the transaction of their outcomes. A mark never says more than
+what is safe with its sink, so that it may say less; what lies between is told again, by the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from connector.errors import StateError
+from connector.model import Change, Noted, Outcome
+from connector.state.database import Database, Transaction
+from connector.state.journal import OUTCOMES, note_outcomes, step
+from connector.state.sealing import Sealer
+from connector.watch import Owed
+
+Teller = Callable[[Sequence[Noted]], None]
+
+
+class Telling:
+    """The account of one state's journal. Until a job's audit has begun, nothing is numbered and nothing is owed.
+
+    `lost`: the journal could not be written. All of its methods raise StateError.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sinks: tuple[str, ...] = ()
+        self._teller: Teller | None = None
+        self._secure: Callable[[], None] | None = None
+        self._known: dict[str, tuple[int, str, str | None]] = {}
+        self._marks: dict[tuple[str, str], int] = {}
+        self._job = ""
+        self._who = ""
+        self._sealer = Sealer(None)
+        self.lost = False
+
+    def of(self, job: str, sealer: Sealer) -> Telling:
+        """The same, of this job."""
+        self._job, self._sealer = job, sealer
+        return self
+
+    @property
+    def who(self) -> str | None:
+        """Who writes, for the record of a run; None where nobody keeps an account."""
+        return self._who if self._teller is not None else None
+
+    def broke(self) -> None:
+        """A transaction failed: what it was to keep is not known to be kept."""
+        self.lost = True
+        self._known = {}
+
+    def begin(self, sinks: Collection[str], who: str, teller: Teller, secure: Callable[[], None]) -> None:
+        """Number outcomes from now on, and tell them once they are durable.
+
+        `who`: who writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the job has no more is
+        owed nothing: named again, it is told from then on.
+        """
+        self._sinks, self._who, self._teller, self._secure = tuple(sinks), who, teller, secure
+        others = "sink not in (?, ?) and run in (select id from runs where job = ?)"
+        sink, other = (*sinks, *sinks)[:2]
+        if self._database.rows(f"select 1 from told where {others} limit 1", sink, other, self._job):  # noqa: S608  # ours
+            with self._database.writing() as transaction:
+                transaction.execute(f"delete from told where {others}", (sink, other, self._job))  # noqa: S608  # ours
+
+    # ------------------------------------------------------------ while a run goes on
+
+    def note(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+        """Number outcomes of this run, as a part of the transaction that notes them."""
+        found = list(found)
+        if self._teller is None or not found:
+            return [Noted(run, change, outcome) for change, outcome in found]
+        last, directory, who = self._known.get(run) or self._begun(transaction, run)
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        noted = [
+            Noted(run, change, outcome, number, time, directory, who)
+            for number, (change, outcome) in enumerate(found, last + 1)
+        ]
+        self._known[run] = (last + len(noted), directory, who)
+        transaction.execute("update runs set numbered = ? where id = ?", (last + len(noted), run))
+        self.keep(transaction)
+        return noted
+
+    def settle(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
+        """Number outcomes of writes that are in the journal, and note them there."""
+        noted = self.note(transaction, run, found)
+        note_outcomes(transaction, noted)
+        return noted
+
+    def _begun(self, transaction: Transaction, run: str) -> tuple[int, str, str | None]:
+        """The last number of a run so far; what was before the first mark of a sink counts as told."""
+        found = self._database.rows("select numbered, directory, who from runs where id = ?", run)
+        ((numbered, directory, who),) = found or [(None, "", None)]
+        last = int(numbered or 0)
+        for sink in self._sinks:
+            transaction.execute(
+                "insert into told (run, sink, number) values (?, ?, ?) on conflict (run, sink) do nothing",
+                (run, sink, last),
+            )
+        return last, directory, who
+
+    def tell(self, noted: Sequence[Noted]) -> None:
+        """Outcomes are durable now, and are told. Raises nothing."""
+        if self._teller is not None and noted:
+            self._teller(noted)
+
+    def secure(self) -> None:
+        """All that was told is made safe, as far as its sinks let it, before a run is said to have ended."""
+        if self._secure is not None:
+            self._secure()
+
+    def mark(self, sink: str, run: str, number: int) -> None:
+        """What has numbers up to this one is safe with a sink; the next transaction notes that."""
+        self._marks[sink, run] = max(number, self._marks.get((sink, run), 0))
+
+    def keep(self, transaction: Transaction) -> None:
+        """Note the marks that have come up."""
+        if self._marks:
+            rows = [(number, run, sink, number) for (sink, run), number in self._marks.items()]
+            transaction.executemany("update told set number = ? where run = ? and sink = ? and number < ?", rows)
+            self._marks = {}
+
+    def flush(self) -> None:
+        """Note them now, if there are any."""
+        if self._marks:
+            with self._database.writing() as transaction:
+                self.keep(transaction)
+
+    # ------------------------------------------------------------ what was left
+
+    def owed(self, sink: str) -> Iterator[Owed]:
+        """What this sink was not told of this job's runs for certain, the oldest run first."""
+        query = (
+            "select id, told.number, numbered, digest, started, ended, result, directory, who from told "
+            "join runs on runs.id = told.run where sink = ? and job = ? and told.number < numbered order by runs.number"
+        )
+        for run, mark, last, digest, started, ended, result, directory, who in self._database.rows(
+            query, sink, self._job
+        ):
+            outcomes = [
+                self._noted(row, number, time, directory, who)
+                for *row, number, time in self._database.rows(OUTCOMES, run, mark)
+            ]
+            yield Owed(run, mark, last, digest, started, ended, result, outcomes)
+
+    def _noted(self, row: Sequence[object], number: int, time: str, directory: str, who: str | None) -> Noted:
+        found = step(row, self._sealer, self._database.where)
+        if found.outcome is None:  # the query asks for none
+            raise StateError("the state is damaged: a number without an outcome", where=self._database.where)
+        outcome = Outcome(found.change.user, found.outcome, found.why, lost=found.lost)
+        return Noted(found.run, found.change, outcome, number, time, directory, who)

@@ -1,0 +1,130 @@
+"""An audit in a file, of runs that can die at any octet of it; a power cut takes what the disk had not been given."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+from msgspec.structs import replace
+
+from connector.parts import Wet, WetUndo
+from connector.settings.operations import Audit
+from connector.stopping import Stop
+from connector.sync import Run, wet_run, wet_undo
+from connector.watchers import audit
+from connector.watchers.sinks import File
+from tests.support.mortal import DeathError, Mortal
+
+Number = tuple[str, int]
+Kind = TypeVar("Kind", Wet, WetUndo)
+
+
+class Audited:
+    """A mortal world whose writes are audited. `torn`: which part of what the disk had not been given is lost."""
+
+    def __init__(self, mortal: Mortal, folder: Path, torn: Callable[[int], int] | None = None) -> None:
+        self._mortal, self._torn = mortal, torn
+        self.path = folder / "audit.jsonl"
+        self._opened: list[File] = []
+        self._durable = 0
+        self.rotated: list[Path] = []
+
+    def apply(self, last: int | None = None, **options: Any) -> Run:
+        """An apply, perhaps its last."""
+        self._mortal.fate.begin(last)
+        with self._mortal.world.parts() as parts, self._watched(parts) as watched:
+            return wet_run(watched, lambda plan, outcomes: None, **options)
+
+    def undo(self, run: str, last: int | None = None) -> Run:
+        """Take a run back, perhaps not to the end."""
+        self._mortal.fate.begin(last)
+        with self._mortal.world.back(run) as parts, self._watched(parts) as watched:
+            return wet_undo(watched, lambda plan, outcomes: None)
+
+    def rotate(self) -> None:
+        """What logrotate does."""
+        if self.path.exists():
+            self.rotated.append(self.path.with_name(f"audit.{len(self.rotated)}.jsonl"))
+            self.path.rename(self.rotated[-1])
+
+    @contextmanager
+    def _watched(self, parts: Kind) -> Iterator[Kind]:
+        watch = audit.AuditWatch(Audit(file=self.path), job="law", run=parts.plan_id, bound=None, stop=Stop().end)
+        self._durable = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with patch.object(audit, "File", self._file), patch.object(audit, "_AT_MOST", 3):
+                yield replace(parts, watch=watch)
+                watch.finished(None, None, KeyboardInterrupt())
+        except DeathError:
+            if self._torn is not None and self.path.exists():
+                size = self.path.stat().st_size
+                with self.path.open("r+b") as file:
+                    file.truncate(self._durable + self._torn(size - self._durable))
+            raise
+        finally:
+            for each in self._opened:
+                each.close()
+            self._opened = []
+
+    def _file(self, path: Path) -> File:
+        """One whose every write has a moment before it, one in its midst, and one after it."""
+        fate, owner = self._mortal.fate, self
+
+        class Mortally(File):
+            def _add(self, octets: bytes) -> None:
+                fate.reach()
+                half = len(octets) * 2 // 3
+                super()._add(octets[:half])
+                fate.reach()
+                super()._add(octets[half:])
+                fate.reach()
+
+            def secure(self) -> bool:
+                fate.reach()
+                known = super().secure()
+                owner._durable = owner.path.stat().st_size
+                return known
+
+        self._opened.append(Mortally(path))
+        return self._opened[-1]
+
+    # ------------------------------------------------------------ what it came to
+
+    def told(self, *paths: Path) -> Counter[Number]:
+        """How often each number is in these files, or in all."""
+        return Counter(
+            (record["run"], record["number"])
+            for path in paths or (*self.rotated, self.path)
+            for record in records(path.read_bytes())
+            if record["event"] == "write"
+        )
+
+    def known(self) -> dict[Number, tuple[str, str]]:
+        """What the journal knows: by number, the user and the result."""
+        rows = self._mortal.database.rows(
+            "select run, told_as, user_id, outcome from journal where outcome is not null"
+        )
+        assert all(number for _, number, _, _ in rows), "an outcome without a number"
+        return {(run, number): (user, outcome) for run, number, user, outcome in rows}
+
+
+def records(octets: bytes) -> Iterator[dict[str, Any]]:
+    """The lines that are whole; half a line has one for itself, and is none."""
+    for line in octets.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            assert line.count(b'"time"') <= 1, "something was added to half a line"
+
+
+@contextmanager
+def audited(mortal: Mortal, torn: Callable[[int], int] | None = None) -> Iterator[Audited]:
+    """An audit in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="cec-connector-audit-") as folder:
+        yield Audited(mortal, Path(folder), torn)
