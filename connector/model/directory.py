@@ -206,6 +206,7 @@ class Description(Struct, frozen=True):
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `singly`: one request writes one attribute, so that a user's change is several writes.
     `decides`: a look-up is answered with whoever holds the value as the directory compares, and nobody else.
+    `by_value`: a single value that is not shown can be taken out by saying it, if it is there.
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
     `base`: the DN below which users are, `one_level` only just below; empty: everywhere.
@@ -231,6 +232,7 @@ class Description(Struct, frozen=True):
     replaces: bool = False
     singly: bool = False
     decides: bool = True
+    by_value: bool = False
     hides: bool = False
     server: str = ""
     base: str = ""

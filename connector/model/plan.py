@@ -18,9 +18,10 @@ class AttributeChange(Struct, frozen=True, gc=False):
     """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
 
     Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
-    value could not be read, so `old` says nothing; `absent`: a comparison found that there was none.
-    `pattern` is the attribute's `owns`, where it has one. A plan read
-    from a file has no secrets: of a secret change it knows the `fingerprint`, which is empty for one that clears.
+    value could not be read, so `old` says nothing, or of one that is no secret, what was written last; `absent`: a
+    comparison found that there was none.
+    `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
+    knows the `fingerprint`, which is empty for one that clears.
     """
 
     name: str
@@ -297,8 +298,11 @@ class Memory(Protocol):
         What it may have written, for the outcome is not known, counts as written.
         """
 
-    def unshown(self) -> Mapping[str, frozenset[str]]:
-        """By user id the attributes whose last write by this job the directory took, and did not show."""
+    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+        """By user id the attributes whose last write by this job the directory took, and did not show.
+
+        With the values of that write; none, where they are secrets, or were not there any more.
+        """
 
     def unsettled(self) -> Iterator[Unsettled]:
         """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""

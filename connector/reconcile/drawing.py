@@ -27,7 +27,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile import stale, turns
+from connector.reconcile import equality, stale, turns
 from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
 from connector.reconcile.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
@@ -130,7 +130,7 @@ class Drawing:
         self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
         yield from self._compare(shown)
-        self._hold_unshown()
+        self._settle_unshown()
         yield from self._hold_doubled()
         yield from self._object()
         self._say_repeated(untold)
@@ -236,10 +236,11 @@ class Drawing:
                 why = DOUBLED.format(id=draft.user.id, name=chosen.name, other=min(others))
                 draft.planned, draft.held = (), (draft.problem("unreadable", why),)
 
-    def _hold_unshown(self) -> None:
-        """Hold back what would join values that we wrote and are not shown: each run would add one more.
+    def _settle_unshown(self) -> None:
+        """Take out by value what we wrote last and is not shown, so that the new value does not join it.
 
-        Not where whatever there is would be shown: then somebody else has taken it away.
+        Where that cannot be, the new one is held back: each run would add one more. Not where whatever there is would
+        be shown: then somebody else has taken it away.
         """
         unshown, description = self._brief.memory.unshown(), self._brief.description
         piling = {
@@ -249,8 +250,14 @@ class Drawing:
         }
         for draft in self._drafts if unshown else ():
             for each in draft.planned if draft.agent else ():
-                hidden = each.name in unshown.get(draft.user.id, ()) and each.name not in draft.shows
-                if hidden and each.name in piling and not (each.old or each.secret):
+                last = unshown.get(draft.user.id, {}).get(each.name)
+                if last is None or each.name not in piling or each.name in draft.shows or each.old or each.secret:
+                    continue
+                same = equality.same_set(description.equality(each.name), last, each.new)
+                if last and not same and description.by_value and description.attributes[each.name].comparable:
+                    now = replace(each, old=last, seen=False)
+                    draft.planned = tuple(now if one is each else one for one in draft.planned)
+                else:
                     draft.hold((each.name,), draft.problem("unreadable", UNSHOWN, each.name))
 
     def _changes(self) -> Iterator[Change]:

@@ -13,6 +13,7 @@ from connector.model import (
     OBJECT_CLASS,
     Change,
     Description,
+    Held,
     LastGood,
     Moment,
     Others,
@@ -136,18 +137,24 @@ class DirectoryMemory:
             if kind in kinds:
                 yield run, server, UserRef(id_, name), attributes
 
-    def unshown(self) -> Mapping[str, frozenset[str]]:
+    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         query = (
-            "select user_id, run, attributes, lost from journal join runs on runs.id = journal.run "
+            "select user_id, run, attributes, lost, outcome from journal join runs on runs.id = journal.run "
             "where user_id in (select user_id from journal where lost is not null) "
-            "and outcome in ('written', 'failed') and directory = ? and job = ? order by number"
+            "and outcome in ('written', 'failed', 'conflict') and directory = ? and job = ? order by number"
         )
-        found: dict[str, set[str]] = {}
-        for user, run, attributes, lost in self._database.rows(query, self._directory, self._job):
-            names = found.setdefault(user, set())
-            names.difference_update(names_of(attributes, run, self._database.where))
-            names.update(lost_of(lost, run, self._database.where))
-        return {user: frozenset(names) for user, names in found.items() if names}
+        found: dict[str, dict[str, tuple[Held, ...]]] = {}
+        for user, run, attributes, lost, outcome in self._database.rows(query, self._directory, self._job):
+            values = found.setdefault(user, {})
+            names = names_of(attributes, run, self._database.where)
+            if outcome == "conflict":  # nothing was written; what was believed of them does not hold
+                values.update({name: () for name in names if name in values})
+                continue
+            for name in names:
+                values.pop(name, None)
+            put = {each.name: each.new for each in put_by(attributes, run, self._database.where) if not each.secret}
+            values.update({name: put.get(name, ()) for name in lost_of(lost, run, self._database.where)})
+        return {user: values for user, values in found.items() if values}
 
     def unsettled(self) -> Iterator[Unsettled]:
         steps = list(self._open("apply", "undo"))

@@ -621,7 +621,7 @@ def test_what_was_taken_and_not_shown_is_known_by_name_though_names_of_scim_have
         journal.note([], [each])
         journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=(work,)))], [])
     assert [step.lost for step in state.steps("run-1", "hr", SEALER)[1]] == [(work,)]
-    assert state.memory(HERE, "hr").unshown() == {each.user.id: {work}}
+    assert state.memory(HERE, "hr").unshown() == {each.user.id: {work: ("a@example.org",)}}
     assert owned(state) == {each.user.id: {"title"}}
 
 
@@ -773,7 +773,7 @@ def test_what_was_taken_and_not_shown_stays_so_where_the_run_goes_on_without_it(
     with state.run(plan(each), at(HERE), SEALER) as journal:
         journal.leave([(each, Outcome(each.user, Result.CONFLICT, "it is no longer to be changed"))])
     assert [(step.outcome, step.lost) for step in state.steps("run-1", "hr", SEALER)[1]] == [(Result.FAILED, ("mail",))]
-    assert state.memory(HERE, "hr").unshown() == {each.user.id: {"mail"}}
+    assert state.memory(HERE, "hr").unshown() == {each.user.id: {"mail": ("a@example.org",)}}
 
 
 def test_an_open_write_is_overtaken_by_a_later_one_of_the_same_attribute_and_no_earlier_one(state: Store) -> None:

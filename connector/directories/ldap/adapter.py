@@ -129,7 +129,8 @@ class LdapReader:
     @cached_property
     def _description(self) -> Description:
         found = self._inspection.describe(self._whole_view.attributes, self._view.object_classes)
-        found = replace(found, base=self._settings.base, one_level=self._settings.scope == "onelevel")
+        one_level = self._settings.scope == "onelevel"
+        found = replace(found, base=self._settings.base, one_level=one_level, by_value=True)
         return self._restrictions.described(found)
 
     @cached_property

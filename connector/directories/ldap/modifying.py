@@ -115,7 +115,8 @@ class Modifier(Struct, frozen=True, dict=True):
         is replaced; and that only where all of its values are ours.
         """
         name = change.name
-        if change.seen and self.rules(name).equality:
+        known = change.seen or (change.old and not change.secret)
+        if known and self.rules(name).equality:
             removed, added = change.old, change.new
             if removed and added:  # else nothing is in both, as in all of a first roll-out
                 rule = self.info(name).equality
