@@ -150,6 +150,30 @@ def test_what_was_written_of_a_user_before_a_refusal_is_known_and_the_next_run_w
         assert job.run("plan")["changes"] == []
 
 
+def no_path(asked: Asked) -> Act | Asked:
+    named = any("path" in each for each in asked.document["Operations"] if each["op"] != "remove")
+    return said(400, {"status": "400", "detail": "no path, please"}) if named else asked
+
+
+@pytest.mark.parametrize(
+    ("form", "found"), [(one_operation, (True, False)), (no_path, (False, True))], ids=["one", "no path"]
+)
+def test_a_probe_finds_the_forms_that_no_refusal_leads_to(
+    tmp_path: Path, server: ScimServer, form: Callable[[Asked], Act | Asked], found: tuple[bool, bool]
+) -> None:
+    server.restore([])
+    server.put(people(USERS))
+    with HttpProxy(server.root, Strict(form)) as proxy:
+        job = ScimJob(tmp_path / "job", server, agents=USERS, url=proxy.url)
+        ended = job.try_("check", "--probe", "--save", "dialect.json")
+        assert ended.code == 0, ended.said
+        dialect = json.loads((job.folder / "dialect.json").read_text())
+        assert (dialect["paths"], dialect["at_once"]) == found
+        job.configure(directory={"dialect": "dialect.json"})
+        assert set(job.outcomes(job.run("apply")).values()) == {"written"}
+        assert len(job.written()) == USERS
+
+
 @pytest.mark.parametrize("form", [capitals, arrays, plain_json, versions])
 def test_a_job_gets_on_with_a_server_that_wants_one_form(
     tmp_path: Path, server: ScimServer, form: Callable[[Asked], Act | Asked]

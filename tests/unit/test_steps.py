@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Part, UserRef
 from connector.reconcile.digests import digest_of_change
+from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.steps import digest_of_rest, parted, rounds, steps
+from connector.reconcile.templates import Template
 
 
 def change(user: int, old: str, new: str, after: set[int]) -> Change:
@@ -70,6 +72,16 @@ def test_one_attribute_at_a_time_goes_in_rounds_with_what_is_emptied_first_and_t
     ]
     assert {each.digest for some in (first, second, third, last) for each in some} == {"sha256:d"}
     assert rounds([whole(2, mail)], classes_first=False, singly=True) == [[whole(2, mail)]]
+
+
+def test_what_tells_whose_the_values_are_comes_last_and_the_number_alone_at_the_end() -> None:
+    rules = {
+        "number": AttributeRule("number", Template.parse("{sipAccount}")),
+        "uri": AttributeRule("uri", Template.parse("sip:{sipAccount}@{sipServiceIp}"), owns="sip:*"),
+        "seat": AttributeRule("seat", Template.parse("{workNo}"), unique=True),
+        "mail": AttributeRule("mail", Template.parse("{accountCode}@example.org")),
+    }
+    assert Mapping((), tuple(rules.values())).told_by == ("seat", "uri", "number")
 
 
 def test_who_waits_for_somebody_outside_of_this_plan_or_for_itself_alone_is_not_kept_waiting_for_ever() -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from connector.directories.scim import filters
+from connector.directories.scim import bodies, filters
 from connector.directories.scim.answers import PRECONDITION_REQUIRED, good, id_of, kind, listing, resource, said
 from connector.directories.scim.attributes import USER_NAME, Attributes, Located
 from connector.directories.scim.dialect import announced
@@ -125,7 +125,7 @@ class Probe:
         """Set a value in the way in which users are written here."""
         if self.dialect.writes == "put":
             return self._put(path, value, version)
-        return self._patch({"op": "replace", "path": str(path), "value": value}, version=version)
+        return self._write("PATCH", bodies.body([Edit(path, value)], self.dialect, {}), version)
 
     def _write(self, method: Method, body: Json, version: str) -> Answer:
         """The answer; a server that demands a version (428) is told the right one, from then on."""
@@ -182,11 +182,29 @@ class Probe:
         clearing = "remove" if removed == WORKS else "null" if nulled == WORKS else None
         self.dialect = replace(self.dialect, clearing=clearing)
         yield "PATCH add", self._done(self._patch({"op": "add", "path": whole, "value": three}), path, three)
+        yield "PATCH of two operations", self._two_operations(path, one, two)
         if not path.sub:
-            value = {path.schema: {path.attribute: four}} if path.schema else {path.attribute: four}
-            answer = self._patch({"op": "replace", "value": value})
-            yield "PATCH without a path", self._done(answer, path, four)
+            seen = self._without_a_path(path, four)
+            yield "PATCH without a path", seen
+            if seen == WORKS != replaced:
+                self.dialect = replace(self.dialect, paths=False)
         yield "PATCH with a filter in the path", self._by_filter()
+
+    def _two_operations(self, path: Path, one: Json, two: Json) -> str:
+        """Whether a request may have several; where only one alone is understood, they are sent one by one."""
+        both = [{"op": "replace", "path": str(path), "value": value} for value in (one, two)]
+        seen = self._done(self._patch(*both), path, two)
+        if seen != WORKS and self._done(self._patch(both[1]), path, two) == WORKS:
+            self.dialect = replace(self.dialect, at_once=False)
+        return seen
+
+    def _without_a_path(self, path: Path, value: Json) -> str:
+        before, _ = self._now()
+        some = [Edit(path, value)]
+        document = bodies.body(some, replace(self.dialect, paths=False), before)
+        seen = self._done(self._write("PATCH", document, ""), path, value)
+        lost = effects(before, self._now()[0], some, self._attributes).lost
+        return f"takes away {', '.join(lost)}" if lost else seen
 
     def _by_filter(self) -> str:
         """Whether one element of an attribute can be set by itself."""
