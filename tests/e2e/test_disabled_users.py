@@ -73,6 +73,8 @@ def test_a_disabled_user_is_cleared_before_its_number_goes_on(server: LdapServer
     became = job.apply()
     assert {uid: each["outcome"] for uid, each in became.items()} == {"u1": "written", "u2": "written"}
     assert [held(server, f"u{number}", "employeeNumber") for number in range(3)] == [["1000"], [], ["1001"]]
+    report = json.loads((job.folder / "report.json").read_text())
+    assert "noticed" not in report["about"], "the server's controls work for disabled users too"
     assert job.problems() == []
 
 

@@ -96,7 +96,12 @@ class Modifier(Struct, frozen=True, dict=True):
 
     @cached_property
     def _with_disabled(self) -> bytes:
-        return requests.encode_filter(Or((self.filter, self.disabled) if self.disabled else (self.filter,)))
+        return requests.encode_filter(self.anybody)
+
+    @property
+    def anybody(self) -> Filter:
+        """The filter of whoever may be changed, disabled users too where they may be cleared."""
+        return Or((self.filter, self.disabled)) if self.disabled else self.filter
 
     def _reaches_disabled(self, change: Change) -> bool:
         """Whether a change is for nobody, and disabled users may be cleared."""

@@ -97,7 +97,7 @@ class Assertions:
         if name == ID:
             true = self._modifier.is_user(user.id)
         elif name == FILTER:
-            true = self._modifier.filter
+            true = self._modifier.anybody
         else:
             shown = user.values.get(name, ())
             plain = [value for value in shown if isinstance(value, str | bytes)]
