@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector.directories.ldap.adapter import LdapDirectory as Adapter
+from connector.model import AgentRef, AttributeChange, Change, Result, Secret, View
+from connector.settings.fields import SecretRef
+from connector.settings.job import LdapDirectory
 from tests.support.ds389 import Ds389
 from tests.support.ldap_job import LdapJob, held
-from tests.support.ldap_server import LdapServer
+from tests.support.ldap_server import SYNC, SYNC_PASSWORD, LdapServer
 from tests.support.ldif_job import BASE, MAPPING, Job, agent
 from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import CEC, ScimServer, people
@@ -161,3 +166,36 @@ def test_on_scim(tmp_path: Path) -> None:
         job.run("undo", runs[0]["id"], "--apply")
         assert server.stored("agent002")[CEC]["workNo"] == 1002
         assert server.stored("agent002")["active"] is False
+
+
+# ---------------------------------------------------------------- who may be written, by the adapter alone
+
+CLAIMED, NOBODYS = AgentRef(1000, "u0"), None
+
+
+@pytest.mark.parametrize(
+    ("clears", "agent", "expected"),
+    [(True, NOBODYS, Result.WRITTEN), (True, CLAIMED, Result.CONFLICT), (False, NOBODYS, Result.CONFLICT)],
+)
+def test_a_disabled_user_is_written_for_nobody_and_where_the_mapping_says_so_alone(
+    kind: str, server: LdapServer, clears: bool, agent: AgentRef | None, expected: Result
+) -> None:
+    attribute, value, filter_ = MARKS[kind]
+    settings = LdapDirectory(
+        type="ldap", urls=[server.url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), base=PEOPLE, filter=filter_,
+        allow_plaintext=True,
+    )  # fmt: skip
+    view = View(("uid", "employeeNumber"), disabled=clears)
+    with closing(Adapter(settings, Secret(SYNC_PASSWORD), view)) as directory:
+        (user,) = [each for each in directory.scan() if each.values["uid"] == ("u0",)]
+        server.modify(
+            f"dn: {user.name}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n-\n"
+            "add: employeeNumber\nemployeeNumber: 1000\n"
+        )
+        assert list(directory.read([user.ref])) == []
+        (shown,) = directory.read([user.ref], disabled=True)
+        assert (shown.disabled, shown.values["employeeNumber"]) == (True, ("1000",))
+        change = Change(user.ref, agent, None, (AttributeChange("employeeNumber", ("1000",), ()),))
+        (outcome,) = directory.write([change])
+    assert outcome.result is expected
+    assert held(server, "u0", "employeeNumber") == ([] if expected is Result.WRITTEN else ["1000"])

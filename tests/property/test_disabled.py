@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.model import Agent, Plan, Tenant
+from connector.model import Agent, Change, Outcome, Plan, Tenant
 from connector.reconcile import dn
 from connector.sync import dry_run, wet_run
 from tests.property.test_laws import law
 from tests.property.test_two_jobs import apply, plan, quiet
 from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, SEATS, World, busy_worlds, later
 
 ENABLED = "(&(objectClass=inetOrgPerson)(!(nsAccountLock=TRUE))(!(title=left)))"
@@ -49,7 +53,8 @@ def test_past_the_filter_our_values_of_disabled_users_alone_are_cleared(world: W
         fate(world.store, id_, name)
     world.tenant = data.draw(later(world.tenant))
     before = world.store.snapshot()
-    apply(world)
+    cleared = {change.user.id for change in apply(world).plan.changes if change.agent is None}
+    assert {fates[id_] for id_ in cleared} <= {"stays", "disabled"}, "nor is anything planned for others"
     after = world.store.snapshot()
     names = {rule.name for rule in world.mapping.attributes}
     for id_, (name, old) in before.items():
@@ -123,3 +128,25 @@ def test_a_disabled_user_whose_agent_is_still_there_is_cleared_and_keeps_nobody_
     fate(world.store, "id-1", "disabled")
     assert {change.user.id for change in apply(world).plan.changes} == {"id-0", "id-1"}
     assert plan(world).changes == ()
+
+
+class Dying(MemoryDirectory):
+    """The program dies when a write is done, and before it is noted."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        list(super().write(changes))
+        raise DeathError
+
+
+def test_a_clear_whose_program_died_is_settled_by_reading_the_disabled_user() -> None:
+    world = leavers("disabled")
+    living = world.connect
+    world.connect = lambda view: Dying(world.store, view, base=BASE, filter=ENABLED)
+    with pytest.raises(DeathError):
+        apply(world)
+    world.connect = living
+    apply(world)
+    with world.parts() as parts:
+        assert parts.state.open_steps(parts.reader.describe().identity, world.job, parts.sealer) == []
+    assert plan(world).changes == ()
+    assert "cecWorkNo" not in world.store.snapshot()["id-0"][1]
