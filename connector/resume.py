@@ -55,17 +55,23 @@ def settle(parts: Parts, description: Description) -> Settled:
         return Settled()
     parts.watch.stage("settle", writes=len(steps))
     users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps}, disabled=True)}
+    memory = parts.state.memory(description.identity, parts.job)
+    ours, past = memory.confirmed(users), memory.past(users)
     found: list[tuple[Step, Outcome]] = []
     untold: list[Step] = []
     elsewhere: list[Step] = []
     for step in steps:
         user = users.get(step.change.user.id)
-        outcome = aftermath(step.change, user, description, parts.fingerprint, step.server)
+        id_ = step.change.user.id
+        outcome = aftermath(
+            step.change, user, description, parts.fingerprint,
+            server=step.server, run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+        )  # fmt: skip
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
         if outcome is not None:
-            known = as_known(step.change, user, description, parts.fingerprint) if user else step.change
-            found.append((replace(step, change=known), outcome))
+            change = as_known(step.change, user, description, parts.fingerprint) if user else step.change
+            found.append((replace(step, change=change), outcome))
         else:
             (untold if step.server in ("", description.server) else elsewhere).append(step)
     _settle(parts, description, found)

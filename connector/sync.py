@@ -299,7 +299,7 @@ def draw_back(parts: Undo) -> Plan:
     parts.watch.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
-        [(step.change, step.outcome) for step in steps],
+        [(step.change, step.outcome, step.server, step.run) for step in steps],
         parts.state.history.released(parts.run, parts.sealer),
         parts.state.history.written_since(parts.run),
         parts.never,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Protocol
@@ -288,6 +288,12 @@ class LastGood(Struct, frozen=True):
 
 class Memory(Protocol):
     """What earlier runs left behind about one directory, as far as drawing a plan needs it."""
+
+    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
+        """By user id what this job is known to have written last to these users."""
+
+    def past(self, users: Collection[str]) -> Mapping[str, Sequence[tuple[str, AttributeChange]]]:
+        """By user id what runs of any job set out to change there, each with its run."""
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         """The fingerprint of the secret that was last written there, if any."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from connector.model import (
     Fingerprint,
     Held,
     Outcome,
+    Owned,
     Problem,
     Result,
     User,
@@ -42,12 +44,22 @@ def secret_stands(each: AttributeChange, held: tuple[Held, ...], user: UserRef, 
 
 
 def aftermath(
-    change: Change, user: User | None, description: Description, fingerprint: Fingerprint, server: str = ""
+    change: Change,
+    user: User | None,
+    description: Description,
+    fingerprint: Fingerprint,
+    *,
+    server: str = "",
+    run: str = "",
+    ours: Mapping[str, Owned] = MappingProxyType({}),
+    past: Iterable[tuple[str, AttributeChange]] = (),
 ) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
     A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
     that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
+    `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
+    value may be there by another `run`, or, at another server, since before it.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
@@ -55,16 +67,42 @@ def aftermath(
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
-    put = told
+    before = [each for whose, each in past if whose != run] if elsewhere else []
+    news = change.attributes
     if elsewhere:
-        puts = replace(change, attributes=tuple(each for each in change.attributes if each.new or each.fingerprint))
-        put = testimony(puts, user, description, fingerprint)
-    if put and all(told):
+        news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
+    news = tuple(each for each in news if not _ours(each, run, ours, description))
+    put = testimony(replace(change, attributes=news), user, description, fingerprint)
+    if all(told) and (put or not elsewhere):
         return Outcome(change.user, Result.WRITTEN, "not confirmed then; found to be written")
     if any(put):
         why = "not confirmed then; found to be written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
     return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed then; found not to be written")
+
+
+def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], description: Description) -> bool:
+    """Whether another run is known to have written these very values; then the object classes are there, too."""
+    if each.name == OBJECT_CLASS:
+        return any(owned.run != run for owned in ours.values())
+    owned = ours.get(each.name)
+    if owned is None or owned.run == run:
+        return False
+    if each.secret:
+        return bool(each.fingerprint) and owned.fingerprint == each.fingerprint
+    rule = description.equality(each.name)
+    return bool(each.new) and {equality.digest(rule, equality.plain(value)) for value in each.new} <= set(owned.values)
+
+
+def _was(each: AttributeChange, before: Sequence[AttributeChange], description: Description) -> bool:
+    """Whether these values were there, or were to be, around another run; of an unseen secret nobody knows."""
+    same = [other for other in before if other.name == each.name]
+    if each.name == OBJECT_CLASS:
+        return bool(same)
+    if each.secret:
+        return any(not other.seen or other.fingerprint == each.fingerprint for other in same)
+    rule = description.equality(each.name)
+    return not equality.minus(rule, each.new, [value for other in same for value in (*other.old, *other.new)])
 
 
 def as_known(change: Change, user: User, description: Description, fingerprint: Fingerprint) -> Change:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
@@ -41,10 +42,13 @@ from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, 
 from connector.reconcile.settling import in_order, settled
 from connector.reconcile.standing import aftermath, secret_stands, unsettled
 
+Written = tuple[Change, Result | None, str, str]
+"""A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
+
 
 def undo(
     brief: Brief,
-    steps: Sequence[tuple[Change, Result | None]],
+    steps: Sequence[Written],
     begun: Mapping[str, Collection[str]],
     since: Mapping[str, Collection[str]],
     never: Never,
@@ -53,15 +57,17 @@ def undo(
 ) -> Planning[Plan]:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
-    `steps`: its writes; None: nobody knows whether it happened. `begun`: by user id what a killed undo emptied alone.
+    `steps`: its writes. `begun`: by user id what a killed undo emptied alone.
     `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
     `never`: agents and users that are left as they are. `unshown`: changes with the attributes that the directory took
     and did not show: they stay.
     """
-    asked = dict.fromkeys(change.user for change, outcome in steps if outcome in (Result.WRITTEN, None))
+    asked = dict.fromkeys(change.user for change, outcome, *_ in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear")))}
-    writers = _Writers(brief, now, {change.user.id for change, outcome in steps if outcome is None})
-    written = folded(change for change, outcome in steps if _happened(change, outcome, now, brief))
+    writers = _Writers(brief, now, {change.user.id for change, outcome, *_ in steps if outcome is None})
+    written = folded(step[0] for step in steps if _happened(step, now, brief))
+    server = brief.description.server
+    elsewhere = {change.user.id: wrote for change, _, wrote, _ in steps if wrote not in ("", server)}
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
@@ -77,7 +83,12 @@ def undo(
             problems.append(Problem("never", _SPARED, agent=change.agent, users=(user.name,)))
             continue
         staying = stays.get(user.id, {})
-        draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying)
+        late = (
+            _Late(elsewhere[user.id], brief.description.server, since.get(user.id, ()))
+            if user.id in elsewhere
+            else None
+        )
+        draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying, late=late)
         backs.append((draft, change, user))
     drafts = [draft for draft, _, _ in backs]
     moves = yield from settled(drafts, brief, lambda draft: False)
@@ -105,10 +116,16 @@ def _unprotected(never: Never, naming: Naming, then: Sequence[UserRef]) -> Plann
     return (yield from unprotected(never, naming, lost))
 
 
-def _happened(change: Change, outcome: Result | None, now: Mapping[str, User], brief: Brief) -> bool:
+def _happened(step: Written, now: Mapping[str, User], brief: Brief) -> bool:
     """Whether a run has written this; where its journal does not know, the user as it is now tells."""
+    change, outcome, server, run = step
     if outcome is None:
-        told = aftermath(change, now.get(change.user.id), brief.description, brief.fingerprint)
+        id_ = change.user.id
+        ours, past = brief.memory.confirmed([id_]), brief.memory.past([id_])
+        told = aftermath(
+            change, now.get(id_), brief.description, brief.fingerprint,
+            server=server, run=run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+        )  # fmt: skip
         outcome = told.result if told else None
     return outcome is Result.WRITTEN
 
@@ -189,6 +206,19 @@ def _staying(
     return stays
 
 
+class _Late(Struct, frozen=True):
+    """A user that was written at one server and is read at another. `since`: what later runs have written of it."""
+
+    wrote: str
+    asked: str
+    since: Collection[str]
+
+    def why(self, name: str) -> str | None:
+        """Why an attribute that is as it was before the run may not be so everywhere; None: it was taken back."""
+        return None if name in self.since else _LATE.format(wrote=self.wrote, asked=self.asked)
+
+
+_LATE: Final = "that run wrote it at {wrote}, and {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
 _SPARED: Final = "the never-list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
@@ -203,6 +233,7 @@ def _back_for(
     *,
     begun: Collection[str],
     stays: Mapping[str, str],
+    late: _Late | None,
 ) -> Draft:
     """What takes back one user's change, and what of it, or of the groups that it is part of, must stay."""
     back, kept = [], dict[str, str]()
@@ -212,6 +243,8 @@ def _back_for(
         answer = stays.get(each.name) or _back(
             each, user, brief.description, brief.fingerprint, emptied=each.name in begun
         )
+        if answer is None and late is not None:
+            answer = late.why(each.name)
         if isinstance(answer, AttributeChange):
             answer = writers.since(each, answer, user.ref) or answer
         if isinstance(answer, str):

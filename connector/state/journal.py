@@ -314,6 +314,24 @@ def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
     ]  # fmt: skip
 
 
+def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
+    """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
+
+    Raises StateError.
+    """
+    try:
+        noted = json.decode(attributes, type=list[_Noted])
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+    return [
+        AttributeChange(
+            each.name, _held(each.old), _held(each.new), each.secret is not None,
+            seen=each.seen and not each.sealed, fingerprint=each.secret or "",
+        )
+        for each in noted
+    ]  # fmt: skip
+
+
 def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
     """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
     try:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import (
     OBJECT_CLASS,
+    AttributeChange,
     Change,
     Description,
     Held,
@@ -28,7 +29,7 @@ from connector.reconcile import equality
 from connector.reconcile.clocks import passed
 from connector.reconcile.patterns import apart
 from connector.state.database import Database, Transaction
-from connector.state.journal import lost_of, names_of, put_by
+from connector.state.journal import lost_of, names_of, past_of, put_by
 from connector.state.ownership import Ownership, Row
 
 
@@ -64,6 +65,22 @@ class DirectoryMemory:
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         rows = (row.attributes.get(attribute) for row in self._ownership.of([user_id]))
         return next((owned.fingerprint for owned in rows if owned), None)
+
+    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
+        rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
+        return {row.user.id: row.attributes for row in rows}
+
+    def past(self, users: Collection[str]) -> Mapping[str, Sequence[tuple[str, AttributeChange]]]:
+        query = (
+            "select user_id, run, attributes from journal join runs on runs.id = journal.run "
+            "where directory = ? and user_id = ?"
+        )
+        found: dict[str, list[tuple[str, AttributeChange]]] = {}
+        for id_ in users:
+            for user, run, attributes in self._database.rows(query, self._directory, id_):
+                changes = past_of(attributes, run, self._database.where)
+                found.setdefault(user, []).extend((run, each) for each in changes)
+        return found
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         maybe = self._maybe_ours()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from connector.model import Change, Description, Outcome, Plan, Result, Value, V
 from connector.reconcile.limits import Pace
 from connector.reports import document, document_reader
 from connector.state.database import Transaction
+from connector.state.journal import Step
+from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run, wet_undo
@@ -116,8 +118,7 @@ class MortalDirectory(MemoryDirectory):
             before = self.store.snapshot()
             (outcome,) = super().write([change])
             if outcome.result is Result.WRITTEN:
-                mortal.log.append((change.user.id, change.digest))
-                mortal.seen.append((before, self.store.snapshot()))
+                mortal.note(change, before, self.store.snapshot())
             mortal.fate.reach()
             if mortal.shows and outcome.result is Result.WRITTEN:
                 outcome = replace(outcome, shown=next(iter(self.read([change.user])), None))
@@ -142,12 +143,17 @@ class Mortal:
         self.database = MortalDatabase(self.fate)
         self.said: list[str] = []
         self.world = World(
-            world.tenant, _copied(world.store), world.mapping, world.pins, world.never, world.limits,
+            world.tenant, copied(world.store), world.mapping, world.pins, world.never, world.limits,
             state=Store(self.database), connect=self._connect, pace=Pace((1, 2), 1000),
         )  # fmt: skip
 
     def _connect(self, view: View) -> Directory:
         return MortalDirectory(self, view)
+
+    def note(self, change: Change, before: Snapshot, after: Snapshot) -> None:
+        """A write that changed something."""
+        self.log.append((change.user.id, change.digest))
+        self.seen.append((before, after))
 
     def _show(self, plan: Plan, outcomes: object) -> None:
         self.said += plan.cautions
@@ -177,6 +183,10 @@ class Mortal:
         rows = self.database.rows("select user_id, digest, outcome from journal")
         return Counter((user, digest) for user, digest, became in rows if became == outcome)
 
+    def steps(self, run: str) -> Sequence[Step]:
+        """What the journal has of a run."""
+        return self.world.state.steps(run, self.world.job, Sealer(self.world.key))[1]
+
     def owned(self) -> list[tuple[Any, ...]]:
         """What is remembered as ours: users and attributes, and how often in a row the same was written."""
         return sorted(
@@ -187,7 +197,7 @@ class Mortal:
         )
 
 
-def _copied(store: MemoryStore) -> MemoryStore:
+def copied(store: MemoryStore) -> MemoryStore:
     twin = MemoryStore({}, store.schema, hidden=store.hidden, compares=store.compares, atomic=store.atomic)
     twin.entries = dict(store.entries)
     return twin

@@ -12,11 +12,13 @@ from connector.model import (
     Description,
     Equality,
     Held,
+    Owned,
     Result,
     Secret,
     User,
     UserRef,
 )
+from connector.reconcile.equality import digest
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.standing import aftermath, stands
 
@@ -133,3 +135,35 @@ def test_where_nothing_is_asked_for_nothing_is_known() -> None:
     described = replace(SHOWN, attributes={})
     change = Change(ANN, None, 1, (put("mail", "a"),))
     assert aftermath(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, PRINT) is None
+
+
+@pytest.mark.parametrize(
+    ("server", "known", "expected"),
+    [
+        ("here", False, SINCE),
+        ("here", True, NOT),
+        ("there", False, SINCE),
+        ("there", True, None),
+    ],
+)
+def test_what_was_ours_before_does_not_prove_a_later_write(
+    server: str, known: bool, expected: tuple[Result, str] | None
+) -> None:
+    """The mail is there, and the pager, which the same write was to set, is not."""
+    owned = Owned("1", (digest(Equality.CASE_IGNORE, "a"),))
+    change = Change(ANN, None, 1, (put("mail", "a"), put("pager", "7")))
+    described = replace(SHOWN, server="here")
+    ours = {"mail": owned} if known else {}
+    told = aftermath(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, PRINT, server=server, ours=ours)
+    assert (told and (told.result, told.why)) == expected
+
+
+@pytest.mark.parametrize(("server", "expected"), [("here", WRITTEN), ("there", None)])
+def test_what_was_there_before_another_run_proves_nothing_at_a_server_that_may_lag(
+    server: str, expected: tuple[Result, str] | None
+) -> None:
+    past = [("1", put("mail", "b", old=("a",))), ("2", put("mail", "a", old=("b",)))]
+    change = Change(ANN, None, 1, (past[1][1],))
+    user = User(ANN.id, ANN.name, {"mail": ("a",)})
+    told = aftermath(change, user, replace(SHOWN, server="here"), PRINT, server=server, run="2", past=past)
+    assert (told and (told.result, told.why)) == expected
