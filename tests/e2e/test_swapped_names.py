@@ -11,15 +11,9 @@ from tests.support.ldap_job import LdapJob, held as stored
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.samba import PEOPLE, Samba
 from tests.support.slapd import Slapd, person
+from tests.support.swapping import swap
 
 FIRST, SECOND = "agent000", "agent001"
-
-
-def swap(first: str, second: str, base: str) -> str:
-    """Both names, by way of a third."""
-    kind = first.partition("=")[0]
-    moves = ((first, f"{kind}=between"), (second, first), (f"{kind}=between", second))
-    return "\n".join(f"dn: {old},{base}\nchangetype: modrdn\nnewrdn: {new}\ndeleteoldrdn: 1\n" for old, new in moves)
 
 
 class Swap:

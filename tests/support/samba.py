@@ -41,7 +41,7 @@ SYNC_PASSWORD = "Passw0rd-Sync1"
 
 _CONFIG = """\
 [global]
-	netbios name = DC1
+	netbios name = {name}
 	realm = {realm}
 	workgroup = EXAMPLE
 	server role = active directory domain controller
@@ -111,6 +111,7 @@ _ARC = "1.2.840.113556.1.8000.2554.1.1"
 _RIGHTS = "(A;CI;LCRPWPLORC;;;{sid})"
 _CONTROL = "(OA;CI;CR;;;{sid})"
 """What the account may do below `OU=people`: list, read and write properties, also those that are confidential."""
+_AS_ADMIN = (f"--user=EXAMPLE\\Administrator%{ADMIN_PASSWORD}", "--use-kerberos=off")
 _TOOLS = ("samba-tool", "ldapmodify", "ldapsearch", "ldapadd")
 _numbers = count(os.getpid() << 4)
 
@@ -141,6 +142,7 @@ class Samba(LdapServer):
     """One domain controller, with its administrator's tools."""
 
     admin, admin_password, suffix = ADMIN, ADMIN_PASSWORD, SUFFIX
+    netbios = "DC1"
 
     def __init__(self, folder: Path, *, services: str = "ldap", options: Iterable[str] = ()) -> None:
         self.folder = folder
@@ -183,8 +185,11 @@ class Samba(LdapServer):
         leaf.cert_chain_pems[0].write_to_path(self.folder / "server.pem")
         options = "".join(f"\t{line}\n" for line in self._options)
         self._config.write_text(
-            _CONFIG.format(realm=REALM, services=self._services, address=self.host, folder=self.folder, options=options)
-        )
+            _CONFIG.format(
+                name=self.netbios, realm=REALM, services=self._services, address=self.host, folder=self.folder,
+                options=options,
+            )
+        )  # fmt: skip
 
     def _command(self) -> list[str]:
         return [str(SAMBA), "-i", "-M", "single", "-s", str(self._config)]
@@ -222,6 +227,31 @@ class Samba(LdapServer):
     def tool(self, *arguments: str) -> str:
         """`samba-tool` on the database itself."""
         return _run(["samba-tool", *arguments, "-H", str(self.folder / "private/sam.ldb"), "-s", str(self._config)])
+
+    def joined(self, folder: Path) -> Samba:
+        """A second controller that joins this one's domain; this one has to serve `rpc` too. Some five seconds.
+
+        Nothing replicates by itself between the two, only by `pull`.
+        """
+        folder.mkdir()
+        _run([
+            "samba-tool", "domain", "join", REALM.lower(), "DC", f"--server={self.host}", *_AS_ADMIN,
+            f"--targetdir={folder}", "--dns-backend=NONE", "--site=Default-First-Site-Name",
+            f"--option=netbios name={_Joined.netbios}",
+            "--option=interfaces=127.0.0.2/8", "--option=bind interfaces only=yes", "--option=ldb:nosync=yes",
+        ])  # fmt: skip
+        return _Joined(folder, services=self._services, options=self._options).begin()
+
+    def pull(self, other: Samba) -> None:
+        """Take in what the other controller of the domain has been told, as replication does."""
+        to = ("samba-tool", "drs", "replicate", self.netbios, other.host, SUFFIX, "--local")
+        _run([*to, *_AS_ADMIN, "-s", str(self._config)])
+
+
+class _Joined(Samba):
+    """The second controller."""
+
+    netbios = "DC2"
 
 
 def _sockets(folder: str, names: list[str]) -> list[str]:
