@@ -1,4 +1,4 @@
-"""Two controllers of one domain: the second one has joined, and takes in what the first one knows when it is told to."""
+"""Two controllers of one domain: the second one has joined, and hears what the first one knows when it is told to."""
 
 from __future__ import annotations
 
