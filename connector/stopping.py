@@ -17,7 +17,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.why: str | None = None
-        self.failed = False
+        self.failed = ""
         self._writing = False
 
     def ask(self, why: str) -> None:
@@ -27,8 +27,8 @@ class Stop:
         self.why = why
 
     def end(self, why: str) -> None:
-        """Let the run end in good order, for a reason that lies in itself; `failed` from then on."""
-        self.failed = True
+        """Let the run end in good order, for a reason that lies in itself, which is `failed` from then on."""
+        self.failed = self.failed or why
         self.why = self.why or why
 
     def wait_for_the_end(self) -> None:

@@ -30,7 +30,7 @@ class Run(Struct, frozen=True):
 
     `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
     every change was. `touched`: something was written, or may have been, if not all of a user's change.
-    `untold`: the account of the run could not be kept to its end.
+    `untold`: why the account of the run could not be kept to its end.
     """
 
     plan: Plan
@@ -40,12 +40,12 @@ class Run(Struct, frozen=True):
     remembered: bool = True
     tried: bool = True
     touched: bool = False
-    untold: bool = False
+    untold: str = ""
 
     @property
     def in_part(self) -> bool:
         """Whether something that was to be written was not, or could not be told to whoever keeps an audit."""
-        return self.untold or any(
+        return bool(self.untold) or any(
             outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
             for outcome in self.outcomes or ()
         )

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from connector.cli.running import Shower, accept_option, exit_code, job_argument, only_option, report_option, say
+from connector.cli.running import (
+    Shower,
+    accept_option,
+    exit_code,
+    job_argument,
+    only_option,
+    report_option,
+    say,
+    say_untold,
+)
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
 from connector.errors import OnHoldError
@@ -54,6 +63,7 @@ def command(
             fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
             raise
         code = exit_code(run)
+        say_untold(run, job)
         if saved and run.aside and run.outcomes is not None and run.tried:
             again = shlex.join(["cec-connector", "plan", str(job), "--save", str(saved)])
             say([f"\nThe reviewed plan is spent. For the users that were left out, draw a new one:\n    {again}\n"])

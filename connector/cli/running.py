@@ -105,6 +105,13 @@ def say(lines: Iterable[str]) -> None:
         raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
 
 
+def say_untold(run: Run, job: Path) -> None:
+    """Say what the audit lacks, and how it gets it."""
+    if run.untold:
+        command = shlex.join(["cec-connector", "audit", "catch-up", str(job)])
+        say([f"\nThe audit may lack writes: {run.untold}. The next run tells it the rest; or run:\n    {command}\n"])
+
+
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:
     """What a run came to, for whoever called us."""
     if run.refused:

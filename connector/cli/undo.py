@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say
+from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import watchers
 from connector.sync import dry_undo, wet_undo
@@ -35,6 +35,7 @@ def command(
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
                 code = exit_code(ended)
+                say_untold(ended, job)
                 if ended.outcomes is not None and wet.state.held(wet.job):
                     command_ = shlex.join(["cec-connector", "release", str(job)])
                     say([f"\nThe job is on hold: its applies are refused. To allow them again, run:\n    {command_}\n"])

@@ -1,4 +1,4 @@
-"""What the tests of monitoring use of Debian's packages: promtool, a Pushgateway, libfaketime."""
+"""What the tests of monitoring use of Debian's packages: promtool, a Pushgateway, libfaketime, rsyslog."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from pathlib import Path
 
 from tests.support.slapd import free_port
 
-_TOOLS = Path(__file__).parents[2] / ".tools" / "monitoring" / "usr"
-_PUSHGATEWAY = _TOOLS / "bin" / "prometheus-pushgateway"
-_PROMTOOL = _TOOLS / "bin" / "promtool"
+TOOLS = Path(__file__).parents[2] / ".tools" / "monitoring" / "usr"
+_PUSHGATEWAY = TOOLS / "bin" / "prometheus-pushgateway"
+RSYSLOGD = TOOLS / "sbin" / "rsyslogd"
+_PROMTOOL = TOOLS / "bin" / "promtool"
 
 
 def faketime() -> Path | None:
     """The library that lets a program see another time."""
-    return next(_TOOLS.glob("lib/*/faketime/libfaketime.so.1"), None)
+    return next(TOOLS.glob("lib/*/faketime/libfaketime.so.1"), None)
 
 
 def missing() -> list[str]:
     """What is not here."""
-    tools = {path.name: path.exists() for path in (_PROMTOOL, _PUSHGATEWAY)}
+    tools = {path.name: path.exists() for path in (_PROMTOOL, _PUSHGATEWAY, RSYSLOGD)}
     return [name for name, here in (tools | {"libfaketime": faketime() is not None}).items() if not here]
 
 
