@@ -104,11 +104,12 @@ class File:
 
     def tell(self, lines: Sequence[Line]) -> None:
         if self._ends_within_a_line():
-            self._add(b"\n")
-        self._add(b"".join(line.text.encode("ascii") + b"\n" for line in lines))
+            self.add(b"\n")
+        self.add(b"".join(line.text.encode("ascii") + b"\n" for line in lines))
         self._told += [line.number for line in lines if line.number is not None]
 
-    def _add(self, octets: bytes) -> None:
+    def add(self, octets: bytes) -> None:
+        """Add octets, or as many as the disk takes. Raises OSError where those are not all."""
         if os.write(self._handle, octets) != len(octets):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -31,6 +31,7 @@ from connector.model import (
     Equality,
     LastGood,
     Moment,
+    Noted,
     Others,
     Outcome,
     Part,
@@ -1443,3 +1444,108 @@ def test_there_is_one_turn_at_a_time(place: Place) -> None:
             pass
         with other.ticks("it").turn(now, now) as theirs:
             assert theirs
+
+
+# ---------------------------------------------------------------- what the audit is owed (law 13)
+
+
+def account(state: Store, *sinks: str, job: str = "hr") -> list[Noted]:
+    """Keep an account of a job's writes from now on; what it is told."""
+    told: list[Noted] = []
+    state.telling.of(job, SEALER).begin(sinks, '{"user": "cec"}', told.extend, lambda: None)
+    return told
+
+
+def owed_to(state: Store, sink: str, job: str = "hr") -> list[tuple[str, int, str]]:
+    state.telling.of(job, SEALER)
+    return [
+        (noted.run, noted.number, noted.change.user.id) for each in state.telling.owed(sink) for noted in each.outcomes
+    ]
+
+
+def test_each_outcome_has_a_number_that_counts_on_in_its_run(place: Place) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
+    with closing(place.open()) as state:
+        told = account(state, "file")
+        running = state.run(plan(*changes), at(HERE), SEALER)
+        journal = running.__enter__()
+        journal.note([], changes)
+        journal.note(outcomes(changes[:2]), [])
+        assert [(each.run, each.number, each.directory, each.who) for each in told] == [
+            ("run-1", number, HERE, '{"user": "cec"}') for number in (1, 2)
+        ]
+        assert all(each.time for each in told)
+    with closing(place.open()) as state:  # killed, and gone on with
+        told = account(state, "file")
+        assert owed_to(state, "file") == [("run-1", 1, "id-00000"), ("run-1", 2, "id-00001")]
+        steps = state.open_steps(HERE, "hr", SEALER)
+        state.settle(at(HERE), [(each, Outcome(each.change.user, Result.WRITTEN)) for each in steps])
+        with state.run(plan(*changes), at(HERE), SEALER) as journal:
+            journal.leave(outcomes(changes, Result.UNCHANGED))  # what was written stays so, and is told as that
+            journal.result = "done"
+        assert [(each.number, each.change.user.id) for each in told] == [(3, "id-00002"), (4, "id-00003")]
+
+
+def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(place: Place) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
+    with closing(place.open()) as state:
+        account(state, "file", "syslog")
+        apply(state, *changes)
+        state.telling.mark("file", "run-1", 2)
+        state.telling.mark("file", "run-1", 1)
+        state.telling.flush()
+        state.telling.mark("file", "run-1", 1)
+        state.telling.flush()
+    with closing(place.open()) as state:
+        assert owed_to(state, "file") == [("run-1", 3, "id-00002")]
+        assert len(owed_to(state, "syslog")) == 3
+        (owed,) = state.telling.owed("file")
+        assert (owed.mark, owed.last, owed.result, owed.digest) == (2, 3, "done", plan().digest)
+
+
+def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(place: Place) -> None:
+    one, two = (change(number, sets("mail", f"{number}@example.org")) for number in (1, 2))
+    with closing(place.open()) as state:
+        apply(state, one, id_="before")
+        account(state, "file")
+        apply(state, one, id_="run-1")
+        account(state, "syslog")  # the file is gone from the job
+        apply(state, two, id_="run-2")
+        account(state, "file", "syslog")
+        assert owed_to(state, "file") == []
+        assert owed_to(state, "syslog") == [("run-2", 1, "id-00002")]
+        assert owed_to(state, "syslog", job="another") == []
+
+
+def test_an_outcome_that_is_replaced_has_a_new_number(place: Place) -> None:
+    write = change(1, sets("mail", "1@example.org"))
+    with closing(place.open()) as state:
+        told = account(state, "file")
+        apply(state, write, result=Result.SKIPPED, ended="stopped")
+        apply(state, write)
+        assert [(each.number, each.outcome.result.value) for each in told] == [(1, "skipped"), (2, "written")]
+        assert owed_to(state, "file") == [("run-1", 2, "id-00001")]
+
+
+def test_a_state_from_before_the_account_owes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = next(place_ for place_, text in enumerate(MIGRATIONS) if "create table told" in text)
+    monkeypatch.setattr("connector.state.migrations.MIGRATIONS", MIGRATIONS[:before])
+    place.open().close()
+    monkeypatch.undo()
+    place.execute(
+        "insert into runs "
+        "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, number, server)"
+        f" values ('old', 'hr', '{HERE}', '{NOW}', 'd', 0, 0, 0, '{{}}', 'apply', 1, '')"
+    )
+    place.execute(
+        "insert into journal (run, user_id, user_name, digest, part, attributes, outcome, server) "
+        "values ('old', 'id-1', 'uid=1', 'd', '', '[]', 'written', ''), "
+        "('old', 'id-2', 'uid=2', 'd', '', '[]', null, '')"
+    )
+    with closing(place.open()) as state:
+        told = account(state, "file")
+        assert owed_to(state, "file") == []
+        steps = state.open_steps(HERE, "hr", SEALER)
+        state.settle(at(HERE), [(each, Outcome(each.change.user, Result.WRITTEN)) for each in steps])
+        assert [(each.run, each.number, each.who) for each in told] == [("old", 1, None)]
+        assert owed_to(state, "file") == [("old", 1, "id-2")]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.audit_lines import records
 from tests.support.ldif_job import Job, agent
-from tests.support.mortal_audit import records
 from tests.support.rsyslog import Rsyslog
 from tests.support.slapd import free_port
 from tests.support.states import database

@@ -2,7 +2,8 @@
 
 A run is a process of its own, forked off, that runs the whole command line; so starting it costs milliseconds. It dies
 by SIGKILL: by its own hand right before or after a step of the journal, or of the wire while the journal is open; or by
-its parent's at any instant. Nothing of this is in the program: the steps are wrapped here, in the child.
+its parent's at any instant. The disk of the audit is slow, and takes a line in two halves; a run dies around these too.
+Nothing of this is in the program: the steps are wrapped here, in the child.
 
 Requests and answers are lines of JSON on standard input and output.
 """
@@ -27,12 +28,17 @@ from connector.directories.ldap.stream import Stream
 from connector.http.channel import Answer, Channel
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
+from connector.watchers.sinks import File
 from tests.support.warm import load
 
 load()
 inspection.BATCH = 8  # type: ignore[misc]  # so that a world of a dozen users is noted in pieces, as a large one is
-KINDS = ("journal", "wire")
-_COUNTS = struct.Struct("=QQ")
+KINDS = ("journal", "wire", "audit")
+_COUNTS = struct.Struct("=QQQ")
+
+
+SLOW = 0.003
+"""Seconds that the disk of the audit takes for a write."""
 
 
 class Fate:
@@ -80,6 +86,18 @@ def wrap(fate: Fate) -> None:
         fate.reach("wire")
         return answer
 
+    add = File.add
+
+    def slow(self: File, octets: bytes) -> None:
+        half = len(octets) * 2 // 3
+        fate.reach("audit")
+        add(self, octets[:half])
+        fate.reach("audit")
+        time.sleep(SLOW)
+        add(self, octets[half:])
+        fate.reach("audit")
+
+    File.add = slow  # type: ignore[method-assign]  # in the process that dies
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)

@@ -21,7 +21,7 @@ ACLS = {
     "unseen": f'\naccess to attrs=SIPIdentityPassword by dn.exact="{SYNC}" =w by * none\naccess to * {_USERS}\n',
 }
 PHASES = ("first", "second", "undo")
-KINDS = ("journal", "wire", "wire", "writing", "writing", "writing", "any")
+KINDS = ("journal", "audit", "wire", "wire", "writing", "writing", "writing", "any")
 WORLDS = 60
 """So many worlds are on one server."""
 
@@ -67,6 +67,7 @@ def play(world: World, story: Story) -> Ended:
     for run in [run for run in world.runs() if run not in before]:
         world.until_done("undo", run, "--apply", kills=story.kills[2])
     note()
+    world.told_once()
     return ended
 
 

@@ -26,6 +26,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
+from tests.support.audit_lines import records as records_of
 from tests.support.jobs import Part, file, job_file, ldap_directory
 from tests.support.program import WARNINGS
 from tests.support.scim_servers import TOKEN
@@ -143,7 +144,10 @@ class World(ABC):
         limits = {"clear": 1000, "agents_drop": "100%"}
         if state:
             (self.folder / "key").write_text("the key of a world\n")
-        job = job_file(directory, limits=limits, ramp=[1, 3], state=state or None, key=file("key") if state else None)
+        audit = {"file": "audit.jsonl"}
+        job = job_file(
+            directory, audit=audit, limits=limits, ramp=[1, 3], state=state or None, key=file("key") if state else None
+        )
         (self.folder / "job.yaml").write_text(job)
         self._state = state or f"sqlite:///{self.folder / 'state.db'}"
         self.said = ""
@@ -203,6 +207,18 @@ class World(ABC):
         with closing(open_state(self._state)) as state:
             sealer = Sealer(self._key())
             return [step for run in reversed(self.runs()) for step in state.steps(run, "job", sealer)[1]]
+
+    def told_once(self) -> None:
+        """Hold the audit to the journal (law 13): each number of it is there once; more were replaced since."""
+        octets = (self.folder / "audit.jsonl").read_bytes()
+        found = [record for record in records_of(octets) if record["event"] == "write"]
+        told = Counter((record["run"], record["number"]) for record in found)
+        query = "select run, told_as, outcome from journal where outcome is not null"
+        known = {(run, number): outcome for run, number, outcome in self._rows(query)}
+        results = {(record["run"], record["number"]): record["result"] for record in found}
+        assert {number: results.get(number) for number in known} == known, f"not told\n{self.said}"
+        assert max(told.values()) == 1, f"told twice: {told}\n{self.said}"
+        assert octets.endswith(b"\n")
 
     def fingerprint(self) -> Fingerprint:
         """What the state knows secrets by."""

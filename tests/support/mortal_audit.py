@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from connector.stopping import Stop
 from connector.sync import Run, wet_run, wet_undo
 from connector.watchers import audit
 from connector.watchers.sinks import File
+from tests.support.audit_lines import records
 from tests.support.mortal import DeathError, Mortal
 
 Number = tuple[str, int]
@@ -77,12 +77,12 @@ class Audited:
         fate, owner = self._mortal.fate, self
 
         class Mortally(File):
-            def _add(self, octets: bytes) -> None:
+            def add(self, octets: bytes) -> None:
                 fate.reach()
                 half = len(octets) * 2 // 3
-                super()._add(octets[:half])
+                super().add(octets[:half])
                 fate.reach()
-                super()._add(octets[half:])
+                super().add(octets[half:])
                 fate.reach()
 
             def secure(self) -> bool:
@@ -112,15 +112,6 @@ class Audited:
         )
         assert all(number for _, number, _, _ in rows), "an outcome without a number"
         return {(run, number): (user, outcome) for run, number, user, outcome in rows}
-
-
-def records(octets: bytes) -> Iterator[dict[str, Any]]:
-    """The lines that are whole; half a line has one for itself, and is none."""
-    for line in octets.splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            assert line.count(b'"time"') <= 1, "something was added to half a line"
 
 
 @contextmanager
