@@ -14,10 +14,10 @@ from connector.cli.advice import code_of
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.cli.watchers import log_to_standard_error, watchers
-from connector.errors import BusyError, ConnectorError, RefusedBindError, StateError
+from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.parts import Dry, Wet
 from connector.planfile import load, save
-from connector.serve.orders import Order, Result, nothing_told
+from connector.serve.orders import REPEATED, Order, Result, nothing_told
 from connector.settings.textfile import given
 from connector.stopping import Stop
 from connector.sync import Run, dry_run, wet_run
@@ -84,7 +84,7 @@ class _Scheduled:
     def _turn(self, parts: Dry | Wet, stop: Stop) -> Iterator[bool]:
         """The job's turn, and a note of how far it came.
 
-        A run that was told to stop, or found its directory held by another, has not come to its end.
+        A run that was told to stop, or that another attempt may mend, has not come to its end.
         """
         if not parts.state.kept:
             yield True
@@ -101,11 +101,10 @@ class _Scheduled:
             except KeyboardInterrupt:
                 self.interrupted = True
                 raise
-            except BusyError:
-                raise
-            except BaseException:
-                with suppress(StateError):
-                    ticks.ended(self._order.tick, good=False)
+            except Exception as fault:
+                if code_of(fault) not in REPEATED or isinstance(fault, RefusedBindError):
+                    with suppress(StateError):
+                        ticks.ended(self._order.tick, good=False)
                 raise
             if stop.why is None:
                 ticks.ended(self._order.tick, good=self._good)

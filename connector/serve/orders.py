@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
 from connector.watchers.facts import Kind, RunFacts
+
+REPEATED: Final = (1, 75)
+"""The exit codes of runs that another attempt may mend: their tick is still due. A refused account is none of them."""
 
 
 class Order(Struct, frozen=True):

@@ -18,6 +18,9 @@ from msgspec import Struct
 
 BELIEVED: Final = timedelta(minutes=10)
 """A tick that lies further ahead of the clock was noted while the clock was wrong, and is not believed."""
+FIRST_PAUSE: Final = 10.0
+LONGEST_PAUSE: Final = 300.0
+"""Seconds before a run that failed is tried again: they double from the one to the other."""
 MOMENT: Final = timedelta(microseconds=1)
 _AMBIGUOUS: Final = timedelta(hours=3)
 """More than any clock was ever set back by for summer time."""
@@ -105,6 +108,12 @@ def decide(timetable: Timetable, last: datetime, now: datetime) -> Due | Wait:
         return Wait(timetable.begin(timetable.rule.after(last)))
     begin = timetable.begin(tick)
     return Due(tick) if begin <= now else Wait(begin)
+
+
+def pause(failures: int, drawn: float) -> float:
+    """Seconds until a run is tried again that has failed so often; `drawn`, from 0 to 1, scatters them by a quarter."""
+    doubled: float = FIRST_PAUSE * 2 ** min(failures - 1, 10)
+    return min(doubled, LONGEST_PAUSE) * (0.75 + drawn / 2)
 
 
 def believed(tick: datetime, now: datetime) -> datetime:

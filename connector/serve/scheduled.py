@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from connector.errors import FileError, StateError
 from connector.serve.accounts import Account, Mark
+from connector.serve.asking import Question
 from connector.serve.orders import Order
 from connector.serve.schedule import (
     BELIEVED,
@@ -23,6 +27,7 @@ from connector.serve.schedule import (
     believed,
     decide,
     first,
+    pause,
     too_old,
 )
 from connector.serve.worker import Worker
@@ -32,6 +37,11 @@ from connector.wiring import Accepted, accept, last_tick
 
 log = structlog.get_logger(__name__)
 
+AGAIN: Final = 30.0
+"""Seconds after which a job is tried again whose state does not tell, or whose process could not begin."""
+GRACE: Final = 60.0
+"""Seconds that a run has to end in good order, once it was asked to."""
+
 
 class Scheduled:
     """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
@@ -39,7 +49,11 @@ class Scheduled:
     `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
     there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
     `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
-    account, if it does; `mark`: of its account's files when its last run began.
+    account, if it does; `mark`: of its account's files when its last run began. `away`: why its state does not tell.
+
+    `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
+    that is due, on a steady clock. `end_by`: when the run under way is asked to end, or, once it was `asked`, is ended;
+    `late`: it was asked because it took too long.
     """
 
     def __init__(self, path: Path, now: datetime) -> None:
@@ -51,10 +65,15 @@ class Scheduled:
         self.not_before = 0.0
         self.until: datetime | None = None
         self.worker: Worker | None = None
-        self.refused = ""
+        self.refused = self.away = ""
         self.mark: Mark = ()
+        self.failures = 0
+        self.again: float | None = None
+        self.end_by = 0.0
+        self.asked = self.late = False
+        self._question: Question | None = None
         self._noted_wrongly: datetime | None = None
-        self._warned = False
+        self._overruled: datetime | None = None
 
     def _accept(self, accepted: Accepted) -> None:
         loaded = accepted.job
@@ -81,8 +100,9 @@ class Scheduled:
             self.in_order = False
             raise
         self.in_order = True
+        self.again = None if self.again is None else time.monotonic()
         if self.state != state:
-            self.last, self._noted_wrongly, self._warned = None, None, False
+            self.last, self._noted_wrongly, self._question, self.away, self.again = None, None, None, "", None
         elif self.last is not None and self.timetable.rule != rule and isinstance(self.timetable.rule, Cron):
             self.last = max(self.last, now)  # what a schedule would have named before it was one is not missed
 
@@ -99,19 +119,32 @@ class Scheduled:
         return decide(self.timetable, self.last, now)
 
     def _remember(self, now: datetime) -> None:
-        try:
-            found = last_tick(self.accepted.job)
-        except (StateError, FileError) as fault:
-            if not self._warned:
-                log.warning("schedule waits for the state", job=self.name, reason=str(fault))
-            self._warned = True
+        if self._question is None:
+            job = self.accepted.job
+            self._question = Question(lambda: last_tick(job))
+        if self._question.open and not self._question.late:
             return
-        self._warned = False
+        try:
+            found = self._question.answer()
+        except StateError as fault:
+            if not self.away:
+                log.warning("schedule waits for the state", job=self.name, reason=str(fault))
+            self.away = str(fault)
+            if not self._question.open:  # one that may still be answered is not asked again
+                self._question = None
+                self.not_before = time.monotonic() + AGAIN
+            return
+        self._question, self.away = None, ""
         if found is None:
             self.last = first(self.timetable, now)
         else:
             self.last = found.tick if found.ended else before(self.timetable, found.tick)
             self.good = self.over = found.good or self.good
+
+    @property
+    def look(self) -> float:
+        """Seconds until it is worth another look whether its state has answered."""
+        return self._question.look if self._question else AGAIN
 
     def order(self, tick: datetime, now: datetime) -> Order:
         """What is to be run."""
@@ -130,7 +163,23 @@ class Scheduled:
 
     def started(self, tick: datetime) -> None:
         """Its run of this tick is under way."""
-        self.last, self._noted_wrongly = tick, None
+        if tick != self.last:
+            self.failures, self._overruled = 0, self._noted_wrongly
+        self.last, self._noted_wrongly, self.again = tick, None, None
+        self.end_by, self.asked, self.late = time.monotonic() + self.settings.max_run_time, False, False
+
+    def end(self, *, at_once: bool = False) -> None:
+        """Ask the run under way to end, and end it where it does not; the second time at once."""
+        assert self.worker is not None
+        self.worker.stop(at_once=at_once or self.asked)
+        self.end_by, self.asked = time.monotonic() + GRACE, True
+
+    def failed(self) -> float:
+        """Its run has failed in a way that another attempt may mend; seconds until that one."""
+        self.failures += 1
+        seconds = pause(self.failures, random.random())  # noqa: S311  # nobody is to guess it, nobody to fear
+        self.again, self._noted_wrongly = time.monotonic() + seconds, self._overruled
+        return seconds
 
     def went_well(self, tick: datetime, now: datetime) -> None:
         """Its run of this tick has ended well now."""
@@ -142,7 +191,7 @@ class Scheduled:
 
     def ready(self, now: datetime) -> bool:
         """Whether its runs go on, and the last good one is recent."""
-        return not (self.refused or self.too_old(now))
+        return not (self.refused or self.away or self.too_old(now))
 
     @property
     def since(self) -> datetime:

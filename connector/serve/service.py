@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.serve.accounts import LOOK, RefusedAccounts
-from connector.serve.orders import Order, Result, nothing_told
+from connector.serve.orders import REPEATED, Order, Result, nothing_told
 from connector.serve.schedule import Due
-from connector.serve.scheduled import Scheduled, utc
+from connector.serve.scheduled import AGAIN, Scheduled, utc
 from connector.serve.worker import Worker
 from connector.watchers.facts import RunFacts
 from connector.watchers.metrics import Metrics
@@ -33,9 +33,6 @@ LONGEST_WAIT: Final = 20.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
 STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
-AGAIN: Final = timedelta(seconds=30)
-"""When a job is tried again whose directory another run holds, or whose state does not tell."""
-
 _REFUSED: Final = "the directory refused its account: runs wait until its secret changes, SIGHUP, or a day; see the log"
 
 Told = Callable[[Scheduled, RunFacts, Result], None]
@@ -98,27 +95,46 @@ class Service:
         due: list[tuple[datetime, Scheduled]] = []
         wait = LONGEST_WAIT
         for job in self._jobs:
-            if job.worker is not None or self._stopping:
-                continue
-            job.refused = self._refused.why(job.account)
-            if job.refused:
-                wait = min(wait, LOOK)
-                continue
-            left = job.not_before - time.monotonic()
-            decided = job.decided(now) if left <= 0 else None
-            if isinstance(decided, Due):
-                due.append((decided.tick, job))
-            elif decided is not None:
-                self._waits(job, decided.until)
-                wait = min(wait, (decided.until - now).total_seconds())
-            elif left <= 0:
-                job.not_before = time.monotonic() + AGAIN.total_seconds()
-            else:
-                wait = min(wait, left)
+            if job.worker is not None:
+                wait = min(wait, self._bounded(job))
+            elif not self._stopping:
+                found = self._looked_at(job, now)
+                if isinstance(found, Due):
+                    due.append((found.tick, job))
+                else:
+                    wait = min(wait, found)
         for tick, job in sorted(due, key=lambda each: (each[0], each[1].name)):
             if not any(other.worker and other.state == job.state for other in self._jobs):
                 self._start(job, tick, now)
         return max(wait, 0.0)
+
+    def _looked_at(self, job: Scheduled, now: datetime) -> Due | float:
+        """The run of this job that is due, or seconds until it is worth another look."""
+        job.refused = self._refused.why(job.account)
+        if job.refused:
+            return LOOK
+        left = job.not_before - time.monotonic()
+        if left > 0:
+            return left
+        decided = job.decided(now)
+        if isinstance(decided, Due):
+            return decided
+        if decided is None:
+            return job.look
+        until = (decided.until - now).total_seconds()
+        if job.again is None:
+            self._waits(job, decided.until)
+            return until
+        again = job.again - time.monotonic()
+        return Due(job.last) if again <= 0 and job.last else min(again, until)
+
+    def _bounded(self, job: Scheduled) -> float:
+        """End the run under way where it has taken too long; seconds until that has to be looked at."""
+        if time.monotonic() >= job.end_by:
+            log.warning("run takes too long", job=job.name, at_once=job.asked, seconds=job.settings.max_run_time)
+            job.late = job.late or not self._stopping
+            job.end()
+        return job.end_by - time.monotonic()
 
     def _waits(self, job: Scheduled, until: datetime) -> None:
         if until != job.until:
@@ -128,12 +144,13 @@ class Service:
 
     def _start(self, job: Scheduled, tick: datetime, now: datetime) -> None:
         job.mark = job.account.mark()
-        log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode)
+        attempt = job.failures + 1 if tick == job.last else 1
+        log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
         try:
             job.worker = worker = Worker(job.order(tick, now), self._log_level)
         except OSError as fault:
             log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
-            job.not_before = time.monotonic() + AGAIN.total_seconds()
+            job.not_before = time.monotonic() + AGAIN
             return
         job.started(tick)
         self._selector.register(worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker))
@@ -159,22 +176,25 @@ class Service:
             return
         if result is None or result.facts is None:
             facts = nothing_told(worker.order, 1, how or "the run ended without a word")
-            result = Result(facts, stopped=bool(self._stopping))  # told to before it could listen
+            result = Result(facts, stopped=job.asked)  # before it could listen, or it did not heed it
         assert result.facts is not None
         self._ended(job, worker.order, result.facts, result)
 
     def _ended(self, job: Scheduled, order: Order, facts: RunFacts, result: Result) -> None:
+        if job.late and result.stopped:
+            why = f"the run took longer than max_run_time ({job.settings.max_run_time} s), and was ended"
+            facts, result = replace(facts, exit_code=1, fault=why), replace(result, stopped=False)
         self._metrics.take(facts)
         if facts.good:
             job.went_well(order.tick, utc())
-        if facts.ending == "busy":  # an attempt that found its directory held is no run: its tick is still due
-            job.last, job.not_before = None, time.monotonic() + AGAIN.total_seconds()
         if result.refused:
             job.refused = self._refused.add(job.account, job.mark)
             facts = replace(facts, fault=f"{facts.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
         log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
                  seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
+        if facts.exit_code in REPEATED and not result.refused and not self._stopping:
+            self._waits(job, utc() + timedelta(seconds=job.failed()))
         if not result.stopped:
             self._told(job, facts, result)
 
@@ -192,8 +212,7 @@ class Service:
         self._stopping += 1
         running = [job for job in self._jobs if job.worker]
         for job in running:
-            assert job.worker is not None
-            job.worker.stop(at_once=self._stopping > 1)
+            job.end(at_once=self._stopping > 1)
         log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
 
     def _reread(self) -> None:
@@ -215,13 +234,16 @@ class Service:
         return [f"the schedule has not looked at its clock for {silent:.0f} seconds"] if silent > STUCK else []
 
     def unready(self) -> list[str]:
-        """The jobs that wait for their account, or whose last good run is too old, each with a sentence."""
+        """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
         now = utc()
-        return [
-            f"{job.name}: {_REFUSED if job.refused else f'no run has ended well since {since}'}"
-            for job in self._jobs
-            if (since := job.since.isoformat(timespec="seconds")) and not job.ready(now)
-        ]
+        return [f"{job.name}: {self._why(job)}" for job in self._jobs if not job.ready(now)]
+
+    def _why(self, job: Scheduled) -> str:
+        if job.refused:
+            return _REFUSED
+        if job.away:
+            return f"its state does not answer: {job.away}"
+        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}"
 
     def metrics(self) -> str:
         """In Prometheus's text format."""

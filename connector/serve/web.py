@@ -21,7 +21,7 @@ class Health(Protocol):
         """Why the process does not do its work; empty: it does."""
 
     def unready(self) -> list[str]:
-        """The jobs that wait for their account, or whose last good run is too old, each with a sentence."""
+        """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
 
     def metrics(self) -> str:
         """In Prometheus's text format."""

@@ -169,6 +169,10 @@ class Serve(Strict):
         Duration | None, Field(description="A last good run older than that is no longer ready; else three runs.")
     ] = None
 
+    max_run_time: Annotated[Duration, Field(description="A run that takes longer is ended, and counts as failed.")] = (
+        86400
+    )
+
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if (self.every is None) == (self.cron is None):

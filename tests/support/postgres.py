@@ -162,9 +162,26 @@ class Postgres:
 
     def _end(self, sign: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             os.kill(self._process.pid, sign)
             self._process.wait(60)
         self._process = None
+
+    def freeze(self) -> None:
+        """Let it answer nothing any more: it takes connections, and no process of it goes on."""
+        self._tell(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, sign: signal.Signals) -> None:
+        assert self._process is not None
+        main = self._process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for pid in (main, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
 
     def close(self) -> None:
         """End it, and remove its folder: nothing is to be kept, so that nothing has to be written out first."""
