@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from connector.http.channel import Answer, Channel
 
 SECONDS: Final = 10.0
+IN_ALL: Final = 15.0
+"""Seconds that one wait for Vault, and that a whole request may take."""
 LARGEST: Final = 1 << 20
 
 
@@ -59,7 +61,7 @@ class _Vault:
             headers["X-Vault-Namespace"] = self._ref.namespace
         with Channel(
             trust.context(self._ref.ca_file), headers,
-            timeout=SECONDS, max_bytes=LARGEST, place="vault", clock=time.monotonic,
+            timeout=SECONDS, max_bytes=LARGEST, place="vault", clock=time.monotonic, in_all=IN_ALL,
         ) as channel:  # fmt: skip
             token = self._token(channel)
             answer = channel.exchange("GET", self._address, {"X-Vault-Token": token})

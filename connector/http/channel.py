@@ -3,7 +3,7 @@
 - Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY), as networks expect it; credentials never are: no
   .netrc is read. Nor are cookies kept: what proves who asks stands in every request.
 - Redirects are not followed: they would take the token to another address.
-- `timeout` bounds every wait for a connection or for more octets; ten times that bounds an exchange as a whole.
+- `timeout` bounds every wait for a connection or for more octets; ten times that, or `in_all`, an exchange as a whole.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ class Channel:
         max_bytes: int,
         place: str,
         clock: Callable[[], float],
+        in_all: float | None = None,
     ) -> None:
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._in_all = in_all
         self._place = place
         self._clock = clock
         self._line = Line()
@@ -120,7 +122,7 @@ class Channel:
 
     @property
     def _allowed(self) -> float:
-        return TIMEOUTS * self._timeout
+        return self._in_all or TIMEOUTS * self._timeout
 
     def _trace(self, exchanging: Bound, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of an exchange: the connection, as soon as there is one, if that is in time."""
@@ -130,8 +132,8 @@ class Channel:
                 self._line.cut()
 
     def _late(self, where: str) -> TruncatedError:
-        said = f"the answer did not end within {self._allowed:g} s ({TIMEOUTS} times {self._place}.timeout)"
-        return TruncatedError(said, where=where)
+        setting = "" if self._in_all else f" ({TIMEOUTS} times {self._place}.timeout)"
+        return TruncatedError(f"the answer did not end within {self._allowed:g} s{setting}", where=where)
 
     def _body(self, response: httpx.Response, where: str, bound: int, start: float) -> bytes:
         fine = response.is_success

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from connector.settings.shape import Strict, misfit
-from connector.settings.textfile import why_no_file
+from connector.settings.textfile import NOT_REGULAR, why_no_file
 
 CLEAR_SECRET: Final = "a secret is never written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
 
@@ -41,7 +41,7 @@ def _there(path: Path, info: ValidationInfo) -> Path:
 
 def _regular(path: Path, info: ValidationInfo) -> Path:
     if folder_of(info) is not None and not path.is_file():
-        raise misfit(f"{path} is a device or a pipe, and not a file that can be rewritten")
+        raise misfit(f"{path} {NOT_REGULAR}")
     return path
 
 
@@ -69,9 +69,9 @@ def _of_a_certificate(key_file: Path, info: ValidationInfo) -> Path:
     return key_file
 
 
-CaFile = Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust.")]
+CaFile = Annotated[RegularFile | None, Field(description="PEM file of the authorities to trust.")]
 KeyFile = Annotated[
-    Annotated[ExistingFile, AfterValidator(_of_a_certificate)] | None,
+    Annotated[RegularFile, AfterValidator(_of_a_certificate)] | None,
     Field(description="PEM file of the client certificate's key."),
 ]
 """The key of a validated `cert_file` before it."""

@@ -120,7 +120,7 @@ class LdapDirectory(Strict):
     ] = None
     ca_file: CaFile = None
     cert_file: Annotated[
-        ExistingFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
+        RegularFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
     ] = None
     key_file: KeyFile = None
     base: Annotated[Dn, Field(description="The DN under which users are; nothing outside is read or written.")]

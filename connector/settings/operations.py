@@ -22,8 +22,8 @@ from pydantic import (
 from connector.settings.fields import (
     AnyPath,
     CaFile,
-    ExistingFile,
     HttpUrl,
+    RegularFile,
     SecretRef,
     check_host,
     http_url,
@@ -70,7 +70,7 @@ class Audit(Strict):
         Annotated[str, AfterValidator(_syslog)] | None,
         Field(description="tls://host[:port], tcp://…, udp://… or unix:///dev/log (RFC 5424)."),
     ] = None
-    ca_file: Annotated[ExistingFile | None, Field(description="PEM file of the authorities to trust, for tls://.")] = (
+    ca_file: Annotated[RegularFile | None, Field(description="PEM file of the authorities to trust, for tls://.")] = (
         None
     )
 

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from connector.settings.fields import (
     Bytes,
     CaFile,
-    ExistingFile,
     HttpAddress,
     KeyFile,
     ReadBy,
+    RegularFile,
     Seconds,
     SecretRef,
     SettleTime,
@@ -71,7 +71,7 @@ class ScimDirectory(Strict):
     type: Annotated[Literal["scim"], Field(description="A SCIM 2.0 service provider.")]
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
     url: Annotated[HttpAddress, Field(description="Its base address, such as https://host/scim/v2.")]
-    cert_file: Annotated[ExistingFile | None, Field(description="PEM file of the client certificate.")] = None
+    cert_file: Annotated[RegularFile | None, Field(description="PEM file of the client certificate.")] = None
     key_file: KeyFile = None
     ca_file: CaFile = None
     oauth: Annotated[ClientCredentials | None, Field(description="Ask for access tokens with a client's secret.")] = (
@@ -87,7 +87,7 @@ class ScimDirectory(Strict):
         str, AfterValidator(_urn), Field(description="The URN under which the server has the extension.")
     ] = EXTENSION
     dialect: Annotated[
-        ExistingFile | None, Field(description="What `check --probe --save` has found out about the server.")
+        RegularFile | None, Field(description="What `check --probe --save` has found out about the server.")
     ] = None
     page_size: Annotated[int, Field(ge=2, le=100_000, description="Users a page; the server may give fewer.")] = 100
     concurrency: Annotated[int, Field(ge=1, le=64, description="Requests in flight.")] = 8

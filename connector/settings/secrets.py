@@ -50,7 +50,7 @@ def _variable(name: str, what: str, where: str) -> str:
 
 def _file(path: Path, what: str, where: str) -> str:
     try:
-        value = read_text(path, MAX_BYTES)
+        value = read_text(path, MAX_BYTES, regular=True)
     except FileError as fault:
         raise FileError(f"{what}: {fault}", where=where) from None
     return value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")

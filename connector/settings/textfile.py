@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +16,7 @@ from connector.errors import FileError
 
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
+NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -65,23 +68,25 @@ def given(texts: Mapping[Path, str]) -> Iterator[None]:
         _given.reset(token)
 
 
-def read_text(path: Path, limit: int = MAX_BYTES) -> str:
+def read_text(path: Path, limit: int = MAX_BYTES, *, regular: bool = False) -> str:
     """The text of a file that people write: UTF-8, with or without a byte order mark, at most `limit` bytes.
 
-    Raises FileError.
+    Raises FileError; also for a pipe, which could be waited for without end, and a device, if it has to be `regular`.
     """
     if path in _given.get():
         return _given.get()[path]
-    text = _read(path, limit)
+    text = _read(path, limit, os.O_NONBLOCK if regular else 0)
     texts = _noted.get()
     if texts is not None:
         texts[path] = text
     return text
 
 
-def _read(path: Path, limit: int) -> str:
+def _read(path: Path, limit: int, flags: int) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=lambda name, usual: os.open(name, usual | flags)) as file:
+            if flags and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise FileError(NOT_REGULAR, where=str(path))
             octets = file.read(limit + 1)
     except FileNotFoundError:
         raise FileError("there is no such file", where=str(path)) from None

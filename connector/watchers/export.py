@@ -37,7 +37,7 @@ def export(settings: Settings, facts: RunFacts) -> None:
 
 
 def _to_file(path: Path, facts: RunFacts) -> None:
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     write_out(path, [_metrics(before, facts).render()], mode=0o644)  # node-exporter is another account
 
 

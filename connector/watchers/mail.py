@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -12,10 +13,13 @@ from urllib.parse import urlsplit
 from connector import trust
 from connector.errors import DeniedError, IncompleteRead, UnreachableError, UntrustedError
 from connector.model import Secret
+from connector.overdue import Bound, Line
 from connector.settings.operations import Mail
 from connector.watchers.notices import Notice
 
 SECONDS: Final = 10.0
+IN_ALL: Final = 30.0
+"""Seconds that one wait for the server, and that a whole attempt may take."""
 _PORTS: Final = {"smtp": 587, "smtps": 465}
 
 
@@ -38,20 +42,41 @@ def send(settings: Mail, password: Secret | None, told: Notice) -> None:
         raise UnreachableError(f"no mail could be sent: {why}", where=settings.server) from None
 
 
+class _Server(smtplib.SMTP):
+    """A connection that can be cut. `tls`: what it speaks TLS by from the start, if it does."""
+
+    def __init__(self, line: Line, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._line = line
+        self._tls = tls
+        self._name = host
+        super().__init__(host, port, timeout=SECONDS)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # the library's name
+        connected = socket.create_connection((host, port), timeout)
+        self._line.hold(connected)
+        return self._tls.wrap_socket(connected, server_hostname=self._name) if self._tls else connected
+
+
 def _send(settings: Mail, password: Secret | None, message: EmailMessage) -> None:
     parts = urlsplit(settings.server)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     context = trust.context(settings.ca_file)
-    if parts.scheme == "smtps":
-        connected: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SECONDS, context=context)
-    else:
-        connected = smtplib.SMTP(host, port, timeout=SECONDS)
-    with connected as server:
-        if parts.scheme == "smtp" and not settings.allow_plaintext:
-            server.starttls(context=context)
-        if settings.user is not None and password is not None:
-            _log_in(server, settings, settings.user, password)
-        server.send_message(message)
+    line = Line()
+    bound = Bound(line, IN_ALL)
+    try:
+        with bound, _Server(line, host, port, context if parts.scheme == "smtps" else None) as server:
+            if parts.scheme == "smtp" and not settings.allow_plaintext:
+                server.starttls(context=context)
+            if settings.user is not None and password is not None:
+                _log_in(server, settings, settings.user, password)
+            server.send_message(message)
+    except (OSError, smtplib.SMTPException, DeniedError):
+        if bound.passed:
+            why = f"the server did not take the mail within {IN_ALL:g} s"
+            raise IncompleteRead(why, where=settings.server) from None
+        raise
+    finally:
+        line.close()
 
 
 def _log_in(server: smtplib.SMTP, settings: Mail, user: str, password: Secret) -> None:

@@ -5,19 +5,25 @@ Nothing here ever fails a run: what cannot be told is logged.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import partial
+import threading
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from msgspec import Struct
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
 from connector.custody import resolve
 from connector.errors import ConnectorError, UnreachableError
 from connector.settings.job import LoadedJob
-from connector.settings.operations import Notify
 from connector.watchers.facts import RunFacts
 from connector.watchers.notices import Notice, notice, occasions
 
@@ -27,6 +33,13 @@ SINGLE_RUN: Final = 3
 """Attempts before a process that is about to end gives up."""
 
 
+class Target(Struct, frozen=True):
+    """One receiver that a job names: the way to it, and where it is."""
+
+    way: Literal["webhook", "mail"]
+    where: str
+
+
 def wanted(job: LoadedJob, facts: RunFacts, waiting: Path | None = None) -> Notice | None:
     """The message that the job wants sent about this run, if any."""
     settings = job.job.notify
@@ -34,39 +47,58 @@ def wanted(job: LoadedJob, facts: RunFacts, waiting: Path | None = None) -> Noti
     return notice(facts, found, job.path.absolute(), waiting) if found else None
 
 
+def targets(job: LoadedJob) -> list[Target]:
+    """Whom the job names."""
+    settings = job.job.notify
+    found = []
+    if settings is not None and settings.webhook is not None:
+        found.append(Target("webhook", settings.webhook.url))
+    if settings is not None and settings.mail is not None:
+        found.append(Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}"))
+    return found
+
+
 def tell(job: LoadedJob, facts: RunFacts) -> None:
-    """Tell of a single run what there is to tell; a few attempts, with short waits. Never raises."""
+    """Tell of a single run what there is to tell, all receivers at once; a few attempts, with short waits.
+
+    Never raises.
+    """
     told = wanted(job, facts)
-    if told is not None:
-        deliver(job, told, SINGLE_RUN)
+    if told is None:
+        return
+    threads = [
+        threading.Thread(target=deliver, args=(job, each, told, SINGLE_RUN), name=each.way, daemon=True)
+        for each in targets(job)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
-def deliver(job: LoadedJob, told: Notice, attempts: int, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Send a message to all whom the job names, as often as that takes, `attempts` at most. Never raises."""
-    assert job.job.notify is not None
-    for way, send in _ways(job, job.job.notify, told):
-        retrying = Retrying(
-            sleep=sleep,
-            stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(initial=1, max=300, jitter=1),
-            retry=retry_if_exception_type(UnreachableError),
-            reraise=True,
-        )
-        try:
-            retrying(send)
-        except ConnectorError as fault:
-            log.warning("notice not sent", job=job.name, way=way, reason=str(fault))
-        else:
-            log.info("notice sent", job=job.name, way=way, occasions=told.occasions)
+def deliver(
+    job: LoadedJob, target: Target, told: Notice, attempts: int, leaving: threading.Event | None = None
+) -> bool:
+    """Send a message, as often as that takes, `attempts` at most; whether it was taken. Never raises.
 
-
-def _ways(job: LoadedJob, settings: Notify, told: Notice) -> list[tuple[str, Callable[[], None]]]:
-    ways: list[tuple[str, Callable[[], None]]] = []
-    if settings.webhook is not None:
-        ways.append(("webhook", partial(_post, job, told)))
-    if settings.mail is not None:
-        ways.append(("mail", partial(_mail, job, told)))
-    return ways
+    Once `leaving` is set there is no other attempt.
+    """
+    leaving = leaving or threading.Event()
+    send = _post if target.way == "webhook" else _mail
+    retrying = Retrying(
+        sleep=sleep_using_event(leaving),
+        stop=stop_any(stop_after_attempt(attempts), stop_when_event_set(leaving)),
+        wait=wait_exponential_jitter(initial=1, max=300, jitter=1),
+        retry=retry_if_exception_type(UnreachableError),
+        reraise=True,
+    )
+    try:
+        retrying(send, job, told)
+    except ConnectorError as fault:
+        log.warning("notice not sent", job=job.name, way=target.way, reason=str(fault))
+        return False
+    log.info("notice sent", job=job.name, way=target.way, occasions=told.occasions)
+    return True
 
 
 def _post(job: LoadedJob, told: Notice) -> None:

@@ -20,6 +20,8 @@ from connector.settings.operations import Webhook
 from connector.watchers.notices import Notice
 
 SECONDS: Final = 10.0
+IN_ALL: Final = 15.0
+"""Seconds that one wait, and that a whole attempt may take."""
 
 
 def post(settings: Webhook, secret: Secret, told: Notice, clock: Callable[[], float] = time.time) -> None:
@@ -28,7 +30,7 @@ def post(settings: Webhook, secret: Secret, told: Notice, clock: Callable[[], fl
     headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(clock()), body)
     with Channel(
         trust.context(settings.ca_file), headers,
-        timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic,
+        timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic, in_all=IN_ALL,
     ) as receiver:  # fmt: skip
         answer = receiver.exchange("POST", settings.url, {}, content=body)
     if answer.status // 100 == 2:

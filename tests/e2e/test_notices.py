@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.jobs import file
 from tests.support.ldif_job import JOB, Job, agent
-from tests.support.receivers import PASSWORD, SECRET, hook, mail_server
+from tests.support.receivers import PASSWORD, SECRET, drip, hook, mail_server
 from tests.support.serving import PATIENCE, serving, until
 from tests.support.slapd import authority
 
@@ -240,3 +240,40 @@ def test_a_receiver_that_never_answers_holds_no_run_up(job: Job) -> None:
             over.set()
             assert served.ended() == 0
     assert "notice sent" in served.text, "the end did not wait for what was on its way"
+
+
+def test_a_receiver_that_is_broken_keeps_no_other_from_being_told(job: Job) -> None:
+    with hook(lambda _: 500) as broken, hook() as fine:
+        told(job, broken.url, limits={"update": 2}, serve={"every": "1h", "mode": "apply"})
+        job.write("other.yaml", job.read("job.yaml").replace(broken.url, fine.url))
+        with serving(job.folder, "job.yaml", "other.yaml") as served:
+            for _ in range(2):
+                assert served.next("run ended")["ending"] == "refused"
+            assert fine.next()["job"] == "other"
+            assert "notice not sent" not in served.text, "the broken one was given up first"
+            assert broken.ids
+            assert served.stop() == 0
+
+
+def test_what_was_not_taken_does_not_count_as_told(job: Job) -> None:
+    with hook(lambda number: 403 if number == 1 else 200) as receiver:
+        told(job, receiver.url, limits={"update": 2}, serve={"every": "1s", "mode": "apply"})
+        with serving(job.folder, "job.yaml") as served:
+            served.next("notice not sent")
+            assert receiver.next()["occasions"] == ["refused"]
+            for _ in range(3):
+                served.next("run ended")
+            assert receiver.empty(), "what was taken was told again"
+            assert served.stop() == 0
+
+
+def test_receivers_that_drip_cost_no_more_than_their_bound(job: Job) -> None:
+    with drip(b"HTTP/1.1 200 OK\r\nX: ") as hooks, drip(b"220-") as mails:
+        told(job, f"http://127.0.0.1:{hooks}/x")
+        mailed(job, f"smtp://127.0.0.1:{mails}", allow_plaintext=True)
+        began = time.monotonic()
+        ended = job.program("plan", "job.yaml")
+        assert (ended.code, ended.err.count("notice not sent")) == (0, 2), ended.err
+        assert "the answer did not end within 15 s" in ended.err
+        assert "the server did not take the mail within 30 s" in ended.err
+        assert time.monotonic() - began < 60, "in turn they would take more, and without a bound for ever"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from connector.demo.simulator import Simulator
 from tests.support.jobs import Part, cec_source, env, file
 from tests.support.ldif_job import Job
 from tests.support.program import Ended, program
+from tests.support.receivers import drip
 from tests.support.serving import serving
 from tests.support.slapd import authority, server_context
 from tests.support.vault import ROLE_ID, SECRET_ID, TOKEN, Vault, vault
@@ -184,3 +187,41 @@ def test_a_secret_that_is_rotated_in_vault_is_used_from_the_next_run_on(
         store.secrets["secret/cec/production"]["app_secret"] = "canary-rotated"
         served.next("run ended", ending="done")
         assert served.stop() == 0
+
+
+def test_a_vault_that_drips_costs_no_more_than_its_bound(job: Job, tenant: Simulator) -> None:
+    with drip(b"HTTP/1.1 200 OK\r\nX: ", server_context()) as port:
+        slow = Vault()
+        slow.url = f"https://localhost:{port}"
+        asks(job, tenant, place(slow, "key", BY_TOKEN), env("SECRET"))
+        began = time.monotonic()
+        ended = plan(job, SECRET=SECRET)
+        assert (ended.code, "the answer did not end within 15 s" in ended.err) == (1, True), ended.err
+        assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("what", ["app secret", "key", "authority", "client key", "webhook"])
+def test_what_is_no_regular_file_is_refused_at_once(job: Job, tenant: Simulator, what: str, kind: str) -> None:
+    name = {"pipe": "odd", "device": "/dev/zero", "folder": "folder"}[kind]
+    os.mkfifo(job.folder / "odd")
+    (job.folder / "folder").mkdir()
+    asks(job, tenant, env("KEY"), file(name) if what == "app secret" else env("SECRET"))
+    match what:
+        case "key":
+            job.configure(key=file(name))
+        case "authority":
+            job.configure(source={"ca_file": name})
+        case "client key":
+            job.write("cert.pem", "")
+            scim = {"type": "scim", "url": "https://scim.example.org", "cert_file": "cert.pem", "key_file": name}
+            job.configure(directory=scim | {"token": env("KEY")})
+        case "webhook":
+            hook = {"url": "https://hooks.example.org/x", "secret": env("KEY"), "ca_file": name}
+            job.configure(notify={"webhook": hook})
+    began = time.monotonic()
+    ended = plan(job, KEY=KEY, SECRET=SECRET)
+    assert ended.code == 78, ended.err
+    assert (name in ended.err, "job.yaml:" in ended.err) == (True, True)
+    assert ("name a regular file" in ended.err) == (kind != "folder")
+    assert time.monotonic() - began < 10

@@ -1,4 +1,4 @@
-"""Whom notices go to: a receiver of webhooks that checks signatures, and a mail server with STARTTLS and a log-in."""
+"""Whom notices go to: receivers of webhooks that check signatures, mail servers with a log-in, servers that drip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import contextlib
 import hmac
 import json
 import queue
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,3 +125,31 @@ def mail_server(
         yield f"{'smtps' if tls == 'first' else 'smtp'}://localhost:{port}", box
     finally:
         controller.stop()
+
+
+@contextlib.contextmanager
+def drip(begin: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of a server that says this, and then one octet a second."""
+    over = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer(taken: socket.socket) -> None:
+        with taken, contextlib.suppress(OSError):
+            speaking = tls.wrap_socket(taken, server_side=True) if tls else taken
+            with speaking:
+                speaking.sendall(begin)
+                while not over.wait(1):
+                    speaking.sendall(b"x")
+
+    def work() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        over.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()

@@ -178,7 +178,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + "directory: {type: ldif, path: a folder}\n" + MAPPING, ["2: directory.path: a folder is a folder"]),
         (
             SOURCE + "directory: {type: ldif, path: /dev/zero}\n" + MAPPING,
-            ["2: directory.path: /dev/zero is a device or a pipe, and not a file that can be rewritten"],
+            ["2: directory.path: /dev/zero is a device, a socket or a pipe: name a regular file"],
         ),
         (CEC + "  ca_file: no.pem\n" + DIRECTORY + MAPPING, ["6: source.ca_file: there is no file no.pem"]),
         (SOURCE + MAPPING + LDAP + "  ca_file: no.pem\n", ["7: directory.ca_file: there is no file no.pem"]),
