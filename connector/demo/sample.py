@@ -39,7 +39,7 @@ attributes:
   cecAccountCode: "{accountCode}"
   employeeNumber: {value: "{workNo}", unique: true}
   SIPIdentityUserName: {value: "{sipAccount}", owns: "*", unique: true}
-  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp|host}", owns: "sip:*"}
   SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
 when_absent: keep
 object_classes: [cecAgent, SIPIdentity]

@@ -117,6 +117,7 @@ _CEC: Final = "2.25.306097007297846553469420626465364982418"
 _CEC_ATTRIBUTES: Final = (
     f"( {_CEC}.1.1 NAME 'cecAccountCode' {_ORDERED}{{128}} {_ONE} )",
     f"( {_CEC}.1.2 NAME 'cecWorkNo' {_INTEGER} {_ONE} )",
+    f"( {_CEC}.1.3 NAME 'cecSipServicePort' {_INTEGER} {_ONE} )",
 )
 
 _AD: Final = "1.2.840.113556.1"
@@ -181,7 +182,7 @@ _OBJECT_CLASSES: Final = (
         " SIPIdentityRegistrarAddress $ SIPIdentityProxyAddress $ SIPIdentityAddress $ SIPIdentityPassword "
         " $ SIPIdentityUserName $ SIPIdentityServiceLevel $ userSMIMECertificate ) )"
     ),
-    f"( {_CEC}.2.1 NAME 'cecAgent' SUP top AUXILIARY MAY ( cecAccountCode $ cecWorkNo ) )",
+    f"( {_CEC}.2.1 NAME 'cecAgent' SUP top AUXILIARY MAY ( cecAccountCode $ cecWorkNo $ cecSipServicePort ) )",
     (
         f"( {_AD}.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL MAY ( businessCategory $ company $ department $"
         " departmentNumber $ displayName $ distinguishedName $ division $ employeeID $ employeeNumber $ employeeType $"

@@ -38,7 +38,9 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     for name in description.unknown_classes:
         line = mapping.class_lines.get(name, 0)
         near = meant(name, (each.name for each in description.classes.values()))
-        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}"
+        file = _file(name, description)
+        load = f": load {file}" if file else ""
+        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
 
 
 def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -55,6 +57,33 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
     for rule in mapping.attributes:
         if infos[rule.name].syntax is Syntax.OTHER:
             yield f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
+
+
+_FOLDERS: Final = {
+    "OpenLDAP": "openldap/{}.ldif",
+    "389": "389ds/60{}.ldif",
+    "Active Directory": "active-directory/{}.ldif",
+}
+"""Where the files for a kind of server are within `deploy/schema`."""
+
+
+def _file(name: str, description: Description) -> str:
+    """The file of this project that defines an attribute or class of its own, or of H.350, for this kind of server."""
+    low = name.lower()
+    if low.startswith("urn:ietf:params:scim:schemas:extension:cec:"):
+        return "deploy/schema/scim/cec-extension.json"
+    file = "cec-agent" if low in _CEC else "h350" if low.startswith("sipidentity") else ""
+    where = next((each for kind, each in _FOLDERS.items() if kind in description.kind), "")
+    if not file or not where:
+        return ""
+    if low in _LATER and "cecagent" in description.classes and "389" not in where:
+        file = "cec-agent-upgrade"
+    return f"deploy/schema/{where.format(file)} (README.md beside it says how)"
+
+
+_LATER: Final = frozenset({"cecsipserviceport"})
+"""What the class cecAgent has not had from the start."""
+_CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 
 
 def _at(mapping: Mapping, line: int) -> str:
@@ -97,7 +126,8 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""
         options += meant(rule.name, _attributes(description))
-        why = f"the directory's schema has no attribute {rule.name}{options}: load its schema, or take the line out"
+        load = _file(rule.name, description) or "its schema"
+        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}, or take the line out"
     elif not info.single and rule.owns is None:
         why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
     elif rule.more and info.single:

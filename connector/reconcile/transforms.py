@@ -65,6 +65,11 @@ def _last(size: str) -> Step:
     return lambda value: value[-count:]
 
 
+def _host(value: str) -> str:
+    """RFC 3261 §25.1: an IPv6 address stands in brackets in a URI; only such an address has two colons."""
+    return f"[{value}]" if value.count(":") > 1 and not value.startswith("[") else value
+
+
 def _digits(value: str) -> str:
     return "".join(letter for letter in value if letter in "0123456789")
 
@@ -75,6 +80,7 @@ TRANSFORMS: Final[dict[str, Transform]] = {
     "strip": Transform(0, "without white space at either end", lambda: str.strip),
     "digits": Transform(0, "only its digits 0-9", lambda: _digits),
     "nfc": Transform(0, "in Unicode's composed form", lambda: lambda value: unicodedata.normalize("NFC", value)),
+    "host": Transform(0, "as the host of a URI: an IPv6 address in brackets", lambda: _host),
     "pad": Transform(1, "with zeros before it up to that many characters", _pad),
     "first": Transform(1, "its first so many characters", _first),
     "last": Transform(1, "its last so many characters", _last),

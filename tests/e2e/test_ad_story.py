@@ -61,7 +61,7 @@ def written(number: int) -> dict[str, list[str]]:
     """What the ready mapping makes of an agent."""
     return {
         "ipPhone": [f"{7000 + number}"],
-        "otherIpPhone": [f"sip:{7000 + number}@192.0.2.10:5060"],
+        "otherIpPhone": [f"sip:{7000 + number}@192.0.2.10", f"sip:{7000 + number}@192.0.2.10:5060"],
         "msDS-cloudExtensionAttribute19": [f"agent{number:03}"],
         SEAT: [f"{1000 + number}"],
     }
@@ -94,7 +94,7 @@ def test_plan_apply_plan_edit_plan_apply(world: Domain) -> None:
     assert world.user("agent0*") == before, "a dry run wrote to the directory"
 
     world.run("apply")
-    expected = written(7) | {"otherIpPhone": ["sip:7007@192.0.2.10:5060", "theirs"]}
+    expected = written(7) | {"otherIpPhone": ["sip:7007@192.0.2.10", "sip:7007@192.0.2.10:5060", "theirs"]}
     assert world.ours("agent007") == expected
     assert world.user("agent020") == disabled, "a disabled user was written"
     after = world.user("agent0*")
@@ -356,7 +356,8 @@ def test_all_faults_at_once_are_a_line_each_and_the_rest_is_written(world: Domai
     assert summary["unmatched"] == len(HOSTILE) - 1
     world.run("apply")
     assert "ipPhone" not in world.ours("agent001")
-    assert world.ours("agent002")["otherIpPhone"] == [f"sip:{misfits[1]['sipAccount']}@192.0.2.10:5060"]
+    address = f"sip:{misfits[1]['sipAccount']}@192.0.2.10"
+    assert world.ours("agent002")["otherIpPhone"] == [address, f"{address}:5060"]
     assert SEAT not in world.ours("agent003"), "somebody else has it"
     assert world.ours("agent019") == written(19)
     assert world.plan("--fail-on-changes")["changes"] == []

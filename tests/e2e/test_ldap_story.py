@@ -63,7 +63,8 @@ def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
     world.run("apply")
     entry = world.server.search("(uid=agent007)", "*").decode()
     assert "cecAccountCode: agent007\ncecWorkNo: 1007\n" in entry
-    assert "SIPIdentitySIPURI: sip:7007@192.0.2.10:5060" in entry
+    assert "SIPIdentitySIPURI: sip:7007@192.0.2.10\n" in entry
+    assert "cecSipServicePort: 5060\n" in entry
     assert "Y2FuYXJ5LTc=" in entry or "canary-7" in entry
     after = world.everything()
     assert world.plan("--fail-on-changes")["changes"] == []

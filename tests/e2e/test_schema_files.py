@@ -49,6 +49,17 @@ def test_all_forms_of_a_schema_define_the_same(name: str) -> None:
     assert included == loaded == definitions(SCHEMA_389 / f"60{name}.ldif")
 
 
+def test_an_upgrade_ends_in_the_definitions_of_the_whole_file() -> None:
+    whole, upgrade = definitions(SCHEMA / "cec-agent.ldif"), definitions(SCHEMA / "cec-agent-upgrade.ldif")
+    assert set(upgrade) - {("class", "{0}")} == set(whole[2:])
+    folder = SCHEMA.parent / "active-directory"
+    records = (folder / "cec-agent.ldif").read_text().split("\n\n")
+    first, *_, last = (folder / "cec-agent-upgrade.ldif").read_text().split("\n\n")[1:-1]
+    assert first in records
+    assert last.splitlines()[0] in records[-2]
+    assert set(last.splitlines()[3:-1]) <= set(records[-2].splitlines())
+
+
 @pytest.mark.slapd
 def test_slapd_takes_the_files_by_include(tmp_path: Path) -> None:
     files = [SUPPLIED / f"{name}.schema" for name in ("core", "cosine", "inetorgperson")]

@@ -100,7 +100,7 @@ attributes:
 @pytest.mark.parametrize(
     ("name", "group"),
     [
-        ("openldap-h350", 4), ("389ds", 4), ("active-directory", 2), ("inetorgperson", 0), ("ldif", 3),
+        ("openldap-h350", 5), ("389ds", 5), ("active-directory", 2), ("inetorgperson", 0), ("ldif", 4),
         ("scim-extension", 4), ("scim-enterprise", 2),
     ],
 )  # fmt: skip
@@ -331,6 +331,45 @@ def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path
     assert mapping.match
     assert all(rule.agent.fields == {"accountCode"} for rule in mapping.match)
     assert (mapping.stale, {rule.when_absent for rule in mapping.attributes}) == ("report", {"keep"})
+
+
+URI, PORT = "sip:1001@192.0.2.10", "5060"
+EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, {"SIPIdentityUserName": ["1001"], "SIPIdentityRegistrarAddress": ["192.0.2.10"],
+                  "SIPIdentitySIPURI": [URI], "cecSipServicePort": [PORT]})
+          for name in ("openldap-h350", "389ds", "ldif")),
+        ("active-directory", {"ipPhone": ["1001"], "otherIpPhone": [URI, f"{URI}:{PORT}"]}),
+        ("inetorgperson", {"labeledURI": [f"{URI} CEC softphone", f"{URI}:{PORT} CEC softphone"]}),
+        ("scim-enterprise", {
+            'phoneNumbers[type eq "other" and display eq "CEC softphone"].value': ["1001"],
+            'ims[type eq "sip"].value': [URI, f"{URI}:{PORT}"],
+        }),
+        ("scim-extension", {
+            f"{EXTENSION}:sipAccount": ["1001"], f"{EXTENSION}:sipServiceIp": ["192.0.2.10"],
+            f"{EXTENSION}:sipServicePort": [PORT],
+        }),
+    ],
+)  # fmt: skip
+def test_ready_mappings_write_an_address_of_record_and_the_port_somewhere(
+    tmp_path: Path, name: str, expected: dict[str, list[str]]
+) -> None:
+    """RFC 3944 §5: a URI without a port is what registrars look up. One user at a time has the account."""
+    mapping = mappings.load(name, tmp_path / "job.yaml", 3)
+    agent, tenant = Agent(7, "ada", "1001"), Tenant([], sip_service_ip="192.0.2.10", sip_service_port=PORT)
+    sip = [rule for rule in mapping.attributes if rule.group == "sip" and not rule.secret]
+    assert {rule.name: [each.bind(tenant)(agent) for each in rule.templates] for rule in sip} == expected
+    (account,) = [rule for rule in sip if rule.unique]
+    assert account.name == next(iter(expected))
+    sixth = Tenant([], sip_service_ip="2001:db8::1")
+    addresses = [each.bind(sixth)(agent) for rule in sip for each in rule.templates if each.text.startswith("sip:")]
+    assert {value for value in addresses if value} <= {
+        f"sip:1001@[2001:db8::1]{label}" for label in ("", " CEC softphone")
+    }
 
 
 def test_only_the_mapping_that_says_so_writes_passwords(tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from connector.model import AttributeInfo, Description, Equality, Syntax
+from connector.model import AttributeInfo, ClassInfo, Description, Equality, Syntax
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.suitability import cautions, faults
 from connector.reconcile.templates import Template
 
+SCHEMA = Path(__file__).parents[2] / "deploy" / "schema"
 UNKNOWN = AttributeInfo("nosuch", known=False)
 
 
@@ -62,6 +65,44 @@ def test_what_a_closed_schema_does_not_know_can_be_neither_matched_by_nor_added(
         "m.yaml: match rule 1: the directory's schema has no attribute nosuch",
         "m.yaml: object_classes: the directory's schema has no class cecAgent",
         "m.yaml: object_classes: the directory's schema has no class other",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "classes", "file"),
+    [
+        ("OpenLDAP", "cecSipServicePort", ["cecagent"], "openldap/cec-agent-upgrade.ldif"),
+        ("OpenLDAP", "cecSipServicePort", [], "openldap/cec-agent.ldif"),
+        ("OpenLDAP", "SIPIdentityUserName", ["cecagent"], "openldap/h350.ldif"),
+        ("389-DS", "cecSipServicePort", ["cecagent"], "389ds/60cec-agent.ldif"),
+        ("389-DS", "SIPIdentitySIPURI", [], "389ds/60h350.ldif"),
+        ("Samba Active Directory", "cecSipServicePort", ["cecagent"], "active-directory/cec-agent-upgrade.ldif"),
+        ("Active Directory", "cecWorkNo", [], "active-directory/cec-agent.ldif"),
+        (
+            "SCIM 2.0 server",
+            "urn:ietf:params:scim:schemas:extension:cec:2.0:User:workNo",
+            [],
+            "scim/cec-extension.json",
+        ),
+        ("another server", "cecWorkNo", [], ""),
+        ("OpenLDAP", "pager", [], ""),
+    ],
+)
+def test_what_is_ours_is_named_with_the_file_that_defines_it_for_this_kind_of_server(
+    kind: str, name: str, classes: list[str], file: str
+) -> None:
+    known = {each: ClassInfo(each, "auxiliary", frozenset({each})) for each in classes}
+    closed = described(AttributeInfo(name, known=False), closed=True, classes=known)
+    (fault,) = found(replace(closed, kind=kind), rule(name))
+    assert (SCHEMA / file).exists()
+    assert (f"load deploy/schema/{file}" if file else "load its schema") in fault
+
+
+def test_a_class_of_ours_is_named_with_its_file() -> None:
+    closed = replace(described(closed=True, unknown_classes=("cecAgent", "SIPIdentity")), kind="389-DS")
+    assert [each.partition(": load ")[2].partition(" ")[0] for each in found(closed)] == [
+        "deploy/schema/389ds/60cec-agent.ldif",
+        "deploy/schema/389ds/60h350.ldif",
     ]
 
 

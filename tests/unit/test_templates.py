@@ -41,11 +41,28 @@ def rendered(text: str, agent: Agent = AGENT, tenant: Tenant = TENANT) -> object
         ("{ accountCode | upper }", "ANN_SAMPLE"),
         ("{workNo}-{sipAccount}", "1001-7001"),
         ("{sipServiceIp}", "192.0.2.1"),
+        ("sip:{sipAccount}@{sipServiceIp|host}", "sip:7001@192.0.2.1"),
         ("all", "all"),
     ],
 )
 def test_a_template_renders(text: str, value: str | None) -> None:
     assert rendered(text) == value
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("::ffff:192.0.2.1", "[::ffff:192.0.2.1]"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("sip.example.org", "sip.example.org"),
+        ("sip.example.org:5061", "sip.example.org:5061"),
+    ],
+)
+def test_an_ipv6_address_stands_in_brackets_in_a_uri(host: str, written: str) -> None:
+    tenant = Tenant([], sip_service_ip=host, sip_service_port="5060")
+    text = "sip:{sipAccount}@{sipServiceIp|host}:{sipServicePort}"
+    assert rendered(text, tenant=tenant) == f"sip:7001@{written}:5060"
 
 
 @pytest.mark.parametrize(
