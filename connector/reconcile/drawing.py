@@ -239,8 +239,9 @@ class Drawing:
     def _settle_unshown(self) -> None:
         """Take out by value what we wrote last and is not shown, so that the new value does not join it.
 
-        Where that cannot be, the new one is held back: each run would add one more. Not where whatever there is would
-        be shown: then somebody else has taken it away.
+        Where that cannot be, the new one is held back: each run would add one more. So it is where a template made
+        nothing, since what it made last may be to stay. Not where whatever there is would be shown: then somebody else
+        has taken it away.
         """
         unshown, description = self._brief.memory.unshown(), self._brief.description
         piling = {
@@ -248,12 +249,14 @@ class Drawing:
             for name, info in description.attributes.items()
             if not info.single and (description.hides or info.readable is not True)
         }
+        templates = {rule.name: len(rule.templates) for rule in self._brief.mapping.attributes}
         for draft in self._drafts if unshown else ():
             for each in draft.planned if draft.agent else ():
                 last = unshown.get(draft.user.id, {}).get(each.name)
                 if last is None or each.name not in piling or each.name in draft.shows or each.old or each.secret:
                     continue
                 same = equality.same_set(description.equality(each.name), last, each.new)
+                same = same or 0 < len(each.new) < templates[each.name]
                 if last and not same and description.by_value and description.attributes[each.name].comparable:
                     now = replace(each, old=last, seen=False)
                     draft.planned = tuple(now if one is each else one for one in draft.planned)

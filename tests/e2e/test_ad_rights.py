@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,26 @@ def test_a_match_attribute_that_is_confidential_is_told_by_check(server: Samba, 
     said = job.program("check", "job.yaml")
     assert said.code == 0, said.said
     assert "match rule 1: SIPIdentityPassword is confidential" in said.out
+
+
+BOTH = '["sip:{sipAccount}@{sipServiceIp}", "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}"]'
+
+
+def test_what_a_dropped_template_made_is_not_taken_out_unseen(server: Samba, tmp_path: Path) -> None:
+    """Without a port the second address stays, as `when_absent: keep` says, though nobody shows it."""
+    server.hide(named(4), "otherIpPhone")
+    job = AdJob(
+        tmp_path / "job", server.url, agents=0, mapping=MAPPING.replace('"sip:{sipAccount}@{sipServiceIp}"', BOTH)
+    )
+    tenant = {"sipServiceIp": "192.0.2.10", "agents": [agent(4)]}
+    (job.folder / "agents.json").write_text(json.dumps({**tenant, "sipServicePort": 5060}))
+    assert outcomes(job.run("apply", code=4))["agent004"][0] == "failed"
+    both = ["sip:7004@192.0.2.10", "sip:7004@192.0.2.10:5060"]
+    assert sorted(held(server, 4, "otherIpPhone")) == both
+    (job.folder / "agents.json").write_text(json.dumps(tenant))
+    assert len(told(job.run("apply"), "unreadable")) == 1
+    assert sorted(held(server, 4, "otherIpPhone")) == both
+    server.show(named(4), "otherIpPhone")
 
 
 def test_values_that_cannot_be_read_do_not_pile_up(server: Samba, tmp_path: Path) -> None:
