@@ -9,15 +9,17 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector.state.store import open_state
 from tests.support.audit_lines import records
 from tests.support.ldif_job import Job, agent
 from tests.support.rsyslog import Rsyslog
+from tests.support.serving import serving
 from tests.support.slapd import free_port
 from tests.support.states import database
 
@@ -31,15 +33,16 @@ def job_of(folder: Path, users: int = USERS, **audit: Any) -> Job:
     return made
 
 
+def rows(job: Job, query: str) -> list[tuple[Any, ...]]:
+    with closing(database(f"sqlite:///{job.folder / 'state.db'}")) as opened:
+        return opened.rows(query)
+
+
 def owed(job: Job) -> set[Number]:
     """What the journal knows."""
-    opened = database(f"sqlite:///{job.folder / 'state.db'}")
-    try:
-        rows = opened.rows("select run, told_as from journal where outcome is not null")
-    finally:
-        opened.close()
-    assert all(number for _, number in rows)
-    return set(rows)
+    found = rows(job, "select run, told_as from journal where outcome is not null")
+    assert all(number for _, number in found)
+    return {(run, number) for run, number in found}
 
 
 def writes(octets: bytes) -> list[dict[str, Any]]:
@@ -265,3 +268,54 @@ def test_rsyslog_keeps_every_number_once_and_what_it_had_not_read_when_it_was_ki
         job.run("apply")
         assert set(numbers([each for each in rsyslog.kept() if each["event"] == "write"])) == owed(job)
         assert len(owed(job)) == 2 * USERS
+
+
+def test_serve_tells_what_an_earlier_run_could_not_before_anything_else(tmp_path: Path) -> None:
+    job = job_of(tmp_path, 4, file="audit.jsonl")
+    job.run("apply")
+    before = job.read("audit.jsonl")
+    job.write("audit.jsonl", "".join(before.splitlines(keepends=True)[:2]))
+    job.sql("update told set number = 0")
+    job.agents([agent(number, workNo=2000 + number) for number in range(1, 5)])
+    job.configure(serve={"every": "1h", "mode": "apply"})
+    with serving(tmp_path, "job.yaml") as served:
+        assert served.next("run ended")["ending"] == "done"
+        assert served.stop() == 0
+    found = writes((tmp_path / "audit.jsonl").read_bytes())
+    assert numbers(found) == dict.fromkeys(owed(job), 1)
+    assert [bool(record.get("late")) for record in found] == [False, True, True, True, False, False, False, False]
+
+
+def test_an_undo_tells_it_too(tmp_path: Path) -> None:
+    job = job_of(tmp_path, 3, file="audit.jsonl")
+    job.run("apply")
+    (run,) = json.loads(job.run("runs", "--json"))
+    job.write("audit.jsonl", "")
+    job.sql("update told set number = 0")
+    job.run("undo", run["id"], "--apply")
+    found = writes((tmp_path / "audit.jsonl").read_bytes())
+    assert numbers(found) == dict.fromkeys(owed(job), 1)
+    assert [bool(record.get("late")) for record in found] == [True] * 3 + [False] * 3
+
+
+def test_a_job_whose_audit_was_taken_away_keeps_no_account(tmp_path: Path) -> None:
+    job = job_of(tmp_path, 3, file="audit.jsonl")
+    job.run("apply")
+    job.configure(audit=None)
+    job.agents([agent(number, workNo=2000 + number) for number in range(1, 4)])
+    job.run("apply")
+    job.configure(audit={"file": "audit.jsonl"})
+    before = job.read("audit.jsonl")
+    ended = job.program("audit", "catch-up", "job.yaml")
+    assert ended.code == 0, ended.said
+    assert job.read("audit.jsonl") == before
+
+
+def test_no_one_catches_up_while_a_run_is_under_way(tmp_path: Path) -> None:
+    job = job_of(tmp_path, 3, file="audit.jsonl")
+    job.run("apply")
+    opened = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+    ((directory,),) = rows(job, "select distinct directory from runs")
+    with closing(opened), opened.lease(directory, "job"):
+        ended = job.program("audit", "catch-up", "job.yaml")
+    assert ended.code == 75, ended.said

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,11 @@ def every_command(scene: Scene) -> None:
     assert scene.stored("user0", OLD[0]), "nothing was sealed"
     scene.run("apply", "job.yaml", code=3)
     scene.run("release", "job.yaml")
+    with closing(sqlite3.connect(scene.folder / "state.db")) as state, state:
+        state.execute("update told set number = 0")
+    (scene.folder / "audit.jsonl").unlink()
+    scene.run("audit", "catch-up", "job.yaml")
+    assert '"late":true' in (scene.folder / "audit.jsonl").read_text()
     scene.cec.document = tenant([SERVED, *NEW[1:]])
     scene.serve()
     scene.run("state", "rename", "job.yaml", "renamed")
