@@ -322,7 +322,7 @@ def test_the_limits_of_a_real_domain_controller_are_no_obstacle(tmp_path: Path) 
             world.job(directory={"urls": [proxy.url], "allow_plaintext": True, "read": read})
             assert world.plan()["summary"]["matched"] == 31
         world.run("apply")
-        assert len(world.ours("agent031")["otherIpPhone"]) == 901
+        assert len(world.ours("agent031")["otherIpPhone"]) == 902
         assert world.plan("--fail-on-changes")["changes"] == []
         assert proxy.cut["searches"]
         assert proxy.cut["entries"]
