@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from connector import clock
 from connector.directories.port import Directory, Read, Reader
-from connector.model import ANOTHER_KEY, Description, Fingerprint
+from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
 from connector.reconcile.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.people import Never, Pin
@@ -57,14 +57,17 @@ class Parts(Struct, frozen=True, kw_only=True):
         server = f"{description.kind} at {description.server}" if description.server else description.kind
         about = (*self.places, ("server", server), ("mapping", self.mapping.where))
         about += (("rehearsed", description.rehearses),) if description.rehearses else ()
-        return (*about, *self._memory())
+        return (*about, *self._memory(description))
 
-    def _memory(self) -> Iterator[tuple[str, str]]:
+    def _memory(self, description: Description) -> Iterator[tuple[str, str]]:
         """What cannot be kept here, or is not known again."""
         if not self.state.kept:
             yield "state", "cannot be kept: what earlier runs wrote is not known to this one"
         elif not self.sealer.check:
             yield "key", "cannot be kept: fingerprints, and with them the digest, are of this run alone"
+        known = self.state.memory(description.identity, self.job).jobs()
+        if known is not None and self.job not in known:
+            yield NEW_STATE, "no earlier run is known: agents_drop and matched_drop cannot judge, and no user is stale"
         if not self.state.knows(self.job, self.sealer):
             yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
 

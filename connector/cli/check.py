@@ -45,7 +45,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         description = parts.reader.describe()
         differ = Differ(tenant, parts.mapping, description)
         for place, what in parts.about(description):
-            if place != "state":  # a check remembers nothing, which says nothing about a run
+            if place != "state":  # a check opens no state
                 click.echo(f"  {place}: {visible(what)}")
         survey = Survey(differ.attributes, differ.rehearsal)
         try:

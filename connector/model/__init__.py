@@ -23,6 +23,7 @@ from connector.model.directory import (
 from connector.model.moment import Moment as Moment
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
+    NEW_STATE as NEW_STATE,
     NOTICED as NOTICED,
     AgentRef as AgentRef,
     AttributeChange as AttributeChange,

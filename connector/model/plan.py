@@ -134,6 +134,8 @@ class Summary(Struct, frozen=True):
 
 ANOTHER_KEY: Final = "another key"
 """Under this word a plan's `about` says that the key is not that of earlier runs."""
+NEW_STATE: Final = "history"
+"""Under this word a plan's `about` says that the state knows no earlier run."""
 
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while its plan was applied."""
@@ -336,3 +338,6 @@ class Memory(Protocol):
 
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""
+
+    def jobs(self) -> frozenset[str] | None:
+        """The jobs of which an apply to this directory is known; None: the state cannot be kept, and knows of none."""

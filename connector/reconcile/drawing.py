@@ -305,11 +305,19 @@ class Drawing:
         summary = self._summary(verdicts, left_out, changes)
         ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()
         owned = len(ours.union(each.user.id for each in self._stale))
-        whole = Whole(summary.matched, owned, memory.last_good())
+        holding = summary.unchanged + self._hidden_alone()
+        whole = Whole(summary.matched, owned, memory.last_good(), holding, blank=memory.jobs() == frozenset())
         too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
         refused = (*self._refused, *too_many)
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
+        )
+
+    def _hidden_alone(self) -> int:
+        """How many users differ at most in secrets that nobody can see."""
+        return sum(
+            bool(draft.agent and draft.planned) and all(each.secret and not each.seen for each in draft.planned)
+            for draft in self._drafts
         )
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:

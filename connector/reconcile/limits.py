@@ -39,11 +39,13 @@ class Limit(Struct, frozen=True):
 
 
 MATCHED_DROP: Final = "matched_drop"
+LOST_STATE: Final = "state"
+"""The limit of users that are in step already, though the state knows no earlier run."""
 NEVER: Final = "never"
 """The limit of lines of the never-list that name nobody."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, NEVER, "update", "clear", "secret")
+LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, NEVER, "update", "clear", "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 
@@ -70,11 +72,17 @@ class Pace(Struct, frozen=True):
 
 
 class Whole(Struct, frozen=True):
-    """What percentages are of: matched users, users that hold something we wrote, what the last good run found."""
+    """What percentages are of: matched users, users that hold something we wrote, what the last good run found.
+
+    `holding`: of the matched users, how many hold already what would be written. `blank`: no apply to this
+    directory is known.
+    """
 
     matched: int
     owned: int
     last: LastGood | None = None
+    holding: int = 0
+    blank: bool = False
 
 
 def refusals(
@@ -85,7 +93,7 @@ def refusals(
     `by_attribute`: of how many users each attribute would be changed. `some`: the plan is for some agents alone.
     """
     source = _of_the_source(limits, summary, whole.last, some=some)
-    return (*source, *too_many(limits, summary, whole, by_attribute))
+    return (*source, *_of_the_state(whole), *too_many(limits, summary, whole, by_attribute))
 
 
 def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
@@ -106,6 +114,17 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
         have = "1 agent has" if summary.matched == 1 else f"{summary.matched} agents have"
         why = f"{have} a user; in the last good run {last.matched} had one{left}. Check base, filter and match rules"
         yield Refusal(MATCHED_DROP, allowed, drop, why)
+
+
+def _of_the_state(whole: Whole) -> Iterator[Refusal]:
+    """That the state may have been lost: somebody has written most of this before, and no run is known."""
+    most = whole.matched // 2
+    if whole.blank and whole.holding > most:
+        why = (
+            f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold these values and no "
+            "earlier apply is known. Restore the state; if this is the job's first run, accept the plan"
+        )
+        yield Refusal(LOST_STATE, most, whole.holding, why)
 
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> Iterator[Refusal]:

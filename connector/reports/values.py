@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from connector.model import (
     ANOTHER_KEY,
+    NEW_STATE,
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
@@ -28,7 +29,7 @@ from connector.model import (
     Secret,
 )
 from connector.reconcile.digests import is_secret, secret_fingerprint
-from connector.reconcile.limits import NEVER, OF_THE_SOURCE
+from connector.reconcile.limits import LOST_STATE, NEVER, OF_THE_SOURCE
 from connector.visible import visible
 
 NONE: Final = "(none)"
@@ -144,7 +145,7 @@ OUTSIDE: Final = "exists, outside base or filter"
 
 def figures(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
-    if refusal.limit == "agents":
+    if refusal.limit in ("agents", LOST_STATE):
         return ""
     if refusal.limit == NEVER:
         return count(refusal.planned, "line that names nobody", "lines that name nobody")
@@ -173,8 +174,11 @@ def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
-    said = _what_happens(plan, outcomes)
-    return f"{said} The key is another one than in earlier runs." if ANOTHER_KEY in dict(plan.about) else said
+    about = dict(plan.about)
+    said = [_what_happens(plan, outcomes)]
+    said += ["No earlier run of this job is known here."] if NEW_STATE in about else []
+    said += ["The key is another one than in earlier runs."] if ANOTHER_KEY in about else []
+    return " ".join(said)
 
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:

@@ -304,6 +304,10 @@ class DirectoryMemory:
         )
         return next((LastGood(*row) for row in self._database.rows(query, self._job, self._directory)), None)
 
+    def jobs(self) -> frozenset[str] | None:
+        query = "select distinct job from runs where directory = ? and kind = 'apply'"
+        return frozenset(job for (job,) in self._database.rows(query, self._directory)) if self._database.kept else None
+
     def refused(self) -> Mapping[str, Refused]:
         query = "select user_id, attributes, runs, turn, why from refused where directory = ? and job = ?"
         found = self._database.rows(query, self._directory, self._job)

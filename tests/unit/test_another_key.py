@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from connector.model import Agent, Secret, Tenant
 from connector.state.sealing import Sealer
+from connector.state.store import open_state
 from connector.stopping import Stop
-from connector.sync import wet_run
+from connector.sync import dry_run, wet_run
 from tests.support.memory import MemoryStore
-from tests.support.worlds import BASE, SEATS, World
+from tests.support.worlds import BASE, SEATS, World, closed_with_the_test
 
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 
@@ -35,3 +38,13 @@ def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:
     assert apply(one) == 3
     assert one.state.knows(one.job, Sealer(one.key))
     assert apply(one) == 0
+
+
+def test_users_that_differ_in_hidden_passwords_alone_tell_of_a_lost_state(tmp_path: Path) -> None:
+    one = world()
+    assert apply(one) == 3
+    one.state = closed_with_the_test(open_state(f"sqlite:///{tmp_path}/state.db"))
+    with one.parts() as parts:
+        plan = dry_run(parts, lambda plan, outcomes: None).plan
+    assert len(plan.changes) == 3
+    assert [refusal.limit for refusal in plan.refusals] == ["state"]

@@ -1,0 +1,74 @@
+"""A state that is gone: the first run with another one says so, and an apply waits for somebody to look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.ldif_job import Job, agent
+
+NEW = "No earlier run of this job is known here."
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """Ten users, written by an apply."""
+    made = Job(tmp_path, users=10)
+    made.run("apply")
+    return made
+
+
+def lose(job: Job, *, key: bool = True) -> None:
+    """What a moved folder, or a restored machine, leaves."""
+    for path in job.folder.glob("state.db*" if key else "state.db"):
+        path.unlink()
+
+
+def refused(job: Job, *options: str) -> list[str]:
+    return [each["limit"] for each in job.plan(*options, code=3)["refusals"]]
+
+
+def test_a_first_run_says_that_no_earlier_one_is_known_and_a_second_does_not(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    report = job.plan()
+    assert "agents_drop and matched_drop cannot judge" in report["about"]["history"]
+    assert report["refusals"] == []
+    assert NEW in job.run("plan")
+    assert NEW in job.run("apply")
+    assert NEW not in job.run("plan")
+    assert "history" not in job.plan()["about"]
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_without_its_state_an_apply_is_refused_until_its_plan_is_accepted(job: Job, *, key: bool) -> None:
+    job.agents([agent(number) for number in range(1, 8)])
+    before = job.read("people.ldif")
+    assert refused(job) == ["agents_drop"]
+    lose(job, key=key)
+    assert refused(job) == ["state"]
+    said = job.run("apply", code=3)
+    assert "the state may be lost: 7 of 7 matched users already hold these values" in said
+    assert job.read("people.ldif") == before
+    digest = said.split("--accept ")[1].split()[0]
+    job.run("apply", "--accept", digest)
+    assert NEW not in job.run("plan")
+
+
+@pytest.mark.parametrize(("in_step", "code"), [(5, 0), (6, 3)])
+def test_more_than_half_of_the_users_have_to_hold_the_values(job: Job, in_step: int, code: int) -> None:
+    job.agents([agent(number, workNo=(0 if number > in_step else 1000) + number) for number in range(1, 11)])
+    lose(job)
+    job.plan(code=code)
+
+
+def test_some_agents_alone_are_refused_as_well(job: Job) -> None:
+    lose(job)
+    assert refused(job, "--only", "account:user3") == ["state"]
+
+
+def test_another_job_on_the_directory_is_no_lost_state(job: Job) -> None:
+    job.write("other.yaml", job.read("job.yaml"))
+    job.write("key", "the key of the other job\n")
+    ended = job.program("plan", "other.yaml")
+    assert (ended.code, NEW in ended.out) == (0, True)
