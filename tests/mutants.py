@@ -58,12 +58,12 @@ GROUPS: Final = {
                 "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
                 "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
-                "assembly", "differences", "review", "planfile",
+                "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
                 "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
-                "find_is_scan", "law_4", "laws_near",
+                "find_is_scan", "law_4", "laws_near", "disabled",
             )),
             *_STORIES, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
             "tests/property/test_laws_explain.py",
@@ -95,7 +95,7 @@ GROUPS: Final = {
         (
             *(
                 f"connector/directories/ldap/{name}.py"
-                for name in ("writing", "looking", "modifying", "post_read", "holding")
+                for name in ("writing", "looking", "modifying", "post_read", "holding", "proving")
             ),
             *(f"connector/directories/{name}.py" for name in ("changing", "ldif", "ldif_format", "replacement")),
         ),
@@ -107,7 +107,9 @@ GROUPS: Final = {
         ),
     ),
     "scim": Group(
-        tuple(f"connector/directories/scim/{name}.py" for name in ("writing", "edits", "sending", "paging", "reading")),
+        tuple(f"connector/directories/scim/{name}.py" for name in (
+            "writing", "edits", "effects", "bodies", "sending", "paging", "reading",
+        )),
         ("tests/unit/test_scim_*.py", "tests/contract/test_scim_*.py", "tests/property/test_laws_scim.py"),
     ),
 }  # fmt: skip

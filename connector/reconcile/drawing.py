@@ -314,7 +314,9 @@ class Drawing:
         )
 
     def _hidden_alone(self) -> int:
-        """How many users differ at most in secrets that nobody can see."""
+        """How many users differ in secrets alone that nobody can see, and show other values."""
+        if all(rule.secret for rule in self._brief.mapping.attributes):
+            return 0
         return sum(
             bool(draft.agent and draft.planned) and all(each.secret and not each.seen for each in draft.planned)
             for draft in self._drafts

@@ -183,6 +183,16 @@ def test_what_could_not_be_written_does_not_pass() -> None:
     assert [problem.users for problem in plan(hr).problems] == [(f"uid=u1,{BASE}",)], "ours still, and stale"
 
 
+def test_of_a_user_that_is_written_also_what_is_in_step_passes() -> None:
+    hr, it = jobs([SEAT], [SEAT, TITLE])
+    it.tenant = Tenant([Agent(n, f"u{n}") for n in range(3)])
+    hr.tenant = Tenant(hr.tenant.agents[:1])
+    apply(hr)
+    assert changed(plan(it)) == {f"id-{n}": ["title"] for n in range(3)}
+    apply(it)
+    assert plan(hr).problems == (), "users 1 and 2 are the other job's now, seat and all"
+
+
 def test_two_jobs_write_values_of_different_patterns_to_one_attribute_and_each_keeps_to_its_own() -> None:
     clerk = AttributeRule("title", Template.parse("clerk {workNo}"), owns="clerk *")
     hr, it = jobs([TITLE], [clerk])

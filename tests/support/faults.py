@@ -1,6 +1,7 @@
 """Plausible faults of a module, one at a time: a comparison turned round, a condition forced, an argument dropped, …
 
-Text for people is left alone, and so are annotations, decorators, log lines and what is raised; and so are types that
+Text for people is left alone, and so are annotations, decorators, lines of the log, a run's stages among them, and
+what is raised; and so are types that
 are written as values, in an alias, a cast or for a decoder: they are annotations by another name, which `mypy` holds.
 What `isinstance` asks for is no such type: it decides what is done.
 """
@@ -129,7 +130,11 @@ def _is_type(node: ast.expr) -> bool:
 
 
 def _is_log(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log.")
+    """Whether it tells the log something; so does a stage of a run."""
+    if isinstance(node, ast.Expr):
+        return _is_log(node.value)
+    name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    return name.startswith("log.") or name.endswith("watch.stage")
 
 
 def _statement(node: ast.stmt) -> Iterator[str]:
