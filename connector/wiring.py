@@ -304,6 +304,7 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
             limits.agents_drop,
             limits.matched_drop,
             _by_attribute(job, mapping),
+            limits.state,
         ),
         "sealer": Sealer(key),
         "pace": Pace(

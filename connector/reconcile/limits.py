@@ -50,7 +50,10 @@ LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, NEVER, "update", "clear", "secret")
 
 
 class Limits(Struct, frozen=True):
-    """The limits of one job. `secret` None: as `update`. `attributes`: how many users may have this one changed."""
+    """The limits of one job. `secret` None: as `update`. `attributes`: how many users may have this one changed.
+
+    `state`: how many users may be in step already where no earlier apply is known.
+    """
 
     update: Limit = Limit(20, percent=True)
     clear: Limit = Limit(10)
@@ -58,6 +61,7 @@ class Limits(Struct, frozen=True):
     agents_drop: Limit = Limit(10, percent=True)
     matched_drop: Limit = Limit(10, percent=True)
     attributes: Mapping[str, Limit] = {}
+    state: Limit = Limit(50, percent=True)
 
 
 class Pace(Struct, frozen=True):
@@ -93,7 +97,7 @@ def refusals(
     `by_attribute`: of how many users each attribute would be changed. `some`: the plan is for some agents alone.
     """
     source = _of_the_source(limits, summary, whole.last, some=some)
-    return (*source, *_of_the_state(whole), *too_many(limits, summary, whole, by_attribute))
+    return (*source, *_of_the_state(limits, whole), *too_many(limits, summary, whole, by_attribute))
 
 
 def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
@@ -116,9 +120,9 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
         yield Refusal(MATCHED_DROP, allowed, drop, why)
 
 
-def _of_the_state(whole: Whole) -> Iterator[Refusal]:
+def _of_the_state(limits: Limits, whole: Whole) -> Iterator[Refusal]:
     """That the state may have been lost: somebody has written most of this before, and no run is known."""
-    most = whole.matched // 2
+    most = limits.state.of(whole.matched)
     if whole.blank and whole.holding > most:
         why = (
             f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold these values and no "

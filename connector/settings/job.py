@@ -189,6 +189,9 @@ class Limits(Strict):
     matched_drop: Annotated[
         UserLimit, Field(description="Fewer agents with a user than in the last good run, beyond those that are gone.")
     ] = Limit.parse("10%")
+    state: Annotated[
+        UserLimit, Field(description="Users that hold the values already, where the state knows no earlier apply.")
+    ] = Limit.parse("50%")
     attributes: dict[str, UserLimit] = Field(
         description="Users of whom this one attribute is set or emptied.", default_factory=dict
     )

@@ -161,10 +161,10 @@ class Mortal:
             self.said += [outcome.why for outcome in outcomes]
 
     def apply(self, reviewed: Plan | None = None, last: int | None = None) -> Run:
-        """An apply, perhaps its last. A reviewed plan is accepted, whatever it is refused for."""
+        """An apply, perhaps its last."""
         self.fate.begin(last)
         with self.world.parts() as parts:
-            return wet_run(parts, self._show, reviewed=reviewed, accept=reviewed.digest if reviewed else None)
+            return wet_run(parts, self._show, reviewed=reviewed)
 
     def save(self) -> Plan:
         """A plan as a reviewer has it: what comes back from its document."""

@@ -28,7 +28,7 @@ BASE = "ou=people,dc=example,dc=org"
 FILTER = "(objectClass=inetOrgPerson)"
 CANARY = "canary-7f3a"
 ALL = Limit(100, percent=True)
-NO_LIMITS = Limits(ALL, Limit(1_000_000), None, ALL, ALL)
+NO_LIMITS = Limits(ALL, Limit(1_000_000), None, ALL, ALL, state=ALL)
 
 NAMES = ["ann", "Ann", "bob", "cid", "dan", "eve", "fay", "g\u00fcn", "a*b", "x,y", "(z)", "  ivy "]
 names = st.sampled_from(NAMES)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from connector.model import Agent, Secret, Tenant
+from connector.reconcile.limits import Limit
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.stopping import Stop
@@ -42,6 +45,7 @@ def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:
 
 def test_users_that_differ_in_hidden_passwords_alone_tell_of_a_lost_state(tmp_path: Path) -> None:
     one = world()
+    one.limits = replace(one.limits, state=Limit(50, percent=True))
     assert apply(one) == 3
     one.state = closed_with_the_test(open_state(f"sqlite:///{tmp_path}/state.db"))
     with one.parts() as parts:
