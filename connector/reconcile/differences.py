@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -29,12 +30,13 @@ from connector.model import (
 from connector.reconcile import dn, equality, patterns, suitability
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
-from connector.reconcile.rehearsal import Rehearsal, classes_of
+from connector.reconcile.rehearsal import Rehearsal, spelt
 from connector.reconcile.stale import CHANGED, Unclaimed
 from connector.reconcile.together import Together
 from connector.reconcile.values import UnfitError, defined, fit, named
 
-_MOST_LEADS: Final = 10_000
+_MEMO: Final = 10_000
+"""So many sets of object classes, and of attributes with them, are remembered."""
 
 
 class _Wanted(Struct, frozen=True):
@@ -89,8 +91,9 @@ class Differ:
         self._mapping = mapping
         self._infos = description.attributes
         self._schema = description.classes
-        self._named: dict[tuple[Held, ...], frozenset[str]] = {}
-        self._leads: dict[tuple[frozenset[str], tuple[str, ...]], tuple[AttributeChange, ...]] = {}
+        # users share few sets of classes and of attributes, so that each is worked out once
+        self._named = lru_cache(_MEMO)(self._names_of)
+        self._needed = lru_cache(_MEMO)(self._needed_by)
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self._together = Together(mapping, tenant, description)
         self._lacking = self._together.lacking
@@ -200,7 +203,7 @@ class Differ:
 
     def _rehearsed(self, draft: Draft, user: User) -> Draft:
         """Hold back what the schema forbids."""
-        draft.classes = self._classes(user)
+        draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
         refused = self.rehearsal.refused(user, draft.planned) if draft.planned else {}
         for name, why in refused.items():
             draft.hold((name,), _fault(draft, "schema", name, why))
@@ -215,14 +218,10 @@ class Differ:
             if each.rule.adopt and not each.missing and _owned(each, user.values.get(each.rule.name, ()))
         )
 
-    def _classes(self, user: User) -> frozenset[str]:
-        """The user's object classes in lower case, as they are spelt and by their names; servers store numbers too."""
-        shown = user.values.get(OBJECT_CLASS, ())
-        named = self._named.get(shown)
-        if named is None:
-            spelt = classes_of(user)
-            named = self._named[shown] = spelt | {self._schema[name].name for name in spelt if name in self._schema}
-        return named
+    def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
+        """These object classes in lower case, as they are spelt and by their names; servers store numbers too."""
+        names = spelt(shown)
+        return names | {self._schema[name].name for name in names if name in self._schema}
 
     def attributes_of(self, draft: Draft) -> tuple[AttributeChange, ...]:
         """What is planned, led by the object classes that the attributes to be set need and the entry lacks."""
@@ -247,19 +246,10 @@ class Differ:
                 draft.hold((name,), draft.problem("schema", why, name))
         return bool(needing)
 
-    def _needed(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:
-        """The change that adds the object classes which an entry of these lacks to hold these attributes, if any.
-
-        Users share few sets of classes and of attributes, so that each is worked out once.
-        """
-        known = self._leads.get((classes, names))
-        if known is None:
-            if len(self._leads) == _MOST_LEADS:
-                self._leads.clear()
-            needed = tuple(name for name in self._mapping.object_classes if self._needs(name.lower(), classes, names))
-            known = (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
-            self._leads[classes, names] = known
-        return known
+    def _needed_by(self, classes: frozenset[str], names: tuple[str, ...]) -> tuple[AttributeChange, ...]:
+        """The change that adds the object classes which an entry of these lacks to hold these attributes, if any."""
+        needed = tuple(name for name in self._mapping.object_classes if self._needs(name.lower(), classes, names))
+        return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
 
     def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
         """Whether an object class has to be added for any of these attributes."""

@@ -9,7 +9,7 @@ worked out once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -45,7 +45,7 @@ class Rehearsal:
         self._schema = description
         self._added = [description.classes[name.lower()] for name in added if name.lower() in description.classes]
         self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
-        self._entries: dict[frozenset[str], _Entry] = {}
+        self._entry = lru_cache(_MOST_SHAPES)(self._entry_of)
         self._known: dict[_Shape, Refused] = {}
         self.blind = False
 
@@ -111,14 +111,12 @@ class Rehearsal:
         entry = self._entry(classes)
         return frozenset(change.name for change in changes if self._coming(entry, change))
 
-    def _entry(self, names: frozenset[str]) -> _Entry:
-        if names not in self._entries:
-            known = self._schema.classes
-            self._entries[names] = _Entry(
-                [known[name] for name in names if name in known],
-                frozenset(name for name in names if name not in known),
-            )
-        return self._entries[names]
+    def _entry_of(self, names: frozenset[str]) -> _Entry:
+        known = self._schema.classes
+        return _Entry(
+            [known[name] for name in names if name in known],
+            frozenset(name for name in names if name not in known),
+        )
 
     def _of(self, entry: _Entry, user: User, changes: Iterable[AttributeChange]) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
@@ -192,7 +190,12 @@ def _empties(user: User, change: AttributeChange) -> bool:
 
 def classes_of(user: User) -> frozenset[str]:
     """The object classes that a user shows, in lower case and as they are spelt."""
-    return frozenset(str(value).lower() for value in user.values.get(OBJECT_CLASS, ()))
+    return spelt(user.values.get(OBJECT_CLASS, ()))
+
+
+def spelt(shown: Iterable[Held]) -> frozenset[str]:
+    """Object classes in lower case."""
+    return frozenset(str(value).lower() for value in shown)
 
 
 class _Entry(Struct, frozen=True, dict=True):

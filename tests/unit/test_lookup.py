@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Iterator
 import pytest
 
 from connector.directories.port import Read
-from connector.errors import TruncatedError
+from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.lookup import Lookup
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
 from connector.reconcile.claims import Claims
 from connector.reconcile.differences import Differ
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.near import SAMPLE, near_misses
-from connector.reconcile.questions import Search
+from connector.reconcile.questions import Find, Proof, Prove, Search
 from connector.reconcile.roster import Roster
 from connector.reconcile.templates import Template
 from connector.watch import Watcher
@@ -96,6 +96,8 @@ def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
     [
         (0.0, ["scan", "find"], 1_000),
         (0.1, ["scan", "find"], 1_000),
+        (0.19, ["scan", "find"], 1_000),
+        (0.21, ["scan", "find"], 2_500),
         (0.3, ["scan", "find"], 2_500),
         (0.5, ["scan"], 9_000),
         (1.0, ["scan"], 9_000),
@@ -111,6 +113,100 @@ def test_a_scan_whose_first_users_are_not_the_wanted_ones_is_given_up_early(
     assert directory.scanned == scanned
     list(asking.answer(Search([("uid", "x")] * 3_000, 3_000)))
     assert told.how[-1] == "find", "what was seen of the size serves the next"
+
+
+# ---------------------------------------------------------------- whether look-ups can be trusted
+
+
+class Blind(Counted):
+    """A directory whose users show what nobody finds them by."""
+
+    def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+        return (User(user.id, user.name, {"uid": (user.id,)}) for user in super().scan(holding))
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        self.found += len(list(keys))
+        return iter(())
+
+
+@pytest.mark.parametrize("shown", [("1", "1"), None])
+def test_a_directory_that_does_not_find_whom_it_shows_is_read_whole_and_asked_no_more(
+    shown: tuple[str, str] | None,
+) -> None:
+    directory, told = Blind(1000, 1000), Told()
+    asking = Lookup(directory, "auto", told)
+    assert list(asking.answer(Prove("uid", shown))) == [Proof.REFUTED]
+    why = "look-ups by uid cannot be trusted"
+    assert told.told == [("look-up", {"how": "scan", "why": why, "wanted": 0})]
+    assert directory.scanned == (0 if shown else 1), "the first user that shows a value is the witness"
+    assert list(asking.answer(Prove("uid", shown))) == [Proof.GIVEN if shown else Proof.NONE]
+    assert directory.found == 1
+
+
+def test_a_job_that_says_find_is_refused_where_look_ups_find_nobody() -> None:
+    with pytest.raises(IncompleteRead, match="look-ups by uid find nobody, not even a user that shows a value"):
+        list(Lookup(Blind(1000, 1000), "find", Told()).answer(Prove("uid", ("1", "1"))))
+
+
+@pytest.mark.parametrize(
+    ("users", "shown", "proof"),
+    [(1000, ("7", "7"), Proof.REFUTED), (1000, ("uid", "7"), Proof.GIVEN), (1000, None, Proof.NONE)],
+)
+def test_only_the_very_user_that_is_known_to_be_there_proves_look_ups(
+    users: int, shown: tuple[str, str] | None, proof: Proof
+) -> None:
+    """`Counted` answers each look-up with somebody whose id is the attribute's name, and its users show nothing."""
+    directory = Counted(users, users)
+    assert list(Lookup(directory, "auto", Told()).answer(Prove("uid", shown))) == [proof]
+    assert directory.scanned == (0 if shown else 100), "a witness is looked for among a few of the first users"
+
+
+def test_a_server_that_cannot_be_read_whole_has_no_witness() -> None:
+    class Unlisted(Counted):
+        def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+            raise TruncatedError("no more than ten", where="a test")
+
+    assert list(Lookup(Unlisted(1000, 1000), "auto", Told()).answer(Prove("uid", None))) == [Proof.NONE]
+
+
+@pytest.mark.parametrize("read", ["auto", "scan"])
+def test_what_has_no_equality_rule_is_not_looked_up(read: Read) -> None:
+    directory, told = Counted(1000, 1000), Told()
+    list(Lookup(directory, read, told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
+    assert told.how == ["scan"]
+    assert told.told[0][1]["why"] == "photo and sound has no equality rule"
+    with pytest.raises(FileError, match="nobody can be looked up by photo and sound"):
+        list(Lookup(directory, "find", told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
+
+
+@pytest.mark.parametrize("wanted", [400, 401])
+def test_more_than_two_fifths_of_the_users_are_read_with_all_others(wanted: int) -> None:
+    directory, told = Counted(1000, 1000), Told()
+    list(Lookup(directory, "auto", told).answer(Search([("uid", "1")] * wanted, wanted)))
+    assert told.how == (["find"] if wanted == 400 else ["scan"])
+
+
+@pytest.mark.parametrize(("wanted", "at_least", "how"), [(2000, 0, "find"), (2001, 0, "scan"), (4000, 10_000, "find")])
+def test_few_are_looked_up_where_the_size_is_not_known(wanted: int, at_least: int, how: str) -> None:
+    told = Told()
+    list(Lookup(Counted(100, None), "auto", told, at_least).answer(Search([("uid", "1")] * wanted, wanted)))
+    assert told.how == [how]
+
+
+def test_a_scan_shows_how_many_there_are_at_least() -> None:
+    for before, users, after in ((0, 3000, 3000), (5000, 3000, 5000), (0, 9_000, 7502)):
+        asking = Lookup(Counted(users, None), "auto", Told(), before)
+        list(asking.answer(Search([("uid", "1")] * 3001, 3001)))
+        assert asking.at_least == after
+
+
+def test_past_base_and_filter_is_looked_where_it_can_be() -> None:
+    inside, beyond = Counted(10, 10), Counted(10, 10)
+    keys = [("uid", "1")]
+    assert list(Lookup(inside, "auto", Told()).answer(Find(keys, outside=True))) == []
+    asking = Lookup(inside, "auto", Told(), beyond=lambda: beyond)
+    assert len(list(asking.answer(Find(keys, outside=True)))) == 1
+    assert (inside.found, beyond.found) == (0, 1)
 
 
 # ---------------------------------------------------------------- near misses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from connector.directories.known_schema import known_schema
 from connector.directories.schema import Schema
@@ -99,6 +100,13 @@ def test_what_may_be_set(of: User, name: str, add: tuple[str, ...], why: str) ->
     found = refused(of, put(name), add=add)
     assert list(found) == ([name] if why else [])
     assert why in found.get(name, "")
+
+
+def test_a_class_that_a_schema_may_not_tell_of_forbids_nothing() -> None:
+    """Only a schema that tells all of its classes lacks one of them."""
+    for closed in (True, False):
+        rehearsal = Rehearsal((), replace(DESCRIPTION, closed=closed))
+        assert bool(rehearsal.refused(user("person", "gone"), [put("car")])) is closed
 
 
 @pytest.mark.parametrize(
