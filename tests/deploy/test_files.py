@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,38 @@ def test_the_network_policy_lets_the_pod_out_to_what_the_job_names_and_in_only_w
         assert [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")] == [
             "/healthz", "/readyz",
         ]  # fmt: skip
+
+
+OPTIONAL = {
+    "PostgreSQL": {5432},
+    "HashiCorp Vault": {8200},
+    "SMTP": {587, 465},
+    "Syslog": {514, 601, 6514},
+    "OpenTelemetry": {4318},
+    "A Pushgateway": {9091},
+}
+"""What a job may use beside its source and directory, and the ports that it has by default."""
+RULE = re.compile(r"^    # ([A-Z][^#\n]*:)\n((?:    # [- ].*\n)+)", re.MULTILINE)
+"""A rule of the network policy that is to be switched on: what it is for, and its lines."""
+
+
+@pytest.mark.parametrize("what", OPTIONAL)
+def test_each_rule_of_the_network_policy_that_is_off_can_be_switched_on(what: str, tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    policy = tmp_path / "kubernetes" / "base" / "network-policy.yaml"
+    text = policy.read_text()
+    found = RULE.findall(text)
+    assert len(found) == len(OPTIONAL)
+    (lines,) = [lines for purpose, lines in found if purpose.startswith(what)]
+    policy.write_text(text.replace(lines, lines.replace("    # ", "    ")))
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(call(TOOLS / "kubectl", "kustomize", tmp_path / "kubernetes" / "overlays" / "apply"))
+    call(TOOLS / "kubernetes-validate", "--strict", rendered)
+    (spec,) = [document["spec"] for document in documents(rendered) if document["kind"] == "NetworkPolicy"]
+    (before,) = documents(DEPLOY / "kubernetes" / "base" / "network-policy.yaml")
+    *others, last = spec["egress"]
+    assert others == before["spec"]["egress"]
+    assert {port["port"] for port in last["ports"]} == OPTIONAL[what]
 
 
 def test_a_cron_job_says_in_which_zone_and_until_when_a_run_may_begin(overlay: Path) -> None:
