@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.ledger import CONFIRMED, Journal, Ledger
-from connector.model import Change, Description, Outcome, Part, Refused, Result
+from connector.model import NOT_SENT, Change, Description, Outcome, Part, Refused, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import rounds, steps
 from connector.reconcile.turns import go_last, turn
@@ -31,12 +31,14 @@ from connector.stopping import Settling, Stop
 from connector.verification import Verifier
 from connector.watch import Watch
 
+CUT: Final = "the run was told to end at once"
+
 
 class Applied(Struct, frozen=True):
     """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
 
-    `ended`: what was tried, each change with its outcome. `turns`: of the users that were refused before, whose turn
-    it was. `touched`: something was written, or may have been.
+    `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
+    that were refused before, whose turn it was. `touched`: something was written, or may have been.
     """
 
     outcomes: list[Outcome]
@@ -44,6 +46,7 @@ class Applied(Struct, frozen=True):
     ended: list[tuple[Change, Outcome]]
     turns: frozenset[str] = frozenset()
     touched: bool = False
+    cut: bool = False
 
 
 def apply(
@@ -79,14 +82,24 @@ def apply(
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
     engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling(), last)
     ledger.leave(left)
-    first, late = go_last(changes, refused)
-    for step in steps(first):
-        engine.write(step)
-    turns = engine.write_last(late, refused, pace.max_failures)
+    if stop is not None:
+        stop.standing = lambda: _standing(ledger, changes)
+    try:
+        turns = engine.write_all(changes, refused, pace.max_failures)
+    except KeyboardInterrupt:
+        told = _standing(ledger, changes)
+        return Applied(told, CUT, [], touched=any(outcome.touched for outcome in told), cut=True)
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
     return Applied(told, engine.stopped, ended, turns, ledger.touched)
+
+
+def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
+    """The account of a run that ends at once."""
+    planned = {change.user.id for change in changes}
+    left = [outcome for user, outcome in ledger.outcomes.items() if user not in planned]
+    return [*left, *ledger.standing(changes, CUT)]
 
 
 class Brake:
@@ -155,6 +168,13 @@ class _Engine(Struct):
     def stopped(self) -> str | None:
         """Why nothing more is written, if so."""
         return self.ledger.lost or self.brake.why
+
+    def write_all(self, changes: Sequence[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
+        """Write every change; the users whose turn it was of those that were refused before."""
+        first, last = go_last(changes, refused)
+        for step in steps(first):
+            self.write(step)
+        return self.write_last(last, refused, most)
 
     def write(self, step: list[Change]) -> None:
         """Write one step."""
@@ -292,7 +312,7 @@ class _Engine(Struct):
 
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
-        why = reason if reason.startswith("not sent") else f"not sent: {reason}"
+        why = reason if reason.startswith(NOT_SENT) else f"{NOT_SENT}: {reason}"
         return Outcome(change.user, Result.SKIPPED, why + self._half(change))
 
     def _half(self, change: Change, *parts: Part) -> str:

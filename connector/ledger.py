@@ -18,7 +18,7 @@ told      the journal has the outcome, and the audit and whoever watches were to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -26,9 +26,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import Change, Outcome, Part, Result
+from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.watch import Watch
 
+_UNKNOWN: Final = "sent, and not waited for; the next run finds out whether it was written"
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
 
 
@@ -94,6 +95,7 @@ class Ledger:
         self._open: dict[str, Write] = {}
         self._settled: list[tuple[Write, Outcome]] = []
         self._told: dict[str, Outcome] = {}
+        self._whole: dict[str, Outcome] = {}
         self._untold: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.firsts: dict[str, tuple[Part, ...]] = {}
@@ -102,7 +104,7 @@ class Ledger:
 
     def note(self, intended: Sequence[Change] = ()) -> None:
         """Note what is about to be written together with what was settled before, and tell the latter."""
-        settled, self._settled = self._settled, []
+        settled = self._settled
         told = [(write.change, outcome) for write, outcome in settled]
         for change in intended:
             write = self._open[change.user.id] = Write(change)
@@ -112,14 +114,11 @@ class Ledger:
                 self._journal.note(told, intended)
         except StateError as fault:
             self._lose(fault)
-            why = f"written, but the journal does not know: {fault}"
-            told = [
-                (change, Outcome(change.user, Result.FAILED, why) if outcome.result is Result.WRITTEN else outcome)
-                for change, outcome in told
-            ]
+            told = [(change, _unnoted(outcome, str(fault))) for change, outcome in told]
         for (write, _), (change, outcome) in zip(settled, told, strict=True):
             write.become(State.TOLD)
             self._tell(change, outcome)
+        self._settled = []
 
     def sent(self, change: Change) -> None:
         """A write that was noted is handed to the directory."""
@@ -154,6 +153,21 @@ class Ledger:
         for change, outcome in left:
             self._tell(change, outcome)
 
+    def standing(self, changes: Iterable[Change], why: str) -> list[Outcome]:
+        """What is known now of these changes, where the run ends at once. It asks nobody, and notes nothing."""
+        settled = {write.change.user.id: outcome for write, outcome in self._settled if write.change.part is Part.REST}
+        return [self._stands(change.user, settled, why) for change in changes]
+
+    def _stands(self, user: UserRef, settled: Mapping[str, Outcome], why: str) -> Outcome:
+        write = self._open.get(user.id)
+        if write is not None and write.state is not State.NOTED:
+            return Outcome(user, Result.FAILED, f"{_UNKNOWN}: {why}", unknown=True)
+        if user.id in self._whole:
+            return self._whole[user.id]
+        if user.id in settled:
+            return _unnoted(settled[user.id], why)
+        return Outcome(user, Result.SKIPPED, f"{NOT_SENT}: {why}")
+
     def _tell(self, change: Change, outcome: Outcome) -> None:
         self.outcomes[change.user.id] = outcome
         self.touched = self.touched or outcome.touched
@@ -166,7 +180,15 @@ class Ledger:
             self._untold[change.user.id] = change
             return
         self._told[change.user.id] = outcome
+        if change.part is Part.REST:
+            self._whole[change.user.id] = outcome
         self._watch.outcome(change, outcome)
 
     def _lose(self, fault: StateError) -> None:
         self.lost = f"nothing is written without a journal: {fault}"
+
+
+def _unnoted(outcome: Outcome, why: str) -> Outcome:
+    if outcome.result is not Result.WRITTEN:
+        return outcome
+    return replace(outcome, why=f"written, but the journal does not know: {why}", unnoted=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+
+from connector.model import Outcome
 
 _FIRST: Final = 0.1
 """Seconds of the first pause; each after it is twice as long."""
@@ -18,6 +20,8 @@ class Stop:
     def __init__(self) -> None:
         self.why: str | None = None
         self.failed = ""
+        self.standing: Callable[[], Sequence[Outcome]] | None = None
+        """While changes are written: what is known of each of them now."""
         self._writing = False
 
     def ask(self, why: str) -> None:

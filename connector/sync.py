@@ -12,7 +12,7 @@ from connector.apply import apply
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
 from connector.lookup import Lookup
-from connector.model import NOTICED, AgentRef, Change, Description, LastGood, Outcome, Plan, Result
+from connector.model import NOTICED, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
 from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
 from connector.reconcile.planner import Planner
@@ -44,11 +44,8 @@ class Run(Struct, frozen=True):
 
     @property
     def in_part(self) -> bool:
-        """Whether something that was to be written was not, or could not be told to whoever keeps an audit."""
-        return bool(self.untold) or any(
-            outcome.result not in (Result.WRITTEN, Result.UNCHANGED) and outcome.user.id not in self.aside
-            for outcome in self.outcomes or ()
-        )
+        """Whether something that was to be written was not, or the account of it could not be kept."""
+        return bool(self.untold) or Ending.of(self.outcomes or ()).in_part
 
 
 class Work(Struct, frozen=True):
@@ -242,17 +239,22 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped, touched=applied.touched
             )
             journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
-            if not journal.broken:
+            if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
                     own = work.written(applied.outcomes)
                     supersede(parts, description, work.settled, work.plan.id, own)
                     settle_late(parts, description, work.settled.unwritten, own)
+            run = replace(run, remembered=not (journal.broken or applied.cut))
+    except KeyboardInterrupt:  # told to end at once, while the end of the run was noted
+        if run.outcomes is None:
+            raise
+        run = replace(run, remembered=False)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             parts.watch.stage("show", outcomes=len(run.outcomes))
             show(_with_noticed(parts.directory, work.plan), run.outcomes)
-    return replace(run, remembered=not journal.broken, untold=stop.failed)
+    return replace(run, untold=stop.failed)
 
 
 def _with_noticed(reader: Reader, plan: Plan) -> Plan:

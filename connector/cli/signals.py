@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from connector.cli.advice import Exit
 from connector.stopping import Stop
 
 SECONDS: Final = 8.0
@@ -77,6 +78,17 @@ def _watch(heard: int, stop: Stop) -> None:
                 deadline = time.monotonic() + SECONDS
         elif asked > 1 or stop.why is None:
             os.write(2, _ENDED.encode())
-            os._exit(1)
+            os._exit(_account(stop))
         else:
             deadline = None  # it writes, and ends in good order
+
+
+def _account(stop: Stop) -> int:
+    """Say what is known of the writes, without asking anybody; the exit code that goes with it."""
+    from connector.reports.values import last_line
+
+    if stop.standing is None:
+        return Exit.FAILED
+    outcomes = stop.standing()
+    os.write(1, f"{last_line(outcomes)}\n".encode())
+    return Exit.IN_PART if any(outcome.touched for outcome in outcomes) else Exit.FAILED

@@ -20,6 +20,7 @@ from connector.model.directory import (
     UserRef as UserRef,
     View as View,
 )
+from connector.model.ending import NOT_SENT as NOT_SENT, Ending as Ending
 from connector.model.moment import Moment as Moment
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,

@@ -177,7 +177,8 @@ class Outcome(Struct, frozen=True, gc=False):
     `unknown`: of one that *failed*, that it may have been written all the same; the next run finds out. `may_stand`: so
     does it where the server has answered, and some of the values may be there; that is no reason to stop. `lost`: of
     one that *failed*, the attributes that the server took and does not show as written; the others are as written.
-    `aside`: of one that was *skipped*, that it was left out on purpose.
+    `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
+    journal does not know, so that the next run settles it.
     """
 
     user: UserRef
@@ -188,6 +189,7 @@ class Outcome(Struct, frozen=True, gc=False):
     may_stand: bool = False
     lost: tuple[str, ...] = ()
     aside: bool = False
+    unnoted: bool = False
 
     @property
     def open(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from connector.model import NOTICED, Change, Outcome, Plan, Problem, Refusal, Result
 from connector.reports import kinds, values as say
@@ -44,18 +44,7 @@ def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -
         yield from _outcomes(result, number, outcomes, most)
     for noticed in (what for place, what in plan.about if place == NOTICED):
         yield f"Note: {visible(noticed)}\n"
-    yield f"{_came_to(outcomes, counts)}{_attention(plan)}\n"
-
-
-def _came_to(outcomes: Sequence[Outcome], counts: Mapping[Result, int]) -> str:
-    """In a sentence; *in part* where the exit code says so, too."""
-    if not counts:
-        return "Done: there was nothing to write."
-    written = f"{say.count(counts.get(Result.WRITTEN, 0), 'user')} written"
-    aside = sum(outcome.aside for outcome in outcomes)
-    if bad := len(outcomes) - aside - sum(counts.get(right, 0) for right in (Result.WRITTEN, Result.UNCHANGED)):
-        return f"Done in part: {written}, {bad:,} not, as listed above."
-    return f"Done: {written}, {aside:,} left out, as listed above." if aside else f"Done: {written}."
+    yield f"{say.last_line(outcomes)}{_attention(plan)}\n"
 
 
 def _attention(plan: Plan) -> str:

@@ -19,6 +19,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Ending,
     Held,
     Near,
     Outcome,
@@ -172,6 +173,25 @@ def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     return f"what {command} {'would do' if outcomes is None else 'has done'}"
 
 
+def ended(outcomes: Iterable[Outcome]) -> str:
+    """How an apply ended: always four numbers, and two more where they say something."""
+    ending = Ending.of(outcomes)
+    of = f"{ending.written:,} of {count(ending.users, 'user')} written"
+    said = f"{of}, {ending.not_written:,} not written, {ending.not_sent:,} not sent, {ending.not_known:,} not known"
+    said += f", {ending.unchanged:,} already as planned" if ending.unchanged else ""
+    return f"{said}, {ending.left_out:,} left out" if ending.left_out else said
+
+
+def last_line(outcomes: Sequence[Outcome]) -> str:
+    """The end of the account of an apply; its exit code says the same."""
+    if not outcomes:
+        return "Done: there was nothing to write."
+    ending = Ending.of(outcomes)
+    if ending.stopped:
+        return f"Stopped: {ended(outcomes)}. Rerun the same command."
+    return f"{'Done in part' if ending.in_part else 'Done'}: {ended(outcomes)}."
+
+
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
@@ -183,11 +203,7 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
-        counts = tally(outcomes)
-        if not counts:
-            return "Nothing was written: there was nothing to change."
-        said = ", ".join(f"{number:,} {result}" for result, number in counts.items())
-        return f"{count(len(outcomes), 'user')} settled: {said}."
+        return f"{ended(outcomes)}." if outcomes else "Nothing was written: there was nothing to change."
     if not plan.changes:
         refused = "Refused as it stands" if plan.refusals else "Nothing would be written"
         return f"{refused}: no user would be changed."

@@ -191,7 +191,7 @@ def test_the_default_is_a_dry_run_and_an_apply_writes_once(place: Place, server:
     before = server.search()
     assert "3 users would be changed" in place.run()
     assert server.search() == before
-    assert "3 users written" in place.run("apply", "job.yaml")
+    assert "3 of 3 users written" in place.run("apply", "job.yaml")
     assert b"SIPIdentityUserName: 7001" in server.search("uid=agent1")
     assert (place.state / "state.db").stat().st_uid == NOBODY
     assert "Nothing" in place.run("plan", "job.yaml", "--fail-on-changes")
@@ -268,7 +268,7 @@ def test_the_trial_of_compose_works_on_its_own_directory(tmp_path: Path) -> None
         mounts = [f"--volume={files}:/etc/cec-connector:ro", f"--volume={state}:/var/lib/cec-connector"]
         run = ["run", "--rm", *HARDENED, *mounts, "--env", "LDAP_PASSWORD=trial-password", IMAGE]
         until(lambda: _answers(run), "the directory of the trial answers")
-        assert "2 users written" in engine(*run, "apply", "job.yaml")
+        assert "2 of 2 users written" in engine(*run, "apply", "job.yaml")
         said = engine(*run, "plan", "job.yaml", "--fail-on-changes")
         assert "agent003" in said, "the third is there for its near miss"
     finally:

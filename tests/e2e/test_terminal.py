@@ -13,7 +13,7 @@ def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path
     job = Job(tmp_path, users=300)
     code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
     assert code == 0, seen
-    assert "Done: 300 users written." in seen
+    assert "Done: 300 of 300 users written, 0 not written, 0 not sent, 0 not known." in seen
     assert re.search(r"read source|write", seen), "no stage was shown"
     assert "canary" not in seen
     assert '"event"' not in seen, "logs for machines came to a terminal"

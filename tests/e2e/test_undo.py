@@ -37,7 +37,7 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert job.read("people.ldif") == after, "undo without --apply wrote to the directory"
 
     done = job.run("undo", run, "--apply")
-    assert "Done: 4 users written" in done
+    assert "Done: 4 of 4 users written" in done
     assert "on hold: its applies are refused. To allow them again, run:\n    cec-connector release job.yaml\n" in done
     assert job.read("people.ldif") == before
     newest = json.loads(job.run("runs", "--json"))[0]
@@ -263,4 +263,4 @@ def test_octets_that_are_no_text_in_a_unique_attribute_are_looked_for_as_octets(
     job.run("apply")
     run = last_run(job)
     assert "4 users would be changed" in job.run("undo", run)
-    assert "3 users written" in job.run("undo", run, "--apply", code=4)
+    assert "3 of 4 users written" in job.run("undo", run, "--apply", code=4)

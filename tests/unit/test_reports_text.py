@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Outcome, Plan, Problem, Refusal, Result, Summary
+from connector.model import AttributeChange, Ending, Outcome, Plan, Problem, Refusal, Result, Summary
 from connector.reports import html, markdown, text
 from tests.support.report_samples import outcomes, sample, user
 
@@ -126,15 +126,33 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
     shown = "".join(text.ending(sample(), outcomes()))
     assert "conflict: 1\n  uid=agent1,ou=people,dc=example,dc=org: employeeNumber is 1009 now\n" in shown
     assert "skipped: 1\n  uid=agent3,ou=people,dc=example,dc=org: the server went away\n" in shown
-    assert "Done in part: 1 user written, 2 not, as listed above." in shown
+    assert "Done in part: 1 of 3 users written, 1 not written, 1 not sent, 0 not known." in shown
     assert shown in "".join(text.render(sample(), outcomes()))
 
 
-def test_changes_that_were_not_sent_are_never_called_done() -> None:
-    unsent = [Outcome(user(1), Result.WRITTEN), Outcome(user(2), Result.SKIPPED, "not sent: the disk is full")]
-    assert "Done in part: 1 user written, 1 not, as listed above." in "".join(text.ending(sample(), unsent))
-    aside = [Outcome(user(1), Result.WRITTEN), Outcome(user(2), Result.SKIPPED, "left out (--only)", aside=True)]
-    assert "Done: 1 user written, 1 left out, as listed above." in "".join(text.ending(sample(), aside))
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        (Outcome(user(2), Result.SKIPPED, "not sent: the disk is full"),
+         "Stopped: 1 of 2 users written, 0 not written, 1 not sent, 0 not known. Rerun the same command."),
+        (Outcome(user(2), Result.SKIPPED, "not tried in this run"),
+         "Done in part: 1 of 2 users written, 0 not written, 1 not sent, 0 not known."),
+        (Outcome(user(2), Result.SKIPPED, "left out (--only)", aside=True),
+         "Done: 1 of 2 users written, 0 not written, 0 not sent, 0 not known, 1 left out."),
+        (Outcome(user(2), Result.FAILED, "no answer", unknown=True),
+         "Done in part: 1 of 2 users written, 0 not written, 0 not sent, 1 not known."),
+        (Outcome(user(2), Result.CONFLICT, "it is 9 now"),
+         "Done in part: 1 of 2 users written, 1 not written, 0 not sent, 0 not known."),
+        (Outcome(user(2), Result.WRITTEN, "written, but the journal does not know", unnoted=True),
+         "Done in part: 2 of 2 users written, 0 not written, 0 not sent, 0 not known."),
+        (Outcome(user(2), Result.UNCHANGED, "it says so already"),
+         "Done: 1 of 2 users written, 0 not written, 0 not sent, 0 not known, 1 already as planned."),
+    ],
+)  # fmt: skip
+def test_the_last_line_has_four_numbers_and_says_what_the_exit_code_says(outcome: Outcome, line: str) -> None:
+    outcomes = [Outcome(user(1), Result.WRITTEN), outcome]
+    assert line in "".join(text.ending(sample(), outcomes))
+    assert Ending.of(outcomes).in_part is not line.startswith("Done:")
 
 
 def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:

@@ -133,7 +133,12 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + MAPPING + "limts: {}\n", ["4: limts: unknown key; did you mean limits?"]),
         (
             SOURCE + DIRECTORY + MAPPING + "limits:\n  clear: 1\n  xxxxxx: 1\n",
-            ["6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop, matched_drop, attributes"],
+            [
+                (
+                    "6: limits.xxxxxx: unknown key; there are update, clear, secret, agents_drop, matched_drop, state, "
+                    "attributes"
+                )
+            ],
         ),
         (
             SOURCE + MAPPING + LDAP + "  page-size: 5\n",

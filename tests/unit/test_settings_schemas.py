@@ -60,7 +60,8 @@ def test_defaults_are_written_as_a_file_would() -> None:
     named = ("update", "clear", "secret", "agents_drop", "matched_drop")
     assert [limits[name]["default"] for name in named] == ["20%", 10, None, "10%", "10%"]
     assert whole["properties"]["limits"]["default"] == {
-        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "state": "50%", "attributes": {},
+        "update": "20%", "clear": 10, "secret": None, "agents_drop": "10%", "matched_drop": "10%", "attributes": {},
+        "state": "50%",
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
 

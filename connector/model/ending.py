@@ -1,0 +1,64 @@
+"""How an apply ended, in numbers: what its last line and its exit code are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model.plan import Outcome, Result
+
+NOT_SENT: Final = "not sent"
+"""With these words the reason begins of a change that was not sent since the run was stopped."""
+
+
+class Ending(Struct, frozen=True):
+    """Users by what became of their changes; each is counted once, but for `unnoted`.
+
+    `unchanged`: the directory had the values already. `not_known`: nobody can tell now whether it was written; the next
+    run finds out. `left_out`: on purpose. `unnoted`: of those written, how many the journal does not know. `stopped`:
+    the run ended before its last change.
+    """
+
+    written: int = 0
+    unchanged: int = 0
+    not_written: int = 0
+    not_sent: int = 0
+    not_known: int = 0
+    left_out: int = 0
+    unnoted: int = 0
+    stopped: bool = False
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Ending:
+        """Count outcomes, one a user."""
+        outcomes = list(outcomes)
+        counts = Counter(map(_place, outcomes))
+        return cls(
+            counts["written"], counts["unchanged"], counts["not_written"], counts["not_sent"], counts["not_known"],
+            counts["left_out"],
+            unnoted=sum(outcome.unnoted for outcome in outcomes),
+            stopped=any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes),
+        )  # fmt: skip
+
+    @property
+    def users(self) -> int:
+        """How many there are."""
+        return sum((self.written, self.unchanged, self.not_written, self.not_sent, self.not_known, self.left_out))
+
+    @property
+    def in_part(self) -> bool:
+        """Whether something that was to be written was not, or is not known to be."""
+        return bool(self.not_written or self.not_sent or self.not_known or self.unnoted)
+
+
+def _place(outcome: Outcome) -> str:
+    match outcome.result:
+        case Result.WRITTEN | Result.UNCHANGED:
+            return outcome.result.value
+        case Result.SKIPPED:
+            return "left_out" if outcome.aside else "not_sent"
+        case _:
+            return "not_known" if outcome.open else "not_written"
