@@ -50,6 +50,8 @@ class Group:
 
 
 _STORIES: Final = ("tests/e2e/test_recorded_worlds.py", "tests/e2e/test_undo.py", "tests/e2e/test_reviewed_plans.py")
+_RUNS: Final = ("failed_and_there", "taken_away", "another_key")
+"""Unit tests of whole runs, in a few milliseconds each."""
 GROUPS: Final = {
     "planner": Group(
         ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
@@ -59,11 +61,12 @@ GROUPS: Final = {
                 "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
+                "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
                 "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
-                "find_is_scan", "law_4", "laws_near", "disabled",
+                "find_is_scan", "law_4", "laws_near", "disabled", "untold_secrets",
             )),
             *_STORIES, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
             "tests/property/test_laws_explain.py",
@@ -73,18 +76,23 @@ GROUPS: Final = {
     "engine": Group(
         ("connector/apply.py", "connector/ledger.py", "connector/verification.py", "connector/resume.py"),
         (
-            *(f"tests/unit/test_{name}.py" for name in ("apply_pace", "applying", "verification", "steps")),
-            "tests/unit/test_standing.py", "tests/property/test_undo_again.py",
-            "tests/property/test_reviewed_again.py", *_STORIES, "tests/property/test_law_5.py",
-            "tests/property/test_laws.py",
+            *(f"tests/unit/test_{name}.py" for name in (
+                "apply_pace", "applying", "verification", "steps", "standing", *_RUNS,
+            )),
+            *(f"tests/property/test_{name}.py" for name in (
+                "runs", "untold_secrets", "explained", "undo_again", "reviewed_again", "disabled", "law_4",
+            )),
+            *_STORIES, "tests/property/test_law_5.py", "tests/property/test_laws.py",
         ),
     ),
     "state": Group(
         ("connector/state/*.py",),
         (
-            "tests/unit/test_postgresql_address.py", "tests/contract/test_keyfile.py", "tests/contract/test_state.py",
+            "tests/unit/test_postgresql_address.py", *(f"tests/unit/test_{name}.py" for name in _RUNS),
+            "tests/contract/test_keyfile.py", "tests/contract/test_state.py",
             *(f"tests/property/test_{name}.py" for name in (
-                "runs", "limits", "several_attributes", "reviewed_again", "undo_again", "two_jobs", "whole_identities",
+                "untold_secrets", "disabled", "runs", "limits", "several_attributes", "reviewed_again", "undo_again",
+                "two_jobs", "whole_identities",
             )),
             *_STORIES, "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py",
             "tests/e2e/test_lease.py",

@@ -1,0 +1,81 @@
+"""Users of ours that nobody claims: of whom a plan still speaks, and which values they keep from others."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.model import AttributeChange, AttributeInfo, Description, Equality, Owned, User, UserRef
+from connector.reconcile.draft import Draft
+from connector.reconcile.equality import digest
+from connector.reconcile.leavers import lapsing, still_holding
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.moves import Moves
+from connector.reconcile.stale import Place, Unclaimed
+from connector.reconcile.templates import Template
+
+RULE = Equality.CASE_IGNORE
+INFOS = {name: AttributeInfo(name, equality=RULE) for name in ("seat", "uid")}
+MAPPING = Mapping(
+    (MatchRule(Template.parse("{accountCode}"), "uid"),),
+    (AttributeRule("seat", Template.parse("{workNo}"), unique=True),),
+)
+ANN = UserRef("ann", "uid=ann")
+
+
+def unclaimed(
+    place: Place, *wrote: str, name: str = "seat", now: tuple[str, ...] | None = None, id_: str = ANN.id
+) -> Unclaimed:
+    """A user to whom these values were written, and what it shows now."""
+    shows = None if now is None else User(id_, ANN.name, {"seat": now})
+    owned = {name: Owned("run", tuple(digest(RULE, each) for each in wrote))} if wrote else {}
+    return Unclaimed(UserRef(id_, ANN.name), owned, place=place, now=shows)
+
+
+def wanting(*values: str) -> Moves:
+    change = AttributeChange("seat", (), values, unique=True)
+    return Moves([Draft(UserRef("bob", "uid=bob"), None, 1, (change,))], MAPPING, Description("test", "test", INFOS))
+
+
+@pytest.mark.parametrize(
+    ("place", "lapsed", "told", "lapses"),
+    [
+        (Place.DELETED, False, True, True),
+        (Place.DELETED, True, False, True),
+        (Place.UNKNOWN, False, True, False),
+        (Place.UNKNOWN, True, False, True),
+        *((place, lapsed, True, False) for place in (Place.WITHIN, Place.DISABLED, Place.FILTERED, Place.MOVED)
+          for lapsed in (False, True)),
+    ],
+)  # fmt: skip
+def test_of_a_deleted_user_is_spoken_once(place: Place, lapsed: bool, told: bool, lapses: bool) -> None:
+    """Whoever lapsed and is seen again is spoken of again; it stays lapsed where nobody may look for it."""
+    each = unclaimed(place)
+    others = frozenset({"zoe"})
+    assert lapsing([each], others | {ANN.id} if lapsed else others) == (
+        [each] if told else [],
+        frozenset({ANN.id} if lapses else ()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("each", "held"),
+    [
+        (unclaimed(Place.UNKNOWN, "7"), ("7",)),
+        (unclaimed(Place.UNKNOWN, "7", name="SEAT"), ("7",)),
+        (unclaimed(Place.UNKNOWN, "7", "8", "9"), ("7", "8")),
+        (unclaimed(Place.UNKNOWN, "9"), None),
+        (unclaimed(Place.UNKNOWN, "7", name="uid"), None),
+        (unclaimed(Place.UNKNOWN), None),
+        (unclaimed(Place.DELETED, "7"), None),
+        (unclaimed(Place.MOVED, "7", now=("7", "x")), ("7", "x")),
+        (unclaimed(Place.FILTERED, "7", now=()), ()),
+        (unclaimed(Place.DISABLED, "9", now=("7",)), None),
+        (unclaimed(Place.WITHIN, "7", now=("7",)), None),
+    ],
+)
+def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Unclaimed, held: tuple[str, ...] | None) -> None:
+    """As it shows it now, or as the state says where nobody may look. A user within reach is found by its key."""
+    holders = [] if held is None else [User(ANN.id, ANN.name, {"seat": held})]
+    other = unclaimed(Place.WITHIN, "7", now=("7",), id_="zoe")
+    assert still_holding(wanting("7", "8"), [other, each]) == holders
+    assert still_holding(wanting(), [each]) == []

@@ -1,0 +1,186 @@
+"""Stale users: which of them are due, what their lines say, and who is kept all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    Fingerprint,
+    Memory,
+    Moment,
+    Secret,
+    User,
+    UserRef,
+)
+from connector.reconcile.draft import Draft
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
+from connector.reconcile.questions import Brief
+from connector.reconcile.stale import MISSED, Place, Unclaimed, cleared, judged, jumped
+from connector.reconcile.templates import Template
+from tests.support.worlds import NO_LIMITS, passing_state
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+ANN = UserRef("ann", "uid=ann")
+RULE = AttributeRule("seat", Template.parse("{workNo}"))
+MATCH = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{workNo}"), "number"))
+
+
+def after(days: float) -> Moment:
+    return Moment(NOON + timedelta(days=days))
+
+
+def mapping(stale: Stale = "report", disabled: Disabled = "report") -> Mapping:
+    return Mapping(MATCH, (RULE,), stale=stale, disabled=disabled)
+
+
+def seen(*days: float) -> Memory:
+    """What is remembered where applies have seen Ann stale on these days."""
+    memory = passing_state().memory("test", "job")
+    for day in days:
+        memory.note_stale({ANN.id}, after(day))
+    return memory
+
+
+def ann(place: Place = Place.WITHIN, now: User | None = None) -> Unclaimed:
+    return Unclaimed(ANN, adopted=frozenset({"seat", "line"}), place=place, now=now)
+
+
+RUNS, DAYS = Grace(2, "runs"), Grace(7, "days")
+
+
+@pytest.mark.parametrize(
+    ("stale", "memory", "today", "left"),
+    [
+        ("clear", [], 0, ""),
+        (RUNS, [], 0, " (seen so by 0 applies; it is cleared after 2)"),
+        (RUNS, [0], 0, " (seen so by 1 applies; it is cleared after 2)"),
+        (RUNS, [0, 0], 0, ""),
+        (DAYS, [], 0, " (it is cleared 7 days after an apply first sees that)"),
+        (DAYS, [0], 6, " (it is cleared 7 days after an apply first sees that)"),
+        (DAYS, [0], 7, ""),
+        (DAYS, [0, 3], 7, ""),
+        (DAYS, [0, 3], 6, " (it is cleared 7 days after an apply first sees that)"),
+        (DAYS, [0, 40], 6, " (it is cleared 7 days after an apply first sees that)"),
+    ],
+)
+def test_a_stale_user_is_due_when_its_grace_is_over(stale: Stale, memory: list[float], today: float, left: str) -> None:
+    due, (problem,) = judged([ann()], mapping(stale), seen(*memory), after(today))
+    assert due == ([] if left else [ann()])
+    assert problem.why == f"line, seat: ours, and no agent claims the user any more{left}"
+    assert (problem.kind, problem.users) == ("stale", (ANN.name,))
+
+
+@pytest.mark.parametrize("place", list(Place))
+@pytest.mark.parametrize("stale", ["report", "clear", RUNS])
+@pytest.mark.parametrize("disabled", ["report", "clear"])
+def test_only_where_the_mapping_clears_a_user_is_due_or_waits(place: Place, stale: Stale, disabled: Disabled) -> None:
+    """Users within reach go by `stale`, disabled ones by its `disabled`; nobody else is ever written."""
+    clears = {Place.WITHIN: stale != "report", Place.DISABLED: disabled == "clear"}.get(place, False)
+    waits = clears and stale == RUNS
+    due, (problem,) = judged([ann(place)], mapping(stale, disabled), seen(0), after(0))
+    assert bool(due) == (clears and not waits)
+    said = problem.why.partition("any more")[2]
+    assert said.startswith(" (seen so by 1 applies") == waits
+    assert place.value in said
+    assert ("Our values stay there" in said) == (place is Place.DISABLED and not clears)
+
+
+@pytest.mark.parametrize(
+    ("stale", "memory", "today", "told"),
+    [
+        (DAYS, [0], 40, True),
+        (DAYS, [0], -3, True),
+        (DAYS, [0], 8, False),
+        (DAYS, [], 40, False),
+        (RUNS, [0], 40, False),
+        ("clear", [0], 40, False),
+    ],
+)
+def test_a_clock_that_jumped_is_told_where_users_wait_for_days(
+    stale: Stale, memory: list[float], today: float, told: bool
+) -> None:
+    lines = list(jumped(stale, seen(*memory), after(today)))
+    assert len(lines) == told
+    assert all("since the last apply (2026-11-25T12:00:00+00:00)" in line for line in lines)
+
+
+# ---------------------------------------------------------------- who is cleared
+
+
+def emptied(user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
+    """Seats go."""
+    return Draft(user.ref, None, None, (AttributeChange("seat", user.values.get("seat", ()), ()),))
+
+
+def clear(
+    *due: Unclaimed, claimed: Iterable[str] = (), spared: Iterable[str] = (), readable: bool | None = True,
+    hides: bool = False,
+) -> tuple[list[str], list[str]]:  # fmt: skip
+    """The names of whom clearing takes values from, and the lines."""
+    infos = {name: AttributeInfo(name, readable=True) for name in ("uid", "seat")}
+    infos["number"] = AttributeInfo("number", readable=readable)
+    brief = Brief(
+        mapping=mapping("clear", "clear"), limits=NO_LIMITS, description=Description("t", "t", infos, hides=hides),
+        memory=seen(), fingerprint=fingerprinter(Secret("key")), job="job", plan_id="id", now=after(0),
+    )  # fmt: skip
+    drafts, problems = cleared(
+        due, brief, emptied, lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
+        spared=lambda ref: ref.name in spared,
+    )  # fmt: skip
+    assert all(problem.kind == "stale" for problem in problems)
+    return [draft.user.name for draft in drafts], [problem.why for problem in problems]
+
+
+WHOLE = {"uid": "ann", "number": "7"}
+
+
+def now(values: dict[str, str] = WHOLE, name: str = "uid=ann", place: Place = Place.WITHIN) -> Unclaimed:
+    return ann(place, User(ANN.id, name, {each: (value,) for each, value in values.items()}))
+
+
+def test_whoever_is_not_there_any_more_is_not_cleared() -> None:
+    assert clear(ann(), now()) == (["uid=ann"], [])
+
+
+@pytest.mark.parametrize("spared", ["uid=ann", "uid=new"])
+def test_whoever_is_spared_by_the_old_name_or_the_new_one_keeps_all(spared: str) -> None:
+    other = Unclaimed(UserRef("bob", "uid=bob"), now=User("bob", "uid=bob", {"uid": ("b",), "number": ("8",)}))
+    assert clear(now(name="uid=new"), other, spared=[spared]) == (["uid=bob"], [])
+
+
+def test_where_an_agent_would_claim_one_user_nobody_is_cleared() -> None:
+    zoe = Unclaimed(UserRef("zoe", "uid=zoe"), now=User("zoe", "uid=zoe", {"uid": ("zoe",)}))
+    assert clear(now(), zoe, claimed=["uid=ann"]) == ([], [MISSED])
+
+
+def test_a_disabled_user_is_cleared_whatever_it_shows_and_whoever_would_claim_it() -> None:
+    """Agents do not find disabled users."""
+    disabled = now({}, place=Place.DISABLED)
+    assert clear(disabled, claimed=["uid=ann"], readable=None, hides=True) == (["uid=ann"], [])
+
+
+@pytest.mark.parametrize(
+    ("values", "readable", "hides", "lacking"),
+    [
+        (WHOLE, None, True, ""),
+        ({"uid": "ann"}, True, False, ""),
+        ({"uid": "ann"}, None, False, "number"),
+        ({"uid": "ann"}, False, False, "number"),
+        ({"uid": "ann"}, True, True, "number"),
+        ({}, None, False, "number"),
+        ({}, True, True, "uid and no number"),
+    ],
+)
+def test_whoever_may_hide_what_an_agent_matches_by_keeps_all(
+    values: dict[str, str], readable: bool | None, hides: bool, lacking: str
+) -> None:
+    why = f"not cleared: it shows no {lacking}, by which an agent might claim it"
+    assert clear(now(values), readable=readable, hides=hides) == (([], [why]) if lacking else (["uid=ann"], []))
