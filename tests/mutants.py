@@ -61,7 +61,7 @@ GROUPS: Final = {
                 "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
-                "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers",
+                "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",

@@ -257,6 +257,15 @@ def test_a_dialect_file_says_beforehand_which_form_to_speak(tmp_path: Path) -> N
     assert request.headers == (("Content-Type", "application/json"),)
 
 
+def test_where_values_are_sent_in_arrays_several_stay_one_array(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"arrays": true}')
+    provider = Tolerant(user(1, tags=["a"]), etag=False)
+    tags = AttributeChange("tags", ("a",), ("b", "c"), pattern="*")
+    write(opened(provider, View(("tags",)), dialect=tmp_path / "dialect.json"), change(1, tags, *seat(1).attributes))
+    assert [each["value"] for each in provider.writes[0].body["Operations"]] == [["b", "c"], [8]]
+    assert provider.stored("u1")["tags"] == ["b", "c"]
+
+
 class Pathless(Provider):
     """It knows no operation with a path but `remove`. `wipes`: what stands beside in an extension is gone then."""
 
@@ -308,6 +317,15 @@ def test_a_dialect_file_may_ask_for_one_operation_without_a_path(
     assert outcome.result is Result.WRITTEN, outcome.why
     assert provider.writes[-1].body["Operations"] == operations
     assert provider.stored("u1")["name"] == {"familyName": "P", "middleName": "M"}
+
+
+def test_without_a_path_a_complex_value_is_made_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"paths": false}')
+    provider = Pathless({each: held for each, held in user(1).items() if each != "name"})
+    name = AttributeChange("name.middleName", (), ("M",))
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), change(1, name))
+    assert outcome.result is Result.WRITTEN, outcome.why
+    assert provider.writes[-1].body["Operations"] == [{"op": "replace", "value": {"name": {"middleName": "M"}}}]
 
 
 def test_a_server_that_wipes_what_stands_beside_is_found_at_the_first_user(tmp_path: Path) -> None:

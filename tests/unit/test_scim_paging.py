@@ -273,6 +273,16 @@ def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_page
     assert set(found) == {f"u{number}" for number in range(5000)}
 
 
+def test_a_page_that_is_refused_by_cursor_is_no_end_though_nothing_says_how_many_there_are() -> None:
+    def ask(params: Params) -> Answer:
+        first = dict(params)["cursor"] == ""
+        return answer({"Resources": [{"id": "a"}], "nextCursor": "1"} if first else {}, 200 if first else 404)
+
+    with pytest.raises(IncompleteRead, match="404"):
+        list(Pager(ask, 1).by_cursor())
+
+
+@pytest.mark.parametrize("way", ["by_cursor", "by_index"])
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -286,9 +296,9 @@ def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_page
         ({"detail": "canary-7f3a"}, 500),
     ],
 )
-def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int) -> None:
+def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int, way: str) -> None:
     with pytest.raises(IncompleteRead) as fault:
-        list(Pager(lambda params: answer(body, status), 10).by_index())
+        list(getattr(Pager(lambda params: answer(body, status), 10), way)())
     assert "canary" not in str(fault.value)
     assert WHERE in str(fault.value)
 
