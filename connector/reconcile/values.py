@@ -105,7 +105,7 @@ def _decimal(text: str) -> str:
     """As a JSON number is read (RFC 8259 §6), which keeps some fifteen digits."""
     number = float(_decimal_number(text))
     short = str(int(number)) if number.is_integer() else repr(number)
-    if Decimal(short) != Decimal(text.strip()):
+    if Decimal(short) != Decimal(text):
         raise UnfitError("it has more digits than a JSON number keeps")
     return short
 
