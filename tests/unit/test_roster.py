@@ -1,0 +1,123 @@
+"""Whom agents are looked for by, and whose users they find: for certain, or in doubt until the directory has said."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.model import ID, Agent, AttributeInfo, Description, Held, Secret, Tenant, User
+from connector.reconcile.mapping import Mapping, MatchRule
+from connector.reconcile.people import Pin
+from connector.reconcile.roster import PIN, Doubt, Roster
+from connector.reconcile.templates import Template
+
+ACCOUNT, LINE = Template.parse("{accountCode}"), Template.parse("{sipAccount}")
+MATCH = (MatchRule(ACCOUNT, "uid"), MatchRule(ACCOUNT, "mail"), MatchRule(LINE, "phone"))
+DESCRIPTION = Description("t", "t", {name: AttributeInfo(name, single=False) for name in ("uid", "mail", "phone")})
+
+
+def roster(*agents: Agent, pins: tuple[Pin, ...] = ()) -> Roster:
+    return Roster(Tenant(list(agents)), Mapping(MATCH, ()), pins, DESCRIPTION)
+
+
+def user(name: str = "uid=x", **values: str | tuple[Held, ...]) -> User:
+    return User("id-x", name, {key: (value,) if isinstance(value, str) else value for key, value in values.items()})
+
+
+def found(of: Roster, user: User) -> tuple[list[tuple[int, int]], list[Doubt]]:
+    unsure: list[Doubt] = []
+    return sorted(of.finds(user, unsure)), unsure
+
+
+@pytest.mark.parametrize(
+    ("sought", "held", "certain"),
+    [
+        ("ann", "ann", True),
+        ("ann", "ANN", True),
+        ("Ann", "ann", True),
+        ("a b", "A  B", True),
+        ("stra\u00dfe", "stra\u00dfe", True),
+        ("stra\u00dfe", "STRA\u00dfE", True),
+        ("stra\u00dfe", "strasse", False),
+        ("strasse", "stra\u00dfe", False),
+        ("a\u00adb", "ab", False),
+        ("ab", "a\u00adb", False),
+        ("a\u00adb", "A\u00adB", True),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_is_equal_is_found_and_what_some_server_may_take_for_equal_is_a_doubt(
+    sought: str, held: str, number: int, *, certain: bool
+) -> None:
+    """Be the agent the first of those that look for it, or another."""
+    others = [Agent(1, sought)] if number else []
+    of = roster(*others, Agent(2, sought))
+    pairs, doubts = found(of, user(uid=held))
+    everybody = [(each, 1) for each in range(number + 1)]
+    assert pairs == (everybody if certain else [])
+    assert doubts == ([] if certain else [Doubt(each, 1, user(uid=held), ("uid", sought)) for each, _ in everybody])
+    assert of.seekers(user(uid=held)) == set(everybody)
+
+
+def test_one_key_may_be_certain_for_one_agent_and_in_doubt_for_another() -> None:
+    names = ["strasse", "stra\u00dfe"]
+    of = roster(*(Agent(number, name) for number, name in enumerate(names)))
+    for number, name in enumerate(names):
+        pairs, doubts = found(of, user(uid=name))
+        assert pairs == [(number, 1)]
+        assert [(doubt.agent, doubt.key) for doubt in doubts] == [(1 - number, ("uid", names[1 - number]))]
+
+
+def test_each_attribute_and_each_of_its_values_finds_by_its_own_rule() -> None:
+    of = roster(Agent(1, "ann", "7"), Agent(2, "bob", "8"))
+    assert found(of, user(mail=("x", "BOB", "ann")))[0] == [(0, 2), (1, 2)]
+    assert found(of, user(uid="ann", mail="ann", phone="8"))[0] == [(0, 1), (0, 2), (1, 3)]
+    assert found(of, user(phone=(Secret("7"),)))[0] == [(0, 3)]
+    assert found(of, user(uid="7"))[0] == []
+
+
+def test_who_has_no_value_for_a_rule_is_looked_for_by_the_others() -> None:
+    of = roster(Agent(1, "ann"), Agent(2), Agent(3, "bob", "8"))
+    assert list(of.searches(0)) == [(1, ("uid", "ann")), (2, ("mail", "ann")), (3, None)]
+    assert list(of.searches(1)) == []
+    assert list(of.tried(of.agents[0])) == [("uid", "ann"), ("mail", "ann")]
+    assert [of.looked_for_whole(number) for number in range(3)] == [False, False, True]
+    assert len(of) == 2
+    assert list(of.attributes()) == [(1, "uid"), (2, "mail"), (3, "phone")]
+    keys = [("uid", "ann"), ("uid", "bob"), ("mail", "ann"), ("mail", "bob"), ("phone", "8")]
+    assert list(of.keys(lambda agent, rule: False)) == keys
+    assert list(of.keys(lambda agent, rule: agent == 0 and rule > 1)) == [key for key in keys if key != ("mail", "ann")]
+
+
+def test_a_pinned_agent_is_looked_for_by_its_pin_alone() -> None:
+    of = roster(Agent(1, "ann", "7"), Agent(2, "bob", "8"), pins=(Pin("ann", user="id-x"),))
+    assert list(of.searches(0)) == [(PIN, (ID, "id-x"))]
+    assert not of.looked_for_whole(0)
+    assert found(of, user(uid="ann"))[0] == [(0, PIN)]
+    assert len(of) == 2
+    assert next(iter(of.keys(lambda agent, rule: False))) == (ID, "id-x")
+
+
+def test_a_pin_of_an_account_with_its_seat_is_no_pin_of_whoever_has_that_seat() -> None:
+    of = roster(Agent(7, "bob", "1"), Agent(8, "ann", "2"), pins=(Pin("ann", 7, user="id-x"),))
+    assert next(iter(of.searches(0))) == (1, ("uid", "bob"))
+    assert list(of.searches(1)) == [(PIN, None)], "nothing finds it until somebody has looked at the pin"
+    assert len(of) == 1
+
+
+def test_records_that_share_a_seat_or_an_account_say_which() -> None:
+    of = roster(Agent(1, "ann"), Agent(1, "bob"), Agent(2, "bob"), Agent(3), Agent(4))
+    seat, account = (
+        "several records of the source have workNo 1",
+        "several records of the source have accountCode 'bob'",
+    )
+    assert of.doubles == {0: seat, 1: seat, 2: account}
+    assert roster(Agent(1, "ann"), Agent(2), Agent(3)).doubles == {}
+
+
+def test_once_all_users_were_seen_the_keys_go_and_a_few_agents_can_still_be_looked_for() -> None:
+    of = roster(Agent(1, "ann"), Agent(2, "bob"))
+    of.close()
+    assert found(of, user(uid="ann"))[0] == []
+    few = of.only([1])
+    assert found(few, user(uid="ann"))[0] == []
+    assert found(few, user(uid="bob"))[0] == [(1, 1)]
