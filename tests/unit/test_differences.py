@@ -92,6 +92,49 @@ def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held,
     assert (draft.planned, [problem.why.partition(" (")[0] for problem in draft.held]) == ((), [why])
 
 
+def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_is_in_step() -> None:
+    """By whatever name of the attribute the entry is named."""
+    info = AttributeInfo("mail", aliases=frozenset({"mail", "rfc822mailbox"}))
+    mapping = Mapping((), (RULES["mail"],))
+    found = Differ(Tenant([]), mapping, Description("t", "t", {"mail": info}))
+    for naming in ("MAIL=1", "rfc822mailbox=2+cn=x"):
+        draft = found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("2",)}), 1)
+        assert draft is not None
+        assert (draft.planned, [problem.why for problem in draft.held]) == (
+            (),
+            ["it names the entry, and a naming attribute is never written"],
+        )
+        assert found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("1",)}), 1) is None
+    assert found.draft(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
+
+
+def test_attribute_by_attribute_it_is_told_what_a_template_makes_and_what_is_planned() -> None:
+    mapping = Mapping((), (RULES["mail"], RULES["uri"], replace(RULES["one"], value=Template.parse("tel:{workNo}"))))
+    found = Differ(Tenant([]), mapping, Description("t", "t", INFOS))
+    held = User("id", "cn=x", {"mail": ("1",), "uri": ("tel:7", "sip:2")})
+    told = [(rule.name, made, draft) for rule, made, draft in found.one_by_one(ANN, held)]
+    assert [(name, made) for name, made, _ in told] == [("mail", ("1",)), ("uri", ("sip:1",)), ("one", (None,))]
+    drafts = [draft for _, _, draft in told]
+    assert drafts[0] is None
+    assert drafts[1] is not None
+    assert [(each.old, each.new) for each in drafts[1].planned] == [(("sip:2",), ("sip:1",))]
+    assert drafts[2] is not None
+    assert [problem.why for problem in drafts[2].held] == [
+        "the value is not one that the mapping says is ours (owns: sip:*)"
+    ]
+    assert [made for _, made, _ in found.one_by_one(NOBODY, held)] == [(None,), (None,), (None,)]
+
+
+def test_a_first_value_beside_those_of_others_is_planned_as_one_that_is_shown() -> None:
+    draft = differ("uri").draft(ANN, user("uri", "tel:1"), 1)
+    assert draft is not None
+    assert draft.shows == {"uri"}
+    for held in ((), ("tel:1", "sip:2")):
+        other = differ("uri").draft(ANN, user("uri", *held), 1)
+        assert other is not None
+        assert other.shows == frozenset()
+
+
 def ours(*values: str, secret: str = "") -> Owned:
     print_ = PRINT(user("seen").ref, "seen", secret) if secret else None
     return Owned("run", tuple(digest(Equality.CASE_IGNORE, value) for value in values), print_)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from connector.model import (
     Fingerprint,
     Memory,
     Moment,
+    Owned,
     Secret,
     User,
     UserRef,
@@ -23,7 +25,7 @@ from connector.reconcile.draft import Draft
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.reconcile.questions import Brief
-from connector.reconcile.stale import MISSED, Place, Unclaimed, cleared, judged, jumped
+from connector.reconcile.stale import MISSED, Place, Unclaimed, cleared, judged, jumped, unclaimed
 from connector.reconcile.templates import Template
 from tests.support.worlds import NO_LIMITS, passing_state
 
@@ -110,6 +112,36 @@ def test_a_clock_that_jumped_is_told_where_users_wait_for_days(
     lines = list(jumped(stale, seen(*memory), after(today)))
     assert len(lines) == told
     assert all("since the last apply (2026-11-25T12:00:00+00:00)" in line for line in lines)
+
+
+# ---------------------------------------------------------------- who is stale
+
+
+class Wrote:
+    """A memory of nothing but what this job wrote."""
+
+    def __init__(self, **written: dict[str, Owned]) -> None:
+        self._written = written
+
+    def owned(self) -> Iterator[tuple[UserRef, dict[str, Owned]]]:
+        return ((UserRef(id_, f"uid={id_}"), owned) for id_, owned in self._written.items())
+
+
+def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids() -> None:
+    seat, back = Owned("run", ("digest",)), Owned("run", ("digest",), restored=True)
+    wrote = Wrote(zoe={"seat": seat, "line": back}, bob={"seat": back}, claimed={"seat": seat}, ann={"line": seat})
+    adopted = [User(id_, f"uid=new-{id_}", {}) for id_ in ("zoe", "cid", "claimed", "dan")]
+    found = unclaimed(
+        cast("Memory", wrote), lambda ref: ref.id != "claimed", adopted,
+        lambda user: frozenset() if user.id == "dan" else frozenset({"mail"}),
+    )  # fmt: skip
+    assert found == [
+        Unclaimed(UserRef("ann", "uid=ann"), {"line": seat}),
+        Unclaimed(UserRef("cid", "uid=new-cid"), adopted=frozenset({"mail"})),
+        Unclaimed(UserRef("zoe", "uid=new-zoe"), {"seat": seat}, frozenset({"mail"})),
+    ]
+    assert [sorted(each.names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]
+    assert (found[0].last("LINE"), found[0].last("seat")) == (seat, None)
 
 
 # ---------------------------------------------------------------- who is cleared

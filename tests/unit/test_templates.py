@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.templates import Template
+from connector.reconcile.templates import Template, field_of
 from connector.reconcile.transforms import TRANSFORMS, TemplateError
 
 TENANT = Tenant([], sip_service_ip="192.0.2.1", sip_service_port="5060")
@@ -107,6 +107,52 @@ def test_missing_tenant_fields_are_named() -> None:
     template = Template.parse("sip:{sipAccount}@{sipServiceIp}:{sipServicePort|default:5060}")
     assert template.missing(Tenant([])) == {"sipServiceIp"}
     assert template.missing(TENANT) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "agent", "tenant", "outline", "lacks"),
+    [
+        ("sip:{sipAccount}@{sipServiceIp}", AGENT, TENANT, ["sip:", "7001", "@", "192.0.2.1"], ()),
+        ("sip:{sipAccount}@{sipServiceIp}", AGENT, None, ["sip:", "7001", "@", None], None),
+        ("{sipAccount}@{sipServiceIp}", Agent(1, "x"), Tenant([]), [None, "@", None], ("sipAccount", "sipServiceIp")),
+        ("{accountCode|digits}{workNo|pad:3}", Agent(1, "x"), TENANT, [None, "001"], ("accountCode",)),
+        ("{sipServiceIp|digits}{sipAccount|default:7}", Agent(1), Tenant([], sip_service_ip="x"), [None, "7"],
+         ("sipServiceIp",)),
+        ("{sipServicePort|default:5060}", AGENT, Tenant([]), ["5060"], ()),
+        ("{sipPwd}-{sipPwd|upper}", AGENT, TENANT, ["canary", "-", "CANARY"], ()),
+        ("{sipPwd}", Agent(1, "x", sip_pwd=Secret(b"octets")), TENANT, ["octets"], ()),
+    ],
+)  # fmt: skip
+def test_what_each_piece_comes_to_is_told_and_of_which_field_nothing_is_left(
+    text: str, agent: Agent, tenant: Tenant | None, outline: list[str | None], lacks: tuple[str, ...] | None
+) -> None:
+    template = Template.parse(text)
+    assert template.outline(agent, tenant) == outline
+    if tenant is not None:
+        assert template.lacks(agent, tenant) == lacks
+
+
+def test_a_field_is_what_the_record_or_the_tenant_says() -> None:
+    fields = ("workNo", "accountCode", "sipAccount", "sipPwd", "sipServiceIp", "sipServicePort")
+    assert [field_of(field, TENANT, AGENT) for field in fields] == [
+        "1001", "Ann_Sample", "7001", "canary", "192.0.2.1", "5060"
+    ]  # fmt: skip
+    assert [field_of(field, Tenant([]), Agent(1)) for field in fields] == ["1", None, None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["{sipPwd}", "{sipPwd|lower}", "x{sipPwd}", "{sipPwd}{workNo}", "{sipServiceIp}{sipPwd}"]
+)
+def test_a_password_that_is_absent_or_of_which_nothing_is_left_makes_nothing(text: str) -> None:
+    assert rendered(text, Agent(1, "x")) is None
+    assert isinstance(rendered(text), Secret)
+
+
+def test_a_template_names_its_fields_once_each() -> None:
+    template = Template.parse("{workNo}-{sipPwd}-{workNo}")
+    assert template.fields == {"workNo", "sipPwd"}
+    assert template.secret
+    assert not Template.parse("{workNo}").secret
 
 
 def test_whatever_names_the_password_is_a_secret() -> None:
