@@ -62,7 +62,7 @@ GROUPS: Final = {
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
-                "unseen", "roster",
+                "unseen", "roster", "unshown",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",

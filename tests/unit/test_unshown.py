@@ -1,0 +1,140 @@
+"""What the directory took and does not show: the next value takes the last one out by saying it, or is held back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.scope import Entry
+from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
+from connector.reconcile.drawing import UNSHOWN
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.sync import Run, wet_run
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, World
+
+SHY = "telephoneNumber"
+ONE, TWO = Template.parse("{sipAccount}"), Template.parse("0{accountCode|digits}")
+SEAT = AttributeRule("employeeNumber", Template.parse("{workNo}"))
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+ENTRY = {"objectClass": ["inetOrgPerson"], "uid": ["u0"]}
+
+
+class Shy(MemoryDirectory):
+    """It takes values of an attribute that others may read, and shows none."""
+
+    hides = by_value = comparable = True
+    single = shows = False
+
+    def describe(self) -> Description:
+        return replace(super().describe(), hides=self.hides, by_value=self.by_value)
+
+    def info(self, name: str) -> AttributeInfo:
+        info = super().info(name)
+        return replace(info, single=self.single, comparable=self.comparable) if name == SHY else info
+
+    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
+        for entry in super().entries(attributes, disabled=disabled):
+            shown = {name: some for name, some in entry.values.items() if self.shows or name != SHY.lower()}
+            yield replace(entry, values=shown)
+
+
+class Case:
+    """One user whose directory is shy, and its agent's line."""
+
+    def __init__(self, *more: Template, **odd: bool) -> None:
+        self.odd = dict(odd)
+        self.store = MemoryStore({"id-0": (f"uid=u0,{BASE}", ENTRY)})
+        rules = (SEAT, AttributeRule(SHY, ONE, owns="*", more=more, together=""))
+        self.world = World(Tenant([]), self.store, Mapping(LOOKS, rules))
+        self.world.connect = self._connect
+
+    def _connect(self, view: View) -> Shy:
+        directory = Shy(self.store, view, base=BASE, filter=FILTER)
+        for name, value in self.odd.items():
+            setattr(directory, name, value)
+        return directory
+
+    def apply(self, line: str | None, seat: int = 7) -> Run:
+        self.world.tenant = Tenant([Agent(seat, "u0", line)])
+        with self.world.parts() as parts:
+            return wet_run(parts, lambda plan, outcomes: None)
+
+    def after(self, line: str | None, seat: int = 8) -> Run:
+        """The run after one whose value `1` is not shown."""
+        (outcome,) = self.apply("1").outcomes or ()
+        assert (outcome.result, outcome.lost) == (Result.FAILED, (SHY,))
+        return self.apply(line, seat)
+
+    @property
+    def held(self) -> set[object]:
+        return set(self.store.snapshot()["id-0"][1].get(SHY, ()))
+
+
+def planned(run: Run) -> dict[str, AttributeChange]:
+    return {each.name: each for change in run.plan.changes for each in change.attributes}
+
+
+def told(run: Run) -> bool:
+    return any((problem.attribute, problem.why) == (SHY, UNSHOWN) for problem in run.plan.problems)
+
+
+def test_the_last_value_is_taken_out_by_saying_it_and_all_else_is_as_planned() -> None:
+    case = Case()
+    run = case.after("2")
+    found = planned(run)
+    assert (found[SHY].old, found[SHY].new, found[SHY].seen) == (("1",), ("2",), False)
+    assert (found["employeeNumber"].old, found["employeeNumber"].seen) == (("7",), True)
+    assert not told(run)
+    assert case.held == {"2"}
+
+
+@pytest.mark.parametrize("odd", [{"by_value": False}, {"comparable": False}])
+def test_where_no_value_can_be_taken_out_the_next_is_held_back_alone(odd: dict[str, bool]) -> None:
+    case = Case(**odd)
+    run = case.after("2")
+    assert list(planned(run)) == ["employeeNumber"]
+    assert told(run)
+    assert case.held == {"1"}
+
+
+def test_the_same_value_is_not_written_again() -> None:
+    run = Case().after("1")
+    assert list(planned(run)) == ["employeeNumber"]
+    assert told(run)
+
+
+@pytest.mark.parametrize("odd", [{"single": True}, {"hides": False}])
+def test_where_a_value_takes_the_place_of_the_last_or_would_be_shown_it_is_set(odd: dict[str, bool]) -> None:
+    """Of one value the new one takes its place; what would be shown, somebody has taken away."""
+    run = Case(**odd).after("2")
+    assert (planned(run)[SHY].old, planned(run)[SHY].seen) == ((), True)
+    assert not told(run)
+
+
+def test_where_a_template_made_nothing_what_it_made_last_may_be_to_stay() -> None:
+    case = Case(TWO)
+    run = case.after(None)
+    assert list(planned(run)) == ["employeeNumber"]
+    assert told(run)
+    assert case.held == {"1", "00"}
+
+
+def test_all_that_templates_made_last_is_taken_out() -> None:
+    case = Case(TWO)
+    run = case.after("2")
+    assert set(planned(run)[SHY].old) == {"1", "00"}
+    assert case.held == {"2", "00"}
+
+
+def test_once_it_is_shown_it_is_as_any_other() -> None:
+    case = Case()
+    case.apply("1")
+    case.odd["shows"] = True
+    run = case.apply("2")
+    assert (planned(run)[SHY].old, planned(run)[SHY].seen) == (("1",), True)
+    assert not told(run)
+    assert case.held == {"2"}
