@@ -200,10 +200,17 @@ def _staying(
             shown = info is None or info.readable is True or each.name in now[change.user.id].values
             if each.new and not shown:
                 unseen.append(Question(change.user, each.name, each.new[0]))
+            elif each.secret and not each.fingerprint and each.old and not shown:  # cleared: is there none still?
+                unseen.append(Question(change.user, each.name, _wrapped(each.old[0])))
     for asked, answer in zip(unseen, (yield from ask(Compare(tuple(unseen)))) if unseen else (), strict=True):
         if answer is not Holds.ABSENT:
-            stays[asked.user.id][asked.attribute] = f"{_UNREADABLE}; {_STAYS}"
+            stays[asked.user.id][asked.attribute] = _unreadable(brief.description, asked.value)
     return stays
+
+
+def _unreadable(description: Description, value: Held) -> str:
+    lost = isinstance(value, Secret) and description.replaces
+    return f"{_UNREADABLE}; {'it may be lost, for the user is written whole' if lost else _STAYS}"
 
 
 class _Late(Struct, frozen=True):
@@ -277,9 +284,9 @@ def _secret_back(
     each: AttributeChange, held: tuple[Held, ...], user: UserRef, description: Description, fingerprint: Fingerprint
 ) -> AttributeChange | str | None:
     info = description.attributes.get(each.name)
-    if not held and not (info is not None and info.readable is True):
-        end = "it may be lost, for the user is written whole" if description.replaces else _STAYS
-        return f"{_UNREADABLE}; {end}"
+    shown = bool(held) or (info is not None and info.readable is True)
+    if each.fingerprint and not shown:
+        return _unreadable(description, Secret(""))
     if (each.seen or each.absent) and _same(held, each.old):
         return None
     if each.fingerprint == UNKEYED:
@@ -292,7 +299,7 @@ def _secret_back(
     new = each.old
     print_ = fingerprint(user, each.name, new[0]) if new else ""
     was = tuple(map(_wrapped, held))
-    return replace(each, old=was, new=tuple(map(_wrapped, new)), seen=True, absent=False, fingerprint=print_)
+    return replace(each, old=was, new=tuple(map(_wrapped, new)), seen=shown, absent=not shown, fingerprint=print_)
 
 
 def _same(some: tuple[Held, ...], others: tuple[Held, ...]) -> bool:

@@ -12,14 +12,13 @@ from time import sleep
 import pytest
 
 from connector.demo.simulator import Simulator
-from tests.support.ds389 import SCHEMA, UNLIMITED, Ds389
+from tests.support.ds389 import UNLIMITED, Ds389
 from tests.support.ldap_proxy import LdapProxy
+from tests.support.recommended import PAGE_OF_389DS, on_389ds
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
 from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.ds389
-
-README = (SCHEMA / "README.md").read_text()
 
 
 @contextmanager
@@ -35,23 +34,15 @@ def started(folder: Path, count: int = 5, **options: object) -> Iterator[World]:
         yield World(folder / "job", server, cec, "389ds")
 
 
-def granted() -> list[str]:
-    """The rights that the README of the schema tells to give, in its order."""
-    texts = re.findall(r"^    (aci: .*(?:\n      .*)*)", README, re.MULTILINE)
-    account = "uid=cec-connector,ou=services,dc=example,dc=org"
-    return [re.sub("\n     ", "", text).replace(account, SYNC) for text in texts]
-
-
 def grant(world: World, entry: str, *rights: str) -> None:
     world.server.modify(f"dn: {entry}\nchangetype: modify\nadd: aci\n" + "".join(f"{right}\n" for right in rights))
 
 
 def test_the_rights_and_limits_that_the_readme_tells_to_give_are_enough(tmp_path: Path) -> None:
-    limits = dict(re.findall(r"^    (ns\w+Limit): (.*)$", README, re.MULTILINE))
+    limits = dict(re.findall(r"^    (ns\w+Limit): (.*)$", PAGE_OF_389DS, re.MULTILINE))
     assert limits == UNLIMITED
     with started(tmp_path, rights=()) as world:
-        *on_people, on_suffix = granted()
-        assert len(on_people) == 3
+        *on_people, on_suffix = on_389ds()
         assert world.plan()["summary"]["matched"] == 0
         grant(world, PEOPLE, *on_people)
         grant(world, SUFFIX, on_suffix)

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from connector.demo.simulator import Simulator
-from tests.support.slapd import PEOPLE, SCHEMA, SUFFIX, SYNC, Slapd, person, server_context
+from tests.support.recommended import REGISTRAR, SERVICES, on_openldap
+from tests.support.slapd import PEOPLE, SYNC, Slapd, person, server_context
 from tests.support.story import World, agent, tenant
 
 pytestmark = pytest.mark.slapd
 
 WORD = "a-word-of-this-test"
 ACCOUNT = f"""
-dn: uid={{uid}},ou=services,{SUFFIX}
+dn: uid={{uid}},{SERVICES}
 objectClass: account
 objectClass: simpleSecurityObject
 uid: {{uid}}
 userPassword: {WORD}
 """
-REGISTRAR, OTHER = (f"uid={uid},ou=services,{SUFFIX}" for uid in ("registrar", "other"))
-GENERAL = "access to attrs=userPassword by anonymous auth by * none\n"
-"""Nobody has any other right: what the page gives has to be enough."""
-
-
-def recommended() -> str:
-    """The rules of the page, for these accounts."""
-    rules = re.findall(
-        r"^    olcAccess: \{\d\}(to .*(?:\n      by .*)*)", (SCHEMA / "README.md").read_text(), re.MULTILINE
-    )
-    assert len(rules) == 5
-    text = "\n".join(f"access {rule}" for rule in rules)
-    text = text.replace("cn=cec-connector,ou=services,dc=example,dc=org", SYNC)
-    text = text.replace("cn=sip-registrar,ou=services,dc=example,dc=org", REGISTRAR)
-    return f"{GENERAL}{text.replace('ou=people,dc=example,dc=org', PEOPLE)}\n"
+OTHER = f"uid=other,{SERVICES}"
 
 
 def seen(server: Slapd, who: str, wanted: str, *attributes: str) -> str:
@@ -52,7 +39,7 @@ def test_the_registrar_reads_what_it_needs_and_nobody_else_reads_a_password(tmp_
         *(ACCOUNT.format(uid=uid) for uid in ("registrar", "other")),
     ]
     with (
-        Slapd.start(tmp_path / "server", entries, acl=recommended()) as server,
+        Slapd.start(tmp_path / "server", entries, acl=on_openldap()) as server,
         Simulator(tenant([agent(number) for number in range(1, 4)]), ssl_context=server_context()) as cec,
     ):
         world = World(tmp_path / "job", server, cec)
@@ -70,3 +57,48 @@ def test_the_registrar_reads_what_it_needs_and_nobody_else_reads_a_password(tmp_
         ours = seen(server, SYNC, "(SIPIdentityUserName=7002)", "*")
         assert "cecSipServicePort: 5060\n" in ours
         assert "SIPIdentityPassword" not in ours
+
+
+CLEARING = """
+match: [{agent: "{accountCode}", directory: uid}, {agent: "{accountCode}", directory: mail}]
+attributes:
+  cecAccountCode: "{accountCode}"
+  SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
+  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
+object_classes: [cecAgent, SIPIdentity]
+stale: clear
+"""
+
+
+@pytest.mark.parametrize("since", ["nothing", "another value", "no right to read"])
+def test_a_cleared_password_comes_back_where_a_comparison_finds_none(tmp_path: Path, since: str) -> None:
+    """slapd never says that a password is not there: it shows none, as it does where one is hidden."""
+    (tmp_path / "job").mkdir()
+    people = [person(f"agent{number:03}", f"mail: agent{number:03}@example.org") for number in (1, 2)]
+    with (
+        Slapd.start(tmp_path / "server", people, acl=on_openldap(readable=True)) as server,
+        Simulator(tenant([agent(1), agent(2)]), ssl_context=server_context()) as cec,
+    ):
+        world = World(tmp_path / "job", server, cec)
+        (world.folder / "stale.yaml").write_text(CLEARING)
+        world.job(mapping="stale.yaml", limits={"clear": 10, "agents_drop": "100%", "matched_drop": "100%"})
+        world.run("apply")
+        before = server.search("(uid=agent002)")
+        cec.document = tenant([agent(1)])
+        world.run("apply")
+        if since != "nothing":
+            config = server.folder / "slapd.conf"
+            hidden = on_openldap().replace("=wc", "=wc" if since == "another value" else "=w")
+            config.write_text(config.read_text().replace(on_openldap(readable=True), hidden))
+            server.stop()
+            server.restart()
+        if since == "another value":
+            dn = f"dn: uid=agent002,{PEOPLE}\nchangetype: modify\n"
+            server.modify(f"{dn}add: SIPIdentityPassword\nSIPIdentityPassword: theirs\n")
+        (run, *_) = json.loads(world.run("runs", "--json").out)
+        world.run("undo", run["id"], "--apply", "--report", "undo.json")
+        after = server.search("(uid=agent002)")
+        kept = [each.get("attribute") for each in json.loads((world.folder / "undo.json").read_text())["problems"]]
+        assert (after == before) is (since == "nothing")
+        assert ("SIPIdentityPassword" in kept) is (since != "nothing")
+        assert (b"theirs" in after) is (since == "another value")

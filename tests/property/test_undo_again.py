@@ -273,7 +273,7 @@ def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_to
     if not hidden:
         mortal.world.store.hidden = frozenset()
     why = dict(told(taken_back(mortal, run)))[PASSWORD]
-    assert why.startswith("it cannot be read" if hidden else "what it held before that run could not be read")
+    assert why.startswith("what it held before that run could not be read")
 
 
 def bare(count: int, **options: Any) -> MemoryStore:
