@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import ds389, monitoring, pgbouncer, postgres, samba
+from tests.support import ds389, kamailio, monitoring, pgbouncer, postgres, samba
 from tests.support.ds389 import Ds389
 from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from tests.support.pgbouncer import Pooler, pooling
@@ -39,6 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("postgresql", postgres.missing, "postgresql"),
         ("pgbouncer", pgbouncer.missing, "pgbouncer"),
         ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
+        ("kamailio", kamailio.missing, "kamailio kamailio-ldap-modules sipsak"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):
