@@ -187,7 +187,7 @@ class LdifDirectory(LdifReader):
                 entry = passed.entry if passed.entry is not None and passed.entry.id in waiting else None
                 entry = self.scope.shown(entry, disabled=self.view.disabled) if entry else None
                 for change in waiting.pop(entry.id) if entry else ():
-                    if entry and entry.disabled and change.agent is not None:
+                    if entry and entry.disabled is not change.disabled:
                         waiting.setdefault(entry.id, []).append(change)
                         continue
                     now, outcome = self._apply(passage, now, change)

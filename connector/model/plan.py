@@ -63,7 +63,8 @@ class Change(Struct, frozen=True, gc=False):
     """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
 
     `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
-    a plan is whole; an apply may write it in parts.
+    a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
+    the change is for no other one. Each run that writes draws it anew, so neither plan document nor journal has it.
     """
 
     user: UserRef
@@ -73,6 +74,7 @@ class Change(Struct, frozen=True, gc=False):
     digest: str = ""
     after: frozenset[str] = frozenset()
     part: Part = Part.REST
+    disabled: bool = False
 
 
 class Near(Struct, frozen=True, order=True):

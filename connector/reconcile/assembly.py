@@ -29,7 +29,7 @@ from connector.reconcile.questions import Brief
 def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], after: frozenset[str]) -> Change:
     """The change that a settled draft has become, with its digest."""
     digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
-    return Change(draft.user, draft.agent, draft.rule, attributes, digest, after)
+    return Change(draft.user, draft.agent, draft.rule, attributes, digest, after, disabled=draft.disabled)
 
 
 def assembled(

@@ -179,7 +179,7 @@ class Differ:
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more."""
-        draft = Draft(user.ref, None, None, ())
+        draft = Draft(user.ref, None, None, (), disabled=user.disabled)
         planned = []
         for each in self._wanted:
             name = each.rule.name

@@ -261,7 +261,7 @@ def _back_for(
     groups = [group for group in brief.mapping.groups if any(each.name in group for each in back)] if stays else []
     kept |= {name: stays[name] for group in groups for name in group if name in stays}
     held = (Problem("undo", why, change.agent, (user.name,), attribute=name) for name, why in kept.items())
-    return Draft(user.ref, change.agent, change.rule, tuple(back), tuple(held))
+    return Draft(user.ref, change.agent, change.rule, tuple(back), tuple(held), disabled=user.disabled)
 
 
 def _back(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from connector.directories.ldap.adapter import LdapDirectory as Adapter
-from connector.model import AgentRef, AttributeChange, Change, Result, Secret, View
+from connector.model import AttributeChange, Change, Result, Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory
 from tests.support.ds389 import Ds389
@@ -170,16 +170,20 @@ def test_on_scim(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- who may be written, by the adapter alone
 
-CLAIMED, NOBODYS = AgentRef(1000, "u0"), None
-
 
 @pytest.mark.parametrize(
-    ("clears", "agent", "expected"),
-    [(True, NOBODYS, Result.WRITTEN), (True, CLAIMED, Result.CONFLICT), (False, NOBODYS, Result.CONFLICT)],
+    ("clears", "planned", "now", "expected"),
+    [
+        (True, "disabled", "disabled", Result.WRITTEN),
+        (True, "disabled", "enabled", Result.CONFLICT),
+        (True, "enabled", "disabled", Result.CONFLICT),
+        (False, "disabled", "disabled", Result.CONFLICT),
+    ],
 )
-def test_a_disabled_user_is_written_for_nobody_and_where_the_mapping_says_so_alone(
-    kind: str, server: LdapServer, clears: bool, agent: AgentRef | None, expected: Result
+def test_a_change_is_for_a_disabled_user_or_for_an_enabled_one(
+    kind: str, server: LdapServer, clears: bool, planned: str, now: str, expected: Result
 ) -> None:
+    """Whoever is enabled meanwhile is its agent's again, and no agent was asked."""
     attribute, value, filter_ = MARKS[kind]
     settings = LdapDirectory(
         type="ldap", urls=[server.url], bind_dn=SYNC, password=SecretRef(env="UNUSED"), base=PEOPLE, filter=filter_,
@@ -188,14 +192,13 @@ def test_a_disabled_user_is_written_for_nobody_and_where_the_mapping_says_so_alo
     view = View(("uid", "employeeNumber"), disabled=clears)
     with closing(Adapter(settings, Secret(SYNC_PASSWORD), view)) as directory:
         (user,) = [each for each in directory.scan() if each.values["uid"] == ("u0",)]
-        server.modify(
-            f"dn: {user.name}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n-\n"
-            "add: employeeNumber\nemployeeNumber: 1000\n"
-        )
-        assert list(directory.read([user.ref])) == []
+        server.modify(f"dn: {user.name}\nchangetype: modify\nadd: employeeNumber\nemployeeNumber: 1000\n")
+        if now == "disabled":
+            server.modify(f"dn: {user.name}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n")
+            assert list(directory.read([user.ref])) == []
         (shown,) = directory.read([user.ref], disabled=True)
-        assert (shown.disabled, shown.values["employeeNumber"]) == (True, ("1000",))
-        change = Change(user.ref, agent, None, (AttributeChange("employeeNumber", ("1000",), ()),))
-        (outcome,) = directory.write([change])
+        assert (shown.disabled, shown.values["employeeNumber"]) == (now == "disabled", ("1000",))
+        clear = (AttributeChange("employeeNumber", ("1000",), ()),)
+        (outcome,) = directory.write([Change(user.ref, None, None, clear, disabled=planned == "disabled")])
     assert outcome.result is expected
     assert held(server, "u0", "employeeNumber") == ([] if expected is Result.WRITTEN else ["1000"])

@@ -13,6 +13,7 @@ from connector.reconcile import dn
 from connector.sync import dry_run, wet_run
 from tests.property.test_laws import law
 from tests.property.test_two_jobs import apply, plan, quiet
+from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, SEATS, World, busy_worlds, later
@@ -150,3 +151,40 @@ def test_a_clear_whose_program_died_is_settled_by_reading_the_disabled_user() ->
         assert parts.state.open_steps(parts.reader.describe().identity, world.job, parts.sealer) == []
     assert plan(world).changes == ()
     assert "cecWorkNo" not in world.store.snapshot()["id-0"][1]
+
+
+@law
+@given(busy_worlds(hidden=False), st.data())
+def test_nobody_is_cleared_who_is_enabled_or_disabled_between_plan_and_write(world: World, data: st.DataObject) -> None:
+    """Whoever is enabled is an agent's again, and no agent was asked about the user while it was disabled."""
+    world = enabled(world)
+    world.mapping = replace(world.mapping, disabled="clear")
+    apply(world)
+    users = sorted(world.store.snapshot())
+    for id_ in users:
+        fate(world.store, id_, data.draw(st.sampled_from(["stays", "disabled"])))
+    world.tenant = data.draw(later(world.tenant))
+    planned = dict[str, bool]()
+
+    def toggle() -> None:
+        for id_ in users if planned else ():
+            if data.draw(st.booleans()):
+                dn_, values = world.store.snapshot()[id_]
+                world.store.put(id_, dn_, {**values, "nsAccountLock": [] if values.get("nsAccountLock") else ["TRUE"]})
+
+    class Toggled(Disturbed):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            planned.update((id_, bool(values.get("nsAccountLock"))) for id_, (_, values) in first.items())
+            return super().write(changes)
+
+        def alone(self, change: Change) -> Iterator[Outcome]:
+            before = world.store.snapshot()
+            outcomes = list(super().alone(change))
+            values = before[change.user.id][1]
+            if change.agent is None and world.store.snapshot()[change.user.id][1] != values:
+                assert bool(values.get("nsAccountLock")) is planned[change.user.id]
+            return iter(outcomes)
+
+    first = world.store.snapshot()
+    world.connect = lambda view: Toggled(MemoryDirectory(world.store, view, base=BASE, filter=ENABLED), toggle)
+    apply(world)

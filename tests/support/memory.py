@@ -134,8 +134,8 @@ class MemoryDirectory(EntryReader):
 
     def _write(self, change: Change) -> Outcome:
         entry = self.store.entries.get(change.user.id)
-        disabled = change.agent is None and self.view.disabled
-        if entry is None or entry.name != change.user.name or not self._scope.shown(entry, disabled=disabled):
+        shown = self._scope.shown(entry, disabled=self.view.disabled) if entry else None
+        if entry is None or shown is None or (shown.name, shown.disabled) != (change.user.name, change.disabled):
             return Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
         try:
             wanted = edits(entry.values, change, self.schema)

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.changing import OBJECT_CLASS, octets
-from connector.directories.filters import Equal, Filter, Not, Or, Present, Substrings
+from connector.directories.filters import And, Equal, Filter, Not, Or, Present, Substrings
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
@@ -32,6 +32,8 @@ from connector.reconcile.patterns import ALL, owns, parts
 
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
+
+ENABLED: Final = "the user was disabled when the plan was drawn, and is enabled now"
 
 
 class ForbiddenError(Exception):
@@ -71,7 +73,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return ()
         believed: list[Filter | bytes] = [] if ID in refuted else [self.is_user(change.user.id)]
         if FILTER not in refuted:
-            believed.append(self._with_disabled if self._reaches_disabled(change) else self._encoded_filter)
+            believed.append(self._encoded_disabled if change.disabled else self._encoded_filter)
         believed += self._beliefs(change, {*absent, *refuted} if refuted else absent)
         if mark is not None and self.dialect.mark not in refuted:
             believed.append(mark)
@@ -95,17 +97,13 @@ class Modifier(Struct, frozen=True, dict=True):
         return requests.encode_filter(self.filter)
 
     @cached_property
-    def _with_disabled(self) -> bytes:
-        return requests.encode_filter(self.anybody)
+    def _encoded_disabled(self) -> bytes:
+        return requests.encode_filter(And((self.disabled, Not(self.filter))) if self.disabled else Or(()))
 
     @property
     def anybody(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
         return Or((self.filter, self.disabled)) if self.disabled else self.filter
-
-    def _reaches_disabled(self, change: Change) -> bool:
-        """Whether a change is for nobody, and disabled users may be cleared."""
-        return change.agent is None and self.disabled is not None
 
     def is_user(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
@@ -163,8 +161,10 @@ class Modifier(Struct, frozen=True, dict=True):
 
     def differs(self, change: Change, now: User | None) -> str | None:
         """Why an entry, read again, is not the one that the plan saw; None where it is."""
-        if now is None or (now.disabled and not self._reaches_disabled(change)):
+        if now is None or (now.disabled and not change.disabled):
             return "the entry is gone, or no longer in base and filter"
+        if change.disabled and not now.disabled:
+            return ENABLED
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
             return f"the entry has another name by now: {now.name}"
         for attribute in change.attributes:

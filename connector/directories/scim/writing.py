@@ -48,7 +48,7 @@ _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, Truncat
 
 
 class Writer:
-    """Writes changes to the resources at one endpoint. `disabled`: those for nobody, also to who is not active."""
+    """Writes changes to the resources at one endpoint. `disabled`: also those planned for who is not active."""
 
     def __init__(
         self, resources: Resources, attributes: Attributes, users: Users, dialect: Dialect, *, disabled: bool = False
@@ -62,8 +62,9 @@ class Writer:
         self._disabled = disabled
 
     def _user_of(self, change: Change) -> tuple[Resource, Answer] | None:
-        """The user of a change, as far as that may be written to it."""
-        return self._resources.get(change.user.id, disabled=self._disabled and change.agent is None)
+        """The user of a change, where it is still within the filter, or still disabled, as it was planned."""
+        found = self._resources.get(change.user.id, disabled=self._disabled and change.disabled)
+        return found if found and self._resources.disables(found[0]) is change.disabled else None
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """An outcome for each; a user that comes again waits until all before it are done."""
@@ -127,7 +128,7 @@ class Writer:
         It never is where users are replaced whole: what a list leaves out of a user would be gone.
         """
         seen = self._resources.seen
-        if seen is None or self._whole or not self._wire.heeds_versions:
+        if seen is None or self._whole or change.disabled or not self._wire.heeds_versions:
             return None
         before = seen.take(change.user.id)
         version = _stated(before) if before else ""
