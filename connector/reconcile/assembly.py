@@ -26,9 +26,10 @@ from connector.reconcile.limits import Limits
 from connector.reconcile.questions import Brief
 
 
-def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], after: frozenset[str]) -> Change:
-    """The change that a settled draft has become, with its digest."""
+def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], waiting: Mapping[str, frozenset[str]]) -> Change:
+    """The change that a settled draft has become, with its digest. `waiting`: by user id, whom its change waits for."""
     digest = digest_of(draft.user, draft.agent, draft.rule, attributes)
+    after = waiting.get(draft.user.id, _NOBODY)
     return Change(draft.user, draft.agent, draft.rule, attributes, digest, after, disabled=draft.disabled)
 
 
@@ -111,6 +112,8 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
     return found
 
 
+_NOBODY: Final[frozenset[str]] = frozenset()
+"""One for all: each empty set of its own would take 216 octets."""
 _KINDS: Final = (
     "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "refused", "value",
     "schema", "rights", "together", "never", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",

@@ -94,6 +94,7 @@ class Differ:
         # users share few sets of classes and of attributes, so that each is worked out once
         self._named = lru_cache(_MEMO)(self._names_of)
         self._needed = lru_cache(_MEMO)(self._needed_by)
+        self._sets: dict[frozenset[str], frozenset[str]] = {}  # of names, each once for all users: one has 216 octets
         self.rehearsal = Rehearsal(mapping.object_classes, description)
         self._together = Together(mapping, tenant, description)
         self._lacking = self._together.lacking
@@ -169,7 +170,8 @@ class Differ:
         if not planned and not unfit:
             return None
         ref = AgentRef(agent.work_no, agent.account_code)
-        shows = frozenset(each.name for each in planned if not each.old and each.name in values)
+        shows = frozenset([each.name for each in planned if not each.old and each.name in values])
+        shows = self._sets.setdefault(shows, shows)
         draft = self._rehearsed(Draft(user.ref, ref, rule, tuple(planned), shows=shows), user)
         if unfit:
             draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
@@ -207,7 +209,8 @@ class Differ:
         refused = self.rehearsal.refused(user, draft.planned) if draft.planned else {}
         for name, why in refused.items():
             draft.hold((name,), _fault(draft, "schema", name, why))
-        draft.relies = self.rehearsal.relied_on(user, draft.planned)
+        relies = self.rehearsal.relied_on(user, draft.planned)
+        draft.relies = self._sets.setdefault(relies, relies)
         return draft
 
     def adopted(self, user: User) -> frozenset[str]:

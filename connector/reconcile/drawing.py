@@ -288,7 +288,7 @@ class Drawing:
         brief, memory = self._brief, self._brief.memory
         waiting = self.moves.waiting()
         changes = [
-            change_of(draft, self._differ.attributes_of(draft), waiting.get(draft.user.id, frozenset()))
+            change_of(draft, self._differ.attributes_of(draft), waiting)
             for draft in in_order(self._drafts)
             if draft.news
         ]

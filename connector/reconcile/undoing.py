@@ -95,7 +95,7 @@ def undo(
     for draft, change, user in backs:
         draft.planned += _classes_back(change, draft, user, brief)
     waiting = moves.waiting()
-    changes = [change_of(draft, draft.planned, waiting.get(draft.user.id, frozenset())) for draft in in_order(drafts)]
+    changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
     refused = yield from _unprotected(never, naming, [change.user for change in written])

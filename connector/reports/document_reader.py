@@ -8,8 +8,9 @@ drawn here, and not applied yet, is what the state knows.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -38,14 +39,14 @@ def parse(octets: bytes) -> Plan:
     A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
     """
     try:
-        text = octets.decode()
+        octets.decode()
     except UnicodeDecodeError as fault:
         raise DocumentError("it is not UTF-8", octets.count(b"\n", 0, fault.start) + 1) from None
     try:
-        schema = msgspec.json.decode(text, type=_Named).schema
+        schema = msgspec.json.decode(octets, type=_Named).schema
         if schema != SCHEMA:
             raise DocumentError(f"its schema is {visible(schema)!r}, and this program reads {SCHEMA!r}")
-        plan = msgspec.json.decode(text, type=_Document).value()
+        plan = _plan(octets)
     except msgspec.ValidationError as fault:
         raise DocumentError(visible(str(fault))) from None
     except RecursionError:
@@ -54,6 +55,16 @@ def parse(octets: bytes) -> Plan:
         raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
     _verify(plan)
     return plan
+
+
+def _plan(octets: bytes) -> Plan:
+    """The plan, whose changes are decoded one by one: all at once they would take as much memory again as the plan."""
+    document = msgspec.json.decode(octets, type=_Document[msgspec.Raw])
+    try:
+        return document.value(tuple(_CHANGE.decode(change).value() for change in document.changes))
+    except msgspec.DecodeError:
+        msgspec.json.decode(octets, type=_Document[_Change])  # tells where in the document it is
+        raise
 
 
 def _line(octets: bytes, message: str) -> int:
@@ -110,12 +121,12 @@ class _Attribute(_Strict, frozen=True):
         if self.secret is UNSET:
             if self.old is UNSET or self.new is UNSET or self.fingerprint is not UNSET:
                 raise DocumentError(f"attribute {name}: it needs either old and new, or secret")
-            return AttributeChange(self.name, _values(self.old), _values(self.new))
+            return AttributeChange(sys.intern(self.name), _values(self.old), _values(self.new))
         sets = self.secret == "set"  # noqa: S105  # a word of the document, not a password
         if self.old is not UNSET or self.new is not UNSET or (self.fingerprint is not UNSET and not sets):
             raise DocumentError(f"attribute {name}: a secret has a fingerprint where it is set, and no values")
         keyed = UNKEYED if self.fingerprint is UNSET else self.fingerprint
-        return AttributeChange(self.name, (), (), secret=True, fingerprint=keyed if sets else "")
+        return AttributeChange(sys.intern(self.name), (), (), secret=True, fingerprint=keyed if sets else "")
 
 
 class _Change(_Strict, frozen=True):
@@ -186,28 +197,32 @@ class _Summary(_Strict, frozen=True):
     secret: Count
 
 
-class _Document(_Strict, frozen=True):
+_CHANGE: Final = msgspec.json.Decoder(_Change)
+C = TypeVar("C")
+
+
+class _Document(_Strict, Generic[C], frozen=True):
     schema: Literal["cec-connector/plan/1"]
     id: str
     digest: Digest
     job: str
     created: str
     summary: _Summary
-    changes: list[_Change]
+    changes: list[C]
     problems: list[_Problem]
     refusals: list[_Refusal]
     cautions: list[str] = []
     about: dict[str, str] = {}
     outcomes: list[_Outcome] = []
 
-    def value(self) -> Plan:
+    def value(self, changes: tuple[Change, ...]) -> Plan:
         return Plan(
             self.id,
             self.digest,
             self.job,
             self.created,
             Summary(**msgspec.structs.asdict(self.summary)),
-            tuple(change.value() for change in self.changes),
+            changes,
             tuple(problem.value() for problem in self.problems),
             tuple(Refusal(**msgspec.structs.asdict(refusal)) for refusal in self.refusals),
             tuple(self.cautions),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol
 
 from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
@@ -46,6 +47,10 @@ _OUTCOME = """
     update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = ?
     where run = ? and user_id = ? and digest = ? and part = ?
 """
+
+
+_AT_ONCE: Final = 2_000
+"""Of so many users what is ours is looked at together: an LDIF file is written in one batch, however large it is."""
 
 
 class _Octets(Struct, frozen=True):
@@ -235,12 +240,14 @@ class Ours:
 
         `late`: other runs may have begun since. What they wrote is not taken from them.
         """
-        taken = [self._taken(change.user, each) for change in written for each in change.attributes]
         where, newer = self._description, frozenset[str]()
         if late:
             since = "select id from runs where number > (select number from runs where id = ?)"
             newer = frozenset(id_ for (id_,) in self._database.rows(since, self._run))
-        Ownership(self._database, where.identity).note(transaction, self._run, taken, where.equality, newer)
+        ownership, left = Ownership(self._database, where.identity), iter(written)
+        while some := list(islice(left, _AT_ONCE)):
+            taken = [self._taken(change.user, each) for change in some for each in change.attributes]
+            ownership.note(transaction, self._run, taken, where.equality, newer)
 
     def _taken(self, user: UserRef, each: AttributeChange) -> Taken:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before."""

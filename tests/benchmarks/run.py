@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks import apart, reading, scim, writing
+from tests.benchmarks import apart, memory, reading, scim, writing
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.jobs import PYTHON_LDAP
 from tests.benchmarks.people import write_users
 from tests.benchmarks.report import as_json, plot, table
 from tests.benchmarks.servers import Server
 
-WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif", "scim")
+WORKS = ("read", "tls", "plan", "growth", "find", "apply", "durable", "start", "parse", "ldif", "scim", "memory")
 LARGE = 100_000
 PROGRAM = Path(__file__).parents[2] / "connector"
 
@@ -46,6 +46,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         "start": lambda place: apart.start(place, rounds),
         "parse": lambda place: apart.parse(place, LARGE if options.quick else 10 * LARGE, rounds),
         "scim": lambda place: scim.writing(place, rounds),
+        "memory": lambda place: memory.memory(place, min(LARGE, sizes[-1])),
         "ldif": lambda place: apart.ldif(place, min(LARGE, sizes[-1]), min(3, rounds)),
     }
     for name, work in apart_of.items():

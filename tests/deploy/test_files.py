@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from connector.cli.advice import Exit
 from connector.serve.schedule import Cron
 from connector.settings import job as jobs
+from tests.benchmarks.memory import APPLY
 from tests.support.deploy_tools import DEPLOY, TOOLS, call
 from tests.support.program import program
 
@@ -69,6 +70,13 @@ def test_the_pod_is_as_little_as_it_can_be(overlay: Path) -> None:
     }
     writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
     assert writable == ["/var/lib/cec-connector"]
+
+
+def test_the_pod_may_take_what_the_largest_apply_was_measured_to_take(overlay: Path) -> None:
+    (container,) = pod_of(documents(overlay))["containers"]
+    assert container["resources"]["limits"] == {"memory": "1Gi"}
+    assert APPLY.memory is not None
+    assert 1.5 * APPLY.memory < 1 << 30
 
 
 def test_what_another_attempt_would_only_say_again_fails_the_job_at_once(overlay: Path) -> None:
