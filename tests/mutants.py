@@ -68,6 +68,7 @@ GROUPS: Final = {
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
                 "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
                 "find_is_scan", "law_4", "laws_near", "disabled", "untold_secrets",
+                "undo_holds",
             )),
             *_STORIES, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
             "tests/property/test_laws_explain.py",
@@ -81,7 +82,8 @@ GROUPS: Final = {
                 "apply_pace", "applying", "verification", "steps", "standing", *_RUNS,
             )),
             *(f"tests/property/test_{name}.py" for name in (
-                "runs", "untold_secrets", "explained", "undo_again", "reviewed_again", "disabled", "law_4",
+                "runs", "untold_secrets", "undo_holds", "explained", "undo_again", "reviewed_again", "disabled",
+                "law_4", "law_12",
             )),
             *_STORIES, "tests/property/test_law_5.py", "tests/property/test_laws.py",
         ),
