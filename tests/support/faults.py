@@ -3,7 +3,8 @@
 Text for people is left alone, and so are annotations, decorators, lines of the log, a run's stages among them, and
 what is raised; and so are types that
 are written as values, in an alias, a cast or for a decoder: they are annotations by another name, which `mypy` holds.
-What `isinstance` asks for is no such type: it decides what is done.
+What `isinstance` asks for is no such type: it decides what is done. Of `x if type(x) is T else f(x)` the general way is
+not put in place of the short one, which is there for speed and gives the same.
 """
 
 from __future__ import annotations
@@ -181,7 +182,14 @@ def _denied(node: ast.UnaryOp) -> Iterator[str]:
 
 
 def _chosen(node: ast.IfExp) -> Iterator[str]:
-    yield from (ast.unparse(node.body), ast.unparse(node.orelse))
+    short = ast.unparse(node.body)
+    yield short
+    if not (
+        ast.unparse(node.test).startswith(f"type({short}) is ")
+        and isinstance(node.orelse, ast.Call)
+        and list(map(ast.unparse, node.orelse.args)) == [short]
+    ):
+        yield ast.unparse(node.orelse)
 
 
 def _reckoned(node: ast.BinOp) -> Iterator[str]:
