@@ -587,3 +587,33 @@ def test_what_is_shown_of_a_secret_is_wrapped(server: Open) -> None:
     assert outcome.shown is not None
     assert outcome.shown.values["userPassword"] == (Secret("canary"),)
     assert "canary" not in repr(outcome)
+
+
+SEAT, OFF = AttributeChange("employeeNumber", ("6",), ("7",)), AttributeChange("employeeNumber", ("7",), ())
+BARE: Attributes = {name: held for name, held in HELD.items() if name != "employeeNumber"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "seat", "held", "is_shown"),
+    [
+        ([], OFF, BARE, False),
+        ([HELD], OFF, BARE, True),
+        ([BARE], OFF, BARE, False),
+        ([HELD, BARE], OFF, BARE, True),
+        ([], OFF, HELD, True),
+        ([], SEAT, BARE, True),
+    ],
+)
+def test_that_an_answer_shows_no_value_is_believed_where_answers_have_shown_some(
+    server: Open, earlier: list[Attributes], seat: AttributeChange, held: Attributes, *, is_shown: bool
+) -> None:
+    """Else it may be one that answers never show. Of a value that was set, the verdict says that it is missing."""
+    answers = iter([*earlier, held])
+
+    def next_one(line: Line) -> None:
+        line.answer(line.waiting[0], control=post_read(person(1).name, next(answers)))
+
+    by = writer(server(next_one, ASSERTION, POST_READ), window=1)
+    *_, (outcome,) = [list(by.write(Queue([change(1, each)]))) for each in (*(SEAT for _ in earlier), seat)]
+    assert outcome.result is Result.WRITTEN
+    assert (outcome.shown is not None) == is_shown
