@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from pydantic import BaseModel
 
 from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Secret
 from connector.settings import secrets
-from connector.settings.fields import AppRole, SecretRef, VaultRef
+from connector.settings.fields import AppRole, Place, SecretRef, VaultRef
 
 if TYPE_CHECKING:
     from connector.http.channel import Answer, Channel
@@ -35,12 +38,40 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     return _Vault(ref.vault, what, where).read()
 
 
-def file_of(ref: SecretRef) -> Path | None:
+def file_of(ref: Place) -> Path | None:
     """The file on this machine that a secret is kept in; None where it is elsewhere."""
     if ref.credential is not None:
         folder = os.environ.get("CREDENTIALS_DIRECTORY")
         return Path(folder) / ref.credential if folder else None
     return ref.file
+
+
+def open_to_others(settings: BaseModel) -> list[Path]:
+    """The files of secrets and private keys that a job names and that others on this machine may read, in order.
+
+    A group of this process's own may: Kubernetes mounts secrets as 0440 for the group of the pod (`fsGroup`).
+    """
+    own = {os.getegid(), *os.getgroups()}
+    found = []
+    for path in sorted(set(_files(settings))):
+        with suppress(OSError):  # whoever reads it says so
+            status = path.stat()
+            if status.st_mode & stat.S_IROTH or (status.st_mode & stat.S_IRGRP and status.st_gid not in own):
+                found.append(path)
+    return found
+
+
+def _files(value: object) -> Iterator[Path]:
+    if isinstance(value, Place) and (path := file_of(value)):
+        yield path
+    if isinstance(value, BaseModel):
+        for name, each in value:
+            if name == "key_file" and isinstance(each, Path):
+                yield each
+            yield from _files(each)
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _files(each)
 
 
 class _Vault:

@@ -12,7 +12,8 @@ import click
 
 from connector.cli.running import job_argument
 from connector.cli.signals import stopped_by_signals
-from connector.cli.watchers import watchers
+from connector.cli.watchers import OPEN, watchers
+from connector.custody import open_to_others
 from connector.errors import TruncatedError, UsageError
 from connector.visible import visible
 
@@ -32,12 +33,15 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Read JOB and what it names, its source and its directory, and say what is there."""
     from connector.reconcile.differences import Differ
     from connector.reconcile.survey import Survey
+    from connector.settings.job import load
     from connector.wiring import dry, try_state
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
     with dry(job, lambda begun: watchers(begun, log_level), remember=False) as parts:
         click.echo(f"job        {visible(parts.job)}: the job and mapping files are in order")
+        for path in open_to_others(load(job).job):
+            click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")
         tenant = parts.source.read()
         unassigned = sum(agent.account_code is None for agent in tenant.agents)
         invalid = f", {len(tenant.invalid)} records that cannot be read" if tenant.invalid else ""

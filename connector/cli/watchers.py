@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from connector.cli.advice import code_of
+from connector.custody import open_to_others
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.reports.document import as_json
@@ -84,6 +87,9 @@ class Json(structlog.processors.JSONRenderer):
         return super().__call__(logger, name, _visible(logger, name, event_dict))
 
 
+OPEN: Final = "other users of this machine can read this secret file"
+
+
 class LogWatch(Watcher):
     """Stages and outcomes as structured events; JSON where standard error is no terminal.
 
@@ -95,6 +101,11 @@ class LogWatch(Watcher):
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(job=job, run=run)
         self._log: Any = structlog.get_logger().bind()  # once, and not again for every user
+
+    def warn_of(self, files: Iterable[Path]) -> None:
+        """Say which secret files others may read."""
+        for path in files:
+            self._log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
 
     def stage(self, name: str, **facts: object) -> None:
         self._log.info(name, **facts)
@@ -163,7 +174,9 @@ def watchers(
     """
     settings = begun.job.job
     run = run or begun.plan_id
-    watching: list[Watch] = [LogWatch(begun.job.name, run, level)]
+    log = LogWatch(begun.job.name, run, level)
+    log.warn_of(open_to_others(settings))
+    watching: list[Watch] = [log]
     if sys.stderr.isatty():
         watching.append(ProgressWatch())
     if settings.audit is not None and stop is not None:

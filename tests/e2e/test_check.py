@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,21 @@ def job(tmp_path: Path) -> Job:
 
 
 # ---------------------------------------------------------------- lists
+
+
+def test_a_secret_file_that_others_may_read_is_named_in_the_log_of_each_run_and_by_check(job: Job) -> None:
+    job.write("state-key", "k" * 64)
+    job.configure(key={"file": "state-key"})
+    path = job.folder / "state-key"
+    path.chmod(0o600)
+    quiet = [job.program(command, "job.yaml") for command in ("check", "plan")]
+    path.chmod(0o644)
+    check, plan = (job.program(command, "job.yaml") for command in ("check", "plan"))
+    assert [ended.code for ended in (*quiet, check, plan)] == [0, 0, 0, 0]
+    assert not any("can read this secret file" in ended.said for ended in quiet)
+    assert f"{path}: other users of this machine can read this secret file; run `chmod o-r,g-r` on it" in check.out
+    (warned,) = [event for event in map(json.loads, plan.err.splitlines()) if "secret file" in event["event"]]
+    assert (warned["level"], warned["path"], warned["fix"]) == ("warning", str(path), f"chmod o-r,g-r {path}")
 
 
 def test_each_line_of_a_list_that_names_nobody_is_named(job: Job) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from connector.custody import open_to_others
 from connector.errors import FileError
+from connector.settings import job as jobs
 from connector.settings.fields import SecretRef
 from connector.settings.secrets import MAX_BYTES, resolve
+from tests.support.jobs import job_file, ldap_directory
 
 WHERE = "job.yaml:4"
 
@@ -80,3 +83,28 @@ def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes | N
 
 def test_a_folder_is_no_secret(tmp_path: Path) -> None:
     assert fault(SecretRef(file=tmp_path)).endswith("cannot be read: Is a directory")
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "told"),
+    [
+        (0o600, None, False),
+        (0o440, None, False),  # as Kubernetes mounts it, for the pod's own group
+        (0o440, 54321, True),
+        (0o604, None, True),
+        (0o644, None, True),
+        (0o400, 54321, False),
+    ],
+)
+def test_a_secret_file_is_told_if_others_may_read_it(tmp_path: Path, mode: int, group: int | None, told: bool) -> None:
+    path = tmp_path / "bind-password"
+    path.write_text("s3cret\n")
+    if group is not None:
+        if os.geteuid() != 0:
+            pytest.skip("only root gives a file to a group of others")
+        os.chown(path, -1, group)
+    path.chmod(mode)
+    directory = ldap_directory("ldaps://ldap.example.org", ca=path, bind_dn="cn=sync", password={"file": str(path)})
+    (tmp_path / "job.yaml").write_text(job_file(directory, mapping="ldif"))
+    (tmp_path / "agents.json").write_text("{}")
+    assert open_to_others(jobs.load(tmp_path / "job.yaml").job) == ([path] if told else [])
