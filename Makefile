@@ -111,7 +111,7 @@ crash:
 
 soak:
 	@scripts/setup dev
-	@scripts/ensure-servers slapd monitoring
+	@scripts/ensure-servers slapd monitoring postgresql
 	$(BIN)/python -m tests.support.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz:

@@ -9,7 +9,13 @@ import pytest
 from tests.support.soak import START, Soak, flat
 from tests.support.soak_world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.slapd, pytest.mark.monitoring, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.slapd,
+    pytest.mark.monitoring,
+    pytest.mark.postgresql,
+    pytest.mark.timeout(900),
+]
 
 
 def test_whatever_goes_wrong_no_run_is_missed_and_none_is_made_twice(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Soak:
         return (
             self.nothing, self.long_sleep, self.clock_set_back, self.clock_set_far_back, self.directory_away,
             self.directory_dies, self.source_away, self.bind_password_rotated, self.app_secret_rotated,
-            self.faulty_files, self.new_files,
+            self.faulty_files, self.new_files, self.state_locked, self.state_frozen,
         )  # fmt: skip
 
     def nothing(self) -> None:
@@ -160,6 +160,23 @@ class Soak:
         world.night("failed")
         world.write("app-secret", new)
         world.night()
+
+    def state_locked(self) -> None:
+        """For longer than a run waits for it."""
+        world = self.world
+        world.moved()
+        with world.locked():
+            world.night("failed")
+        world.night()
+
+    def state_frozen(self) -> None:
+        """Of another job, whose run waits meanwhile: this one has its nights, and `serve` is well."""
+        world = self.world
+        with world.frozen():
+            for _ in range(self._dice.randint(1, 2)):
+                world.moved()
+                world.night()
+            assert world.served.get("/healthz") == (200, "ok\n")
 
     def _rotate(self, name: str) -> str:
         self._secret += 1

@@ -1,8 +1,9 @@
-"""What `serve` soaks in: a real slapd, a tenant over HTTP, two jobs, and a clock that is set as it pleases.
+"""What `serve` soaks in: a real slapd, a tenant over HTTP, three jobs, and a clock that is set as it pleases.
 
 `hr` is applied each night at half past two in Berlin, a time that is left out in spring and comes twice in autumn;
-`beat` is a dry run every few seconds. The harness reckons for itself what is due, and reads what has happened from the
-log, the audit stream, the state, the metrics, the directory, and the process.
+`beat` is a dry run every few seconds, and `far` one each hour, whose state is in PostgreSQL. The harness reckons for
+itself what is due, and reads what has happened from the log, the audit stream, the state, the metrics, the directory,
+and the process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from msgspec import Struct
 from connector.demo.simulator import Simulator
 from tests.support.crash_world import agent, ldif, records, tenant
 from tests.support.jobs import cec_source, file, job_file, ldap_directory, ldif_directory
+from tests.support.postgres import Postgres
 from tests.support.program import program
 from tests.support.serving import Event, serving
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
@@ -78,6 +80,7 @@ class World:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.slapd = stack.enter_context(Slapd.start(self.folder / "slapd", records("soak")))
+            self.postgres = stack.enter_context(Postgres.start())
             self._source_up = stack.enter_context(ExitStack())
             self._serve_up = stack.enter_context(ExitStack())
             self.source_comes()
@@ -102,6 +105,9 @@ class World:
         audit = {"file": "audit.jsonl"}
         self.write("hr.yaml", job_file(directory, source=source, state="sqlite:///hr.db", audit=audit, serve=night))
         self.write("beat.yaml", job_file(ldif_directory(), state="sqlite:///beat.db", serve=beat))
+        far = self.postgres.create("soak")
+        self.write("far.yaml", job_file(ldif_directory(), state=far, key=file("key"), serve={"every": "1h"}))
+        self.write("key", "the key of a job")
         self.write("mapping.yaml", MAPPING % self.prefix)
         self.write("app-key", "demo-key")
         for name, secret in self.secrets.items():
@@ -117,7 +123,7 @@ class World:
     def begin(self) -> None:
         """Start `serve`."""
         self._done = 0
-        jobs = ("hr.yaml", "beat.yaml")
+        jobs = ("hr.yaml", "beat.yaml", "far.yaml")
         self.served = self._serve_up.enter_context(serving(self.folder, *jobs, env=self.clock.env))
 
     def end(self) -> None:
@@ -182,6 +188,26 @@ class World:
             self._done += 1
             self._is_in_step()
         return ended
+
+    # ------------------------------------------------------------ states
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program holds the state of `hr`."""
+        with closing(sqlite3.connect(self.folder / "hr.db", timeout=60, isolation_level=None)) as other:
+            other.execute("begin exclusive")
+            yield
+            other.execute("rollback")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The database of `far` answers nothing; once it answers again, there is a good run."""
+        self.postgres.freeze()
+        try:
+            yield
+        finally:
+            self.postgres.thaw()
+        self.served.next("run ended", job="far", ending="done")
 
     # ------------------------------------------------------------ both sides
 
