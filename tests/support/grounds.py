@@ -157,13 +157,19 @@ class ScimGround:
 
     def held(self, user: int) -> Held:
         stored = self._server.stored(f"u{user}")
-        return {path: _held(stored, path) for path in self.names.values()}
+        return {path: path_held(stored, path) for path in self.names.values()}
 
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
-        path, type_ = _typed(self.names[attribute])
-        value: Any = [{"type": type_, "value": each} for each in values] if type_ else values[0] if values else None
-        operation = {"op": "replace", "path": path, "value": value} if values else {"op": "remove", "path": path}
-        self._server.patch(next(id_ for id_, n in self.users.items() if n == user), operation)
+        id_ = next(id_ for id_, n in self.users.items() if n == user)
+        put_path(self._server, id_, self.names[attribute], values)
+
+
+def put_path(server: ScimServer, id_: str, name: str, values: Sequence[str]) -> None:
+    """Set what a user holds there, or take it away."""
+    path, type_ = _typed(name)
+    value: Any = [{"type": type_, "value": each} for each in values] if type_ else values[0] if values else None
+    operation = {"op": "replace", "path": path, "value": value} if values else {"op": "remove", "path": path}
+    server.patch(id_, operation)
 
 
 def _typed(path: str) -> tuple[str, str]:
@@ -172,7 +178,8 @@ def _typed(path: str) -> tuple[str, str]:
     return name, type_.split('"')[1] if type_ else ""
 
 
-def _held(stored: Mapping[str, Any], path: str) -> frozenset[str]:
+def path_held(stored: Mapping[str, Any], path: str) -> frozenset[str]:
+    """What a user, as it is stored, holds there."""
     name, type_ = _typed(path)
     if type_:
         return frozenset(str(each["value"]) for each in stored.get(name) or () if each.get("type") == type_)

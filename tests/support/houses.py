@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,8 +53,14 @@ class House(Protocol):
     def delete(self, dn: str) -> None:
         """Take an entry away."""
 
+    def rename(self, dn: str, new: str) -> None:
+        """Give an entry another DN, which is free."""
+
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         """Everything that an entry holds, operational attributes excepted, by lower-case name."""
+
+    def entries(self, where: str) -> dict[str, dict[str, tuple[bytes, ...]]]:
+        """By DN what all that the filter shows hold, their ids too; all that there are, where there is no filter."""
 
 
 def parts(directory: Directory, change: Change) -> Sequence[Change]:
@@ -105,6 +112,7 @@ class MemoryHouse(Standard):
 
     def __init__(self) -> None:
         self.store = MemoryStore({})
+        self._numbers = count()
 
     def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
         return MemoryDirectory(self.store, view, base=self.base if base is None else base, filter=where)
@@ -113,7 +121,7 @@ class MemoryHouse(Standard):
         return next(entry.id for entry in self.store.entries.values() if entry.name == dn)
 
     def put(self, dn: str, values: Values) -> None:
-        id_ = str(uuid.uuid4())
+        id_ = str(uuid.UUID(int=next(self._numbers)))
         self.store.put(id_, dn, {**values, "entryUUID": [id_]})
 
     def replace(self, dn: str, attribute: str, values: Sequence[str | bytes]) -> None:
@@ -124,9 +132,17 @@ class MemoryHouse(Standard):
     def delete(self, dn: str) -> None:
         self.store.remove(self._id(dn))
 
+    def rename(self, dn: str, new: str) -> None:
+        id_ = self._id(dn)
+        self.store.put(id_, new, self.store.entries[id_].values)
+
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         values = self.store.entries[self._id(dn)].values
         return {name: tuple(some) for name, some in values.items() if name != "entryuuid"}
+
+    def entries(self, where: str) -> dict[str, dict[str, tuple[bytes, ...]]]:
+        found = self.store.entries.values()
+        return {each.name: {name: tuple(some) for name, some in each.values.items()} for each in found}
 
 
 class LdifHouse(Standard):
@@ -159,9 +175,16 @@ class LdifHouse(Standard):
         del entries[dn]
         self._write(entries)
 
+    def rename(self, dn: str, new: str) -> None:
+        entries = records(self.path.read_bytes())
+        self._write({new if name == dn else name: values for name, values in entries.items()})
+
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         values = records(self.path.read_bytes())[dn]
         return {name: some for name, some in values.items() if name != "entryuuid"}
+
+    def entries(self, where: str) -> dict[str, dict[str, tuple[bytes, ...]]]:
+        return records(self.path.read_bytes())
 
 
 class LdapHouse(Standard):
@@ -209,9 +232,16 @@ class LdapHouse(Standard):
     def delete(self, dn: str) -> None:
         self._modify(dn, "changetype: delete")
 
+    def rename(self, dn: str, new: str) -> None:
+        first, _, rest = new.partition(",")
+        self._modify(dn, "changetype: modrdn", f"newrdn: {first}", "deleteoldrdn: 1", f"newsuperior: {rest}")
+
     def stored(self, dn: str) -> dict[str, tuple[bytes, ...]]:
         (entry,) = records(self.server.search("-s", "base", "(objectClass=*)", "*", base=dn)).values()
         return entry
+
+    def entries(self, where: str) -> dict[str, dict[str, tuple[bytes, ...]]]:
+        return records(self.server.search(where, "*", "entryUUID", "nsUniqueId", "objectGUID", base=self.base))
 
 
 class DomainHouse(LdapHouse):
