@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from datetime import UTC, datetime
@@ -204,7 +205,7 @@ def test_systemd_takes_the_units_and_they_try_again_what_may_go_better() -> None
     assert set(map(int, codes.partition("=")[2].split())) == DETERMINISTIC
 
 
-@pytest.mark.parametrize("path", ["Dockerfile", "trial/directory.Dockerfile"])
+@pytest.mark.parametrize("path", ["Dockerfile", "trial/directory.Dockerfile", "trial/registrar.Dockerfile"])
 def test_the_dockerfiles_have_no_faults(path: str) -> None:
     assert call(TOOLS / "hadolint", "--no-color", DEPLOY / path) == ""
 
@@ -213,6 +214,20 @@ def test_compose_takes_the_trial_and_its_job_is_one() -> None:
     call(TOOLS / "docker-compose", "-f", DEPLOY / "compose.yaml", "config", "-q")
     call(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
     jobs.load(DEPLOY / "trial" / "job.yaml")
+
+
+def test_the_trial_s_directory_is_out_of_reach_and_its_registrar_is_where_the_tenant_says() -> None:
+    (trial,) = documents(DEPLOY / "compose.yaml")
+    services = trial["services"]
+    assert trial["networks"]["trial"]["internal"] is True
+    assert {name: each["networks"] for name, each in services.items()} == {
+        "connector": ["trial"], "directory": ["trial"], "registrar": ["trial", "phones"],
+    }  # fmt: skip
+    tenant = json.loads((DEPLOY / "trial" / "agents.json").read_text())
+    address = f"{tenant['sipServiceIp']}:{tenant['sipServicePort']}"
+    assert services["registrar"]["ports"] == [f"{address}:{tenant['sipServicePort']}/udp"]
+    (command,) = re.findall(r"^CMD (.*)$", (DEPLOY / "trial" / "registrar.Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads(command)[1].partition("/")[2] == address, "what the registrar calls itself"
 
 
 def test_gitlab_takes_the_pipeline_and_apply_waits_for_a_person_and_takes_that_plan() -> None:

@@ -251,29 +251,49 @@ def _ill(name: str) -> bool:
     return ran.returncode != 0
 
 
-def test_the_trial_of_compose_works_on_its_own_directory(tmp_path: Path) -> None:
-    engine("build", "-f", DEPLOY / "trial" / "directory.Dockerfile", "-t", "cec-connector-trial-directory", DEPLOY)
-    port, name = free_port(), f"cec-connector-trial-{os.getpid()}"
+def test_the_trial_of_compose_works_on_its_own_directory_and_registers_a_phone(tmp_path: Path) -> None:
+    for image in ("directory", "registrar"):
+        dockerfile = DEPLOY / "trial" / f"{image}.Dockerfile"
+        engine("build", "-f", dockerfile, "-t", f"cec-connector-trial-{image}", DEPLOY)
+    port, sip_port = free_port(), free_port()
     url = f"ldap://127.0.0.1:{port}"
-    entry = ["--entrypoint", "/usr/sbin/slapd", "cec-connector-trial-directory", "-d", "none", "-h", url]
-    hardened = ["--network=host", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-    engine("run", "--detach", "--name", name, *hardened, *entry, "-f", "/etc/trial/slapd.conf")
-    try:
-        files, state = tmp_path / "job", tmp_path / "state"
-        state.mkdir()
-        os.chown(state, NOBODY, NOBODY)
-        files.mkdir()
-        for source in (DEPLOY / "trial").iterdir():
-            (files / source.name).write_text(source.read_text().replace("ldap://directory:1389", url))
-        mounts = [f"--volume={files}:/etc/cec-connector:ro", f"--volume={state}:/var/lib/cec-connector"]
-        run = ["run", "--rm", *HARDENED, *mounts, "--env", "LDAP_PASSWORD=trial-password", IMAGE]
-        until(lambda: _answers(run), "the directory of the trial answers")
-        assert "2 of 2 users written" in engine(*run, "apply", "job.yaml")
+    files, state = tmp_path / "job", tmp_path / "state"
+    state.mkdir()
+    os.chown(state, NOBODY, NOBODY)
+    files.mkdir()
+    for source in (DEPLOY / "trial").iterdir():
+        (files / source.name).write_text(source.read_text().replace("ldap://directory:1389", url))
+    mounts = [f"--volume={files}:/etc/cec-connector:ro", f"--volume={state}:/var/lib/cec-connector"]
+    run = ["run", "--rm", *HARDENED, *mounts, "--env", "LDAP_PASSWORD=trial-password", IMAGE]
+    slapd = ["--entrypoint", "/usr/sbin/slapd", "cec-connector-trial-directory", "-d", "none", "-h", url]
+    settings = [f"--volume={files}/ldap.cfg:/etc/kamailio/ldap.cfg:ro", "cec-connector-trial-registrar"]
+    with _running("directory", *slapd, "-f", "/etc/trial/slapd.conf"):
+        until(lambda: _ends_well(*run, "plan", "job.yaml"), "the directory of the trial answers")
+        with _running("registrar", *settings, "-l", f"udp:127.0.0.1:{sip_port}"):
+            sipsak = ["run", "--rm", *HARDENED, "--entrypoint", "sipsak", "cec-connector-trial-registrar"]
+            address = f"127.0.0.1:{sip_port}"
+            until(lambda: _ends_well(*sipsak, "-s", f"sip:{address}"), "the registrar of the trial answers")
+            phone = [*sipsak, "-U", "-i", "-s", f"sip:7001@{address}", "-u", "7001", "-x", "60", "-a"]
+            assert not _ends_well(*phone, "trial-sip-001")
+            assert "2 of 2 users written" in engine(*run, "apply", "job.yaml")
+            assert _ends_well(*phone, "trial-sip-001")
+            assert not _ends_well(*phone, "trial-sip-002")
         said = engine(*run, "plan", "job.yaml", "--fail-on-changes")
         assert "agent003" in said, "the third is there for its near miss"
+
+
+@contextmanager
+def _running(what: str, *arguments: str) -> Iterator[None]:
+    """A container of the trial, as little as Compose lets it be, on the network of the machine."""
+    name = f"cec-connector-trial-{what}-{os.getpid()}"
+    own = ["--read-only", "--tmpfs=/tmp"] if what == "registrar" else []  # the directory's data is in its container
+    hardened = ["--network=host", "--cap-drop=ALL", "--security-opt=no-new-privileges", *own]
+    engine("run", "--detach", "--name", name, *hardened, *arguments)
+    try:
+        yield
     finally:
         engine("rm", "--force", name)
 
 
-def _answers(run: list[str]) -> bool:
-    return subprocess.run([ENGINE, *run, "plan", "job.yaml"], capture_output=True, check=False).returncode == 0
+def _ends_well(*arguments: str) -> bool:
+    return subprocess.run([ENGINE, *arguments], capture_output=True, check=False).returncode == 0
