@@ -1,4 +1,4 @@
-"""What is shown of a SCIM server's refusal: its words, and nothing of what it was sent, however it repeats that."""
+"""What is shown of a SCIM server's refusal: words of a closed list, and nothing of what anybody ever sent it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
+from connector.directories.said import SHOWN
 from connector.directories.scim.answers import said
 from connector.directories.scim.port import Answer
-from connector.directories.scim.refusals import SHOWN
 from tests.support.scim_servers import CEC
 
 SECRET = 'c4narY-Zq7&ä"wolf/moon+tail'
@@ -34,7 +34,7 @@ DETAIL = "Attribute emails.value: not a valid e-mail address, at most 64 charact
 
 
 @pytest.mark.parametrize(("body", "words"), [
-    ({"scimType": "invalidValue", "detail": DETAIL}, f", invalidValue: {DETAIL.replace('5321)', '…')}"),
+    ({"scimType": "invalidValue", "detail": DETAIL}, f", invalidValue: {DETAIL.replace('(RFC 5321)', '…')}"),
     ({"detail": "Attribute 'userName' is required"}, ": Attribute 'userName' is required"),
     ({"detail": f"Attribute {CEC}:sipPassword is too long"}, f": Attribute {CEC}:sipPassword is too long"),
     ({"detail": "sipPassword is too short"}, ": sipPassword is too short"),
@@ -43,12 +43,12 @@ DETAIL = "Attribute emails.value: not a valid e-mail address, at most 64 charact
     ({"Errors": {"description": "Rate limit reached", "code": 429}}, ": Rate limit reached"),
     ({"errors": [{"message": "Not unique"}]}, ": Not unique"),
     (b"Access denied by policy", ": Access denied by policy"),
-    (b"<!DOCTYPE html><html><head><title>Sign in &amp; go on</title></head><p>hidden</p>", ": Sign in … go on"),
-    (b"<html><p>hidden</p></html>", ""),
-    ("Ungültiger Wert für das Attribut title", ": Ungültiger Wert für das Attribut title"),
-    ({"detail": "属性の値が無効です。"}, ": 属性の値が無効です。"),
+    (b"<!DOCTYPE html><html><head><title>Not allowed &amp; here reported</title><p>limit", ": Not allowed … here …"),
+    (b"<html><p>limit</p></html>", ""),
+    ("Ungültiger Wert für das Attribut title", ""),
+    ({"detail": "属性の値が無効です。"}, ""),
     ({"detail": "emails.0.value isn't e-mail; correct-horse-battery"}, ": emails.0.value isn't e-mail; …"),
-    ({"detail": {"detail": ["deep down"]}}, ": deep down"),
+    ({"detail": {"detail": ["not unique"]}}, ": not unique"),
     ({"detail": None}, ""),
     ([], ""),
     (b"", ""),
@@ -93,13 +93,35 @@ def test_what_was_sent_is_never_repeated_however_the_server_spells_it(how: str, 
 
 @pytest.mark.parametrize("detail", [
     f"bad token {TOKEN} given here now", f"sipPassword={WORDY} is bad", f'{{"password": "{WORDY} {WORDY}"}} is bad now',
-    f"pwd was {WORDY} in this request",
+    f"pwd was {WORDY} in this request", f"value of sipPassword ({WORDY}) is already there", f"secret: {WORDY}",
+    f"previous credential {WORDY} may not be used again", f"the value {WORDY[::-1]} is repeated",
+    f"value {' '.join(WORDY)} is not allowed", f"the value '{WORDY}' of another user is the same",
 ])  # fmt: skip
 def test_neither_who_asked_nor_what_is_said_to_be_a_password_is_repeated(detail: str) -> None:
     shown = refused({"detail": detail})
     assert WORDY not in shown
     assert TOKEN not in shown
     assert "oken-" not in shown
+
+
+@pytest.mark.parametrize(("detail", "shown"), [
+    ("The old password: value is used", ": The old password: … is used"),
+    ("The password 'one value' is too short", ": The password … is too short"),
+    ("The value (active) is not valid", ": The value (active) is not valid"),  # an attribute's name
+    ("The pin 739 is not allowed", ": The … is not allowed"),
+    ("The value PassWord is in its history", ": The value … is in its history"),
+    ("Mary Smith already has this number", ": … already has this number"),
+])  # fmt: skip
+def test_a_secret_that_this_request_did_not_send_is_not_shown_nor_whose_it_is(detail: str, shown: str) -> None:
+    assert refused({"detail": detail}) == f"400 Bad Request{shown}"
+
+
+def test_digits_of_a_secret_are_no_number() -> None:
+    assert refused({"detail": "The value 83 is too weak"}, patch("4831")) == "400 Bad Request: The value … is too weak"
+
+
+def test_a_secret_that_is_spelt_out_is_left_out() -> None:
+    assert refused({"detail": "Not allowed in a value: 4 8 3 1"}, patch("4831")).endswith("Not allowed in a value: 4 …")
 
 
 def test_an_echo_of_the_request_is_not_shown_at_all() -> None:
@@ -112,7 +134,7 @@ def test_a_short_secret_is_left_out_too(secret: str) -> None:
 
 
 def test_words_are_bounded_and_fit_one_line_whatever_is_in_them() -> None:
-    shown = refused({"detail": "many words\n\x1b[31m\u202e in colour \x07 " * 5_000})
+    shown = refused({"detail": "many words\n must not \u202e be set \x07 " * 5_000})
     assert len(shown) <= len("400 Bad Request: ") + SHOWN
     assert shown.isprintable()
     assert "many words" in shown

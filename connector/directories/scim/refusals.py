@@ -1,9 +1,4 @@
-"""The words of a server's refusal, as far as they can be shown: they may repeat whatever the server was sent.
-
-A server echoes the values that it refuses: as they are, in JSON, in a URL, in base64, or in part. So three sieves stand
-one behind the other. What follows a name of a password is cut. A word that shares four characters with something that
-was sent in this request, in any spelling, is left out. Of the rest only plain words, names and short numbers are shown.
-"""
+"""The words of a SCIM server's refusal: where they are, and what they may repeat; `said.py` sieves them."""
 
 from __future__ import annotations
 
@@ -14,49 +9,20 @@ from typing import Any, Final
 
 import msgspec
 
+from connector.directories.said import READ, told
 from connector.directories.scim import known_schema
 from connector.directories.scim.paths import CORE, ENTERPRISE, Json, member
 from connector.directories.scim.port import Answer
 from connector.errors import NOT_JSON
-from connector.http.wording import PASSWORD
-from connector.model import spellings
 
-SHOWN: Final = 200
-"""Characters of a server's words that are shown at most."""
-_READ: Final = 4_000
-"""Characters of them that are looked at."""
-_PIECE: Final = 4
-"""A word that has so many characters running in common with what was sent is left out."""
-_SENT: Final = 2_000
-"""Characters of one value whose pieces are looked for: an echo of a photo's middle is no word anyway."""
 _KEYS: Final = ("detail", "message", "error_description", "title", "description", "error", "errors")
 """Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them one level down."""
 _TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_BETWEEN: Final = re.compile(r"[-./:,;'\"`()\[\]{}<>=|!?#*_、。]+")
-_JSON: Final = ("{", "}", '":')
-"""What marks a word as a part of a document."""
-_LEFT_OUT: Final = "…"
-_SHORT_FORM: Final = re.compile(r"(?<=[a-z])'(?:s|t|re|ll)\b")
 
 
 def detail(answer: Answer) -> str:
     """What the server says of its refusal, in one bounded line; empty where nothing of it can be shown."""
-    text = _words(answer)[:_READ]
-    pieces = _pieces(answer)
-    names = _names(answer.sent)
-    shown: list[str] = []
-    left_out = 0
-    for word in PASSWORD.sub(r"\1<secret>", text).split():
-        if _harmless(word, pieces, names):
-            shown.append(word)
-        else:
-            left_out += 1
-            if shown[-1:] != [_LEFT_OUT]:
-                shown.append(_LEFT_OUT)
-    if 2 * left_out > len(shown):  # an echo with words around it: not worth a line
-        return ""
-    line = " ".join(shown)
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + _LEFT_OUT
+    return told(_words(answer), (*_values(answer.sent), *answer.proofs), (*_NAMES, *_paths(answer.sent)))
 
 
 def _words(answer: Answer) -> str:
@@ -67,11 +33,11 @@ def _words(answer: Answer) -> str:
     except NOT_JSON:
         first = body.lstrip()[:1]
         if first == b"<":
-            title = _TITLE.search(body[:_READ])
+            title = _TITLE.search(body[:READ])
             return unescape(title[1].decode("utf-8", "replace")) if title else ""
         if first in (b"{", b"["):
             return ""
-        return body[: 4 * _READ].decode("utf-8", "replace") if b"\0" not in body[:_READ] else ""
+        return body[: 4 * READ].decode("utf-8", "replace") if b"\0" not in body[:READ] else ""
     return next(_said(found, 0), "")
 
 
@@ -85,32 +51,6 @@ def _said(found: Json, depth: int) -> Iterator[str]:
             yield from _said(member(found, key), depth + 1)
 
 
-def _harmless(word: str, pieces: frozenset[str], names: frozenset[str]) -> bool:
-    """Whether a word can be shown; one of several parts only if all of them are names or short numbers."""
-    lower = word.lower()
-    cut = (lower[at : at + _PIECE] for at in range(len(lower) - _PIECE + 1))
-    if any(mark in word for mark in _JSON) or any(piece in pieces for piece in cut):
-        return False
-    parts = [part for part in _BETWEEN.split(_SHORT_FORM.sub("", word)) if part]
-    if any(part.lower() in pieces for part in parts):
-        return False
-    return all(part.lower() in names or _number(part) or (_plain(part) and len(parts) == 1) for part in parts)
-
-
-def _number(part: str) -> bool:
-    return part.isascii() and part.isdigit() and len(part) < _PIECE
-
-
-def _plain(part: str) -> bool:
-    """Whether it is a word of some language: letters of one case, but perhaps for the first."""
-    return part.isalpha() and (part[1:] == part[1:].lower() or part == part.upper())
-
-
-def _names(sent: Json) -> frozenset[str]:
-    """The names that a message may speak of: those of the RFCs, and those that the request itself named."""
-    return _KNOWN | frozenset(part.lower() for path in _paths(sent) for part in _BETWEEN.split(path))
-
-
 def _paths(sent: Json) -> Iterator[str]:
     """Members of what was sent, and paths of its operations: names, and never values."""
     for each in sent if isinstance(sent, list | tuple) else ():
@@ -122,20 +62,6 @@ def _paths(sent: Json) -> Iterator[str]:
                 yield held.partition("[")[0]
             else:
                 yield from _paths(held)
-
-
-def _pieces(answer: Answer) -> frozenset[str]:
-    """All that the server was sent, in every spelling, cut into pieces; who asked is among it.
-
-    A value that is shorter than a piece stands for itself.
-    """
-    values = {value[:_SENT] for value in (*_values(answer.sent), *answer.proofs)}
-    return frozenset(
-        spelt[at : at + _PIECE]
-        for value in values - {""}
-        for spelt in map(str.lower, spellings(value))
-        for at in range(max(len(spelt) - _PIECE, 0) + 1)
-    )
 
 
 def _values(sent: Json) -> Iterator[str]:
@@ -155,22 +81,21 @@ def _values(sent: Json) -> Iterator[str]:
 
 _NO_VALUES: Final = frozenset({"schemas", "op", "path"})
 _MORE: Final = (
-    "schemas scim scimtype sub attributes attribute value values type primary display ref operations op path patch "
-    "patchop put post delete resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag "
-    "oauth invalidfilter toomany invalidsyntax invalidpath notarget invalidvalue invalidvers if match none e mail read "
-    "write only readonly readwrite writeonly case exact sensitive caseexact multi valued multivalued non empty null"
+    "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag oauth "
+    "invalidfilter toomany invalidsyntax invalidpath notarget invalidvalue invalidvers caseexact value values type "
+    "primary display ref"
 )
 
 
-def _known() -> Iterator[str]:
+def _names() -> Iterator[str]:
+    """The names that a message may speak of beside those that the request itself named."""
     yield from _MORE.split()
-    for urn in (CORE, ENTERPRISE):
-        yield from _BETWEEN.split(urn.lower())
+    yield from (CORE, ENTERPRISE)
     waiting: list[Any] = [*known_schema.COMMON, *known_schema.USER, *known_schema.ENTERPRISE_USER, *known_schema.CEC]
     while waiting:
         attribute = waiting.pop()
-        yield attribute.name.lower()
+        yield attribute.name
         waiting.extend(attribute.sub_attributes or ())
 
 
-_KNOWN: Final = frozenset(_known())
+_NAMES: Final = frozenset(_names())
