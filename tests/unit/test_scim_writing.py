@@ -10,7 +10,7 @@ import pytest
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
-from connector.directories.scim.writing import LOST, NOTE
+from connector.directories.scim.writing import LOST, NOTE, STALE
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
 from connector.model import AttributeChange, Outcome, Result, Secret, User
 from tests.support.scim_provider import (
@@ -148,15 +148,58 @@ def test_versions_of_a_server_that_speaks_of_none_are_not_used() -> None:
     assert provider.said == ["GET u1", "PATCH u1", "GET u1"]
 
 
-def test_a_server_that_refuses_its_own_versions_is_written_to_without() -> None:
+def test_a_server_that_refuses_its_own_versions_is_not_written_to_without() -> None:
     provider = Provider(*map(user, (1, 2)))
     provider.meddle = lambda request: said({}, 412, request=request) if given(request) else None
-    directory = opened(provider)
-    read(provider, directory)
-    assert results(write(directory, seat(1), seat(2))) == [Result.WRITTEN] * 2
-    assert provider.said == [
-        "GET u1", TRIAL, 'PATCH u1 W/"1"', "GET u1", "PATCH u1", "GET u1", "GET u2", "PATCH u2", "GET u2",
-    ]  # fmt: skip
+    outcomes = write(opened(provider, settle_time=0), seat(1), seat(2))
+    assert results(outcomes) == [Result.CONFLICT] * 2
+    assert {outcome.why for outcome in outcomes} == {STALE}
+    assert all(map(given, provider.writes))
+    assert seats(provider) == [None, None]
+
+
+def lagging(provider: Provider, *, reads: int, **theirs: Any) -> Meddler:
+    """Somebody else writes to the second user just before us, and so many readings later show it as it was before."""
+    before: list[Json] = []
+    left = reads
+
+    def meddle(request: Request) -> Answer | None:
+        nonlocal left
+        if request.path != "/Users/u2" or given(request) == NO_VERSION:
+            return None
+        if request.method == "PATCH" and given(request) and not before:
+            before.append(provider.shown("u2"))
+            provider.set("u2", **theirs)
+        if request.method != "GET" or not before or not left:
+            return None
+        left -= 1
+        return said(before[0], request=request, headers={"etag": before[0]["meta"]["version"]})
+
+    return meddle
+
+
+@pytest.mark.parametrize("demanded", [False, True], ids=["announced", "demanded"])
+@pytest.mark.parametrize(
+    ("reads", "theirs", "becomes", "held"),
+    [
+        (2, {"title": "Theirs"}, Result.WRITTEN, 8),
+        (2, {CEC: {"workNo": 9}}, Result.CONFLICT, 9),
+        (99, {"title": "Theirs"}, Result.CONFLICT, 7),
+    ],
+    ids=["in time", "in time, another seat", "for long"],
+)
+def test_one_reading_that_lags_takes_no_version_from_anybody(
+    reads: int, theirs: Json, becomes: Result, held: int, *, demanded: bool
+) -> None:
+    provider = Provider(*(user(number, **{CEC: {"workNo": 7}}) for number in (1, 2, 3)))
+    lags = lagging(provider, reads=reads, **theirs)
+    demands = demanding(provider) if demanded else lambda request: None
+    provider.meddle = lambda request: lags(request) or demands(request)
+    outcomes = write(opened(provider, settle_time=0.5), *(seat(number, "7", "8") for number in (1, 2, 3)))
+    assert results(outcomes) == [Result.WRITTEN, becomes, Result.WRITTEN]
+    assert seats(provider) == [8, held, 8]
+    assert provider.users["u2"]["title"] == theirs.get("title", "Sample")
+    assert all(map(given, provider.writes[1 if demanded else 0 :]))
 
 
 def test_a_user_without_a_version_is_written_to_without_one_and_the_next_is_tried() -> None:
@@ -227,6 +270,20 @@ def test_a_write_that_is_refused_for_its_version_was_our_own_if_it_was_sent_twic
     if becomes is Result.WRITTEN:
         assert outcome.shown is not None
         assert outcome.shown.values[SEAT] == ("8",)
+
+
+def test_a_write_that_was_sent_twice_and_refused_while_reading_lags_is_not_known() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    lags = lagging(provider, reads=99, title="Theirs")
+
+    def meddle(request: Request) -> Answer | None:
+        answer = lags(request)
+        refused = request.path == "/Users/u2" and request.method == "PATCH" and given(request) != NO_VERSION
+        return Answer(412, {}, b"", request.path, attempts=2) if refused else answer
+
+    provider.meddle = meddle
+    (outcome,) = write(opened(provider, settle_time=0), seat(2))
+    assert (outcome.result, outcome.unknown) == (Result.FAILED, True)
 
 
 def test_a_write_that_was_sent_twice_and_does_not_stand_is_made_again() -> None:
@@ -361,15 +418,22 @@ def test_what_the_plan_believes_is_held_to_the_reading_that_gave_the_version() -
     assert seats(provider) == [9, 9]
 
 
-@pytest.mark.parametrize(("shown", "heeds"), [("none", True), ("both", False)], ids=["shows none", "refuses its own"])
-def test_a_server_that_demands_versions_and_takes_none_has_refused(shown: str, *, heeds: bool) -> None:
+def test_a_server_that_demands_versions_and_shows_none_has_refused() -> None:
     provider = Provider(*map(user, (1, 2)))
-    provider.meddle = demanding(provider, shown=shown, heeds=heeds)
+    provider.meddle = demanding(provider, shown="none")
     outcomes = write(opened(provider), seat(1), seat(2))
     assert results(outcomes) == [Result.FAILED] * 2
     assert {outcome.why for outcome in outcomes} == {
         "refused: 428 Precondition Required; it demands a version (If-Match), and shows none that it takes"
     }
+    assert seats(provider) == [None, None]
+
+
+def test_a_server_that_demands_versions_and_refuses_its_own_is_a_conflict_for_each() -> None:
+    provider = Provider(*map(user, (1, 2)))
+    provider.meddle = demanding(provider, heeds=False)
+    outcomes = write(opened(provider, settle_time=0), seat(1), seat(2))
+    assert [outcome.why for outcome in outcomes] == [STALE] * 2
     assert seats(provider) == [None, None]
 
 

@@ -209,7 +209,14 @@ class ScimDirectory(ScimReader):
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self._resources, self._attributes, self._users, self.dialect, disabled=self._view.disabled)
+        return Writer(
+            self._resources,
+            self._attributes,
+            self._users,
+            self.dialect,
+            settle_time=self._settings.settle_time,
+            disabled=self._view.disabled,
+        )
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """One request a user, many users at once."""

@@ -43,8 +43,8 @@ class Writing(Struct, frozen=True):
 class Wire:
     """Sends writes to one server.
 
-    `takes_versions`: it says that it heeds versions, or demands them, and has not refused its own; `heeds_versions`: it
-    has refused one that was none, which is tried with the first write.
+    `takes_versions`: it says that it heeds versions, or has demanded one (428); `heeds_versions`: it has refused one
+    that was none, which is tried with the first write.
     """
 
     def __init__(self, resources: Resources, dialect: Dialect) -> None:
@@ -54,7 +54,6 @@ class Wire:
         self._tried = False
         self.takes_versions = self._asks_back = dialect.versions
         self.heeds_versions = False
-        self._distrusted = False
 
     def write(self, writing: Writing) -> Answer:
         """The answer to a write: 412 where the user is no longer of that version. Raises IncompleteRead."""
@@ -64,16 +63,6 @@ class Wire:
                 return answer
             self.heeds_versions = answer.status == PRECONDITION_FAILED
         return self._write(writing)
-
-    def distrust_versions(self) -> None:
-        """The server has refused the very version that it gives."""
-        self.takes_versions = self.heeds_versions = False
-        self._distrusted = True
-
-    def take_versions(self) -> bool:
-        """The server demands a version (428): each write names one from now on. False: it refuses its own."""
-        self.takes_versions = not self._distrusted
-        return self.takes_versions
 
     def _first(self) -> bool:
         """Whether it has still to be found out if versions are heeded; by one thread, once."""

@@ -38,20 +38,35 @@ from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
 from connector.errors import DeniedError, IncompleteRead, TruncatedError, UnreachableError, UntrustedError
 from connector.model import Change, Outcome, Result
+from connector.stopping import Settling
 
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
 SERVER_ERROR: Final = 500
 LOST: Final = "written, but values that were not to change are gone, by the server or somebody else just then"
 NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
+STALE: Final = (
+    "the server refuses the version that it shows (412): reading lags behind, or its versions are of no use; if all "
+    "users are refused, run `check --probe --save` and name the file in `dialect`"
+)
 _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, TruncatedError)
 
 
 class Writer:
-    """Writes changes to the resources at one endpoint. `disabled`: also those planned for who is not active."""
+    """Writes changes to the resources at one endpoint.
+
+    `settle_time`: seconds that reading may lag behind. `disabled`: also those planned for who is not active.
+    """
 
     def __init__(
-        self, resources: Resources, attributes: Attributes, users: Users, dialect: Dialect, *, disabled: bool = False
+        self,
+        resources: Resources,
+        attributes: Attributes,
+        users: Users,
+        dialect: Dialect,
+        *,
+        settle_time: float,
+        disabled: bool = False,
     ) -> None:
         self._resources = resources
         self._attributes = attributes
@@ -59,6 +74,7 @@ class Writer:
         self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
         self._noted: set[str] = set()
+        self._settle_time = settle_time
         self._disabled = disabled
 
     def _user_of(self, change: Change) -> tuple[Resource, Answer] | None:
@@ -98,8 +114,7 @@ class Writer:
         for _ in range(RACES):
             before, version = recalled[:2] if recalled else self._before(change)
             if version and version == refused:
-                self._wire.distrust_versions()
-                version = ""
+                before, version = self._later(change, refused, attempts)
             if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
                 return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, before))
             some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
@@ -119,7 +134,8 @@ class Writer:
     def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
         """Whether to read and write again: somebody came in between, or the server demands a version now."""
         if answer.status == PRECONDITION_REQUIRED:
-            return not version and not demanded and self._wire.take_versions()
+            self._wire.takes_versions = True  # each write names one from now on
+            return not version and not demanded
         return answer.status in {PRECONDITION_FAILED, *BUSY}
 
     def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
@@ -155,6 +171,20 @@ class Writer:
         if version != stated or (listed and _stated(listed) == version and self._effects(listed, now)):
             self._resources.seen = None  # what lists say of versions or of users is of no use
         return now, version
+
+    def _later(self, change: Change, refused: str, attempts: int) -> tuple[Resource, str]:
+        """The user once reading shows another version than the one that was refused: whoever reads may lag.
+
+        Raises ConflictError where it never does, and LostAnswerError where an earlier attempt may have been carried
+        out. To write without a version then could take away what somebody else has just written.
+        """
+        for _ in Settling(self._settle_time).looks():
+            before, version = self._before(change)
+            if version != refused:
+                return before, version
+        if attempts > 1:
+            raise LostAnswerError(STALE)
+        raise ConflictError(STALE)
 
     def _still(self, change: Change, before: Resource, some: list[Edit]) -> bool:
         """Whether a write that had to wait would be the same if it were made now; a PUT says the whole user."""
