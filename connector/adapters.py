@@ -38,6 +38,17 @@ def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
         return _adapters(job, view)[0]()
 
 
+def past_reader_of(job: jobs.LoadedJob, view: View) -> Reader:
+    """A reader of the same directory past the job's base and filter. Raises FileError with the job's line."""
+    wider = job.past()
+    if wider.job.directory.type != "ldap":
+        return reader_of(wider, view)
+    from connector.directories.ldap.adapter import LdapReader
+
+    with _located(job):
+        return LdapReader(wider.job.directory, password_of(job), view, past=True)
+
+
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
     """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
     with _located(job):

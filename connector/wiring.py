@@ -15,7 +15,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from connector import traffic
-from connector.adapters import directory_of, reader_of, source_of, transport_of
+from connector.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
 from connector.custody import resolve
 from connector.errors import FileError, StateError, UsageError
 from connector.model import OBJECT_CLASS, Description, Fingerprint, Secret, View
@@ -330,7 +330,7 @@ def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable
     """A way past base and filter."""
     unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
     view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
-    return cache(lambda: stack.enter_context(closing(reader_of(job.past(), view))))
+    return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
 
 
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:

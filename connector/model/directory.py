@@ -210,6 +210,7 @@ class Description(Struct, frozen=True):
     `hides`: what a user does not show is taken for absent, and may be hidden by an access rule all the same.
     `server`: which of several servers of the directory answers; empty where there is but one.
     `base`: the DN below which users are, `one_level` only just below; empty: everywhere.
+    `sees_past`: a look past base and filter reaches every place where a user may have gone and kept its id.
     `chosen_id`: the attribute that the job takes for users' ids, where the directory has none of its own.
     `unidentified`: why a user may show no id, and what to do; empty where there is no more to say than of any.
     `cautions`: sentences for the report. `paths`: of SCIM, the attributes that its schemas define.
@@ -236,6 +237,7 @@ class Description(Struct, frozen=True):
     hides: bool = False
     server: str = ""
     base: str = ""
+    sees_past: bool = True
     one_level: bool = False
     chosen_id: AttributeInfo | None = None
     unidentified: str = ""

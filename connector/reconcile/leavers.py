@@ -20,7 +20,8 @@ from connector.reconcile.stale import Place, Unclaimed
 def placed(unclaimed: Sequence[Unclaimed], description: Description, witness: str | None) -> Planning[list[Unclaimed]]:
     """These users with where they are, and as they are now. `witness`: the id of a user within base and filter.
 
-    That nobody is found past them is believed where somebody is who is there.
+    That nobody is found past them is believed where somebody is who is there, and where that look is one at the whole
+    directory (`Description.sees_past`).
     """
     if not unclaimed:
         return []
@@ -43,7 +44,7 @@ def _placed(each: Unclaimed, within: User | None, past: Mapping[str, User], desc
         return replace(each, place=Place.DISABLED if within.disabled else Place.WITHIN, now=within)
     user = past.get(each.user.id)
     if user is None:
-        return replace(each, place=Place.DELETED if past else Place.UNKNOWN)
+        return replace(each, place=Place.DELETED if past and description.sees_past else Place.UNKNOWN)
     base = rdns(description.base) if description.base else ()
     here = not base or covers(user.name, base, one_level=description.one_level)
     return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)

@@ -34,7 +34,7 @@ CHANGED = "changed by somebody else since this job wrote it; kept"
 class Place(Enum):
     """Where a user that nobody claims is, with what its line says of that.
 
-    `UNKNOWN`: base and filter leave it out, and nobody may look past them.
+    `UNKNOWN`: base and filter leave it out, and a look past them does not tell.
     """
 
     WITHIN = ""
@@ -43,8 +43,8 @@ class Place(Enum):
     MOVED = ". The user was moved out of the base, so nothing is written there. Clear it by hand, or widen the base"
     DELETED = ". The user was deleted, or is hidden from the job's account. After an apply this is not said again"
     UNKNOWN = (
-        ". Base and filter leave the user out, and nobody may look past them. Whether it is disabled, moved or deleted "
-        "cannot be told. Let the job's account read more, or look by hand"
+        ". Base and filter leave the user out. A look past them does not tell whether it was disabled, moved or "
+        "deleted. Let the job's account read the whole tree, or look by hand"
     )
 
 

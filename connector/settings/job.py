@@ -5,7 +5,6 @@ hold references to secrets, never secrets. A key that is judged by others stands
 a validator the keys before its own; that way every fault of a file is found at once.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -277,22 +276,16 @@ class LoadedJob(Struct, frozen=True):
         return Path(named.removeprefix("sqlite:///")) if named.startswith("sqlite:///") else None
 
     def past(self) -> "LoadedJob":
-        """The same job past base and filter, for telling who is there."""
+        """The same job past the filter, for telling who is there; an LDAP reader goes past the base itself (`past`)."""
         directory = self.job.directory
         if directory.type == "scim":
             everybody: dict[str, str | None] = {"filter": None}
         elif directory.type == "ldap":
-            everybody = {"filter": "(objectClass=*)", "base": _domain(directory.base), "scope": "subtree"}
+            everybody = {"filter": "(objectClass=*)", "scope": "subtree"}
         else:
             everybody = {"filter": "(objectClass=*)", "base": ""}
         wider = self.job.model_copy(update={"directory": directory.model_copy(update=everybody)})
         return replace(self, job=wider)
-
-
-def _domain(base: str) -> str:
-    """The `dc=` end of a DN, which most trees have for their root; without one the DN itself."""
-    found = re.search(r"(?:^|,)\s*(dc=[^,+]+(?:,\s*dc=[^,+]+)*)\s*$", base, re.IGNORECASE)
-    return found[1] if found else base
 
 
 def load(path: Path) -> LoadedJob:

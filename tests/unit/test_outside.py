@@ -95,6 +95,12 @@ def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: Place) -> N
     assert (found.now is None) == (place in (Place.DELETED, Place.UNKNOWN))
 
 
+def test_nobody_is_deleted_where_the_look_may_miss_a_place() -> None:
+    """The server names no naming context, or users may move to another domain."""
+    _, (found,) = asked([], [ZOE], description=replace(DESCRIPTION, sees_past=False))
+    assert found.place is Place.UNKNOWN
+
+
 def test_one_level_below_the_base_is_the_base() -> None:
     _, (found,) = asked([], [user("uid=ann,ou=sub,ou=people")], description=replace(DESCRIPTION, one_level=True))
     assert found.place is Place.MOVED

@@ -42,6 +42,7 @@ from connector.model import (
     UserRef,
     View,
 )
+from connector.reconcile.dn import rdns
 from connector.settings.job import LdapDirectory as Settings
 
 _MANY: Final = 1000
@@ -55,14 +56,16 @@ class LdapReader:
     """An LDAP server, for reading. It is connected to at first use, and the reader stays with that one server.
 
     Every method raises one of the kinds of IncompleteRead, or FileError where the certificates that the job names are
-    of no use; the constructor raises FileError for a base or a filter that is none.
+    of no use; the constructor raises FileError for a base or a filter that is none. `past`: users are looked for
+    in the whole naming context that the base is in.
     """
 
-    def __init__(self, settings: Settings, password: Secret | None, view: View) -> None:
+    def __init__(self, settings: Settings, password: Secret | None, view: View, *, past: bool = False) -> None:
         self._settings = settings
         self._password = password
         self._view = view
-        self._realm = Realm.of(settings)
+        self._given = Realm.of(settings)
+        self._past = past
         self._connected: Wire | None = None
         self._seen: bool | None = None
         """Whether a look-up or a scan has found anybody; None: none came to its end."""
@@ -72,6 +75,13 @@ class LdapReader:
         if self._connected is None:
             self._connected = connect(self._settings, self._password)
         return self._connected
+
+    @cached_property
+    def _realm(self) -> Realm:
+        if not self._past:
+            return self._given
+        context = self._inspection.context or self._settings.base
+        return replace(self._given, base=context, rdns=rdns(context))
 
     @property
     def _page_size(self) -> int:

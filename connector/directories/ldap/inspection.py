@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from connector.directories.changing import OBJECT_CLASS
 from connector.directories.definitions import Index
-from connector.directories.filters import Equal, Or, Present
+from connector.directories.filters import Equal, Extensible, Or, Present
 from connector.directories.known_schema import known_schema
 from connector.directories.ldap import active_directory, dialect, requests, results
 from connector.directories.ldap.active_directory import Published
@@ -53,6 +53,8 @@ BATCH: Final = 2000
 BATCH_READ_BEFORE: Final = 500
 """The same where entries are read before they are written, which should not be long before."""
 _GLOBAL_CATALOG: Final = frozenset({3268, 3269})
+_DOMAINS: Final = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
+"""True of the references to a forest's domains (FLAG_CR_NTDS_DOMAIN, [MS-ADTS] 2.2.11)."""
 _EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), ("1.1",))
 
 
@@ -252,6 +254,7 @@ class Inspection:
             types=self.schema.types if self._published.types else {},
             classes=self.schema.classes if self._published.types else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
+            sees_past=self._sees_past(),
             cautions=tuple(cautions),
         )
 
@@ -279,7 +282,7 @@ class Inspection:
 
     def _identity(self) -> tuple[str, list[str]]:
         """The id of the naming context above base: it stays what it is, whatever address the server is reached by."""
-        context = self._context()
+        context = self.context or self._base
         for identity in dict.fromkeys((self.native.identity, self.dialect.identity)):
             values = self._shown(context, identity.attribute)
             if values:
@@ -331,13 +334,24 @@ class Inspection:
             return []
         return [value for each in found for _, some in each.attributes for value in some]
 
-    def _context(self) -> str:
-        """The longest naming context that base is in; base itself where the root DSE names none."""
+    @cached_property
+    def context(self) -> str:
+        """The longest naming context that base is in; empty where the root DSE names none."""
         contexts = []
         for name in filter(None, self.root.get("namingcontexts", ())):
             with contextlib.suppress(ValueError):  # what is no DN is above nothing
                 contexts += [name] if below(self._base, name) else []
-        return max(contexts, key=len, default=self._base)
+        return max(contexts, key=len, default="")
+
+    def _sees_past(self) -> bool:
+        """Whether nobody can leave the naming context and keep its id: in a forest of several domains users can."""
+        if not (self.context and self.native.microsoft):
+            return bool(self.context)
+        for configuration in self.root.get("configurationnamingcontext", ())[:1]:
+            domains = Search(f"CN=Partitions,{configuration}", Scope.ONELEVEL, _DOMAINS, ("1.1",))
+            with contextlib.suppress(DeniedError, TruncatedError, MalformedError):
+                return len(self._wire.search(domains)) == 1
+        return False
 
     def _read(self, name: str, attributes: tuple[str, ...]) -> dict[str, list[str]]:
         """One entry's attributes as text, by their names in lower case."""
