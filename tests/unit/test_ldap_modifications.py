@@ -321,17 +321,15 @@ def test_a_copy_that_cannot_be_written_says_where_one_can_write(referrals: tuple
 
 
 @pytest.mark.parametrize(
-    ("planned", "is_shown"),
+    "planned",
     [
-        (several("employeeNumber", "canary", "", None), True),
-        (AttributeChange("employeeNumber", ("canary",), (), secret=True), False),
-        (AttributeChange("employeeNumber", (), ("Canary",), secret=True), False),
-        (AttributeChange("userPassword", (), (Secret(b"CANARY"),)), False),
-        (AttributeChange("userPassword", (Secret(b"canary"),), (Secret("other"),)), False),
-        (AttributeChange("userPassword", (Secret("other"),), (), secret=True), True),
+        AttributeChange("employeeNumber", ("canary",), (), secret=True),
+        AttributeChange("employeeNumber", (), ("Canary",), secret=True),
+        AttributeChange("userPassword", (), (Secret(b"CANARY"),)),
+        AttributeChange("userPassword", (Secret(b"canary"),), (Secret("other"),)),
+        AttributeChange("userPassword", (Secret("other"),), (), secret=True),
     ],
 )
-def test_words_of_the_servers_are_told_unless_they_repeat_a_secret(planned: AttributeChange, *, is_shown: bool) -> None:
-    outcome = modifier().outcome(change(planned), Response(53, diagnostic="not 'caNary'"))
-    said = ": not 'caNary'" if is_shown else ""
-    assert outcome == Outcome(ANNA, Result.FAILED, f"unwillingToPerform (53){said}")
+def test_words_of_the_servers_are_told_and_no_secret(planned: AttributeChange) -> None:
+    outcome = modifier().outcome(change(planned), Response(53, diagnostic="value 'caNary' is not allowed, caNary"))
+    assert outcome == Outcome(ANNA, Result.FAILED, "unwillingToPerform (53): value … is not allowed, …")

@@ -82,17 +82,45 @@ def test_the_assertion_is_critical_and_holds_user_filter_and_old_values() -> Non
     assert modifier(assertions=False).controls(change()) == ()
 
 
-@pytest.mark.parametrize("shown", ["canary-1", "CANARY-1", base64.b64encode(b"canary-1").decode(), "canary-0"])
-def test_a_diagnostic_that_repeats_a_secret_is_not_passed_on(shown: str) -> None:
-    answer = Response(19, diagnostic=f"value '{shown}' is too short")
+ECHOES = (
+    "Gr8-Canary-Pa55word", "GR8-CANARY-PA55WORD", base64.b64encode(b"Gr8-Canary-Pa55word").decode(),
+    "Gr8-Canary-Pa55w...", "Canary-Pa55word", "Gr8-Canary\\2dPa55word", "Gr8\u2010Canary-Pa55word",
+    "Gr8-Canary-\nPa55word", "Gr8 -Canary- Pa55word", "drowssa55aP", "Old-Canary-0", "of another user: Hunter2-Zoe",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", ECHOES)
+@pytest.mark.parametrize("form", ["'{}'", "{}", "SIPIdentityPassword: {}", "({})"])
+def test_nothing_of_a_secret_is_passed_on(shown: str, form: str) -> None:
+    answer = Response(19, diagnostic=f"value {form.format(shown)} is too short")
+    outcome = modifier().outcome(change(secret("SIPIdentityPassword", "Old-Canary-0", "Gr8-Canary-Pa55word")), answer)
+    assert outcome.result is Result.FAILED
+    said = outcome.why.partition("(19)")[2].lower()
+    assert not [part for part in ("gr8", "canary", "pa55", 'word"', "hunter", "zoe", "drow", "z3i4") if part in said], (
+        said
+    )
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "shown"),
+    [
+        ("SIPIdentityPassword: value #0 invalid per syntax", "SIPIdentityPassword: … #0 invalid per syntax"),
+        ("modify/add: some attributes not unique",) * 2,
+        ("Entry is locked, try again\n", "Entry is locked, try again"),
+        ("00002098: SecErr: DSID-03150F94, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0",
+         "00002098: SecErr: … problem … (INSUFF_ACCESS_RIGHTS), data 0"),
+    ],
+)  # fmt: skip
+def test_a_servers_own_words_are_passed_on(diagnostic: str, shown: str) -> None:
+    answer = Response(19, diagnostic=diagnostic)
     outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
-    assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19)")
+    assert outcome.why == f"constraintViolation (19): {shown}"
 
 
 def test_any_other_diagnostic_is_passed_on_in_one_line() -> None:
     answer = Response(19, diagnostic="too\r\nshort\x1b[2J")
     outcome = modifier().outcome(change(secret("SIPIdentityPassword", "canary-0", "canary-1")), answer)
-    assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19): too short [2J")
+    assert outcome == Outcome(USER, Result.FAILED, "constraintViolation (19)")
 
 
 def test_a_second_value_is_a_conflict_only_where_that_is_how_absence_is_asserted() -> None:

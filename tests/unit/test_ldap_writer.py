@@ -185,7 +185,7 @@ def cut(line: Line) -> None:
 
 def farewell(line: Line) -> None:
     """The notice of disconnection (RFC 4511 §4.4.1)."""
-    parts = [ber.integer(52, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, b"down"), ber.tlv(0x8A, _NOTICE)]
+    parts = [ber.integer(52, ber.ENUMERATED), ber.tlv(4, b""), ber.tlv(4, b"busy"), ber.tlv(0x8A, _NOTICE)]
     line.say(0, ber.sequence(parts, 0x78))
 
 
@@ -210,7 +210,7 @@ def silence(line: Line) -> None:
 
 ENDS: dict[str, tuple[Script, str]] = {
     "cut": (cut, "closed the connection"),
-    "farewell": (farewell, "unavailable (52): down"),
+    "farewell": (farewell, "unavailable (52): busy"),
     "an answer to nothing": (of_nothing, "which asked nothing"),
     "an answer to a search": (of_a_search, "no search"),
     "noise": (noise, "no LDAP message"),

@@ -247,11 +247,11 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _said(change: Change, response: Response) -> str:
-    """The server's own words, unless they repeat a secret of this change."""
+    """The server's own words, without anything of a secret of this change."""
     secrets = {
         octets(value)
         for attribute in change.attributes
         for value in (*attribute.old, *attribute.new)
         if attribute.secret or isinstance(value, Secret)
     }
-    return results.diagnostic(response, secrets)
+    return results.diagnostic(response, secrets, [each.name for each in change.attributes])

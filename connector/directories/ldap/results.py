@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from connector.directories.ldap.responses import Response
+from connector.directories.said import told
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -14,7 +15,7 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
-from connector.model import spellings
+from connector.model import Value
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
@@ -59,7 +60,15 @@ _DENIED: Final = frozenset({8, 13, 48, 49, 50})
 PROOF_REFUSED: Final = frozenset({19, 48, 49, 53})
 """How a bind ends whose password is wrong, or whose account is locked (389-DS: 19) or disabled (389-DS: 53)."""
 AWAY: Final = frozenset({51, 52})
-_LONGEST: Final = 300
+_SAID: Final = """
+INSUFF_ACCESS_RIGHTS ATTRIBUTE_OR_VALUE_EXISTS CONSTRAINT_ATT_TYPE WILL_NOT_PERFORM NO_ATTRIBUTE_OR_VAL
+OBJ_CLASS_VIOLATION NO_OBJECT SecErr AtrErr NameErr UpdErr SvcErr LdapErr AcceptSecurityContext acl_read acl_modify
+alias att backend bind bound busy comment confidentiality context down going loop naming per privilege problem replica
+retrieving shadow shutdown shutting val add delete modify objectclass read search write
+"""
+"""Words of OpenLDAP's, 389-DS's and Active Directory's own messages ([MS-ADTS] 3.1.1.3.1.9)."""
+_CODE: Final = re.compile(r"([0-9A-Fa-f]{8}): \w+Err: DSID-")
+"""Windows' error code before a message of Active Directory."""
 
 
 def name(code: int) -> str:
@@ -67,15 +76,14 @@ def name(code: int) -> str:
     return f"{NAMES.get(code, 'result')} ({code})"
 
 
-def diagnostic(response: Response, secrets: Iterable[bytes] = ()) -> str:
-    """The server's own words, on one line and of bounded length; with a colon before them where there are any.
+def diagnostic(response: Response, secrets: Iterable[Value] = (), names: Iterable[str] = ()) -> str:
+    """The server's own words as far as they can be shown (`said.py`), with a colon before them where there are any.
 
-    Nothing of them where they repeat one of these secrets, in whatever spelling.
+    `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
     """
-    heard = response.diagnostic.lower() if secrets else ""
-    if heard and any(spelt.lower() in heard for secret in secrets for spelt in spellings(secret)):
-        return ""
-    words = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+", " ", response.diagnostic).strip()[:_LONGEST]
+    code = _CODE.match(response.diagnostic)
+    known = (*_SAID.split(), *NAMES.values(), *names, *(code.groups() if code else ()))
+    words = told(response.diagnostic, secrets, known) if response.diagnostic else ""
     return f": {words}" if words else ""
 
 
@@ -90,7 +98,7 @@ def failure(
     if code == SUCCESS:
         return None
     if code == REFERRAL:
-        return referral(response.referrals, base, where, diagnostic(response))
+        return referral(response.referrals, base, where, diagnostic(response, (), sought))
     kind, what = IncompleteRead, f"the search below {base!r} failed"
     if code in _LIMITS:
         looked = f" for {', '.join(sorted(sought))}" if sought else ""
@@ -106,7 +114,7 @@ def failure(
         todo = UNWILLING
     elif code == DENIED:
         todo = f"; grant the job's account the right to search and read {', '.join(sorted(sought)) or 'entries'} there"
-    return kind(f"{what}: {name(code)}{diagnostic(response)}{todo}", where=where)
+    return kind(f"{what}: {name(code)}{diagnostic(response, (), sought)}{todo}", where=where)
 
 
 def referral(uris: tuple[str, ...], base: str, where: str, said: str = "") -> ElsewhereError:
