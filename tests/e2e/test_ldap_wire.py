@@ -130,7 +130,11 @@ def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
         (lambda frame: result(frame.id, DONE, 32), IncompleteRead, "no entry 'ou=people,dc=example,dc=org'"),
         (lambda frame: result(frame.id, DONE, 50), DeniedError, r"insufficientAccessRights \(50\).*right to search"),
         (lambda frame: result(frame.id, DONE, 51), UnreachableError, r"busy \(51\)"),
-        (lambda frame: result(frame.id, DONE, 53, said="not\r\nnow\x1b[31m again"), IncompleteRead, r"\(53\): not … again$"),
+        (
+            lambda frame: result(frame.id, DONE, 53, said="not\r\nnow\x1b[31m again"),
+            IncompleteRead,
+            r"\(53\): not … again$",
+        ),
         (lambda frame: result(frame.id, DONE, 4711), IncompleteRead, r"result \(4711\)"),
     ],
 )

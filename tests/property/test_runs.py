@@ -211,5 +211,6 @@ def test_what_a_run_came_to_is_done_or_in_part_and_what_was_left_out_on_purpose_
     for result in (Result.CONFLICT, Result.FAILED, Result.SKIPPED):
         part = replace(done, outcomes=[*outcomes, Outcome(refs[2], result)])
         assert part.in_part
-        assert not replace(part, aside=frozenset({refs[2].id})).in_part
-        assert replace(part, aside=frozenset({refs[1].id})).in_part
+    left = [*outcomes, Outcome(refs[2], Result.SKIPPED, "left out (--only)", aside=True)]
+    assert not replace(done, outcomes=left).in_part
+    assert replace(done, untold="the audit is full").in_part

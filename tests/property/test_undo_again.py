@@ -794,7 +794,9 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
     with world.parts() as parts:
         run = wet_run(parts, lambda plan, outcomes: None)
     assert not run.remembered
-    assert [(outcome.user.id, outcome.result) for outcome in run.outcomes or ()] == [("id-1", Result.FAILED)]
+    assert [(each.user.id, each.result, each.unnoted) for each in run.outcomes or ()] == [
+        ("id-1", Result.WRITTEN, True)
+    ]
     assert "cecWorkNo" in world.store.snapshot()["id-0"][1]
 
 

@@ -43,6 +43,7 @@ def slot(name: str, pattern: str | None) -> str:
 class Ledger:
     """Whose each value is, by what was seen to be written: which job wrote last, and which values it put there.
 
+    `once`: whose all values of a place were when these stood there; an undo gives them back to that job.
     `let_go`: by job the users it wrote to and did not claim in its last apply. `broken` says where a job took what was
     not its own.
     """
@@ -73,7 +74,7 @@ class Ledger:
         failed = {each.user.id: each.lost for each in outcomes if not (each.result is Result.WRITTEN or each.open)}
 
         def lost(id_: str, slot: str) -> bool:
-            return id_ in failed and (not failed[id_] or slot.rpartition(" ")[0] in failed[id_])
+            return id_ in failed and (not failed[id_] or any(slot.startswith(f"{name} ") for name in failed[id_]))
 
         for place, before in self.touched.items():
             if lost(*place):
@@ -103,13 +104,13 @@ class Ledger:
             elif kind == "apply" and whose and whose != job and change.user.id not in self.let_go.get(whose, ()):
                 self.broken.append(f"{job} wrote {place}, which is {whose}'s")
             put = (now - was) | (values & now)
-            writer = self.once.get((*place, now - was)) if kind == "undo" else job
+            writer = self.once.get((*place, now)) if kind == "undo" else job
             self.owner.pop(place, None)
             if put and writer:
                 self.owner[place] = (writer, frozenset(put))
-                if (*place, frozenset(put)) not in self.once:
-                    self.new.append((*place, frozenset(put)))
-                self.once[*place, frozenset(put)] = writer
+                if (*place, now) not in self.once:
+                    self.new.append((*place, now))
+                self.once[*place, now] = writer
 
 
 class Watched(Disturbed):
