@@ -153,7 +153,7 @@ class Slapd(LdapServer):
     def start(cls, folder: Path, entries: Iterable[str] = (), **options: object) -> Self:
         """Create the tree, with these LDIF records below it, and start."""
         server = cls(folder, **options)  # type: ignore[arg-type]  # the options of __init__, passed on
-        server._load("\n".join([TREE, *entries]))
+        server.load("\n".join([TREE, *entries]))
         return server.begin()
 
     def _addresses(self) -> None:
@@ -173,7 +173,8 @@ class Slapd(LdapServer):
             leaf.private_key_pem.write_to_path(self.folder / f"{name}.key")
             leaf.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
 
-    def _load(self, ldif: str) -> None:
+    def load(self, ldif: str) -> None:
+        """Add entries while it is not running; they keep the ids that they name."""
         command = ["slapadd", "-q", "-f", "slapd.conf", "-b", SUFFIX]
         done = subprocess.run(command, cwd=self.folder, input=ldif.encode(), capture_output=True, check=False)
         if done.returncode:
