@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.scim.writing import LOST
+from connector.directories.scim.writing import LISTS, LOST
 from connector.model import AttributeChange, Outcome, Result, Secret, View
 from tests.support.scim_provider import (
     ACCOUNT,
@@ -148,6 +148,13 @@ WORDS = {
 OTHER_WORDS = [
     "", "replace is not known", "Replace the value", "Operations must be an array", "The attribute is no list",
     "op must be one of add, remove, replace", "Additional Replacement", "the list of values is closed",
+    "value 'blue' must be a valid list member", "The value for attribute 'department' must be a list item",
+    "Values must be a list of allowed departments: A, B", "value must be an array or a string",
+    "value is not a list entry",
+    "attribute x: value is not a list of scalars, it must be a string", "Value must not be an array",
+    "The value must be a string, must not be a list", "values for 'title' isn't a list of permitted titles",
+    "Operation 'Replace' is not allowed on read-only attribute 'workNo'", 'operation "Replace" failed: duplicate',
+    "Add, Replace and Remove are disabled for this user",
 ]  # fmt: skip
 
 
@@ -223,6 +230,80 @@ def test_several_forms_are_found_one_after_the_other_also_as_a_framework_says_th
     provider.meddle = lambda request: media(request) or capitals(request) or arrays(request)
     assert [outcome.result for outcome in write(opened(provider), seat(1), seat(2))] == [Result.WRITTEN] * 2
     assert len(provider.writes) == 5
+
+
+def wanting_lists(*paths: str) -> Any:
+    """It refuses a single value at these paths, and a list at any other."""
+
+    def meddle(request: Any) -> Any:
+        for each in request.body["Operations"] if request.method == "PATCH" else ():
+            value = each.get("value")
+            if value is not None and isinstance(value, list) is not (each["path"] in paths):
+                wanted = "list" if each["path"] in paths else "string"
+                return said({"detail": f"The value must be a {wanted}"}, 400, request=request)
+        return None
+
+    return meddle
+
+
+def nick(number: int, old: str = "", new: str = "x") -> Any:
+    return change(number, AttributeChange("nickName", (old,) if old else (), (new,)))
+
+
+NICK_AND_SEAT = View(("nickName", SEAT, PASSWORD), frozenset({PASSWORD}))
+
+
+def test_arrays_are_learnt_for_the_attributes_that_took_them_and_for_no_other() -> None:
+    provider = Tolerant(*map(user, (1, 2, 3)), etag=False)
+    provider.meddle = wanting_lists("nickName")
+    outcomes = write(opened(provider, NICK_AND_SEAT), nick(1), seat(2), nick(3))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN] * 3
+    assert [each.body["Operations"][0]["value"] for each in provider.writes] == ["x", ["x"], 8, ["x"]]
+
+
+def test_the_first_refusal_is_shown_where_the_array_is_refused_too() -> None:
+    provider = Tolerant(user(1), etag=False)
+    refusals = iter(["The value must be a list", "The value is too long"])
+    provider.meddle = lambda request: (
+        said({"detail": next(refusals)}, 400, request=request) if request.method == "PATCH" else None
+    )
+    (outcome,) = write(opened(provider), seat(1))
+    assert "must be a list" in outcome.why
+
+
+@pytest.mark.parametrize("old", ["", "before"])
+@pytest.mark.parametrize("etag", [True, False])
+def test_a_server_that_stores_the_array_has_it_taken_back_and_gets_no_other(old: str, *, etag: bool) -> None:
+    held = {"nickName": old} if old else {}
+    provider = Provider(*(user(number, **held) for number in (1, 2)), etag=etag)
+    refused = once(lambda request: said({"detail": "value must be a list"}, 400, request=request), times=1)
+    provider.meddle = refused
+    first, second = write(opened(provider, NICK_AND_SEAT), nick(1, old), nick(2, old))
+    assert (first.result, first.may_stand) == (Result.FAILED, False)
+    assert first.why == f"{LISTS}: nickName; it was taken back"
+    assert second.result is Result.WRITTEN
+    assert [provider.stored(f"u{number}").get("nickName", "") for number in (1, 2)] == [old, "x"]
+
+
+def test_a_list_that_cannot_be_taken_back_is_named_and_no_other_user_gets_one() -> None:
+    provider = Provider(*(user(number, nickName="before") for number in (1, 2)), etag=False)
+    provider.meddle = wanting_lists("nickName")
+    first, second = write(opened(provider, NICK_AND_SEAT), nick(1, "before"), nick(2, "before"))
+    assert (first.result, first.may_stand, first.why) == (
+        Result.FAILED, True, f"{LISTS}: nickName; it could not be taken back",
+    )  # fmt: skip
+    assert second.why == "refused: 400 Bad Request: The value must be a list"
+    assert provider.stored("u2")["nickName"] == "before"
+
+
+def test_a_secret_goes_in_an_array_only_where_a_value_that_is_shown_was_taken_out_of_one() -> None:
+    secret = AttributeChange(PASSWORD, (), (Secret("canary"),), secret=True, seen=False)
+    provider = Tolerant(*map(user, (1, 2, 3)), etag=False)
+    provider.meddle = wanting_lists("nickName", PASSWORD)
+    directory = opened(provider, NICK_AND_SEAT)
+    outcomes = write(directory, change(1, secret), change(2, *nick(2).attributes, secret), change(3, secret))
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
+    assert [CEC in provider.stored(f"u{number}") for number in (1, 2, 3)] == [False, True, True]
 
 
 def test_what_was_done_in_part_before_a_form_was_refused_is_not_said_to_be_of_another_version() -> None:

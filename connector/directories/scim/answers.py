@@ -88,6 +88,12 @@ def id_of(found: Resource) -> str:
     return text_of(found.get("id") or member(found, "id"))
 
 
+def version_of(found: Resource) -> str:
+    """The version that a resource says it is (RFC 7643 §3.1)."""
+    meta = member(found, "meta")
+    return text_of(member(meta, "version")) if isinstance(meta, dict) else ""
+
+
 def document(answer: Answer) -> Any:
     """Whatever JSON the answer is; None where it is none."""
     try:

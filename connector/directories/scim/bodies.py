@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import PATCH_OP, Edit
 from connector.directories.scim.paths import Json, Resource, key_of
 
 
-def body(some: Iterable[Edit], dialect: Dialect, before: Resource) -> dict[str, Json]:
+def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Collection[str] = ()) -> dict[str, Json]:
     """The operations on a user that was `before`. What is emptied comes first: if that is refused, nothing was done.
 
     What is set unseen comes last: if something before it is refused, it was not done, and the rest can be taken back.
+    `listed`: paths whose single value goes in an array.
     """
     ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
-    made = _operations(ordered, dialect) if dialect.paths else _without_paths(ordered, dialect, before)
+    made = _operations(ordered, dialect, listed) if dialect.paths else _without_paths(ordered, dialect, before)
     return {"schemas": [PATCH_OP], "Operations": list(_spelt(made, dialect))}
 
 
-def _operations(some: Iterable[Edit], dialect: Dialect) -> Iterator[dict[str, Json]]:
-    return (_operation(edit, dialect) for edit in some)
+def _operations(some: Iterable[Edit], dialect: Dialect, listed: Collection[str]) -> Iterator[dict[str, Json]]:
+    return (_operation(edit, dialect, listed) for edit in some)
 
 
 def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> Iterator[dict[str, Json]]:
@@ -48,10 +49,10 @@ def _set(whole: Resource, edit: Edit, before: Resource) -> None:
     complex_[key_of(complex_, path.sub)] = edit.value
 
 
-def _operation(edit: Edit, dialect: Dialect) -> dict[str, Json]:
+def _operation(edit: Edit, dialect: Dialect, listed: Collection[str] = ()) -> dict[str, Json]:
     if edit.value is None and dialect.clearing != "null":
         return {"op": "remove", "path": str(edit.path)}
-    alone = dialect.arrays and edit.value is not None and not isinstance(edit.value, list)
+    alone = edit.single and (dialect.arrays or str(edit.path) in listed)
     return {"op": "replace", "path": str(edit.path), "value": [edit.value] if alone else edit.value}
 
 

@@ -35,6 +35,17 @@ class Edit(Struct, frozen=True):
     value: Json
     unseen: bool = False
 
+    @property
+    def single(self) -> bool:
+        """Whether it sets a value that is no list."""
+        return self.value is not None and not isinstance(self.value, list)
+
+    def listed(self, resource: Resource) -> bool:
+        """Whether there is a list in the resource where it sets a single value."""
+        held = self.path.held(resource)
+        at = member(held, self.path.sub) if self.path.sub and isinstance(held, dict) else held
+        return self.single and isinstance(at, list)
+
     def __repr__(self) -> str:
         return f"<edit of {self.path}>"  # its value may be a password
 

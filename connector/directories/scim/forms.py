@@ -14,13 +14,22 @@ from connector.directories.scim.port import PLAIN_JSON, Answer
 
 _UNSUPPORTED_MEDIA_TYPE: Final = 415
 _MALFORMED: Final = (400, 422, 501)
-_CAPITALS: Final = re.compile(r"""(["'`])Replace\1|\bAdd\b[^a-z]+(?:or |and )?\bRe(?:place|move)\b""")
+_OFFERED: Final = (
+    r"(?i:must be|should be|has to be|expected|expects|use|one of|case[- ]sensitive"
+    r"|(?:allowed|supported|valid)(?: (?:values|operations|ops))?(?: are)?)"
+)
+_NAME: Final = r"""["'`]?(?:Add|Remove|Replace)["'`]?"""
+_CAPITALS: Final = re.compile(
+    rf"\b{_OFFERED}[^\w\"'`]{{1,3}}(?i:one of )?\W?{_NAME},? (?:(?i:or|and) )?{_NAME}(?!\w)"
+    rf"|\b(?i:op|operation)\b.{{0,40}}\b{_OFFERED}\W{{1,3}}Replace\b"
+)
 _ARRAY: Final = re.compile(
-    r"\bvalues?\b.{0,60}\b(?:must|should|has to|needs to|expected to) be (?:an? )?(?:valid |JSON )?(?:array|list)\b"
-    r"|\bvalues?\b.{0,60}\b(?:is not|isn't) an? (?:array|list)\b"
-    r"|\bvalues?\b.{0,20}\bexpected an? (?:array|list)\b",
+    r"""(?:^|[\s.'"`(\]])value["'`]?:?\s(?:Input |field )?"""
+    r"(?:(?:must|should|has to|needs to) be|is not|isn't|expected(?: to be)?)"
+    r""" (?:an? )?(?:valid |JSON )?(?:array|list)["'`]?\s*(?:[.;]|$)""",
     re.IGNORECASE,
 )
+"""Speaks of the member `value` itself, and ends there: a value may have to be "a valid list member" (a rule of its)."""
 _LONGEST: Final = 2000
 """So many characters of a refusal are looked at."""
 

@@ -14,7 +14,16 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from connector.directories.scim import bodies, filters
-from connector.directories.scim.answers import PRECONDITION_REQUIRED, good, id_of, kind, listing, resource, said
+from connector.directories.scim.answers import (
+    PRECONDITION_REQUIRED,
+    good,
+    id_of,
+    kind,
+    listing,
+    resource,
+    said,
+    version_of,
+)
 from connector.directories.scim.attributes import USER_NAME, Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
@@ -325,5 +334,4 @@ def _element(path: Path, number: int) -> str:
 
 
 def _version(now: Resource, answer: Answer) -> str:
-    meta = member(now, "meta")
-    return answer.headers.get("etag") or (text_of(member(meta, "version")) if isinstance(meta, dict) else "")
+    return answer.headers.get("etag") or version_of(now)

@@ -27,12 +27,13 @@ from connector.directories.scim.answers import (
     id_of,
     resource,
     said,
+    version_of,
 )
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.effects import Effects, effects, same
-from connector.directories.scim.paths import Path, Resource, member, text_of
+from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.port import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
@@ -45,6 +46,7 @@ RACES: Final = 5
 SERVER_ERROR: Final = 500
 LOST: Final = "written, but values that were not to change are gone, by the server or somebody else just then"
 NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
+LISTS: Final = "written, but the server holds a list where a single value belongs"
 STALE: Final = (
     "the server refuses the version that it shows (412): reading lags behind, or its versions are of no use; if all "
     "users are refused, run `check --probe --save` and name the file in `dialect`"
@@ -147,7 +149,7 @@ class Writer:
         if seen is None or self._whole or change.disabled or not self._wire.heeds_versions:
             return None
         before = seen.take(change.user.id)
-        version = _stated(before) if before else ""
+        version = version_of(before) if before else ""
         if before is None or not version:
             return None
         try:
@@ -164,11 +166,11 @@ class Writer:
         now, answer = found
         if not self._wire.takes_versions:
             return now, ""
-        stated = _stated(now)
+        stated = version_of(now)
         version = answer.headers.get("etag", stated)
         seen = self._resources.seen
         listed = seen.take(change.user.id) if seen else None
-        if version != stated or (listed and _stated(listed) == version and self._effects(listed, now)):
+        if version != stated or (listed and version_of(listed) == version and self._effects(listed, now)):
             self._resources.seen = None  # what lists say of versions or of users is of no use
         return now, version
 
@@ -215,10 +217,21 @@ class Writer:
             self._resources.seen = None
             like = self._listed(change.user.id, now)
             found = self._effects(before, like, some) if like else found
+        wrong = [edit for edit in some if edit.listed(now)]
+        self._wire.takes_lists(change.user.id, whether=not wrong)
+        if wrong:
+            return self._stored_as_lists(change, before, now, wrong)
         if found and found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.WRITTEN, self._note(found), shown=self._users.user(change.user.id, now))
+
+    def _stored_as_lists(self, change: Change, before: Resource, now: Resource, wrong: list[Edit]) -> Outcome:
+        """The server wanted single values in arrays, and has not taken them out: the user is to be as it was."""
+        left = self._given_back(change, before, now, wrong)
+        names = ", ".join(edit.path.whole for edit in wrong)
+        why = f"{LISTS}: {names}; {'it could not be taken back' if left else 'it was taken back'}"
+        return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
     def _effects(self, before: Resource, after: Resource, some: Iterable[Edit] = ()) -> Effects:
         return effects(before, after, some, self._attributes)
@@ -326,12 +339,6 @@ class Writer:
             return bool(seen) and not editing.edits(now, replace(change, attributes=seen), self._attributes)
         except (ConflictError, ForbiddenError):
             return False
-
-
-def _stated(found: Resource) -> str:
-    """The version that a resource says it is (RFC 7643 §3.1)."""
-    meta = member(found, "meta")
-    return text_of(member(meta, "version")) if isinstance(meta, dict) else ""
 
 
 def _different(changes: Iterator[Change], waiting: list[Change]) -> Iterator[Change]:
