@@ -34,6 +34,13 @@ class Idless(LdapProxy):
         return octets_of(frame).replace(b"entryUUID", b"entryUUIX").replace(b"1.3.6.1.1.16.4", b"1.3.6.1.1.99.4")
 
 
+class Schemaless(Idless):
+    """Nor does it show a schema that would tell."""
+
+    def _heard(self, frame: Frame) -> bytes:
+        return super()._heard(frame).replace(b"subschemaSubentry", b"subschemaSubentrX")
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Slapd]:
     people = [person(uid, f"employeeNumber: {number}") for uid, number in zip(UIDS, NUMBERS, strict=False)]
@@ -58,6 +65,15 @@ def test_a_server_without_ids_is_told_apart_from_hidden_ones(job: LdapJob) -> No
     assert "this server has no entryUUID, so its users have no id" in said
     assert "set `directory.id` to an attribute" in said
     assert "nsUniqueId, ibm-entryUuid, orclguid, GUID" in said
+
+
+def test_where_no_schema_tells_both_ways_out_are_named(tmp_path: Path, server: Slapd) -> None:
+    with Schemaless(server.port) as proxy:
+        ended, _ = LdapJob(tmp_path / "job", proxy.url, *UIDS, mapping=MAPPING).run("plan")
+    assert ended.code == 1
+    said = " ".join(ended.err.split())
+    assert "the user shows no entryUUID, and this server shows no schema that tells whether it has one" in said
+    assert "give the account the right to read it; or where the server has none, set `directory.id`" in said
 
 
 @pytest.mark.parametrize("read", ["find", "scan"])

@@ -7,14 +7,16 @@ all the same, and "no employeeNumber" is not true of such a user.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector.directories.ldap.framing import Frame
 from tests.support.ds389 import Ds389
 from tests.support.ldap_job import LdapJob, held
-from tests.support.ldap_proxy import COMPARE, LdapProxy
+from tests.support.ldap_proxy import COMPARE, LdapProxy, octets_of
 from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD
 from tests.support.program import program
 from tests.support.slapd import Slapd, person
@@ -233,3 +235,32 @@ def test_a_password_of_which_comparing_found_none_is_taken_back(tmp_path: Path, 
         assert held(server, "anna", "SIPIdentityPassword") == []
         assert held(server, "bert", "SIPIdentityPassword") == ["of-before"]
         assert "stays as it is" not in ended.said
+
+
+# ---------------------------------------------------------------- servers whose compareFalse tells nothing
+
+
+class Undiscerning(LdapProxy):
+    """As ldaptor: whatever is not there compares as another value, and there is no rule about who may compare."""
+
+    def _heard(self, frame: Frame) -> bytes:
+        octets = octets_of(frame)
+        if frame.tag != COMPARE + 1:
+            return octets
+        return re.sub(rb"\x0a\x01[\x10\x11\x32]", b"\x0a\x01\x05", octets, count=1)
+
+
+@pytest.mark.slapd
+def test_where_compare_tells_nothing_users_without_a_value_are_written_and_hidden_values_stay(tmp_path: Path) -> None:
+    """Who has no value is found by a search for that; hidden values are in no such search, and nothing else tells."""
+    people = [*(person(uid) for uid in MANY[:12]), person("anna", "employeeNumber: 7")]
+    with Slapd.start(tmp_path / "s", people) as server, Undiscerning(server.port) as proxy:
+        job = LdapJob(tmp_path / "job", proxy.url, *MANY[:12], mapping=SEAT)
+        assert written(job) == set(MANY[:12])
+        assert job.problems() == []
+    people = [person(uid, "employeeNumber: 7") for uid in MANY[:12]]
+    with Slapd.start(tmp_path / "h", people, **rights(Slapd, "cw")) as server, Undiscerning(server.port) as proxy:
+        job = LdapJob(tmp_path / "hidden", proxy.url, *MANY[:12], mapping=SEAT)
+        assert written(job) == set(MANY[:12])  # their roomNumber
+        assert [each["kind"] for each in job.problems()] == ["unreadable"]
+        assert held(server, MANY[3], "employeeNumber") == ["7"]

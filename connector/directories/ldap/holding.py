@@ -24,6 +24,9 @@ _ANSWERS: Final = {
     results.NO_SUCH_ATTRIBUTE: Holds.ABSENT,
 }
 
+_NOBODYS: Final = "xCecConnectorNone"
+"""An attribute type that no server has."""
+
 
 def compared(
     wire: Wire, questions: Iterable[Question], window: int, is_user: IsUser, *, asserted: bool
@@ -66,10 +69,13 @@ def told(
     """
     asked = list(questions)
     answers = dict(compared(wire, asked, window, is_user, asserted=asserted))
+    others = [place for place, answer in answers.items() if answer is Holds.OTHER and _open(asked[place])]
+    if others and _undiscerning(wire, asked[others[0]].user.name):
+        answers |= dict.fromkeys(others, Holds.UNKNOWN)
     operations = (
         Operation((place, name), requests.search(search))
         for place, each in enumerate(asked)
-        if answers[place] is not Holds.ABSENT and not isinstance(each.value, Secret)
+        if answers[place] is not Holds.ABSENT and _open(each)
         for name, search in _searches(each, is_user, untold=answers[place] is Holds.UNKNOWN)
     )
     for (place, name), frame in wire.exchange(operations, window):
@@ -78,6 +84,20 @@ def told(
             if not name or (shown and key(name) not in shown):
                 answers[place] = Holds.ABSENT
     return (answers[place] for place in range(len(asked)))
+
+
+def _open(asked: Question) -> bool:
+    return not isinstance(asked.value, Secret)
+
+
+def _undiscerning(wire: Wire, name: str) -> bool:
+    """Whether an attribute that nobody has compares like another value: then compareFalse tells nothing of a value.
+
+    Measured on ldaptor 21.2. RFC 4511 §4.10 wants noSuchAttribute or undefinedAttributeType, as OpenLDAP and 389-DS
+    answer.
+    """
+    operation = Operation(0, requests.compare(name, _NOBODYS, b"?"))
+    return any(answer.code == results.COMPARE_FALSE for _, answer in wire.answers([operation], 1))
 
 
 def _searches(asked: Question, is_user: IsUser, *, untold: bool) -> Iterator[tuple[str, Search]]:

@@ -300,13 +300,19 @@ class Inspection:
                 f"the user shows no value of {name}, which the job names as `directory.id`, so it is not written: give "
                 "it one, or the account the right to read it"
             )
-        types = self._published.types and self.schema.types
-        if not types or name.lower() in types:
+        types = self.schema.types if self._published.types else {}
+        if name.lower() in types:
             return ""
         there = [each for each in _IDS if each.lower() in types]
+        why = f"this server has no {name}, so its users have no id, and none is written: "
+        if not types:
+            why = (
+                f"the user shows no {name}, and this server shows no schema that tells whether it has one. Not "
+                "written: give the account the right to read it; or where the server has none, "
+            )
         return (
-            f"this server has no {name}, so its users have no id, and none is written: set `directory.id` to an "
-            "attribute that never changes, has one value that no other user has, and is not written by the mapping "
+            f"{why}set `directory.id` to an attribute that never changes, has one value that no other user has, and is "
+            "not written by the mapping "
             f"({'this server has' if there else 'other servers have'} {', '.join(there or _IDS)})"
         )
 
