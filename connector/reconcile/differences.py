@@ -31,7 +31,7 @@ from connector.reconcile import dn, equality, patterns, suitability
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, spelt
-from connector.reconcile.stale import CHANGED, Unclaimed
+from connector.reconcile.stale import CHANGED, UNSHOWN_LEAVER, Unclaimed
 from connector.reconcile.together import Together
 from connector.reconcile.values import UnfitError, defined, fit, named
 
@@ -56,6 +56,11 @@ class _Wanted(Struct, frozen=True):
     unique: bool
     keeps: bool
     missing: frozenset[str]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether an attribute that is not shown may be there all the same."""
+        return self.schema.hides or self.info.readable is not True
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
@@ -186,12 +191,18 @@ class Differ:
         for each in self._wanted:
             name = each.rule.name
             last = found.last(name)
-            if each.missing or (last is None and name not in found.adopted):
+            unshown = found.unshown.get(name)
+            if each.missing or (last is None and unshown is None and name not in found.adopted):
                 continue
             held = user.values.get(name, ())
             covered = _owned(each, held)
             if not held and each.rule.secret and each.info.readable is not True:
                 planned.append(_attribute_change(each, (), (), seen=False))
+            elif unshown is not None and not held and each.hidden:
+                if unshown and each.schema.by_value and each.info.comparable:
+                    planned.append(_attribute_change(each, unshown, (), seen=False))
+                else:
+                    draft.held = (*draft.held, draft.problem("stale", UNSHOWN_LEAVER, name))
             elif name in found.adopted:
                 planned.append(_attribute_change(each, covered, (), seen=True))
             elif covered and last is not None:

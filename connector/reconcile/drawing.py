@@ -296,7 +296,8 @@ class Drawing:
         problems = held_back(self._drafts, self.moves.problems)
         problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, brief)]
         problems += turns.problems(changes, memory.refused())
-        if any(not each.seen for draft in self._drafts if draft.agent is None for each in draft.planned):
+        nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
+        if any(each.secret and not each.seen for each in nobodys):
             self._cautions.append(stale.UNSEEN)
         if self._differ.rehearsal.blind:
             self._cautions.append(

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Fingerprint, Memory, Moment, Owned, Problem, User, UserRef
+from connector.model import AgentRef, Fingerprint, Held, Memory, Moment, Owned, Problem, User, UserRef
 from connector.reconcile.clocks import passed
 from connector.reconcile.draft import Draft
 from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
@@ -27,6 +27,10 @@ UNSEEN = (
 JUMPED = (
     "{jump} since the last apply ({last}): the time since then does not count towards clear_after. Check the clock of "
     "this machine"
+)
+UNSHOWN_LEAVER = (
+    "ours, and not shown to this account: it cannot be cleared. Grant the account the right to read it, or clear it by "
+    "hand"
 )
 CHANGED = "changed by somebody else since this job wrote it; kept"
 
@@ -51,7 +55,7 @@ class Place(Enum):
 class Unclaimed(Struct, frozen=True):
     """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`.
 
-    `now`: as it is shown now, wherever it is.
+    `now`: as it is shown now, wherever it is. `unshown`: as of `Memory.unshown`.
     """
 
     user: UserRef
@@ -59,6 +63,7 @@ class Unclaimed(Struct, frozen=True):
     adopted: frozenset[str] = frozenset()
     place: Place = Place.WITHIN
     now: User | None = None
+    unshown: Mapping[str, tuple[Held, ...]] = {}
 
     def last(self, name: str) -> Owned | None:
         """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
@@ -77,12 +82,12 @@ def unclaimed(
 
     `nobodys`: whether no agent claims the user.
     """
-    found = {}
+    found, unshown = {}, memory.unshown()
     for ref, written in memory.owned():
         if nobodys(ref):
             owned = {name: each for name, each in written.items() if not each.restored}
             if owned:
-                found[ref.id] = Unclaimed(ref, owned)
+                found[ref.id] = Unclaimed(ref, owned, unshown=unshown.get(ref.id, {}))
     for user in adopted:
         names = ours(user) if nobodys(user.ref) else frozenset()
         if names:

@@ -100,6 +100,18 @@ def test_what_a_dropped_template_made_is_not_taken_out_unseen(server: Samba, tmp
     server.show(named(4), "otherIpPhone")
 
 
+def test_a_leavers_value_that_cannot_be_read_is_cleared_by_saying_it(server: Samba, tmp_path: Path) -> None:
+    server.hide(named(7), "otherIpPhone")
+    job = AdJob(tmp_path / "job", server.url, agents=0)
+    job.agents([agent(2), agent(7)], "192.0.2.10")
+    assert outcomes(job.run("apply", code=4))["agent007"][0] == "failed"
+    assert held(server, 7, "otherIpPhone") == ["sip:7007@192.0.2.10"]
+    job.agents([agent(2)], "192.0.2.10")
+    job.run("apply")
+    assert held(server, 7, "ipPhone", "otherIpPhone") == []
+    server.show(named(7), "otherIpPhone")
+
+
 def test_values_that_cannot_be_read_do_not_pile_up(server: Samba, tmp_path: Path) -> None:
     """Each change takes the value of the one before it out by value, until that is not there any more."""
     server.hide(named(7), "otherIpPhone")

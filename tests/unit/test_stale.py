@@ -126,6 +126,9 @@ class Wrote:
     def owned(self) -> Iterator[tuple[UserRef, dict[str, Owned]]]:
         return ((UserRef(id_, f"uid={id_}"), owned) for id_, owned in self._written.items())
 
+    def unshown(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        return {}
+
 
 def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids() -> None:
     seat, back = Owned("run", ("digest",)), Owned("run", ("digest",), restored=True)

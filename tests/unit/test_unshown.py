@@ -11,6 +11,7 @@ from connector.directories.scope import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
 from connector.reconcile.drawing import UNSHOWN
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.stale import UNSEEN, UNSHOWN_LEAVER
 from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -138,3 +139,52 @@ def test_once_it_is_shown_it_is_as_any_other() -> None:
     assert (planned(run)[SHY].old, planned(run)[SHY].seen) == (("1",), True)
     assert not told(run)
     assert case.held == {"2"}
+
+
+# ---------------------------------------------------------------- leavers
+
+
+def left(case: Case) -> Run:
+    """The run after one whose value is not shown; its agent has left, and stale values are to be cleared."""
+    case.world.mapping = replace(case.world.mapping, stale="clear")
+    case.apply("1")
+    case.world.tenant = Tenant([Agent(9, "nobody")])
+    with case.world.parts() as parts:
+        return wet_run(parts, lambda plan, outcomes: None)
+
+
+def stays(run: Run) -> bool:
+    return any((problem.attribute, problem.why) == (SHY, UNSHOWN_LEAVER) for problem in run.plan.problems)
+
+
+def test_what_a_leaver_does_not_show_is_taken_out_by_saying_it() -> None:
+    case = Case()
+    run = left(case)
+    found = planned(run)
+    assert (found[SHY].old, found[SHY].new, found[SHY].seen) == (("1",), (), False)
+    assert not stays(run)
+    assert case.held == set()
+    assert UNSEEN not in run.plan.cautions, "of secrets"
+
+
+@pytest.mark.parametrize("odd", [{"by_value": False}, {"comparable": False}])
+def test_where_a_leavers_value_cannot_be_taken_out_a_line_says_so(odd: dict[str, bool]) -> None:
+    case = Case(**odd)
+    run = left(case)
+    assert list(planned(run)) == ["employeeNumber"]
+    assert stays(run)
+    assert case.held == {"1"}
+
+
+def test_what_a_leaver_would_show_is_gone_and_no_line_is_needed() -> None:
+    case = Case()
+    case.apply("1")
+    case.odd["shows"] = True
+    case.store.put("id-0", f"uid=u0,{BASE}", {**ENTRY, "employeeNumber": ["7"]})
+    case.odd["hides"] = False
+    case.world.mapping = replace(case.world.mapping, stale="clear")
+    case.world.tenant = Tenant([Agent(9, "nobody")])
+    with case.world.parts() as parts:
+        run = wet_run(parts, lambda plan, outcomes: None)
+    assert list(planned(run)) == ["employeeNumber"]
+    assert not stays(run)
