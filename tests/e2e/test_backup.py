@@ -41,6 +41,7 @@ def numbers(job: Job) -> int:
     return job.read("people.ldif").count("employeeNumber:")
 
 
+@pytest.mark.slow
 @needs_sqlite3
 @pytest.mark.parametrize("commands", [BACKUP, VACUUM], ids=["backup", "vacuum"])
 def test_a_sqlite_state_is_backed_up_whole_while_an_apply_writes(tmp_path: Path, commands: str) -> None:
