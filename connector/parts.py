@@ -65,8 +65,7 @@ class Parts(Struct, frozen=True, kw_only=True):
             yield "state", "cannot be kept: what earlier runs wrote is not known to this one"
         elif not self.sealer.check:
             yield "key", "cannot be kept: fingerprints, and with them the digest, are of this run alone"
-        known = self.state.memory(description.identity, self.job).jobs()
-        if known is not None and self.job not in known:
+        if self.state.memory(description.identity, self.job).new():
             yield NEW_STATE, "no earlier run is known: agents_drop and matched_drop cannot judge, and no user is stale"
         if not self.state.knows(self.job, self.sealer):
             yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"

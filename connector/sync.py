@@ -53,6 +53,7 @@ class Work(Struct, frozen=True):
 
     `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
     that were open when this one began. `found`: what the next run's agents and users are held against.
+    `some`: it is for some agents alone.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Work(Struct, frozen=True):
     kind: str = "apply"
     undoes: str | None = None
     found: LastGood | None = None
+    some: bool = False
 
     def written(self, outcomes: Iterable[Outcome]) -> dict[str, Change]:
         """By user the changes that are confirmed."""
@@ -112,7 +114,7 @@ def wet_run(
         else:
             work = _held_to(parts, reviewed, drawn.plan, drawn.only)
         found = _found(parts, drawn.plan, description, some=bool(only))
-        work = replace(work, again=settled.again(work.changes), settled=settled, found=found)
+        work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
         run = _carry_out(parts, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
             memory = parts.state.memory(description.identity, parts.job)
@@ -227,7 +229,10 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
     description = parts.directory.describe()
     stop.wait_for_the_end()
     memory = parts.state.memory(description.identity, parts.job)
-    noted = parts.state.run(work.plan, description, parts.sealer, kind=work.kind, undoes=work.undoes, found=work.found)
+    noted = parts.state.run(
+        work.plan, description, parts.sealer,
+        kind=work.kind, undoes=work.undoes, found=work.found, some=work.some,
+    )  # fmt: skip
     try:
         with noted as journal:
             applied = apply(

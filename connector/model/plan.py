@@ -343,5 +343,8 @@ class Memory(Protocol):
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""
 
-    def jobs(self) -> frozenset[str] | None:
-        """The jobs of which an apply to this directory is known; None: the state cannot be kept, and knows of none."""
+    def new(self) -> bool:
+        """Whether earlier applies of this job to this directory would be known, and none is."""
+
+    def blank(self) -> bool:
+        """Whether it would be known what was written to this directory, and nothing is, but for some agents alone."""

@@ -184,6 +184,21 @@ class Differ:
             draft.keeps = self._together.kept(agent, user, planned)
         return draft
 
+    def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
+        """Whether a user holds most of what is wanted for its agent, and shows some of it; a draft says what differs.
+
+        A secret that nobody sees may be there.
+        """
+        wanted = {
+            name: wanted.rule.secret
+            for name, render, wanted in self._columns
+            if any(value is not None for value in _each(render(agent)))
+        }
+        changed = {each.name for each in draft.planned if each.seen} if draft else set()
+        changed |= {each.attribute for each in draft.held if each.attribute} if draft else set()
+        held = wanted.keys() - changed
+        return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
+
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
         """Take what this job wrote, and is there still, from a user that no agent claims any more."""
         draft = Draft(user.ref, None, None, (), disabled=user.disabled)

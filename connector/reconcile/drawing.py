@@ -30,7 +30,7 @@ from connector.model import (
 from connector.reconcile import equality, stale, turns
 from connector.reconcile.alike import judge_alike
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
+from connector.reconcile.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
 from connector.reconcile.differences import Differ
 from connector.reconcile.draft import Draft
 from connector.reconcile.jobs import OtherJobs
@@ -306,22 +306,17 @@ class Drawing:
         summary = self._summary(verdicts, left_out, changes)
         ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()
         owned = len(ours.union(each.user.id for each in self._stale))
-        holding = summary.unchanged + self._hidden_alone()
-        whole = Whole(summary.matched, owned, memory.last_good(), holding, blank=memory.jobs() == frozenset())
+        lost = self._holding(verdicts.matched) if changes and memory.blank() else None
+        whole = Whole(summary.matched, owned, memory.last_good(), lost)
         too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
         refused = (*self._refused, *too_many)
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
         )
 
-    def _hidden_alone(self) -> int:
-        """How many users differ in secrets alone that nobody can see, and show other values."""
-        if all(rule.secret for rule in self._brief.mapping.attributes):
-            return 0
-        return sum(
-            bool(draft.agent and draft.planned) and all(each.secret and not each.seen for each in draft.planned)
-            for draft in self._drafts
-        )
+    def _holding(self, matched: Sequence[Claim]) -> int:
+        """How many users hold most of what their agents want there; what nobody can see counts as held."""
+        return sum(self._differ.holds_most(self._tenant.agents[claim.agent], claim.draft) for claim in matched)
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
         matched = len(verdicts.matched)

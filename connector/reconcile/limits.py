@@ -78,15 +78,13 @@ class Pace(Struct, frozen=True):
 class Whole(Struct, frozen=True):
     """What percentages are of: matched users, users that hold something we wrote, what the last good run found.
 
-    `holding`: of the matched users, how many hold already what would be written. `blank`: no apply to this
-    directory is known.
+    `holding`: of the matched users, how many hold most of what would be written; None: earlier applies tell of that.
     """
 
     matched: int
     owned: int
     last: LastGood | None = None
-    holding: int = 0
-    blank: bool = False
+    holding: int | None = None
 
 
 def refusals(
@@ -123,10 +121,10 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
 def _of_the_state(limits: Limits, whole: Whole) -> Iterator[Refusal]:
     """That the state may have been lost: somebody has written most of this before, and no run is known."""
     most = limits.state.of(whole.matched)
-    if whole.blank and whole.holding > most:
+    if whole.holding is not None and whole.holding > most:
         why = (
-            f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold these values and no "
-            "earlier apply is known. Restore the state; if this is the job's first run, accept the plan"
+            f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold most of it, and "
+            "no earlier apply is known. Restore the state. If this is the job's first run, accept the plan"
         )
         yield Refusal(LOST_STATE, most, whole.holding, why)
 

@@ -304,9 +304,16 @@ class DirectoryMemory:
         )
         return next((LastGood(*row) for row in self._database.rows(query, self._job, self._directory)), None)
 
-    def jobs(self) -> frozenset[str] | None:
-        query = "select distinct job from runs where directory = ? and kind = 'apply'"
-        return frozenset(job for (job,) in self._database.rows(query, self._directory)) if self._database.kept else None
+    def new(self) -> bool:
+        query = "select 1 from runs where directory = ? and job = ? and kind = 'apply' limit 1"
+        return self._database.kept and not self._database.rows(query, self._directory, self._job)
+
+    def blank(self) -> bool:
+        query = (
+            "select 1 from runs where directory = ? and kind = 'apply' and coalesce(some, 0) = 0 "
+            "and exists (select 1 from journal where journal.run = runs.id) limit 1"
+        )
+        return self._database.kept and not self._database.rows(query, self._directory)
 
     def refused(self) -> Mapping[str, Refused]:
         query = "select user_id, attributes, runs, turn, why from refused where directory = ? and job = ?"

@@ -219,10 +219,11 @@ class Store:
         kind: str = "apply",
         undoes: str | None = None,
         found: LastGood | None = None,
+        some: bool = False,
     ) -> Iterator[RunJournal]:
         """A run, recorded from its begin to its end; one of this plan that was interrupted goes on.
 
-        `found`: what the next run is held against; else what the plan counts.
+        `found`: what the next run is held against; else what the plan counts. `some`: it is of some agents alone.
         """
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
@@ -230,12 +231,25 @@ class Store:
             where = description.identity
             server = description.server
             who = self.telling.who
-            row = (plan.id, plan.job, where, _now(), plan.digest, *astuple(found), summary, kind, undoes, server, who)
+            row = (
+                plan.id,
+                plan.job,
+                where,
+                _now(),
+                plan.digest,
+                *astuple(found),
+                summary,
+                kind,
+                undoes,
+                server,
+                who,
+                some,
+            )
             transaction.execute(
                 "insert into runs "
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
-                "who, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                "who, some, number) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do update set server = excluded.server, who = excluded.who",
                 row,
             )

@@ -200,6 +200,8 @@ def test_every_stage_and_every_write_is_an_event_with_job_run_and_digest(job: Jo
     with Simulator(json.loads(job.read("agents.json"))) as tenant:
         job.write("key", "demo-key")
         job.write("secret", "demo-secret")
+        for name in ("key", "secret"):
+            (job.folder / name).chmod(0o600)
         job.configure(source=cec_source(tenant.url, app_key=file("key"), app_secret=file("secret")), audit=None)
         ended = program("apply", "job.yaml", "--report", "applied.json", folder=job.folder)
     assert ended.code == 0, ended.said
