@@ -196,7 +196,7 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
     said = [_what_happens(plan, outcomes)]
-    said += ["No earlier run of this job is known here."] if NEW_STATE in about else []
+    said += ["No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."] if NEW_STATE in about else []
     said += ["The key is another one than in earlier runs."] if ANOTHER_KEY in about else []
     return " ".join(said)
 

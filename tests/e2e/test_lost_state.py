@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.ldif_job import Job, agent, person
 
-NEW = "No earlier run of this job is known here."
+NEW = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
 
 
 @pytest.fixture
