@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crash_replicas import play, replicas
+from tests.support.crash_replicas import leave, play, replicas
 from tests.support.crash_world import Kill
 
 pytestmark = [pytest.mark.slapd, pytest.mark.slow]
@@ -33,3 +33,10 @@ def test_killed_anywhere_it_is_made_good_at_another_server(tmp_path: Path, acl: 
         for world in worlds:
             assert play(world, [kills(moments) for moments in undisturbed.moments]) == expected, world.said
             assert world.kills >= 2
+
+
+def test_whoever_left_after_a_kill_is_cleared_on_both_servers(tmp_path: Path) -> None:
+    dice = random.Random("left")
+    with replicas(tmp_path / "servers", "seen", 3, dice) as worlds:
+        unanswered = [leave(world, ("wire", last)) for world, last in zip(worlds, (26, 59, 65), strict=True)]
+    assert any(unanswered), "no kill came between a write and the note of its answer"

@@ -16,7 +16,19 @@ from pathlib import Path
 
 from connector.model import Result
 from tests.support.crash_story import ACLS
-from tests.support.crash_world import FIRST, SECOND, SECRET, Entries, Kill, Launcher, LdapWorld, ldif, records
+from tests.support.crash_world import (
+    FIRST,
+    SECOND,
+    SECRET,
+    Entries,
+    Kill,
+    Launcher,
+    LdapWorld,
+    agent,
+    ldif,
+    records,
+    tenant,
+)
 from tests.support.jobs import configure
 from tests.support.ldap_server import PEOPLE, SUFFIX
 from tests.support.slapd import Slapd
@@ -127,11 +139,34 @@ def replicas(folder: Path, acl: str, worlds: int, dice: random.Random) -> Iterat
 def play(world: ReplicaWorld, kills: Sequence[Sequence[Kill]]) -> list[object]:
     """Two tenants after each other, each with these kills; what both servers show, and what is ours, after each."""
     ended: list[object] = []
-    for tenant, dies in zip((FIRST, SECOND), kills, strict=True):
-        (world.folder / "agents.json").write_text(tenant)
+    for agents, dies in zip((FIRST, SECOND), kills, strict=True):
+        (world.folder / "agents.json").write_text(agents)
         world.disturbed(*dies)
         one, two = world.both()
         assert one == two, world.said
         ended += [one, [(name, attribute) for name, attribute, _ in world.owned()]]
     world.settled()
     return ended
+
+
+def leave(world: ReplicaWorld, kill: Kill) -> bool:
+    """Everybody leaves after a kill, before anything has arrived; then nothing of ours is left, on either server.
+
+    Whether a write was done that the journal did not know the outcome of.
+    """
+    (world.folder / "agents.json").write_text(FIRST)
+    world.once("apply", kill=kill)
+    written = {name for name, entry in world.entries().items() if "cecAccountCode" in entry}
+    steps = world.journalled() if world.kills else []
+    unanswered = any(step.outcome is None and step.change.user.name[4:].partition(",")[0] in written for step in steps)
+    (world.folder / "agents.json").write_text(tenant([agent(99)]))
+    world.serve(1)
+    world.once("apply")
+    world.disturbed()
+    for entries in world.both():
+        for uid, entry in entries.items():
+            left = [name for name in ("cecAccountCode", "SIPIdentityUserName", SECRET) if name in entry]
+            assert not left, f"{uid} still has {left}\n{world.said}"
+    assert {attribute for _, attribute, _ in world.owned()} <= {"objectClass"}, world.said
+    assert None not in [step.outcome for step in world.journalled()], world.said
+    return unanswered
