@@ -98,3 +98,8 @@ class Scope:
         """By each mark of disabled users that the filter looks at."""
         filters = [left_out(self.filter, mark) for mark in MARKS]
         return [matcher(each, self._schema, self._recognised) for each in filters if each is not None]
+
+
+def nobody_within(counted: str, where: str, filter_: str | None, check: str) -> str:
+    """That the job's filter leaves everybody out. `counted`: of how many; `check`: what to look at beside it."""
+    return f"0 of {counted} in {where} are within `filter` {filter_}: check the filter, and {check}"

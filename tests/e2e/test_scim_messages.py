@@ -84,11 +84,31 @@ def test_where_filters_are_refused_all_users_are_read_and_written(job: ScimJob, 
 @pytest.mark.parametrize("read", ["scan", "find"])
 def test_a_filter_that_leaves_everybody_out_is_told(job: ScimJob, read: str) -> None:
     job.point(filter='title eq "Nobody has it"', read=read)
-    words = "users, and directory.filter leaves all of them out; check the attributes and values"
+    words = 'are within `filter` title eq "Nobody has it": check the filter, and the attributes and values'
     planned = job.try_("plan", "--report", "report.json")
-    assert json.loads((job.folder / "report.json").read_text())["summary"]["matched"] == 0
-    assert planned.err.count(words) == 1
+    report = json.loads((job.folder / "report.json").read_text())
+    assert report["summary"]["matched"] == 0
+    assert report["about"]["noticed"].endswith(f"{words} that it names")
+    assert words not in planned.err
     checked = job.try_("check")
-    assert f"note: the server shows 26 {words}" in checked.out
+    assert f"note: 0 of 26 users in {job.server.url} {words}" in checked.out
     job.point(filter='userName sw "agent00"', read=read)
     assert words not in job.try_("plan").said + job.try_("check").said
+
+
+def test_values_that_a_server_changes_beside_every_write_are_counted_once(job: ScimJob) -> None:
+    if job.server.kind != "scim2-server":
+        pytest.skip("it takes no title, and no name by its path")
+    before = job.server.all()
+
+    def meddle(asked: Asked) -> Act:
+        stamp = {"op": "replace", "path": "title", "value": "Stamp"}
+        document = asked.document
+        return asked.saying(document | {"Operations": [*document["Operations"], stamp]}).forward()
+
+    with HttpProxy(job.server.root, at("PATCH", meddle)) as proxy:
+        job.point(proxy.url)
+        report = job.run("apply")
+    job.server.restore(before)
+    assert {each["outcome"] for each in report["outcomes"]} == {"written"}
+    assert "values beside those written changed: title of 3 users" in report["about"]["noticed"]

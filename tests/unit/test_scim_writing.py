@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from connector.directories.scim.adapter import ScimDirectory
+from connector.directories.scim.effects import NOTE
 from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
-from connector.directories.scim.writing import LOST, NOTE, STALE
+from connector.directories.scim.writing import LOST, STALE
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
 from connector.model import AttributeChange, Outcome, Result, Secret, User
 from tests.support.scim_provider import (
@@ -619,6 +620,13 @@ def test_a_server_that_takes_away_more_than_it_was_told_is_named_with_what_is_go
     assert "GET" not in provider.said, "lists have nothing to do with it"
 
 
+def test_a_value_that_is_gone_is_not_derived_because_it_says_what_was_taken_away_elsewhere() -> None:
+    provider = Provider(user(1, nickName="Sample"))
+    provider.meddle = beside(setting(title=None))(provider)
+    outcome = only(provider, AttributeChange("nickName", ("Sample",), ()))
+    assert (outcome.result, outcome.why) == (Result.FAILED, f"{LOST}: title")
+
+
 @pytest.mark.parametrize("etag", [True, False])
 @pytest.mark.parametrize(
     ("planned", "act", "named"),
@@ -693,6 +701,8 @@ def test_what_changes_with_every_write_is_noted_once_for_each_attribute_and_read
     assert results(outcomes) == [Result.WRITTEN] * 4
     notes = [outcome.why for outcome in outcomes]
     assert notes == [NOTE.format(names="title"), "", NOTE.format(names="nickname"), ""]
+    counted = "values beside those written changed: nickname of 1 user, title of 4 users"
+    assert directory.describe().cautions == (f"{counted}; check whether the server overwrites them",)
     assert provider.said.count("GET u2") == 0
 
 

@@ -27,6 +27,7 @@ from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer, skipped
+from connector.directories.scope import nobody_within
 from connector.errors import IncompleteRead
 from connector.model import (
     ID,
@@ -131,10 +132,8 @@ class LdapReader:
             return ""
         there = self._wire.count(everybody.all(("1.1",)), _MANY)
         count = f"{there} or more" if there == _MANY else str(there)
-        return (
-            f"0 of {count} entries in {settings.base} are within `filter` {settings.filter}: check the filter, and the "
-            "account's rights to search by its attributes"
-        )
+        rights = "the account's rights to search by its attributes"
+        return nobody_within(f"{count} entries", settings.base, settings.filter, rights)
 
     @cached_property
     def _description(self) -> Description:

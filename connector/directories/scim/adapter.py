@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
-import structlog
 from msgspec.structs import replace
 
 from connector.directories.scim import dialect as dialects
@@ -16,6 +15,7 @@ from connector.directories.scim.answers import id_of
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.discovery import Discovery
+from connector.directories.scim.effects import Notes
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.finding import Finder
 from connector.directories.scim.paths import Path, Resource
@@ -23,12 +23,12 @@ from connector.directories.scim.port import Transport
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.recollection import Recollection
 from connector.directories.scim.writing import Writer
+from connector.directories.scope import nobody_within
 from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
 from connector.reconcile.equality import same_set
+from connector.reports.values import count
 from connector.settings.scim import ScimDirectory as Settings
-
-log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 500
 """So many questions are answered at once."""
@@ -49,7 +49,6 @@ class ScimReader:
         self._settings = settings
         self._transport = transport
         self._view = view
-        self._told = False
         try:
             self._filter = Filter(settings.filter or "")
         except FileError as fault:
@@ -101,16 +100,14 @@ class ScimReader:
     def describe(self) -> Description:
         """What the server's own pages say, and what had to be assumed; that all were outside of the filter, if so."""
         described = self._description
-        if not self._resources.all_outside:
-            return described
-        return replace(described, cautions=(*described.cautions, self._outside))
+        return replace(described, cautions=(*described.cautions, *self._noticed()))
 
-    @property
-    def _outside(self) -> str:
-        return (
-            f"the server shows {self._resources.shown} users, and directory.filter leaves all of them out; check the "
-            "attributes and values that it names"
-        )
+    def _noticed(self) -> Iterator[str]:
+        """What reading has shown."""
+        if self._resources.all_outside:
+            counted = count(self._resources.shown, "user")
+            names = "the attributes and values that it names"
+            yield nobody_within(counted, self._settings.url, self._settings.filter, names)
 
     @cached_property
     def _description(self) -> Description:
@@ -154,19 +151,12 @@ class ScimReader:
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Filters, many keys to each, and a few in flight; or all users, where filters cannot be trusted."""
-        return (self._users.user(id_of(found), found) for found in self._noticed(self._finder.find(keys)))
+        return (self._users.user(id_of(found), found) for found in self._finder.find(keys))
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         """All users, page by page."""
-        users = (self._users.user(id_of(found), found) for found in self._noticed(self._resources.all()))
+        users = (self._users.user(id_of(found), found) for found in self._resources.all())
         return (user for user in users if any(name in user.values for name in holding)) if holding else users
-
-    def _noticed(self, found: Iterator[Resource]) -> Iterator[Resource]:
-        """The same; at its end it is said, once, where the filter leaves everybody out."""
-        yield from found
-        if self._resources.all_outside and not self._told:
-            self._told = True
-            log.warning(self._outside)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By id, many in flight."""
@@ -208,12 +198,22 @@ class ScimDirectory(ScimReader):
     writes = True
 
     @cached_property
+    def _notes(self) -> Notes:
+        return Notes()
+
+    def _noticed(self) -> Iterator[str]:
+        """What reading has shown, and writing."""
+        yield from super()._noticed()
+        yield from self._notes.cautions()
+
+    @cached_property
     def _writer(self) -> Writer:
         return Writer(
             self._resources,
             self._attributes,
             self._users,
             self.dialect,
+            self._notes,
             settle_time=self._settings.settle_time,
             disabled=self._view.disabled,
         )

@@ -6,6 +6,8 @@ values their own way. None of that is damage. A value of others that is gone is 
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final
@@ -16,8 +18,12 @@ from connector.directories.scim.attributes import Attributes
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, member, something, text_of
 from connector.reconcile.equality import key
+from connector.reports.values import count
 
+NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
 _ITS_OWN: Final = frozenset({"meta", "schemas", "id"})
+_DERIVED: Final = frozenset({"name.formatted", "displayname"})
+"""What servers make of attributes beside it."""
 _MADE: Final = "formatted"
 """The sub-attribute that servers make of the others (RFC 7643 §4.1.1)."""
 
@@ -33,6 +39,32 @@ class Effects(Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.changed)
+
+
+class Notes:
+    """What changed beside writes, counted by attribute; several threads tell."""
+
+    def __init__(self) -> None:
+        self._counting = threading.Lock()
+        self._users: Counter[str] = Counter()
+
+    def news(self, found: Effects | None) -> bool:
+        """Whether anything is lost, or has changed that no note names yet."""
+        return found is not None and (bool(found.lost) or not self._users.keys() >= set(found.changed))
+
+    def of(self, found: Effects | None) -> str:
+        """The note of one user: of each attribute it is said of the first user alone."""
+        changed = found.changed if found else ()
+        with self._counting:
+            fresh = [name for name in changed if name not in self._users]
+            self._users.update(changed)
+        return NOTE.format(names=", ".join(fresh)) if fresh else ""
+
+    def cautions(self) -> Iterator[str]:
+        """How many users it was."""
+        if self._users:
+            counted = ", ".join(f"{name} of {count(users, 'user')}" for name, users in sorted(self._users.items()))
+            yield f"values beside those written changed: {counted}; check whether the server overwrites them"
 
 
 class _Fate(IntEnum):
@@ -100,7 +132,8 @@ class _Comparison:
         if isinstance(was, list) or isinstance(now, list):
             return _of_elements(self._elements(path, was), self._elements(path, now), may_come=False)
         if not something(now):
-            return _Fate.CHANGED if text_of(was) in self._gone else _Fate.LOST  # it was made of what was written over
+            made = _name(path) in self._edits or str(path).lower() in _DERIVED
+            return _Fate.CHANGED if made and text_of(was) in self._gone else _Fate.LOST  # made of what was written over
         return _Fate.SAME if self._key(path, was) == self._key(path, now) else _Fate.CHANGED
 
     def _is_the_servers(self, path: Path) -> bool:

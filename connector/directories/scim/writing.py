@@ -32,7 +32,7 @@ from connector.directories.scim.answers import (
 from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.effects import Effects, effects, same
+from connector.directories.scim.effects import Effects, Notes, effects, same
 from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.port import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
@@ -45,7 +45,6 @@ RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
 SERVER_ERROR: Final = 500
 LOST: Final = "written, but values that were not to change are gone, by the server or somebody else just then"
-NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
 LISTS: Final = "written, but the server holds a list where a single value belongs"
 STALE: Final = (
     "the server refuses the version that it shows (412): reading lags behind, or its versions are of no use; if all "
@@ -66,6 +65,7 @@ class Writer:
         attributes: Attributes,
         users: Users,
         dialect: Dialect,
+        notes: Notes,
         *,
         settle_time: float,
         disabled: bool = False,
@@ -75,7 +75,7 @@ class Writer:
         self._users = users
         self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
-        self._noted: set[str] = set()
+        self._notes = notes
         self._settle_time = settle_time
         self._disabled = disabled
 
@@ -208,12 +208,12 @@ class Writer:
         """
         now = self._shown(change, answer)
         found = None if now is None else self._effects(before, now, some)
-        if now is None or self._news(found):
+        if now is None or self._notes.news(found):
             now = self._now(change)
             if now is None:  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
             found = self._effects(before, now, some)
-        if listed and self._news(found):
+        if listed and self._notes.news(found):
             self._resources.seen = None
             like = self._listed(change.user.id, now)
             found = self._effects(before, like, some) if like else found
@@ -224,7 +224,7 @@ class Writer:
         if found and found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        return Outcome(change.user, Result.WRITTEN, self._note(found), shown=self._users.user(change.user.id, now))
+        return Outcome(change.user, Result.WRITTEN, self._notes.of(found), shown=self._users.user(change.user.id, now))
 
     def _stored_as_lists(self, change: Change, before: Resource, now: Resource, wrong: list[Edit]) -> Outcome:
         """The server wanted single values in arrays, and has not taken them out: the user is to be as it was."""
@@ -235,16 +235,6 @@ class Writer:
 
     def _effects(self, before: Resource, after: Resource, some: Iterable[Edit] = ()) -> Effects:
         return effects(before, after, some, self._attributes)
-
-    def _news(self, found: Effects | None) -> bool:
-        """Whether anything is lost, or has changed that no note names yet."""
-        return found is not None and (bool(found.lost) or not self._noted.issuperset(found.changed))
-
-    def _note(self, found: Effects | None) -> str:
-        """What has changed beside the write, once for each attribute."""
-        fresh = [name for name in found.changed if name not in self._noted] if found else []
-        self._noted.update(fresh)
-        return NOTE.format(names=", ".join(fresh)) if fresh else ""
 
     def _now(self, change: Change) -> Resource | None:
         try:
