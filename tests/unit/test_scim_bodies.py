@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.scim.writing import LISTS, LOST
+from connector.directories.scim.writing import LISTS
 from connector.model import AttributeChange, Outcome, Result, Secret, View
 from tests.support.scim_provider import (
     ACCOUNT,
@@ -356,7 +356,7 @@ class Pathless(Provider):
         found = self.users[id_]
         for each in body["Operations"]:
             if each["op"] == "remove":
-                found = super()._patched(id_, {"Operations": [each]})
+                self.users[id_] = found = super()._patched(id_, {"Operations": [each]})
                 continue
             if "path" in each:
                 raise ValueError(400)
@@ -371,12 +371,12 @@ class Pathless(Provider):
         {"op": "remove", "path": ADDRESS},
         {"op": "replace", "value": {
             "nickName": "x", "name": {"familyName": "P", "middleName": "M"},
-            CEC: {"workNo": 8, "sipPassword": "canary"},
+            CEC: {"workNo": 8, "accountCode": "anna", "sipPassword": "canary"},
         }},
     ]),
     ("null", [
         {"op": "replace", "value": {
-            CEC: {"sipServiceIp": None, "workNo": 8, "sipPassword": "canary"}, "nickName": "x",
+            CEC: {"sipServiceIp": None, "workNo": 8, "accountCode": "anna", "sipPassword": "canary"}, "nickName": "x",
             "name": {"familyName": "P", "middleName": "M"},
         }},
     ]),
@@ -409,12 +409,34 @@ def test_without_a_path_a_complex_value_is_made_where_there_is_none(tmp_path: Pa
     assert provider.writes[-1].body["Operations"] == [{"op": "replace", "value": {"name": {"middleName": "M"}}}]
 
 
-def test_a_server_that_wipes_what_stands_beside_is_found_at_the_first_user(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wipes", [True, False])
+def test_without_a_path_an_extension_and_a_complex_value_are_sent_with_all_that_they_held(
+    tmp_path: Path, *, wipes: bool
+) -> None:
     (tmp_path / "dialect.json").write_text('{"paths": false}')
-    provider = Pathless(user(1, **{CEC: {"workNo": 7, "accountCode": "anna"}}))
-    provider.wipes = True
-    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1, "7", "8"))
-    assert (outcome.result, outcome.why) == (Result.FAILED, f"{LOST}: {ACCOUNT.lower()}")
+    name = {"familyName": "P", "givenName": "G", "middleName": "M"}
+    provider = Pathless(user(1, name=name, **{CEC: {"workNo": 7, "accountCode": "anna", "sipServiceIp": "192.0.2.1"}}))
+    provider.wipes = wipes
+    attributes = (
+        *seat(1, "7", "8").attributes,
+        AttributeChange(ADDRESS, ("192.0.2.1",), ()),
+        AttributeChange("name.givenName", ("G",), ("H",)),
+        AttributeChange("name.middleName", ("M",), ()),
+    )
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), change(1, *attributes))
+    assert outcome.result is Result.WRITTEN, outcome.why
+    assert provider.stored("u1")["name"] == {"familyName": "P", "givenName": "H"}
+    assert provider.stored("u1")[CEC] == {"workNo": 8, "accountCode": "anna"}
+
+
+def test_without_a_path_no_refusal_is_heard_as_a_wish_for_arrays(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"paths": false}')
+    provider = Pathless(user(1), etag=False)
+    provider.meddle = lambda request: (
+        said({"detail": "The value must be an array"}, 400, request=request) if request.method == "PATCH" else None
+    )
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1))
+    assert (outcome.result, len(provider.writes)) == (Result.FAILED, 1)
 
 
 def test_no_refusal_leads_to_an_operation_without_a_path() -> None:

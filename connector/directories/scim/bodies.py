@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import PATCH_OP, Edit
-from connector.directories.scim.paths import Json, Resource, key_of
+from connector.directories.scim.paths import Json, Resource, key_of, member
 
 
 def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Collection[str] = ()) -> dict[str, Json]:
@@ -25,28 +25,33 @@ def _operations(some: Iterable[Edit], dialect: Dialect, listed: Collection[str])
 
 
 def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> Iterator[dict[str, Json]]:
-    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3)."""
+    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3), without what is removed."""
+    removed = [edit for edit in some if edit.value is None and dialect.clearing != "null"]
+    yield from (_operation(edit, dialect) for edit in removed)
     whole: Resource = {}
     for edit in some:
-        if edit.value is None and dialect.clearing != "null":
-            yield _operation(edit, dialect)
-        else:
-            _set(whole, edit, before)
+        if edit not in removed:
+            holder = _holder(whole, edit, before)
+            holder[key_of(holder, edit.path.sub or edit.path.attribute)] = edit.value
     if whole:
-        yield {"op": "replace", "value": whole}
+        for edit in removed:
+            holder = _holder(whole, edit, {})
+            holder.pop(key_of(holder, edit.path.sub or edit.path.attribute), None)
+        yield {"op": "replace", "value": {name: held for name, held in whole.items() if held != {}}}
 
 
-def _set(whole: Resource, edit: Edit, before: Resource) -> None:
-    """Put an edit where it belongs; a complex value with all that it held, for some servers replace it whole."""
+def _holder(whole: Resource, edit: Edit, before: Resource) -> Resource:
+    """Where an edit belongs: an extension or complex value with all that it held, for some servers replace it whole."""
     path, holder = edit.path, whole
     if path.schema:
-        holder = holder.setdefault(path.schema, {})
-    if not path.sub:
-        holder[path.attribute] = edit.value
-        return
-    held = path.held(before)
-    complex_ = holder.setdefault(path.attribute, dict(held) if isinstance(held, dict) else {})
-    complex_[key_of(complex_, path.sub)] = edit.value
+        holder = _copied(holder, path.schema, member(before, path.schema))
+    return _copied(holder, path.attribute, path.held(before)) if path.sub else holder
+
+
+def _copied(holder: Resource, name: str, held: Json) -> Resource:
+    """A part of the whole, which begins as it was held."""
+    inner: Resource = holder.setdefault(key_of(holder, name), dict(held) if isinstance(held, dict) else {})
+    return inner
 
 
 def _operation(edit: Edit, dialect: Dialect, listed: Collection[str] = ()) -> dict[str, Json]:

@@ -114,8 +114,9 @@ class Wire:
             return replace(spoken, clearing="null") if answer.status in _NO_SUCH_OPERATION else None
         if other is not None and other.arrays and not spoken.arrays:
             seen = any(edit.single and not edit.unseen for edit in writing.edits)  # else who could tell what came of it
-            fit = spoken.paths and self._never_listed.isdisjoint(_singles(writing)) and (seen or self._listed)
-            return other if fit else None
+            singles = _singles(writing)
+            changes = spoken.paths and not singles <= self._listed
+            return other if changes and singles.isdisjoint(self._never_listed) and (seen or self._listed) else None
         return other
 
     def _spoken(self, writing: Writing, dialect: Dialect) -> Answer:
