@@ -6,7 +6,7 @@ In many worlds in memory behind a wrapper that refuses, and in a few on a file a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,11 +14,14 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 from msgspec.structs import replace
 
+from connector.directories.port import Directory
+from connector.directories.scim.port import Answer, Request
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.reconcile.limits import Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run
+from tests.support import scim_provider as scim
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, Ground, MemoryGround, few, ground_of
 from tests.support.houses import House
@@ -134,6 +137,61 @@ def test_12_all_others_are_written_on_a_file_or_a_server(served: House | ScimSer
         get_on(Scene(ground, how, pace), data)
 
     law()
+
+
+class ProviderGround(MemoryGround):
+    """Users of a SCIM server in this process; those that the scene refuses are answered in a way of their own."""
+
+    account = "userName"
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.names = {SEAT: scim.SEAT, ROOM: scim.LINE}
+        self._way = way
+        self.refused: Callable[[], frozenset[int]] = frozenset
+
+    def begin(self, count: int) -> None:
+        self.users = {f"u{n}": n for n in range(count)}
+        some = ({"schemas": [scim.CORE], "id": id_, "userName": id_} for id_ in self.users)
+        self.provider = scim.Provider(*some, meddle=self._meddle)
+
+    def _meddle(self, request: Request) -> Answer | None:
+        user = self.users.get(request.path.removeprefix("/Users/"))
+        version = scim.given(request)
+        if request.method != "PATCH" or user not in self.refused() or version == scim.NO_VERSION:
+            return None
+        if self._way == "lists":
+            single = any(not isinstance(each.get("value", []), list) for each in request.body["Operations"])
+            return scim.said({"detail": "The value must be a list"}, 400, request=request) if single else None
+        detail, status = WAYS[self._way]
+        return scim.said({"detail": detail}, status, request=request)
+
+    def open(self, view: View) -> Directory:
+        return scim.opened(self.provider, view, read="scan", settle_time=0)
+
+
+WAYS = {
+    "its own version": ("", 412),
+    "demands a version": ("", 428),
+    "a rule of lists": ("value must be a valid list member", 400),
+    "offers operations": ("Operation 'Replace' is forbidden for this user", 400),
+}
+"""Refusals that are no word on how the others are to be written."""
+
+
+@settings(suppress_health_check=CHECKS, max_examples=60, deadline=None)
+@given(st.sampled_from([*WAYS, "lists"]), paces, st.data())
+def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
+    way: str, pace: Pace, data: st.DataObject
+) -> None:
+    ground = ProviderGround(way)
+    scene = Scene(ground, Result.FAILED, pace)
+    ground.refused = lambda: scene.refused
+    scene.world.connect = ground.open
+    get_on(scene, data)
+    held = [held for id_ in ground.users for held in ground.provider.stored(id_).get(scim.CEC, {}).values()]
+    assert way == "lists" or not any(isinstance(each, list) for each in held)
+    assert all(map(scim.given, ground.provider.writes)), "a version protects every write"
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
