@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, strategies as st
 
-from connector.directories.said import SHOWN
+from connector.directories.said import SHOWN, told
 from connector.directories.scim.answers import said
 from connector.directories.scim.port import Answer
 from tests.support.scim_servers import CEC
@@ -142,3 +143,19 @@ def test_words_are_bounded_and_fit_one_line_whatever_is_in_them() -> None:
 
 def test_a_nested_bomb_is_no_words() -> None:
     assert refused(b"[" * 100_000 + b"]" * 100_000) == "400 Bad Request"
+
+
+around = st.sampled_from(
+    ["{}", "'{}'", '"{}"', "({})", "[{}]", "secret: {}", "pwd={}", "value_{}", "{}.value", "not-{}-set"]
+)
+
+
+@given(st.from_regex(r"[Zz]q[a-z]{3,12}", fullmatch=True), around, st.lists(around, max_size=4))
+def test_a_word_that_is_on_no_list_is_never_shown_whatever_stands_around_it(
+    word: str, form: str, others: list[str]
+) -> None:
+    """As of an old password, or of another user's, which no request of this run has sent."""
+    some = " ".join(each.format("number") for each in others)
+    text = f"The value {form.format(word)} must not be used again by this user {some}"
+    assert "zq" not in told(text, (), ("sipPassword",)).lower()
+    assert word not in refused({"detail": text}, patch())
