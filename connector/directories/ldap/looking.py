@@ -12,6 +12,7 @@ the attribute. So after a failure the user is looked at once more, and asked abo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from msgspec import Struct
 from connector.directories.changing import OBJECT_CLASS
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.proving import Assertions
+from connector.errors import IncompleteRead
 from connector.model import AttributeChange, Change, Holds, Question, User, UserRef
 
 
@@ -92,6 +94,17 @@ class Looker:
             why = f"{hidden[id_]} may have a value that this account cannot read" if id_ in hidden else None
             sights[id_] = Sight(why, sights[id_].mark, absent)
         return sights
+
+    def hidden(self, change: Change) -> list[str]:
+        """The attributes to be set of which a user shows no value, though the server says that one is there.
+
+        None where the user is not as planned any more, or cannot be read: then somebody else may have written first.
+        """
+        with suppress(IncompleteRead):
+            now = self._now([change]).get(change.user.id)
+            if now is not None and self._modifier.differs(change, now) is None:
+                return [each.name for each in change.attributes if each.new and each.name not in now.values]
+        return []
 
     def _relies_on_marks(self, change: Change) -> bool:
         """Whether it replaces values of which no filter says, or is known to say, that they are still there."""

@@ -176,15 +176,20 @@ class Modifier(Struct, frozen=True, dict=True):
                 return f"{attribute.name} is no longer what the plan saw"
         return None
 
-    def outcome(self, change: Change, response: Response, refuted: Collection[str] = ()) -> Outcome:
-        """What the server's answer means for the user. `refuted`: of which no assertion works here."""
+    def outcome(
+        self, change: Change, response: Response, refuted: Collection[str] = (), hidden: Collection[str] = ()
+    ) -> Outcome:
+        """What the server's answer means for the user. `refuted`: of which no assertion works here.
+
+        `hidden`: attributes of which the user shows no value also after the answer.
+        """
         code = response.code
         if code == results.SUCCESS:
             return Outcome(change.user, Result.WRITTEN)
         said = _said(change, response)
         if code == results.ATTRIBUTE_OR_VALUE_EXISTS:
-            names = " or ".join(each.name for each in change.attributes if each.new) or "the attribute"
-            return Outcome(change.user, Result.CONFLICT, _THERE.format(names=names) + said)
+            why = _HIDDEN.format(names=" or ".join(hidden)) if hidden else _THERE
+            return Outcome(change.user, Result.CONFLICT, why + said)
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code] + said)
         if self.dialect.occupied(response) and self._fills_an_empty_place(change, refuted):
@@ -221,7 +226,8 @@ _CONFLICTS = {
 }
 
 
-_THERE = (
+_THERE = "the entry is no longer as planned: a value to be added is already there"
+_HIDDEN = (
     "a value to be added is already there, though this account was shown none: most likely it may not read it. Give "
     "the account the right to read {names}"
 )

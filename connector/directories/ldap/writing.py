@@ -173,7 +173,8 @@ class Writer:
                 continue
             queue.done(change)
             self._again.discard(change.user.id)
-            outcome = self._modifier.outcome(change, answer, self._looker.assertions.refuted)
+            hidden = self._looker.hidden(change) if answer.code == results.ATTRIBUTE_OR_VALUE_EXISTS else ()
+            outcome = self._modifier.outcome(change, answer, self._looker.assertions.refuted, hidden)
             if outcome.result is Result.WRITTEN:
                 self._looker.assertions.written(change)
                 outcome = Outcome(change.user, Result.WRITTEN, shown=self._post_read.user(change, answer))
