@@ -163,3 +163,24 @@ def test_who_was_enabled_or_disabled_since_the_plan_differs(planned: bool, now: 
     clear = replace(change(AttributeChange("employeeNumber", ("1",), ())), disabled=planned)
     differs = modifier().differs(clear, User(USER.id, USER.name, {"employeeNumber": ("1",)}, disabled=now))
     assert (differs is None) is (planned is now)
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "named"),
+    [
+        ("", "one of employeeNumber, mail, objectClass"),
+        ("Insufficient 'write' privilege to the 'MAIL' attribute of entry 'uid=x'.", "mail"),
+        ("00002098: Object CN=a,DC=b has no write property access to employeeNumber, mail", "employeeNumber, mail"),
+        ("no write access to emails", "one of employeeNumber, mail, objectClass"),
+    ],
+)
+def test_a_denied_write_names_the_refused_attributes_where_the_server_does(diagnostic: str, named: str) -> None:
+    planned = change(*(AttributeChange(name, (), ("1",)) for name in ("employeeNumber", "mail", "objectClass")))
+    why = modifier().outcome(planned, Response(50, diagnostic=diagnostic)).why
+    assert why.startswith(f"insufficientAccessRights (50) to write {named}")
+    assert why.endswith(f"the right to write {named} of this entry")
+
+
+def test_one_attribute_that_is_denied_is_the_one() -> None:
+    why = modifier().outcome(change(AttributeChange("mail", (), ("1",))), Response(50)).why
+    assert why.endswith("the right to write mail of this entry")

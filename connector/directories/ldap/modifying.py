@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import Final
@@ -202,7 +203,7 @@ class Modifier(Struct, frozen=True, dict=True):
         if code == results.UNAVAILABLE_CRITICAL_EXTENSION:
             why += results.UNWILLING
         elif code == results.DENIED:
-            names = ", ".join(each.name for each in change.attributes)
+            names = _denied(change, response)
             why = f" to write {names}{why}. Grant the job's account the right to write {names} of this entry"
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
 
@@ -250,6 +251,17 @@ def _absence(name: str, pattern: str, rules: Rules) -> bytes:
 def _within(pattern: str) -> Callable[[Held], bool]:
     ours = owns(pattern)
     return lambda value: ours(plain(value))
+
+
+def _denied(change: Change, response: Response) -> str:
+    """What the server refuses to let the account write: the attributes that it names, else one of all."""
+    names = [each.name for each in change.attributes]
+    heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
+    named = [name for name in names if name.lower() in heard]
+    return f"one of {', '.join(names)}" if len(names) > 1 and not named else ", ".join(named or names)
+
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 def _said(change: Change, response: Response) -> str:
