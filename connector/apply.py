@@ -143,11 +143,15 @@ class _Then(Enum):
 
 
 class _Piece(Struct, frozen=True):
-    """Changes that are noted at once. `trial`: nothing follows if none of these users is confirmed after it."""
+    """Changes that are noted at once. `trial`: nothing follows if none of these users is confirmed after it.
+
+    `begins`: a batch begins with it.
+    """
 
     changes: list[Change]
     then: _Then
     trial: Sequence[Change] = ()
+    begins: bool = True
 
 
 class _Engine(Struct):
@@ -221,7 +225,8 @@ class _Engine(Struct):
                 continue
             length = max(1, size // _PIECES)
             for at in range(0, len(batch), length):
-                yield _Piece(batch[at : at + length], _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN)
+                then = _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN
+                yield _Piece(batch[at : at + length], then, begins=at == 0)
 
     def _first_round(self, pieces: deque[_Piece]) -> _Piece:
         """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
@@ -230,8 +235,11 @@ class _Engine(Struct):
         *firsts, last = rounds(
             piece.changes, classes_first=described.classes_first, singly=described.singly, last=self.last
         )
-        pieces.appendleft(replace(piece, changes=self._ready(last, within=True)))
-        pieces.extendleft(_Piece(first, _Then.WAIT) for first in reversed(firsts))
+        begins = piece.begins and not firsts
+        pieces.appendleft(replace(piece, changes=self._ready(last, within=True), begins=begins))
+        pieces.extendleft(
+            _Piece(first, _Then.WAIT, begins=piece.begins and first is firsts[0]) for first in reversed(firsts)
+        )
         return pieces[0]
 
     def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
@@ -282,6 +290,8 @@ class _Engine(Struct):
         batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
+            if piece.begins:
+                self.settling.renew()
             self.watch.stage("write", changes=len(piece.changes))
             self.ledger.note(piece.changes)
             for change in piece.changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from connector.model import Outcome
@@ -43,8 +43,8 @@ class Stop:
 class Settling:
     """The time that readers may need to see what was written: a replica that lags, a read through a load balancer.
 
-    `seconds` are for one batch altogether. `stop` ends a pause. `clock` (seconds, monotonic) and `sleep` are there to
-    try waits without waiting.
+    `seconds` are for one batch altogether, from `renew` on. `stop` ends a pause. `clock` (seconds, monotonic) and
+    `sleep` are there to try waits without waiting.
     """
 
     def __init__(
@@ -56,6 +56,9 @@ class Settling:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.seconds = seconds
+        self._left = seconds
+        self._in_vain: set[str] = set()
+        self._shown: set[str] = set()
         self._stop = stop or Stop()
         self._clock = clock
         self._sleep = sleep
@@ -65,14 +68,31 @@ class Settling:
         """Who asked to stop, if anybody has."""
         return self._stop.why or ""
 
+    def renew(self) -> None:
+        """A batch begins, which has all of the time."""
+        self._left = self.seconds
+
+    def saw(self, names: Iterable[str]) -> None:
+        """Take in that readers show these attributes."""
+        self._shown.update(names)
+
+    def gave_up(self, names: Iterable[str]) -> None:
+        """Take in that these attributes were waited for until the time was up."""
+        self._in_vain.update(names)
+
+    def hopes_for(self, names: Collection[str]) -> bool:
+        """Whether to wait for any of these attributes: not where one wait was in vain, and no reader ever showed it."""
+        return not names or not self._in_vain.difference(self._shown).issuperset(names)
+
     def looks(self) -> Iterator[None]:
         """After each of some growing pauses it is time to look again; no more when the time is up, or at a stop."""
-        end = self._clock() + self.seconds
+        end = self._clock() + self._left
         pause = _FIRST
         while (left := end - self._clock()) > 0:
             until = self._clock() + min(pause, left)
             while not self.cut and (rest := until - self._clock()) > 0:
                 self._sleep(min(rest, _HEED))
+            self._left = max(0.0, end - self._clock())
             if self.cut:
                 return
             yield

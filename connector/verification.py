@@ -73,19 +73,29 @@ class Verifier:
             for change, _ in self._unconfirmed:
                 yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
             return
-        late = yield from _written_of(found)
-        for _ in self._settling.looks() if late else ():
+        late = yield from self._written_of(found)
+        hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
+        for _ in self._settling.looks() if hope else ():
             try:
                 found = list(self._looked_at([change for change, _ in late], {}))
             except IncompleteRead as fault:
                 self.blind = f"what was written could not be read back: {fault}"
                 yield from (_not_waited_for(*each, str(fault)) for each in late)
                 return
-            late = yield from _written_of(found)
+            late = yield from self._written_of(found)
             if not late:
                 return
         cut = self._settling.cut if self._settling.seconds else ""
+        if hope and not cut:
+            self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
         yield from (_not_waited_for(*each, cut) if cut else each for each in late)
+
+    def _written_of(self, found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
+        """Those that were written; it returns the others."""
+        for change, outcome in found:
+            self._settling.saw(each.name for each in change.attributes if each.new and each.name not in outcome.lost)
+        yield from (each for each in found if each[1].result is Result.WRITTEN)
+        return [each for each in found if each[1].result is not Result.WRITTEN]
 
     def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
         """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
@@ -108,12 +118,6 @@ class Verifier:
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
-
-
-def _written_of(found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
-    """Those that were written; it returns the others."""
-    yield from (each for each in found if each[1].result is Result.WRITTEN)
-    return [each for each in found if each[1].result is not Result.WRITTEN]
 
 
 def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:

@@ -11,7 +11,7 @@ from connector.apply import Applied, apply
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
 from connector.reconcile.limits import Pace
-from connector.stopping import Stop
+from connector.stopping import Settling, Stop
 from connector.watch import Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -424,3 +424,43 @@ def test_where_object_classes_come_first_only_who_gets_some_besides_is_written_t
             [(first, "objectClass")],
             [*zip(then, ["objectClass", f"{SEAT} objectClass", SEAT, SEAT], strict=True)],
         ]
+
+
+class Lagging(Strange):
+    """Readers see a user's latest write three seconds after it, by a clock that sleeping alone moves."""
+
+    now = 0.0
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store, {})
+        self.since: dict[str, tuple[float, User]] = {}
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+        for user in super().read(users, disabled=disabled):
+            written, before = self.since.get(user.id, (-9.0, user))
+            yield user if self.now >= written + 3 else before
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            (before,) = MemoryDirectory.read(self, [change.user])
+            yield from super().write([change])
+            self.since[change.user.id] = (self.now, before)
+
+
+@pytest.mark.parametrize(("rounds", "waited", "result"), [(False, 6.2, "written"), (True, 5, "failed")])
+def test_each_batch_may_wait_and_its_rounds_wait_together(rounds: bool, waited: float, result: str) -> None:
+    """Two batches of one user each; or one batch of one user whose object class goes first."""
+    directory = Lagging(people(2))
+    directory.batch, directory.classes_first = 1, rounds
+    added = AttributeChange("objectClass", (), ("cecAgent",))
+    changes = [seat(n) for n in range(2)]
+    if rounds:
+        changes = [replace(changes[0], attributes=(added, *changes[0].attributes))]
+    settling = Settling(5, clock=lambda: directory.now, sleep=directory.sleep)
+    noting, pace = Noting(), Pace((), 100)
+    done = apply(changes, directory, directory.describe(), noting, Hearing(), pace=pace, settling=settling)
+    assert directory.now == pytest.approx(waited)
+    assert by_result(done) == {result: [change.user.id for change in changes]}

@@ -291,3 +291,41 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     assert {(outcome.result, outcome.may_stand) for outcome in found} == {(Result.FAILED, True)}
     assert len(found) == COUNT
     assert verifier.blind == "what was written could not be read back: gone"
+
+
+def waits(directory: Lagging, settling: Settling, *places: int) -> float:
+    """How long a batch of these users waits; it has all of the time."""
+    begun = directory.now
+    batch = [each for number, each in enumerate(changes(NUMBER)) if number in places]
+    settling.renew()
+    verifier = Verifier(directory, directory.describe(), settling)
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        verifier.judged(change, outcome)
+    list(verifier.read_back())
+    return directory.now - begun
+
+
+def test_what_nobody_was_ever_shown_is_waited_for_once() -> None:
+    """The account may write it and not read it."""
+    directory = Lagging(people().store)
+    directory.seen_at, settling = 1e9, directory.settling(5)
+    assert waits(directory, settling, 1, 2) == pytest.approx(5)
+    assert waits(directory, settling, 3, 4) == 0
+    directory.seen_at = 0
+    assert waits(directory, settling, 5) == 0
+    directory.seen_at = 1e9
+    assert waits(directory, settling, 6) == pytest.approx(5), "it was shown meanwhile"
+
+
+@pytest.mark.parametrize(("renewed", "waited"), [(True, 5), (False, 0)])
+def test_the_time_is_for_one_batch_altogether(renewed: bool, waited: float) -> None:
+    directory = Lagging(people().store)
+    settling = directory.settling(5)
+    for _ in settling.looks():
+        pass
+    if renewed:
+        settling.renew()
+    begun = directory.now
+    for _ in settling.looks():
+        pass
+    assert directory.now - begun == pytest.approx(waited)
