@@ -107,6 +107,8 @@ def test_nothing_of_a_secret_is_passed_on(shown: str, form: str) -> None:
         ("SIPIdentityPassword: value #0 invalid per syntax", "SIPIdentityPassword: … #0 invalid per syntax"),
         ("modify/add: some attributes not unique",) * 2,
         ("Entry is locked, try again\n", "Entry is locked, try again"),
+        ("80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data 52e, v3839",
+         "80090308: LdapErr: … comment: AcceptSecurityContext error, data 52e, …"),
         ("00002098: SecErr: DSID-03150F94, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0",
          "00002098: SecErr: … problem … (INSUFF_ACCESS_RIGHTS), data 0"),
     ],

@@ -67,8 +67,11 @@ alias att backend bind bound busy comment confidentiality context down going loo
 retrieving shadow shutdown shutting val add delete modify objectclass read search write
 """
 """Words of OpenLDAP's, 389-DS's and Active Directory's own messages ([MS-ADTS] 3.1.1.3.1.9)."""
-_CODE: Final = re.compile(r"([0-9A-Fa-f]{8}): \w+Err: DSID-")
-"""Windows' error code before a message of Active Directory."""
+_CODES: Final = (
+    re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"),
+    re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b"),
+)
+"""Windows' error codes in a message of Active Directory: before it, and of a refused bind."""
 
 
 def name(code: int) -> str:
@@ -81,8 +84,8 @@ def diagnostic(response: Response, secrets: Iterable[Value] = (), names: Iterabl
 
     `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
     """
-    code = _CODE.match(response.diagnostic)
-    known = (*_SAID.split(), *NAMES.values(), *names, *(code.groups() if code else ()))
+    codes = [code for each in _CODES for code in each.findall(response.diagnostic)]
+    known = (*_SAID.split(), *NAMES.values(), *names, *codes)
     words = told(response.diagnostic, secrets, known) if response.diagnostic else ""
     return f": {words}" if words else ""
 
