@@ -120,6 +120,19 @@ def test_a_renamed_user_is_found_by_its_id_and_an_undo_takes_back_what_was_writt
     assert [held(server, uid, "title") for uid in UIDS] == [[]] * len(UIDS)
 
 
+def test_ids_compare_as_their_attribute_does(job: LdapJob, server: Slapd) -> None:
+    """employeeNumber ignores case (RFC 2798 §2.4): `N3` is the user `n3`, and what was written there is ours."""
+    by_id(job)
+    job.apply()
+    server.modify(f"dn: uid=user03,{PEOPLE}\nchangetype: modify\nreplace: employeeNumber\nemployeeNumber: N3\n")
+    _, report = job.run("plan")
+    assert (report["changes"], report["summary"]["stale"]) == ([], 0)
+    (run,) = json.loads(program("runs", "job.yaml", "--json", folder=job.folder).out)
+    ended, _ = job.run("undo", run["id"], "--apply")
+    assert ended.code == 0, ended.said
+    assert held(server, "user03", "title") == []
+
+
 @pytest.mark.parametrize(
     ("name", "mapping", "why"),
     [

@@ -15,7 +15,8 @@ from connector.directories.ldap import results
 from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
 from connector.directories.ldap.responses import Response
 from connector.errors import MalformedError
-from connector.model import UserRef
+from connector.model import Equality, UserRef
+from connector.reconcile.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
@@ -133,13 +134,21 @@ NS_UNIQUE_ID: Final = Identity("nsUniqueId", _text, _octets)
 OBJECT_GUID: Final = Identity("objectGUID", _guid, _guid_octets)
 
 
-def chosen(attribute: str, *, octets: bool) -> Identity:
-    """The identity that a job chooses where a server has none; octets are shown in hexadecimal."""
+def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
+    """The identity that a job chooses where a server has none; octets are shown in hexadecimal.
+
+    Text is shown as what equal values have in common, so that ids are equal as the attribute's `rule` says.
+    """
     if attribute.lower() == OBJECT_GUID.attribute.lower():
         return OBJECT_GUID
     if octets:
         return Identity(attribute, bytes.hex, _of_hexadecimal)
-    return Identity(attribute, _utf8, str.encode)
+    return Identity(attribute, lambda value: _folded(rule, _utf8(value)), str.encode)
+
+
+def _folded(rule: Equality, text: str) -> str:
+    found = key(rule, text)
+    return found if isinstance(found, str) else text
 
 
 def _utf8(value: bytes) -> str:

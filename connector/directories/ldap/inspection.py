@@ -95,7 +95,13 @@ class Inspection:
             return self.native
         info = self.info(self._id)
         self._refuse_no_id(info)
-        return replace(self.native, identity=dialect.chosen(self._id, octets=info.octets))
+        return replace(self.native, identity=dialect.chosen(self._id, info.equality, octets=info.octets))
+
+    @property
+    def _ids(self) -> Equality:
+        """How ids compare; those that are octets, and are shown in hexadecimal, ignoring case."""
+        info = self.info(self._id) if self._id else None
+        return info.equality if info and not info.octets else Equality.CASE_IGNORE
 
     def _refuse_no_id(self, info: AttributeInfo) -> None:
         """Raises FileError for an attribute that cannot hold ids."""
@@ -244,6 +250,7 @@ class Inspection:
             unidentified=self._unidentified(),
             attributes=described,
             names=Equality.DN,
+            ids=self._ids,
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
             hides=self.dialect.microsoft,
