@@ -38,7 +38,7 @@ WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
-BROAD := slow or ds389 or kamailio or kerberos or monitoring or postgresql or samba
+BROAD := slow or ds389 or kamailio or kerberos or monitoring or postgresql or samba or wild
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
 
@@ -52,7 +52,7 @@ test:
 
 test-rest:
 	@scripts/setup dev
-	@scripts/ensure-servers slapd 389ds postgresql samba monitoring
+	@scripts/ensure-servers slapd 389ds postgresql samba monitoring wild
 	@scripts/ensure-kamailio
 	@scripts/ensure-kerberos
 	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
@@ -132,6 +132,7 @@ lock:
 	$(COMPILE) requirements/gssapi-build.in -o requirements/gssapi-build.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) requirements/scim-servers.in -c requirements/dev.txt -o requirements/scim-servers.txt
+	$(COMPILE) requirements/wild.in -o requirements/wild.txt
 	$(COMPILE) requirements/deploy.in -o requirements/deploy.txt
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt

@@ -21,6 +21,7 @@ from tests.support.postgres import Postgres
 from tests.support.samba import Samba
 from tests.support.scim_servers import ScimServer
 from tests.support.slapd import Slapd
+from tests.support.wild import servers as wild
 from tests.support.worlds import close_states
 
 # how long an example takes is the machine's business
@@ -41,6 +42,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
         ("kamailio", kamailio.missing, "kamailio kamailio-ldap-modules sipsak"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
+        ("wild", wild.missing, "ldap-utils, and scripts/ensure-servers wild"),
         ("samba", samba.missing, "samba-ad-dc samba-ad-provision ldap-utils, as root"),
     ):
         lacking = missing() if item.get_closest_marker(marker) else []
