@@ -143,6 +143,7 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         scene.run("undo", newest, "--apply", *REPORTS, code=None)
         scene.run("release")
         scene.init()
+        scene.run("audit", "catch-up", "job.yaml", job="")
         scene.run("schema", "mapping", job="")
         scene.serve()
         assert scene.stored() == NEW
