@@ -1,7 +1,7 @@
-"""LDAP servers that others have made, each in a process of its own on loopback: ldaptor, ldapjs, Net::LDAP::Server.
+"""Servers that others have made, each in a process of its own on loopback; `scripts/ensure-servers wild` gets them.
 
-All three keep entries in memory. None has a schema, ids of its own, or controls: no paging (RFC 2696), no assertion
-(RFC 4528), no answers to writes (RFC 4527). `scripts/ensure-servers wild` gets them.
+ldaptor, ldapjs and Net::LDAP::Server keep entries in memory. None has a schema, ids of its own, or controls: no paging
+(RFC 2696), no assertion (RFC 4528), no answers to writes (RFC 4527). Canaille is a SCIM server.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _COMMANDS = {
     "ldapjs": ("node", "ldapjs_host.js"),
     "Net::LDAP::Server": ("perl", "net_ldap_host.pl"),
 }
+TOKEN, TOKEN_WITHOUT_RIGHTS = "wild-token-canary", "weak-token-canary"
 LDAP_KINDS = tuple(_COMMANDS)
 
 
@@ -100,6 +101,16 @@ class WildLdap:
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout
+
+
+@contextmanager
+def canaille(folder: Path, users: list[dict[str, object]]) -> Iterator[str]:
+    """Canaille with these users, which have Canaille's own attributes; the address of its SCIM."""
+    folder.mkdir()
+    (folder / "users.json").write_text(json.dumps(users))
+    command = (str(PYTHON), str(HERE / "canaille_host.py"), str(folder / "users.json"), TOKEN, TOKEN_WITHOUT_RIGHTS)
+    with hosted(folder, *command) as port:
+        yield f"http://127.0.0.1:{port}/scim/v2"
 
 
 def _entries(users: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
