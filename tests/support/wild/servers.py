@@ -88,8 +88,12 @@ class WildLdap:
 
     def held(self, uid: str, attribute: str) -> list[str]:
         """A user's values of one attribute, as OpenLDAP's client sees them."""
-        shown = self._tool("ldapsearch", "-LLL", "-b", PEOPLE, f"(uid={uid})", attribute)
+        shown = self.search(f"(uid={uid})", attribute)
         return [line.partition(": ")[2] for line in shown.splitlines() if line.startswith(f"{attribute}: ")]
+
+    def search(self, *arguments: str) -> str:
+        """What OpenLDAP's client finds, as LDIF. Raises RuntimeError for an error."""
+        return self._tool("ldapsearch", "-LLL", "-b", PEOPLE, *arguments)
 
     def modify(self, ldif: str) -> None:
         """The second writer."""
