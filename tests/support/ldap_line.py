@@ -50,8 +50,9 @@ class Asked(Struct, frozen=True):
 class Line(socket.socket):
     """`waiting`: requests that have no answer; `came`: all so far; `waits`: how many were waiting whenever it waited.
 
-    The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name. `given_up`: the
-    numbers of requests that the client has abandoned. `quiet`: nothing comes any more, and that is meant so.
+    The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name, and end in the
+    result that `judges` says: by default success. `given_up`: the numbers of requests that the client has abandoned.
+    `quiet`: nothing comes any more, and that is meant so.
     """
 
     def __init__(self, script: Callable[[Line], object], *controls: str, **entries: Attributes) -> None:
@@ -66,6 +67,7 @@ class Line(socket.socket):
         self.came: list[Asked] = []
         self.waits: list[int] = []
         self.searches: list[Asked] = []
+        self.judges: Callable[[Asked], int] = lambda asked: 0
         self.given_up: list[int] = []
         self.quiet = False
         self._octets = b""
@@ -108,9 +110,10 @@ class Line(socket.socket):
     def _search(self, asked: Asked) -> None:
         self.searches.append(asked)
         held = self.entries.get(asked.name) if asked.name else self.root
-        if held is not None:
+        code = self.judges(asked)
+        if held is not None and not code:
             self.say(asked.number, entry(asked.name, held))
-        self.say(asked.number, _result(DONE, 0))
+        self.say(asked.number, _result(DONE, code))
 
     # ------------------------------------------------------------ for scripts
 
