@@ -50,7 +50,7 @@ class Group:
 
 
 _STORIES: Final = ("tests/e2e/test_recorded_worlds.py", "tests/e2e/test_undo.py", "tests/e2e/test_reviewed_plans.py")
-_RUNS: Final = ("failed_and_there", "taken_away", "another_key")
+_RUNS: Final = ("failed_and_there", "taken_away", "another_key", "whole_runs")
 """Unit tests of whole runs, in a few milliseconds each."""
 GROUPS: Final = {
     "planner": Group(
@@ -61,7 +61,7 @@ GROUPS: Final = {
                 "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
-                "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
+                "failed_and_there", "taken_away", "whole_runs", "several_templates", "clocks", "stale", "leavers", "together",
                 "unseen", "roster", "unshown",
             )),
             *(f"tests/property/test_{name}.py" for name in (

@@ -1,0 +1,585 @@
+"""What an apply, a plan and an undo leave behind in the state, and when they leave it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from connector.directories.port import Directory
+from connector.errors import OnHoldError, RefusedError, UnreachableError, UsageError
+from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, View
+from connector.reconcile.limits import Limit
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.state.history import RunRecord
+from connector.state.memory import DirectoryMemory
+from connector.state.sealing import Sealer
+from connector.state.store import open_state
+from connector.stopping import Stop
+from connector.sync import Run, dry_run, dry_undo, wet_run, wet_undo
+from tests.support.disturbed import Disturbed
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
+
+SEAT, TITLE = "employeeNumber", "title"
+RULES = (AttributeRule(SEAT, Template.parse("{workNo}")),)
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+NOBODY = Limit(0)
+
+
+def values(number: int) -> dict[str, list[str]]:
+    return {"objectClass": ["inetOrgPerson"], "uid": [f"u{number}"], "cn": [f"U {number}"]}
+
+
+def world(count: int = 4) -> World:
+    """So many users, each with an agent, and nothing written yet."""
+    store = MemoryStore({f"id-{n}": (f"uid=u{n},{BASE}", values(n)) for n in range(count)})
+    return World(tenant(range(count)), store, Mapping(LOOKS, RULES))
+
+
+def tenant(numbers: Iterable[int], seats: int = 0) -> Tenant:
+    return Tenant([Agent(n + seats, f"u{n}") for n in numbers])
+
+
+class Shown:
+    """What was shown, in order."""
+
+    def __init__(self) -> None:
+        self.times: list[tuple[Plan, Sequence[Outcome] | None]] = []
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        self.times.append((plan, outcomes))
+
+
+def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+    """Nobody looks on."""
+
+
+def apply(
+    of: World, *only: str, accept: str | None = None, reviewed: Plan | None = None, stop: Stop | None = None,
+    show: Callable[[Plan, Sequence[Outcome] | None], None] = quiet,
+) -> Run:  # fmt: skip
+    with of.parts() as parts:
+        return wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
+
+
+def plan(of: World, *only: str, save: bool = False) -> Plan:
+    with of.parts() as parts:
+        return dry_run(parts, quiet, only, save=save).plan
+
+
+def back(of: World, run: str, accept: str | None = None) -> Run:
+    with of.back(run) as parts:
+        return wet_undo(parts, quiet, accept)
+
+
+def memory(of: World) -> DirectoryMemory:
+    with of.parts() as parts:
+        return of.state.memory(parts.directory.describe().identity, of.job)
+
+
+def matched(of: World) -> int:
+    """How many agents the next run expects to have users."""
+    last = memory(of).last_good()
+    assert last
+    return last.matched
+
+
+def runs(of: World) -> list[RunRecord]:
+    return of.state.history.runs(of.job)
+
+
+def seats(of: World) -> list[tuple[object, ...]]:
+    return [held.get(SEAT, ()) for _, held in of.store.snapshot().values()]
+
+
+def kept(of: World, folder: Path) -> World:
+    """With a state that a saved plan can be noted in."""
+    of.state = closed_with_the_test(open_state(f"sqlite:///{folder}/state.db"))
+    return of
+
+
+class Odd(Disturbed):
+    """A directory on which `act` takes the place of each user's write."""
+
+    def __init__(self, inner: Directory, act: Callable[[Change], Outcome | None]) -> None:
+        super().__init__(inner, lambda: None)
+        self._act = act
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        outcome = self._act(change)
+        return iter([outcome]) if outcome else super().alone(change)
+
+
+def oddly(of: World, act: Callable[[Change], Outcome | None]) -> None:
+    def connect(view: View) -> Directory:
+        return Odd(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), act)
+
+    of.connect = connect
+
+
+def interrupted(change: Change) -> Outcome | None:
+    raise KeyboardInterrupt
+
+
+def refuses(*ids: str) -> Callable[[Change], Outcome | None]:
+    return lambda change: Outcome(change.user, Result.FAILED, "no") if change.user.id in ids or not ids else None
+
+
+# ---------------------------------------------------------------- what is written, and remembered
+
+
+def test_a_plan_leaves_nothing_behind() -> None:
+    of = world()
+    assert len(plan(of).changes) == 4
+    assert (runs(of), of.state.source(of.job), memory(of).last_good()) == ([], None, None)
+    assert seats(of) == [()] * 4
+
+
+def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
+    of = world()
+    run = apply(of)
+    assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
+    assert (run.refused, run.remembered, run.tried, run.touched) == (False, True, True, True)
+    assert (run.untold, run.aside, run.in_part) == ("", frozenset(), False)
+    assert of.state.source(of.job) == of.identity
+    assert of.state.knows(of.job, Sealer(of.key))
+    (record,) = runs(of)
+    assert (record.id, record.kind, record.result, record.undoes) == (run.plan.id, "apply", "done", None)
+
+
+def test_a_refused_plan_is_written_only_where_its_own_digest_is_accepted() -> None:
+    of = world()
+    of.limits = replace(of.limits, update=NOBODY)
+    refused = apply(of)
+    assert (refused.refused, refused.outcomes, refused.in_part) == (True, None, False)
+    again = apply(of, accept="another digest")
+    assert (again.refused, again.outcomes) == (True, None)
+    assert (runs(of), of.state.source(of.job), seats(of)) == ([], None, [()] * 4)
+    run = apply(of, accept=refused.plan.digest)
+    assert (run.refused, len(run.outcomes or ())) == (False, 4)
+    assert of.state.source(of.job) == of.identity
+
+
+def test_a_run_is_shown_before_it_is_written_and_after() -> None:
+    of, shown = world(), Shown()
+    run = apply(of, show=shown)
+    (before, nothing), (after, outcomes) = shown.times
+    assert (before, nothing) == (run.plan, None)
+    assert (after, outcomes) == (run.plan, run.outcomes)
+
+
+def test_a_run_of_which_a_part_failed_has_ended_in_part() -> None:
+    of = world()
+    oddly(of, refuses("id-1"))
+    run = apply(of)
+    assert (run.in_part, run.tried, run.remembered) == (True, True, True)
+    assert [record.result for record in runs(of)] == ["part"]
+    assert memory(of).refused().keys() == {"id-1"}
+
+
+# ---------------------------------------------------------------- runs that end early
+
+
+def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
+    of, shown = world(), Shown()
+    oddly(of, interrupted)
+    run = apply(of, show=shown)
+    assert (run.remembered, run.in_part) == (False, True)
+    assert of.state.source(of.job) is None
+    assert memory(of).stale() == {}
+    assert memory(of).looked() is None
+    assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
+
+
+def test_a_run_that_is_cut_off_while_its_end_is_noted_is_told_and_not_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of, shown = world(), Shown()
+    monkeypatch.setattr(of.state.telling, "secure", lambda: interrupted(None))  # type: ignore[arg-type]
+    run = apply(of, show=shown)
+    assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
+    assert not run.remembered
+    assert of.state.source(of.job) is None
+    assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
+
+
+def test_a_run_that_is_cut_off_before_it_has_written_anything_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, shown = world(), Shown()
+    monkeypatch.setattr(DirectoryMemory, "refused", lambda self: interrupted(None) if shown.times else {})  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        apply(of, show=shown)
+    assert [outcomes for _, outcomes in shown.times] == [None]
+    assert seats(of) == [()] * 4
+
+
+def test_a_run_that_stops_itself_says_why() -> None:
+    of, stop = world(), Stop()
+    stop.end("the audit cannot be kept")
+    run = apply(of, stop=stop)
+    assert (run.untold, run.tried, run.touched, run.in_part) == ("the audit cannot be kept", False, False, True)
+    assert seats(of) == [()] * 4
+    assert [record.result for record in runs(of)] == ["stopped"]
+
+
+def test_an_account_that_was_not_kept_to_its_end_leaves_a_run_in_part() -> None:
+    """Though all of it was written."""
+    of, stop = world(1), Stop()
+
+    def ends(change: Change) -> None:
+        stop.end("the audit cannot be kept")
+
+    oddly(of, ends)
+    run = apply(of, stop=stop)
+    assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN]
+    assert run.in_part
+
+
+# ---------------------------------------------------------------- agents from elsewhere, and holds
+
+
+def test_agents_from_elsewhere_put_the_job_on_hold_until_it_is_released() -> None:
+    of = world()
+    apply(of)
+    of.identity, of.tenant = "another tenant", tenant([0], 50)
+    why = "its agents came from a tenant, and now come from another tenant"
+    about = dict(plan(of).about)
+    assert about["on hold"].startswith(f"from the next apply on: {why}; ")
+    with pytest.raises(OnHoldError, match=f"is on hold: {why}"):
+        apply(of)
+    about = dict(plan(of).about)
+    assert about["on hold"].startswith("since ")
+    assert why in about["on hold"]
+    of.identity = "a tenant"
+    with pytest.raises(OnHoldError, match=f"is on hold since .*: {why}"):
+        apply(of)
+    assert seats(of)[0] == ("0",)
+    of.identity = "another tenant"
+    assert of.state.release(of.job)
+    apply(of)
+    assert seats(of)[0] == ("50",)
+    assert of.state.source(of.job) == "another tenant"
+
+
+def test_a_job_that_is_not_on_hold_says_nothing_of_it() -> None:
+    of = world()
+    apply(of)
+    assert "on hold" not in dict(plan(of).about)
+
+
+# ---------------------------------------------------------------- runs of some agents
+
+
+def test_a_run_of_some_leaves_what_the_next_whole_run_is_held_against() -> None:
+    of = world()
+    apply(of)
+    for number in (1, 2):
+        of.store.remove(f"id-{number}")
+    apply(of, "u0")
+    assert matched(of) == 4, "two users are gone, and no limit has judged that"
+    apply(of)
+    assert matched(of) == 2
+
+
+def test_a_run_of_some_takes_agents_that_are_gone_off_what_is_expected() -> None:
+    of = world()
+    apply(of)
+    of.tenant = tenant([0, 1, 2])
+    for number in (1, 2):
+        of.store.remove(f"id-{number}")
+    apply(of, "u0")
+    assert matched(of) == 3
+
+
+def test_a_run_of_some_that_finds_more_users_says_so() -> None:
+    of = world(3)
+    of.tenant = tenant(range(4))
+    apply(of)
+    of.store.put("id-3", f"uid=u3,{BASE}", values(3))
+    apply(of, "u0")
+    assert matched(of) == 4
+
+
+def test_the_first_run_of_some_is_held_to_itself() -> None:
+    of = world()
+    apply(of, "u0")
+    assert (seats(of), matched(of)) == ([("0",), (), (), ()], 4)
+
+
+def test_a_run_of_some_neither_renews_the_key_nor_forgets_who_was_refused() -> None:
+    of = world()
+    oddly(of, refuses("id-1"))
+    apply(of)
+    of.key, of.connect = Secret("another key"), None
+    of.store.put("id-1", f"uid=u1,{BASE}", {**values(1), SEAT: ["1"]})
+    apply(of, "u0")
+    assert memory(of).refused().keys() == {"id-1"}
+    assert not of.state.knows(of.job, Sealer(of.key))
+    apply(of)
+    assert memory(of).refused() == {}
+    assert of.state.knows(of.job, Sealer(of.key))
+
+
+# ---------------------------------------------------------------- users that nobody claims
+
+
+def test_users_that_nobody_claims_are_counted_from_run_to_run() -> None:
+    of = world()
+    apply(of)
+    assert memory(of).looked() is not None
+    of.tenant = tenant([0, 1, 2])
+    for times in (1, 2):
+        apply(of)
+        assert {user: counted for user, (_, counted) in memory(of).stale().items()} == {"id-3": times}
+    of.tenant = tenant(range(4))
+    apply(of)
+    assert memory(of).stale() == {}
+
+
+def test_users_of_ours_that_are_nowhere_are_told_once() -> None:
+    of = world()
+    of.mapping = replace(of.mapping, stale="clear")
+    apply(of)
+    of.tenant = tenant([0, 1, 2])
+    of.store.remove("id-3")
+    apply(of)
+    assert memory(of).lapsed() == {"id-3"}
+    assert memory(of).stale().keys() == {"id-3"}
+    of.store.put("id-3", f"uid=u3,{BASE}", {**values(3), SEAT: ["3"]})
+    of.tenant = tenant(range(4))
+    apply(of)
+    assert (memory(of).lapsed(), memory(of).stale()) == (frozenset(), {})
+
+
+# ---------------------------------------------------------------- what another job had written
+
+
+def passing_on() -> World:
+    """A job to which two users pass: another one has written their seats, and claims them no longer."""
+    of = world()
+    apply(of)
+    of.tenant = tenant([0, 1])
+    apply(of)
+    rules = (*RULES, AttributeRule(TITLE, Template.parse("agent {workNo}"), owns="*"))
+    return replace_world(of, job="it", tenant=tenant([2, 3]), mapping=Mapping(LOOKS, rules))
+
+
+def replace_world(of: World, *, job: str, tenant: Tenant, mapping: Mapping) -> World:
+    return World(tenant, of.store, mapping, state=of.state, job=job)
+
+
+def seats_of(of: World) -> set[str]:
+    """The users whose seats are this job's own."""
+    owned = memory(of).confirmed(["id-2", "id-3"])
+    return {user for user, attributes in owned.items() if SEAT in attributes}
+
+
+def test_a_whole_run_that_writes_takes_over_the_users_that_it_claims() -> None:
+    of = passing_on()
+    apply(of)
+    assert seats_of(of) == {"id-2", "id-3"}
+
+
+def test_a_run_takes_over_nobody_whose_write_failed() -> None:
+    of = passing_on()
+    oddly(of, refuses("id-3"))
+    apply(of)
+    assert seats_of(of) == {"id-2"}
+
+
+def test_a_run_that_writes_nothing_takes_over_nobody() -> None:
+    of = passing_on()
+    oddly(of, refuses())
+    apply(of)
+    assert seats_of(of) == set()
+
+
+def test_a_run_of_some_takes_over_nobody() -> None:
+    of = passing_on()
+    apply(of, "u2")
+    assert seats_of(of) == set()
+
+
+# ---------------------------------------------------------------- reviewed plans
+
+
+def reviewed(folder: Path) -> tuple[World, Plan]:
+    """A plan that sets everybody's seat anew, after an apply; no user may go."""
+    of = kept(world(), folder)
+    of.limits = replace(of.limits, matched_drop=NOBODY, agents_drop=NOBODY)
+    apply(of)
+    of.tenant = tenant(range(4), 50)
+    return of, plan(of, save=True)
+
+
+def test_a_reviewed_plan_that_was_not_saved_is_not_written(tmp_path: Path) -> None:
+    of, _ = reviewed(tmp_path)
+    with pytest.raises(RefusedError, match="foreign"):
+        apply(of, reviewed=plan(of))
+    assert seats(of)[0] == ("0",)
+
+
+def test_a_reviewed_plan_is_written_once_and_nothing_beside_it(tmp_path: Path) -> None:
+    of, saved = reviewed(tmp_path)
+    of.tenant = Tenant([*tenant(range(4), 50).agents, Agent(9, "u9")])
+    of.store.put("id-9", f"uid=u9,{BASE}", values(9))
+    run = apply(of, reviewed=saved)
+    assert seats(of) == [("50",), ("51",), ("52",), ("53",), ()]
+    assert (run.plan.id, set(run.aside)) == (saved.id, {"id-9"})
+    with pytest.raises(RefusedError, match="spent"):
+        apply(of, reviewed=saved)
+
+
+def test_a_run_that_leaves_users_aside_does_not_renew_the_key(tmp_path: Path) -> None:
+    of, saved = reviewed(tmp_path)
+    of.store.put("id-9", f"uid=u9,{BASE}", values(9))
+    of.tenant = Tenant([*tenant(range(4), 50).agents, Agent(9, "u9")])
+    of.key = Secret("another key")
+    apply(of, reviewed=saved)
+    assert not of.state.knows(of.job, Sealer(of.key))
+
+
+@pytest.mark.parametrize("gone", ["agent", "user"])
+def test_what_is_missing_since_the_review_refuses_a_reviewed_plan(gone: str, tmp_path: Path) -> None:
+    of, saved = reviewed(tmp_path)
+    if gone == "agent":
+        of.tenant = tenant(range(3), 50)
+    else:
+        of.store.remove("id-3")
+    run = apply(of, reviewed=saved)
+    assert (run.refused, run.outcomes) == (True, None)
+    assert run.plan.id != saved.id
+    assert seats(of)[0] == ("0",)
+    assert apply(of, reviewed=saved, accept=saved.digest).outcomes is None
+    accepted = apply(of, reviewed=saved, accept=run.plan.digest)
+    assert sorted(outcome.result for outcome in accepted.outcomes or ()) == [Result.CONFLICT, *[Result.WRITTEN] * 3]
+
+
+@pytest.mark.parametrize(("gone", "writes"), [("agent", False), ("user", True)])
+def test_a_drop_of_users_is_not_in_the_way_of_some_agents_a_drop_of_agents_is(
+    gone: str, writes: bool, tmp_path: Path
+) -> None:
+    of, saved = reviewed(tmp_path)
+    if gone == "agent":
+        of.tenant = tenant(range(3), 50)
+    else:
+        of.store.remove("id-3")
+    run = apply(of, "u0", reviewed=saved)
+    assert (run.outcomes is not None) is writes
+    assert seats(of)[:2] == [("50",) if writes else ("0",), ("1",)]
+
+
+# ---------------------------------------------------------------- undo
+
+
+def test_an_undo_holds_the_job_and_is_noted_as_the_undo_of_its_run() -> None:
+    of = world()
+    run = apply(of).plan.id
+    with of.back(run) as parts:
+        assert len(dry_undo(parts, quiet).plan.changes) == 4
+    assert of.state.held(of.job) is None
+    undone = back(of, run)
+    assert (seats(of), undone.refused) == ([()] * 4, False)
+    held = of.state.held(of.job)
+    assert held
+    assert held[1] == f"its run {run} was taken back"
+    newest = runs(of)[0]
+    assert (newest.id, newest.kind, newest.undoes) == (undone.plan.id, "undo", run)
+    with pytest.raises(OnHoldError):
+        apply(of)
+    again = back(of, run)
+    assert (again.plan.changes, of.state.held(of.job)) == ((), held), "it stays on hold"
+
+
+def test_an_undo_without_anything_to_take_back_holds_nothing() -> None:
+    of = world()
+    run = apply(of).plan.id
+    for number in range(4):
+        of.store.put(f"id-{number}", f"uid=u{number},{BASE}", values(number))
+    assert back(of, run).plan.changes == ()
+    assert of.state.held(of.job) is None
+
+
+def test_an_undo_that_is_refused_holds_nothing_until_it_is_accepted() -> None:
+    of = world()
+    run = apply(of).plan.id
+    of.limits = replace(of.limits, clear=NOBODY)
+    refused = back(of, run)
+    assert refused.refused
+    assert (of.state.held(of.job), seats(of)[0]) == (None, ("0",))
+    assert back(of, run, "another digest").refused
+    assert of.state.held(of.job) is None
+    back(of, run, refused.plan.digest)
+    assert of.state.held(of.job)
+    assert seats(of) == [()] * 4
+
+
+def test_an_undo_of_which_nothing_could_be_written_lets_the_job_go_again() -> None:
+    of = world()
+    run = apply(of).plan.id
+    oddly(of, refuses())
+    assert not back(of, run).touched
+    assert of.state.held(of.job) is None
+    of.state.hold(of.job, "somebody looks into it")
+    assert not back(of, run).touched
+    assert of.state.held(of.job), "it was on hold before"
+
+
+def test_an_undo_that_is_cut_off_keeps_the_job_on_hold() -> None:
+    of = world()
+    run = apply(of).plan.id
+    oddly(of, interrupted)
+    assert not back(of, run).remembered
+    assert of.state.held(of.job)
+
+
+def test_an_undo_goes_to_the_directory_that_the_run_wrote_to() -> None:
+    of = world()
+    run = apply(of).plan.id
+    of.store = MemoryStore({})
+    with of.back(run) as parts, pytest.raises(UsageError, match="another directory"):
+        wet_undo(replace(parts, wrote_to="memory:another"), quiet)
+
+
+# ---------------------------------------------------------------- cautions that come up late
+
+
+class Noticing(Disturbed):
+    """A directory that says `late` once it was written to, or fails to say anything."""
+
+    late: Sequence[str] = ("the server forgets values",)
+    fails = False
+    wrote = False
+
+    def describe(self) -> Description:
+        described = replace(super().describe(), cautions=("known before",))
+        if self.wrote and self.fails:
+            raise UnreachableError("gone")
+        return replace(described, cautions=("known before", *self.late)) if self.wrote else described
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        self.wrote = True
+        return super().alone(change)
+
+
+@pytest.mark.parametrize(
+    ("late", "fails", "noticed"), [(("one", "two"), False, "one; two"), ((), False, None), (("one",), True, None)]
+)
+def test_cautions_that_come_up_while_it_is_written_are_shown_in_the_end(
+    late: Sequence[str], fails: bool, noticed: str | None
+) -> None:
+    of, shown = world(), Shown()
+
+    def connect(view: View) -> Directory:
+        directory = Noticing(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
+        directory.late, directory.fails = late, fails
+        return directory
+
+    of.connect = connect
+    run = apply(of, show=shown)
+    before, after = (dict(drawn.about).get(NOTICED) for drawn, _ in shown.times)
+    assert (before, after) == (None, noticed)
+    assert run.plan.cautions == ("known before",)
