@@ -61,8 +61,8 @@ GROUPS: Final = {
                 "rehearsal",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
-                "failed_and_there", "taken_away", "whole_runs", "several_templates", "clocks", "stale", "leavers", "together",
-                "unseen", "roster", "unshown",
+                "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
+                "whole_runs", "unseen", "roster", "unshown",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
@@ -79,7 +79,7 @@ GROUPS: Final = {
         ("connector/apply.py", "connector/ledger.py", "connector/verification.py", "connector/resume.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "apply_pace", "applying", "verification", "steps", "standing", *_RUNS,
+                "apply_pace", "applying", "ledger", "verification", "steps", "standing", *_RUNS,
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "runs", "untold_secrets", "undo_holds", "explained", "undo_again", "reviewed_again", "disabled",

@@ -95,7 +95,7 @@ def elements(octets: bytes) -> list[tuple[int, bytes]]:
 
 @contextmanager
 def proving(server: Server) -> Iterator[Assertions]:
-    line = Line(lambda line: None, ASSERTION)
+    line = Line(lambda line: None, ASSERTION, **{f"u{number}": {} for number in server.entries})
     line.judges = server.judges
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.errors import OnHoldError, RefusedError, UnreachableError, UsageError
-from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, View
+from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, View
 from connector.reconcile.limits import Limit
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
@@ -583,3 +583,23 @@ def test_cautions_that_come_up_while_it_is_written_are_shown_in_the_end(
     before, after = (dict(drawn.about).get(NOTICED) for drawn, _ in shown.times)
     assert (before, after) == (None, noticed)
     assert run.plan.cautions == ("known before",)
+
+
+def test_cautions_that_came_up_while_the_plan_was_drawn_are_told_once_in_the_end() -> None:
+    of, shown = world(), Shown()
+
+    class Searched(Noticing):
+        late: Sequence[str] = ("one",)
+
+        def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
+            self.wrote = True
+            return super().scan(holding)
+
+        def alone(self, change: Change) -> Iterator[Outcome]:
+            self.late = ("one", "two")
+            return super().alone(change)
+
+    of.connect = lambda view: Searched(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
+    apply(of, show=shown)
+    told = [[what for place, what in drawn.about if place == NOTICED] for drawn, _ in shown.times]
+    assert told == [["one"], ["one; two"]]

@@ -61,7 +61,7 @@ class Assertions:
         for change in changes:
             if self.sure(change):
                 continue
-            held = {each.name for each in change.attributes if each.seen and each.old}
+            held = {each.name for each in change.attributes if each.old}
             for name in filter(None, (*self._modifier.asserted(change), self._modifier.dialect.mark)):
                 of_the_entry = name in held or name in (ID, FILTER, self._modifier.dialect.mark)
                 holder = change.user if of_the_entry else self._holders.get(name)
