@@ -83,6 +83,8 @@ def test_of_a_write_that_was_sent_nobody_knows() -> None:
         scene.ledger.sent(of)
         if answered:
             scene.ledger.answered(of)
+            with pytest.raises(ValueError, match="a write that is answered does not become sent"):
+                scene.ledger.sent(of)
         found = scene.stands(of)
         assert (found.result, found.unknown) == (Result.FAILED, True)
         assert found.why.startswith("sent, and not waited for")

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.errors import OnHoldError, RefusedError, UnreachableError, UsageError
+from connector.errors import OnHoldError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, View
-from connector.reconcile.limits import Limit
+from connector.reconcile.limits import Limit, Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.templates import Template
 from connector.state.history import RunRecord
@@ -22,12 +22,13 @@ from connector.stopping import Stop
 from connector.sync import Run, dry_run, dry_undo, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
-from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
+from tests.support.worlds import BASE, FILTER, SEATS, World, closed_with_the_test
 
 SEAT, TITLE = "employeeNumber", "title"
 RULES = (AttributeRule(SEAT, Template.parse("{workNo}")),)
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 NOBODY = Limit(0)
+CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 
 
 def values(number: int) -> dict[str, list[str]]:
@@ -68,7 +69,7 @@ def apply(
 
 def plan(of: World, *only: str, save: bool = False) -> Plan:
     with of.parts() as parts:
-        return dry_run(parts, quiet, only, save=save).plan
+        return (dry_run(parts, quiet, only, save=True) if save else dry_run(parts, quiet, only)).plan
 
 
 def back(of: World, run: str, accept: str | None = None) -> Run:
@@ -236,6 +237,50 @@ def test_an_account_that_was_not_kept_to_its_end_leaves_a_run_in_part() -> None:
     run = apply(of, stop=stop)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN]
     assert run.in_part
+
+
+def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = world()
+    of.pace = Pace(ramp=(1,))
+
+    def full(transaction: object, run: str, found: Sequence[object]) -> list[object]:
+        if found:
+            raise StateError("the disk is full")
+        return []
+
+    monkeypatch.setattr(of.state.telling, "settle", full)
+    run = apply(of)
+    assert [(outcome.result, outcome.unnoted) for outcome in run.outcomes or ()][:2] == [
+        (Result.WRITTEN, True),
+        (Result.SKIPPED, False),
+    ]
+    assert (run.remembered, run.tried, run.in_part) == (False, False, True)
+    assert of.state.source(of.job) is None
+
+
+def test_what_a_run_that_was_cut_off_may_have_written_is_open_until_the_next_one_has_written_it() -> None:
+    """Of secrets that nobody can read or compare; what that run had not sent is no longer open."""
+    hidden = World(tenant([]), MemoryStore({}, hidden=["SIPIdentityPassword"], compares=False), SEATS)
+    for n in range(3):
+        hidden.store.put(f"id-{n}", f"uid=u{n},{BASE}", {**values(n), "objectClass": CLASSES})
+    hidden.tenant = Tenant([Agent(n, f"u{n}", str(n), Secret(f"canary-{n}")) for n in range(3)])
+    hidden.mapping = replace(SEATS, attributes=SEATS.attributes[-1:])
+    oddly(hidden, interrupted)
+    apply(hidden)
+    open_ = {each.user.id for each in memory(hidden).unsettled()}
+    assert open_
+    hidden.connect = None
+    run = apply(hidden)
+    assert {outcome.user.id for outcome in run.outcomes or () if "again" in outcome.why} == open_
+    assert list(memory(hidden).unsettled()) == []
+    assert plan(hidden).changes == ()
+
+
+def test_how_many_users_a_directory_has_at_least_is_not_forgotten() -> None:
+    of = world()
+    memory(of).note_users(100)
+    plan(of)
+    assert memory(of).users() == 100
 
 
 # ---------------------------------------------------------------- agents from elsewhere, and holds
@@ -512,6 +557,10 @@ def test_an_undo_that_is_refused_holds_nothing_until_it_is_accepted() -> None:
     assert (of.state.held(of.job), seats(of)[0]) == (None, ("0",))
     assert back(of, run, "another digest").refused
     assert of.state.held(of.job) is None
+    of.state.hold(of.job, "somebody looks into it")
+    held = of.state.held(of.job)
+    assert back(of, run).refused
+    assert of.state.held(of.job) == held
     back(of, run, refused.plan.digest)
     assert of.state.held(of.job)
     assert seats(of) == [()] * 4
@@ -528,11 +577,22 @@ def test_an_undo_of_which_nothing_could_be_written_lets_the_job_go_again() -> No
     assert of.state.held(of.job), "it was on hold before"
 
 
-def test_an_undo_that_is_cut_off_keeps_the_job_on_hold() -> None:
+class Cut(Disturbed):
+    """A directory to which the first write is not even begun."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_undo_that_is_cut_off_keeps_the_job_on_hold(sent: bool) -> None:
     of = world()
     run = apply(of).plan.id
     oddly(of, interrupted)
-    assert not back(of, run).remembered
+    if not sent:
+        of.connect = lambda view: Cut(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
+    undone = back(of, run)
+    assert (undone.remembered, undone.touched) == (False, sent)
     assert of.state.held(of.job)
 
 
