@@ -192,11 +192,14 @@ def last_line(outcomes: Sequence[Outcome]) -> str:
     return f"{'Done in part' if ending.in_part else 'Done'}: {ended(outcomes)}."
 
 
+_NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
+
+
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
     said = [_what_happens(plan, outcomes)]
-    said += ["No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."] if NEW_STATE in about else []
+    said += [_NEW] if NEW_STATE in about else []
     said += ["The key is another one than in earlier runs."] if ANOTHER_KEY in about else []
     return " ".join(said)
 
