@@ -192,3 +192,26 @@ def test_a_job_gets_on_with_a_server_that_wants_one_form(
         job.tenant()
         assert set(job.outcomes(job.run("apply")).values()) == {"written"}
         assert job.run("plan")["changes"] == []
+
+
+def test_a_server_that_refuses_its_own_versions_is_written_to_after_a_probe_and_not_before(
+    tmp_path: Path, server: ScimServer
+) -> None:
+    server.restore([])
+    server.put(people(USERS))
+
+    def meddle(asked: Asked) -> Act:
+        refused = asked.method == "PATCH" and "if-match" in asked.headers
+        return said(412, {"status": "412"}) if refused else asked.forward()
+
+    with HttpProxy(server.root, meddle) as proxy:
+        job = ScimJob(tmp_path / "job", server, agents=USERS, url=proxy.url, settle_time=0)
+        outcomes = job.run("apply", code=4)["outcomes"]
+        assert {each["outcome"] for each in outcomes} <= {"conflict", "skipped"}
+        assert all("`check --probe --save`" in each["why"] for each in outcomes if each["outcome"] == "conflict")
+        assert not job.written()
+        ended = job.try_("check", "--probe", "--save", "dialect.json")
+        assert "of no use: the one that the server shows is answered with 412" in " ".join(ended.out.split())
+        job.configure(directory={"dialect": "dialect.json"})
+        assert set(job.outcomes(job.run("apply")).values()) == {"written"}
+        assert len(job.written()) == USERS

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from connector.directories.scim import bodies, filters
 from connector.directories.scim.answers import (
+    PRECONDITION_FAILED,
     PRECONDITION_REQUIRED,
     good,
     id_of,
@@ -257,8 +258,10 @@ class Probe:
             path, five, six = subject.path, _value(subject, 5), _value(subject, 6)
             wrong = self._set(path, five, 'W/"not-the-version"')
             right = self._set(path, six, version)
-            heeded = wrong.status == 412 and self._done(right, path, six) == WORKS
+            heeded = wrong.status == PRECONDITION_FAILED and self._done(right, path, six) == WORKS
             seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {kind(wrong)}"
+            if wrong.status == right.status == PRECONDITION_FAILED:
+                seen = f"of no use: the one that the server shows is answered with {kind(right)}"
         self.dialect = replace(self.dialect, versions=heeded)
         yield "versions (ETag, If-Match)", seen
 
