@@ -23,8 +23,11 @@ USERS, AGENTS = 40, 30
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer]:
     kind = getattr(request, "param", "scim2-server")
     with ScimServer.start(tmp_path_factory.mktemp("scim"), kind=kind) as started:
-        # whoever has a seat already shows that seats can be searched by
-        started.put(user(number, **{CEC: {"workNo": 1000 + number}}) for number in range(1, USERS + 1))
+        # whoever has a seat and an account already shows that users can be searched by them
+        started.put(
+            user(number, **{CEC: {"workNo": 1000 + number, "sipAccount": f"{7000 + number}"}})
+            for number in range(1, USERS + 1)
+        )
         yield started
 
 
