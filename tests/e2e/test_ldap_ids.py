@@ -63,7 +63,7 @@ def test_a_server_without_ids_is_told_apart_from_hidden_ones(job: LdapJob) -> No
     assert ended.code == 1
     said = " ".join(ended.err.split())
     assert "this server has no entryUUID, so its users have no id" in said
-    assert "set `directory.id` to an attribute" in said
+    assert "Set `directory.id` to an attribute" in said
     assert "nsUniqueId, ibm-entryUuid, orclguid, GUID" in said
 
 
@@ -72,8 +72,8 @@ def test_where_no_schema_tells_both_ways_out_are_named(tmp_path: Path, server: S
         ended, _ = LdapJob(tmp_path / "job", proxy.url, *UIDS, mapping=MAPPING).run("plan")
     assert ended.code == 1
     said = " ".join(ended.err.split())
-    assert "the user shows no entryUUID, and this server shows no schema that tells whether it has one" in said
-    assert "give the account the right to read it; or where the server has none, set `directory.id`" in said
+    assert "the user shows no entryUUID, and the server shows no schema that tells whether it has one" in said
+    assert "Give the account the right to read entryUUID. Or, if the server has none, set `directory.id`" in said
 
 
 @pytest.mark.parametrize("read", ["find", "scan"])
@@ -89,7 +89,7 @@ def test_users_are_known_by_the_attribute_that_the_job_names(job: LdapJob, serve
     told = {each["users"][0][4:10]: each["why"] for each in report["problems"]}
     assert set(told) == set(UIDS[9:])
     assert len(report["problems"]) == 3
-    assert "shows no value of employeeNumber, which the job names as `directory.id`" in told["user11"]
+    assert "shows no value of employeeNumber, the job's `directory.id`" in told["user11"]
     assert [held(server, uid, "title") for uid in UIDS[9:]] == [[], [], []]
     assert held(server, "user03", "title") == ["number 1003"]
     _, report = job.run("plan")

@@ -38,7 +38,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>canary-si
      "redirected to login.example.org, and not followed; name the final address as `url`"),
     (lambda asked: said(401, {"detail": "canary-sip"}), "what proves who asks is wrong, or has expired"),
     (lambda asked: said(403, {"detail": "No right to read users"}),
-     "403 Forbidden: No right to read users; the server knows the account and does not let it: grant it that right"),
+     "403 Forbidden: No right to read users; grant the job's account that right"),
     (busy(after="900"), "to be asked again after 900 s: the pauses of a run may take 1 s together (directory"),
     (lambda asked: said(200, {"schemas": []}), "a list of users was answered with neither users nor their number"),
 ], ids=["404", "404 page", "login page", "redirect", "401", "403", "429", "no list"])  # fmt: skip

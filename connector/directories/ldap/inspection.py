@@ -304,23 +304,22 @@ class Inspection:
         name = self.dialect.identity.attribute
         if self._id is not None:
             return (
-                f"the user shows no value of {name}, which the job names as `directory.id`, so it is not written: give "
-                "it one, or the account the right to read it"
+                f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or give "
+                f"the account the right to read {name}"
             )
         types = self.schema.types if self._published.types else {}
         if name.lower() in types:
             return ""
         there = [each for each in _IDS if each.lower() in types]
-        why = f"this server has no {name}, so its users have no id, and none is written: "
+        why = f"this server has no {name}, so its users have no id. Not written. Set"
         if not types:
             why = (
-                f"the user shows no {name}, and this server shows no schema that tells whether it has one. Not "
-                "written: give the account the right to read it; or where the server has none, "
+                f"the user shows no {name}, and the server shows no schema that tells whether it has one. Not written. "
+                f"Give the account the right to read {name}. Or, if the server has none, set"
             )
         return (
-            f"{why}set `directory.id` to an attribute that never changes, has one value that no other user has, and is "
-            "not written by the mapping "
-            f"({'this server has' if there else 'other servers have'} {', '.join(there or _IDS)})"
+            f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "
+            f"{'This server has' if there else 'Other servers have'} {', '.join(there or _IDS)}"
         )
 
     def _unmarked(self, infos: Iterable[AttributeInfo]) -> list[str]:

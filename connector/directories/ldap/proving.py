@@ -122,14 +122,14 @@ class Assertions:
         mark = self._modifier.dialect.mark
         if names:
             yield _CAUTION.format(names=", ".join(names)) + (
-                f"and the entry's mark {mark} is asserted instead"
+                f"The entry's mark {mark} is asserted instead"
                 if mark in self.proven
-                else "and a change made by somebody else in between may go unnoticed"
+                else "Somebody else's change in between may go unnoticed. In `urls`, name the server itself, no proxy"
             )
 
 
 _SAID: Final = {ID: "the user's id", FILTER: "the job's filter"}
 _CAUTION: Final = (
-    "the server's assertion control (RFC 4528) does not work for {names}, perhaps behind a proxy: users are read again "
-    "just before they are written, "
+    "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
+    "written. "
 )

@@ -137,7 +137,7 @@ def failure(answer: Answer, what: str) -> IncompleteRead:
 
 
 _ADVICE: Final = {
-    403: "; the server knows the account and does not let it: grant it that right",
+    403: "; grant the job's account that right",
     404: "; nothing is there: check `url`, which is the base address, such as https://host/scim/v2",
 }
 

@@ -89,7 +89,7 @@ class Discovery:
             found |= {_mark(each): each for each in _resources(page if isinstance(page, dict) else None)}
             if len(found) == shown or len(found) > MOST:
                 what = f"the server speaks of {total if isinstance(total, int) else 'more'} and shows {shown}"
-                raise TruncatedError(f"{what}, page after page; its administrator has to mend that", where=answer.where)
+                raise TruncatedError(f"{what}, page after page; have its paging fixed", where=answer.where)
         return list(found.values())
 
     @cached_property
