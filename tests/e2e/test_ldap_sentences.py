@@ -72,7 +72,7 @@ def test_a_filter_that_nobody_matches_is_said(tmp_path: Path, read: str) -> None
         for command in ("plan", "apply"):
             ended, report = job.run(command)
             assert ended.code == 0, ended.said
-            said = f"0 of 13 entries in {PEOPLE} are within `filter` (objectClass=posixAccount): check the filter"
+            said = f"0 of 12 users in {PEOPLE} are within `filter` (objectClass=posixAccount): check the filter"
             assert said in report["about"]["noticed"]
             assert said in in_one_line(ended.out)
         configure(job.folder / "job.yaml", directory={"filter": "(uid=user0*)"})

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.directories.changing import OBJECT_CLASS
 from connector.directories.disabled import left_out
-from connector.directories.filters import Present
+from connector.directories.filters import Equal, Or, Present
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.holding import in_order
@@ -48,6 +48,9 @@ from connector.settings.job import LdapDirectory as Settings
 
 _MANY: Final = 1000
 """So many entries are counted at most."""
+_USERS: Final = Or(tuple(Equal(OBJECT_CLASS, name) for name in (b"person", b"account", b"posixAccount")))
+_ALL: Final = (("users", _USERS), ("entries", Present(OBJECT_CLASS)))
+"""Whom a filter leaves out: users, or where there are none, whatever is there."""
 _QUESTIONS: Final = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has not bound and has more
 than a hundred requests waiting (slapd.conf(5), conn_max_pending)."""
@@ -127,13 +130,15 @@ class LdapReader:
     @cached_property
     def _nobody(self) -> str:
         """That nobody is within the filter, where it is so. Raises one of the kinds of IncompleteRead."""
-        settings, everybody = self._settings, replace(self._realm, filter=Present(OBJECT_CLASS))
+        settings = self._settings
         if self._wire.count(self._realm.all(("1.1",)), 1):
             return ""
-        there = self._wire.count(everybody.all(("1.1",)), _MANY)
+        realms = ((what, replace(self._realm, filter=everybody)) for what, everybody in _ALL)
+        counts = ((what, self._wire.count(realm.all(("1.1",)), _MANY)) for what, realm in realms)
+        what, there = next(((what, found) for what, found in counts if found), ("entries", 0))
         count = f"{there} or more" if there == _MANY else str(there)
         rights = "the account's rights to search by its attributes"
-        return nobody_within(f"{count} entries", settings.base, settings.filter, rights)
+        return nobody_within(f"{count} {what}", settings.base, settings.filter, rights)
 
     @cached_property
     def _description(self) -> Description:
