@@ -79,7 +79,7 @@ GROUPS: Final = {
         ("connector/apply.py", "connector/ledger.py", "connector/verification.py", "connector/resume.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "apply_pace", "applying", "ledger", "verification", "steps", "standing", *_RUNS,
+                "apply_pace", "applying", "ledger", "resume", "verification", "steps", "standing", *_RUNS,
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "runs", "untold_secrets", "undo_holds", "explained", "undo_again", "reviewed_again", "disabled",

@@ -1,0 +1,309 @@
+"""Writes of an interrupted run, as the next run settles them: what it tells of each, and what stays open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from connector.errors import UnreachableError
+from connector.model import Agent, Change, Description, Outcome, Result, Secret, Tenant, User, UserRef, View
+from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.templates import Template
+from connector.sync import Run, dry_run, wet_run
+from connector.watch import Watcher, Watchers
+from tests.support.disturbed import Disturbed
+from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.worlds import BASE, FILTER, World
+
+SEAT, PASSWORD, ROOM = "employeeNumber", "SIPIdentityPassword", "roomNumber"
+LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+SEATS = Mapping(LOOKS, (AttributeRule(SEAT, Template.parse("{workNo}")),))
+PASSWORDS = Mapping(LOOKS, (AttributeRule(PASSWORD, Template.parse("{sipPwd}"), owns="*", secret=True),))
+FOUND = "not confirmed then; found to be written"
+OVERTAKEN = "a later run has written the same attributes"
+
+
+class Server(Disturbed):
+    """A server of a name. `act` is called with each change before it is written, `then` after it."""
+
+    def __init__(
+        self, store: MemoryStore, view: View, name: str, act: Callable[[Change], object], then: Callable[[], object]
+    ) -> None:
+        super().__init__(MemoryDirectory(store, view, base=BASE, filter=FILTER), lambda: None)
+        self._name, self._act, self._then = name, act, then
+        self.fails = False
+
+    def describe(self) -> Description:
+        return replace(super().describe(), identity="one directory", server=self._name)
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        self._act(change)
+        found = list(super().alone(change))
+        self._then()
+        yield from found
+
+
+class Heard(Watcher):
+    """What is said of writes of earlier runs."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Result, str, str]] = []
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        if run is not None:
+            self.told.append((change.user.id, outcome.result, outcome.why, run))
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def nothing(*_: object) -> None:
+    """Nobody comes between."""
+
+
+class Job:
+    def __init__(
+        self, mapping: Mapping, count: int = 1, *, compares: bool = False, hidden: Collection[str] = (PASSWORD,)
+    ) -> None:
+        people = {
+            f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson", "SIPIdentity"], "uid": [f"u{n}"]})
+            for n in range(count)
+        }
+        self.store = MemoryStore(people, hidden=hidden, compares=compares)
+        self.world = World(Tenant([]), self.store, mapping)
+        self.server = Server
+        self.says(*range(count))
+
+    def says(self, *seats: int, password: str = "first") -> None:
+        """The agents' seats and passwords."""
+        self.world.tenant = Tenant(
+            [Agent(seat, f"u{n}", f"7{seat}", Secret(f"{password} {n}")) for n, seat in enumerate(seats)]
+        )
+
+    def apply(
+        self, act: Callable[[Change], object] = nothing, then: Callable[[], object] = nothing, server: str = "a"
+    ) -> Run:
+        heard = Heard()
+        self.world.connect = lambda view: self.server(self.store, view, server, act, then)
+        with self.world.parts() as parts:
+            run = wet_run(replace(parts, watch=Watchers([heard])), lambda plan, outcomes: None)
+        self.told = heard.told
+        return run
+
+    def open(self) -> set[str]:
+        memory = self.world.state.memory("one directory", self.world.job)
+        return {each.user.id for each in memory.unsettled()}
+
+    def outcomes(self, run: Run) -> dict[str, int]:
+        """What the history has of a run by now."""
+        (record,) = (each for each in self.world.state.history.runs(self.world.job) if each.id == run.plan.id)
+        return record.outcomes
+
+    def changes(self) -> int:
+        with self.world.parts() as parts:
+            return len(dry_run(parts, lambda plan, outcomes: None).plan.changes)
+
+    def arrives(self, value: str, number: int = 0) -> None:
+        """The write of a run that was killed, and that was on its way for long."""
+        id_, name = f"id-{number}", f"uid=u{number},{BASE}"
+        self.store.put(id_, name, {**self.store.snapshot()[id_][1], SEAT: [value]})
+
+    def seat(self, number: int = 0) -> tuple[object, ...]:
+        return self.store.snapshot()[f"id-{number}"][1].get(SEAT, ())
+
+
+# ---------------------------------------------------------------- what reading tells
+
+
+def test_a_write_that_happened_is_settled_as_written_and_is_ours() -> None:
+    job = Job(SEATS)
+    first = job.apply(then=killed)
+    assert (job.open(), job.outcomes(first)) == ({"id-0"}, {"unknown": 1})
+    second = job.apply()
+    ((user, result, why, run),) = job.told
+    assert (user, result, run) == ("id-0", Result.WRITTEN, first.plan.id)
+    assert why.startswith("not confirmed then")
+    assert (second.plan.changes, job.open(), job.outcomes(first)) == ((), set(), {"written": 1})
+    job.says(50)
+    assert job.changes() == 1, "it is changed as ours"
+
+
+def test_a_write_that_did_not_happen_is_settled_as_skipped_and_done_again() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    second = job.apply()
+    assert [(user, result, run) for user, result, _, run in job.told] == [("id-0", Result.SKIPPED, first.plan.id)]
+    assert [(each.result, each.why) for each in second.outcomes or ()] == [(Result.WRITTEN, "")]
+    assert (job.open(), job.seat()) == (set(), ("0",))
+    assert job.outcomes(first) == {"skipped": 1}
+
+
+def test_where_nothing_is_open_nothing_is_settled() -> None:
+    job = Job(SEATS)
+    job.apply()
+    job.apply()
+    assert job.told == []
+
+
+# ---------------------------------------------------------------- late arrivals
+
+
+def test_a_write_that_arrives_during_the_next_run_is_found_at_its_end() -> None:
+    """The agent has another seat by then, so that this run finds a value that it did not plan for."""
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    job.says(50)
+    second = job.apply(act=lambda change: job.arrives("0"))
+    assert [outcome.result for outcome in second.outcomes or ()] == [Result.CONFLICT]
+    assert [(result, run) for _, result, _, run in job.told] == [
+        (Result.SKIPPED, first.plan.id), (Result.WRITTEN, first.plan.id)
+    ]  # fmt: skip
+    assert job.told[-1][2] == f"{FOUND} after all"
+    assert job.outcomes(first) == {"written": 1}
+    job.apply()
+    assert job.seat() == ("50",)
+
+
+def test_what_this_run_has_written_itself_did_not_arrive_late() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    job.apply()
+    assert job.outcomes(first) == {"skipped": 1}
+
+
+def test_of_two_late_writes_each_is_judged_by_itself() -> None:
+    job = Job(SEATS, 2)
+    job.says(10, 11)
+    first = job.apply(act=killed)
+    assert job.open() == {"id-0", "id-1"}
+    job.says(50, 51)
+    job.apply(act=lambda change: job.arrives("10") if change.user.id == "id-0" else None)
+    assert [user for user, result, _, _ in job.told if result is Result.WRITTEN] == ["id-0"]
+    assert job.outcomes(first) == {"written": 1, "skipped": 1}
+
+
+def test_a_user_that_is_gone_by_the_end_stays_as_it_was_found() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    job.says(50)
+    job.apply(act=lambda change: job.store.remove("id-0"))
+    assert [result for _, result, _, _ in job.told] == [Result.SKIPPED]
+    assert job.outcomes(first) == {"skipped": 1}
+
+
+def test_where_nobody_can_be_read_at_the_end_all_stays_as_it_was_found() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    job.says(50)
+
+    class Failing(Server):
+        def alone(self, change: Change) -> Iterator[Outcome]:
+            self.fails = True
+            yield Outcome(change.user, Result.CONFLICT, "somebody was there")
+
+        def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+            if self.fails:
+                raise UnreachableError("gone")
+            return super().read(users, disabled=disabled)
+
+    job.server = Failing
+    run = job.apply()
+    assert (run.remembered, [result for _, result, _, _ in job.told]) == (True, [Result.SKIPPED])
+    assert job.outcomes(first) == {"skipped": 1}
+
+
+# ---------------------------------------------------------------- what nobody can read
+
+
+def test_a_secret_that_can_be_compared_is_found_to_be_written() -> None:
+    job = Job(PASSWORDS, compares=True)
+    first = job.apply(then=killed)
+    second = job.apply()
+    assert job.told == [("id-0", Result.WRITTEN, FOUND, first.plan.id)]
+    assert (second.plan.changes, job.open(), job.outcomes(first)) == ((), set(), {"written": 1})
+
+
+def test_a_secret_that_compares_as_another_stays_open_until_it_is_written() -> None:
+    job = Job(PASSWORDS, compares=True)
+    first = job.apply(act=killed)
+    second = job.apply()
+    assert [outcome.why[:13] for outcome in second.outcomes or ()] == ["written again"]
+    assert [(result, why) for _, result, why, _ in job.told] == [(Result.FAILED, f"no answer from a; {OVERTAKEN}")]
+    assert (job.open(), job.outcomes(first)) == (set(), {"failed": 1})
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_secret_of_which_nothing_tells_is_written_again_and_settled_by_that(happened: bool) -> None:
+    job = Job(PASSWORDS)
+    first = job.apply(then=killed) if happened else job.apply(act=killed)
+    second = job.apply()
+    assert [outcome.why[:13] for outcome in second.outcomes or ()] == ["written again"]
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
+    assert job.open() == set()
+    job.apply()
+    assert job.told == []
+
+
+def test_a_secret_that_is_not_written_again_stays_open() -> None:
+    job = Job(PASSWORDS)
+    first = job.apply(act=killed)
+    refused = job.apply(act=killed)
+    assert refused.outcomes
+    assert job.told == []
+    assert job.open() == {"id-0"}
+    assert job.outcomes(first) == {"unknown": 1}
+
+
+def test_a_run_that_writes_something_else_of_the_user_settles_nothing() -> None:
+    job = Job(PASSWORDS)
+    job.apply(act=killed)
+    job.world.mapping = Mapping(LOOKS, (AttributeRule(ROOM, Template.parse("{workNo}"), owns="*"),))
+    run = job.apply()
+    assert [outcome.why for outcome in run.outcomes or ()] == [""]
+    assert (job.told, job.open()) == ([], {"id-0"})
+
+
+def test_a_write_is_settled_once_later_runs_have_written_all_of_it() -> None:
+    rooms = AttributeRule(ROOM, Template.parse("{workNo}"), owns="*", secret=True)
+    job = Job(Mapping(LOOKS, (*PASSWORDS.attributes, rooms)), hidden=(PASSWORD, ROOM))
+    first = job.apply(act=killed)
+    job.world.mapping = Mapping(LOOKS, (rooms,))
+    job.apply()
+    assert (job.open(), job.told) == ({"id-0"}, [])
+    job.world.mapping = PASSWORDS
+    job.apply()
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
+    assert job.open() == set()
+
+
+def test_a_visible_secret_that_another_key_had_noted_is_told_to_be_unknowable() -> None:
+    job = Job(PASSWORDS, hidden=())
+    first = job.apply(then=killed)
+    job.world.key = Secret("another key")
+    job.apply()
+    assert [(result, run) for _, result, _, run in job.told] == [(Result.FAILED, first.plan.id)]
+    assert "another key" in job.told[0][2]
+    assert job.open() == set()
+
+
+# ---------------------------------------------------------------- several servers of one directory
+
+
+def test_a_write_to_another_server_stays_open_until_this_one_was_written_to() -> None:
+    job = Job(PASSWORDS)
+    first = job.apply(act=killed, server="a")
+    second = job.apply(server="b")
+    assert [outcome.why for outcome in second.outcomes or ()] == [""], "this server was not asked before"
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
+    assert job.open() == set()
+
+
+def test_a_value_that_another_server_was_to_have_is_not_taken_for_unwritten_here() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed, server="a")
+    job.apply(server="b")
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
+    assert job.seat() == ("0",)
