@@ -176,6 +176,40 @@ def test_it_stays_where_somebody_could_not_be_looked_for_and_where_nothing_is_cl
         assert any(each.kind == "reassigned" for each in explained_.problems)
 
 
+def test_an_agent_who_was_looked_for_whole_and_has_no_user_keeps_nothing_from_coming_free() -> None:
+    of = left_behind()
+    of.tenant = Tenant([*of.tenant.agents, Agent(9, "stranger"), Agent(10)])
+    found = as_planned(of)
+    assert found["ann"].change is not None
+    assert found["ann"].change.after == {"id-cid"}
+    assert found["stranger"].verdict == "unmatched"
+
+
+def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
+    of = world("ann", "bob", users=["ann", "bob"])
+    with of.parts() as parts:
+        wet_run(parts, lambda plan, outcomes: None)
+    of.tenant = Tenant([Agent(0, "ann"), Agent(7, "bob")])
+    found = as_planned(of)
+    assert (found["ann"].verdict, found["ann"].change, found["ann"].problems) == ("matched", None, ())
+    outcomes = {each.name: each.outcome for each in found["ann"].attributes}
+    assert outcomes["cecWorkNo"] == "same"
+    assert found["bob"].change is not None
+
+
+def test_a_user_stands_for_the_agents_that_look_for_it() -> None:
+    of = world("ann", "bob", "cid", users=["ann", "bob", "dan"])
+    mail = MatchRule(Template.parse("{accountCode}@example.org"), "mail")
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, mail))
+    of.store.entries["id-ann"].values["mail"] = [b"cid@example.org"]
+    assert [each.agent.account_code for each in explained(of, "user:id-ann")] == ["ann", "cid"]
+    assert [each.agent.account_code for each in explained(of, f"user:uid=bob,{BASE}")] == ["bob"]
+    with pytest.raises(UsageError, match="no agent looks for the user 'id-dan'"):
+        explained(of, "user:id-dan")
+    with pytest.raises(UsageError, match="there is no user 'id-eve' within base and filter"):
+        explained(of, "user:id-eve")
+
+
 def test_a_chain_of_users_who_wait_for_each_other_is_followed_to_its_end() -> None:
     """Ann waits for bob, who waits for cid, who waits for dan, whom nobody moves."""
     seats = {"bob": "0", "cid": "1", "dan": "2"}

@@ -153,6 +153,17 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
     assert all(done.stopped in outcome.why for outcome in skipped)
 
 
+def test_where_nothing_can_be_read_back_any_more_nothing_more_is_written() -> None:
+    directory = Cut(people("0", "1", "2"), VIEW)
+    directory.after = -1
+    changes = [changes_seat(n) for n in range(3)]
+    done = apply(changes, directory, directory.describe(), Noting(), Watchers(), pace=Pace((1,), 100))
+    assert [outcome.result for outcome in done.outcomes] == [Result.WRITTEN, Result.SKIPPED, Result.SKIPPED]
+    assert done.stopped
+    assert "gone" in done.stopped
+    assert [held[SEAT] for _, held in directory.store.snapshot().values()] == [("new0",), ("1",), ("2",)]
+
+
 def test_what_an_interrupted_run_may_have_written_is_told_at_once_as_written_again_and_noted_so() -> None:
     directory = MemoryDirectory(people("0", "1"), VIEW)
     journal, heard = Noting(), Hearing()
