@@ -98,7 +98,8 @@ def apply(
 def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
     """The account of a run that ends at once."""
     planned = {change.user.id for change in changes}
-    left = [outcome for user, outcome in ledger.outcomes.items() if user not in planned]
+    outcomes = list(ledger.outcomes.items())  # another thread may be at work on them
+    left = [outcome for user, outcome in outcomes if user not in planned]
     return [*left, *ledger.standing(changes, CUT)]
 
 

@@ -107,9 +107,6 @@ def tell(fault: BaseException) -> int:
     """Say on standard error what was wrong, where, and what to do; return the exit code."""
     if isinstance(fault, click.exceptions.Exit):
         return fault.exit_code
-    if isinstance(fault, click.Abort):
-        click.echo("interrupted", err=True)
-        return Exit.FAILED
     if isinstance(fault, click.ClickException):
         shown = StringIO()
         fault.show(shown)

@@ -80,16 +80,23 @@ def main() -> None:
     sys.stderr = sys.stderr or StringIO()
     try:
         code = cli.main(standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        from connector.cli.signals import at_once
+
+        code = 1
+        if not at_once(lambda: click.echo("interrupted", err=True), _flush):
+            os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
         from connector.cli.advice import tell
 
         code = tell(fault)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        code = 1
+    _flush()
+    gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:  # whoever read it has gone, or its disk is full; what was to be said of that has been said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    gc.freeze()  # Python looks for cycles once more before it ends; of a million values, for nothing
-    sys.exit(code if isinstance(code, int) else 0)

@@ -11,16 +11,20 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
+
+import click
 
 from connector.cli.advice import Exit
 from connector.stopping import Stop
 
 SECONDS: Final = 8.0
 """How long a run has that was told to end at once, before its process is ended."""
+_MOMENT: Final = 0.5
+"""Seconds that are waited for an output that may be full, or for an account of the writes."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDED: Final = (
     f"cec-connector: something did not answer within {SECONDS:g} seconds after the request to stop, so the process was "
@@ -44,6 +48,8 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
     try:
         with _bounded(stop):
             yield stop
+    except KeyboardInterrupt:  # of which click itself would write to standard error, however full
+        raise click.Abort from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -77,18 +83,50 @@ def _watch(heard: int, stop: Stop) -> None:
             if deadline is None or asked == 2:
                 deadline = time.monotonic() + SECONDS
         elif asked > 1 or stop.why is None:
-            os.write(2, _ENDED.encode())
-            os._exit(_account(stop))
+            _end(stop)
         else:
             deadline = None  # it writes, and ends in good order
 
 
-def _account(stop: Stop) -> int:
-    """Say what is known of the writes, without asking anybody; the exit code that goes with it."""
-    from connector.reports.values import last_line
+def _end(stop: Stop) -> None:
+    """End the process, and say before that why and what is known: as far as that can be said at once."""
+    account = _Account(stop)
+    try:
+        at_once(account.make)
+        at_once(lambda: _write(2, _ENDED), lambda: _write(1, account.line))
+    finally:
+        os._exit(account.code)
 
-    if stop.standing is None:
-        return Exit.FAILED
-    outcomes = stop.standing()
-    os.write(1, f"{last_line(outcomes)}\n".encode())
-    return Exit.IN_PART if any(outcome.touched for outcome in outcomes) else Exit.FAILED
+
+class _Account:
+    """What is known of the writes, without asking anybody: a line and the exit code that goes with it."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._standing = stop.standing
+        self.code = Exit.FAILED if stop.standing is None else Exit.IN_PART
+        self.line = ""
+
+    def make(self) -> None:
+        """Take it from the run."""
+        from connector.reports.values import last_line
+
+        if self._standing is not None:
+            outcomes = self._standing()
+            self.code = Exit.IN_PART if any(outcome.touched for outcome in outcomes) else Exit.FAILED
+            self.line = f"{last_line(outcomes)}\n"
+
+
+def at_once(*works: Callable[[], object]) -> bool:
+    """Do these in threads of their own, none of which is waited for longer than a moment; whether all have ended."""
+    threads = [threading.Thread(target=work, name="end", daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + _MOMENT
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0.0))
+    return not any(thread.is_alive() for thread in threads)
+
+
+def _write(output: int, text: str) -> None:
+    with suppress(OSError):  # whoever read it has gone
+        os.write(output, text.encode())

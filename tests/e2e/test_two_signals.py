@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import JOB, Job
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.postgres import Postgres
-from tests.support.program import started
+from tests.support.program import environment, started
 from tests.support.serving import PATIENCE
 from tests.support.slapd import SYNC, Slapd, person
 from tests.support.slow_cec import ENV, SlowCec
@@ -171,3 +173,50 @@ def test_what_hangs_while_a_directory_is_written(tmp_path: Path, own_server: Pos
             again.communicate(timeout=PATIENCE)
             assert again.returncode == 0
         assert job.stored() == UIDS
+
+
+class Output:
+    """A pipe that a program writes to; its reader goes, or it is full and nobody reads."""
+
+    def __init__(self) -> None:
+        self._read, self.write = os.pipe()
+
+    def become(self, how: str) -> None:
+        if how == "closed":
+            os.close(self._read)
+            return
+        ours = os.open(f"/proc/self/fd/{self.write}", os.O_WRONLY | os.O_NONBLOCK)  # the program's end still blocks
+        for octets in (b"x" * 65536, b"x"):
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(ours, octets)
+        os.close(ours)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("how", ["closed", "full"])
+@pytest.mark.parametrize("which", ["stdout", "stderr"])
+@pytest.mark.parametrize("hangs", ["database", "source"])
+def test_an_output_that_takes_nothing(tmp_path: Path, own_server: Postgres, which: str, how: str, hangs: str) -> None:
+    job = Job(tmp_path, users=3)
+    job.write("key", "the key of a job\n")
+    outputs = {"stdout": Output(), "stderr": Output()}
+    with SlowCec(job.read("agents.json").encode()) as cec:
+        job.configure(state=own_server.create("cec"), key=file("key"), source=cec.source)
+        with subprocess.Popen(
+            [sys.executable, "-m", "connector", "apply", "job.yaml"],
+            cwd=tmp_path, env=environment(ENV),
+            stdout=outputs["stdout"].write, stderr=outputs["stderr"].write,
+        ) as process:  # fmt: skip
+            try:
+                cec.wait()
+                if hangs == "database":
+                    own_server.freeze()
+                outputs[which].become(how)
+                process.send_signal(signal.SIGTERM)
+                time.sleep(1)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(BOUND) in {1, -signal.SIGTERM}
+            finally:
+                process.kill()
+    assert "employeeNumber" not in job.read("people.ldif")
