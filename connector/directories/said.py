@@ -28,43 +28,44 @@ _ENCLOSED: Final = re.compile(
 )
 _LIST: Final = """
 a about above accept accepted accepts access account accounts active add added adding additional address
-administrative administrator after again all allow allowed allows already also always an and another any application
-applied apply are argument array arrays as assertion assign assigned at attempt attempted attempts attribute
-attributes authentication authorization authorized auxiliary available away bad base be because been before being
-below between binary blank body boolean both busy but by call called can cannot case cause certificate change changed
-changes changing character characters check checked checking checks class classes client code combination complex
-complexity conflict conflicts connection consist consists constraint constraints contact contain contained containing
-contains content control controls conversion convert correct correctly could create created creating credential
-credentials critical current cursor data database date days decimal decode default define defined definition delete
-deleted deleting denied deny details dictionary did different digit digits directory disabled disallowed do does doesn
-don done duplicate duplicated duplicates each either element elements empty enabled encoding end endpoint enough
-enterprise entries entry equal equality error errors exact exactly exceed exceeded exceeds exception exclusive exist
-existing exists expect expected expects expired expression extension external fail failed fails failure false field
-fields filter filters find first following for forbidden form format found from future general get given go greater
-group groups had has have header headers here high higher history hour hours how http https id identical identifier if
-ignored illegal immutable in incorrect incorrectly index information input insert insufficient integer internal
-invalid is isn it item items its join json key keys kind large last later ldap least leave length less letter letters
-level like limit limited limits line list locked long longer looks lower lowercase mail make malformed managed
-mandatory many match matched matches matching maximum may media member members message method minimum minute minutes
-missing modification modifications modified modify more most multi multiple multivalued must mutability name named
-names naming need needed needs new newer next no non none nor not nothing now null number numbers numeral numeric
-object objects occurred occurs of off old older on once one only operation operations operator or order other our out
-outside over page parameter parameters parent parse part partial pass password passwords patch path paths pattern per
-perform performed permission permissions permit permitted please policy possible post prefix present prevented
-previous primary problem processed processing profile prohibited property protected provide provided put quality quota
-range rate reach reached read readable readonly readwrite reason reasons recent recently reference referral refused
-regular reject rejected remove removed removing repeated replace replaced replacing request requested requests require
-required requires reserved resource resources response restricted restriction restrictions resubmit result retry
-return returned returns reuse reused rfc right rights rule rules same schema schemas scim search searches searching
-seconds secret see seems send sent server service set several short shorter should sign simple single singular size
-some something space spaces special specified standard start state status still string strings structural sub subtree
-such suffix supplied supply support supported supports symbol symbols syntax system take taken target tenant than that
+administrative administrator after again alias all allow allowed allows already also always an and anonymous another
+any application applied apply are argument array arrays as assertion assign assigned at attempt attempted attempts
+attribute attributes authentication authorization authorized auxiliary available away backend bad base be because been
+before being below between binary bind binding blank body boolean both bound busy but by call called can cannot case
+cause certificate change changed changes changing character characters check checked checking checks class classes
+client code combination complex complexity confidentiality conflict conflicts connection consist consists constraint
+constraints contact contain contained containing contains content control controls conversion convert correct
+correctly could create created creating credential credentials critical current cursor data database date days decimal
+decode default define defined definition delete deleted deleting denied deny details dictionary did different digit
+digits directory disabled disallowed do does doesn don done duplicate duplicated duplicates each either element
+elements empty enabled encoding end endpoint enough enterprise entries entry equal equality error errors exact exactly
+exceed exceeded exceeds exception exclusive exist existing exists expect expected expects expired expression extension
+external fail failed fails failure false field fields filter filters find first following for forbidden form format
+found from future general get given go greater group groups had has have header headers here high higher history hour
+hours how http https id identical identifier if ignored illegal immutable in inactivated incorrect incorrectly index
+indexed information input insert insufficient integer internal invalid is isn it item items its join json key keys
+kind large last later ldap least leave length less letter letters level like limit limited limits line list locked
+lockout long longer looks loop lower lowercase mail make malformed managed mandatory many match matched matches
+matching maximum may media member members message method minimum minute minutes missing modification modifications
+modified modify more most multi multiple multivalued must mutability name named names naming need needed needs new
+newer next no non none nor not nothing now null number numbers numeral numeric object objects occurred occurs of off
+old older on once one only operation operations operator or order other our out outside over page parameter parameters
+parent parse part partial pass password passwords patch path paths pattern per perform performed permission
+permissions permit permitted please plugin policy possible post prefix present prevented previous primary problem
+processed processing profile prohibited property protected provide provided put quality quota range rate reach reached
+read readable readonly readwrite reason reasons recent recently reference referral refused regular reject rejected
+remove removed removing repeated replace replaced replacing request requested requests require required requires
+reserved resource resources response restricted restriction restrictions resubmit result retry return returned returns
+reuse reused rfc right rights rule rules same schema schemas scim search searches searching seconds secret see seems
+send sent server service set several short shorter should sign simple single singular size some something space spaces
+special specified standard start state status still string strings structural sub subtree such suffix superior
+supplied supply support supported supports symbol symbols syntax system take taken target temporarily tenant than that
 the their them then there these they this those time times to token tokens too true try twice two type types unable
-unauthorized unavailable undefined unexpected unique uniqueness unknown unprocessable unsupported until unwilling
-update updated updates updating upper uppercase uri url urn use used user users uses using utc utf uuid valid validate
-validated validation validator value values version versions violate violated violates violation violations was way we
-weak well were what when where whether which while whitespace who whole will with within without word words would
-writable write writeonly wrong xml yet you your zero
+unauthorized unavailable undefined unexpected unindexed unique uniqueness unknown unprocessable unsupported until
+unwilling update updated updates updating upper uppercase uri url urn use used user users uses using utc utf uuid
+valid validate validated validation validator value values version versions violate violated violates violation
+violations was way we weak well were what when where whether which while whitespace who whole will with within without
+word words would writable write writeonly wrong xml yet you your zero
 """
 _WORDS: Final = frozenset(_LIST.split())
 _JSON: Final = ("{", "}", '":')

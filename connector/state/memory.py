@@ -310,7 +310,7 @@ class DirectoryMemory:
 
     def blank(self) -> bool:
         query = (
-            "select 1 from runs where directory = ? and kind = 'apply' and coalesce(some, 0) = 0 "
+            "select 1 from runs where directory = ? and kind = 'apply' and coalesce(pilot, 0) = 0 "
             "and exists (select 1 from journal where journal.run = runs.id) limit 1"
         )
         return self._database.kept and not self._database.rows(query, self._directory)

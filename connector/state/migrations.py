@@ -98,7 +98,7 @@ MIGRATIONS: Final = (
         run text not null references runs, sink text not null, number bigint not null, primary key (run, sink)
     )
     """,
-    "alter table runs add column some integer",
+    "alter table runs add column pilot integer",
 )
 
 TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))

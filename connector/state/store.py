@@ -248,7 +248,7 @@ class Store:
             transaction.execute(
                 "insert into runs "
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
-                "who, some, number) "
+                "who, pilot, number) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
                 "on conflict (id) do update set server = excluded.server, who = excluded.who",
                 row,
