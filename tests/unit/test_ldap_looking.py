@@ -1,0 +1,217 @@
+"""Whom a look before a write, or after a failed one, is for, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from connector.directories.filters import Equal, parse
+from connector.directories.ldap import requests
+from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.looking import UNSEEN, Looker, Sight
+from connector.directories.ldap.modifying import FILTER, Modifier
+from connector.directories.ldap.proving import Assertions
+from connector.directories.ldap.requests import ASSERTION
+from connector.directories.ldap.wire import Wire
+from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef
+from tests.support.ldap_line import BASE, VIEW, WHERE, Line, change, person
+
+FAX = "facsimileTelephoneNumber"
+"""An attribute without an equality rule."""
+ALL = (ID, FILTER, *VIEW.attributes)
+MARK = requests.encode_filter(Equal("entryCSN", b"csn-1"))
+SEAT = AttributeChange("employeeNumber", ("7",), ("8",))
+FIRST = AttributeChange("employeeNumber", (), ("7",))
+NOTE = AttributeChange("description", ("old",), ("new",))
+CLASS = AttributeChange("objectClass", (), ("cecAgent",))
+
+
+class Scene:
+    """`shown`: what users are read as, by number; `asked`: whom was read and what was asked about."""
+
+    looker: Looker
+
+    def __init__(self) -> None:
+        self.shown: dict[int, dict[str, tuple[str, ...]]] = {}
+        self.answers: list[Holds] = []
+        self.read_: list[str] = []
+        self.asked: list[tuple[str, str, object]] = []
+
+    def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        wanted = list(users)
+        self.read_ += [user.id for user in wanted]
+        return (User(person(n).id, person(n).name, held) for n, held in self.shown.items() if person(n) in wanted)
+
+    def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+        asked = list(questions)
+        self.asked += [(each.user.id, each.attribute, each.value) for each in asked]
+        return iter(self.answers[: len(asked)])
+
+    def before(self, *changes: Change) -> dict[str, Sight]:
+        return self.looker.before(changes)
+
+    def again(self, *changes: Change) -> dict[str, Sight]:
+        return self.looker.again(changes)
+
+
+@contextmanager
+def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[str] = ()) -> Iterator[Scene]:
+    line = Line(lambda line: None, *controls)
+    wire = Wire(line, WHERE, 5)
+    inspection = Inspection(wire, BASE)
+    modifier = Modifier(inspection.dialect, parse("(uid=*)"), inspection.info, inspection.rules)
+    assertions = Assertions(wire, modifier, lambda users: iter(()))
+    assertions.proven |= set(proven)
+    assertions.refuted |= set(refuted)
+    scene = Scene()
+    scene.looker = Looker(modifier, scene.read, scene.holds, VIEW.attributes, assertions)
+    try:
+        yield scene
+    finally:
+        line.close()
+        line.cut()
+
+
+# ---------------------------------------------------------------- whether users are likely to be looked at
+
+
+@pytest.mark.parametrize(
+    ("controls", "proven", "refuted", "reads"),
+    [
+        ((), ALL, (), True),
+        ((ASSERTION,), ALL, (), False),
+        ((ASSERTION,), (), (), True),
+        ((ASSERTION,), ALL, ("description",), True),
+    ],
+)
+def test_users_are_likely_to_be_looked_at_unless_all_that_is_known_is_believed(
+    controls: tuple[str, ...], proven: Collection[str], refuted: Collection[str], *, reads: bool
+) -> None:
+    with looking(*controls, proven=proven, refuted=refuted) as scene:
+        assert scene.looker.reads is reads
+
+
+def test_whether_the_latest_were_looked_at_is_known_after_that() -> None:
+    with looking(ASSERTION) as scene:
+        blind = change(1, AttributeChange(FAX, ("1",), ("2",)))
+        for changes, reads in (([change(1, SEAT)], False), ([blind], True), ([change(1, SEAT)], False)):
+            scene.before(*changes)
+            assert scene.looker.reads is reads
+
+
+def test_without_the_control_it_is_always_so() -> None:
+    with looking() as scene:
+        scene.before(change(1, SEAT))
+        scene.before()
+        assert scene.looker.reads
+
+
+# ---------------------------------------------------------------- before a write
+
+
+def test_without_the_control_everybody_is_looked_at() -> None:
+    with looking() as scene:
+        scene.shown = {1: {"employeeNumber": ("7",)}, 2: {"employeeNumber": ("9",)}}
+        sights = scene.before(change(1, SEAT), change(2, SEAT), change(3, SEAT))
+        assert scene.read_ == ["id-1", "id-2", "id-3"]
+        assert sights["id-1"] == UNSEEN, "this server's entries have no mark in sight"
+        assert [sights[id_].why for id_ in ("id-2", "id-3")] == [
+            "employeeNumber is no longer what the plan saw",
+            "the entry is gone, or no longer in base and filter",
+        ]
+
+
+def test_who_changes_what_can_be_asserted_is_not_looked_at() -> None:
+    with looking(ASSERTION) as scene:
+        assert scene.before(change(1, SEAT), change(2, FIRST), change(3, CLASS)) == {}
+        assert scene.read_ == []
+
+
+def test_nobody_is_read_where_there_is_nobody_to_look_at() -> None:
+    with looking() as scene:
+        assert scene.before() == {}
+        assert scene.again() == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "looked"),
+    [
+        (AttributeChange(FAX, ("1",), ("2",)), True),
+        (AttributeChange(FAX, ("1",), ()), True),
+        (AttributeChange(FAX, (), ("2",)), False),
+        (AttributeChange(FAX, ("1",), ("2",), seen=False), False),
+    ],
+)
+def test_who_replaces_a_value_that_cannot_be_compared_is_looked_at_and_the_mark_asserted(
+    one: AttributeChange, *, looked: bool
+) -> None:
+    with looking(ASSERTION) as scene:
+        scene.shown = {1: {FAX: one.old, "entryCSN": ("csn-1",)}}  # type: ignore[dict-item]
+        sights = scene.before(change(1, one), change(2, SEAT))
+        assert sights == ({"id-1": Sight(mark=MARK)} if looked else {})
+
+
+def test_an_attribute_of_which_no_assertion_is_believed_is_looked_at() -> None:
+    with looking(ASSERTION, proven=(ID, FILTER, "employeeNumber")) as scene:
+        scene.shown = {1: {"description": ("old",), "entryCSN": ("csn-1",)}}
+        assert scene.before(change(1, NOTE), change(2, SEAT)) == {"id-1": Sight(mark=MARK)}
+        assert scene.read_ == ["id-1"]
+
+
+# ---------------------------------------------------------------- after a failed assertion
+
+
+@pytest.mark.parametrize(
+    ("attributes", "may"),
+    [
+        ((SEAT,), False),
+        ((FIRST,), True),
+        ((SEAT, AttributeChange("description", (), ("new",))), True),
+        ((AttributeChange(FAX, ("1",), ("2",)),), True),
+        ((CLASS,), False),
+        ((AttributeChange("employeeNumber", (), ("7",), seen=False),), False),
+        ((AttributeChange("employeeNumber", (), ()),), False),
+    ],
+)
+def test_a_user_may_still_be_as_planned_where_no_value_was_asserted(
+    attributes: tuple[AttributeChange, ...], *, may: bool
+) -> None:
+    with looking(ASSERTION) as scene:
+        assert scene.looker.may_still_hold(change(1, *attributes)) is may
+
+
+def test_so_may_one_of_whom_nothing_is_proven() -> None:
+    with looking(ASSERTION, proven=(ID, FILTER)) as scene:
+        assert scene.looker.may_still_hold(change(1, SEAT))
+
+
+def test_what_a_user_does_not_show_is_asked_about_and_then_not_asserted() -> None:
+    with looking(ASSERTION) as scene:
+        scene.shown = {1: {"entryCSN": ("csn-1",)}}
+        scene.answers = [Holds.ABSENT]
+        assert scene.again(change(1, FIRST, CLASS)) == {
+            "id-1": Sight(mark=MARK, absent=frozenset({"employeeNumber"})),
+        }  # fmt: skip
+        assert scene.asked == [("id-1", "employeeNumber", "7")]
+
+
+@pytest.mark.parametrize("answer", [Holds.SAME, Holds.OTHER, Holds.UNKNOWN])
+def test_a_value_that_may_be_hidden_keeps_its_user_alone(answer: Holds) -> None:
+    with looking(ASSERTION) as scene:
+        scene.shown = {1: {}, 2: {}, 3: {"employeeNumber": ("9",)}}
+        scene.answers = [answer, Holds.ABSENT]
+        sights = scene.again(change(1, FIRST), change(2, FIRST), change(3, FIRST))
+        assert sights["id-1"].why == "employeeNumber may have a value that this account cannot read"
+        assert sights["id-2"].why is None
+        assert sights["id-3"].why == "employeeNumber is no longer what the plan saw"
+        assert [user for user, _, _ in scene.asked] == ["id-1", "id-2"], "who differs is not asked about"
+
+
+def test_of_an_attribute_that_shows_values_of_others_nothing_is_asked() -> None:
+    with looking(ASSERTION) as scene:
+        scene.shown = {1: {"description": ("theirs",)}}
+        ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
+        assert scene.again(change(1, ours)) == {"id-1": Sight(absent=frozenset({"description"}))}
+        assert scene.asked == []
