@@ -51,8 +51,8 @@ class Line(socket.socket):
     """`waiting`: requests that have no answer; `came`: all so far; `waits`: how many were waiting whenever it waited.
 
     The `searches` are no part of that: they find the root DSE, or the one of `entries` that they name, and end in the
-    result that `judges` says: by default success. `given_up`: the numbers of requests that the client has abandoned.
-    `quiet`: nothing comes any more, and that is meant so.
+    result that `judges` says: by default success. `ends`: the kind of message that they end in. `given_up`: the numbers
+    of requests that the client has abandoned. `quiet`: nothing comes any more, and that is meant so.
     """
 
     def __init__(self, script: Callable[[Line], object], *controls: str, **entries: Attributes) -> None:
@@ -68,6 +68,7 @@ class Line(socket.socket):
         self.waits: list[int] = []
         self.searches: list[Asked] = []
         self.judges: Callable[[Asked], int] = lambda asked: 0
+        self.ends: Callable[[Asked, int], int] = lambda asked, code: DONE
         self.given_up: list[int] = []
         self.quiet = False
         self._octets = b""
@@ -113,7 +114,7 @@ class Line(socket.socket):
         code = self.judges(asked)
         if held is not None and not code:
             self.say(asked.number, entry(asked.name, held))
-        self.say(asked.number, _result(DONE, code))
+        self.say(asked.number, _result(self.ends(asked, code), code))
 
     # ------------------------------------------------------------ for scripts
 

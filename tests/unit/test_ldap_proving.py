@@ -15,6 +15,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import ASSERTION
+from connector.directories.ldap.responses import DONE, MODIFIED
 from connector.directories.ldap.wire import Wire
 from connector.model import ID, AttributeChange, Change, Held, Secret, User, UserRef
 from tests.support.ldap_line import BASE, WHERE, Asked, Line, change, person
@@ -32,7 +33,7 @@ class Server:
     """Entries of users by number, and how it answers an assertion: by `says`, or in result 122 where it is not true.
 
     `untrue`: the attributes of which it believes no value to be there, as a proxy that maps them does. `after`: what
-    somebody else does after each read.
+    somebody else does after each read. `success`: the kind of message that tells success.
     """
 
     entries: dict[int, dict[str, tuple[Held, ...]]]
@@ -42,6 +43,7 @@ class Server:
     asserted: list[bytes] = field(default_factory=list)
     after: Callable[[], object] = lambda: None
     gone: set[int] = field(default_factory=set)
+    success: int = DONE
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
         refs = list(users)
@@ -53,6 +55,9 @@ class Server:
         ]
         self.after()
         return iter(shown)
+
+    def ends(self, asked: Asked, code: int) -> int:
+        return self.success if ASSERTION in asked.controls and code == results.SUCCESS else DONE
 
     def judges(self, asked: Asked) -> int:
         if ASSERTION not in asked.controls:
@@ -96,7 +101,7 @@ def elements(octets: bytes) -> list[tuple[int, bytes]]:
 @contextmanager
 def proving(server: Server) -> Iterator[Assertions]:
     line = Line(lambda line: None, ASSERTION, **{f"u{number}": {} for number in server.entries})
-    line.judges = server.judges
+    line.judges, line.ends = server.judges, server.ends
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
     modifier = Modifier(inspection.dialect, parse("(uid=*)"), inspection.info, inspection.rules)
@@ -156,6 +161,10 @@ def test_a_false_assertion_has_to_end_in_assertion_failed(failed: int) -> None:
 def test_a_true_assertion_has_to_succeed(succeeded: int) -> None:
     proven, refuted = believed(Server(people(), lambda true: succeeded if true else 122), change(1, LEFT))
     assert (proven, "description" in refuted) == (set(), True)
+
+
+def test_an_answer_that_is_no_result_of_a_search_is_no_success() -> None:
+    assert believed(Server(people(), success=MODIFIED), change(1, LEFT)) == (set(), {ID, FILTER, "description", MARK})
 
 
 @pytest.mark.parametrize("name", ["description", MARK, "entryUUID", "uid"])

@@ -105,8 +105,8 @@ class Assertions:
             return Equal(name, octets(plain[0])) if equal else Present(name), Not(Present(name))
         return true, Not(true)
 
-    def _asserted(self, user: User, wanted: Filter) -> int:
-        """The result of a search for one entry under this assertion."""
+    def _asserted(self, user: User, wanted: Filter) -> int | None:
+        """The result of a search for one entry under this assertion; None where the answer is no result of one."""
         search = Search(self._modifier.dialect.address(user.ref), Scope.BASE, Present(OBJECT_CLASS), ("1.1",))
         operation = Operation(None, requests.search(search), (requests.assertion(wanted),))
         codes = [
@@ -114,7 +114,7 @@ class Assertions:
             for _, frame in self._wire.exchange([operation], 1)
             if frame.tag == DONE
         ]
-        return codes[0] if codes else results.SUCCESS
+        return next(iter(codes), None)
 
     def cautions(self) -> Iterator[str]:
         """What of the control is not believed, for the report."""
