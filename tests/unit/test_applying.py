@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import pytest
 from hypothesis import given, strategies as st
@@ -151,6 +152,22 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
     assert len(skipped) == 4 - after - 1
     assert done.stopped == "it is not known what became of writes before this one"
     assert all(done.stopped in outcome.why for outcome in skipped)
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_a_failure_that_is_known_does_not_make_up_for_one_that_is_not(unknown: int) -> None:
+    class Doubtful(MemoryDirectory):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            sent = list(islice(changes, 2))
+            for place, change in enumerate(sent):
+                yield Outcome(change.user, Result.FAILED, "no", unknown=place == unknown)
+
+    directory = Doubtful(people("0", "1", "2", "3"), VIEW)
+    done = apply(
+        [changes_seat(n) for n in range(4)], directory, replace(directory.describe(), batch=2), Noting(), Watchers()
+    )
+    assert [outcome.result for outcome in done.outcomes] == [Result.FAILED] * 2 + [Result.SKIPPED] * 2
+    assert done.stopped == "it is not known what became of writes before this one"
 
 
 def test_where_nothing_can_be_read_back_any_more_nothing_more_is_written() -> None:

@@ -271,7 +271,8 @@ def test_a_write_is_settled_once_later_runs_have_written_all_of_it() -> None:
     job = Job(Mapping(LOOKS, (*PASSWORDS.attributes, rooms)), hidden=(PASSWORD, ROOM))
     first = job.apply(act=killed)
     job.world.mapping = Mapping(LOOKS, (rooms,))
-    job.apply()
+    second = job.apply()
+    assert [outcome.why[:13] for outcome in second.outcomes or ()] == ["written again"], "a part of it is"
     assert (job.open(), job.told) == ({"id-0"}, [])
     job.world.mapping = PASSWORDS
     job.apply()
