@@ -29,6 +29,7 @@ from connector.model import (
 )
 from connector.reconcile import dn, equality, patterns, suitability
 from connector.reconcile.draft import Draft
+from connector.reconcile.lists import staying
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.rehearsal import Rehearsal, spelt
 from connector.reconcile.stale import CHANGED, UNSHOWN_LEAVER, Unclaimed
@@ -43,8 +44,7 @@ class _Wanted(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
 
     `ours`: whether a value is one of those that the rule is about; None: each of them is. `unique`: one user alone may
-    hold a value. `keeps`: values stay of which no template makes one any more. `missing`: the tenant's own fields that
-    it needs and that the tenant lacks.
+    hold a value. `keeps`: values may stay of which no template makes one any more.
     """
 
     rule: AttributeRule
@@ -55,7 +55,7 @@ class _Wanted(Struct, frozen=True):
     ours: Callable[[Value], bool] | None
     unique: bool
     keeps: bool
-    missing: frozenset[str]
+    tenant: Tenant
 
     @property
     def hidden(self) -> bool:
@@ -67,9 +67,8 @@ class _Wanted(Struct, frozen=True):
         info = description.attributes[rule.name]
         ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
-        missing = rule.missing(tenant)
-        keeps = rule.when_absent == "keep" or bool(missing)
-        return cls(rule, info, _bound(rule, tenant), description, names, ours, unique, keeps, missing)
+        keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
+        return cls(rule, info, _bound(rule, tenant), description, names, ours, unique, keeps, tenant)
 
 
 _Made = Held | None | tuple[Held | None, ...]
@@ -166,7 +165,7 @@ class Differ:
             if naming is None:
                 naming = dn.naming(user.name)
             try:
-                change = _change(wanted, value, held, naming)
+                change = _change(wanted, value, held, naming, agent)
             except UnfitError as fault:
                 unfit.append((wanted.rule.name, str(fault)))
                 continue
@@ -207,7 +206,7 @@ class Differ:
             name = each.rule.name
             last = found.last(name)
             unshown = found.unshown.get(name)
-            if each.missing or (last is None and unshown is None and name not in found.adopted):
+            if each.rule.missing(each.tenant) or (last is None and unshown is None and name not in found.adopted):
                 continue
             held = user.values.get(name, ())
             covered = _owned(each, held)
@@ -244,7 +243,9 @@ class Differ:
         return frozenset(
             each.rule.name
             for each in self._wanted
-            if each.rule.adopt and not each.missing and _owned(each, user.values.get(each.rule.name, ()))
+            if each.rule.adopt
+            and not each.rule.missing(each.tenant)
+            and _owned(each, user.values.get(each.rule.name, ()))
         )
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
@@ -296,7 +297,9 @@ def _each(made: _Made) -> tuple[Held | None, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def _change(wanted: _Wanted, value: _Made, held: tuple[Held, ...], naming: frozenset[str]) -> AttributeChange | None:
+def _change(
+    wanted: _Wanted, value: _Made, held: tuple[Held, ...], naming: frozenset[str], agent: Agent
+) -> AttributeChange | None:
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
     if not wanted.names.isdisjoint(naming):
@@ -317,7 +320,8 @@ def _change(wanted: _Wanted, value: _Made, held: tuple[Held, ...], naming: froze
     others = [each for each in held if each not in owned]
     taken = new and others and len(equality.minus(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
-        new = (*owned, *equality.minus(info.equality, new, owned))
+        kept = staying(rule, info.equality, wanted.tenant, agent, owned=owned, new=new)
+        new = (*kept, *equality.minus(info.equality, new, kept))
     if equality.same_set(info.equality, owned, new):
         return None
     if taken:

@@ -26,6 +26,12 @@ def key(rule: Equality, value: Value) -> Hashable:
     return _KEYS[rule](value)
 
 
+def written(rule: Equality, value: Held) -> str | None:
+    """The key of a value as text, where it is one or a whole number."""
+    found = key(rule, plain(value))
+    return str(found) if isinstance(found, str | int) else None
+
+
 def likeness(rule: Equality, value: Value) -> Hashable:
     """What values have in common that some server may take for equal; equal ones are alike."""
     return folding.LIKENESSES.get(rule, _KEYS[rule])(value)

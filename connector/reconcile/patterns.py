@@ -6,10 +6,12 @@ Several globs are one text, a line each: that is how changes, the journal and th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from connector.model import Value
+from connector.model import Equality, Held, Value
+from connector.reconcile import equality
+from connector.reconcile.folding import text_of
 
 ALL = "*"
 
@@ -36,7 +38,7 @@ def owns(pattern: str) -> Callable[[Value], bool]:
     if pattern == ALL:
         return lambda value: True
     expression = re.compile("|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL)
-    return lambda value: expression.fullmatch(_text(value)) is not None
+    return lambda value: expression.fullmatch(text_of(value)) is not None
 
 
 def _expression(pattern: str) -> str:
@@ -64,5 +66,17 @@ def _apart(one: str, other: str) -> bool:
     return not (heads and tails)
 
 
-def _text(value: Value) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+_OPEN = "\0"
+
+
+def fits(rule: Equality, outline: Sequence[str | None], value: Held) -> bool:
+    """Whether a value can be what such pieces make, as the attribute compares, if None may be anything.
+
+    Case does not count.
+    """
+    made = "".join(_OPEN if piece is None else piece for piece in outline)
+    key, text = equality.written(rule, made), equality.written(rule, value)
+    if key is None or text is None:
+        key, text = made, text_of(equality.plain(value))
+    pattern = ".*".join(map(re.escape, key.split(_OPEN)))
+    return re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL) is not None

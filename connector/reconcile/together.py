@@ -7,22 +7,21 @@ is found here is which values those are.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Agent, AttributeChange, Description, Held, Problem, Secret, Tenant, User, Value
+from connector.model import Agent, AttributeChange, Description, Equality, Held, Problem, Secret, Tenant, User, Value
 from connector.reconcile import equality, patterns
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.reconcile.templates import AGENT_FIELDS
 
-_OWN: Final = frozenset(AGENT_FIELDS)
+OWN: Final = frozenset(AGENT_FIELDS)
+"""The fields of an agent; others are the tenant's."""
 _ANYTHING: Final = "1"
 """A value that nearly every syntax has."""
-_Outline = Sequence[str | None]
 _Changes = Mapping[str, AttributeChange]
 
 
@@ -49,11 +48,13 @@ class _Member(Struct, frozen=True):
     rule: AttributeRule
     ours: Callable[[Value], bool] | None
     hides: bool
+    equality: Equality
 
     @classmethod
     def of(cls, rule: AttributeRule, description: Description) -> _Member:
         ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
-        return cls(rule, ours, description.attributes[rule.name].readable is not True)
+        info = description.attributes[rule.name]
+        return cls(rule, ours, info.readable is not True, info.equality)
 
     def held(self, user: User) -> tuple[Held, ...]:
         """The values of a user that are ours."""
@@ -62,9 +63,9 @@ class _Member(Struct, frozen=True):
 
     def fits(self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None) -> bool:
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
-        of = [each for each in self.rule.templates if tenant is not None or not _OWN.isdisjoint(each.fields)]
+        of = [each for each in self.rule.templates if tenant is not None or not OWN.isdisjoint(each.fields)]
         outlines = [template.outline(agent, tenant) for template in of]
-        return all(any(_fits(outline, equality.plain(value)) for outline in outlines) for value in values)
+        return all(any(patterns.fits(self.equality, outline, value) for outline in outlines) for value in values)
 
 
 class Together:
@@ -98,7 +99,7 @@ class Together:
                 continue
             elif not held and not member.rule.secret:
                 yield Kept(name, fields, ours, _ANYTHING)
-            elif not held or not _OWN.isdisjoint(fields):
+            elif not held or not OWN.isdisjoint(fields):
                 renewed = frozenset(self._renewed(group, agent, user, changes))
                 yield Kept(name, fields, renewed, None if held else Secret(_ANYTHING))
 
@@ -107,8 +108,8 @@ class Together:
 
         A first value does not, beside one that was made for this agent.
         """
-        own = [each for each in group if not _OWN.isdisjoint(each.rule.fields)]
-        own = [each for each in own if _OWN.isdisjoint(each.rule.lacks(agent, self._tenant))]
+        own = [each for each in group if not OWN.isdisjoint(each.rule.fields)]
+        own = [each for each in own if OWN.isdisjoint(each.rule.lacks(agent, self._tenant))]
         stands = any(held and each.fits(held, agent) for each in own if (held := each.held(user)))
         for member in own:
             change = changes.get(member.rule.name)
@@ -137,12 +138,3 @@ def why_held_back(attribute: str, problems: Iterable[Problem]) -> list[str]:
     """Of the lines, what they say of this attribute."""
     parted = [each.why.partition(_HELD_BACK) for each in problems if each.kind == "together"]
     return [f"held back with {holder}" for names, _, holder in parted if attribute in names.split(", ")]
-
-
-def _fits(outline: _Outline, value: Value) -> bool:
-    """Whether a value can be what such pieces make, if anything may stand for those that are open."""
-    text = value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
-    if None not in outline:
-        return "".join(filter(None, outline)).lower() == text.lower()
-    pattern = "".join(".*" if piece is None else re.escape(piece) for piece in outline)
-    return re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL) is not None

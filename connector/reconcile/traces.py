@@ -132,10 +132,7 @@ def _part(piece: Piece, tenant: Tenant, agent: Agent) -> Part:
 
 def normalised(rule: Equality, value: Held) -> str | None:
     """The form in which equal values are the same, where it can be written down; never that of a secret."""
-    if isinstance(value, Secret):
-        return None
-    key = equality.key(rule, value)
-    return str(key) if isinstance(key, str | int) else None
+    return None if isinstance(value, Secret) else equality.written(rule, value)
 
 
 def _alike(user: User, attribute: str, value: str) -> bool:

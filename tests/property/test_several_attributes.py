@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
-from connector.reconcile.mapping import AttributeRule, MatchRule
+from connector.reconcile.mapping import AttributeRule, MatchRule, WhenAbsent
 from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -289,3 +289,39 @@ def test_what_is_to_be_another_value_this_time_is_no_longer_counted() -> None:
     apply(world)
     by_hand(world, cecWorkNo=["1"])
     assert told(plan(world)) == [], "the new one was written once"
+
+
+NUMBER, URI = "SIPIdentityUserName", "SIPIdentitySIPURI"
+URIS = ("sip:{sipAccount}@{sipServiceIp}", "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}")
+
+
+@law
+@given(st.data(), st.sampled_from(["keep", "clear"]), st.booleans())
+def test_a_new_number_leaves_nothing_of_the_old_one_in_a_list_whatever_the_tenant_lacks(
+    data: st.DataObject, when_absent: WhenAbsent, alone: bool
+) -> None:
+    """Numbers, the host and the port change, and a port comes and goes; each user holds its own number's URIs alone."""
+    rules = [
+        AttributeRule(NUMBER, Template.parse("{sipAccount}"), owns="*", unique=True),
+        AttributeRule(
+            URI, Template.parse(URIS[0]), "sip:*", more=(Template.parse(URIS[1]),), unique=True, when_absent=when_absent
+        ),
+    ]
+    mapping = replace(SEATS, attributes=tuple(rules[alone:]))
+    world = World(Tenant([]), people((None, None), (None, None), (None, None)), mapping)
+    for _ in range(4):
+        lines = data.draw(st.permutations("12345"))[:3]
+        host = data.draw(st.sampled_from(["192.0.2.1", "192.0.2.2"]))
+        port = data.draw(st.sampled_from(["5060", "5061", None]))
+        agents = [Agent(n, f"u{n}", line) for n, line in enumerate(lines)]
+        world.tenant = Tenant(agents, [], host, port)
+        assert {outcome.result for outcome in apply(world).outcomes or ()} <= {Result.WRITTEN}
+        drawn = plan(world)
+        assert drawn.changes == ()
+        assert [problem.kind for problem in drawn.problems] == ([] if port else ["tenant"])
+        for n, line in enumerate(lines):
+            held = world.store.snapshot()[f"id-{n}"][1]
+            bare = f"sip:{line}@{host}"
+            assert alone or held[NUMBER] == (line,)
+            allowed = [{bare, f"{bare}:{each}"} for each in ([port] if port else ["5060", "5061"])]
+            assert set(held[URI]) in (allowed if port else [{bare}, *allowed])

@@ -147,17 +147,33 @@ BOTH = (
 )
 
 
-def test_an_address_of_another_number_that_stays_in_a_list_holds_the_whole_group() -> None:
-    """Without a port the old address stays, and beside it a new one would be of another number."""
+@pytest.mark.parametrize("with_port", [True, False])
+def test_a_new_number_replaces_every_address_of_the_old_one_where_the_tenant_has_no_port(with_port: bool) -> None:
     rules = {**RULES, ADDRESS: replace(RULES[ADDRESS], value=BOTH[0], more=BOTH[1:])}
-    of = tenant(world(person(0, **identity("1")), rules=rules.values()), "2")
+    of = tenant(world(person(0, **identity("1")), person(1), rules=rules.values()), "1", "2")
+    if with_port:
+        of.tenant = replace(of.tenant, sip_service_port="5060")
+    apply(of)
+    tenant(of, "9", "1")
+    apply(of)
+    assert [held(of, n)[ADDRESS] for n in (0, 1)] == [f"sip:9@{HOST}", f"sip:1@{HOST}"]
+    assert [held(of, n)[NUMBER] for n in (0, 1)] == ["9", "1"]
     found = plan(of)
-    assert planned(found) == {}
-    assert lines(found) == together(NUMBER, ADDRESS, PASSWORD, holder=ADDRESS, without="sipServicePort")
+    assert (found.changes, lines(found)) == ((), [])
     of.tenant = replace(of.tenant, sip_service_port="5060")
     apply(of)
-    assert held(of, 0)[ADDRESS] == (f"sip:2@{HOST}", f"sip:2@{HOST}:5060")
-    assert plan(of).changes == ()
+    tenant(of, "9", "1", host="192.0.2.2")
+    apply(of)
+    assert held(of, 0)[ADDRESS] == "sip:9@192.0.2.2"
+
+
+def test_an_address_of_nobody_knows_which_host_stays_in_a_list_and_holds_the_whole_group() -> None:
+    more = (Template.parse("sip:{accountCode}@{sipServiceIp}"),)
+    rules = (replace(RULES[ADDRESS], more=more), RULES[REGISTRAR])
+    of = tenant(world(person(0, **identity("1")), rules=rules), None, host="192.0.2.2")
+    found = plan(of)
+    assert planned(found) == {}
+    assert lines(found) == together(ADDRESS, REGISTRAR, holder=ADDRESS, without="sipAccount")
 
 
 def test_an_address_of_the_same_number_stays_in_a_list_beside_what_is_new() -> None:

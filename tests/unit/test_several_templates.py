@@ -70,6 +70,50 @@ def test_an_attribute_holds_what_each_of_its_templates_makes(
     assert planned == ([] if old is None else [(old, new)])
 
 
+URIS = ("sip:{sipAccount}@{sipServiceIp}", "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}")
+PHONES = ("+1 555 {workNo}", "+1 556 {sipAccount|pad:4}")
+NO_PORT = Tenant([], sip_service_ip="192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("templates", "agent", "held", "when_absent", "new"),
+    [
+        # the tenant has no port
+        (URIS, ANN, ["sip:7@192.0.2.1:5060"], "keep", ["sip:7@192.0.2.1:5060", "sip:7@192.0.2.1"]),
+        (URIS, ANN, ["sip:7@192.0.2.1", "SIP:7@192.0.2.1:5060"], "clear", None),
+        (URIS, ANN, ["sip:8@192.0.2.1", "sip:8@192.0.2.1:5060"], "keep", ["sip:7@192.0.2.1"]),
+        (URIS, ANN, ["sip:8@192.0.2.1", "sip:7@192.0.2.9:5060"], "clear", ["sip:7@192.0.2.1"]),
+        (URIS, ANN, ["sip:17@192.0.2.1:5060", "sip:7@192x0.2.1:1"], "keep", ["sip:7@192.0.2.1"]),
+        (URIS, BARE, ["sip:8@192.0.2.1", "sip:8@192.0.2.9:5060"], "keep", None),
+        (URIS, BARE, ["sip:8@192.0.2.1", "sip:8@192.0.2.1:5060"], "clear", []),
+        # the agent has no sipAccount
+        (PHONES, BARE, ["+1 555 1", "+1 555 2", "+1 556 0008"], "keep", ["+1 555 1", "+1 556 0008"]),
+        (PHONES, BARE, ["+1555-1", "+1-5560008", "+1-5550002"], "keep", ["+1555-1", "+1-5560008"]),
+        ((PHONES[0], URIS[0]), BARE, ["+1 555 2", "sip:8@192.0.2.9"], "keep", ["sip:8@192.0.2.9", "+1 555 1"]),
+        (PHONES, BARE, ["+1 555 2", "+1 556 0008"], "clear", ["+1 555 1"]),
+    ],
+)
+def test_a_value_stays_that_a_template_without_its_field_may_have_made_for_this_agent(
+    templates: tuple[str, str], agent: Agent, held: list[str], when_absent: WhenAbsent, new: list[str] | None
+) -> None:
+    rule = replace(RULE, value=Template.parse(templates[0]), more=(Template.parse(templates[1]),), owns="*")
+    info = replace(INFOS["uri"], equality=Equality.TELEPHONE if templates is PHONES else Equality.CASE_IGNORE)
+    mapping = Mapping(LOOKS, (replace(rule, when_absent=when_absent, together=""),))
+    found = Differ(NO_PORT, mapping, Description("test", "test", {**INFOS, "uri": info}))
+    draft = found.draft(agent, user(*held), 1)
+    assert (list(draft.planned[0].new) if draft else None) == new
+
+
+def test_names_stay_in_a_list_for_a_name_fits_no_pattern() -> None:
+    templates = [Template.parse(text) for text in ("cn={workNo},dc=x", "cn={sipAccount},dc=x")]
+    rule = replace(RULE, value=templates[0], more=(templates[1],), owns="*")
+    info = replace(INFOS["uri"], equality=Equality.DN)
+    found = Differ(Tenant([]), Mapping(LOOKS, (rule,)), Description("test", "test", {**INFOS, "uri": info}))
+    draft = found.draft(BARE, user("CN=8, DC=x"), 1)
+    assert draft is not None
+    assert draft.planned[0].new == ("CN=8, DC=x", "cn=1,dc=x")
+
+
 def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
     spaced = replace(RULE, value=Template.parse("sip: {sipAccount}"), owns="sip: 7\ntel:*\nSIP:ann")
     draft = differ(rule=spaced).draft(ANN, user("sip:  7"), 1)
