@@ -243,7 +243,7 @@ class Store:
                 undoes,
                 server,
                 who,
-                some,
+                int(some),
             )
             transaction.execute(
                 "insert into runs "
