@@ -197,6 +197,17 @@ def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
     assert found["bob"].change is not None
 
 
+def test_a_user_is_found_by_an_attribute_that_nobody_can_search_by() -> None:
+    of = world("ann", "bob", users=["ann", "bob"])
+    of.mapping = replace(of.mapping, match=(MatchRule(Template.parse("{accountCode}"), "facsimileTelephoneNumber"),))
+    of.store.entries["id-bob"].values["facsimiletelephonenumber"] = [b"ann"]
+    found = one(of, "ann")
+    assert found.verdict == "matched"
+    assert found.user is not None
+    assert found.user.id == "id-bob"
+    assert one(of, "bob").verdict == "unmatched"
+
+
 def test_a_user_stands_for_the_agents_that_look_for_it() -> None:
     of = world("ann", "bob", "cid", users=["ann", "bob", "dan"])
     mail = MatchRule(Template.parse("{accountCode}@example.org"), "mail")

@@ -235,6 +235,17 @@ def test_a_secret_that_compares_as_another_stays_open_until_it_is_written() -> N
     assert (job.open(), job.outcomes(first)) == (set(), {"failed": 1})
 
 
+def test_a_secret_that_compares_as_what_somebody_else_has_set_is_settled_without_a_write() -> None:
+    job = Job(PASSWORDS, compares=True)
+    first = job.apply(act=killed)
+    job.says(0, password="second")
+    id_, (name, held) = next(iter(job.store.snapshot().items()))
+    job.store.put(id_, name, {**held, PASSWORD: ["second 0"]})
+    assert job.apply().plan.changes == ()
+    assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
+    assert job.open() == set()
+
+
 @pytest.mark.parametrize("happened", [True, False])
 def test_a_secret_of_which_nothing_tells_is_written_again_and_settled_by_that(happened: bool) -> None:
     job = Job(PASSWORDS)
