@@ -33,12 +33,20 @@ class Telling(Protocol):
     """The journal could not be written."""
 
     def begin(
-        self, sinks: Collection[str], who: str, teller: Callable[[Sequence[Noted]], None], secure: Callable[[], None]
+        self,
+        directory: str,
+        sinks: Collection[str],
+        who: str,
+        teller: Callable[[Sequence[Noted]], None],
+        secure: Callable[[], None],
     ) -> None:
         """Number outcomes from now on, and hand them to `teller` once they are durable."""
 
     def owed(self, sink: str) -> Iterator[Owed]:
-        """What this sink was not told of the job's runs for certain, the oldest run first."""
+        """What this sink was not told for certain of the job's runs on the directory held, the oldest run first."""
+
+    def safe(self, sink: str, run: str, number: int) -> None:
+        """One more outcome is safe with a sink."""
 
     def mark(self, sink: str, run: str, number: int) -> None:
         """What has numbers up to this one is safe with a sink."""

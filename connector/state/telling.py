@@ -1,7 +1,8 @@
 """What the journal owes the audit (law 13): each outcome has a number, and each sink a mark, how far it was told.
 
 Numbers count within a run, upwards, and are noted in the transaction of their outcomes. A mark never says more than
-what is safe with its sink, so that it may say less; what lies between is told again, by the same number.
+what is safe with its sink, so that it may say less; what lies between is told again, by the same number. A run tells
+what runs on its own directory left: the others may be under way, or have other sinks.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class Telling:
         self._sinks: tuple[str, ...] = ()
         self._teller: Teller | None = None
         self._secure: Callable[[], None] | None = None
-        self._known: dict[str, tuple[int, str, str | None]] = {}
+        self._known: dict[str, tuple[int, str, str | None]] = {}  # as of the last commit
         self._marks: dict[tuple[str, str], int] = {}
+        self._reached: dict[tuple[str, str], int] = {}
         self._job = ""
+        self._directory = ""
         self._who = ""
         self._sealer = Sealer(None)
         self.lost = False
@@ -50,20 +53,25 @@ class Telling:
     def broke(self) -> None:
         """A transaction failed: what it was to keep is not known to be kept."""
         self.lost = True
-        self._known = {}
 
-    def begin(self, sinks: Collection[str], who: str, teller: Teller, secure: Callable[[], None]) -> None:
+    def begin(
+        self, directory: str, sinks: Collection[str], who: str, teller: Teller, secure: Callable[[], None]
+    ) -> None:
         """Number outcomes from now on, and tell them once they are durable.
 
-        `who`: who writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the job has no more is
-        owed nothing: named again, it is told from then on.
+        `directory`: the one that is held; empty: all that the job wrote to are, and nothing is forgotten. `who`: who
+        writes, as JSON. `secure` makes what was told safe, and marks it. A sink that the job has no more is owed
+        nothing of this directory: named again, it is told from then on.
         """
-        self._sinks, self._who, self._teller, self._secure = tuple(sinks), who, teller, secure
-        others = "sink not in (?, ?) and run in (select id from runs where job = ?)"
-        sink, other = (*sinks, *sinks)[:2]
-        if self._database.rows(f"select 1 from told where {others} limit 1", sink, other, self._job):  # noqa: S608  # ours
+        self._directory, self._sinks, self._who = directory, tuple(sinks), who
+        self._teller, self._secure = teller, secure
+        if not directory:
+            return
+        others = "sink not in (?, ?) and run in (select id from runs where job = ? and directory = ?)"
+        values = (*(*sinks, *sinks)[:2], self._job, directory)
+        if self._database.rows(f"select 1 from told where {others} limit 1", *values):  # noqa: S608  # ours
             with self._database.writing() as transaction:
-                transaction.execute(f"delete from told where {others}", (sink, other, self._job))  # noqa: S608  # ours
+                transaction.execute(f"delete from told where {others}", values)  # noqa: S608  # ours
 
     # ------------------------------------------------------------ while a run goes on
 
@@ -72,13 +80,13 @@ class Telling:
         found = list(found)
         if self._teller is None or not found:
             return [Noted(run, change, outcome) for change, outcome in found]
-        last, directory, who = self._known.get(run) or self._begun(transaction, run)
+        known = self._known.pop(run) if run in self._known else self._begun(transaction, run)
+        last, directory, who = known
         time = datetime.now(UTC).isoformat(timespec="microseconds")
         noted = [
             Noted(run, change, outcome, number, time, directory, who)
             for number, (change, outcome) in enumerate(found, last + 1)
         ]
-        self._known[run] = (last + len(noted), directory, who)
         transaction.execute("update runs set numbered = ? where id = ?", (last + len(noted), run))
         self.keep(transaction)
         return noted
@@ -99,17 +107,27 @@ class Telling:
                 "insert into told (run, sink, number) values (?, ?, ?) on conflict (run, sink) do nothing",
                 (run, sink, last),
             )
+        for sink, number in self._database.rows("select sink, number from told where run = ?", run):
+            self._reached.setdefault((sink, run), number)
         return last, directory, who
 
     def tell(self, noted: Sequence[Noted]) -> None:
         """Outcomes are durable now, and are told. Raises nothing."""
         if self._teller is not None and noted:
+            for each in noted:
+                self._known[each.run] = (each.number, each.directory, each.who)
             self._teller(noted)
 
     def secure(self) -> None:
         """All that was told is made safe, as far as its sinks let it, before a run is said to have ended."""
         if self._secure is not None:
             self._secure()
+
+    def safe(self, sink: str, run: str, number: int) -> None:
+        """One more is safe with a sink. What comes after one that is not is not marked: a mark covers all before."""
+        if self._reached.get((sink, run)) == number - 1:
+            self._reached[sink, run] = number
+            self.mark(sink, run, number)
 
     def mark(self, sink: str, run: str, number: int) -> None:
         """What has numbers up to this one is safe with a sink; the next transaction notes that."""
@@ -131,14 +149,14 @@ class Telling:
     # ------------------------------------------------------------ what was left
 
     def owed(self, sink: str) -> Iterator[Owed]:
-        """What this sink was not told of this job's runs for certain, the oldest run first."""
+        """What this sink was not told for certain of this job's runs on the directory held, the oldest run first."""
         query = (
-            "select id, told.number, numbered, digest, started, ended, result, directory, who from told "
-            "join runs on runs.id = told.run where sink = ? and job = ? and told.number < numbered order by runs.number"
+            "select id, told.number, numbered, digest, started, ended, result, directory, who from told "  # noqa: S608
+            "join runs on runs.id = told.run where sink = ? and job = ? and told.number < numbered "
+            f"{'and directory = ? ' if self._directory else ''}order by runs.number"
         )
-        for run, mark, last, digest, started, ended, result, directory, who in self._database.rows(
-            query, sink, self._job
-        ):
+        values = (sink, self._job, self._directory) if self._directory else (sink, self._job)
+        for run, mark, last, digest, started, ended, result, directory, who in self._database.rows(query, *values):
             outcomes = [
                 self._noted(row, number, time, directory, who)
                 for *row, number, time in self._database.rows(OUTCOMES, run, mark)

@@ -60,7 +60,8 @@ class AuditWatch(Watcher):
             self._sinks.append(File(self._settings.file))
         if self._settings.syslog is not None:
             self._sinks.append(Receiver(self._settings.syslog, self._settings.ca_file))
-        telling.begin([sink.kind for sink in self._sinks], json.dumps(self._who), self._tell, self._secure)
+        kinds = [sink.kind for sink in self._sinks]
+        telling.begin(directory, kinds, json.dumps(self._who), self._tell, self._secure)
         for sink in self._sinks:
             try:
                 self._catch_up(sink, telling)
@@ -140,7 +141,7 @@ class AuditWatch(Watcher):
         def secure(sink: Sink) -> None:
             sink.secure()
             while sink.safe and self._telling is not None:
-                self._telling.mark(sink.kind, *sink.safe.popleft())
+                self._telling.safe(sink.kind, *sink.safe.popleft())
 
         self._to_all(secure)
 

@@ -8,7 +8,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -169,7 +169,7 @@ class Receiver:
         self.where = url
         self.safe: deque[Number] = deque()
         self._unread: list[Line] = []
-        self._certain = True
+        self._certain = self._closes = True
         try:
             self._syslog = Syslog(url, ca_file)
         except OSError as fault:
@@ -177,14 +177,26 @@ class Receiver:
             raise OutputError(f"the audit cannot be kept: no connection: {why}", where=url) from None
 
     def tell(self, lines: Sequence[Line]) -> None:
-        self._unread += lines
+        with self._whole():
+            self._unread += lines
+            try:
+                for line in lines:
+                    self._send(line, line.text)
+            except OSError:
+                if not self._syslog.stream:
+                    raise
+                self._once_more()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Sending that a signal may interrupt at any moment: then nothing is certain from there on."""
+        certain, self._certain = self._certain, False
         try:
-            for line in lines:
-                self._send(line, line.text)
-        except OSError:
-            if not self._syslog.stream:
-                raise
-            self._once_more()
+            yield
+        except BaseException:
+            self._syslog.close()  # half a message may be on its way
+            raise
+        self._certain = certain
 
     def _once_more(self) -> None:
         self._syslog.close()
@@ -203,20 +215,25 @@ class Receiver:
         return set()
 
     def secure(self) -> bool:
-        if self._certain:
-            try:
-                self._certain = self._syslog.end()
-            except TimeoutError:
-                raise
-            except OSError:
-                self._once_more()
-                self._certain = self._syslog.end()
-            if self._certain:
-                self.safe.extend(line.number for line in self._unread if line.number is not None)
-            else:  # nothing that comes after may be marked, for a mark covers what was before
-                log.warning("audit receiver does not close", where=self.where)
+        if self._certain and self._closes:
+            with self._whole():
+                self._closes = self._ended()
+                if self._closes:
+                    self.safe.extend(line.number for line in self._unread if line.number is not None)
+                else:  # nothing that comes after may be marked, for a mark covers what was before
+                    log.warning("audit receiver does not close", where=self.where)
         self._unread.clear()
-        return self._certain
+        return self._certain and self._closes
+
+    def _ended(self) -> bool:
+        """Whether the receiver is known to have read all."""
+        try:
+            return self._syslog.end()
+        except TimeoutError:
+            raise
+        except OSError:
+            self._once_more()
+            return self._syslog.end()
 
     def close(self) -> None:
         self._syslog.close()

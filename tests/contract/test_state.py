@@ -1449,10 +1449,10 @@ def test_there_is_one_turn_at_a_time(place: Place) -> None:
 # ---------------------------------------------------------------- what the audit is owed (law 13)
 
 
-def account(state: Store, *sinks: str, job: str = "hr") -> list[Noted]:
+def account(state: Store, *sinks: str, job: str = "hr", directory: str = HERE) -> list[Noted]:
     """Keep an account of a job's writes from now on; what it is told."""
     told: list[Noted] = []
-    state.telling.of(job, SEALER).begin(sinks, '{"user": "cec"}', told.extend, lambda: None)
+    state.telling.of(job, SEALER).begin(directory, sinks, '{"user": "cec"}', told.extend, lambda: None)
     return told
 
 
@@ -1515,6 +1515,31 @@ def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(place: 
         assert owed_to(state, "file") == []
         assert owed_to(state, "syslog") == [("run-2", 1, "id-00002")]
         assert owed_to(state, "syslog", job="another") == []
+
+
+def test_a_run_on_another_directory_neither_forgets_nor_tells_what_is_owed(place: Place) -> None:
+    """Its job file may have other sinks, and the run that owes it may be under way."""
+    write = change(1, sets("mail", "1@example.org"))
+    with closing(place.open()) as state:
+        account(state, "file")
+        apply(state, write)
+        account(state, "syslog", directory=THERE)
+        assert owed_to(state, "file") == []
+        account(state, "file", directory=HERE)
+        assert owed_to(state, "file") == [("run-1", 1, "id-00001")]
+        account(state, "file", directory="")  # every directory of the job is held
+        assert owed_to(state, "file") == [("run-1", 1, "id-00001")]
+
+
+def test_no_mark_moves_over_an_outcome_that_is_not_safe(place: Place) -> None:
+    changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
+    with closing(place.open()) as state:
+        account(state, "file")
+        apply(state, *changes)
+        for number in (1, 3, 4):
+            state.telling.safe("file", "run-1", number)
+        state.telling.flush()
+        assert [number for _, number, _ in owed_to(state, "file")] == [2, 3, 4]
 
 
 def test_an_outcome_that_is_replaced_has_a_new_number(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -27,7 +28,7 @@ def until_it_ends(
     for last in deaths:
         try:
             return run(last)
-        except DeathError:
+        except (DeathError, KeyboardInterrupt):
             between()
     return run(None)
 
@@ -72,6 +73,24 @@ def test_killed_anywhere_each_write_is_told_once(
         assert not [number for number, times in audit.told().items() if times > 1]
         audit.apply()
         told_once(audit)
+
+
+@law
+@given(busy_worlds(), st.data(), deaths, st.sampled_from([DeathError, KeyboardInterrupt]))
+def test_a_receiver_and_a_file_are_told_all_whatever_was_broken_off(
+    world: World, data: st.DataObject, moments: list[int], how: type[BaseException]
+) -> None:
+    """A second signal ends a run at any moment. It lives on, and says how it ended: the marks have to be right."""
+    mortal = mortal_of(world, data)
+    mortal.fate.how = how
+    with audited(mortal, stream=True) as audit:
+        for moment in moments:
+            with suppress(DeathError, KeyboardInterrupt):
+                audit.apply(moment)
+        audit.apply()
+        told_once(audit)
+        received = audit.received()
+        assert not [number for number in audit.known() if number not in received], "the receiver lacks it"
 
 
 @law

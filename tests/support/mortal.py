@@ -35,16 +35,17 @@ class DeathError(BaseException):
 
 
 class Fate:
-    """Counts the calls at which a run may die, and lets it die at one of them."""
+    """Counts the calls at which a run may die, and lets it die at one of them, or be interrupted (`how`)."""
 
     def __init__(self) -> None:
+        self.how: type[BaseException] = DeathError
         self.calls = 0
         self.last: int | None = None
 
     def reach(self) -> None:
         self.calls += 1
         if self.calls == self.last:
-            raise DeathError
+            raise self.how
 
     def begin(self, last: int | None = None) -> None:
         """A new run, which dies at this call, counted from 1."""

@@ -1,7 +1,11 @@
-"""An audit in a file, of runs that can die at any octet of it; a power cut takes what the disk had not been given."""
+"""An audit in a file, of runs that can die at any octet of it; a power cut takes what the disk had not been given.
+
+Beside it, or instead, a receiver of a stream, which has what was sent once the stream has ended in order.
+"""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,20 +20,59 @@ from connector.parts import Wet, WetUndo
 from connector.settings.operations import Audit
 from connector.stopping import Stop
 from connector.sync import Run, wet_run, wet_undo
-from connector.watchers import audit
+from connector.watchers import audit, sinks
 from connector.watchers.sinks import File
 from tests.support.audit_lines import records
-from tests.support.mortal import DeathError, Mortal
+from tests.support.mortal import DeathError, Fate, Mortal
 
 Number = tuple[str, int]
 Kind = TypeVar("Kind", Wet, WetUndo)
 
 
-class Audited:
-    """A mortal world whose writes are audited. `torn`: which part of what the disk had not been given is lost."""
+class Wire:
+    """A stream to a receiver that reads late. Of one that is closed before its end, the receiver has read nothing."""
 
-    def __init__(self, mortal: Mortal, folder: Path, torn: Callable[[int], int] | None = None) -> None:
+    stream = True
+
+    def __init__(self, fate: Fate, got: list[str]) -> None:
+        self._fate, self._got = fate, got
+        self._sent: list[str] = []
+
+    def send(self, kind: str, severity: int, message: str) -> None:
+        """As `Syslog.send`."""
+        self._fate.reach()
+        self._sent.append(message[: len(message) // 2])  # what comes after half a message is a part of it
+        self._fate.reach()
+        self._sent[-1] = message
+        self._fate.reach()
+
+    def end(self) -> bool:
+        self._fate.reach()
+        for place, message in enumerate(self._sent):
+            if not message.endswith("}"):
+                self._sent[place:] = []
+                break
+        self._got += self._sent
+        self._fate.reach()
+        self._sent = []
+        return True
+
+    def close(self) -> None:
+        self._sent = []
+
+
+class Audited:
+    """A mortal world whose writes are audited. `torn`: which part of what the disk had not been given is lost.
+
+    `stream`: to a receiver too, which has `got` these messages.
+    """
+
+    def __init__(
+        self, mortal: Mortal, folder: Path, torn: Callable[[int], int] | None = None, *, stream: bool = False
+    ) -> None:
         self._mortal, self._torn = mortal, torn
+        self._url = "tcp://receiver" if stream else None
+        self.got: list[str] = []
         self.path = folder / "audit.jsonl"
         self._opened: list[File] = []
         self._durable = 0
@@ -55,11 +98,20 @@ class Audited:
 
     @contextmanager
     def _watched(self, parts: Kind) -> Iterator[Kind]:
-        watch = audit.AuditWatch(Audit(file=self.path), job="law", run=parts.plan_id, bound=None, stop=Stop().end)
+        settings = Audit(file=self.path, syslog=self._url, allow_plaintext=self._url is not None)
+        watch = audit.AuditWatch(settings, job="law", run=parts.plan_id, bound=None, stop=Stop().end)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
-            with patch.object(audit, "File", self._file), patch.object(audit, "_AT_MOST", 3):
-                yield replace(parts, watch=watch)
+            with (
+                patch.object(audit, "File", self._file),
+                patch.object(audit, "_AT_MOST", 3),
+                patch.object(sinks, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
+            ):
+                try:
+                    yield replace(parts, watch=watch)
+                except KeyboardInterrupt as fault:
+                    watch.finished(None, None, fault)
+                    raise
                 watch.finished(None, None, KeyboardInterrupt())
         except DeathError:
             if self._torn is not None and self.path.exists():
@@ -105,6 +157,16 @@ class Audited:
             if record["event"] == "write"
         )
 
+    def received(self) -> Counter[Number]:
+        """How often the receiver has each number; a repeat is marked as late."""
+        found = [record for record in map(json.loads, self.got) if record["event"] == "write"]
+        first: set[Number] = set()
+        for record in found:
+            number = (record["run"], record["number"])
+            assert number not in first or record.get("late"), "a repeat that does not say so"
+            first.add(number)
+        return Counter((record["run"], record["number"]) for record in found)
+
     def known(self) -> dict[Number, tuple[str, str]]:
         """What the journal knows: by number, the user and the result."""
         rows = self._mortal.database.rows(
@@ -115,7 +177,7 @@ class Audited:
 
 
 @contextmanager
-def audited(mortal: Mortal, torn: Callable[[int], int] | None = None) -> Iterator[Audited]:
+def audited(mortal: Mortal, torn: Callable[[int], int] | None = None, *, stream: bool = False) -> Iterator[Audited]:
     """An audit in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="cec-connector-audit-") as folder:
-        yield Audited(mortal, Path(folder), torn)
+        yield Audited(mortal, Path(folder), torn, stream=stream)
