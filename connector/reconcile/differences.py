@@ -199,14 +199,17 @@ class Differ:
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
     def clearing(self, user: User, found: Unclaimed, fingerprint: Fingerprint) -> Draft:
-        """Take what this job wrote, and is there still, from a user that no agent claims any more."""
+        """Take what this job wrote, and is there still, from a user that no agent claims any more.
+
+        That takes no template. Only where the tenant lacks a field of every template, nothing at all is planned.
+        """
         draft = Draft(user.ref, None, None, (), disabled=user.disabled)
         planned = []
         for each in self._wanted:
             name = each.rule.name
             last = found.last(name)
             unshown = found.unshown.get(name)
-            if each.rule.missing(each.tenant) or (last is None and unshown is None and name not in found.adopted):
+            if last is None and unshown is None and name not in found.adopted:
                 continue
             held = user.values.get(name, ())
             covered = _owned(each, held)
@@ -243,9 +246,7 @@ class Differ:
         return frozenset(
             each.rule.name
             for each in self._wanted
-            if each.rule.adopt
-            and not each.rule.missing(each.tenant)
-            and _owned(each, user.values.get(each.rule.name, ()))
+            if each.rule.adopt and _owned(each, user.values.get(each.rule.name, ()))
         )
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:

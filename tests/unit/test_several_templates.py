@@ -135,9 +135,27 @@ def test_what_is_made_of_a_field_that_the_tenant_lacks_stays_and_is_told_once(wh
     assert [(each.old, each.new) for each in draft.planned] == [
         (("tel:7@192.0.2.1",), ("tel:7@192.0.2.1", "sip:7")),
     ]
+
+
+@pytest.mark.parametrize("adopt", [True, False])
+def test_a_leaver_loses_what_was_written_though_the_tenant_lacks_a_field_of_one_template(adopt: bool) -> None:
+    rule = replace(RULE, more=(Template.parse("tel:{sipAccount}@{sipServiceIp}"),), adopt=adopt)
+    found, left = differ(rule=rule), user("sip:7", "tel:7@192.0.2.1", "tel:9", "http:x")
     written = Owned("run", tuple(digest(Equality.CASE_IGNORE, each) for each in ("sip:7", "tel:7@192.0.2.1")))
-    left = found.clearing(user("sip:7"), Unclaimed(user().ref, {"uri": written}), fingerprinter(Secret("key")))
-    assert left.planned == (), "a tenant without the field may be a tenant half read"
+    adopted = found.adopted(left)
+    assert adopted == ({"uri"} if adopt else set())
+    draft = found.clearing(left, Unclaimed(left.ref, {"uri": written}, adopted), fingerprinter(Secret("key")))
+    ours = ("sip:7", "tel:7@192.0.2.1", "tel:9")
+    assert [(each.old, each.new) for each in draft.planned] == [(ours, () if adopt else ("tel:9",))]
+
+
+@pytest.mark.parametrize("templates", [["tel:{sipServiceIp}"], ["tel:{sipServiceIp}", "sip:{sipServicePort}"]])
+def test_a_leaver_keeps_an_attribute_for_which_nothing_is_planned(templates: list[str]) -> None:
+    first, *more = map(Template.parse, templates)
+    found = differ(rule=replace(RULE, value=first, more=tuple(more), adopt=True))
+    written = Owned("run", (digest(Equality.CASE_IGNORE, "tel:7"),))
+    draft = found.clearing(user("tel:7"), Unclaimed(user().ref, {"uri": written}), fingerprinter(Secret("key")))
+    assert (draft.planned, found.adopted(user("tel:7"))) == ((), frozenset())
 
 
 def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -> None:
