@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from tests.support.ds389 import Ds389
-from tests.support.ldap_server import SUFFIX
+from tests.support.ldap_server import PEOPLE, SUFFIX
 
 REPLICA = f'cn=replica,cn="{SUFFIX}",cn=mapping tree,cn=config'
 _MANAGER = "cn=replication manager,cn=config"
@@ -48,6 +49,13 @@ def pause(supplier: Ds389, other: Ds389, *, on: bool) -> None:
     value = "off" if on else "on"
     dn = agreement(other)
     supplier.modify(f"dn: {dn}\nchangetype: modify\nreplace: nsds5ReplicaEnabled\nnsds5ReplicaEnabled: {value}\n")
+
+
+def catch_up(supplier: Ds389, other: Ds389, uid: str) -> None:
+    """Wait until the other has heard of all that the supplier has done. This user's `title` marks the end of it."""
+    mark = f"title: {secrets.token_hex(8)}"
+    supplier.modify(f"dn: uid={uid},{PEOPLE}\nchangetype: modify\nreplace: title\n{mark}\n")
+    until(other, mark, f"(uid={uid})", "title")
 
 
 def agreement(other: Ds389) -> str:
