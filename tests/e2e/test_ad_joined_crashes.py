@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
-    users = [f"{user}otherIpPhone: {FOREIGN}\n" for user in people(USERS * (len(INSTANTS) + 1))]
+    users = [f"{user}otherIpPhone: {FOREIGN}\n" for user in people(USERS * (len(INSTANTS) + 2))]
     with (
         Samba.start(folder / "first", users, services="ldap, rpc", options=WITHOUT_TLS) as first,
         first.joined(folder / "second") as second,
@@ -125,4 +125,23 @@ def test_an_undo_at_another_controller_names_what_may_still_arrive(pair: Pair, t
     assert one.shown(pair.second) == [[FOREIGN]] * USERS
     pair.first.pull(pair.second)
     assert one.shown(pair.first) == [[FOREIGN]] * USERS
+    assert left_open(one.job.folder) == 0
+
+
+def test_who_left_before_the_write_arrived_is_cleared_once_it_has(pair: Pair, tmp_path: Path) -> None:
+    one = dies(pair, tmp_path, len(INSTANTS) + 1, ("after", USERS))
+    stays, *leave = one.users
+    one.job.agents([agent(stays)])
+    report = one.at(pair.second).run("apply")
+    (problem,) = [each for each in report["problems"] if each["kind"] == "unsettled"]
+    assert set(problem["users"]) >= {named(number) for number in leave}
+    expected = [one.written()[0], *[[FOREIGN]] * len(leave)]
+    assert one.shown(pair.second) == expected
+    pair.second.pull(pair.first)
+    assert one.shown(pair.second) == one.written(), "all has arrived"
+    one.job.run("apply")
+    assert one.shown(pair.second) == expected
+    pair.first.pull(pair.second)
+    assert one.shown(pair.first) == expected
+    assert one.at(pair.first).run("plan")["changes"] == []
     assert left_open(one.job.folder) == 0
