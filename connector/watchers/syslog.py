@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import termios
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ NOTICE: Final = 5
 WARNING: Final = 4
 APP_NAME: Final = "cec-connector"
 SECONDS: Final = 10.0
-"""How long a receiver is waited for."""
+"""How long a receiver is waited for: to take a message; to be connected to, handshake included; to close in the end."""
 
 
 class Syslog:
@@ -84,7 +85,7 @@ class Syslog:
         """End a stream; whether the receiver has closed it after that, as one does that has read all.
 
         Raises OSError where it may have left something unread; TimeoutError where its system has not taken all.
-        False: its system has taken all, and it does not close.
+        False: its system has taken all, and it does not close in time, whatever it sends meanwhile.
         """
         connected = self._socket
         if not self.stream or connected is None:
@@ -114,6 +115,7 @@ class Syslog:
         if self._parts.scheme == "udp":
             family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
             return _connect(socket.socket(family, kind), address)
+        until = time.monotonic() + SECONDS
         connected = socket.create_connection((host, port), timeout=SECONDS)
         if self._parts.scheme == "tcp":
             return connected
@@ -121,10 +123,13 @@ class Syslog:
             context = ssl.create_default_context(cafile=self._ca_file)
             # an end without farewell is an end: nothing is read from there, and an alert would hide how it ended
             context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
-            return context.wrap_socket(connected, server_hostname=host)
+            connected.settimeout(_left(until))  # of the handshake in all (ssl, `SSLSocket.do_handshake`)
+            secured = context.wrap_socket(connected, server_hostname=host)
         except BaseException:
             connected.close()
             raise
+        secured.settimeout(SECONDS)
+        return secured
 
 
 def _connect(made: socket.socket, address: object) -> socket.socket:
@@ -148,10 +153,12 @@ def _farewell(connected: ssl.SSLSocket) -> None:
 def _closed_by_the_other_side(connected: socket.socket) -> bool:
     """Whether the other side closes too, in time, after it has read all. Raises OSError where it left something."""
     with socket.socket(fileno=os.dup(connected.fileno())) as plain:  # past TLS, of which nothing more comes
-        plain.settimeout(SECONDS)
+        until = time.monotonic() + SECONDS
         try:
-            while plain.recv(1 << 12):
-                pass
+            while True:
+                plain.settimeout(_left(until))
+                if not plain.recv(1 << 12):
+                    break
         except TimeoutError:
             if _unacknowledged(plain):
                 raise
@@ -160,6 +167,14 @@ def _closed_by_the_other_side(connected: socket.socket) -> bool:
         if fault or _state_of(plain) in (_LAST_ACK, _CLOSING):  # it had closed before it could read all
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         return True
+
+
+def _left(until: float) -> float:
+    """The seconds that are left until then. Raises TimeoutError where there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    return left
 
 
 _CLOSE_WAIT, _LAST_ACK, _CLOSING = 8, 9, 11

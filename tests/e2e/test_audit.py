@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import stat
-from contextlib import closing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +188,44 @@ def test_a_receiver_that_goes_away_for_good_ends_the_run_in_good_order(job: Job)
         said = job.run("apply", code=4)
     assert "not sent: the audit cannot be kept" in said
     assert job.read("people.ldif").count("employeeNumber") == 5, "more than the first step was written"
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[int]:
+    """A receiver that takes all, never closes, and sends something all the time; its port."""
+    over = threading.Event()
+
+    def drip() -> None:
+        with listener.accept()[0] as peer, suppress(OSError):
+            peer.sendall(first)
+            while not over.wait(0.05):
+                peer.send(b"\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_receiver_that_drips_is_waited_for_in_all_as_long_as_one_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("connector.watchers.syslog.SECONDS", 1.0)
+    with dripping(b"") as port:
+        sender = Syslog(f"tcp://127.0.0.1:{port}")
+        sender.send("write", 5, "{}")
+        began = time.monotonic()
+        assert not sender.end()
+        assert time.monotonic() - began < 5
+    with dripping(bytes.fromhex("1603034000")) as port:  # a record of a handshake, and its octets one by one
+        began = time.monotonic()
+        with pytest.raises(OSError, match="timed out"):
+            Syslog(f"tls://127.0.0.1:{port}")
+        assert time.monotonic() - began < 5
 
 
 def test_a_job_says_that_it_wants_plain_text_on_the_network(job: Job) -> None:
