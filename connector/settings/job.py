@@ -239,8 +239,8 @@ class Job(Strict):
         default_factory=lambda: [5, 50],
     )
     max_failures: Annotated[int, Field(ge=1, description="So many failed writes end an apply.")] = 8
-    pins: Annotated[ExistingFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
-    never: Annotated[ExistingFile | None, Field(description="CSV file of agents and users left alone.")] = None
+    pins: Annotated[RegularFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
+    never: Annotated[RegularFile | None, Field(description="CSV file of agents and users left alone.")] = None
     audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
     metrics: Annotated[Metrics | None, Field(description="Where a single run leaves its metrics.")] = None
     notify: Annotated[Notify | None, Field(description="Who is told when a run needs somebody.")] = None

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 Record = dict[str, Any]
 Number = tuple[str, int]
 """A run, and the number of an outcome in it."""
+_PIPE: Final = "this is a pipe or a socket, which could hold a run: name a regular file"
 _TAIL: Final = 1 << 28
 """So many octets of a file at most are looked through for what it was told last."""
 
@@ -90,13 +91,19 @@ class File:
         self._told: list[Number] = []
         self._reader: int | None = None
         try:
-            self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._handle = os.open(path, flags, 0o600)
         except OSError as fault:
-            raise OutputError(f"the audit cannot be kept: {fault.strerror}", where=self.where) from None
-        self._regular = stat.S_ISREG(os.fstat(self._handle).st_mode)
+            why = _PIPE if fault.errno == errno.ENXIO else fault.strerror  # nobody reads it, or it is a socket
+            raise OutputError(f"the audit cannot be kept: {why}", where=self.where) from None
+        mode = os.fstat(self._handle).st_mode
+        if stat.S_ISFIFO(mode):
+            os.close(self._handle)
+            raise OutputError(f"the audit cannot be kept: {_PIPE}", where=self.where)
+        self._regular = stat.S_ISREG(mode)
         if self._regular:
             with suppress(OSError):  # it may be for writing alone
-                reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                 if os.path.sameopenfile(reader, self._handle):
                     self._reader = reader
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import stat
@@ -124,6 +125,26 @@ def test_without_its_audit_nothing_is_written(job: Job) -> None:
     job.configure(audit={"file": "/dev/full"})  # it can be opened, and that is all
     assert "the audit cannot be kept" in job.run("apply", code=4)
     assert job.read("people.ldif") == before
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_pipe_is_no_audit_file_and_nobody_waits_for_it(job: Job, read: bool) -> None:
+    os.mkfifo(job.folder / "pipe")
+    reader = os.open(job.folder / "pipe", os.O_RDONLY | os.O_NONBLOCK) if read else None
+    job.configure(audit={"file": "pipe"})
+    before = job.read("people.ldif")
+    said = job.run("apply", code=1)
+    assert "the audit cannot be kept: this is a pipe or a socket, which could hold a run: name a regular file" in said
+    assert job.read("people.ldif") == before
+    if reader is not None:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("what", ["pins", "never"])
+def test_a_pipe_is_no_list(job: Job, what: str) -> None:
+    os.mkfifo(job.folder / "pipe")
+    job.configure(**{what: "pipe"})
+    assert "pipe is a device, a socket or a pipe: name a regular file" in job.run("apply", code=78)
 
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp", "tls", "unix"])
