@@ -33,8 +33,8 @@ class Person(NamedTuple):
 class Staff(Protocol):
     """People by their ids. `names`: the directory's names of the attributes. `account`: what agents are matched by.
 
-    `unnoticed`: what no write can be kept from missing, if it happens in the moment before the write: `docs/laws.md`
-    says so. All that is done here is done as by another program.
+    `unnoticed`: kinds of change that a write misses, if they happen in the moment before it. `docs/laws.md` lists them,
+    with the reasons ("The moment before a write"). All that is done here is done as by another program.
     """
 
     names: Mapping[str, str]
