@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.ledger import CONFIRMED, Journal, Ledger
-from connector.model import NOT_SENT, Change, Description, Outcome, Part, Refused, Result
+from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
 from connector.reconcile.limits import Pace
 from connector.reconcile.steps import rounds, steps
 from connector.reconcile.turns import go_last, turn
@@ -83,12 +83,12 @@ def apply(
     engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling(), last)
     ledger.leave(left)
     if stop is not None:
-        stop.standing = lambda: _standing(ledger, changes)
+        stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
     try:
         turns = engine.write_all(changes, refused, pace.max_failures)
+        brake.release()
     except KeyboardInterrupt:
-        told = _standing(ledger, changes)
-        return Applied(told, CUT, [], touched=any(outcome.touched for outcome in told), cut=True)
+        return Applied(_standing(ledger, changes), CUT, [], touched=ledger.touches, cut=True)
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
@@ -100,7 +100,12 @@ def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
     planned = {change.user.id for change in changes}
     outcomes = list(ledger.outcomes.items())  # another thread may be at work on them
     left = [outcome for user, outcome in outcomes if user not in planned]
-    return [*left, *ledger.standing(changes, CUT)]
+    return [*left, *(_with_half(ledger, outcome) for outcome in ledger.standing(changes, CUT))]
+
+
+def _with_half(ledger: Ledger, outcome: Outcome) -> Outcome:
+    half = _half(ledger, outcome.user.id) if outcome.result is Result.SKIPPED else ""
+    return replace(outcome, why=outcome.why + half) if half else outcome
 
 
 class Brake:
@@ -125,6 +130,10 @@ class Brake:
     def pull(self, why: str) -> None:
         """Write nothing more."""
         self.why = self.why or why
+
+    def release(self) -> None:
+        """All is written: whoever asks from now on stops nothing."""
+        self._stop.nothing_more()
 
     def check(self) -> str | None:
         """Why nothing more is written, if so, also for what has come up since."""
@@ -328,12 +337,16 @@ class _Engine(Struct):
 
     def _half(self, change: Change, *parts: Part) -> str:
         """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
-        firsts = dict.fromkeys(self.ledger.firsts.get(change.user.id, ()))
-        return "".join(_HALF[part] for part in firsts if not parts or part in parts)
+        return _half(self.ledger, change.user.id, *parts)
 
     def _is_confirmed(self, user: str) -> bool:
         outcome = self.ledger.outcomes.get(user)
         return outcome is not None and outcome.result in CONFIRMED
+
+
+def _half(ledger: Ledger, user: str, *parts: Part) -> str:
+    firsts = dict.fromkeys(ledger.firsts.get(user, ()))
+    return "".join(_HALF[part] for part in firsts if not parts or part in parts)
 
 
 _PIECES: Final = 4

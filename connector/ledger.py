@@ -18,7 +18,7 @@ told      the journal has the outcome, and the audit and whoever watches were to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -70,10 +70,10 @@ class Write(Struct, gc=False):
 class Journal(Protocol):
     """Where intents are kept, durably, before they are carried out, and outcomes after that."""
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None] | None:
         """Keep what became of changes, as far as that is known, and which ones are about to be written; both or none.
 
-        Raises StateError.
+        What it returns is still to be called: it tells the audit. Raises StateError.
         """
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
@@ -109,12 +109,16 @@ class Ledger:
         for change in intended:
             write = self._open[change.user.id] = Write(change)
             write.become(State.NOTED)
+        audit = None
         try:
             if settled or intended:
-                self._journal.note(told, intended)
+                audit = self._journal.note(told, intended)
         except StateError as fault:
             self._lose(fault)
             told = [(change, _unnoted(outcome, str(fault))) for change, outcome in told]
+        self._whole.update({change.user.id: outcome for change, outcome in told if change.part is Part.REST})
+        if audit is not None:
+            audit()
         for (write, _), (change, outcome) in zip(settled, told, strict=True):
             write.become(State.TOLD)
             self._tell(change, outcome)
@@ -153,9 +157,17 @@ class Ledger:
         for change, outcome in left:
             self._tell(change, outcome)
 
+    @property
+    def touches(self) -> bool:
+        """`touched`, and what is under way now may do so, or has done so and is not noted yet."""
+        settled, open_ = list(self._settled), list(self._open.values())
+        sent = any(write.state is not State.NOTED for write in open_)
+        return self.touched or sent or any(outcome.touched for _, outcome in settled)
+
     def standing(self, changes: Iterable[Change], why: str) -> list[Outcome]:
         """What is known now of these changes, where the run ends at once. It asks nobody, and notes nothing."""
-        settled = {write.change.user.id: outcome for write, outcome in self._settled if write.change.part is Part.REST}
+        noted = list(self._settled)  # another thread may be at work on them
+        settled = {write.change.user.id: outcome for write, outcome in noted if write.change.part is Part.REST}
         return [self._stands(change.user, settled, why) for change in changes]
 
     def _stands(self, user: UserRef, settled: Mapping[str, Outcome], why: str) -> Outcome:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from connector.model import Outcome
+from connector.model import Ending
 
 _FIRST: Final = 0.1
 """Seconds of the first pause; each after it is twice as long."""
@@ -20,12 +20,20 @@ class Stop:
     def __init__(self) -> None:
         self.why: str | None = None
         self.failed = ""
-        self.standing: Callable[[], Sequence[Outcome]] | None = None
-        """While changes are written: what is known of each of them now."""
-        self._writing = False
+        self.standing: Callable[[], Ending] | None = None
+        """From the first write on: what is known now of the changes."""
+        self.told = False
+        """Whether the last line of the run is out."""
+        self._writing = self._over = False
 
     def ask(self, why: str) -> None:
-        """Ask to stop. Raises KeyboardInterrupt where nothing stands in the way, and for the second who asks."""
+        """Ask to stop. Raises KeyboardInterrupt where nothing stands in the way, and for the second who asks.
+
+        Once nothing more is written, nobody who asks changes what the run came to.
+        """
+        if self._over:
+            return
+        self._over = self._writing and self.why is not None
         if not self._writing or self.why is not None:
             raise KeyboardInterrupt
         self.why = why
@@ -38,6 +46,10 @@ class Stop:
     def wait_for_the_end(self) -> None:
         """From now on a stop waits for what is in flight, and for the account of it."""
         self._writing = True
+
+    def nothing_more(self) -> None:
+        """All is written that will be: from now on nothing is interrupted."""
+        self._over = True
 
 
 class Settling:

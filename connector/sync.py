@@ -30,7 +30,7 @@ class Run(Struct, frozen=True):
 
     `aside`: users whose change was left out on purpose. `remembered`: the state could be written to its end. `tried`:
     every change was. `touched`: something was written, or may have been, if not all of a user's change.
-    `untold`: why the account of the run could not be kept to its end.
+    `cut`: it was ended at once. `untold`: why the account of the run could not be kept to its end.
     """
 
     plan: Plan
@@ -40,12 +40,18 @@ class Run(Struct, frozen=True):
     remembered: bool = True
     tried: bool = True
     touched: bool = False
+    cut: bool = False
     untold: str = ""
 
     @property
     def in_part(self) -> bool:
         """Whether something that was to be written was not, or the account of it could not be kept."""
-        return bool(self.untold) or Ending.of(self.outcomes or ()).in_part
+        return self.ending.in_part
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, in numbers."""
+        return Ending.of(self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold))
 
 
 class Work(Struct, frozen=True):
@@ -241,9 +247,12 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 left=work.left, again=work.again, refused=memory.refused(), last=parts.mapping.told_by,
             )  # fmt: skip
             run = Run(
-                work.plan, False, applied.outcomes, work.aside, tried=not applied.stopped, touched=applied.touched
-            )
-            journal.result = "stopped" if applied.stopped else "part" if run.in_part else "done"
+                work.plan, False, applied.outcomes, work.aside,
+                tried=not applied.stopped, touched=applied.touched, cut=applied.cut,
+            )  # fmt: skip
+            applied_run = run
+            stop.standing = lambda: replace(applied_run, untold=stop.failed).ending
+            journal.result = "done" if not run.in_part else "stopped" if applied.stopped else "part"
             if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
@@ -251,15 +260,14 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                     supersede(parts, description, work.settled, work.plan.id, own)
                     settle_late(parts, description, work.settled.unwritten, own)
             run = replace(run, remembered=not (journal.broken or applied.cut))
-    except KeyboardInterrupt:  # told to end at once, while the end of the run was noted
-        if run.outcomes is None:
-            raise
-        run = replace(run, remembered=False)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
-            parts.watch.stage("show", outcomes=len(run.outcomes))
+            run = replace(run, untold=stop.failed)
+            ending = run.ending
+            stop.standing = lambda: ending
+            parts.watch.stage("show", outcomes=ending.users)
             show(_with_noticed(parts.directory, work.plan), run.outcomes)
-    return replace(run, untold=stop.failed)
+    return run
 
 
 def _with_noticed(reader: Reader, plan: Plan) -> Plan:

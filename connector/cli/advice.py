@@ -9,6 +9,7 @@ from io import StringIO
 import click
 
 from connector import errors
+from connector.model import Ending
 from connector.visible import visible, visible_lines
 
 
@@ -96,6 +97,13 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
 
 def _advised(fault: errors.ConnectorError) -> tuple[Exit, str]:
     return next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
+
+
+def code_of_ending(ending: Ending) -> Exit:
+    """The exit code of an apply that ended so; its last line is made of the same."""
+    if ending.in_vain:
+        return Exit.FAILED
+    return Exit.IN_PART if ending.in_part else Exit.DONE
 
 
 def code_of(fault: BaseException) -> int:

@@ -56,6 +56,7 @@ def command(
         stopped_by_signals() as stop,
         wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as parts,
     ):
+        show.stop = stop
         show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
         try:
             run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
-from connector.cli.advice import Exit
+from connector.cli.advice import Exit, code_of_ending
 from connector.errors import OutputError, UsageError
-from connector.model import Outcome, Plan
+from connector.model import Ending, Outcome, Plan
+from connector.stopping import Stop
 from connector.sync import Run
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
@@ -50,7 +51,8 @@ accept_option = click.option(
 class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
 
-    `arguments` are those of the command that applies this plan, to which an acknowledgement is added.
+    `arguments` are those of the command that applies this plan, to which an acknowledgement is added. `stop` has
+    the account of the run.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Shower:
         self._reports = [(path, renderer(path.suffix, self._command)) for path in reports]
         self._save = save
         self._accept = accept
+        self.stop = Stop()
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
@@ -81,9 +84,11 @@ class Shower:
         if outcomes is None:
             lines = text.render(plan, command=self._command, acknowledged=self._accept == plan.digest)
         else:
-            lines = text.ending(plan, outcomes)
+            standing = self.stop.standing
+            lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))
         try:
             say(lines)
+            self.stop.told = outcomes is not None
         finally:
             for path, render in self._reports:
                 write_out(path, render(plan, outcomes))
@@ -116,8 +121,8 @@ def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:
     """What a run came to, for whoever called us."""
     if run.refused:
         return Exit.REFUSED
-    if run.in_part:
-        return Exit.IN_PART
-    if fail_on_changes and run.outcomes is None and run.plan.changes:
+    if run.outcomes is not None:
+        return code_of_ending(run.ending)
+    if fail_on_changes and run.plan.changes:
         return Exit.PENDING
     return Exit.DONE

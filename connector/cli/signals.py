@@ -18,7 +18,7 @@ from typing import Final
 
 import click
 
-from connector.cli.advice import Exit
+from connector.cli.advice import Exit, code_of_ending
 from connector.stopping import Stop
 
 SECONDS: Final = 8.0
@@ -93,7 +93,8 @@ def _end(stop: Stop) -> None:
     account = _Account(stop)
     try:
         at_once(account.make)
-        at_once(lambda: _write(2, _ENDED), lambda: _write(1, account.line))
+        if not stop.told:
+            at_once(lambda: _write(2, _ENDED), lambda: _write(1, account.line))
     finally:
         os._exit(account.code)
 
@@ -111,9 +112,9 @@ class _Account:
         from connector.reports.values import last_line
 
         if self._standing is not None:
-            outcomes = self._standing()
-            self.code = Exit.IN_PART if any(outcome.touched for outcome in outcomes) else Exit.FAILED
-            self.line = f"{last_line(outcomes)}\n"
+            ending = self._standing()
+            self.code = code_of_ending(ending)
+            self.line = f"{last_line(ending)}\n"
 
 
 def at_once(*works: Callable[[], object]) -> bool:

@@ -32,6 +32,7 @@ def command(
     with stopped_by_signals() as stop:
         if write:
             with parts_of_wet_undo(job, lambda begun: watchers(begun, log_level, "undo", stop=stop), run) as wet:
+                show.stop = stop
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
                 code = exit_code(ended)

@@ -19,7 +19,8 @@ class Ending(Struct, frozen=True):
 
     `unchanged`: the directory had the values already. `not_known`: nobody can tell now whether it was written; the next
     run finds out. `left_out`: on purpose. `unnoted`: of those written, how many the journal does not know. `stopped`:
-    the run ended before its last change.
+    the run ended before its last change; `cut`: at once. `touched`: something was written, or may have been, be it a
+    part of a change. `untold`: the account of the run could not be kept to its end.
     """
 
     written: int = 0
@@ -30,9 +31,14 @@ class Ending(Struct, frozen=True):
     left_out: int = 0
     unnoted: int = 0
     stopped: bool = False
+    cut: bool = False
+    touched: bool = False
+    untold: bool = False
 
     @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> Ending:
+    def of(
+        cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False
+    ) -> Ending:
         """Count outcomes, one a user."""
         outcomes = list(outcomes)
         counts = Counter(map(_place, outcomes))
@@ -41,6 +47,9 @@ class Ending(Struct, frozen=True):
             counts["left_out"],
             unnoted=sum(outcome.unnoted for outcome in outcomes),
             stopped=any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes),
+            cut=cut,
+            touched=touched or any(outcome.touched for outcome in outcomes),
+            untold=untold,
         )  # fmt: skip
 
     @property
@@ -50,8 +59,13 @@ class Ending(Struct, frozen=True):
 
     @property
     def in_part(self) -> bool:
-        """Whether something that was to be written was not, or is not known to be."""
-        return bool(self.not_written or self.not_sent or self.not_known or self.unnoted)
+        """Whether something that was to be written was not, or is not known to be, or the account of it is not kept."""
+        return bool(self.not_written or self.not_sent or self.not_known or self.unnoted or self.untold)
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether the run was ended at once, before it could touch anything."""
+        return self.cut and self.stopped and not self.touched
 
 
 def _place(outcome: Outcome) -> str:

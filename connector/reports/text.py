@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connector.model import NOTICED, Change, Outcome, Plan, Problem, Refusal, Result
+from connector.model import NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
 from connector.reports import kinds, values as say
 from connector.visible import visible
 
@@ -37,14 +37,16 @@ def render(
         yield from ending(plan, outcomes, most=most)
 
 
-def ending(plan: Plan, outcomes: Sequence[Outcome], *, most: int | None = 200) -> Iterator[str]:
-    """The end of the report alone, for a reader who has seen the plan: what became of its changes."""
+def ending(
+    plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None, *, most: int | None = 200
+) -> Iterator[str]:
+    """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
     counts = say.tally(outcomes)
     for result, number in counts.items():
         yield from _outcomes(result, number, outcomes, most)
     for noticed in (what for place, what in plan.about if place == NOTICED):
         yield f"Note: {visible(noticed)}\n"
-    yield f"{say.last_line(outcomes)}{_attention(plan)}\n"
+    yield f"{say.last_line(account or Ending.of(outcomes))}{_attention(plan)}\n"
 
 
 def _attention(plan: Plan) -> str:

@@ -173,23 +173,23 @@ def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     return f"what {command} {'would do' if outcomes is None else 'has done'}"
 
 
-def ended(outcomes: Iterable[Outcome]) -> str:
-    """How an apply ended: always four numbers, and two more where they say something."""
-    ending = Ending.of(outcomes)
+def ended(ending: Ending) -> str:
+    """How an apply ended: always four numbers, and more where it says something."""
     of = f"{ending.written:,} of {count(ending.users, 'user')} written"
     said = f"{of}, {ending.not_written:,} not written, {ending.not_sent:,} not sent, {ending.not_known:,} not known"
     said += f", {ending.unchanged:,} already as planned" if ending.unchanged else ""
-    return f"{said}, {ending.left_out:,} left out" if ending.left_out else said
+    said += f", {ending.left_out:,} left out" if ending.left_out else ""
+    half = ending.touched and not (ending.written or ending.not_known)
+    said += "; parts of changes were written" if half else ""
+    return f"{said}; the audit may lack writes" if ending.untold else said
 
 
-def last_line(outcomes: Sequence[Outcome]) -> str:
+def last_line(ending: Ending) -> str:
     """The end of the account of an apply; its exit code says the same."""
-    if not outcomes:
-        return "Done: there was nothing to write."
-    ending = Ending.of(outcomes)
     if ending.stopped:
-        return f"Stopped: {ended(outcomes)}. Rerun the same command."
-    return f"{'Done in part' if ending.in_part else 'Done'}: {ended(outcomes)}."
+        return f"Stopped: {ended(ending)}. Rerun the same command."
+    how = "Done in part" if ending.in_part else "Done"
+    return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: there was nothing to write."
 
 
 _NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
@@ -206,7 +206,7 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
-        return f"{ended(outcomes)}." if outcomes else "Nothing was written: there was nothing to change."
+        return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: there was nothing to change."
     if not plan.changes:
         refused = "Refused as it stands" if plan.refusals else "Nothing would be written"
         return f"{refused}: no user would be changed."

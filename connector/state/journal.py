@@ -6,7 +6,7 @@ where it could be read, its old value sealed. That is what an interrupted run is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -124,8 +124,10 @@ class RunJournal:
         stands = "select user_id, digest, part from journal where run = ? and (outcome = 'written' or lost is not null)"
         self._stands = {(user, digest, part) for user, digest, part in database.rows(stands, run)}
 
-    def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+    def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
+
+        What it returns tells the audit, and is still to be called.
 
         What may have been written stays open; what is in both is about to be written again, and is open too.
         """
@@ -134,7 +136,7 @@ class RunJournal:
             noted = self._account.settle(transaction, self._run, known)
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
             transaction.executemany(_INTENT, (self._row(change) for change in intended))
-        self._account.tell(noted)
+        return lambda: self._account.tell(noted)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.

@@ -175,6 +175,21 @@ def test_what_hangs_while_a_directory_is_written(tmp_path: Path, own_server: Pos
         assert job.stored() == UIDS
 
 
+@pytest.mark.postgresql
+def test_a_run_whose_last_line_is_out_keeps_its_exit_code(tmp_path: Path, own_server: Postgres) -> None:
+    job = Job(tmp_path, users=3)
+    job.write("key", "the key of a job\n")
+    job.configure(state=own_server.create("cec"), key=file("key"))
+    with started("apply", "job.yaml", folder=tmp_path, env=ENV) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("Done: 3 of 3 users written") for line in process.stdout)
+        own_server.freeze()
+        code, said = ends(process)
+    assert code == 0, said
+    assert "interrupted" not in said
+    assert "Done" not in said
+
+
 class Output:
     """A pipe that a program writes to; its reader goes, or it is full and nobody reads."""
 

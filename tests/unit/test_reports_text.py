@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.cli.advice import code_of_ending
 from connector.model import AttributeChange, Ending, Outcome, Plan, Problem, Refusal, Result, Summary
 from connector.reports import html, markdown, text
 from tests.support.report_samples import outcomes, sample, user
@@ -152,7 +153,26 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
 def test_the_last_line_has_four_numbers_and_says_what_the_exit_code_says(outcome: Outcome, line: str) -> None:
     outcomes = [Outcome(user(1), Result.WRITTEN), outcome]
     assert line in "".join(text.ending(sample(), outcomes))
-    assert Ending.of(outcomes).in_part is not line.startswith("Done:")
+    assert (code_of_ending(Ending.of(outcomes)) == 0) is line.startswith("Done:")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "line"),
+    [
+        (Ending(written=2, touched=True, untold=True), 4,
+         "Done in part: 2 of 2 users written, 0 not written, 0 not sent, 0 not known; the audit may lack writes."),
+        (Ending(not_sent=1, stopped=True, cut=True, touched=True), 4,
+         "Stopped: 0 of 1 user written, 0 not written, 1 not sent, 0 not known; parts of changes were written. Rerun"),
+        (Ending(not_sent=1, stopped=True, cut=True), 1,
+         "Stopped: 0 of 1 user written, 0 not written, 1 not sent, 0 not known. Rerun the same command."),
+        (Ending(written=1, touched=True, cut=True), 0,
+         "Done: 1 of 1 user written, 0 not written, 0 not sent, 0 not known."),
+        (Ending(), 0, "Done: there was nothing to write."),
+    ],
+)  # fmt: skip
+def test_the_last_line_and_the_exit_code_are_made_of_one_account(ending: Ending, code: int, line: str) -> None:
+    assert code_of_ending(ending) == code
+    assert line in "".join(text.ending(sample(), [], ending))
 
 
 def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:
