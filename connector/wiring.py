@@ -263,7 +263,16 @@ def release(path: Path) -> bool:
 
 
 def _never_kept(job: jobs.LoadedJob) -> bool:
-    return job.state_path is not None and not job.state_path.exists()
+    """Whether there is no state yet. Raises StateError where that cannot be told."""
+    if job.state_path is None:
+        return False
+    try:
+        job.state_path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError as fault:
+        raise StateError(f"cannot be reached: {fault.strerror}", where=str(job.state_path)) from None
+    return False
 
 
 def _state(job: jobs.LoadedJob) -> Store:

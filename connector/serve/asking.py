@@ -30,8 +30,8 @@ class Question:
     def _work(self) -> None:
         try:
             self._answer = self._ask()
-        except (StateError, FileError) as fault:
-            self._fault = str(fault)
+        except (StateError, FileError, OSError) as fault:
+            self._fault = str(fault) or type(fault).__name__
 
     @property
     def open(self) -> bool:

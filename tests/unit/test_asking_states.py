@@ -1,0 +1,35 @@
+"""A state that cannot be asked is away, and never one without a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from connector.errors import StateError
+from connector.serve.asking import Question
+from connector.settings import job as jobs
+from connector.state.ticks import Tick
+from connector.wiring import last_tick
+from tests.support.ldif_job import Job
+
+
+def test_a_state_whose_path_cannot_be_followed_is_away(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=1)
+    (tmp_path / "folder").write_text("")
+    job.configure(state="sqlite:///folder/state.db")
+    with pytest.raises(StateError):
+        last_tick(jobs.load(tmp_path / "job.yaml"))
+
+
+def test_any_fault_of_the_system_is_an_answer_that_failed() -> None:
+    def ask() -> Tick | None:
+        raise PermissionError(13, "Permission denied")
+
+    question = Question(ask)
+    until = time.monotonic() + 10
+    while question.open and time.monotonic() < until:
+        time.sleep(question.look)
+    with pytest.raises(StateError, match="Permission denied"):
+        question.answer()
