@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 
 _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
-    errors.FileError: (Exit.FILE, "Mend what is named and run the command again; nothing was written."),
+    errors.FileError: (Exit.FILE, "Fix the file and line above, then rerun. Nothing was written."),
     errors.UsageError: (Exit.USAGE, "Nothing was written."),
     errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
     errors.OnHoldError: (

@@ -50,7 +50,7 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--token", metavar=_KEPT, callback=_reference, help="Where a SCIM server's bearer token is kept.")
 @click.option("--ca-file", type=_path, metavar="FILE", help="Authorities to trust for the directory, in PEM.")
 @click.option("--start-tls", is_flag=True, help="Begin TLS on an ldap:// connection.")
-@click.option("--base", metavar="DN", help="Under which users are.")
+@click.option("--base", metavar="DN", help="Base DN of the users.")
 @click.option("--filter", "filter_", metavar="FILTER", help="Which users match. Default: what fits the server's kind.")
 @click.option("--job", type=_path, default="job.yaml", show_default=True, help="The job file to write.")
 @click.option("--mapping", type=_path, help="The mapping file to write. Default: mapping.yaml beside the job.")

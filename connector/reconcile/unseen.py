@@ -25,7 +25,7 @@ from connector.reconcile.together import Kept
 
 PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
-_UNREADABLE = "may not be read here, so it is unknown rather than absent, and nothing is planned for it"
+_UNREADABLE = "cannot be read by this account; skipped"
 _HIDDEN = "has a value that this account cannot read; skipped"
 _UNTOLD = "shows no value, and nothing tells whether it has one; skipped"
 
