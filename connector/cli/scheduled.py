@@ -45,7 +45,7 @@ def command(log_level: str | None) -> int:
                 structlog.get_logger().error("run failed", job=order.job.stem, reason=str(fault))
                 facts.append(nothing_told(order, code, str(fault)))
         finally:
-            stopped = run.interrupted or stop.why is not None
+            stopped = run.interrupted or (stop.why is not None and not run.good)
             result = Result(facts[-1] if facts else None, run.taken, run.waiting, stopped, run.refused)
             sys.stdout.buffer.write(msgspec.json.encode(result, enc_hook=str))
             sys.stdout.buffer.flush()
@@ -59,7 +59,7 @@ class _Scheduled:
         self._order = order
         self.taken = False
         self.interrupted = False
-        self.refused = False
+        self.refused = self.good = False
         self.waiting: Path | None = None
 
     def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
@@ -77,7 +77,7 @@ class _Scheduled:
         self._leave(parts, run)
         code = exit_code(run)
         parts.watch.finished(run.plan, code)
-        self._good = code == 0
+        self.good = code == 0
         return code
 
     @contextmanager
@@ -95,7 +95,6 @@ class _Scheduled:
                 self.taken = True
                 yield False
                 return
-            self._good = False
             try:
                 yield True
             except KeyboardInterrupt:
@@ -106,8 +105,8 @@ class _Scheduled:
                     with suppress(StateError):
                         ticks.ended(self._order.tick, good=False)
                 raise
-            if stop.why is None:
-                ticks.ended(self._order.tick, good=self._good)
+            if stop.why is None or self.good:  # also one that was asked to stop, and had done all
+                ticks.ended(self._order.tick, good=self.good)
 
     def _leave(self, parts: Dry | Wet, run: Run) -> None:
         """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
