@@ -1,0 +1,57 @@
+"""Somebody adds a value to an empty list between the last read and the write, on a server without assertions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.ad_job import WITHOUT_TLS, AdJob, held, named, people
+from tests.support.ds389 import Ds389
+from tests.support.ldap_job import LdapJob, held as stored
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.ldap_server import LdapServer
+from tests.support.samba import Samba
+from tests.support.slapd import PEOPLE, person
+
+
+class Adds:
+    """Adds a value at the first modify that comes by."""
+
+    def __init__(self, server: LdapServer, dn: str, line: str) -> None:
+        self._server = server
+        self._text = f"dn: {dn}\nchangetype: modify\nadd: {line.partition(':')[0]}\n{line}\n"
+
+    def __call__(self, name: str, message: bytes) -> bytes:
+        if self._text:
+            self._server.modify(self._text)
+            self._text = ""
+        return message
+
+
+@pytest.mark.ds389
+def test_on_389_ds_it_stays_beside_ours_until_the_next_run(tmp_path: Path) -> None:
+    mapping = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes: {description: {value: "seat {workNo}", owns: "seat *"}}
+"""
+    with Ds389.start(tmp_path / "server", [person("agent000")]) as server:
+        adds = Adds(server, f"uid=agent000,{PEOPLE}", "description: seat 9")
+        with LdapProxy(server.port, adds) as proxy:
+            job = LdapJob(tmp_path / "job", proxy.url, "agent000", mapping=mapping)
+            job.apply()
+            assert sorted(stored(server, "agent000", "description")) == ["seat 1000", "seat 9"]
+            job.apply()
+            assert stored(server, "agent000", "description") == ["seat 1000"]
+
+
+@pytest.mark.samba
+def test_on_active_directory_it_stays_beside_ours_until_the_next_run(tmp_path: Path) -> None:
+    with Samba.start(tmp_path / "dc", people(1), options=WITHOUT_TLS) as server:
+        adds = Adds(server, named(0), "otherIpPhone: sip:9@192.0.2.10")
+        with LdapProxy(389, adds, host=server.host) as proxy:
+            job = AdJob(tmp_path / "job", proxy.url, agents=1)
+            job.run("apply")
+            assert held(server, 0, "otherIpPhone") == ["sip:7000@192.0.2.10", "sip:9@192.0.2.10"]
+            job.run("apply")
+            assert held(server, 0, "otherIpPhone") == ["sip:7000@192.0.2.10"]
