@@ -76,10 +76,10 @@ class People:
         self.staff.come(name, account)
         self._ids += self.staff.everybody().keys() - set(self._ids)
 
-    def disturb(self, *, writing: bool = False) -> None:
-        """Sometimes somebody does something, perhaps in the moment before a write."""
+    def disturb(self) -> None:
+        """Sometimes somebody does something."""
         if not self.calm and self.data.draw(st.booleans()):
-            self.meddle([kind for kind in KINDS if not writing or kind not in self.staff.unnoticed])
+            self.meddle(KINDS)
 
     def meddle(self, kinds: Collection[str]) -> None:
         draw, everybody = self.data.draw, self.staff.everybody()
@@ -162,7 +162,7 @@ class _Watched(Disturbed):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         for change in changes:
-            self._people.disturb(writing=True)
+            self._people.disturb()
             before = self._people.staff.everybody()
             outcomes = list(self.alone(change))
             self._people.judge(change, before)

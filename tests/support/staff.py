@@ -11,9 +11,8 @@ from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret, View
 from connector.settings.scim import ScimDirectory as Settings
-from tests.support.ds389 import Ds389
 from tests.support.grounds import ROOM, SEAT, ground_of, path_held, put_path
-from tests.support.houses import DomainHouse, House, LdapHouse
+from tests.support.houses import House, LdapHouse
 from tests.support.scim_servers import CORE, ScimServer
 
 FILTER = "(&(objectClass=inetOrgPerson)(!(pager=off)))"
@@ -33,13 +32,12 @@ class Person(NamedTuple):
 class Staff(Protocol):
     """People by their ids. `names`: the directory's names of the attributes. `account`: what agents are matched by.
 
-    `unnoticed`: kinds of change that a write misses, if they happen in the moment before it. `docs/laws.md` lists them,
-    with the reasons ("The moment before a write"). All that is done here is done as by another program.
+    All that is done here is done as by another program, and before a write begins. `docs/laws.md` lists the changes
+    that a write may miss after that ("The moment before a write").
     """
 
     names: Mapping[str, str]
     account: str
-    unnoticed: frozenset[str]
 
     def open(self, view: View, *, past: bool = False) -> Directory:
         """The program's own view of them, perhaps past base and filter."""
@@ -97,12 +95,7 @@ class HouseStaff:
         self.names: Mapping[str, str] = {name: names[name] for name in (SEAT, ROOM)}
         self._house = house
         self._base, self._elsewhere = (f"ou={name},{house.base}" for name in ("inside", "elsewhere"))
-        self.unnoticed = frozenset[str]()
         if isinstance(house, LdapHouse):
-            if isinstance(house, DomainHouse):
-                self.unnoticed = frozenset({"move", "disable"})
-            elif isinstance(house.server, Ds389):
-                self.unnoticed = frozenset({"swap", "replace", "disable"})
             for dn in (self._base, self._elsewhere):
                 house.put(dn, {"objectClass": ["organizationalUnit"], "ou": [dn[3:].partition(",")[0]]})
 
@@ -167,7 +160,6 @@ class ScimStaff:
     """Users of a SCIM server; who is no employee is out of the filter, as is who is not active."""
 
     account = "externalId"
-    unnoticed = frozenset[str]()
 
     def __init__(self, server: ScimServer) -> None:
         names = ground_of(server).names
