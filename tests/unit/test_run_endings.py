@@ -116,7 +116,7 @@ class Full(Watcher):
         self._stop = stop
 
     def opens(self, directory: str, fingerprint: object, telling: Telling) -> None:
-        telling.begin(["file"], "{}", lambda noted: None, lambda: self._stop.end("no space left"))
+        telling.begin(directory, ["file"], "{}", lambda noted: None, lambda: self._stop.end("no space left"))
 
 
 def ran(of: World, stop: Stop, *watchers: Watcher, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
