@@ -153,7 +153,7 @@ def apply(
     drawn = plan(*changes, id_=id_, job=job, agents=agents, matched=matched)
     with state.run(drawn, at(directory), sealer, kind=kind, undoes=undoes) as journal:
         journal.note([], changes)
-        journal.note(outcomes(changes, result), [])
+        journal.note(outcomes(changes, result), [])()
         journal.result = ended
 
 
@@ -1470,7 +1470,7 @@ def test_each_outcome_has_a_number_that_counts_on_in_its_run(place: Place) -> No
         running = state.run(plan(*changes), at(HERE), SEALER)
         journal = running.__enter__()
         journal.note([], changes)
-        journal.note(outcomes(changes[:2]), [])
+        journal.note(outcomes(changes[:2]), [])()
         assert [(each.run, each.number, each.directory, each.who) for each in told] == [
             ("run-1", number, HERE, '{"user": "cec"}') for number in (1, 2)
         ]

@@ -196,18 +196,6 @@ def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
     assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
 
 
-def test_a_run_that_is_cut_off_while_its_end_is_noted_is_told_and_not_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    of, shown = world(), Shown()
-    monkeypatch.setattr(of.state.telling, "secure", lambda: interrupted(None))  # type: ignore[arg-type]
-    run = apply(of, show=shown)
-    assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
-    assert not run.remembered
-    assert of.state.source(of.job) is None
-    assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
-
-
 def test_a_run_that_is_cut_off_before_it_has_written_anything_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     of, shown = world(), Shown()
     monkeypatch.setattr(DirectoryMemory, "refused", lambda self: interrupted(None) if shown.times else {})  # type: ignore[arg-type]
