@@ -15,6 +15,7 @@ NEW = "No earlier run of this job is known here, so agents_drop and matched_drop
 def job(tmp_path: Path) -> Job:
     """Ten users, written by an apply."""
     made = Job(tmp_path, users=10)
+    made.configure(limits={"state": "50%"})
     made.run("apply")
     return made
 

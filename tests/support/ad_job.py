@@ -46,7 +46,7 @@ class AdJob:
         folder.mkdir()
         self.folder = folder
         directory = ldap_directory(*urls, bind_dn=SYNC, base=PEOPLE) | {"filter": FILTER}
-        limits = {"update": "100%", "clear": 100, "agents_drop": "100%", "matched_drop": "100%"}
+        limits = {"update": "100%", "clear": 100, "agents_drop": "100%", "matched_drop": "100%", "state": "100%"}
         (folder / "job.yaml").write_text(job_file(directory, limits=limits, **more))
         (folder / "mapping.yaml").write_text(mapping)
         self.agents([agent(number) for number in range(agents)])

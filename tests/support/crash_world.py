@@ -141,7 +141,7 @@ class World(ABC):
         self.folder = folder / name
         self.folder.mkdir()
         (self.folder / "mapping.yaml").write_text(mapping)
-        limits = {"clear": 1000, "agents_drop": "100%"}
+        limits = {"clear": 1000, "agents_drop": "100%", "state": "100%"}
         if state:
             (self.folder / "key").write_text("the key of a world\n")
         audit = {"file": "audit.jsonl"}

@@ -64,7 +64,7 @@ def job_file(directory: Part, *, source: Part | None = None, mapping: str = "map
         "source": source or file_source(),
         "directory": directory,
         "mapping": mapping,
-        "limits": {"update": "100%"},
+        "limits": {"update": "100%", "state": "100%"},
     }
     return _written(_merged(parts, more))
 
