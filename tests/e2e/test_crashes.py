@@ -17,14 +17,7 @@ from tests.support.postgres import Postgres
 pytestmark = [pytest.mark.slapd, pytest.mark.slow]
 
 
-COUNTED_TWICE = pytest.mark.xfail(
-    strict=False,
-    reason="known fault: since assertions are proven, the journal may count one write of a compared password twice",
-)
-DRAWN = [pytest.param(acl, marks=COUNTED_TWICE) if acl == "compared" else acl for acl in ACLS]
-
-
-@pytest.mark.parametrize("acl", DRAWN)
+@pytest.mark.parametrize("acl", ACLS)
 def test_killed_anywhere_it_is_made_good(tmp_path: Path, acl: str) -> None:
     Stage(tmp_path, acl).play_until(14, "a few")
 
@@ -36,7 +29,7 @@ def test_killed_anywhere_it_is_made_good_with_a_database_too(tmp_path: Path, pos
     Stage(tmp_path, "seen", lambda: postgresql.create(next(names))).play_until(kills, "database")
 
 
-@pytest.mark.parametrize("acl", DRAWN)
+@pytest.mark.parametrize("acl", ACLS)
 def test_killed_anywhere_it_is_made_good_more_often(tmp_path: Path, acl: str) -> None:
     Stage(tmp_path, acl).play_until(40, "many")
 
