@@ -69,9 +69,9 @@ class Telling:
             return
         others = "sink not in (?, ?) and run in (select id from runs where job = ? and directory = ?)"
         values = (*(*sinks, *sinks)[:2], self._job, directory)
-        if self._database.rows(f"select 1 from told where {others} limit 1", *values):  # noqa: S608  # ours
+        if self._database.rows(f"select 1 from told where {others} limit 1", *values):  # noqa: S608  # placeholders alone
             with self._database.writing() as transaction:
-                transaction.execute(f"delete from told where {others}", values)  # noqa: S608  # ours
+                transaction.execute(f"delete from told where {others}", values)  # noqa: S608  # placeholders alone
 
     # ------------------------------------------------------------ while a run goes on
 
