@@ -7,20 +7,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector import clock
-from connector.apply import apply
+from connector.apply.engine import apply
+from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
-from connector.lookup import Lookup
 from connector.model import NOTICED, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
-from connector.parts import Dry, Parts, Undo, Wet, WetUndo
 from connector.reconcile.drawing import Drawn
+from connector.reconcile.matching.selection import Selection, selected
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
-from connector.reconcile.selection import Selection, selected
 from connector.reconcile.undoing import undo
-from connector.resume import Settled, settle, settle_late, settle_secrets, supersede
-from connector.stopping import Settling, Stop
+from connector.run.context import Dry, Parts, Undo, Wet, WetUndo
+from connector.run.lookup import Lookup
+from connector.runtime import clock
+from connector.runtime.stopping import Settling, Stop
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 

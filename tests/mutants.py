@@ -54,7 +54,7 @@ _RUNS: Final = ("failed_and_there", "taken_away", "another_key", "whole_runs")
 """Unit tests of whole runs, in a few milliseconds each."""
 GROUPS: Final = {
     "planner": Group(
-        ("connector/reconcile/*.py", "connector/sync.py", "connector/lookup.py", "connector/explaining.py"),
+        ("connector/reconcile/**/*.py", "connector/sync.py", "connector/run/lookup.py", "connector/explain/*.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
@@ -76,7 +76,7 @@ GROUPS: Final = {
         ),
     ),
     "engine": Group(
-        ("connector/apply.py", "connector/ledger.py", "connector/verification.py", "connector/resume.py"),
+        ("connector/apply/*.py",),
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "apply_pace", "applying", "ledger", "resume", "verification", "steps", "standing", *_RUNS,

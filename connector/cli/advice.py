@@ -10,7 +10,7 @@ import click
 
 from connector import errors
 from connector.model import Ending
-from connector.visible import visible, visible_lines
+from connector.reports.visible import visible, visible_lines
 
 
 class Exit(IntEnum):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from connector.cli.observers import watchers
 from connector.cli.running import (
     Shower,
     accept_option,
@@ -18,11 +19,10 @@ from connector.cli.running import (
     say_untold,
 )
 from connector.cli.signals import stopped_by_signals
-from connector.cli.watchers import watchers
 from connector.errors import OnHoldError
 from connector.planfile import load
+from connector.run.composition import wet
 from connector.sync import wet_run
-from connector.wiring import wet
 
 
 @click.command

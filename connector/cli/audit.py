@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.running import job_argument
-from connector.visible import visible
+from connector.reports.visible import visible
 
 
 @click.group
@@ -23,9 +23,9 @@ def catch_up(log_level: str | None, job: Path) -> int:
 
     Each apply and undo does so before anything else. Use this one after a crash or a full disk, without a run.
     """
-    from connector.cli.watchers import auditor, log_to_standard_error
-    from connector.stopping import Stop
-    from connector.wiring import accounts
+    from connector.cli.observers import auditor, log_to_standard_error
+    from connector.run.composition import accounts
+    from connector.runtime.stopping import Stop
 
     log_to_standard_error(log_level)
     with accounts(job) as (loaded, telling, fingerprint):

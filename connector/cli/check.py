@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.observers import OPEN, watchers
 from connector.cli.running import job_argument
 from connector.cli.signals import stopped_by_signals
-from connector.cli.watchers import OPEN, watchers
-from connector.custody import open_to_others
 from connector.errors import TruncatedError, UsageError
-from connector.visible import visible
+from connector.net.secret_stores import open_to_others
+from connector.reports.visible import visible
 
 if TYPE_CHECKING:
     from connector.model import Description, Tenant
-    from connector.parts import Dry
+    from connector.reconcile.checks.survey import Survey
     from connector.reconcile.mapping import Mapping
-    from connector.reconcile.survey import Survey
+    from connector.run.context import Dry
 
 
 @click.command
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None) -> int:
     """Read JOB and what it names, its source and its directory, and say what is there."""
-    from connector.reconcile.differences import Differ
-    from connector.reconcile.survey import Survey
+    from connector.reconcile.checks.survey import Survey
+    from connector.reconcile.diff.differences import Differ
+    from connector.run.composition import dry, try_state
     from connector.settings.job import load
-    from connector.wiring import dry, try_state
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
@@ -76,7 +76,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
 
 def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold."""
-    from connector.wiring import hold_on, other_jobs
+    from connector.run.composition import hold_on, other_jobs
 
     others = other_jobs(job, mapping, description)
     for place, what in others.told if others else ():
@@ -88,8 +88,8 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
 
 def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:
     """Say which lines of the pins and of the never-list name nobody."""
-    from connector.reconcile.naming import Naming
-    from connector.reconcile.people import nowhere, strangers
+    from connector.reconcile.matching.people import nowhere, strangers
+    from connector.reconcile.matching.user_names import Naming
 
     naming = Naming(description)
     listed = parts.never.keys(naming)
@@ -104,7 +104,7 @@ def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:
 
 def _tell(description: Description, survey: Survey) -> None:
     """Say what the directory's attributes may hold, who could not take a value of them, and what is assumed."""
-    from connector.reports.attributes import attribute
+    from connector.reports.attribute_line import attribute
 
     barred = survey.barred()
     for name, info in description.attributes.items():
@@ -118,7 +118,7 @@ def _tell(description: Description, survey: Survey) -> None:
 def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
     """Try the server out, say what comes of it, and save it. Raises UsageError for a file that is the job's own."""
     from connector.directories.scim import dialect
-    from connector.wiring import probe
+    from connector.run.composition import probe
 
     with stopped_by_signals() as stop, probe(job) as trial:
         if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:

@@ -6,7 +6,7 @@ import codecs
 import sys
 from io import TextIOWrapper
 
-from connector.visible import visible_lines
+from connector.reports.visible import visible_lines
 
 
 class Visible(TextIOWrapper):

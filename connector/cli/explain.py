@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from connector.cli.advice import Exit
+from connector.cli.observers import watchers
 from connector.cli.running import job_argument, say
-from connector.cli.watchers import watchers
 
 
 @click.command
@@ -23,9 +23,9 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
 
     Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
     """
-    from connector.explaining import explain
+    from connector.explain.explainer import explain
     from connector.reports import explanation
-    from connector.wiring import dry
+    from connector.run.composition import dry
 
     with dry(job, lambda begun: watchers(begun, log_level)) as parts:
         explained = explain(parts, agent)

@@ -16,8 +16,8 @@ from connector.cli.advice import Exit
 from connector.errors import FileError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from connector.fitting.drafts import Answers, Reference
-    from connector.fitting.fit import Fit, Server
+    from connector.init.drafts import Answers, Reference
+    from connector.init.fit import Fit, Server
 
 _KEPT = "env:NAME|file:PATH"
 _path = click.Path(path_type=Path)
@@ -61,8 +61,8 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     What no option says is asked for at a terminal. Nothing is written to the directory. Secrets are named by where they
     are kept, env:NAME for an environment variable or file:PATH for a file, and read from there.
     """
-    from connector.fitting.drafts import job_text
-    from connector.fitting.fit import fit, meet
+    from connector.init.drafts import job_text
+    from connector.init.fit import fit, meet
 
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
@@ -100,7 +100,7 @@ def _ask(option: str, question: str, given: str | None, default: str | None = No
 
 def _ask_where(option: str, what: str, given: str | None, job: Path) -> Reference:
     """The same for the place of a secret."""
-    from connector.fitting.drafts import Reference
+    from connector.init.drafts import Reference
 
     said = _ask(option, f"where {what} is kept ({_KEPT})", given)
     while not _is_reference(said):
@@ -111,7 +111,7 @@ def _ask_where(option: str, what: str, given: str | None, job: Path) -> Referenc
 
 
 def _answers(given: dict[str, Any], job: Path) -> Answers:
-    from connector.fitting.drafts import Answers
+    from connector.init.drafts import Answers
 
     source = _ask("--source", "the https:// address of the CEC tenant, or a file of agents", given["source"])
     directories = given["directory"] or (
@@ -165,7 +165,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str]:
-    from connector.visible import visible
+    from connector.reports.visible import visible
 
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {visible(server.kind)}: {visible(', '.join(answers.directories))}"

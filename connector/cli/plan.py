@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from connector.cli.observers import watchers
 from connector.cli.running import Shower, exit_code, job_argument, only_option, report_option
-from connector.cli.watchers import watchers
+from connector.run.composition import dry
 from connector.sync import dry_run
-from connector.wiring import dry
 
 
 @click.command

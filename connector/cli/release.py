@@ -13,7 +13,7 @@ from connector.cli.running import job_argument
 @job_argument
 def command(job: Path) -> int:
     """Let JOB apply again: after an undo, or when its source has moved."""
-    from connector.wiring import release
+    from connector.run.composition import release
 
     click.echo("Released: the next apply writes again." if release(job) else "The job was not on hold.")
     return 0

@@ -14,7 +14,7 @@ import click
 from connector.cli.advice import Exit, code_of_ending
 from connector.errors import OutputError, UsageError
 from connector.model import Ending, Outcome, Plan
-from connector.stopping import Stop
+from connector.runtime.stopping import Stop
 from connector.sync import Run
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))

@@ -16,8 +16,8 @@ def command(job: Path, *, as_json: bool) -> int:
     """List the applies of JOB, newest first."""
     from msgspec import json, to_builtins
 
-    from connector.visible import visible
-    from connector.wiring import history
+    from connector.reports.visible import visible
+    from connector.run.composition import history
 
     runs = history(job)
     if as_json:

@@ -12,7 +12,7 @@ import click
 @click.argument("which", type=click.Choice(["job", "mapping"]))
 def command(which: Literal["job", "mapping"]) -> int:
     """Print the JSON Schema of the job file or the mapping file."""
-    from connector.settings.schemas import schema
+    from connector.settings.json_schemas import schema
 
     click.echo(json.dumps(schema(which), indent=2))
     return 0

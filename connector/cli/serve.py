@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from connector.serve.address import Address
+    from connector.scheduler.address import Address
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
-    from connector.serve.address import Address
+    from connector.scheduler.address import Address
 
     try:
         return Address.parse(value)
@@ -41,10 +41,10 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
 
     import structlog
 
-    from connector.cli.watchers import log_to_standard_error
-    from connector.serve.courier import Courier
-    from connector.serve.service import Service
-    from connector.serve.web import Web
+    from connector.cli.observers import log_to_standard_error
+    from connector.scheduler.notification_queue import Courier
+    from connector.scheduler.service import Service
+    from connector.scheduler.web import Web
 
     gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
     log_to_standard_error(log_level)

@@ -19,7 +19,7 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit, code_of_ending
-from connector.stopping import Stop
+from connector.runtime.stopping import Stop
 
 SECONDS: Final = 8.0
 """How long a run has that was told to end at once, before its process is ended."""
@@ -109,7 +109,7 @@ class _Account:
 
     def make(self) -> None:
         """Take it from the run."""
-        from connector.reports.values import last_line
+        from connector.reports.wording import last_line
 
         if self._standing is not None:
             ending = self._standing()

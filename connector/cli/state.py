@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.running import job_argument
-from connector.visible import visible
+from connector.reports.visible import visible
 
 
 @click.group
@@ -23,7 +23,7 @@ def rename(job: Path, new: str) -> int:
 
     JOB is the job's file under its old name. Rename the file before or after; NEW is its new name or path.
     """
-    from connector.wiring import rename as renamed
+    from connector.run.composition import rename as renamed
 
     old, name, users = renamed(job, new)
     click.echo(f"Renamed {visible(old)} to {visible(name)}: it wrote to {users} users.")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from connector.cli.observers import watchers
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
-from connector.cli.watchers import watchers
+from connector.run.composition import undo, wet_undo as parts_of_wet_undo
 from connector.sync import dry_undo, wet_undo
-from connector.wiring import undo, wet_undo as parts_of_wet_undo
 
 
 @click.command

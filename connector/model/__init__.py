@@ -47,5 +47,5 @@ from connector.model.plan import (
     Unsettled as Unsettled,
 )
 from connector.model.secret import Held as Held, Secret as Secret, Value as Value
+from connector.model.secret_forms import spellings as spellings
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant
-from connector.model.spellings import spellings as spellings

@@ -20,9 +20,9 @@ from connector.model import (
     Summary,
 )
 from connector.reconcile import equality
+from connector.reconcile.checks.limits import Limits
+from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
-from connector.reconcile.draft import Draft
-from connector.reconcile.limits import Limits
 from connector.reconcile.questions import Brief
 
 

@@ -27,23 +27,25 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile import equality, stale, turns
-from connector.reconcile.alike import judge_alike
+from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
-from connector.reconcile.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
-from connector.reconcile.differences import Differ
-from connector.reconcile.draft import Draft
-from connector.reconcile.jobs import OtherJobs
-from connector.reconcile.limits import Whole, refusals
-from connector.reconcile.moves import Moves
-from connector.reconcile.naming import Naming
-from connector.reconcile.people import Never
-from connector.reconcile.proof import UNPROVEN
+from connector.reconcile.checks.limits import Whole, refusals
+from connector.reconcile.diff.alike import judge_alike
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.settling import in_order, settled
+from connector.reconcile.diff.standing import unsettled
+from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.diff.unseen import Unseen
+from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
+from connector.reconcile.matching.people import Never
+from connector.reconcile.matching.proof import UNPROVEN
+from connector.reconcile.matching.selection import EVERYBODY, Selection
+from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.order import turns
 from connector.reconcile.questions import Brief, Find, Object, Planning, ask
-from connector.reconcile.selection import EVERYBODY, Selection
-from connector.reconcile.settling import in_order, settled
-from connector.reconcile.standing import unsettled
-from connector.reconcile.unseen import Unseen
+from connector.reconcile.stale import stale_users
+from connector.reconcile.stale.other_jobs import OtherJobs
 
 UNSHOWN = (
     "the directory took our last value and shows none: most likely this account may not read it. Nothing more is "
@@ -94,7 +96,7 @@ class Drawing:
         self._claimers = claimers
         self._few = few
         self._drafts: list[Draft] = []
-        self._stale: list[stale.Unclaimed] = []
+        self._stale: list[stale_users.Unclaimed] = []
         self._problems = list(differ.problems)
         self._cautions = [*brief.description.cautions, *differ.cautions]
         self._refused: tuple[Refusal, ...] = ()
@@ -105,7 +107,7 @@ class Drawing:
     def drawn(
         self,
         verdicts: Verdicts,
-        unclaimed: list[stale.Unclaimed],
+        unclaimed: list[stale_users.Unclaimed],
         shown: Collection[str],
         *,
         only: Selection = EVERYBODY,
@@ -185,13 +187,13 @@ class Drawing:
         """Clear our values from stale users, where the mapping says so and no agent may claim them."""
         mapping = self._brief.mapping
         if mapping.clears and unsure and self._stale and not unproven:
-            self._cautions.append(stale.UNSURE)
-        self._cautions += stale.jumped(mapping.stale, self._brief.memory, self._brief.now)
-        due, problems = stale.judged(self._stale, mapping, self._brief.memory, self._brief.now)
+            self._cautions.append(stale_users.UNSURE)
+        self._cautions += stale_users.jumped(mapping.stale, self._brief.memory, self._brief.now)
+        due, problems = stale_users.judged(self._stale, mapping, self._brief.memory, self._brief.now)
         self._problems += problems
         if unsure or only or self._tenant.size == 0:
             return
-        drafts, problems = stale.cleared(
+        drafts, problems = stale_users.cleared(
             due, self._brief, self._differ.clearing, self._claimers,
             spared=lambda ref: not ref.identified or self._spared(None, ref),
         )  # fmt: skip
@@ -298,7 +300,7 @@ class Drawing:
         problems += turns.problems(changes, memory.refused())
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
         if any(each.secret and not each.seen for each in nobodys):
-            self._cautions.append(stale.UNSEEN)
+            self._cautions.append(stale_users.UNSEEN)
         if self._differ.rehearsal.blind:
             self._cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"

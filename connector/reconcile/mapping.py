@@ -1,4 +1,4 @@
-"""The mapping as values: which agent is which user, and what is written where. `settings/mapping.py` reads the file."""
+"""The mapping as values: which agent is which user, and what is written where. `settings/mapping_file.py` reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from connector.model import Agent, Tenant, View
-from connector.reconcile.templates import Template
+from connector.reconcile.diff.templates import Template
 
 WhenAbsent = Literal["keep", "clear"]
 Groups = tuple[tuple[str, ...], ...]

@@ -6,8 +6,8 @@ It yields what it has to know of the directory as questions (`questions.py`), ta
 
 An agent is *invalid*, *unassigned* (it has no account), or ends as one of *matched*, *unmatched*, *ambiguous* and
 *contested* (`claims.py`).
-A user is *matched*, *stale* (ours, and no agent claims it; `stale.py`) or untouched. What becomes of the attributes of
-a matched or stale user is drawn in `draft.py`.
+A user is *matched*, *stale* (ours, and no agent claims it; `stale_users.py`) or untouched. What becomes of the
+attributes of a matched or stale user is drawn in `draft.py`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from msgspec.structs import replace
 
 from connector.errors import DeniedError
 from connector.model import AgentRef, Change, Tenant, User, UserRef
-from connector.reconcile import stale
-from connector.reconcile.claims import UNIDENTIFIED_USER, Claims, Verdicts
-from connector.reconcile.confirming import confirmed
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
 from connector.reconcile.drawing import Drawing, Drawn
-from connector.reconcile.leavers import lapsing, placed
-from connector.reconcile.naming import Naming
-from connector.reconcile.near import near_misses
-from connector.reconcile.outside import told_outside
-from connector.reconcile.people import Never, Pin, strangers, unprotected
-from connector.reconcile.proof import proved
+from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
+from connector.reconcile.matching.confirming import confirmed
+from connector.reconcile.matching.near import near_misses
+from connector.reconcile.matching.people import Never, Pin, strangers, unprotected
+from connector.reconcile.matching.proof import proved
+from connector.reconcile.matching.roster import Roster
+from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
+from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
-from connector.reconcile.roster import Roster
-from connector.reconcile.selection import EVERYBODY, Selection, looked_up
+from connector.reconcile.stale import stale_users
+from connector.reconcile.stale.leavers import lapsing, placed
+from connector.reconcile.stale.outside import told_outside
 
 
 class Planner:
@@ -107,7 +107,7 @@ class Planner:
 
         return found
 
-    def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale.Unclaimed]]:
+    def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
         """Users that hold something of ours and that no agent claims."""
         adopting = self.brief.mapping.adopting
         adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
@@ -115,4 +115,4 @@ class Planner:
         def nobodys(user: UserRef) -> bool:
             return user.id not in verdicts.claimed and user.name not in verdicts.unidentified
 
-        return stale.unclaimed(self.brief.memory, nobodys, adopted, self.differ.adopted)
+        return stale_users.unclaimed(self.brief.memory, nobodys, adopted, self.differ.adopted)

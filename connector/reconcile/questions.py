@@ -25,7 +25,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.limits import Limits
+from connector.reconcile.checks.limits import Limits
 from connector.reconcile.mapping import Mapping
 
 

@@ -12,12 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
+from connector.reconcile.checks.limits import MATCHED_DROP, NEVER, OF_THE_SOURCE
+from connector.reconcile.diff.standing import secret_stands, stands
 from connector.reconcile.digests import digest_of_change
-from connector.reconcile.limits import MATCHED_DROP, NEVER, OF_THE_SOURCE
+from connector.reconcile.matching.selection import EVERYBODY, Selection
+from connector.reconcile.order.steps import digest_of_rest
 from connector.reconcile.questions import Brief, Planning, Read, ask
-from connector.reconcile.selection import EVERYBODY, Selection
-from connector.reconcile.standing import secret_stands, stands
-from connector.reconcile.steps import digest_of_rest
 
 
 class Held(Struct, frozen=True):

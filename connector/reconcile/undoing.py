@@ -31,16 +31,17 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile import equality, patterns
+from connector.reconcile import equality
 from connector.reconcile.assembly import assembled, change_of, counts, held_back, users_by_attribute
+from connector.reconcile.checks.limits import Whole, too_many
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.settling import in_order, settled
+from connector.reconcile.diff.standing import aftermath, secret_stands, unsettled
 from connector.reconcile.digests import UNKEYED
-from connector.reconcile.draft import Draft
-from connector.reconcile.limits import Whole, too_many
-from connector.reconcile.naming import Naming
-from connector.reconcile.people import Never, unprotected
+from connector.reconcile.matching.people import Never, unprotected
+from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, ask
-from connector.reconcile.settling import in_order, settled
-from connector.reconcile.standing import aftermath, secret_stands, unsettled
 
 Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""

@@ -13,8 +13,8 @@ from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reports import kinds
-from connector.reports.values import OUTSIDE, almost, by_user, outcome_text, sides
-from connector.visible import visible
+from connector.reports.visible import visible
+from connector.reports.wording import OUTSIDE, almost, by_user, outcome_text, sides
 
 COLUMNS: Final = (
     "kind",

@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 
 from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
 from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts, readable, secret_fingerprint
-from connector.visible import is_visible
+from connector.reports.visible import is_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
 Object = dict[str, Any]

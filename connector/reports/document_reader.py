@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from connector.model import AgentRef, AttributeChange, Change, Near, Plan, Problem, Refusal, Result, Summary, UserRef
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reports.document import SCHEMA
-from connector.visible import visible
+from connector.reports.visible import visible
 
 
 class DocumentError(ValueError):

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from connector.model import NAME, Held, Secret
-from connector.reconcile import patterns
+from connector.reconcile.diff import patterns
 from connector.reconcile.digests import readable
-from connector.reconcile.explanation import AttributeTrace, Explanation, Rendered, RuleTrace
+from connector.reconcile.explain.explanation import AttributeTrace, Explanation, Rendered, RuleTrace
 from connector.reports import document
 from connector.reports.text import difference, problem_lines
-from connector.reports.values import NONE, shown, sides, who
-from connector.visible import visible
+from connector.reports.visible import visible
+from connector.reports.wording import NONE, shown, sides, who
 
 SCHEMA: Final = "cec-connector/explain/1"
 Object = dict[str, Any]

@@ -13,9 +13,9 @@ from html import escape
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
-from connector.reports import kinds, values as say
+from connector.reports import kinds, wording as say
 from connector.reports.style import STYLE
-from connector.visible import visible
+from connector.reports.visible import visible
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'"

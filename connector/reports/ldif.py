@@ -14,8 +14,8 @@ from typing import Final
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
 from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
 from connector.reports.ldif_lines import fold, line
-from connector.reports.values import by_rule, by_user, outcome_text, who
-from connector.visible import visible
+from connector.reports.visible import visible
+from connector.reports.wording import by_rule, by_user, outcome_text, who
 
 OBJECT_CLASS: Final = "objectclass"
 _DESCRIPTION: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)

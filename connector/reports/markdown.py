@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem
-from connector.reports import kinds, values as say
-from connector.visible import visible
+from connector.reports import kinds, wording as say
+from connector.reports.visible import visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`
 _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.model import NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
-from connector.reports import kinds, values as say
-from connector.visible import visible
+from connector.reports import kinds, wording as say
+from connector.reports.visible import visible
 
 LONGEST = 400
 """Characters of one line of a change; what is cut off is in every other format."""

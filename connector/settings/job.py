@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from connector.errors import FileError
-from connector.reconcile.limits import Limit
+from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import (
     AttributeName,
     Bytes,
@@ -45,7 +45,7 @@ from connector.settings.fields import (
     UrlPath,
     folder_of,
 )
-from connector.settings.mapping import locate
+from connector.settings.mapping_file import locate
 from connector.settings.operations import Audit, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
 from connector.settings.shape import Strict, check, misfit

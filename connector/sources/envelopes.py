@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from connector.errors import NOT_JSON
-from connector.http.wording import shown
+from connector.net.quoting import shown
 
 SUCCESS: Final = ("0", 0)
 

@@ -3,9 +3,9 @@
 The field names, and what is tolerated in them, are those of the vendor's page of `queryAgentInfo`.
 
 Nearly every tenant is well-formed, so the whole body is first decoded into strict types in one go, which C does. Only
-if that fails are records decoded one by one, and only one that does not fit is looked at by `faults.py`. JSON strings
-cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a body that has certain
-escapes or octets.
+if that fails are records decoded one by one, and only one that does not fit is looked at by `record_faults.py`. JSON
+strings cannot hold a C0 character unescaped (RFC 8259 §7), so single characters are looked at only in a body that has
+certain escapes or octets.
 
 JSON readers differ in which of two members of one name they take (RFC 8259 §4), and the decoder takes the last. Each
 member has a colon, however its name is spelt: a body without more colons than members that were taken says none twice.
@@ -26,9 +26,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from connector.errors import MalformedError
-from connector.http.wording import looks_like
 from connector.model import Agent, Invalid, Secret, Tenant
-from connector.sources import faults
+from connector.net.quoting import looks_like
+from connector.sources import record_faults
 from connector.sources.envelopes import Envelope, value
 
 T = TypeVar("T")
@@ -49,8 +49,8 @@ ESCAPE: Final = re.compile(
 ESCAPED_LETTER: Final = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 """Escapes that a member's name may be spelt with: the names are made of letters."""
 
-Text = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS)]
-Digits = Annotated[str, Meta(max_length=faults.MAX_CHARACTERS, pattern=faults.DIGITS)]
+Text = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS)]
+Digits = Annotated[str, Meta(max_length=record_faults.MAX_CHARACTERS, pattern=record_faults.DIGITS)]
 
 
 class _Record(Struct, gc=False, rename="camel"):
@@ -123,8 +123,8 @@ def decode(body: bytes, where: str, hide: Collection[str] = (), *, passwords: bo
         answer = _parsed(text, where)
         _no_error(answer, where, hide)
         agents, invalid = _sifted(answer, passwords) if isinstance(answer, _OneByOne) else _all(answer, passwords)
-        ip = faults.service_ip(value(answer.sip_service_ip), notes)
-        port = faults.service_port(value(answer.sip_service_port), notes)
+        ip = record_faults.service_ip(value(answer.sip_service_ip), notes)
+        port = record_faults.service_port(value(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
 
 
@@ -151,7 +151,7 @@ def _sifted(answer: _OneByOne, passwords: bool) -> tuple[list[Agent], list[Inval
                     continue
         for raw in batch:
             number += 1
-            judged = faults.examine(raw, number)
+            judged = record_faults.examine(raw, number)
             if isinstance(judged, Agent):
                 agents.append(judged if passwords else replace(judged, sip_pwd=None))
             else:
@@ -175,10 +175,10 @@ def _said(records: _Records) -> Mapping[str, int]:
     """How many of these records say each member."""
     size = len(records)
     if records and isinstance(records[0], _Full):
-        return dict.fromkeys(faults.FIELDS, size)
+        return dict.fromkeys(record_faults.FIELDS, size)
     optional = ("account_code", "sip_account", "sip_pwd")
     counts = (size, *(size - countOf(map(attrgetter(name), records), UNSET) for name in optional))
-    return dict(zip(faults.FIELDS, counts, strict=True))
+    return dict(zip(record_faults.FIELDS, counts, strict=True))
 
 
 def _named_once(text: bytes, said: Mapping[str, int]) -> bool:
@@ -240,7 +240,7 @@ def _utf8(body: bytes, where: str) -> bytes:
                 f"not UTF-8 at byte {place}" + (f"; it looks like {hint}" if hint else ""), where=where
             )
     if b"\\" in text and SURROGATE.search(text):
-        stand_in = f"\\u{ord(faults.STAND_IN):04x}".encode()
+        stand_in = f"\\u{ord(record_faults.STAND_IN):04x}".encode()
         text = ESCAPE.sub(lambda found: stand_in if found[1] else found[0], text)
     return text
 

@@ -26,8 +26,8 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.clocks import passed
-from connector.reconcile.patterns import apart
+from connector.reconcile.diff.patterns import apart
+from connector.reconcile.stale.grace import passed
 from connector.state.database import Database, Transaction
 from connector.state.journal import lost_of, names_of, past_of, put_by
 from connector.state.ownership import Ownership, Row

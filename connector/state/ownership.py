@@ -16,7 +16,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from connector.errors import StateError
 from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
 from connector.reconcile import equality
-from connector.reconcile.patterns import apart
+from connector.reconcile.diff.patterns import apart
 from connector.state.database import Database, Transaction
 
 _ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from connector.errors import StateError
 from connector.model import Change, Noted, Outcome
+from connector.runtime.observer import Owed
 from connector.state.database import Database, Transaction
 from connector.state.journal import OUTCOMES, note_outcomes, step
 from connector.state.sealing import Sealer
-from connector.watch import Owed
 
 Teller = Callable[[Sequence[Noted]], None]
 

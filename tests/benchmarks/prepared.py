@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from connector.directories.filters import Equal, Or
+from connector.directories.common.ldap_filters import Equal, Or
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD

@@ -43,7 +43,7 @@ from connector.model import (
 )
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.equality import digest
-from connector.reconcile.steps import parted
+from connector.reconcile.order.steps import parted
 from connector.state.database import restored, storable
 from connector.state.journal import Step
 from connector.state.migrations import MIGRATIONS

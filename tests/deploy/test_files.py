@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.cli.advice import Exit
-from connector.serve.schedule import Cron
+from connector.scheduler.schedule import Cron
 from connector.settings import job as jobs
 from tests.benchmarks.memory import APPLY
 from tests.support.deploy_tools import DEPLOY, TOOLS, call

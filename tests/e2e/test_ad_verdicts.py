@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Secret, Syntax, View
-from connector.settings.attributes import why_not_written
+from connector.settings.attribute_names import why_not_written
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from tests.support.rehearsal_table import Table, empty, judge, near, rule, trial

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from connector.demo.simulator import Simulator
-from connector.watchers.syslog import Syslog
+from connector.observers.syslog import Syslog
 from tests.support.jobs import cec_source, file
 from tests.support.ldif_job import Job, agent, person
 from tests.support.program import program
@@ -235,7 +235,7 @@ def dripping(first: bytes) -> Iterator[int]:
 def test_a_receiver_that_drips_is_waited_for_in_all_as_long_as_one_that_is_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("connector.watchers.syslog.SECONDS", 1.0)
+    monkeypatch.setattr("connector.observers.syslog.SECONDS", 1.0)
     with dripping(b"") as port:
         sender = Syslog(f"tcp://127.0.0.1:{port}")
         sender.send("write", 5, "{}")

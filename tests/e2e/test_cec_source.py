@@ -35,8 +35,8 @@ from connector.errors import (
     UnreachableError,
     UntrustedError,
 )
-from connector.http.inflate import PIECE, TooLongError, inflated
 from connector.model import Secret
+from connector.net.inflate import PIECE, TooLongError, inflated
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import CecSource
 from connector.sources.file import FileSource

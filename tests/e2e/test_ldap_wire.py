@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.directories.filters import Present
+from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame, Framer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.filters import parse
+from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldap.connection import connect

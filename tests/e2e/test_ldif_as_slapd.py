@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.schema import Schema
 from connector.directories.ldap.adapter import LdapReader
-from connector.directories.ldif import LdifReader
-from connector.directories.schema import Schema
+from connector.directories.ldif.adapter import LdifReader
 from connector.errors import MalformedError
 from connector.model import Secret, View
 from connector.settings.job import LdapDirectory, LdifDirectory

@@ -103,7 +103,7 @@ def test_the_installation(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", commands], cwd=clone, capture_output=True, text=True, check=False, env=clean())
     assert done.returncode == 0, done.stdout + done.stderr
     where = (
-        "from connector.settings.mapping import locate; from pathlib import Path; "
+        "from connector.settings.mapping_file import locate; from pathlib import Path; "
         "print(locate('openldap-h350', Path()))"
     )
     check = [str(clone / "venv/bin/python"), "-c", where]

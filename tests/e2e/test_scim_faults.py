@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.scim.port import Answer, LostAnswerError, Request
+from connector.directories.scim.protocol import Answer, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
 from connector.settings.scim import ScimDirectory

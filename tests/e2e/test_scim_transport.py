@@ -20,7 +20,7 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from connector.directories.scim.port import ImpatientError, LostAnswerError, Request
+from connector.directories.scim.protocol import ImpatientError, LostAnswerError, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import (
     ConnectorError,

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
-from connector.explaining import explain
+from connector.explain.explainer import explain
 from connector.model import ID, Agent, Invalid, Key, Tenant, User
-from connector.reconcile.explanation import Explanation
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
-from connector.reconcile.people import Pin
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Pin
 from connector.sync import draw, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World

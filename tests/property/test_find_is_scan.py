@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead
-from connector.explaining import explain
+from connector.explain.explainer import explain
 from connector.model import (
     ID,
     NAME,
@@ -31,8 +31,8 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from connector.directories.port import Read
 from connector.model import Agent, Plan, Tenant
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import dry_run
 from tests.support.grounds import few
 from tests.support.houses import House

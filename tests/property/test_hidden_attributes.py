@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.explaining import explain
+from connector.explain.explainer import explain
 from connector.model import Agent, Description, Holds, Invalid, Outcome, Plan, Question, Result, Tenant
-from connector.reconcile.limits import Pace
+from connector.reconcile.checks.limits import Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -15,8 +15,8 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Change, Objection, Result, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from tests.support.identities import (
     ADDRESS,
     HOSTS,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Change, Outcome, Plan, Result, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import Ground, HouseGround, ScimGround, few

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
-from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
-from connector.reconcile.limits import Pace
+from connector.reconcile.checks.limits import Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run
 from tests.support import scim_provider as scim
 from tests.support.disturbed import Disturbed

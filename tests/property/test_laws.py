@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Tenant, User
-from connector.reconcile import dn, equality, patterns
+from connector.reconcile import dn, equality
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.people import Never
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Never
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store

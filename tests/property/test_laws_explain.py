@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.explaining import explain
+from connector.explain.explainer import explain
 from connector.model import Agent, Plan, Problem, Tenant
-from connector.reconcile.explanation import Explanation
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import draw, wet_run
 from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import IncompleteRead, UnreachableError
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.reports import document, text
 from connector.sync import Run, draw, wet_run
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
-from connector.reconcile.limits import Limit, Limits, Pace
+from connector.reconcile.checks.limits import Limit, Limits, Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.directories.schema import Schema
+from connector.directories.common.schema import Schema
 from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Result, Tenant
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, worlds

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.state.store import open_state
 from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed

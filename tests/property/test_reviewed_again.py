@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, Description, Outcome, Plan, Result, Secret, Tenant
-from connector.reconcile.limits import Limit
+from connector.reconcile.checks.limits import Limit
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.reports import document, document_reader
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run

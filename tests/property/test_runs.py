@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from connector.errors import OnHoldError, OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
-from connector.parts import Undo
-from connector.reconcile.limits import Limit
+from connector.reconcile.checks.limits import Limit
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.reconcile.templates import Template
+from connector.run.context import Undo
+from connector.runtime.observer import Telling, Watcher
 from connector.sync import Run, dry_run, dry_undo, wet_run
-from connector.watch import Telling, Watcher
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 

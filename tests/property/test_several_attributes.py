@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, MatchRule, WhenAbsent
-from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, dry_run, wet_run, wet_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.schema import Schema
+from connector.directories.common.schema import Schema
 from connector.errors import StateError
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
-from connector.parts import Undo
-from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.checks.limits import Limit, Limits
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
+from connector.run.context import Undo
+from connector.runtime.observer import Watchers
 from connector.state.database import Transaction
 from connector.state.store import Store
 from connector.sync import dry_undo, wet_run
-from connector.watch import Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, SEATS, World

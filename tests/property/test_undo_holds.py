@@ -8,8 +8,8 @@ import pytest
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -8,8 +8,8 @@ import pytest
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Secret, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale
-from connector.reconcile.templates import Template
 from connector.sync import dry_run, wet_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -23,10 +23,10 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.limits import Limit, Limits
+from connector.reconcile.checks.limits import Limit, Limits
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
-from connector.reconcile.people import Never
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Never
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from connector.explaining import explain
+from connector.explain.explainer import explain
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.reports import document, document_reader
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run, wet_undo

@@ -25,10 +25,10 @@ from typing import Any
 from connector.cli.main import main as command_line
 from connector.directories.ldap import inspection
 from connector.directories.ldap.stream import Stream
-from connector.http.channel import Answer, Channel
+from connector.net.http import Answer, Channel
+from connector.observers.sinks import File
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
-from connector.watchers.sinks import File
 from tests.support.warm import load
 
 load()

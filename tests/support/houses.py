@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from connector.directories.ldap.adapter import LdapDirectory
-from connector.directories.ldif import LdifDirectory
+from connector.directories.ldif.adapter import LdifDirectory
 from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
-from connector.reconcile.steps import parted
+from connector.reconcile.order.steps import parted
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore

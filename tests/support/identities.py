@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile import patterns
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, WhenAbsent
-from connector.reconcile.templates import Template
 
 NUMBER, ADDRESS, REGISTRAR, PHONE, PASSWORD = IDENTITY = (
     "SIPIdentityUserName", "SIPIdentitySIPURI", "SIPIdentityRegistrarAddress", "ipPhone", "SIPIdentityPassword",

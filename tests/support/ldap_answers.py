@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from connector.directories.filters import Present
+from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Scope, Search

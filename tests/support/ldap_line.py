@@ -14,7 +14,7 @@ from msgspec import Struct
 from pyasn1.codec.ber import decoder
 from pyasn1.error import SubstrateUnderrunError
 
-from connector.directories.filters import parse
+from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker

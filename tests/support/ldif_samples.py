@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from connector.directories.ldif import LdifDirectory
+from connector.directories.ldif.adapter import LdifDirectory
 from connector.model import AttributeChange, Change, Outcome, Result, UserRef, View
 from connector.settings.job import LdifDirectory as Settings
 

@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from connector.directories.changing import ConflictError, Edit, ForbiddenError, edits, octets, value_of
-from connector.directories.entries import EntryReader
-from connector.directories.known_schema import known_schema
-from connector.directories.schema import Schema
-from connector.directories.scope import Entry, Scope
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.changing import ConflictError, Edit, ForbiddenError, edits, octets, value_of
+from connector.directories.common.entries import EntryReader
+from connector.directories.common.schema import Schema
+from connector.directories.common.scope import Entry, Scope
 from connector.model import AttributeInfo, Change, Description, Holds, Outcome, Question, Result, Value, View
 from connector.reconcile.dn import rdns
 

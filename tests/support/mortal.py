@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
-from connector.reconcile.limits import Pace
+from connector.reconcile.checks.limits import Pace
 from connector.reports import document, document_reader
 from connector.state.database import Transaction
 from connector.state.journal import Step

@@ -16,12 +16,12 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from connector.parts import Wet, WetUndo
+from connector.observers import audit, sinks
+from connector.observers.sinks import File
+from connector.run.context import Wet, WetUndo
+from connector.runtime.stopping import Stop
 from connector.settings.operations import Audit
-from connector.stopping import Stop
 from connector.sync import Run, wet_run, wet_undo
-from connector.watchers import audit, sinks
-from connector.watchers.sinks import File
 from tests.support.audit_lines import records
 from tests.support.mortal import DeathError, Fate, Mortal
 

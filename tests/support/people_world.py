@@ -10,8 +10,8 @@ from hypothesis import note, strategies as st
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import Run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT

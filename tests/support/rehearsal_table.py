@@ -25,16 +25,16 @@ from connector.model import (
     User,
     View,
 )
-from connector.parts import Dry
+from connector.reconcile.checks.limits import Limit, Limits, Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
-from connector.reconcile.people import Never
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Never
+from connector.run.context import Dry
+from connector.runtime.observer import Watchers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.sync import draw
-from connector.watch import Watchers
 from tests.support.houses import parts
 
 _NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))

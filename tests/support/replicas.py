@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connector.directories.common.scope import Entry
 from connector.directories.port import Directory
-from connector.directories.scope import Entry
 from connector.model import OBJECT_CLASS, Change, Description, Held, View
 from connector.sync import Run
 from tests.support.mortal import DeathError, Mortal, MortalDirectory, Snapshot, copied

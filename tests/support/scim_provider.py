@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.directories.scim.adapter import ScimDirectory
-from connector.directories.scim.port import Answer, Item, Request, Result
+from connector.directories.scim.protocol import Answer, Item, Request, Result
 from connector.errors import IncompleteRead
 from connector.model import AttributeChange, Change, Outcome, Result as Became, UserRef, View
 from connector.settings.scim import ScimDirectory as Settings

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
-from connector.parts import Wet
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
+from connector.run.context import Wet
 from connector.settings.scim import ScimDirectory as Settings
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import CEC, CORE, ENTERPRISE, ScimServer

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
+from connector.reconcile.diff.patterns import owns
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
-from connector.reconcile.patterns import owns
-from connector.reconcile.templates import Template
 from connector.state.store import Store
 from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed

@@ -80,7 +80,7 @@ def _text(file: Any) -> str:
 def load() -> None:
     """Import all of the program. First what asks whether it is at a terminal, as it does by itself."""
     names = [module.name for module in pkgutil.walk_packages([str(PROJECT / "connector")], "connector.")]
-    for name in ("connector.cli.watchers", *names):
+    for name in ("connector.cli.observers", *names):
         if not name.endswith("__main__"):
             importlib.import_module(name)
     gc.collect()

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
-from connector.parts import Wet, WetUndo
+from connector.reconcile.checks.limits import Limit, Limits, Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.limits import Limit, Limits, Pace
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
-from connector.reconcile.people import Never, Pin
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Never, Pin
+from connector.run.context import Wet, WetUndo
+from connector.runtime.observer import Watchers
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
-from connector.watch import Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 BASE = "ou=people,dc=example,dc=org"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory
+from connector.directories.ldap.bind_refusals import explained
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, OPENLDAP
-from connector.directories.ldap.refusals import explained
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.wire import part_of
-from connector.directories.schema import Schema
 from connector.model import Equality, Syntax
 from connector.reconcile.dn import rdns
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from connector.model import Agent, Secret, Tenant
-from connector.reconcile.limits import Limit
+from connector.reconcile.checks.limits import Limit
+from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from connector.stopping import Stop
 from connector.sync import dry_run, wet_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, SEATS, World, closed_with_the_test

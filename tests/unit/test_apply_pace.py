@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply import Applied, apply
+from connector.apply.engine import Applied, apply
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
-from connector.reconcile.limits import Pace
-from connector.stopping import Settling, Stop
-from connector.watch import Watchers
+from connector.reconcile.checks.limits import Pace
+from connector.runtime.observer import Watchers
+from connector.runtime.stopping import Settling, Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"

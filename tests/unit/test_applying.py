@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.apply import apply
+from connector.apply.engine import apply
+from connector.apply.ledger import State, Write
 from connector.errors import StateError, UnreachableError
-from connector.ledger import State, Write
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
-from connector.reconcile.limits import Pace
-from connector.reconcile.steps import steps
-from connector.stopping import Stop
-from connector.watch import Watchers
+from connector.reconcile.checks.limits import Pace
+from connector.reconcile.order.steps import steps
+from connector.runtime.observer import Watchers
+from connector.runtime.stopping import Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 SEAT = "employeeNumber"

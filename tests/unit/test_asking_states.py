@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from connector.errors import StateError
-from connector.serve.asking import Question
+from connector.run.composition import last_tick
+from connector.scheduler.state_poll import Question
 from connector.settings import job as jobs
 from connector.state.ticks import Tick
-from connector.wiring import last_tick
 from tests.support.ldif_job import Job
 
 

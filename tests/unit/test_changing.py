@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.changing import Edit, edits
-from connector.directories.schema import Schema
+from connector.directories.common.changing import Edit, edits
+from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, UserRef, Value, View
 from tests.support.memory import MemoryDirectory, MemoryStore
 

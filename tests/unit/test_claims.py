@@ -7,12 +7,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
-from connector.reconcile.claims import MOST_NAMES, Claims, Verdicts
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.people import Pin
-from connector.reconcile.roster import Roster
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.claims import MOST_NAMES, Claims, Verdicts
+from connector.reconcile.matching.people import Pin
+from connector.reconcile.matching.roster import Roster
 
 MAPPING = Mapping(
     match=(

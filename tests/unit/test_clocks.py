@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector import clock
 from connector.model import Moment
-from connector.reconcile.clocks import passed
+from connector.reconcile.stale.grace import passed
+from connector.runtime import clock
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = 24 * 60 * 60

@@ -13,8 +13,18 @@ from ldap3.protocol.rfc2696 import RealSearchControlValue
 from ldap3.utils.asn1 import encode  # type: ignore[attr-defined]  # its stubs are not whole
 from pyasn1.codec.ber import decoder
 
-from connector.directories import filters
-from connector.directories.filters import And, Approx, Equal, Extensible, Filter, Not, Or, Present, Substrings
+from connector.directories.common import ldap_filters
+from connector.directories.common.ldap_filters import (
+    And,
+    Approx,
+    Equal,
+    Extensible,
+    Filter,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
 from connector.directories.ldap import ber, framing, requests, responses
 from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Modification, Scope, Search
@@ -30,8 +40,8 @@ ATTRIBUTES = st.lists(st.tuples(NAMES, st.lists(OCTETS, max_size=4)), unique_by=
 LEAVES: st.SearchStrategy[Filter] = st.one_of(
     st.builds(Equal, NAMES, OCTETS),
     st.builds(Present, NAMES),
-    st.builds(filters.GreaterOrEqual, NAMES, OCTETS),
-    st.builds(filters.LessOrEqual, NAMES, OCTETS),
+    st.builds(ldap_filters.GreaterOrEqual, NAMES, OCTETS),
+    st.builds(ldap_filters.LessOrEqual, NAMES, OCTETS),
     st.builds(Approx, NAMES, OCTETS),
     st.builds(Extensible, NAMES, st.none() | NAMES, OCTETS, st.booleans()),
     st.builds(Extensible, st.none(), NAMES, OCTETS, st.booleans()),
@@ -70,8 +80,8 @@ def leaf(found: Any) -> Filter:
     kind, body = found.getName(), found.getComponent()
     plain: dict[str, Callable[[str, bytes], Filter]] = {
         "equalityMatch": Equal,
-        "greaterOrEqual": filters.GreaterOrEqual,
-        "lessOrEqual": filters.LessOrEqual,
+        "greaterOrEqual": ldap_filters.GreaterOrEqual,
+        "lessOrEqual": ldap_filters.LessOrEqual,
         "approxMatch": Approx,
     }
     if kind == "present":

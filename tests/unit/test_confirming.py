@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from connector.model import Agent, AttributeInfo, Description, Key, Tenant, User
-from connector.reconcile.claims import Claims
-from connector.reconcile.confirming import confirmed
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.matching.claims import Claims
+from connector.reconcile.matching.confirming import confirmed
+from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find
-from connector.reconcile.roster import Roster
-from connector.reconcile.templates import Template
 
 MAPPING = Mapping(
     match=(MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail")),

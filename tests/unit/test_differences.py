@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Tenant, User
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.equality import digest
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.reconcile.stale import CHANGED, Unclaimed
-from connector.reconcile.templates import Template
+from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
 
 PRINT: Final = fingerprinter(Secret("key"))
 INFOS: Final = {

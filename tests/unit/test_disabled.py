@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from connector.directories.disabled import ACTIVE_DIRECTORY, DS389, PASSWORD_POLICY, Mark, left_out
-from connector.directories.filters import parse
-from connector.directories.known_schema import known_schema
-from connector.directories.matching import matcher
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.disabled import ACTIVE_DIRECTORY, DS389, PASSWORD_POLICY, Mark, left_out
+from connector.directories.common.filter_matching import matcher
+from connector.directories.common.ldap_filters import parse
 
 ON, OFF, OFF_AND_LOCKED = b"512", b"514", b"530"
 FOR_GOOD = b"000001010000Z"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from connector.directories.port import Directory
-from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Result, Tenant, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
 from connector.sync import dry_run, dry_undo, wet_run, wet_undo
 from tests.support.memory import MemoryStore
 from tests.support.scim_provider import ACCOUNT, SEAT, Provider, opened, said, user

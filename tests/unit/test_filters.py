@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.filters import (
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.filter_matching import Values, matcher
+from connector.directories.common.ldap_filters import (
     MAX_DEPTH,
     And,
     Approx,
@@ -21,8 +23,6 @@ from connector.directories.filters import (
     attributes_of,
     parse,
 )
-from connector.directories.known_schema import known_schema
-from connector.directories.matching import Values, matcher
 
 
 @pytest.mark.parametrize(

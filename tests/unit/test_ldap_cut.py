@@ -10,8 +10,8 @@ from itertools import count as count_from
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.filters import Present
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, dialect, requests
 from connector.directories.ldap.inspection import Inspection, Rules
 from connector.directories.ldap.looking import Looker

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from connector.directories.filters import And, Equal, Or
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.ldap_filters import And, Equal, Or
 from connector.directories.ldap import dialect
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, OPENLDAP, SAMBA, Dialect, Root
 from connector.directories.ldap.inspection import Rules

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connector.directories.filters import Equal, Filter
+from connector.directories.common.ldap_filters import Equal, Filter
 from connector.directories.ldap import holding, requests
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from connector.directories.filters import Equal, parse
+from connector.directories.common.ldap_filters import Equal, parse
 from connector.directories.ldap import requests
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import UNSEEN, Looker, Sight

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.directories.filters import Filter, parse
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.ldap_filters import Filter, parse
 from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, Dialect
 from connector.directories.ldap.inspection import Rules

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.filters import Present, parse
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.ldap_filters import Present, parse
 from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import ForbiddenError, Modifier

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from connector.directories.filters import parse
+from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.requests import POST_READ

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.filters import parse
+from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import results
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, Modifier

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from connector.directories.filters import parse
+from connector.directories.common.ldap_filters import parse
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.requests import ASSERTION, POST_READ
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AttributeChange, AttributeInfo, Description, Equality, Owned, User, UserRef
-from connector.reconcile.draft import Draft
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.diff.unique_values import Moves
 from connector.reconcile.equality import digest
-from connector.reconcile.leavers import lapsing, still_holding
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.moves import Moves
-from connector.reconcile.stale import Place, Unclaimed
-from connector.reconcile.templates import Template
+from connector.reconcile.stale.leavers import lapsing, still_holding
+from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 RULE = Equality.CASE_IGNORE
 INFOS = {name: AttributeInfo(name, equality=RULE) for name in ("seat", "uid")}

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.ledger import Ledger
 from connector.errors import StateError
-from connector.ledger import Ledger
 from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
-from connector.watch import Watcher
+from connector.runtime.observer import Watcher
 
 WHY = "told to end at once"
 

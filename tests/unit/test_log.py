@@ -7,9 +7,9 @@ from typing import Any
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.watchers import Json
+from connector.cli.observers import Json
 from connector.model import Secret
-from connector.visible import cleaned
+from connector.reports.visible import cleaned
 
 facts = st.recursive(
     st.none()

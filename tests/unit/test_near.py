@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
-from connector.reconcile.claims import Claims, Verdicts
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.near import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
-from connector.reconcile.people import Pin
-from connector.reconcile.roster import Roster
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.claims import Claims, Verdicts
+from connector.reconcile.matching.near import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
+from connector.reconcile.matching.people import Pin
+from connector.reconcile.matching.roster import Roster
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
 MAPPING = Mapping(RULES, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))

@@ -24,13 +24,13 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.leavers import placed
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.outside import told_outside
+from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Query, Read
-from connector.reconcile.roster import Roster
-from connector.reconcile.stale import Place, Unclaimed
-from connector.reconcile.templates import Template
+from connector.reconcile.stale.leavers import placed
+from connector.reconcile.stale.outside import told_outside
+from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
 DESCRIPTION = Description("memory", "here", {"uid": UID}, base="ou=people")

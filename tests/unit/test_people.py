@@ -18,8 +18,8 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.naming import Naming
-from connector.reconcile.people import Never, Pin, strangers
+from connector.reconcile.matching.people import Never, Pin, strangers
+from connector.reconcile.matching.user_names import Naming
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
 LDAP = Naming(Description("a server", "x", {}))

@@ -24,7 +24,7 @@ from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_pla
 from connector.reports import document as documents
 from connector.reports.document import Twice, as_json, change_object, render
 from connector.reports.document_reader import parse
-from connector.visible import is_visible
+from connector.reports.visible import is_visible
 from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
 Document = dict[str, Any]

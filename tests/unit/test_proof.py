@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
-from connector.reconcile.claims import Claims
-from connector.reconcile.differences import Differ
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping as Rules, MatchRule
-from connector.reconcile.proof import proved
+from connector.reconcile.matching.claims import Claims
+from connector.reconcile.matching.proof import proved
+from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Proof, Prove, Scan
-from connector.reconcile.roster import Roster
-from connector.reconcile.templates import Template
 
 RULES = Rules(
     match=(

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from connector.errors import MalformedError, TruncatedError
 from connector.model import Agent, Invalid, Secret, Tenant
-from connector.sources import faults
+from connector.sources import record_faults
 from connector.sources.file import FileSource
 from connector.sources.records import decode
 
@@ -261,7 +261,7 @@ fields = st.fixed_dictionaries(
 def test_all_records_read_at_once_are_what_each_is_on_its_own(records: list[Any], escaped: bool) -> None:
     encoded = [json.dumps(record, ensure_ascii=escaped) for record in records]
     tenant = decode(f'{{"agents":[{",".join(encoded)}]}}'.encode(), "answer")
-    alone = [faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(encoded, 1)]
+    alone = [record_faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(encoded, 1)]
     assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
     assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
 
@@ -275,7 +275,7 @@ def spelt(name: str, escaped: int) -> str:
     return f'"{"".join(letters)}"'
 
 
-names = st.builds(spelt, st.sampled_from([*faults.FIELDS, "extra", ":"]), st.sampled_from([0, 0, 0, 1, 5, 255]))
+names = st.builds(spelt, st.sampled_from([*record_faults.FIELDS, "extra", ":"]), st.sampled_from([0, 0, 0, 1, 5, 255]))
 held = st.sampled_from(["1", "2", '"7"', '"a:b"', '"\\":"', '"workNo"', "null", '""', '{"workNo":1}', '["a:b"]'])
 members = st.builds("{}{}:{}".format, names, st.sampled_from(["", "", " ", "\n"]), held)
 said = st.builds("{{{}}}".format, st.lists(members, min_size=1, max_size=6).map(",".join))
@@ -284,7 +284,7 @@ said = st.builds("{{{}}}".format, st.lists(members, min_size=1, max_size=6).map(
 def twice(record: str) -> set[str]:
     """The members of a record that it says twice."""
     seen = [name for name, _ in json.loads(record, object_pairs_hook=list)]
-    return {name for name in faults.FIELDS if seen.count(name) > 1}
+    return {name for name in record_faults.FIELDS if seen.count(name) > 1}
 
 
 @given(st.lists(st.one_of(said, st.just(json.dumps(GOOD))), min_size=1, max_size=5))
@@ -292,9 +292,9 @@ def test_a_record_that_says_a_member_twice_is_invalid_however_it_is_spelt_and_no
     tenant = decode(f'{{"agents":[{",".join(records)}],"sipServiceIp":"2001:db8::1"}}'.encode(), "answer")
     named = {invalid.record: invalid.why for invalid in tenant.invalid}
     for number, record in enumerate(records, 1):
-        for name in faults.FIELDS:
+        for name in record_faults.FIELDS:
             assert (f"{name} is there twice" in named.get(number, "")) == (name in twice(record))
-    alone = [faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
+    alone = [record_faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
     assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
     assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from connector.directories.known_schema import known_schema
-from connector.directories.schema import Schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
-from connector.reconcile.rehearsal import Rehearsal
-from connector.reconcile.survey import Survey
-from connector.reconcile.values import UnfitError, defined, fit, named
+from connector.reconcile.checks.schema_checks import Rehearsal
+from connector.reconcile.checks.survey import Survey
+from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")

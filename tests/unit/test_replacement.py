@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.directories.replacement import Replacement
+from connector.directories.common.file_replacement import Replacement
 
 
 def made(folder: Path, mode: int = 0o640) -> Path:

@@ -19,8 +19,8 @@ from connector.model import AgentRef, AttributeChange, Change, Plan, Secret
 from connector.reconcile.digests import lossless
 from connector.reports import ldif, markdown, renderer
 from connector.reports.csv import COLUMNS, inert
-from connector.reports.values import shown
-from connector.visible import visible
+from connector.reports.visible import visible
+from connector.reports.wording import shown
 from tests.support.report_samples import HOSTILE, changes, drawn, hostile, outcomes, plans, sample, text, user
 
 

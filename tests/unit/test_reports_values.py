@@ -13,8 +13,8 @@ from connector.errors import UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
 from connector.reconcile.digests import digest_of_change, digest_of_plan
 from connector.reports import SUFFIXES, Renderer, kinds, renderer, text
-from connector.reports.values import shown
-from connector.visible import visible
+from connector.reports.visible import visible
+from connector.reports.wording import shown
 from tests.support.report_samples import CANARY, hostile, outcome_lists, outcomes, plans, sample, user
 
 RENDERERS: dict[str, Renderer] = {suffix: renderer(suffix) for suffix in SUFFIXES} | {"text": text.render}

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from connector.errors import UnreachableError
 from connector.model import Agent, Change, Description, Outcome, Result, Secret, Tenant, User, UserRef, View
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
+from connector.runtime.observer import Watcher, Watchers
 from connector.sync import Run, dry_run, wet_run
-from connector.watch import Watcher, Watchers
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World

@@ -22,13 +22,13 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.reconcile.checks.limits import MATCHED_DROP
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.limits import MATCHED_DROP
 from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.questions import Brief, Read
 from connector.reconcile.review import Held, fresh_refusals, hold_to
-from connector.reconcile.selection import EVERYBODY, Selection
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))

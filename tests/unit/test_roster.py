@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from connector.model import ID, Agent, AttributeInfo, Description, Held, Secret, Tenant, User
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import Mapping, MatchRule
-from connector.reconcile.people import Pin
-from connector.reconcile.roster import PIN, Doubt, Roster
-from connector.reconcile.templates import Template
+from connector.reconcile.matching.people import Pin
+from connector.reconcile.matching.roster import PIN, Doubt, Roster
 
 ACCOUNT, LINE = Template.parse("{accountCode}"), Template.parse("{sipAccount}")
 MATCH = (MatchRule(ACCOUNT, "uid"), MatchRule(ACCOUNT, "mail"), MatchRule(LINE, "phone"))

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply import apply
+from connector.apply.engine import apply
 from connector.cli.advice import code_of_ending
 from connector.model import Agent, AttributeChange, Change, Ending, Outcome, Plan, Result, Tenant, UserRef, View
-from connector.reports.values import last_line
+from connector.reports.wording import last_line
+from connector.runtime.observer import Telling, Watcher, Watchers
+from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
-from connector.stopping import Stop
 from connector.sync import Run, wet_run
-from connector.watch import Telling, Watcher, Watchers
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 

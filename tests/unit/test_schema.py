@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.definitions import read
-from connector.directories.known_schema import known_schema
-from connector.directories.schema import Schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.definitions import read
+from connector.directories.common.schema import Schema
 from connector.model import Equality, Syntax
 
 SYNTAX = "1.3.6.1.4.1.1466.115.121.1"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.directories.scim.discovery import MOST
-from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.protocol import Answer, Request
 from connector.errors import IncompleteRead, TruncatedError
 from connector.model import View
 from tests.support.scim_provider import CORE, SEAT, Json, Provider, opened, said, schemas, user

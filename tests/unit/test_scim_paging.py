@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.scim.paging import Pager, Params
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 from connector.errors import IncompleteRead, TruncatedError
 
 WHERE = "http://scim.example.org/Users"

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.said import SHOWN, told
+from connector.directories.common.server_text import SHOWN, told
 from connector.directories.scim.answers import said
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 from tests.support.scim_servers import CEC
 
 SECRET = 'c4narY-Zq7&ä"wolf/moon+tail'

@@ -9,7 +9,7 @@ from typing import Any, cast
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.paths import Path
-from connector.directories.scim.port import Answer, Request
+from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
 

@@ -10,7 +10,7 @@ import pytest
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.effects import NOTE
-from connector.directories.scim.port import Answer, ImpatientError, LostAnswerError, Request
+from connector.directories.scim.protocol import Answer, ImpatientError, LostAnswerError, Request
 from connector.directories.scim.writing import LOST, STALE
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
 from connector.model import AttributeChange, Outcome, Result, Secret, User

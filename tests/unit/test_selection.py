@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import UsageError
 from connector.model import AgentRef, UserRef
-from connector.reconcile.selection import EVERYBODY, selected
+from connector.reconcile.matching.selection import EVERYBODY, selected
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
 AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.reconcile.limits import Limit
+from connector.reconcile.checks.limits import Limit
 from connector.settings.fields import SecretRef
 from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, LdifDirectory, LoadedJob, load
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.reconcile.people import Never, Pin
-from connector.settings.people import load_never, load_pins
+from connector.reconcile.matching.people import Never, Pin
+from connector.settings.people_lists import load_never, load_pins
 
 
 def file(folder: Path, content: str | bytes) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.custody import open_to_others
 from connector.errors import FileError
+from connector.net.secret_stores import open_to_others
 from connector.settings import job as jobs
 from connector.settings.fields import SecretRef
 from connector.settings.secrets import MAX_BYTES, resolve

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.model import Agent, AttributeInfo, Description, Equality, Owned, Secret, Tenant, User
-from connector.reconcile.differences import Differ
+from connector.reconcile.checks.suitability import faults
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.patterns import joined
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.equality import digest
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.reconcile.patterns import joined
-from connector.reconcile.stale import Unclaimed
-from connector.reconcile.suitability import faults
-from connector.reconcile.templates import Template
-from connector.settings import mapping as mappings
+from connector.reconcile.stale.stale_users import Unclaimed
+from connector.settings import mapping_file as mappings
 
 MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '
 RULE = AttributeRule(

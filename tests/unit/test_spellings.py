@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.http.wording import shown
 from connector.model import spellings
+from connector.net.quoting import shown
 
 SECRET = 'p\u00e4 ss&"<w>/+%'
 WAYS: dict[str, Callable[[str], str]] = {

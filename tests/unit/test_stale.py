@@ -21,12 +21,12 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.draft import Draft
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.reconcile.questions import Brief
-from connector.reconcile.stale import MISSED, Place, Unclaimed, cleared, judged, jumped, unclaimed
-from connector.reconcile.templates import Template
+from connector.reconcile.stale.stale_users import MISSED, Place, Unclaimed, cleared, judged, jumped, unclaimed
 from tests.support.worlds import NO_LIMITS, passing_state
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -18,9 +18,9 @@ from connector.model import (
     User,
     UserRef,
 )
+from connector.reconcile.diff.standing import aftermath, stands
 from connector.reconcile.equality import digest
 from connector.reconcile.fingerprints import fingerprinter
-from connector.reconcile.standing import aftermath, stands
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
-from connector.reconcile.differences import Differ
-from connector.reconcile.explanation import Lines, Part
+from connector.reconcile.diff.differences import Differ
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.explain.explanation import Lines, Part
+from connector.reconcile.explain.steps import Tracer, normalised
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.roster import Roster
-from connector.reconcile.templates import Template
-from connector.reconcile.traces import Tracer, normalised
+from connector.reconcile.matching.roster import Roster
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail"))
 ATTRIBUTES = (

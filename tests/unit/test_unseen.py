@@ -19,13 +19,13 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.reconcile.draft import Draft
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.diff.together import Kept
+from connector.reconcile.diff.unseen import PROBES, Unseen
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.reconcile.questions import Brief, Compare
-from connector.reconcile.templates import Template
-from connector.reconcile.together import Kept
-from connector.reconcile.unseen import PROBES, Unseen
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
+from connector.apply.verification import Verifier
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
-from connector.stopping import Settling, Stop
-from connector.verification import Verifier
+from connector.runtime.stopping import Settling, Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 SECRET = "SIPIdentityPassword"

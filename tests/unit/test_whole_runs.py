@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from connector.directories.port import Directory
 from connector.errors import OnHoldError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, View
-from connector.reconcile.limits import Limit, Pace
+from connector.reconcile.checks.limits import Limit, Pace
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.templates import Template
+from connector.runtime.stopping import Stop
 from connector.state.history import RunRecord
 from connector.state.memory import DirectoryMemory
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from connector.stopping import Stop
 from connector.sync import Run, dry_run, dry_undo, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

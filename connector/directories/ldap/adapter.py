@@ -9,9 +9,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.directories.changing import OBJECT_CLASS
-from connector.directories.disabled import left_out
-from connector.directories.filters import Equal, Or, Present
+from connector.directories.common.changing import OBJECT_CLASS
+from connector.directories.common.disabled import left_out
+from connector.directories.common.ldap_filters import Equal, Or, Present
+from connector.directories.common.scope import nobody_within
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.holding import in_order
@@ -27,7 +28,6 @@ from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer, skipped
-from connector.directories.scope import nobody_within
 from connector.errors import IncompleteRead
 from connector.model import (
     ID,

@@ -20,10 +20,9 @@ import ldap3
 from ldap3.core.exceptions import LDAPExceptionError, LDAPStartTLSError
 from msgspec import Struct
 
-from connector import traffic, trust
 from connector.directories.ldap import password_policy, results
+from connector.directories.ldap.bind_refusals import explained
 from connector.directories.ldap.password_policy import Notice
-from connector.directories.ldap.refusals import explained
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire
@@ -36,7 +35,8 @@ from connector.errors import (
     UntrustedError,
 )
 from connector.model import Secret
-from connector.overdue import TIMEOUTS, Bound, Line
+from connector.net import counters, tls
+from connector.net.deadlines import TIMEOUTS, Bound, Line
 from connector.settings.job import LdapDirectory
 
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
@@ -66,14 +66,14 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
     context = tls_context(settings, endpoints)
     faults: list[UnreachableError] = []
     for endpoint in endpoints:
-        traffic.asked("directory")
+        counters.asked("directory")
         try:
             return _connect(endpoint, settings, password, context)
         except UnreachableError as fault:
-            traffic.failed("directory")
+            counters.failed("directory")
             faults.append(fault)
         except ConnectorError:
-            traffic.failed("directory")
+            counters.failed("directory")
             raise
     if len(faults) == 1:
         raise faults[0]
@@ -84,7 +84,7 @@ def tls_context(settings: LdapDirectory, endpoints: Iterable[Endpoint]) -> ssl.S
     """Whom the job trusts; nobody, where it comes to no TLS: to read the system's trust store takes a while."""
     comes_to_tls = settings.start_tls or any(endpoint.scheme == "ldaps" for endpoint in endpoints)
     if comes_to_tls or settings.ca_file or settings.cert_file:
-        return trust.context(settings.ca_file, settings.cert_file, settings.key_file)
+        return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories import disabled
-from connector.directories.disabled import Mark
+from connector.directories.common import disabled
+from connector.directories.common.disabled import Mark
 from connector.directories.ldap import results
 from connector.directories.ldap.requests import ASSERTION, EFFECTIVE_RIGHTS, PAGED, POST_READ
 from connector.directories.ldap.responses import Response

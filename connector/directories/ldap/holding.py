@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from connector.directories.changing import octets, value_of
-from connector.directories.filters import And, Filter, Not, Present
+from connector.directories.common.changing import octets, value_of
+from connector.directories.common.ldap_filters import And, Filter, Not, Present
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import ENTRY, entry

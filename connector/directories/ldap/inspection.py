@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.changing import OBJECT_CLASS
-from connector.directories.definitions import Index
-from connector.directories.filters import Equal, Extensible, Or, Present
-from connector.directories.known_schema import known_schema
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.changing import OBJECT_CLASS
+from connector.directories.common.definitions import Index
+from connector.directories.common.ldap_filters import Equal, Extensible, Or, Present
+from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, results
 from connector.directories.ldap.active_directory import Published
 from connector.directories.ldap.dialect import Dialect
@@ -23,7 +24,6 @@ from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import Entry, entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
-from connector.directories.schema import Schema
 from connector.errors import (
     DeniedError,
     FileError,

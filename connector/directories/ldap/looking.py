@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.changing import OBJECT_CLASS
+from connector.directories.common.changing import OBJECT_CLASS
 from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.proving import Assertions
 from connector.errors import IncompleteRead

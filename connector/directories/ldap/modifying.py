@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.changing import OBJECT_CLASS, octets
-from connector.directories.filters import And, Equal, Filter, Not, Or, Present, Substrings
+from connector.directories.common.changing import OBJECT_CLASS, octets
+from connector.directories.common.ldap_filters import And, Equal, Filter, Not, Or, Present, Substrings
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
@@ -28,8 +28,8 @@ from connector.model import (
     Secret,
     User,
 )
+from connector.reconcile.diff.patterns import ALL, owns, parts
 from connector.reconcile.equality import minus, plain, same_set
-from connector.reconcile.patterns import ALL, owns, parts
 
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from connector.directories.changing import octets
-from connector.directories.filters import Present
+from connector.directories.common.changing import octets
+from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from connector.directories.changing import OBJECT_CLASS, octets
-from connector.directories.filters import Equal, Filter, Not, Present
+from connector.directories.common.changing import OBJECT_CLASS, octets
+from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.requests import Scope, Search

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories import filters
-from connector.directories.filters import Filter
+from connector.directories.common import ldap_filters
+from connector.directories.common.ldap_filters import Filter
 from connector.directories.ldap import ber
 
 ASSERTION: Final = "1.3.6.1.1.12"
@@ -166,25 +166,25 @@ def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
 def encode_filter(wanted: Filter) -> bytes:  # noqa: C901, PLR0911  # ten kinds of filter, a line each
     """A filter (RFC 4511 §4.5.1.7)."""
     match wanted:
-        case filters.And(parts):
+        case ldap_filters.And(parts):
             return ber.sequence(map(encode_filter, parts), 0xA0)
-        case filters.Or(parts):
+        case ldap_filters.Or(parts):
             return ber.sequence(map(encode_filter, parts), 0xA1)
-        case filters.Not(part):
+        case ldap_filters.Not(part):
             return ber.tlv(0xA2, encode_filter(part))
-        case filters.Equal(attribute, value):
+        case ldap_filters.Equal(attribute, value):
             return _assert_value(0xA3, attribute, value)
-        case filters.Substrings():
+        case ldap_filters.Substrings():
             return _substrings(wanted)
-        case filters.GreaterOrEqual(attribute, value):
+        case ldap_filters.GreaterOrEqual(attribute, value):
             return _assert_value(0xA5, attribute, value)
-        case filters.LessOrEqual(attribute, value):
+        case ldap_filters.LessOrEqual(attribute, value):
             return _assert_value(0xA6, attribute, value)
-        case filters.Present(attribute):
+        case ldap_filters.Present(attribute):
             return ber.tlv(0x87, attribute.encode())
-        case filters.Approx(attribute, value):
+        case ldap_filters.Approx(attribute, value):
             return _assert_value(0xA8, attribute, value)
-        case filters.Extensible():
+        case ldap_filters.Extensible():
             return _extensible(wanted)
 
 
@@ -192,7 +192,7 @@ def _assert_value(tag: int, attribute: str, value: bytes) -> bytes:
     return ber.sequence((_name(attribute), _octets(value)), tag)
 
 
-def _substrings(wanted: filters.Substrings) -> bytes:
+def _substrings(wanted: ldap_filters.Substrings) -> bytes:
     pieces = [ber.tlv(0x81, piece) for piece in wanted.middle]
     if wanted.initial is not None:
         pieces.insert(0, ber.tlv(0x80, wanted.initial))
@@ -201,7 +201,7 @@ def _substrings(wanted: filters.Substrings) -> bytes:
     return ber.sequence((_text(wanted.attribute), ber.sequence(pieces)), 0xA4)
 
 
-def _extensible(wanted: filters.Extensible) -> bytes:
+def _extensible(wanted: ldap_filters.Extensible) -> bytes:
     parts = []
     if wanted.rule is not None:
         parts.append(ber.tlv(0x81, wanted.rule.encode()))

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from connector.directories.filters import Filter, Present
+from connector.directories.common.ldap_filters import Filter, Present
 from connector.directories.ldap import dialect, requests, results, uniqueness
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from connector.directories.common.server_text import told
 from connector.directories.ldap.responses import Response
-from connector.directories.said import told
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -80,7 +80,7 @@ def name(code: int) -> str:
 
 
 def diagnostic(response: Response, secrets: Iterable[Value] = (), names: Iterable[str] = ()) -> str:
-    """The server's own words as far as they can be shown (`said.py`), with a colon before them where there are any.
+    """The server's own words as far as they can be shown (`server_text.py`), after a colon if there are any.
 
     `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
     """

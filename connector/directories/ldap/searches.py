@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 from msgspec import Struct
 
-from connector.directories.filters import And, Equal, Filter, Or, Present, parse
+from connector.directories.common.ldap_filters import And, Equal, Filter, Or, Present, parse
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError

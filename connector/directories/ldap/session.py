@@ -12,12 +12,12 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector import traffic
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Response, response
 from connector.directories.ldap.stream import Stream
 from connector.errors import IncompleteRead, MalformedError, UnreachableError
+from connector.net import counters
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -106,7 +106,7 @@ class Session:
 
     def submit(self, request: bytes, controls: Iterable[bytes], inbox: list[Frame]) -> int:
         """Queue a request, whose answers will be put into the inbox; its message id."""
-        traffic.asked("directory")
+        counters.asked("directory")
         number = self._number()
         self._inboxes[number] = inbox
         self._stream.queue(requests.message(number, request, controls))
@@ -135,7 +135,7 @@ class Session:
         except MalformedError as fault:
             raise self.broken(fault.what) from None
         except UnreachableError:
-            traffic.failed("directory")
+            counters.failed("directory")
             raise
         inboxes = self._inboxes
         for frame in frames:
@@ -168,7 +168,7 @@ class Session:
             raise self.broken("a search's answer to something that is no search")
         result = self.located(response, frame)
         if result.code not in results.ANSWERS:
-            traffic.failed("directory")
+            counters.failed("directory")
         return result
 
     def located(self, decode: Callable[[S], R], octets: S) -> R:
@@ -180,7 +180,7 @@ class Session:
 
     def broken(self, what: str) -> MalformedError:
         """After nonsense nothing that follows can be trusted."""
-        traffic.failed("directory")
+        counters.failed("directory")
         self._stream.close()
         return MalformedError(what, where=self.where)
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from connector.directories.filters import And, Equal, Filter, Or, Present, parse
+from connector.directories.common.ldap_filters import And, Equal, Filter, Or, Present, parse
 from connector.directories.ldap.requests import Scope, Search
 from connector.reconcile.dn import below, rdns
 

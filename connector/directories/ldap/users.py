@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from connector.directories.changing import OBJECT_CLASS
+from connector.directories.common.changing import OBJECT_CLASS
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection

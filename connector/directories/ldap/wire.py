@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec.structs import replace
 
-from connector import traffic
-from connector.directories.filters import Or, attributes_of
+from connector.directories.common.ldap_filters import Or, attributes_of
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.requests import Scope, Search
@@ -27,6 +26,7 @@ from connector.directories.ldap.responses import (
 )
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import IncompleteRead, TruncatedError
+from connector.net import counters
 from connector.reconcile.dn import Rdn, rdns
 
 T = TypeVar("T")
@@ -222,7 +222,7 @@ class Wire(Session):
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
         uris = self.located(reference, frame).uris
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
-            traffic.failed("directory")
+            counters.failed("directory")
             raise results.referral(uris, search.base, self.where)
 
     def _ended(self, frame: Frame, code: int) -> bool:
@@ -241,7 +241,7 @@ class Wire(Session):
         fault = results.failure(end, search.base, self.where, attributes_of(search.filter), self.advice)
         if fault is not None:
             if end.code not in results.UNSEEN:
-                traffic.failed("directory")
+                counters.failed("directory")
             raise fault
         return end
 

@@ -10,24 +10,24 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from connector.directories.common.scope import nobody_within
 from connector.directories.scim import dialect as dialects
 from connector.directories.scim.answers import id_of
-from connector.directories.scim.attributes import USER_NAME, Attributes, Users
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.discovery import Discovery
 from connector.directories.scim.effects import Notes
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.finding import Finder
 from connector.directories.scim.paths import Path, Resource
-from connector.directories.scim.port import Transport
+from connector.directories.scim.protocol import Transport
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.recollection import Recollection
+from connector.directories.scim.view import USER_NAME, Attributes, Users
 from connector.directories.scim.writing import Writer
-from connector.directories.scope import nobody_within
 from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
 from connector.reconcile.equality import same_set
-from connector.reports.values import count
+from connector.reports.wording import count
 from connector.settings.scim import ScimDirectory as Settings
 
 _AT_ONCE: Final = 500

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from connector.directories.scim.paths import Resource, member, text_of
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 from connector.directories.scim.refusals import detail
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
-from connector.http.wording import looks_like, phrase
+from connector.net.quoting import looks_like, phrase
 
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404

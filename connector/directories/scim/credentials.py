@@ -13,10 +13,10 @@ import structlog
 from msgspec import Struct
 
 from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError
-from connector.http.channel import Answer
-from connector.http.token import TokenKeeper
-from connector.http.wording import looks_like, phrase
 from connector.model import Secret
+from connector.net.access_token import TokenKeeper
+from connector.net.http import Answer
+from connector.net.quoting import looks_like, phrase
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 log = structlog.get_logger(__name__)

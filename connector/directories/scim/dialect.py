@@ -10,8 +10,8 @@ from msgspec import Struct, field
 
 from connector.directories.scim.discovery import Features
 from connector.directories.scim.edits import Clearing
-from connector.directories.scim.port import MEDIA_TYPE
-from connector.directories.scim.schema import Schemas
+from connector.directories.scim.protocol import MEDIA_TYPE
+from connector.directories.scim.resource_schema import Schemas
 from connector.errors import NOT_JSON, FileError, OutputError
 
 SCHEMA: Final = "cec-connector/scim-dialect/1"

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from connector.directories.scim.answers import document, failure, good, kind
 from connector.directories.scim.paths import CORE, Json, member
-from connector.directories.scim.port import ImpatientError, Request, Transport
-from connector.directories.scim.schema import Schemas
+from connector.directories.scim.protocol import ImpatientError, Request, Transport
+from connector.directories.scim.resource_schema import Schemas
 from connector.errors import MalformedError, TruncatedError
 
 USERS: Final = "/Users"

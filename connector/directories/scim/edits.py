@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from connector.directories.changing import ConflictError, ForbiddenError
-from connector.directories.scim.attributes import Attributes, Located
+from connector.directories.common.changing import ConflictError, ForbiddenError
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, something, text_of
+from connector.directories.scim.view import Attributes, Located
 from connector.model import AttributeChange, Change, Held
+from connector.reconcile.diff.patterns import owns
 from connector.reconcile.equality import keys_of, plain
-from connector.reconcile.patterns import owns
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 Clearing = Literal["remove", "null"]

@@ -14,11 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.scim.attributes import Attributes
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, member, something, text_of
+from connector.directories.scim.view import Attributes
 from connector.reconcile.equality import key
-from connector.reports.values import count
+from connector.reports.wording import count
 
 NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
 _ITS_OWN: Final = frozenset({"meta", "schemas", "id"})

@@ -20,9 +20,9 @@ import structlog
 
 from connector.directories.scim import filters
 from connector.directories.scim.answers import id_of
-from connector.directories.scim.attributes import Attributes, Located
 from connector.directories.scim.paths import Resource, encoded
 from connector.directories.scim.reading import Resources
+from connector.directories.scim.view import Attributes, Located
 from connector.model import ID, Equality, Key
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.directories.scim.answers import document
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.paths import member
-from connector.directories.scim.port import PLAIN_JSON, Answer
+from connector.directories.scim.protocol import PLAIN_JSON, Answer
 
 _UNSUPPORTED_MEDIA_TYPE: Final = 415
 _MALFORMED: Final = (400, 422, 501)

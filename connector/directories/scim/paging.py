@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from connector.directories.scim.answers import Listing, good, id_of, listing, resource
 from connector.directories.scim.paths import Resource
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 from connector.errors import IncompleteRead, TruncatedError
 
 PASSES: Final = 3

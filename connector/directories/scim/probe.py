@@ -25,19 +25,19 @@ from connector.directories.scim.answers import (
     said,
     version_of,
 )
-from connector.directories.scim.attributes import USER_NAME, Attributes, Located
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
 from connector.directories.scim.edits import PATCH_OP, Edit, edited
 from connector.directories.scim.effects import effects
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import Json, Path, Resource, member, text_of
-from connector.directories.scim.port import Answer, Method, Request, Transport
 from connector.directories.scim.probe_paging import WORKS, paging
+from connector.directories.scim.protocol import Answer, Method, Request, Transport
 from connector.directories.scim.scratch import DOMAIN, Scratch
+from connector.directories.scim.view import USER_NAME, Attributes, Located
 from connector.model import View
+from connector.runtime.stopping import Stop
 from connector.settings.scim import ScimDirectory as Settings
-from connector.stopping import Stop
 
 _CANARY: Final = "probe-canary"
 _NO_SUCH_METHOD: Final = (405, 501)

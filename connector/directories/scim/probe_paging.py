@@ -10,7 +10,7 @@ from typing import Final
 
 from connector.directories.scim.answers import document, good, id_of, listing, resource, said
 from connector.directories.scim.paging import Ask
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 
 WORKS: Final = "works"
 _PAGE: Final = 100

@@ -22,7 +22,7 @@ from connector.directories.scim.answers import (
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
-from connector.directories.scim.port import Answer, Request, Transport
+from connector.directories.scim.protocol import Answer, Request, Transport
 from connector.directories.scim.recollection import Recollection
 from connector.errors import MalformedError, TruncatedError
 

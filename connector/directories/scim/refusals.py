@@ -1,4 +1,4 @@
-"""The words of a SCIM server's refusal: where they are, and what they may repeat; `said.py` sieves them."""
+"""The words of a SCIM server's refusal: where they are, and what they may repeat; `server_text.py` sieves them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.directories.said import READ, told
-from connector.directories.scim import known_schema
+from connector.directories.common.server_text import READ, told
+from connector.directories.scim import core_schema
 from connector.directories.scim.paths import CORE, ENTERPRISE, Json, member
-from connector.directories.scim.port import Answer
+from connector.directories.scim.protocol import Answer
 from connector.errors import NOT_JSON
 
 _KEYS: Final = ("detail", "message", "error_description", "title", "description", "error", "errors")
@@ -91,7 +91,7 @@ def _names() -> Iterator[str]:
     """The names that a message may speak of beside those that the request itself named."""
     yield from _MORE.split()
     yield from (CORE, ENTERPRISE)
-    waiting: list[Any] = [*known_schema.COMMON, *known_schema.USER, *known_schema.ENTERPRISE_USER, *known_schema.CEC]
+    waiting: list[Any] = [*core_schema.COMMON, *core_schema.USER, *core_schema.ENTERPRISE_USER, *core_schema.CEC]
     while waiting:
         attribute = waiting.pop()
         yield attribute.name

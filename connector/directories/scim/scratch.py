@@ -16,10 +16,10 @@ from uuid import uuid4
 
 from connector.directories.scim import filters
 from connector.directories.scim.answers import GONE, NOT_FOUND, failure, good, id_of, listing, resource, said
-from connector.directories.scim.attributes import USER_NAME
 from connector.directories.scim.paths import CORE, Json, Resource
-from connector.directories.scim.port import Answer, Request, Transport
-from connector.directories.scim.schema import Attribute, Schemas
+from connector.directories.scim.protocol import Answer, Request, Transport
+from connector.directories.scim.resource_schema import Attribute, Schemas
+from connector.directories.scim.view import USER_NAME
 from connector.errors import ConnectorError, IncompleteRead
 
 NAME: Final = "cec-connector-probe"

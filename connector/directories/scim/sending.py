@@ -17,7 +17,7 @@ from connector.directories.scim.edits import Edit
 from connector.directories.scim.forms import adapted
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import Resource
-from connector.directories.scim.port import MEDIA_TYPE, Answer, Method, Request
+from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
 from connector.directories.scim.reading import Resources
 
 _BAD_REQUEST: Final = 400

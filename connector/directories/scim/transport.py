@@ -15,11 +15,9 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector import trust
 from connector.directories.scim.credentials import credentials, text_of
-from connector.directories.scim.crowd import Crowd
-from connector.directories.scim.patience import Patience
-from connector.directories.scim.port import (
+from connector.directories.scim.pacing import Patience
+from connector.directories.scim.protocol import (
     BUSY,
     MEDIA_TYPE,
     PLAIN_JSON,
@@ -30,6 +28,7 @@ from connector.directories.scim.port import (
     Request,
     Result,
 )
+from connector.directories.scim.thread_pool import Crowd
 from connector.errors import (
     DeniedError,
     IncompleteRead,
@@ -38,10 +37,10 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
-from connector.http import channel as http
-from connector.http.waiting import retry_after, seconds_to_wait
-from connector.http.wording import phrase
 from connector.model import Secret
+from connector.net import http, tls
+from connector.net.quoting import phrase
+from connector.net.retry import retry_after, seconds_to_wait
 from connector.settings.scim import ScimDirectory
 
 log = structlog.get_logger(__name__)
@@ -54,7 +53,7 @@ TOKEN_OCTETS: Final = 1 << 16
 
 
 class HttpTransport:
-    """The transport of `port.py`: one server, and as many requests at once as the job allows.
+    """The transport of `protocol.py`: one server, and as many requests at once as the job allows.
 
     Measured: httpx is fastest in threads that share no client. `clock` and `sleep` are as those of `Patience`.
     """
@@ -71,7 +70,7 @@ class HttpTransport:
         self._settings = settings
         self._base = settings.url.rstrip("/")
         self._clock = clock
-        self._trust = trust.context(settings.ca_file, settings.cert_file, settings.key_file)
+        self._trust = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.directories.changing import ConflictError, ForbiddenError
+from connector.directories.common.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
 from connector.directories.scim.answers import (
     GONE,
@@ -29,17 +29,17 @@ from connector.directories.scim.answers import (
     said,
     version_of,
 )
-from connector.directories.scim.attributes import USER_NAME, Attributes, Users, name_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.effects import Effects, Notes, effects, same
 from connector.directories.scim.paths import Path, Resource
-from connector.directories.scim.port import BUSY, Answer, LostAnswerError
+from connector.directories.scim.protocol import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
+from connector.directories.scim.view import USER_NAME, Attributes, Users, name_of
 from connector.errors import DeniedError, IncompleteRead, TruncatedError, UnreachableError, UntrustedError
 from connector.model import Change, Outcome, Result
-from connector.stopping import Settling
+from connector.runtime.stopping import Settling
 
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""

@@ -15,9 +15,9 @@ from typing import Final
 import structlog
 
 from connector.errors import DeniedError, FileError, IncompleteRead
-from connector.http.channel import Answer
-from connector.http.token import TokenKeeper
 from connector.model import Secret, Tenant
+from connector.net.access_token import TokenKeeper
+from connector.net.http import Answer
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import token
 from connector.sources.cec.exchange import OK, REFUSED, Exchange

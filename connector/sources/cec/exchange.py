@@ -10,11 +10,11 @@ from typing import Final, Self
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt
 
-from connector import trust
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
-from connector.http.channel import Answer, Channel, host_of_redirect
-from connector.http.waiting import seconds_to_wait
-from connector.http.wording import looks_like, phrase
+from connector.net import tls
+from connector.net.http import Answer, Channel, host_of_redirect
+from connector.net.quoting import looks_like, phrase
+from connector.net.retry import seconds_to_wait
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in
 
@@ -49,7 +49,7 @@ class Exchange:
             retry_error_callback=_last,
         )
         self._channel = Channel(
-            trust.context(settings.ca_file),
+            tls.context(settings.ca_file),
             settings.headers,
             timeout=settings.timeout,
             max_bytes=settings.max_bytes,

@@ -10,8 +10,8 @@ import structlog
 from msgspec import Struct
 
 from connector.errors import NOT_JSON, DeniedError, MalformedError
-from connector.http.channel import Answer
-from connector.http.wording import looks_like
+from connector.net.http import Answer
+from connector.net.quoting import looks_like
 from connector.sources.cec.exchange import OK, Exchange
 from connector.sources.envelopes import envelope_in
 

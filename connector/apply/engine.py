@@ -1,0 +1,369 @@
+"""Applying a plan: in steps that begin small, each noted, written, read back and noted again.
+
+It moves writes through the states that are drawn in `ledger.py`. What frees a value is in an earlier *step* than what
+takes it (`reconcile/order/steps.py`). A step is written in *batches*, first those of the ramp. A batch is noted in
+*pieces*.
+Users that earlier runs were refused go last, a few of them in turn (`reconcile/order/turns.py`).
+
+A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
+with the changes that come next, and only what has to be read back is waited for. Writing ends when `Brake` says so, to
+whoever hands out changes and to whoever settles them, or when the journal is lost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import chain, repeat
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.apply.ledger import CONFIRMED, Journal, Ledger
+from connector.apply.verification import Verifier
+from connector.directories.port import Directory
+from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
+from connector.reconcile.checks.limits import Pace
+from connector.reconcile.order.steps import rounds, steps
+from connector.reconcile.order.turns import go_last, turn
+from connector.runtime.observer import Watch
+from connector.runtime.stopping import Settling, Stop
+
+CUT: Final = "the run was told to end at once"
+
+
+class Applied(Struct, frozen=True):
+    """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
+
+    `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
+    that were refused before, whose turn it was. `touched`: something was written, or may have been.
+    """
+
+    outcomes: list[Outcome]
+    stopped: str | None
+    ended: list[tuple[Change, Outcome]]
+    turns: frozenset[str] = frozenset()
+    touched: bool = False
+    cut: bool = False
+
+
+def apply(
+    changes: Sequence[Change],
+    directory: Directory,
+    description: Description,
+    journal: Journal,
+    watch: Watch,
+    *,
+    pace: Pace = Pace(),  # noqa: B008  # a frozen value
+    stop: Stop | None = None,
+    settling: Settling | None = None,
+    left: Iterable[tuple[Change, Outcome]] = (),
+    again: Collection[str] = (),
+    refused: Mapping[str, Refused] = MappingProxyType({}),
+    last: Sequence[str] = (),
+) -> Applied:
+    """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
+
+    `settling`: how long readers may need to see what was written.
+
+    `last`: attributes that are written last, where a directory takes one a request.
+
+    `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
+
+    `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
+
+    A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
+    account of it.
+    """
+    brake = Brake(pace.max_failures, stop or Stop())
+    ledger = Ledger(journal, watch)
+    sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
+    engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling(), last)
+    ledger.leave(left)
+    if stop is not None:
+        stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
+    try:
+        turns = engine.write_all(changes, refused, pace.max_failures)
+        brake.release()
+    except KeyboardInterrupt:
+        return Applied(_standing(ledger, changes), CUT, [], touched=ledger.touches, cut=True)
+    places = {change.user.id: place for place, change in enumerate(changes)}
+    told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
+    ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
+    return Applied(told, engine.stopped, ended, turns, ledger.touched)
+
+
+def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
+    """The account of a run that ends at once."""
+    planned = {change.user.id for change in changes}
+    outcomes = list(ledger.outcomes.items())  # another thread may be at work on them
+    left = [outcome for user, outcome in outcomes if user not in planned]
+    return [*left, *(_with_half(ledger, outcome) for outcome in ledger.standing(changes, CUT))]
+
+
+def _with_half(ledger: Ledger, outcome: Outcome) -> Outcome:
+    half = _half(ledger, outcome.user.id) if outcome.result is Result.SKIPPED else ""
+    return replace(outcome, why=outcome.why + half) if half else outcome
+
+
+class Brake:
+    """What ends the writing, and why. `counts`: failures do. `doubt`: it is not known what became of some write."""
+
+    def __init__(self, max_failures: int, stop: Stop) -> None:
+        self._most = max_failures
+        self._stop = stop
+        self._failures = 0
+        self.counts = True
+        self.doubt = False
+        self.why: str | None = None
+
+    def heard(self, outcome: Outcome) -> None:
+        """Take in one more outcome."""
+        if outcome.result is Result.FAILED:
+            self._failures += self.counts
+            self.doubt = self.doubt or outcome.unknown
+        elif outcome.result is Result.SKIPPED:
+            self.pull(outcome.why)
+
+    def pull(self, why: str) -> None:
+        """Write nothing more."""
+        self.why = self.why or why
+
+    def release(self) -> None:
+        """All is written: whoever asks from now on stops nothing."""
+        self._stop.nothing_more()
+
+    def check(self) -> str | None:
+        """Why nothing more is written, if so, also for what has come up since."""
+        if self.why is None:
+            self.why = self._stop.why
+        if self.why is None and self._failures >= self._most:
+            self.why = f"{self._failures} writes had failed (max_failures)"
+        return self.why
+
+
+class _Then(Enum):
+    """What comes after a piece: the next one at once; or, where all was shown so far; or after all is read back."""
+
+    GO_ON = 1
+    IF_SHOWN = 2
+    WAIT = 3
+
+
+class _Piece(Struct, frozen=True):
+    """Changes that are noted at once. `trial`: nothing follows if none of these users is confirmed after it.
+
+    `begins`: a batch begins with it.
+    """
+
+    changes: list[Change]
+    then: _Then
+    trial: Sequence[Change] = ()
+    begins: bool = True
+
+
+class _Engine(Struct):
+    """Moves the writes of one apply through their states. `sizes`: of its batches, and whether each is of the ramp."""
+
+    directory: Directory
+    description: Description
+    ledger: Ledger
+    brake: Brake
+    watch: Watch
+    sizes: Iterator[tuple[int, bool]]
+    again: Collection[str]
+    settling: Settling
+    last: Sequence[str] = ()
+    most_batches: int = 1
+
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing more is written, if so."""
+        return self.ledger.lost or self.brake.why
+
+    def write_all(self, changes: Sequence[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
+        """Write every change; the users whose turn it was of those that were refused before."""
+        first, last = go_last(changes, refused)
+        for step in steps(first):
+            self.write(step)
+        return self.write_last(last, refused, most)
+
+    def write(self, step: list[Change]) -> None:
+        """Write one step."""
+        pieces = deque(self._pieces(self._ready(step)))
+        while pieces and self._may_go_on():
+            first = self._first_round(pieces)
+            if first.changes:
+                self._flow(pieces)
+                self.ledger.note()
+            else:
+                pieces.popleft()
+            if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
+                count = len(first.trial)
+                users = "first user" if count == 1 else f"{count} users of this step"
+                self.brake.pull(f"nothing could be written for the {users}")
+        left = self._ready([change for piece in pieces for change in piece.changes], within=True)
+        self.ledger.leave((change, self._not_sent(change)) for change in left)
+
+    def write_last(self, last: list[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
+        """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
+        self.brake.counts, self.sizes = False, repeat((self.description.batch, False))
+        users: frozenset[str] = frozenset()
+        while last and self._may_go_on():
+            now = turn(last, refused, most)
+            for step in steps(now.now):
+                self.write(step)
+            users, last = users | now.users, now.rest
+            if not all(map(self._is_confirmed, now.users)):
+                break
+        why = _TURN.format(most=most)
+        self.ledger.leave(
+            (each, self._not_sent(each) if self.stopped else Outcome(each.user, Result.SKIPPED, why)) for each in last
+        )
+        return users
+
+    def _pieces(self, ready: list[Change]) -> Iterator[_Piece]:
+        start = 0
+        while start < len(ready):
+            size, ramp = next(self.sizes)
+            batch = ready[start : start + size]
+            start += size
+            if ramp or self.description.classes_first or self.description.singly:
+                yield _Piece(batch, _Then.WAIT, trial=batch if ramp else ())
+                continue
+            length = max(1, size // _PIECES)
+            for at in range(0, len(batch), length):
+                then = _Then.GO_ON if at + length < len(batch) else _Then.IF_SHOWN
+                yield _Piece(batch[at : at + length], then, begins=at == 0)
+
+    def _first_round(self, pieces: deque[_Piece]) -> _Piece:
+        """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
+        piece = pieces.popleft()
+        described = self.description
+        *firsts, last = rounds(
+            piece.changes, classes_first=described.classes_first, singly=described.singly, last=self.last
+        )
+        begins = piece.begins and not firsts
+        pieces.appendleft(replace(piece, changes=self._ready(last, within=True), begins=begins))
+        pieces.extendleft(
+            _Piece(first, _Then.WAIT, begins=piece.begins and first is firsts[0]) for first in reversed(firsts)
+        )
+        return pieces[0]
+
+    def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:
+        """The changes for which everything that was to come first is confirmed; the others are left.
+
+        `within` a step it is a part of the same change that comes first; others' writes are in earlier steps.
+        """
+        ready = []
+        waiting = []
+        outcomes = self.ledger.outcomes
+        for change in changes:
+            first = (change.user.id, *(() if within else change.after))
+            if all(self._is_confirmed(user) for user in first if user in outcomes):
+                ready.append(change)
+                continue
+            outcome = outcomes.get(change.user.id)
+            if outcome is None or outcome.result in CONFIRMED:
+                why = "the write that was to come first, and to free a value for this one, was not confirmed"
+                outcome = Outcome(change.user, Result.SKIPPED, why + self._half(change))
+            waiting.append((change, outcome))
+        self.ledger.leave(waiting)
+        return ready
+
+    def _flow(self, pieces: deque[_Piece]) -> None:
+        """Write pieces up to the first that is waited for, read back what no answer shows, and settle all of them.
+
+        They are taken from `pieces` as they are begun.
+        """
+        verifier = Verifier(self.directory, self.description, self.settling)
+        for outcome in self.directory.write(self._feed(pieces, verifier)):
+            change = self.ledger.of(outcome.user.id)
+            known = verifier.judged(change, outcome)
+            if known is None:
+                self.ledger.answered(change)
+            else:
+                self._settle(change, known)
+        for change, outcome in verifier.read_back():
+            self._settle(change, outcome)
+        if self.brake.doubt:
+            self.brake.pull("it is not known what became of writes before this one")
+        if verifier.blind:
+            self.brake.pull(verifier.blind)
+        for change in self.ledger.unsettled():
+            self._settle(change, self._not_sent(change))
+
+    def _feed(self, pieces: deque[_Piece], verifier: Verifier) -> Iterator[Change]:
+        """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
+        batches = 0
+        while pieces and self._may_go_on():
+            piece = pieces.popleft()
+            if piece.begins:
+                self.settling.renew()
+            self.watch.stage("write", changes=len(piece.changes))
+            self.ledger.note(piece.changes)
+            for change in piece.changes:
+                if not self._may_go_on():
+                    return
+                self.ledger.sent(change)
+                yield change
+            if piece.then is _Then.WAIT or self.brake.doubt:
+                return
+            if piece.then is _Then.IF_SHOWN:
+                batches += 1
+                if batches == self.most_batches or not verifier.next_batch():
+                    self.most_batches = _MOST_BATCHES
+                    return
+
+    def _may_go_on(self) -> bool:
+        return self.ledger.lost is None and self.brake.check() is None
+
+    def _settle(self, change: Change, outcome: Outcome) -> None:
+        """Give a write its outcome, and watch out for reasons to stop."""
+        if outcome.result is Result.WRITTEN and change.user.id in self.again:
+            outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
+        self.brake.heard(outcome)
+        half = self._half(change, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
+        if half and not outcome.why.endswith(half):
+            outcome = replace(outcome, why=outcome.why + half)
+        self.ledger.settle(change, outcome)
+
+    def _not_sent(self, change: Change) -> Outcome:
+        reason = self.stopped or ""
+        why = reason if reason.startswith(NOT_SENT) else f"{NOT_SENT}: {reason}"
+        return Outcome(change.user, Result.SKIPPED, why + self._half(change))
+
+    def _half(self, change: Change, *parts: Part) -> str:
+        """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
+        return _half(self.ledger, change.user.id, *parts)
+
+    def _is_confirmed(self, user: str) -> bool:
+        outcome = self.ledger.outcomes.get(user)
+        return outcome is not None and outcome.result in CONFIRMED
+
+
+def _half(ledger: Ledger, user: str, *parts: Part) -> str:
+    firsts = dict.fromkeys(ledger.firsts.get(user, ()))
+    return "".join(_HALF[part] for part in firsts if not parts or part in parts)
+
+
+_PIECES: Final = 4
+"""A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
+_MOST_BATCHES: Final = 16
+"""So many batches at most go out before those of their users are read back that are read back as a sample.
+
+After the ramp the first one is waited for, too.
+"""
+_AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_TURN = (
+    "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
+    "(max_failures) are tried in a run, in turn"
+)
+_HALF: Final = {
+    Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
+    Part.CLASSES: " (object classes were added already)",
+    Part.STEP: " (some attributes were written already: the server takes one operation a request)",
+}

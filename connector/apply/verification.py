@@ -1,0 +1,150 @@
+"""Reading back: what the server said yes to is *written*, unless the directory shows otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import Final
+
+from connector.directories.port import Directory
+from connector.errors import IncompleteRead
+from connector.model import Change, Description, Holds, Outcome, Question, Result, User
+from connector.reconcile.diff.standing import stands
+from connector.runtime.stopping import Settling
+
+_SAMPLE: Final = 8
+"""So many users of a batch are read back although the directory has shown them."""
+_Judged = tuple[Change, Outcome]
+
+
+class Verifier:
+    """Judges what was written by what is there.
+
+    An answer that shows the user as written is believed as it comes. All else is read back when all is written, for an
+    answer may come through a proxy that takes values away. So are a few that were shown: they tell whether readers see
+    the same. What reading does not show at first is looked for again while `settling`.
+    """
+
+    def __init__(self, directory: Directory, description: Description, settling: Settling | None = None) -> None:
+        self._directory = directory
+        self._settling = settling or Settling()
+        self._description = description
+        self._unconfirmed: list[tuple[Change, User | None]] = []
+        self._notes: dict[str, str] = {}
+        self._sample = _SAMPLE
+        self.blind: str | None = None
+        """Why nothing could be read back, if so."""
+        self._shown = 0
+        self._hidden = 0
+
+    def next_batch(self) -> bool:
+        """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
+        self._sample = _SAMPLE
+        return self._shown > 0 and self._hidden == 0
+
+    def judged(self, change: Change, outcome: Outcome) -> Outcome | None:
+        """The outcome as far as the answer tells it; None where the user is to be read back."""
+        shown = outcome.shown
+        if outcome.result is not Result.WRITTEN:
+            return outcome if shown is None else Outcome(outcome.user, outcome.result, outcome.why)
+        if outcome.why:
+            self._notes[change.user.id] = outcome.why
+        self._shown += shown is not None
+        if shown is not None and self._sample:
+            self._sample -= 1
+            self._unconfirmed.append((change, None))
+            return None
+        if shown is None or any(_questions(change, shown)):
+            self._hidden += 1
+            self._unconfirmed.append((change, shown))
+            return None
+        if _lost(change, shown, self._description, {}):
+            self._hidden += 1
+            self._unconfirmed.append((change, None))
+            return None
+        return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+
+    def read_back(self) -> Iterator[_Judged]:
+        """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
+        shown = {user.id: user for _, user in self._unconfirmed if user is not None}
+        try:
+            found = list(self._looked_at([change for change, _ in self._unconfirmed], shown))
+        except IncompleteRead as fault:
+            self.blind = f"what was written could not be read back: {fault}"
+            for change, _ in self._unconfirmed:
+                yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
+            return
+        late = yield from self._written_of(found)
+        hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
+        for _ in self._settling.looks() if hope else ():
+            try:
+                found = list(self._looked_at([change for change, _ in late], {}))
+            except IncompleteRead as fault:
+                self.blind = f"what was written could not be read back: {fault}"
+                yield from (_not_waited_for(*each, str(fault)) for each in late)
+                return
+            late = yield from self._written_of(found)
+            if not late:
+                return
+        cut = self._settling.cut if self._settling.seconds else ""
+        if hope and not cut:
+            self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
+        yield from (_not_waited_for(*each, cut) if cut else each for each in late)
+
+    def _written_of(self, found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:
+        """Those that were written; it returns the others."""
+        for change, outcome in found:
+            self._settling.saw(each.name for each in change.attributes if each.new and each.name not in outcome.lost)
+        yield from (each for each in found if each[1].result is Result.WRITTEN)
+        return [each for each in found if each[1].result is not Result.WRITTEN]
+
+    def _looked_at(self, written: Collection[Change], shown: Mapping[str, User]) -> Iterator[_Judged]:
+        """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
+        unshown = (change.user for change in written if change.user.id not in shown)
+        users = {**shown, **{user.id: user for user in self._directory.read(unshown, disabled=True)}}
+        unseen = [question for change in written for question in _questions(change, users.get(change.user.id))]
+        answers = {
+            (question.user.id, question.attribute): answer
+            for question, answer in zip(unseen, self._directory.holds(unseen), strict=True)
+        }
+        for change in written:
+            yield change, self._confirmed(change, users.get(change.user.id), answers)
+
+    def _confirmed(self, change: Change, user: User | None, answers: Mapping[tuple[str, str], Holds]) -> Outcome:
+        """*Written* where the user shows all that was written, else *failed*."""
+        lost = _lost(change, user, self._description, answers)
+        if not lost:
+            return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+        why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
+        if user is None:
+            return Outcome(change.user, Result.FAILED, why, may_stand=True)
+        return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+
+
+def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
+    """What is not seen yet may be there later."""
+    said = f"{outcome.why}; it may show it later, and is not waited for: {why}"
+    return change, Outcome(change.user, Result.FAILED, said, may_stand=True)
+
+
+def _questions(change: Change, user: User | None) -> Iterator[Question]:
+    for each in change.attributes:
+        if user is not None and each.secret and each.new and each.name not in user.values:
+            yield Question(change.user, each.name, each.new[0])
+
+
+def _lost(
+    change: Change, user: User | None, description: Description, answers: Mapping[tuple[str, str], Holds]
+) -> list[str]:
+    """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
+    if user is None:
+        return ["the entry (it is gone, or no longer within base and filter)"]
+    lost = []
+    for each in change.attributes:
+        answer = answers.get((user.id, each.name))
+        if answer is not None:
+            stuck = answer in (Holds.SAME, Holds.UNKNOWN)
+        else:
+            stuck = stands(each, user.values.get(each.name, ()), description)
+        if not stuck:
+            lost.append(each.name)
+    return lost

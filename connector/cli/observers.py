@@ -1,0 +1,219 @@
+"""Watchers of the command line: a log on standard error, and progress where somebody looks on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.cli.advice import code_of
+from connector.errors import ConnectorError, FileError
+from connector.model import Change, Outcome, Plan, Result
+from connector.net.secret_stores import open_to_others
+from connector.observers.run_summary import FactsWatch, Kind, RunFacts
+from connector.reports.document import as_json
+from connector.reports.visible import cleaned
+from connector.run.composition import Begun
+from connector.runtime.observer import Watch, Watcher, Watchers
+from connector.runtime.stopping import Stop
+from connector.settings.job import LoadedJob
+from connector.settings.operations import Audit
+
+if TYPE_CHECKING:
+    from connector.observers.audit import AuditWatch
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let what is imported in here take a module for not installed, unless it is loaded already.
+
+    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
+    """
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# whoever imports this module does so before an adapter loads structlog
+with nullcontext() if sys.stderr.isatty() else _without("rich"):
+    import structlog
+    from structlog.typing import EventDict
+
+
+def log_to_standard_error(level: str | None) -> None:
+    """Let whatever is logged go to standard error, as JSON where that is no terminal."""
+    terminal = sys.stderr.isatty()
+    level = level or ("warning" if terminal else "info")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *((_visible, structlog.dev.ConsoleRenderer()) if terminal else (Json(),)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
+def _visible(logger: Any, name: str, event_dict: EventDict) -> EventDict:  # structlog's
+    """What came from outside, in a form that no terminal obeys, whoever reads the log with whatever."""
+    event: EventDict = cleaned(event_dict)
+    return event
+
+
+class Json(structlog.processors.JSONRenderer):
+    """The same text, made visible, in less time where an event is of plain texts and whole numbers.
+
+    Nearly all are, and there is one for every user. JSON escapes controls, so a line without escapes needs no cleaning.
+    """
+
+    def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str | bytes:
+        try:
+            text = as_json(event_dict)
+        except (TypeError, ValueError):  # values that JSON does not know, or half a surrogate pair
+            text = "\\"
+        if "\\" not in text and text.isascii() and text.isprintable():
+            return text
+        return super().__call__(logger, name, _visible(logger, name, event_dict))
+
+
+OPEN: Final = "other users of this machine can read this secret file"
+
+
+class LogWatch(Watcher):
+    """Stages and outcomes as structured events; JSON where standard error is no terminal.
+
+    Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
+    """
+
+    def __init__(self, job: str, run: str, level: str | None) -> None:
+        log_to_standard_error(level)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(job=job, run=run)
+        self._log: Any = structlog.get_logger().bind()  # once, and not again for every user
+
+    def warn_of(self, files: Iterable[Path]) -> None:
+        """Say which secret files others may read."""
+        for path in files:
+            self._log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
+
+    def stage(self, name: str, **facts: object) -> None:
+        self._log.info(name, **facts)
+
+    def planned(self, plan: Plan) -> None:
+        structlog.contextvars.bind_contextvars(digest=plan.digest)
+        summary = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
+        self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **summary)
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        log = self._log.info if outcome.result is Result.WRITTEN else self._log.warning
+        earlier = {"run": run} if run else {}
+        why = {"why": outcome.why} if outcome.why else {}
+        attributes = [each.name for each in change.attributes]
+        log("outcome", user=change.user.name, result=outcome.result.value, attributes=attributes, **why, **earlier)
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        if fault is None:
+            self._log.info("finished", exit_code=None if exit_code is None else int(exit_code))
+        else:
+            reason = str(fault) if isinstance(fault, ConnectorError) else None  # else it could repeat a secret
+            self._log.error("finished", fault=type(fault).__name__, reason=reason)
+
+
+class ProgressWatch(Watcher):
+    """The stage at hand and how long it takes; for writing, a bar."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task("", total=None)
+
+    def stage(self, name: str, **facts: object) -> None:
+        if name == "show":
+            self._progress.stop()
+            return
+        if name == "apply":
+            self._progress.reset(self._task, total=float(str(facts["changes"])))
+        self._progress.update(self._task, description=name)
+        self._progress.start()
+        self._progress.refresh()
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+        self._progress.advance(self._task)
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        self._progress.stop()
+
+
+def watchers(
+    begun: Begun,
+    level: str | None,
+    kind: Kind | None = None,
+    *,
+    run: str | None = None,
+    stop: Stop | None = None,
+    take: Callable[[RunFacts], None] | None = None,
+) -> Watchers:
+    """All that a run is watched by: the log; progress where standard error is a terminal; whatever its job names.
+
+    `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
+    of the plan that will be drawn. `take` is handed the facts of the run, in place of what its job names for them.
+    """
+    settings = begun.job.job
+    run = run or begun.plan_id
+    log = LogWatch(begun.job.name, run, level)
+    log.warn_of(open_to_others(settings))
+    watching: list[Watch] = [log]
+    if sys.stderr.isatty():
+        watching.append(ProgressWatch())
+    if settings.audit is not None and stop is not None:
+        watching.append(auditor(begun.job, settings.audit, run, stop))
+    if kind is not None:
+        takers = [take] if take is not None else list(_takers(begun.job))
+        if settings.traces is not None:
+            takers.append(_tracer(begun.job))
+        watching += [FactsWatch(begun.job.name, run, kind, each, code_of) for each in takers]
+    return Watchers(watching)
+
+
+def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditWatch:
+    """Whoever keeps the audit of a job."""
+    from connector.observers.audit import AuditWatch
+
+    bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
+    return AuditWatch(settings, job=job.name, run=run, bound=bound, stop=stop.end)
+
+
+def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:
+    """Who, of those that the job names, is handed the facts of a single run."""
+    if job.job.metrics is not None:
+        from connector.observers.export import export
+
+        yield partial(export, job.job.metrics)
+    if job.job.notify is not None:
+        from connector.observers.notify import tell
+
+        yield partial(tell, job)
+
+
+def _tracer(job: LoadedJob) -> Callable[[RunFacts], None]:
+    """Raises FileError where the extra that it needs is not installed."""
+    try:
+        from connector.observers.opentelemetry import trace
+    except ImportError as fault:
+        why = "traces need OpenTelemetry: install the extra with `pip install 'cec-directory-connector[otel]'`"
+        raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
+    return trace

@@ -1,0 +1,132 @@
+"""One run of `serve`, as a process of its own: its order is on standard input, what came of it goes to the output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+import msgspec
+
+from connector.cli.advice import code_of
+from connector.cli.observers import log_to_standard_error, watchers
+from connector.cli.running import exit_code
+from connector.cli.signals import stopped_by_signals
+from connector.errors import ConnectorError, RefusedBindError, StateError
+from connector.observers.run_summary import RunFacts
+from connector.planfile import load, save
+from connector.run.composition import Watching, dry, wet
+from connector.run.context import Dry, Wet
+from connector.runtime.stopping import Stop
+from connector.scheduler.worker_protocol import REPEATED, Order, Result, nothing_told
+from connector.settings.textfile import given
+from connector.sync import Run, dry_run, wet_run
+
+
+@click.command(hidden=True)
+@click.pass_obj
+def command(log_level: str | None) -> int:
+    """Run what `serve` asks for on standard input."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order, dec_hook=lambda kind, value: kind(value))
+    log_to_standard_error(log_level)
+    facts: list[RunFacts] = []
+    run = _Scheduled(order)
+    with given(order.texts), stopped_by_signals(once=True) as stop:
+        try:
+            code = run.write(log_level, facts, stop) if order.write else run.plan(log_level, facts, stop)
+        except ConnectorError as fault:
+            code = code_of(fault)
+            run.refused = isinstance(fault, RefusedBindError)
+            if not facts:  # its files were wrong, so that nobody watched it
+                import structlog
+
+                structlog.get_logger().error("run failed", job=order.job.stem, reason=str(fault))
+                facts.append(nothing_told(order, code, str(fault)))
+        finally:
+            stopped = run.interrupted or (stop.why is not None and not run.good)
+            result = Result(facts[-1] if facts else None, run.taken, run.waiting, stopped, run.refused)
+            sys.stdout.buffer.write(msgspec.json.encode(result, enc_hook=str))
+            sys.stdout.buffer.flush()
+    return code
+
+
+class _Scheduled:
+    """A run on its way."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self.taken = False
+        self.interrupted = False
+        self.refused = self.good = False
+        self.waiting: Path | None = None
+
+    def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
+        with dry(self._order.job, self._watching(log_level, facts, stop)) as parts, self._turn(parts, stop) as mine:
+            return self._told(parts, dry_run(parts, _silent)) if mine else 0
+
+    def write(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
+        with wet(self._order.job, self._watching(log_level, facts, stop)) as parts, self._turn(parts, stop) as mine:
+            return self._told(parts, wet_run(parts, _silent, stop=stop)) if mine else 0
+
+    def _watching(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> Watching:
+        return lambda begun: watchers(begun, log_level, self._order.kind, stop=stop, take=facts.append)
+
+    def _told(self, parts: Dry | Wet, run: Run) -> int:
+        self._leave(parts, run)
+        code = exit_code(run)
+        parts.watch.finished(run.plan, code)
+        self.good = code == 0
+        return code
+
+    @contextmanager
+    def _turn(self, parts: Dry | Wet, stop: Stop) -> Iterator[bool]:
+        """The job's turn, and a note of how far it came.
+
+        A run that was told to stop, or that another attempt may mend, has not come to its end.
+        """
+        if not parts.state.kept:
+            yield True
+            return
+        ticks = parts.state.ticks(parts.job)
+        with ticks.turn(self._order.tick, self._order.believed) as mine:
+            if not mine:
+                self.taken = True
+                yield False
+                return
+            try:
+                yield True
+            except KeyboardInterrupt:
+                self.interrupted = True
+                raise
+            except Exception as fault:
+                if code_of(fault) not in REPEATED or isinstance(fault, RefusedBindError):
+                    with suppress(StateError):
+                        ticks.ended(self._order.tick, good=False)
+                raise
+            if stop.why is None or self.good:  # also one that was asked to stop, and had done all
+                ticks.ended(self._order.tick, good=self.good)
+
+    def _leave(self, parts: Dry | Wet, run: Run) -> None:
+        """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
+
+        If it is the same as the one that waits already, that one stays: it may be under review.
+        """
+        path = self._order.plans / f"{parts.job}.plan.json"
+        if not run.plan.changes or run.outcomes is not None:
+            path.unlink(missing_ok=True)
+            return
+        self.waiting = path
+        identity = parts.reader.describe().identity
+        with suppress(ConnectorError):  # what is there is none, or is spent
+            waits = load(path)
+            parts.state.permit(waits, parts.job, identity)
+            if waits.digest == run.plan.digest:
+                return
+        parts.state.keep(run.plan, identity)
+        save(path, run.plan)
+
+
+def _silent(plan: object, outcomes: object) -> None:
+    """What others are shown on standard output is in the log, in the facts, and in the plan that waits."""

@@ -1,0 +1,1 @@
+"""What the adapters of directories share: schemas, filters, scope, text of servers."""

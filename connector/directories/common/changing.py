@@ -1,0 +1,113 @@
+"""What a change does to the values that an entry holds now: the compare-and-set of directories without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from connector.directories.common.schema import Schema
+from connector.model import AttributeChange, AttributeInfo, Change, Held, Value
+from connector.reconcile.diff.conversion import UnfitError, fit
+from connector.reconcile.diff.patterns import owns
+from connector.reconcile.equality import key, plain
+
+OBJECT_CLASS = "objectClass"
+
+
+class ConflictError(Exception):
+    """The entry is not what the change believes; the message says where, without a value."""
+
+
+class ForbiddenError(Exception):
+    """The schema does not let the entry hold what the change sets; the message says why, without a value."""
+
+
+class Edit(Struct, frozen=True):
+    """Values to take out of one attribute, as they are stored, and values to put in."""
+
+    name: str
+    removed: tuple[bytes, ...]
+    added: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"<edit of {self.name}>"  # its values may be passwords
+
+
+def octets(value: Held) -> bytes:
+    """A value as it is stored."""
+    bare = value if type(value) is str else plain(value)
+    return bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogateescape")
+
+
+def value_of(info: AttributeInfo, stored: bytes) -> Value:
+    """A stored value as the model has it: text, but for octet strings and for what is no UTF-8."""
+    if info.octets:
+        return stored
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def edits(values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema) -> list[Edit]:
+    """What to do to an entry that holds these values (by `Schema.key`); nothing where it says all of it already.
+
+    A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError, before anything is done.
+    """
+    found = []
+    for attribute in change.attributes:
+        held = values.get(schema.key(attribute.name), ())
+        if schema.key(attribute.name) == "objectclass":
+            edit = _classes(held, attribute)
+        else:
+            edit = _edit(held, attribute, schema.info(attribute.name))
+        if edit.removed or edit.added:
+            found.append(edit)
+    return found
+
+
+def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -> Edit:
+    rule = info.equality
+    ours = list(held) if change.pattern is None else [value for value in held if owns(change.pattern)(value)]
+    mine = {key(rule, value) for value in ours}
+    if change.seen and mine != {key(rule, plain(value)) for value in change.old}:
+        raise ConflictError(f"{change.name} is no longer what the plan saw")
+    wanted = {key(rule, plain(value)): octets(value) for value in change.new}
+    removed = tuple(value for value in ours if key(rule, value) not in wanted)
+    added = tuple(value for name, value in wanted.items() if name not in mine)
+    others = [value for value in held if value not in ours]
+    if not wanted.keys().isdisjoint(key(rule, value) for value in others):
+        raise ConflictError(f"{change.name} holds the new value already, among those that are not ours")
+    if info.single and added and len(others) + len(wanted) > 1:
+        raise ForbiddenError(f"{change.name} can hold one value only")
+    for value in added:
+        _check(info, value)
+    return Edit(change.name, removed, added)
+
+
+def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
+    """Object classes: those of `old` have to be there, those of `new` may be already; no other is looked at."""
+    present, old, new = (
+        {octets(value).strip().lower(): octets(value) for value in values} for values in (held, change.old, change.new)
+    )
+    if not old.keys() <= present.keys():
+        raise ConflictError(f"{change.name} is no longer what the plan saw")
+    removed = tuple(value for name, value in present.items() if name in old.keys() - new.keys())
+    return Edit(change.name, removed, tuple(value for name, value in new.items() if name not in present))
+
+
+def _check(info: AttributeInfo, stored: bytes) -> None:
+    """What every server checks of a value: that there is one, that its syntax and its length fit."""
+    if not stored:
+        raise ForbiddenError(f"{info.name} cannot hold an empty value")
+    value = value_of(info, stored)
+    try:
+        if isinstance(value, str):
+            fit(info, value)
+        elif not info.octets:
+            raise ForbiddenError(f"{info.name} cannot hold octets that are no text")
+        elif info.max_length is not None and len(value) > info.max_length:
+            raise ForbiddenError(f"{info.name} holds at most {info.max_length} octets")
+    except UnfitError as fault:
+        raise ForbiddenError(f"{info.name}: {fault}") from None

@@ -1,0 +1,184 @@
+"""Whether an entry matches a filter (RFC 4511 §4.5.1.7), for directories that have no server to ask.
+
+The answer is three-valued: an item about an attribute that nobody knows, or with a value or a rule that does not fit,
+is *undefined*, and so is its negation. An entry is in the filter where the answer is true, so that a misspelt
+attribute finds nobody, also behind a `!`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from connector.directories.common import value_tests as rules
+from connector.directories.common.ldap_filters import (
+    And,
+    Approx,
+    Equal,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Substrings,
+)
+from connector.directories.common.schema import Schema
+from connector.directories.common.syntaxes import EQUALITIES
+
+Values = Mapping[str, Sequence[bytes]]
+"""An entry's values by attribute, each under its `Schema.key`."""
+
+Matcher = Callable[[Values], bool | None]
+
+_CLASSES: Final = frozenset({"objectclass", "structuralobjectclass"})
+"""Attributes that name classes, where a class stands for those that it inherits from too (measured on OpenLDAP)."""
+_BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
+"""Active Directory's rules over the bits of an integer: all of them, or any ([MS-ADTS] 3.1.1.3.4.4)."""
+
+
+def matcher(wanted: Filter, schema: Schema, recognised: Collection[str] = ()) -> Matcher:
+    """A function that says whether an entry matches.
+
+    `recognised`: attributes, by their `Schema.key`, that count as known although the schema does not know them.
+    Raises ValueError for a matching rule that this program cannot evaluate.
+    """
+    build = _Builder(schema, frozenset(recognised))
+    return build.matcher(wanted)
+
+
+class _Builder:
+    """Makes matchers of filters, for one schema."""
+
+    def __init__(self, schema: Schema, recognised: frozenset[str]) -> None:
+        self._schema = schema
+        self._recognised = recognised
+
+    def matcher(self, wanted: Filter) -> Matcher:
+        match wanted:
+            case And(parts):
+                return _all([self.matcher(part) for part in parts])
+            case Or(parts):
+                return _any([self.matcher(part) for part in parts])
+            case Not(part):
+                return _not(self.matcher(part))
+            case Extensible():
+                return self._extensible(wanted)
+            case _:
+                return self._item(wanted)
+
+    def _item(self, wanted: Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx) -> Matcher:
+        attribute = wanted.attribute
+        if not self._known(attribute):
+            return _undefined
+        values = self._values(attribute)
+        info = self._schema.info(attribute)
+        match wanted:
+            case Present():
+                return _tested(values, lambda held: True)
+            case Equal(value=value) | Approx(value=value):
+                if self._schema.key(attribute) in _CLASSES:
+                    return _tested(values, self._of_class(value))
+                comparable = self._schema.has_equality(attribute) or not info.known
+                return _tested(values, rules.equal(info.equality, value) if comparable else None)
+            case Substrings():
+                has = self._schema.has_substrings(attribute) or not info.known
+                return _tested(values, rules.pieces(info.equality, wanted) if has else None)
+            case GreaterOrEqual(value=value) | LessOrEqual(value=value):
+                up, has = isinstance(wanted, GreaterOrEqual), self._schema.has_ordering(attribute) or not info.known
+                return _tested(values, rules.ordered(info.equality, value, up=up) if has else None)
+
+    def _of_class(self, value: bytes) -> rules.Test:
+        """An entry is of a class that it names, and of those which that one inherits from (RFC 4512 §2.4)."""
+        name = value.decode("utf-8", "replace").strip().lower()
+        answers: dict[bytes, bool] = {}  # a directory has a handful of classes, and every entry names some
+
+        def test(held: bytes) -> bool:
+            if held not in answers:
+                answers[held] = name in self._schema.superclasses(held.decode("utf-8", "replace").strip())
+            return answers[held]
+
+        return test
+
+    def _extensible(self, wanted: Extensible) -> Matcher:
+        if wanted.dn:
+            raise ValueError("':dn:' in a filter is not evaluated here; use the base instead")
+        if wanted.rule is None:
+            return self._item(Equal(str(wanted.attribute), wanted.value))
+        if wanted.attribute is not None and not self._known(wanted.attribute):
+            return _undefined
+        values = self._values(wanted.attribute) if wanted.attribute else _every_value
+        if wanted.rule in _BITS:
+            return _tested(values, rules.bits(wanted.value, every=_BITS[wanted.rule]))
+        rule = EQUALITIES.get(wanted.rule.lower())
+        if rule is None:
+            raise ValueError(f"the matching rule {wanted.rule} is not evaluated here")
+        return _tested(values, rules.equal(rule, wanted.value))
+
+    def _known(self, attribute: str) -> bool:
+        return self._schema.info(attribute).known or self._schema.key(attribute) in self._recognised
+
+    def _values(self, attribute: str) -> Callable[[Values], Iterator[bytes]]:
+        """All values of an attribute and of its subtypes."""
+        under: dict[str, bool] = {}
+
+        def values(entry: Values) -> Iterator[bytes]:
+            for name, held in entry.items():
+                if name not in under:
+                    under[name] = self._schema.falls_under(name, attribute)
+                if under[name]:
+                    yield from held
+
+        return values
+
+
+def _undefined(entry: Values) -> None:  # noqa: ARG001  # it is a Matcher
+    return None
+
+
+def _every_value(entry: Values) -> Iterator[bytes]:
+    return (value for held in entry.values() for value in held)
+
+
+def _all(parts: list[Matcher]) -> Matcher:
+    def match(entry: Values) -> bool | None:
+        result: bool | None = True
+        for part in parts:
+            answer = part(entry)
+            if answer is False:
+                return False
+            if answer is None:
+                result = None
+        return result
+
+    return match
+
+
+def _any(parts: list[Matcher]) -> Matcher:
+    def match(entry: Values) -> bool | None:
+        result: bool | None = False
+        for part in parts:
+            answer = part(entry)
+            if answer:
+                return True
+            if answer is None:
+                result = None
+        return result
+
+    return match
+
+
+def _not(part: Matcher) -> Matcher:
+    def match(entry: Values) -> bool | None:
+        answer = part(entry)
+        return None if answer is None else not answer
+
+    return match
+
+
+def _tested(values: Callable[[Values], Iterator[bytes]], test: rules.Test | None) -> Matcher:
+    """True where a value passes; no test: undefined."""
+    if test is None:
+        return _undefined
+    return lambda entry: any(test(value) for value in values(entry))

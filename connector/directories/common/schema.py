@@ -1,0 +1,261 @@
+"""What a directory's published schema says of attributes and object classes (RFC 4512 §4.1, RFC 4517)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from connector.directories.common.definitions import Defined, Definition, Index
+from connector.directories.common.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
+from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, Unit, View
+
+ClassKind = Literal["structural", "auxiliary", "abstract"]
+
+_EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
+_TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
+_CONSTRUCTED: Final = frozenset({"2.5.18.10"})
+"""subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no filter finds (measured)."""
+_ANYTHING: Final = "*"
+_BOUND: Final = re.compile(r"-?[0-9]{1,20}")
+_UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
+_LENGTH: Final = re.compile(r"\{(\d{1,9})\}$")
+
+
+class Schema:
+    """Attribute types and object classes by name or number, whatever the case and the attribute options.
+
+    Definitions are read when they are asked for: a server publishes some 1,500, and a mapping names ten. `lax`: the
+    server does not mind whether a class is structural, auxiliary or abstract, nor whether anything is obsolete.
+    """
+
+    def __init__(
+        self,
+        attribute_types: Iterable[str | bytes],
+        object_classes: Iterable[str | bytes] = (),
+        content_rules: Iterable[str | bytes] = (),
+        *,
+        lax: bool = False,
+    ) -> None:
+        self._lax = lax
+        self._types = Index(attribute_types)
+        self._classes = Index(object_classes)
+        self._rules = Index(content_rules)
+        self._infos: dict[str, AttributeInfo] = {}
+        self.types: Mapping[str, AttributeInfo] = Defined(self._types, self._type)
+        self.classes: Mapping[str, ClassInfo] = Defined(self._classes, self._class)
+
+    @property
+    def skipped(self) -> int:
+        """How many definitions could not be read so far."""
+        return self._types.skipped + self._classes.skipped + self._rules.skipped
+
+    def info(self, name: str) -> AttributeInfo:
+        """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
+        if name not in self._infos:
+            lineage = self._types.lineage(_base(name))
+            self._infos[name] = self._info(name, lineage) if lineage else _unknown(name)
+        return self._infos[name]
+
+    def has_equality(self, name: str) -> bool:
+        """Whether the attribute has an equality rule, so that a server can search, compare and assert its values."""
+        return _inherited(self._types.lineage(_base(name)), "EQUALITY") is not None
+
+    def has_ordering(self, name: str) -> bool:
+        """Whether the attribute has an ordering rule, so that `>=` and `<=` say something of its values."""
+        return _inherited(self._types.lineage(_base(name)), "ORDERING") is not None
+
+    def has_substrings(self, name: str) -> bool:
+        """Whether the attribute has a substrings rule, so that a piece of a value can be searched for."""
+        return _inherited(self._types.lineage(_base(name)), "SUBSTR") is not None
+
+    def canonical(self, name: str) -> str:
+        """The attribute's first name as the directory spells it, with the options of `name`."""
+        definition = self._types.get(_base(name))
+        return name if definition is None else definition.name + name[len(_base(name)) :]
+
+    def key(self, name: str) -> str:
+        """What all spellings of one attribute description have in common: aliases, numbers, case, order of options."""
+        base, *options = self.canonical(name).lower().split(";")
+        return ";".join([base, *sorted(options)])
+
+    def falls_under(self, name: str, superior: str) -> bool:
+        """Whether an attribute description is `superior`, or a subtype of it by SUP or by options (RFC 4512 §2.5)."""
+        options, wanted = set(name.lower().split(";")[1:]), set(superior.lower().split(";")[1:])
+        if not wanted <= options:
+            return False
+        target = self._types.get(_base(superior))
+        if target is None:
+            return _base(name).lower() == _base(superior).lower()
+        return any(found.oid == target.oid for found in self._types.lineage(_base(name)))
+
+    def kind(self, class_name: str) -> ClassKind | None:
+        """What kind of object class it is; None where the schema does not know it."""
+        definition = self._classes.get(class_name)
+        if definition is None:
+            return None
+        if "AUXILIARY" in definition.fields:
+            return "auxiliary"
+        return "abstract" if "ABSTRACT" in definition.fields else "structural"
+
+    def class_names(self) -> list[str]:
+        """The object classes, each by its first name."""
+        return [definition.name for definition in self._classes]
+
+    def superclasses(self, class_name: str) -> frozenset[str]:
+        """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
+        lineage = self._classes.lineage(class_name)
+        return frozenset(_names(lineage)) | {item.oid.lower() for item in lineage} | {class_name.lower()}
+
+    def attributes_of(self, class_name: str) -> Iterator[str]:
+        """Every attribute that an object class allows, itself or by inheritance, but for what every entry has."""
+        definition = self._classes.get(class_name)
+        if definition is not None:
+            for item in self._classes.lineage(definition.oid):
+                if item.oid != _TOP:
+                    yield from (*item.fields.get("MUST", ()), *item.fields.get("MAY", ()))
+
+    def widened(self, view: View) -> View:
+        """The view with every attribute of its `all_of`, and what its `object_classes` require."""
+        known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
+        added = [self.classes[item.lower()] for item in view.object_classes if item.lower() in self.classes]
+        required = sorted(name for item in added for name in item.must)
+        everything = [name for item in view.all_of for name in self.attributes_of(item)]
+        beside, all_of = (
+            dict.fromkeys(self.canonical(name) for name in names if self.key(name) not in known)
+            for names in ((*everything, *required), everything)
+        )
+        return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(all_of))
+
+    def allows(self, class_names: Iterable[str], attribute: str) -> bool | None:
+        """Whether an entry of these classes may hold the attribute; None where the schema cannot tell."""
+        names = [name.lower() for name in class_names]
+        lineage = self._types.lineage(_base(attribute))
+        if not lineage:
+            return None
+        if _operational(lineage[0]) or not self.info(attribute).classes.isdisjoint(names):
+            return True
+        return False if all(self._classes.get(name) for name in names) else None
+
+    def _info(self, name: str, lineage: list[Definition]) -> AttributeInfo:
+        number = _inherited(lineage, "SYNTAX") or ""
+        syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
+        rule = _inherited(lineage, "EQUALITY")
+        length = _LENGTH.search(number)
+        return AttributeInfo(
+            name=self.canonical(name),
+            syntax=syntax,
+            equality=_equality(rule, number, syntax),
+            single=any("SINGLE-VALUE" in definition.fields for definition in lineage),
+            min_length=_number(lineage, "X-SHORTEST") or 0,
+            max_length=int(length.group(1)) if length else None,
+            readable=None if _inherited(lineage, "X-CONFIDENTIAL") else True,
+            unit=_UNITS.get(_inherited(lineage, "X-COUNTED") or "", "characters"),
+            least=_number(lineage, "X-LEAST"),
+            most=_number(lineage, "X-MOST"),
+            writable=not any({"NO-USER-MODIFICATION", "COLLECTIVE"} & set(item.fields) for item in lineage),
+            comparable=rule is not None,
+            obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
+            constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
+            operational=_operational(lineage[0]),
+            classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
+            aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),
+        )
+
+    def _type(self, name: str) -> AttributeInfo | None:
+        info = self.info(name)
+        return info if info.known else None
+
+    def _class(self, name: str) -> ClassInfo | None:
+        definition = self._classes.get(name)
+        if definition is None:
+            return None
+        lineage = self._classes.lineage(name)
+        return ClassInfo(
+            name=definition.name.lower(),
+            kind="auxiliary" if self._lax else self.kind(name) or "structural",
+            above=self.superclasses(name),
+            must=_lower(item.fields.get("MUST", ()) for item in lineage),
+            may=_lower(item.fields.get("MAY", ()) for item in lineage),
+            anything=any(item.oid == _EXTENSIBLE_OBJECT for item in lineage),
+            obsolete="OBSOLETE" in definition.fields and not self._lax,
+            rule=self._rule(definition),
+        )
+
+    def _rule(self, structural: Definition) -> ContentRule | None:
+        rule = self._rules.get(structural.oid)
+        if rule is None or "OBSOLETE" in rule.fields:
+            return None
+        known = (self._classes.get(name) for name in rule.fields.get("AUX", ()))
+        must, may, never = (_lower([rule.fields.get(keyword, ())]) for keyword in ("MUST", "MAY", "NOT"))
+        return ContentRule(frozenset(item.name.lower() for item in known if item), must, may, never)
+
+    def _allowing(self, attribute: Definition) -> frozenset[str]:
+        """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
+        spellings = {name.lower() for name in (attribute.oid, *attribute.names)} | {_ANYTHING}
+        found: set[str] = set()
+        for definition, allowed in self._allowances:
+            if not spellings.isdisjoint(allowed):
+                found.update((definition.oid.lower(), *_names([definition])))
+        return frozenset(found)
+
+    @cached_property
+    def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
+        """Every class with all that it allows."""
+        return [
+            (definition, frozenset(name.lower() for name in self._allowed(definition))) for definition in self._classes
+        ]
+
+    def _allowed(self, definition: Definition) -> Iterable[str]:
+        if definition.oid == _EXTENSIBLE_OBJECT:
+            yield _ANYTHING
+        rule = self._rules.get(definition.oid)
+        for source in [*self._classes.lineage(definition.oid), *([rule] if rule else [])]:
+            yield from source.fields.get("MUST", ())
+            yield from source.fields.get("MAY", ())
+
+
+def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
+    return frozenset(name.lower() for some in names for name in some)
+
+
+def _base(name: str) -> str:
+    """An attribute description without its options."""
+    return name.partition(";")[0]
+
+
+def _unknown(name: str) -> AttributeInfo:
+    return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
+
+
+def _inherited(lineage: list[Definition], keyword: str) -> str | None:
+    return next((value for value in (item.first(keyword) for item in lineage) if value), None)
+
+
+def _number(lineage: list[Definition], keyword: str) -> int | None:
+    """A bound, under a keyword of this program's own: no other server publishes any (RFC 4512 §4.2 has none)."""
+    text = _inherited(lineage, keyword) or ""
+    return int(text) if _BOUND.fullmatch(text) else None
+
+
+def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
+    if rule is not None:
+        # a rule that we do not know compares at least whatever is identical
+        exact = {Equality.CASE_IGNORE: Equality.CASE_EXACT}
+        by_syntax = BY_SYNTAX[syntax]
+        return EQUALITIES.get(rule.lower(), exact.get(by_syntax, by_syntax))
+    if _LENGTH.sub("", syntax_number) == MICROSOFT + "1362":  # Active Directory's case-sensitive string
+        return Equality.CASE_EXACT
+    return BY_SYNTAX[syntax]
+
+
+def _operational(definition: Definition) -> bool:
+    return (definition.first("USAGE") or "userApplications").lower() != "userapplications"
+
+
+def _names(definitions: Iterable[Definition]) -> Iterable[str]:
+    for definition in definitions:
+        yield from (name.lower() for name in definition.names or (definition.oid,))

@@ -1,0 +1,105 @@
+"""Entries, and which of them are users: below the job's base, and in its filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.directories.common.disabled import MARKS, left_out
+from connector.directories.common.filter_matching import Matcher, matcher
+from connector.directories.common.ldap_filters import Filter, attributes_of, parse
+from connector.directories.common.schema import Schema
+from connector.errors import FileError
+from connector.model import UserRef
+from connector.reconcile.dn import Rdn, rdns
+
+
+class Entry(Struct, frozen=True):
+    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`. `disabled`: as of a user."""
+
+    id: str
+    name: str
+    rdns: tuple[Rdn, ...]
+    values: dict[str, list[bytes]]
+    disabled: bool = False
+
+    @property
+    def ref(self) -> UserRef:
+        """The entry's user."""
+        return UserRef(self.id, self.name)
+
+
+def normalised(name: tuple[Rdn, ...]) -> str:
+    """A DN as text that is equal for equal DNs."""
+    return ",".join("+".join(sorted(f"{kind}={_escaped(str(value))}" for kind, value in rdn)) for rdn in name)
+
+
+def _escaped(value: str) -> str:
+    """Octets that are no UTF-8 become hexadecimal digits (RFC 4514 §2.4): a text with them in it cannot be encoded."""
+    special = re.sub(r'([\\,+"=;<>#])', r"\\\1", value)
+    return re.sub(r"[\udc80-\udcff]", lambda octet: f"\\{ord(octet[0]) - 0xDC00:02x}", special)
+
+
+class Scope:
+    """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
+
+    def __init__(self, base: str, filter_text: str, schema: Schema) -> None:
+        self._schema = schema
+        self._recognised: Collection[str] = ()
+        try:
+            self.base = rdns(base)
+        except ValueError as fault:
+            raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
+        try:
+            self.filter: Filter = parse(filter_text)
+            self._matches: Matcher = matcher(self.filter, schema)
+        except ValueError as fault:
+            raise FileError(str(fault), where="directory.filter") from None
+
+    @cached_property
+    def unknown(self) -> frozenset[str]:
+        """The attributes that the filter names and the schema does not know."""
+        return frozenset(name for name in attributes_of(self.filter) if not self._schema.info(name).known)
+
+    def recognise(self, attributes: Collection[str]) -> None:
+        """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
+        self._recognised = attributes
+        self._matches = matcher(self.filter, self._schema, attributes)
+
+    def needs(self, name: str) -> bool:
+        """Whether the filter looks at this attribute."""
+        return any(self._schema.falls_under(name, wanted) for wanted in attributes_of(self.filter))
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether an entry is below the base and matches the filter."""
+        return self._covers(entry) and self._matches(entry.values) is True
+
+    def disables(self, entry: Entry) -> bool:
+        """Whether an entry is below the base, and the filter leaves it out since it is disabled."""
+        disabled = self._disabled
+        return bool(disabled) and self._covers(entry) and any(matches(entry.values) is True for matches in disabled)
+
+    def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
+        """The entry where it is a user, or is `disabled` and asked for; None where it is not."""
+        if self.holds(entry):
+            return entry
+        return replace(entry, disabled=True) if disabled and self.disables(entry) else None
+
+    def _covers(self, entry: Entry) -> bool:
+        base = self.base
+        return not base or entry.rdns[-len(base) :] == base
+
+    @cached_property
+    def _disabled(self) -> list[Matcher]:
+        """By each mark of disabled users that the filter looks at."""
+        filters = [left_out(self.filter, mark) for mark in MARKS]
+        return [matcher(each, self._schema, self._recognised) for each in filters if each is not None]
+
+
+def nobody_within(counted: str, where: str, filter_: str | None, check: str) -> str:
+    """That the job's filter leaves everybody out. `counted`: of how many; `check`: what to look at beside it."""
+    return f"0 of {counted} in {where} are within `filter` {filter_}: check the filter, and {check}"

@@ -1,0 +1,1 @@
+"""An LDIF file (RFC 2849) as a directory."""

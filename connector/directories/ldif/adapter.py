@@ -1,0 +1,236 @@
+"""An LDIF file (RFC 2849) as a directory: read in a stream, pass by pass, and rewritten whole or not at all.
+
+A user's `id` is its entryUUID (RFC 4530), else its DN in a normal form; its `name` is the DN as it is written. A file
+has no schema: the common attributes are known (`known_schema`), and any other one compares exactly, to the letter, and
+counts as single-valued, so that a mapping of it never finds or removes more than what it says.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.changing import ConflictError, ForbiddenError, edits
+from connector.directories.common.entries import EntryReader
+from connector.directories.common.file_replacement import ChangedError, LinkedError, Replacement
+from connector.directories.common.scope import Entry, Scope
+from connector.directories.ldif.format import edited
+from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
+from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
+from connector.model import Change, Description, Outcome, Result, View
+from connector.reconcile.checks.suitability import meant
+from connector.reconcile.dn import Rdn, rdns
+from connector.settings.job import LdifDirectory as LdifSettings
+
+ATTEMPTS: Final = 3
+"""How often a file that is edited while it is being rewritten is read again."""
+
+LINKED: Final = "the file has another hard link, which would keep the old content; remove it or name a copy of the file"
+_RIGHTS: Final = "Check the rights on the file and its folder, and the free space of its disk"
+_BATCH: Final = 100_000
+"""Changes in one rewriting of the file: it costs as much for one as for all."""
+_SAMPLE: Final = 64 << 10
+"""Octets of a file from which the number of its entries is estimated."""
+
+
+class LdifReader(EntryReader):
+    """The file, to be read. Raises FileError where base or filter are wrong."""
+
+    def __init__(self, settings: LdifSettings, view: View) -> None:
+        super().__init__(view, known_schema())
+        self.path = Path(os.path.realpath(settings.path))
+        self._base = settings.base
+        self.scope = Scope(settings.base, settings.filter, self.schema)
+        self._recognised: frozenset[str] | None = None
+
+    def describe(self) -> Description:
+        """What is known of the attributes without a schema; cautions name those that nothing is known of."""
+        recognised = self.recognise()
+        infos = {name: self.info(name) for name in self.view.attributes}
+        unknown = [name for name, info in infos.items() if not info.known]
+        types = [info.name for info in self.schema.types.values()] if unknown else []
+        cautions = [
+            f"{name} is not a known attribute{meant(name, types)}: it compares to the letter, and has one value"
+            for name in unknown
+        ]
+        cautions += [
+            f"{name} is not a known object class{near}: check its spelling in the mapping"
+            for name in self.view.object_classes
+            if self.schema.kind(name) is None and (near := meant(name, self.schema.class_names()))
+        ]
+        cautions += [
+            f"the filter names {name}, which is no known attribute and stands in no entry: it matches nobody"
+            for name in sorted(self.scope.unknown)
+            if self.schema.key(name) not in recognised
+        ]
+        cautions += [f"an apply would be refused: {LINKED}"] if self._linked() else []
+        return Description(
+            "LDIF file", str(self.path), infos,
+            atomic=True, compares=True, batch=_BATCH, base=self._base, cautions=tuple(cautions),
+        )  # fmt: skip
+
+    def _linked(self) -> bool:
+        with self._open() as file:
+            return os.fstat(file.fileno()).st_nlink > 1
+
+    def size(self) -> int:
+        """About how many entries, from the size of the first ones. Looking up costs one pass as well."""
+        with self._open() as file:
+            sample = file.read(_SAMPLE)
+            whole = os.fstat(file.fileno()).st_size
+        return whole * max(1, sample.count(b"\ndn:")) // max(1, len(sample))
+
+    def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:
+        """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
+        self.recognise()
+        with self._open() as file:
+            before = os.fstat(file.fileno())
+            for passed in self.passage(file, attributes):
+                entry = self.scope.shown(passed.entry, disabled=disabled) if passed.entry else None
+                if entry is not None:
+                    yield entry
+            after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise IncompleteRead("the file was changed while it was read", where=str(self.path))
+
+    def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
+        """A pass over the open file that brings the view's attributes, those of the filter, and these."""
+        wanted = self.keys | set(attributes) | {ENTRY_UUID}
+
+        def key_of(name: str) -> str | None:
+            key = self.schema.key(name)
+            return key if key in wanted or self.scope.needs(name) else None
+
+        return Passage(self.path, file, key_of, lambda name: self.schema.info(name).equality)
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as fault:
+            kind = DeniedError if isinstance(fault, PermissionError) else UnreachableError
+            raise kind(f"the file cannot be read: {fault.strerror}", where=str(self.path)) from fault
+
+    def recognise(self) -> frozenset[str]:
+        """Where the filter names attributes that are not known, those count that stand in the file at all: these."""
+        if self._recognised is None:
+            found: frozenset[str] = frozenset()
+            if self.scope.unknown:
+                with self._open() as file:
+                    passage = self.passage(file)
+                    for _ in passage:
+                        pass
+                found = frozenset(self.schema.key(name.decode()) for name in passage.format.names)
+                self.scope.recognise(found)
+            self._recognised = found
+        return self._recognised
+
+
+class LdifDirectory(LdifReader):
+    """The file, to be read and written. A batch of changes is one rewriting of the file, or none."""
+
+    def describe(self) -> Description:
+        """Raises FileError for a file that may not, or cannot, be replaced."""
+        if self._linked():
+            raise FileError(LINKED, where=str(self.path))
+        try:
+            with self.path.open("r+b"), tempfile.TemporaryFile(dir=self.path.parent):
+                return super().describe()
+        except OSError as fault:
+            why = f"the file cannot be rewritten: {fault.strerror}. {_RIGHTS}"
+            raise FileError(why, where=str(self.path)) from None
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        """Every change of the batch at once: should the file not be replaced, all of them have failed."""
+        batch = list(changes)
+        if not batch:
+            return
+        try:
+            self.recognise()
+            outcomes = self._written(batch)
+        except ConnectorError as fault:
+            outcomes = _failed(batch, str(fault))
+        except LinkedError:
+            outcomes = _failed(batch, LINKED)
+        except BlockingIOError:
+            outcomes = _failed(batch, "another program has locked the file")
+        except OSError as fault:
+            why = f"the file is as it was, for it could not be rewritten: {fault.strerror}. {_RIGHTS}"
+            outcomes = _failed(batch, why)
+        yield from outcomes
+
+    def _written(self, batch: list[Change]) -> list[Outcome]:
+        for _ in range(ATTEMPTS):
+            try:
+                return self._rewritten(batch)
+            except ChangedError:
+                continue
+        return _failed(batch, f"the file is as it was, for others changed it {ATTEMPTS} times while it was rewritten")
+
+    def _rewritten(self, batch: list[Change]) -> list[Outcome]:
+        """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
+        waiting: dict[str, list[Change]] = {}
+        for change in batch:
+            waiting.setdefault(change.user.id, []).append(change)
+        attributes = {self.schema.key(each.name) for change in batch for each in change.attributes}
+        outcomes: list[Outcome] = []
+        with Replacement(self.path) as files:
+            passage = self.passage(files.old, attributes)
+            for passed in passage:
+                now = passed
+                entry = passed.entry if passed.entry is not None and passed.entry.id in waiting else None
+                entry = self.scope.shown(entry, disabled=self.view.disabled) if entry else None
+                for change in waiting.pop(entry.id) if entry else ():
+                    if entry and entry.disabled is not change.disabled:
+                        waiting.setdefault(entry.id, []).append(change)
+                        continue
+                    now, outcome = self._apply(passage, now, change)
+                    outcomes.append(outcome)
+                files.new.writelines(now.block.lines)
+            outcomes += [
+                Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
+                for changes in waiting.values()
+                for change in changes
+            ]
+            if any(outcome.result is Result.WRITTEN for outcome in outcomes):
+                try:
+                    files.commit()
+                except OSError as fault:
+                    if not files.done:
+                        raise
+                    return _failed(batch, f"the file was rewritten, but may not outlive a power cut: {fault.strerror}")
+        return outcomes
+
+    def _apply(self, passage: Passage, passed: Passed, change: Change) -> tuple[Passed, Outcome]:
+        """The block as the change makes it, and what became of the change."""
+        record, entry = passed.record, passed.entry
+        if record is None or entry is None or entry.rdns != _rdns(change.user.name):
+            return passed, Outcome(change.user, Result.CONFLICT, "the entry has another name now")
+        try:
+            wanted = edits(entry.values, change, self.schema)
+        except ConflictError as fault:
+            return passed, Outcome(change.user, Result.CONFLICT, str(fault))
+        except ForbiddenError as fault:
+            return passed, Outcome(change.user, Result.FAILED, str(fault))
+        if not wanted:
+            return passed, Outcome(change.user, Result.UNCHANGED, "the entry says all of it already")
+        placed = [(edit, passage.places(record, self.schema.key(edit.name))) for edit in wanted]
+        now = passage.again(passed.block.number, edited(record, placed, passage.format))
+        return now, Outcome(change.user, Result.WRITTEN)
+
+
+def _failed(batch: list[Change], why: str) -> list[Outcome]:
+    return [Outcome(change.user, Result.FAILED, why) for change in batch]
+
+
+def _rdns(name: str) -> tuple[Rdn, ...] | None:
+    try:
+        return rdns(name)
+    except ValueError:
+        return None

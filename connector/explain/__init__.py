@@ -1,0 +1,1 @@
+"""Why one agent is planned for as it is."""

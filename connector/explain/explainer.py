@@ -1,0 +1,41 @@
+"""Why one agent is planned for as it is: the planner's own steps, held to what concerns this agent."""
+
+from __future__ import annotations
+
+from connector.errors import UsageError
+from connector.model import AgentRef
+from connector.reconcile.explain.case import Case
+from connector.reconcile.explain.explanation import Explanation
+from connector.reconcile.matching.selection import looked_up, selected
+from connector.run.context import Dry
+from connector.run.lookup import Lookup
+
+WHERE = "AGENT"
+"""What a name on the command line is called there."""
+
+
+def explain(parts: Dry, name: str) -> list[Explanation]:
+    """The records of the source that this names, each explained: one, unless several share an account or a seat.
+
+    A user stands for the agents that look for it. Raises UsageError for a name that is nobody's, or two things.
+    """
+    parts.watch.stage("read source")
+    tenant = parts.source.read()
+    agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents]
+    invalid = [AgentRef(record.work_no, record.account_code) for record in tenant.invalid]
+    only = selected([name], [*agents, *invalid], WHERE)
+    parts.watch.stage("describe directory", agents=tenant.size)
+    case = Case(parts.brief(), tenant, parts.pins, parts.never)
+    directory = Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond)
+    if only.users:
+        named = directory.run(case.seeking(directory.run(looked_up(only, case.naming, WHERE)).ids))
+        if not named:
+            raise UsageError(f"no agent looks for the user {only.users[0]!r}", where=WHERE)
+    else:
+        named = [number for number, ref in enumerate(agents) if only.names_agent(ref)]
+    unread = [
+        Explanation(ref, "invalid", f"record {record.record}: {record.why}")
+        for record, ref in zip(tenant.invalid, invalid, strict=True)
+        if only.names_agent(ref)
+    ]
+    return [*(directory.run(case.explain(number)) for number in named), *unread]

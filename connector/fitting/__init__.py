@@ -1,1 +1,0 @@
-"""Making a job that fits a directory and a tenant: what `init` finds out, proposes and writes."""

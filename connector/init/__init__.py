@@ -1,0 +1,1 @@
+"""What `init` finds out about a directory, and the files that it writes."""

@@ -1,0 +1,181 @@
+"""The text of a job and a mapping file, with comments, as `init` writes them. What is secret is named by its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping as AbstractMapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.init.rules import Tried
+from connector.reconcile.mapping import Mapping, MatchRule
+from connector.settings import job as jobs
+from connector.settings.yamlfile import parse
+
+_PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
+"""Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are put in quotes."""
+
+
+Reasons = AbstractMapping[str, str]
+"""Attributes, each with why."""
+
+
+class Reference(Struct, frozen=True):
+    """Where a secret is kept: `env` and the name of a variable, or `file` and a path."""
+
+    kind: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"{{{self.kind}: {_scalar(self.place)}}}"
+
+
+class Answers(Struct, frozen=True):
+    """What somebody said of a job: with flags or at the terminal. Paths are as the job file is to name them."""
+
+    source: str
+    directories: tuple[str, ...]
+    app_key: Reference | None = None
+    app_secret: Reference | None = None
+    source_ca: str | None = None
+    bind_dn: str | None = None
+    password: Reference | None = None
+    token: Reference | None = None
+    ca_file: str | None = None
+    start_tls: bool = False
+    base: str = ""
+    filter: str = ""
+
+    @property
+    def cec(self) -> bool:
+        """Whether the source is a tenant, rather than a file."""
+        return self.source.lower().startswith(("https:", "http:"))
+
+    @property
+    def ldap(self) -> bool:
+        """Whether the directory is a server, rather than a file."""
+        return self.directories[0].lower().startswith(("ldaps:", "ldap:", "ldapi:"))
+
+    @property
+    def scim(self) -> bool:
+        """Whether the directory is a SCIM server."""
+        return self.directories[0].lower().startswith(("https:", "http:"))
+
+    @property
+    def local(self) -> bool:
+        """Whether the server is reached by a socket of this machine, which says who binds."""
+        return all(url.lower().startswith("ldapi:") for url in self.directories)
+
+    def to(self, path: Path, base: str, filter_: str) -> jobs.LoadedJob:
+        """The job that this would be, in a file of that name, with this base and filter. Raises FileError."""
+        answered = replace(self, base=base, filter=filter_)
+        return jobs.shaped(parse(job_text(answered, "openldap-h350"), path))
+
+
+def job_text(answers: Answers, mapping: str) -> str:
+    """The job file."""
+    source, directory = _source(answers), _directory(answers)
+    return "\n".join(
+        [
+            "# Written by `cec-connector init`. All keys: docs/job-file.md, or `cec-connector schema job`.",
+            "source:",
+            *_keys(source),
+            "directory:",
+            *_keys(directory),
+            f"mapping: {_scalar(mapping)}",
+            "# The first run sets everybody's values. Lower `update` once the directory is in step (default: 20%).",
+            "limits: {update: 100%}",
+            "",
+        ]
+    )
+
+
+def _source(answers: Answers) -> dict[str, object]:
+    if not answers.cec:
+        return {"type": "file", "path": answers.source}
+    return {
+        "type": "cec",
+        "url": answers.source,
+        "app_key": answers.app_key,
+        "app_secret": answers.app_secret,
+        "ca_file": answers.source_ca,
+    }
+
+
+def _directory(answers: Answers) -> dict[str, object]:
+    within: dict[str, object] = {"base": answers.base or None, "filter": answers.filter or None}
+    if answers.scim:
+        proof = {"token": answers.token, "ca_file": answers.ca_file}
+        return {"type": "scim", "url": answers.directories[0], **proof, **within}
+    if not answers.ldap:
+        return {"type": "ldif", "path": answers.directories[0], **within}
+    return {
+        "type": "ldap",
+        "urls": answers.directories,
+        "start_tls": True if answers.start_tls else None,
+        "sasl": "external" if answers.local else None,
+        "bind_dn": answers.bind_dn,
+        "password": answers.password,
+        "ca_file": answers.ca_file,
+        **within,
+    }
+
+
+def _keys(values: AbstractMapping[str, object]) -> Iterable[str]:
+    for key, value in values.items():
+        if isinstance(value, tuple):
+            yield f"  {key}: [{', '.join(map(json.dumps, value))}]"
+        elif isinstance(value, bool):
+            yield f"  {key}: {str(value).lower()}"
+        elif value is not None:
+            yield f"  {key}: {value if isinstance(value, Reference) else _scalar(str(value))}"
+
+
+def _scalar(text: str) -> str:
+    plain = _PLAIN.fullmatch(text) and text == text.strip() and ": " not in text and not text.endswith(":")
+    if plain and text.lower() not in {"true", "false", "null"}:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+class Chosen(Struct, frozen=True):
+    """A ready mapping by its name, and what is to be changed in it.
+
+    `rules` stand in place of its own, if there are any; `tried` were tried on so many `agents`; `taken` attributes are
+    left out, each for its reason.
+    """
+
+    name: str
+    ready: Mapping
+    agents: int
+    tried: Sequence[Tried]
+    rules: Sequence[MatchRule]
+    taken: Reasons
+
+    @property
+    def mapping(self) -> Mapping:
+        """The ready mapping with these rules."""
+        return replace(self.ready, match=tuple(self.rules) or self.ready.match)
+
+
+def mapping_text(ready: str, chosen: Chosen) -> str:
+    """A ready mapping's text with these changes. Its `match` ends with an empty line, and an attribute is one line."""
+    head, _, rest = ready.partition("\nmatch:\n")
+    _, _, tail = rest.partition("\n\n")
+    counts = {(each.rule.agent.text, each.rule.directory): each for each in chosen.tried}
+    lines = [f"# Written by `cec-connector init`, from the ready mapping {chosen.name}:", "#", head, "match:"]
+    lines.append(f"  # tried on {chosen.agents} agents; a number says how many have just one user by that rule alone")
+    for rule in chosen.mapping.match:
+        found = counts.get((rule.agent.text, rule.directory))
+        line = f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"
+        lines.append(f"{line}  # {found.matched}" if found else line)
+    return "\n".join([*lines, "", *(_left_out(line, chosen.taken) for line in tail.splitlines()), ""])
+
+
+def _left_out(line: str, taken: Reasons) -> str:
+    why = next((why for name, why in taken.items() if line.startswith(f"  {name}:")), None)
+    return f"  # left out, since {why}:\n  # {line.strip()}" if why else line

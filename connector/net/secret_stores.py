@@ -1,0 +1,151 @@
+"""Fetches a secret from wherever a job says it is kept: on this machine, or in HashiCorp Vault (KV version 2)."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from pydantic import BaseModel
+
+from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
+from connector.model import Secret
+from connector.settings import secrets
+from connector.settings.fields import AppRole, Place, SecretRef, VaultRef
+
+if TYPE_CHECKING:
+    from connector.net.http import Answer, Channel
+
+SECONDS: Final = 10.0
+IN_ALL: Final = 15.0
+"""Seconds that one wait for Vault, and that a whole request may take."""
+LARGEST: Final = 1 << 20
+
+
+def resolve(ref: SecretRef, what: str, where: str) -> Secret:
+    """The secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
+
+    Raises FileError where there is none, and kinds of IncompleteRead where Vault cannot be asked or denies it. No
+    message repeats a value.
+    """
+    if ref.vault is None:
+        return secrets.resolve(ref, what, where)
+    return _Vault(ref.vault, what, where).read()
+
+
+def file_of(ref: Place) -> Path | None:
+    """The file on this machine that a secret is kept in; None where it is elsewhere."""
+    if ref.credential is not None:
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        return Path(folder) / ref.credential if folder else None
+    return ref.file
+
+
+def open_to_others(settings: BaseModel) -> list[Path]:
+    """The files of secrets and private keys that a job names and that others on this machine may read, in order.
+
+    A group of this process's own may: Kubernetes mounts secrets as 0440 for the group of the pod (`fsGroup`).
+    """
+    own = {os.getegid(), *os.getgroups()}
+    found = []
+    for path in sorted(set(_files(settings))):
+        with suppress(OSError):  # whoever reads it says so
+            status = path.stat()
+            if status.st_mode & stat.S_IROTH or (status.st_mode & stat.S_IRGRP and status.st_gid not in own):
+                found.append(path)
+    return found
+
+
+def _files(value: object) -> Iterator[Path]:
+    if isinstance(value, Place) and (path := file_of(value)):
+        yield path
+    if isinstance(value, BaseModel):
+        for name, each in value:
+            if name == "key_file" and isinstance(each, Path):
+                yield each
+            yield from _files(each)
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _files(each)
+
+
+class _Vault:
+    """One look into Vault: with a token one request, as a role two."""
+
+    def __init__(self, ref: VaultRef, what: str, where: str) -> None:
+        self._ref = ref
+        self._what = what
+        self._where = where
+        self._address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
+
+    def read(self) -> Secret:
+        from connector.net import tls  # noqa: PLC0415  # TLS and httpx, for jobs with a secret in Vault only
+        from connector.net.http import Channel  # noqa: PLC0415
+
+        headers = {"X-Vault-Request": "true"}
+        if self._ref.namespace is not None:
+            headers["X-Vault-Namespace"] = self._ref.namespace
+        with Channel(
+            tls.context(self._ref.ca_file), headers,
+            timeout=SECONDS, max_bytes=LARGEST, place="vault", clock=time.monotonic, in_all=IN_ALL,
+        ) as channel:  # fmt: skip
+            token = self._token(channel)
+            answer = channel.exchange("GET", self._address, {"X-Vault-Token": token})
+            if answer.status == 404:
+                why = f"Vault has no secret at {self._ref.mount}/{self._ref.path}, or its last version is deleted"
+                raise FileError(f"{self._what}: {why}", where=self._where)
+            held = self._answered(answer, "data", "data")
+        value = held.get(self._ref.key)
+        if not isinstance(value, str) or not value:
+            why = f"the secret {self._ref.mount}/{self._ref.path} in Vault has no text under the key {self._ref.key}"
+            raise FileError(f"{self._what}: {why}", where=self._where)
+        return Secret(value)
+
+    def _token(self, channel: Channel) -> str:
+        role = self._ref.approle
+        if role is not None:
+            return self._logged_in(channel, role)
+        assert self._ref.token is not None
+        return _header(secrets.resolve(self._ref.token, f"{self._what}: the token of Vault", self._where))
+
+    def _logged_in(self, channel: Channel, role: AppRole) -> str:
+        secret_id = secrets.resolve(role.secret_id, f"{self._what}: the secret id of Vault's role", self._where)
+        body = msgspec.json.encode({"role_id": role.role_id, "secret_id": str(secret_id.reveal())})
+        where = f"{self._ref.url}/v1/auth/{role.mount}/login"
+        answer = channel.exchange("POST", where, {"Content-Type": "application/json"}, content=body)
+        if answer.status == 400:  # so it answers a role or secret id that is wrong
+            raise DeniedError(f"{self._what}: Vault refused the log-in of the role", where=where)
+        token = self._answered(answer, "auth").get("client_token")
+        if not isinstance(token, str) or not token:
+            raise MalformedError(f"{self._what}: Vault's answer to the log-in holds no token", where=where)
+        return token
+
+    def _answered(self, answer: Answer, *keys: str) -> Mapping[str, Any]:
+        """What stands under these keys of an answer of 200; errors in our words, for Vault's could repeat a value."""
+        from connector.net.quoting import phrase  # noqa: PLC0415  # as above
+
+        if answer.status in (401, 403):
+            raise DeniedError(f"{self._what}: Vault denied it ({phrase(answer.status)})", where=answer.where)
+        if answer.status in (429, 472, 473) or answer.status >= 500:  # 503: it is sealed
+            raise UnreachableError(f"{self._what}: Vault answered with {phrase(answer.status)}", where=answer.where)
+        if answer.status != 200:
+            raise IncompleteRead(f"{self._what}: Vault answered with {phrase(answer.status)}", where=answer.where)
+        try:
+            held = msgspec.json.decode(answer.body)
+        except NOT_JSON:
+            held = None
+        for key in keys:
+            held = held.get(key) if isinstance(held, dict) else None
+        if not isinstance(held, dict):
+            raise MalformedError(f"{self._what}: this is no answer of Vault's (KV version 2)", where=answer.where)
+        return held
+
+
+def _header(token: Secret) -> str:
+    held = token.reveal()
+    return (held if isinstance(held, str) else held.decode()).strip()

@@ -1,0 +1,1 @@
+"""Observers that a job asks for: audit, metrics, traces, notifications."""

@@ -1,0 +1,121 @@
+"""Runs as Prometheus metrics; the label `cec_job` is the job, and no label or value says anything about a person.
+
+The label is not called `job`, because that is the name of Prometheus's own label for what it scrapes: it would come out
+as `exported_job` in one setup and as `job` in another.
+
+One process may keep them (`serve`), or every run may add to what the one before it left in a file or a gateway: then
+they are read back first, so that counters count on and what this run has not found out stays as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from connector import __version__
+from connector.model import Result
+from connector.net.counters import SIDES
+from connector.observers.run_summary import ENDINGS, Kind, RunFacts
+from connector.reconcile.checks.limits import LIMITS
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
+
+_PREFIX: Final = "cec_connector_"
+_METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] = {
+    "runs": (Counter, "Runs, by what kind they were and how they ended.", ("kind", "ending")),
+    "outcomes": (Counter, "Users whose change was settled, by what became of it.", ("outcome",)),
+    "refusals": (Counter, "Plans that were refused, by the limit that refused them.", ("limit",)),
+    "requests": (Counter, "Requests to the source and to the directory.", ("side",)),
+    "request_errors": (Counter, "Requests that failed or were answered with an error.", ("side",)),
+    "stage_seconds": (Counter, "Seconds spent in each stage of the runs.", ("stage",)),
+    "last_run_timestamp_seconds": (Gauge, "When the last run began.", ()),
+    "last_run_duration_seconds": (Gauge, "How long the last run took.", ()),
+    "last_success_timestamp_seconds": (Gauge, "When the last run began that ended well.", ()),
+    "agents": (Gauge, "Agents of the last plan, by how they were matched.", ("match",)),
+    "users": (Gauge, "Users of the last plan: unchanged, stale, and by what would be changed of them.", ("state",)),
+    "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
+    "ready": (Gauge, "Whether the last good run is recent enough.", ()),
+    "files_accepted": (Gauge, "Whether the job's files were in order when they were last read.", ()),
+    "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
+}
+_MATCHES: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+_STATES: Final = ("unchanged", "stale", "update", "clear", "secret")
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._metrics = {
+            name: kind(_PREFIX + name, text, ("cec_job", *labels), registry=self.registry)
+            for name, (kind, text, labels) in _METRICS.items()
+        }
+        info = Gauge(_PREFIX + "build_info", "The version of this program.", ("version",), registry=self.registry)
+        info.labels(__version__).set(1)
+
+    def expect(self, job: str, kind: Kind) -> None:
+        """Let a job's counters begin at 0, for of what begins with 1 nobody sees that it has grown."""
+        for ending in sorted(set(ENDINGS.values())):
+            self._metrics["runs"].labels(job, kind, ending)
+        for outcome in Result:
+            self._metrics["outcomes"].labels(job, outcome.value)
+        for limit in LIMITS:
+            self._metrics["refusals"].labels(job, limit)
+        for side in SIDES:
+            self._metrics["requests"].labels(job, side)
+            self._metrics["request_errors"].labels(job, side)
+
+    def take(self, facts: RunFacts) -> None:
+        """Count a run."""
+        self.expect(facts.job, facts.kind)
+        self._add("runs", facts, 1, facts.kind, facts.ending)
+        for outcome, number in facts.outcomes.items():
+            self._add("outcomes", facts, number, outcome)
+        for refusal in facts.refusals if facts.ending == "refused" else ():
+            self._add("refusals", facts, 1, refusal.limit)
+        for side, traffic in facts.traffic.items():
+            if side in SIDES:
+                self._add("requests", facts, traffic.requests, side)
+                self._add("request_errors", facts, traffic.errors, side)
+        for stage, seconds in facts.stages.items():
+            self._add("stage_seconds", facts, seconds, stage)
+        self.tell("last_run_timestamp_seconds", facts.job, facts.started)
+        self.tell("last_run_duration_seconds", facts.job, facts.seconds)
+        if facts.good:
+            self.tell("last_success_timestamp_seconds", facts.job, facts.started)
+        if facts.counts and facts.kind != "undo":
+            self._plan(facts)
+
+    def _plan(self, facts: RunFacts) -> None:
+        for match in _MATCHES:
+            self.tell("agents", facts.job, facts.counts[match], match)
+        for state in _STATES:
+            self.tell("users", facts.job, facts.counts[state], state)
+        self._metrics["problems"].remove_by_labels({"cec_job": facts.job})
+        for kind, number in facts.problems.items():
+            self.tell("problems", facts.job, number, kind)
+
+    def _add(self, name: str, facts: RunFacts, amount: float, *labels: str) -> None:
+        self._metrics[name].labels(facts.job, *labels).inc(amount)
+
+    def tell(self, name: str, job: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._metrics[name].labels(job, *labels)
+        assert isinstance(gauge, Gauge)
+        gauge.set(value)
+
+    def restore(self, text: str, only: str | None = None) -> None:
+        """Go on from what was rendered before, of one job alone or of all. Raises ValueError if it is no such text."""
+        for family in text_string_to_metric_families(text):
+            name = family.name.removeprefix(_PREFIX)
+            for sample in family.samples if name in self._metrics else ():
+                labels = ("cec_job", *_METRICS[name][2])
+                if sample.labels.keys() >= set(labels) and only in (None, sample.labels["cec_job"]):
+                    self._metrics[name].labels(*(sample.labels[label] for label in labels)).inc(sample.value)
+
+    def render(self) -> str:
+        """In Prometheus's text format."""
+        return generate_latest(self.registry).decode()

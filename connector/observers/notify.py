@@ -1,0 +1,120 @@
+"""Telling somebody that a run needs them: whom a job names, on the occasions that it names, again until it arrives.
+
+Nothing here ever fails a run: what cannot be told is logged.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final, Literal
+
+import structlog
+from msgspec import Struct
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from connector.errors import ConnectorError, UnreachableError
+from connector.net.secret_stores import resolve
+from connector.observers.notices import Notice, notice, occasions
+from connector.observers.run_summary import RunFacts
+from connector.settings.job import LoadedJob
+
+log = structlog.get_logger(__name__)
+
+SINGLE_RUN: Final = 3
+"""Attempts before a process that is about to end gives up."""
+
+
+class Target(Struct, frozen=True):
+    """One receiver that a job names: the way to it, and where it is."""
+
+    way: Literal["webhook", "mail"]
+    where: str
+
+
+def wanted(job: LoadedJob, facts: RunFacts, waiting: Path | None = None) -> Notice | None:
+    """The message that the job wants sent about this run, if any."""
+    settings = job.job.notify
+    found = tuple(each for each in occasions(facts) if settings is not None and each in settings.when)
+    return notice(facts, found, job.path.absolute(), waiting) if found else None
+
+
+def targets(job: LoadedJob) -> list[Target]:
+    """Whom the job names."""
+    settings = job.job.notify
+    found = []
+    if settings is not None and settings.webhook is not None:
+        found.append(Target("webhook", settings.webhook.url))
+    if settings is not None and settings.mail is not None:
+        found.append(Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}"))
+    return found
+
+
+def tell(job: LoadedJob, facts: RunFacts) -> None:
+    """Tell of a single run what there is to tell, all receivers at once; a few attempts, with short waits.
+
+    Never raises.
+    """
+    told = wanted(job, facts)
+    if told is None:
+        return
+    threads = [
+        threading.Thread(target=deliver, args=(job, each, told, SINGLE_RUN), name=each.way, daemon=True)
+        for each in targets(job)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def deliver(
+    job: LoadedJob, target: Target, told: Notice, attempts: int, leaving: threading.Event | None = None
+) -> bool:
+    """Send a message, as often as that takes, `attempts` at most; whether it was taken. Never raises.
+
+    Once `leaving` is set there is no other attempt.
+    """
+    leaving = leaving or threading.Event()
+    send = _post if target.way == "webhook" else _mail
+    retrying = Retrying(
+        sleep=sleep_using_event(leaving),
+        stop=stop_any(stop_after_attempt(attempts), stop_when_event_set(leaving)),
+        wait=wait_exponential_jitter(initial=1, max=300, jitter=1),
+        retry=retry_if_exception_type(UnreachableError),
+        reraise=True,
+    )
+    try:
+        retrying(send, job, told)
+    except ConnectorError as fault:
+        log.warning("notice not sent", job=job.name, way=target.way, reason=str(fault))
+        return False
+    log.info("notice sent", job=job.name, way=target.way, occasions=told.occasions)
+    return True
+
+
+def _post(job: LoadedJob, told: Notice) -> None:
+    from connector.observers.webhook import post  # noqa: PLC0415  # httpx, when there is something to say
+
+    settings = job.job.notify and job.job.notify.webhook
+    assert settings
+    where = job.where("notify", "webhook", "secret")
+    post(settings, resolve(settings.secret, "the secret of the webhook", where), told)
+
+
+def _mail(job: LoadedJob, told: Notice) -> None:
+    from connector.observers.mail import send  # noqa: PLC0415  # smtplib, when there is something to say
+
+    settings = job.job.notify and job.job.notify.mail
+    assert settings
+    where = job.where("notify", "mail", "password")
+    ref = settings.password
+    send(settings, resolve(ref, "the password of the mail server", where) if ref else None, told)

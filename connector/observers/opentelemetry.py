@@ -1,0 +1,97 @@
+"""A run as an OpenTelemetry trace: a span for the run, and one in it for each stage; nothing in it is about a person.
+
+It goes by OTLP over HTTP to wherever the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) say. It is not
+worth a run: a collector that does not answer is waited for once the run is over, and for a few seconds only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Status, StatusCode, set_span_in_context
+
+from connector import __version__
+from connector.observers.run_summary import RunFacts
+
+log = structlog.get_logger(__name__)
+
+SECONDS: Final = 3.0
+"""So long the end of the process waits for a collector."""
+logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+logging.getLogger("opentelemetry").propagate = False  # what fails is said by us, once
+
+
+def trace(facts: RunFacts) -> None:
+    """Hand the trace of a run over. Never raises, and never waits for longer than `SECONDS`."""
+    sender = _Sender(facts)
+    sender.start()
+    sender.join(SECONDS)
+    if not sender.arrived:
+        log.warning("trace not handed over", reason=sender.fault or f"no answer within {SECONDS:.0f} seconds")
+
+
+class _Sender(threading.Thread):
+    """Sends a run's spans; a thread that dies with the process, for an exporter tries again for as long as it likes."""
+
+    def __init__(self, facts: RunFacts) -> None:
+        super().__init__(name="traces", daemon=True)
+        self._facts = facts
+        self.arrived = False
+        self.fault = ""
+
+    def run(self) -> None:
+        try:
+            spans = _spans(self._facts)
+            result = OTLPSpanExporter().export(spans) if spans else SpanExportResult.SUCCESS
+        except Exception as fault:  # noqa: BLE001  # a thread has no caller; `fault` is told
+            self.fault = type(fault).__name__
+            return
+        self.arrived = result is SpanExportResult.SUCCESS
+        self.fault = "the collector does not take it"
+
+
+def _spans(facts: RunFacts) -> Sequence[ReadableSpan]:
+    """The spans of a run, with the times that they had; none where OTEL_SDK_DISABLED says so."""
+    kept = InMemorySpanExporter()
+    ours = Resource({"service.name": "cec-connector", "service.version": __version__})
+    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("connector", __version__)
+    run = tracer.start_span(facts.kind, start_time=_nanoseconds(facts.started), attributes=_attributes(facts))
+    within = set_span_in_context(run)
+    for name, begin, end in facts.course:
+        stage = tracer.start_span(name, within, start_time=_nanoseconds(facts.started + begin))
+        stage.end(_nanoseconds(facts.started + end))
+    if not facts.good:
+        run.set_status(Status(StatusCode.ERROR, facts.ending))
+    run.end(_nanoseconds(facts.started + facts.seconds))
+    return kept.get_finished_spans()
+
+
+def _attributes(facts: RunFacts) -> dict[str, str | int]:
+    """What is said of a run: names of ours and numbers; a fault's words could name a user."""
+    said: dict[str, str | int] = {
+        "cec.job": facts.job,
+        "cec.run": facts.run,
+        "cec.kind": facts.kind,
+        "cec.digest": facts.digest,
+        "cec.ending": facts.ending,
+        "cec.exit_code": facts.exit_code,
+        "cec.changes": facts.changes,
+    }
+    for group in ("counts", "problems", "outcomes"):
+        said |= {f"cec.{group}.{name}": number for name, number in getattr(facts, group).items()}
+    return said
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1_000_000_000)

@@ -1,0 +1,130 @@
+"""What a run came to, in numbers and names of things, never of people: what metrics and notifications are made of."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from msgspec import Struct, field
+
+from connector.errors import ConnectorError
+from connector.model import Change, Outcome, Plan, Refusal
+from connector.net import counters
+from connector.net.counters import Traffic
+from connector.runtime.observer import Watcher
+
+Kind = Literal["plan", "apply", "undo"]
+ENDINGS: Final = {
+    0: "done", 1: "failed", 2: "done", 3: "refused", 4: "in part", 64: "failed", 75: "busy", 78: "failed",
+}  # fmt: skip
+"""What an exit code says of a run: pending changes (2) are no other ending than none."""
+
+
+class RunFacts(Struct, frozen=True, kw_only=True):
+    """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
+
+    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `stages`: how
+    long each took in all; `course`: each as it came, with its begin and end, in seconds since the run began.
+    """
+
+    job: str
+    run: str
+    kind: Kind
+    started: float
+    seconds: float
+    exit_code: int
+    fault: str = ""
+    digest: str = ""
+    changes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, int] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    traffic: dict[str, Traffic] = field(default_factory=dict)
+    course: list[tuple[str, float, float]] = field(default_factory=list)
+
+    @property
+    def ending(self) -> str:
+        """One of `ENDINGS`; for an exit code that is none of ours, `failed`."""
+        return ENDINGS.get(self.exit_code, "failed")
+
+    @property
+    def good(self) -> bool:
+        """Whether the run did all that it was there for."""
+        return self.ending == "done"
+
+
+class FactsWatch(Watcher):
+    """Gathers the facts of one run, and hands them over at its end. `code_of`: the exit code that a fault makes.
+
+    `clock` (seconds since 1970) and `timer` (seconds, monotonic) are there for tests.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        run: str,
+        kind: Kind,
+        take: Callable[[RunFacts], None],
+        code_of: Callable[[BaseException], int],
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job, self._run, self._kind = job, run, kind
+        self._take = take
+        self._code_of = code_of
+        self._timer = timer
+        self._started = clock()
+        self._begun = self._since = timer()
+        self._stage = "begin"
+        self._stages: defaultdict[str, float] = defaultdict(float)
+        self._course: list[tuple[str, float, float]] = []
+        self._outcomes: Counter[str] = Counter()
+        self._plan: Plan | None = None
+
+    def stage(self, name: str, **facts: object) -> None:  # noqa: ARG002  # counts are taken from the plan
+        now = self._timer()
+        self._stages[self._stage] += now - self._since
+        self._course.append((self._stage, self._since - self._begun, now - self._begun))
+        self._stage, self._since = name, now
+
+    def planned(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002
+        self._outcomes[outcome.result.value] += 1
+
+    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
+        self.stage("end")
+        plan = plan or self._plan
+        code = exit_code if exit_code is not None else self._code_of(fault) if fault is not None else 1
+        self._take(
+            RunFacts(
+                job=self._job, run=self._run, kind=self._kind, started=self._started,
+                seconds=self._timer() - self._begun, exit_code=code, fault=_said(fault),
+                stages={name: round(seconds, 6) for name, seconds in self._stages.items()},
+                outcomes=dict(self._outcomes), traffic=counters.counted(), course=self._course,
+                **(_planned(plan) if plan else {}),
+            )
+        )  # fmt: skip
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
+    return {
+        "digest": plan.digest,
+        "changes": len(plan.changes),
+        "counts": {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__},
+        "problems": dict(Counter(problem.kind for problem in plan.problems)),
+        "refusals": list(plan.refusals),
+    }
+
+
+def _said(fault: BaseException | None) -> str:
+    """The fault in a sentence, where it is one of ours, which hold no secret; else only its kind."""
+    if fault is None:
+        return ""
+    return str(fault) if isinstance(fault, ConnectorError) else type(fault).__name__

@@ -1,0 +1,246 @@
+"""Where an audit is kept: a file, a syslog receiver. What was told to one is safe once `secure` says so."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+from msgspec import Struct
+
+from connector.errors import OutputError
+from connector.observers.syslog import Syslog
+
+log = structlog.get_logger(__name__)
+
+Record = dict[str, Any]
+Number = tuple[str, int]
+"""A run, and the number of an outcome in it."""
+_PIPE: Final = "this is a pipe or a socket, which could hold a run: name a regular file"
+_TAIL: Final = 1 << 28
+"""So many octets of a file at most are looked through for what it was told last."""
+
+
+class Line(Struct, frozen=True):
+    """One record as it is told. `text` is JSON, in ASCII."""
+
+    event: str
+    severity: int
+    text: str
+    number: Number | None = None
+
+    @classmethod
+    def of(cls, record: Record, severity: int) -> Line:
+        """A record of the audit."""
+        number = (str(record["run"]), int(record["number"])) if "number" in record else None
+        return cls(str(record["event"]), severity, _text(record), number)
+
+    @property
+    def late(self) -> str:
+        """The text, marked as told late."""
+        return self.text if '"late":true' in self.text else f'{self.text[:-1]},"late":true}}'
+
+    @property
+    def short(self) -> str:
+        """The text without values, and marked so."""
+        return _text(
+            {key: value for key, value in json.loads(self.text).items() if key != "attributes"} | {"cut": True}
+        )
+
+
+def _text(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=True, separators=(",", ":"))
+
+
+class Sink(Protocol):
+    """Takes lines. All of its methods but `close` raise OSError."""
+
+    kind: str
+    where: str
+    safe: deque[Number]
+    """Numbers that have become safe, until somebody takes them."""
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        """Take lines, in this order; where it fails, those before may have been taken."""
+
+    def holds(self, runs: Collection[str]) -> set[Number]:
+        """Which outcomes of these runs it is seen to have been told."""
+
+    def secure(self) -> bool:
+        """Make sure of what was told, as far as it can be; whether that is certain."""
+
+    def close(self) -> None:
+        """Let go of it. Never raises."""
+
+
+class File:
+    """Lines at the end of a file, for its owner alone. What was told is safe once the disk has it."""
+
+    kind = "file"
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self.safe: deque[Number] = deque()
+        self._told: list[Number] = []
+        self._reader: int | None = None
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._handle = os.open(path, flags, 0o600)
+        except OSError as fault:
+            why = _PIPE if fault.errno == errno.ENXIO else fault.strerror  # nobody reads it, or it is a socket
+            raise OutputError(f"the audit cannot be kept: {why}", where=self.where) from None
+        mode = os.fstat(self._handle).st_mode
+        if stat.S_ISFIFO(mode):
+            os.close(self._handle)
+            raise OutputError(f"the audit cannot be kept: {_PIPE}", where=self.where)
+        self._regular = stat.S_ISREG(mode)
+        if self._regular:
+            with suppress(OSError):  # it may be for writing alone
+                reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                if os.path.sameopenfile(reader, self._handle):
+                    self._reader = reader
+                else:
+                    os.close(reader)
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        if self._ends_within_a_line():
+            self.add(b"\n")
+        self.add(b"".join(line.text.encode("ascii") + b"\n" for line in lines))
+        self._told += [line.number for line in lines if line.number is not None]
+
+    def add(self, octets: bytes) -> None:
+        """Add octets, or as many as the disk takes. Raises OSError where those are not all."""
+        if os.write(self._handle, octets) != len(octets):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _ends_within_a_line(self) -> bool:
+        """Whether a disk that was full, or a program that died, has left half a line at the end."""
+        if self._reader is None:
+            return False
+        size = os.fstat(self._reader).st_size
+        return size > 0 and os.pread(self._reader, 1, size - 1) not in (b"\n", b"")
+
+    def holds(self, runs: Collection[str]) -> set[Number]:
+        if self._reader is None:
+            return set()  # the state's mark decides
+        wanted = [run.encode() for run in runs]
+        return {number for line in self._tail() if any(run in line for run in wanted) for number in _numbers(line)}
+
+    def _tail(self) -> Iterator[bytes]:
+        assert self._reader is not None
+        with open(os.dup(self._reader), "rb") as file:  # noqa: PTH123  # a descriptor, no path
+            file.seek(max(0, os.fstat(self._reader).st_size - _TAIL))
+            yield from file
+
+    def secure(self) -> bool:
+        if self._regular:
+            os.fsync(self._handle)
+        self.safe.extend(self._told)
+        self._told.clear()
+        return True
+
+    def close(self) -> None:
+        for handle in (self._handle, self._reader):
+            if handle is not None:
+                with suppress(OSError):
+                    os.close(handle)
+
+
+def _numbers(line: bytes) -> Iterator[Number]:
+    """The number of a line that is whole."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(record, dict) and isinstance(record.get("run"), str) and isinstance(record.get("number"), int):
+        yield record["run"], record["number"]
+
+
+class Receiver:
+    """A syslog receiver. A record that no datagram can hold is sent without its values.
+
+    What was sent over a stream is kept until the receiver is known to have read it. Where the stream breaks before,
+    all of that is sent once more, marked as late: by its number whoever reads it knows it again.
+    """
+
+    kind = "syslog"
+
+    def __init__(self, url: str, ca_file: Path | None) -> None:
+        self.where = url
+        self.safe: deque[Number] = deque()
+        self._unread: list[Line] = []
+        self._certain = self._closes = True
+        try:
+            self._syslog = Syslog(url, ca_file)
+        except OSError as fault:
+            why = fault.strerror or str(fault)
+            raise OutputError(f"the audit cannot be kept: no connection: {why}", where=url) from None
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        with self._whole():
+            self._unread += lines
+            try:
+                for line in lines:
+                    self._send(line, line.text)
+            except OSError:
+                if not self._syslog.stream:
+                    raise
+                self._once_more()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Sending that a signal may interrupt at any moment: then nothing is certain from there on."""
+        certain, self._certain = self._certain, False
+        try:
+            yield
+        except BaseException:
+            self._syslog.close()  # half a message may be on its way
+            raise
+        self._certain = certain
+
+    def _once_more(self) -> None:
+        self._syslog.close()
+        for line in self._unread:
+            self._send(line, line.late)
+
+    def _send(self, line: Line, text: str) -> None:
+        try:
+            self._syslog.send(line.event, line.severity, text)
+        except OSError as fault:
+            if fault.errno != errno.EMSGSIZE:
+                raise
+            self._syslog.send(line.event, line.severity, line.short)
+
+    def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # as `File.holds`
+        return set()
+
+    def secure(self) -> bool:
+        if self._certain and self._closes:
+            with self._whole():
+                self._closes = self._ended()
+                if self._closes:
+                    self.safe.extend(line.number for line in self._unread if line.number is not None)
+                else:  # nothing that comes after may be marked, for a mark covers what was before
+                    log.warning("audit receiver does not close", where=self.where)
+        self._unread.clear()
+        return self._certain and self._closes
+
+    def _ended(self) -> bool:
+        """Whether the receiver is known to have read all."""
+        try:
+            return self._syslog.end()
+        except TimeoutError:
+            raise
+        except OSError:
+            self._once_more()
+            return self._syslog.end()
+
+    def close(self) -> None:
+        self._syslog.close()

@@ -1,0 +1,54 @@
+"""A notice as a POST of JSON, signed as Standard Webhooks has it (https://www.standardwebhooks.com, symmetric, v1)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from connector.errors import DeniedError, IncompleteRead, UnreachableError
+from connector.model import Secret
+from connector.net import tls
+from connector.net.http import Channel
+from connector.net.quoting import phrase
+from connector.observers.notices import Notice
+from connector.settings.operations import Webhook
+
+SECONDS: Final = 10.0
+IN_ALL: Final = 15.0
+"""Seconds that one wait, and that a whole attempt may take."""
+
+
+def post(settings: Webhook, secret: Secret, told: Notice, clock: Callable[[], float] = time.time) -> None:
+    """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
+    body = msgspec.json.encode(told.body)
+    headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(clock()), body)
+    with Channel(
+        tls.context(settings.ca_file), headers,
+        timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic, in_all=IN_ALL,
+    ) as receiver:  # fmt: skip
+        answer = receiver.exchange("POST", settings.url, {}, content=body)
+    if answer.status // 100 == 2:
+        return
+    kind = UnreachableError if answer.status == 429 or answer.status >= 500 else IncompleteRead
+    kind = DeniedError if answer.status in (401, 403) else kind
+    raise kind(f"the receiver answered with {phrase(answer.status)}", where=settings.url)
+
+
+def signed(secret: Secret, message: str, seconds: int, body: bytes) -> dict[str, str]:
+    """The three headers: id, time, and HMAC-SHA-256 over both and the body. A `whsec_` secret is Base64."""
+    held = secret.reveal()
+    key = held if isinstance(held, bytes) else held.encode()
+    if key.startswith(b"whsec_"):
+        try:
+            key = base64.b64decode(key[6:], validate=True)
+        except binascii.Error:
+            key = key[6:]
+    content = f"{message}.{seconds}.".encode() + body
+    signature = base64.b64encode(hmac.new(key, content, "sha256").digest()).decode()
+    return {"webhook-id": message, "webhook-timestamp": str(seconds), "webhook-signature": f"v1,{signature}"}

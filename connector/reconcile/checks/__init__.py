@@ -1,0 +1,1 @@
+"""What speaks against a plan: limits, and what the schema forbids."""

@@ -1,0 +1,1 @@
+"""What has to change for one user: values, groups of attributes, unique values."""

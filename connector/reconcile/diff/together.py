@@ -1,0 +1,141 @@
+"""Attributes that belong together: a user gets all new values of a group, or none.
+
+An attribute that is held back holds its group (`draft.py`). So does a value that stays, since a field of its template
+is absent, if it does not go with the new ones: the address of another number, the password of another account. What
+is found here is which values those are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model import Agent, AttributeChange, Description, Equality, Held, Problem, Secret, Tenant, User, Value
+from connector.reconcile import equality
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import AGENT_FIELDS
+from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
+
+OWN: Final = frozenset(AGENT_FIELDS)
+"""The fields of an agent; others are the tenant's."""
+_ANYTHING: Final = "1"
+"""A value that nearly every syntax has."""
+_Changes = Mapping[str, AttributeChange]
+
+
+class Kept(Struct, frozen=True, gc=False):
+    """A value that stays, for `fields` of its template are absent, and that does not go with changes of `others`.
+
+    `probe`: nobody has seen one, and this is what to ask with whether there is any.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    others: frozenset[str]
+    probe: Held | None = None
+
+    @property
+    def why(self) -> str:
+        """Why it holds the others back."""
+        return f"which stays as it is without {' and '.join(self.fields)}, and does not go with the new values"
+
+
+class _Member(Struct, frozen=True):
+    """An attribute of a group. `ours`: which of its values are; None: all. `hides`: it may hold what is not shown."""
+
+    rule: AttributeRule
+    ours: Callable[[Value], bool] | None
+    hides: bool
+    equality: Equality
+
+    @classmethod
+    def of(cls, rule: AttributeRule, description: Description) -> _Member:
+        ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
+        info = description.attributes[rule.name]
+        return cls(rule, ours, info.readable is not True, info.equality)
+
+    def held(self, user: User) -> tuple[Held, ...]:
+        """The values of a user that are ours."""
+        values = user.values.get(self.rule.name, ())
+        return values if self.ours is None else tuple(value for value in values if self.ours(equality.plain(value)))
+
+    def fits(self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None) -> bool:
+        """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
+        of = [each for each in self.rule.templates if tenant is not None or not OWN.isdisjoint(each.fields)]
+        outlines = [template.outline(agent, tenant) for template in of]
+        return all(any(patterns.fits(self.equality, outline, value) for outline in outlines) for value in values)
+
+
+class Together:
+    """A mapping's groups, for one tenant. `lacking`: it lacks a field of its own that a group is made of."""
+
+    def __init__(self, mapping: AttributeMapping, tenant: Tenant, description: Description) -> None:
+        rules = {rule.name: rule for rule in mapping.attributes}
+        self._tenant = tenant
+        self._groups = [[_Member.of(rules[name], description) for name in group] for group in mapping.groups]
+        self.lacking = any(member.rule.missing(tenant) for group in self._groups for member in group)
+
+    def kept(self, agent: Agent, user: User, planned: Iterable[AttributeChange]) -> tuple[Kept, ...]:
+        """What stays of this user's values and does not go with those that are planned."""
+        changes = {each.name: each for each in planned}
+        return tuple(kept for group in self._groups for kept in self._kept(group, agent, user, changes))
+
+    def _kept(self, group: list[_Member], agent: Agent, user: User, changes: _Changes) -> Iterator[Kept]:
+        ours = frozenset(each.rule.name for each in group if each.rule.name in changes)
+        for member in group if ours else ():
+            name, held, change = member.rule.name, member.held(user), changes.get(member.rule.name)
+            if change is not None:
+                held = tuple(value for value in change.old if value in change.new)
+            if not (held or (member.hides and change is None)):
+                continue
+            fields = member.rule.lacks(agent, self._tenant)
+            if not fields:
+                continue  # nothing stays but what the templates make
+            if held and not member.fits(held, agent, self._tenant):
+                yield Kept(name, fields, frozenset(each for each in ours if changes[each].new))
+            elif change is not None:
+                continue
+            elif not held and not member.rule.secret:
+                yield Kept(name, fields, ours, _ANYTHING)
+            elif not held or not OWN.isdisjoint(fields):
+                renewed = frozenset(self._renewed(group, agent, user, changes))
+                yield Kept(name, fields, renewed, None if held else Secret(_ANYTHING))
+
+    def _renewed(self, group: list[_Member], agent: Agent, user: User, changes: _Changes) -> Iterator[str]:
+        """Attributes whose new values say that they are of another number or account than the user had.
+
+        A first value does not, beside one that was made for this agent.
+        """
+        own = [each for each in group if not OWN.isdisjoint(each.rule.fields)]
+        own = [each for each in own if OWN.isdisjoint(each.rule.lacks(agent, self._tenant))]
+        stands = any(held and each.fits(held, agent) for each in own if (held := each.held(user)))
+        for member in own:
+            change = changes.get(member.rule.name)
+            if change is None or not change.new:
+                continue
+            if not change.seen or (not member.fits(change.old, agent) if change.old else not stands):
+                yield change.name
+
+
+_HELD_BACK: Final = ": held back with "
+
+
+def held_back(names: Iterable[str], holder: Problem) -> str:
+    """That attributes are held back with the one that a problem is about."""
+    why = f", {holder.why}" if holder.kind == "together" else ""
+    return f"{', '.join(names)}{_HELD_BACK}{holder.attribute}{why}"
+
+
+@lru_cache(maxsize=256)
+def everybodys(said: str) -> Problem:
+    """One line for all users, for what holds their groups is one line too."""
+    return Problem("together", said)
+
+
+def why_held_back(attribute: str, problems: Iterable[Problem]) -> list[str]:
+    """Of the lines, what they say of this attribute."""
+    parted = [each.why.partition(_HELD_BACK) for each in problems if each.kind == "together"]
+    return [f"held back with {holder}" for names, _, holder in parted if attribute in names.split(", ")]

@@ -1,0 +1,137 @@
+"""Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
+
+A value still held by another user is a problem `reassigned`, unless the plan itself frees it: then the change that
+sets it waits for the one that frees it. Users outside of base and filter are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+from connector.model import Description, Key, Problem, User
+from connector.reconcile import equality
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.mapping import Mapping as AttributeMapping
+
+Slot = tuple[str, Hashable]
+"""An attribute, and a value's key under its equality rule."""
+
+
+class Moves:
+    """The unique values that drafts would set, and what stands against each. `problems`: what was held back."""
+
+    def __init__(self, drafts: Iterable[Draft], mapping: AttributeMapping, description: Description) -> None:
+        self._rules = {
+            rule.name: description.attributes[rule.name].equality
+            for rule in mapping.attributes
+            if (rule.unique or description.attributes[rule.name].unique) and not rule.secret
+        }
+        self._keys = {name: equality.likenesses_of(rule) for name, rule in self._rules.items()}
+        self._drafts = {draft.user.id: draft for draft in drafts}
+        self._values: dict[Slot, str] = {}
+        self._wanted: dict[Slot, list[str]] = defaultdict(list)
+        self._held: dict[Slot, dict[str, str]] = {}
+        self.problems: list[Problem] = []
+        for user, draft in self._drafts.items():
+            for slot, value in self._brought(draft):
+                self._wanted[slot].append(user)
+                self._values.setdefault(slot, value)
+
+    def _brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
+        """The unique values that a draft brings to a user that does not hold them now."""
+        keys = self._keys
+        for each in draft.planned:
+            if each.name in keys:
+                for value in equality.minus(self._rules[each.name], each.new, each.old):
+                    plain = equality.plain(value)
+                    text = plain if isinstance(plain, str) else plain.decode("utf-8", "surrogateescape")
+                    yield (each.name, keys[each.name](plain)), text
+
+    def keys(self) -> Iterator[Key]:
+        """What to look for in the directory: who holds these values now."""
+        for (name, _), value in self._values.items():
+            yield name, value
+
+    def digests(self) -> dict[tuple[str, str], str]:
+        """The same values, by attribute and digest (`equality.digest`)."""
+        rules = self._rules
+        return {(name, equality.digest(rules[name], value)): value for (name, _), value in self._values.items()}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def held_by(self, holders: Iterable[User]) -> None:
+        """Take in who holds the wanted values now: by value their ids, with their names."""
+        for user in holders:
+            for name, key_of in self._keys.items():
+                for value in user.values.get(name, ()):
+                    slot = (name, key_of(equality.plain(value)))
+                    if slot in self._wanted:
+                        self._held.setdefault(slot, {})[user.id] = user.name
+
+    def holders(self) -> frozenset[str]:
+        """The users that hold a wanted value now, by id."""
+        return frozenset(id_ for held in self._held.values() for id_ in held)
+
+    def hold_back(self) -> None:
+        """Hold back every value that is not free; of what is held back already, more may follow."""
+        for slot, users in self._wanted.items():
+            bringing = [user for user in users if self._brings(user, slot)] if len(users) > 1 else []
+            if len(bringing) > 1:
+                self._hold_shared(slot, bringing)
+        if self._held:
+            self._hold_reassigned()
+
+    def waiting(self) -> Mapping[str, frozenset[str]]:
+        """The users who have to wait for others, with these: whoever holds a value that they still are to get."""
+        waiting: dict[str, frozenset[str]] = defaultdict(frozenset)
+        for slot, holders in self._held.items():
+            for user in self._wanted[slot]:
+                if self._brings(user, slot):
+                    waiting[user] |= holders.keys() - {user}
+        return waiting
+
+    def _brings(self, user: str, slot: Slot) -> bool:
+        """Whether the user still is to get this value."""
+        return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
+
+    def _hold_shared(self, slot: Slot, users: list[str]) -> None:
+        names = tuple(sorted(self._drafts[user].user.name for user in users))
+        why = "one user at a time may hold this value, and several users are to get it"
+        self._hold(users, Problem("shared", why, users=names, attribute=slot[0]))
+
+    def _hold_reassigned(self) -> None:
+        """Holding one back may keep a value where it is that another waits for: go on until nothing falls any more."""
+        queue = list(self._drafts)
+        waiters: dict[str, set[str]] = defaultdict(set)
+        while queue:
+            user = queue.pop()
+            draft = self._drafts[user]
+            for slot, _ in list(self._brought(draft)):
+                holders = self._held.get(slot, {})
+                stuck = {holder: name for holder, name in holders.items() if not self._frees(holder, slot, user)}
+                if stuck:
+                    why = "the value is still held by another user, and nothing here takes it from there"
+                    self._hold([user], draft.problem("reassigned", why, slot[0], sorted(stuck.values())))
+                    queue.extend((*waiters.pop(user, ()), user))
+                    break  # others may have fallen with it
+                for holder in holders:
+                    waiters[holder].add(user)
+
+    def _frees(self, holder: str, slot: Slot, user: str) -> bool:
+        """Whether the holder is the user itself, or its own change takes the value away."""
+        if holder == user:
+            return True
+        name, key = slot
+        draft = self._drafts.get(holder)
+        each = next((each for each in draft.planned if each.name == name), None) if draft else None
+        if each is None:
+            return False
+        gone = equality.minus(self._rules[name], each.old, each.new)
+        return any(self._keys[name](equality.plain(value)) == key for value in gone)
+
+    def _hold(self, users: Iterable[str], problem: Problem) -> None:
+        self.problems.append(problem)
+        for user in users:
+            self._drafts[user].hold((problem.attribute or "",), problem)

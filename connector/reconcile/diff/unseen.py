@@ -1,0 +1,158 @@
+"""What users do not show: secrets, which are compared, and attributes that may be hidden from us. Pure.
+
+Of each attribute whose absence may be an access rule's, a sample of those who are to get a first value is asked about.
+Where nobody has one, that is all it costs.
+
+    all of the sample have none ──> everybody is planned for
+    nothing tells of any of them ─> unreadable: held back for everybody, and said once
+    else ─────────────────────────> everybody is asked, and held back where there is a value, or nothing tells
+
+Where everybody turns out to have a value, and nobody shows it, that is said once as well. What some user shows is never
+unreadable for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+
+from msgspec.structs import replace
+
+from connector.model import AttributeChange, Holds, Problem, Question, Secret
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.diff.together import Kept
+from connector.reconcile.questions import Brief, Compare, Planning, ask
+
+PROBES = 10
+"""So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
+_UNREADABLE = "cannot be read by this account; skipped"
+_HIDDEN = "has a value that this account cannot read; skipped"
+_UNTOLD = "shows no value, and nothing tells whether it has one; skipped"
+
+Slot = tuple[str, str]
+"""A user's id, and an attribute."""
+
+
+class Unseen:
+    """Asks about what drafts do not see, and gives it verdicts.
+
+    `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
+    and is. `probed`: users were asked about attributes that may be hidden.
+    """
+
+    def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
+        self._brief = brief
+        self._drafts = drafts
+        self._unreadable: dict[str, Problem] = {}
+        self.confirmed: dict[Slot, str] = {}
+        self.probed = False
+
+    def judge(self, shown: Collection[str]) -> Planning[None]:
+        """Judge what is planned. `shown`: attributes that some user showed a value of."""
+        rules, infos = self._brief.mapping.attributes, self._brief.description.attributes
+        secrets = any(rule.secret for rule in rules)
+        hidden = {rule.name for rule in rules if infos[rule.name].readable is None and not rule.secret}
+        if not (hidden or secrets):
+            return
+        answers = yield from self._ask(self._questions(hidden))
+        silent = {name for name in hidden.difference(shown) if _told(answers, name) == {Holds.UNKNOWN}}
+        doubtful = {name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}}
+        answers |= yield from self._ask(self._others(doubtful, answers))
+        silent |= {name for name in doubtful.difference(shown) if Holds.ABSENT not in _told(answers, name)}
+        for name in silent:
+            self._unreadable[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
+        for draft in self._drafts if secrets or doubtful or silent else ():
+            if draft.keeps:
+                draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
+            draft.judge(partial(self._judged, draft, answers))
+            if not draft.news:
+                draft.planned = ()
+
+    def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
+        asked = tuple(questions)
+        answers = (yield from ask(Compare(asked))) if asked else ()
+        return {(each.user.id, each.attribute): answer for each, answer in zip(asked, answers, strict=True)}
+
+    def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
+        """Secrets that were not shown, and the sample."""
+        left = dict.fromkeys(hidden, PROBES)
+        for draft in self._drafts:
+            for change in draft.planned:
+                if change.secret and not change.seen:
+                    yield Question(draft.user, change.name, change.new[0] if change.new else Secret("-"))
+                elif left.get(change.name) and _first(draft, change):
+                    left[change.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, change.name, change.new[0])
+
+            for kept in draft.keeps:
+                if isinstance(kept.probe, Secret):
+                    yield Question(draft.user, kept.name, kept.probe)
+                elif kept.probe is not None and left.get(kept.name):
+                    left[kept.name] -= 1
+                    self.probed = True
+                    yield Question(draft.user, kept.name, kept.probe)
+
+    def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
+        """Everybody who is not in the sample."""
+        for draft in self._drafts if hidden else ():
+            for change in draft.planned:
+                if _first(draft, change) and change.name in hidden and (draft.user.id, change.name) not in asked:
+                    yield Question(draft.user, change.name, change.new[0])
+            for kept in draft.keeps:
+                if kept.probe is not None and kept.name in hidden and (draft.user.id, kept.name) not in asked:
+                    yield Question(draft.user, kept.name, kept.probe)
+
+    def _stays(self, draft: Draft, kept: Kept, answers: Mapping[Slot, Holds]) -> bool:
+        """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
+        if kept.probe is None or kept.name in self._unreadable:
+            return True
+        answer = answers.get((draft.user.id, kept.name), Holds.ABSENT)
+        if answer is Holds.UNKNOWN and isinstance(kept.probe, Secret):
+            return bool(self._brief.memory.fingerprint_of(draft.user.id, kept.name))
+        return answer is not Holds.ABSENT
+
+    @cached_property
+    def _doubtful(self) -> frozenset[Slot]:
+        """What may not be as it was written last: nobody knows whether a later write there happened."""
+        open_ = self._brief.memory.unsettled()
+        return frozenset((each.user.id, name) for each in open_ for name in each.attributes)
+
+    def _judged(
+        self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
+    ) -> AttributeChange | Problem | None:
+        """The verdict on a planned attribute, once its values were compared unseen."""
+        answer = answers.get((draft.user.id, change.name))
+        if change.secret:
+            return self._secret(draft, answer or Holds.OTHER, change)
+        if change.name in self._unreadable:
+            return self._unreadable[change.name]
+        if answer in (None, Holds.ABSENT):
+            return change
+        why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
+        return draft.problem("unreadable", f"{change.name} {why}", change.name)
+
+    def _secret(self, draft: Draft, answer: Holds, change: AttributeChange) -> AttributeChange | None:
+        user = draft.user
+        print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
+        there = answer is (Holds.SAME if change.new else Holds.ABSENT)
+        if answer is (Holds.SAME if print_ else Holds.ABSENT):
+            self.confirmed[user.id, change.name] = print_
+        if answer is Holds.UNKNOWN:
+            there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
+            there = there and (user.id, change.name) not in self._doubtful
+            if there and change.new and self._brief.description.replaces:
+                draft.repeats |= {change.name}
+                there = False
+        absent = answer is Holds.ABSENT and not change.seen
+        return None if there else replace(change, fingerprint=print_, absent=absent)
+
+
+def _first(draft: Draft, change: AttributeChange) -> bool:
+    """Whether a value is planned where the user shows none, neither ours nor anybody's."""
+    return not change.old and change.name not in draft.shows
+
+
+def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
+    """What was answered of an attribute."""
+    return {answer for (_, asked), answer in answers.items() if asked == name}

@@ -1,0 +1,90 @@
+"""What is said of one agent when it is explained: values that `steps.py` fills."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from connector.model import AgentRef, AttributeChange, Change, Equality, Held, Problem, UserRef
+from connector.reconcile.diff.together import why_held_back
+
+
+class Part(Struct, frozen=True):
+    """A field of a template: what it holds, and what it is after each transform, by how that is written."""
+
+    field: str
+    value: Held | None
+    steps: tuple[tuple[str, Held | None], ...] = ()
+
+    @property
+    def last(self) -> Held | None:
+        """What it is in the end."""
+        return self.steps[-1][1] if self.steps else self.value
+
+
+class Rendered(Struct, frozen=True):
+    """A template, its fields, and what comes of them (None: nothing); `key` is the form in which it is compared."""
+
+    template: str
+    parts: tuple[Part, ...]
+    value: Held | None
+    compared: Equality
+    key: str | None
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The fields of which nothing is left."""
+        return tuple(part.field for part in self.parts if not part.last)
+
+
+class RuleTrace(Struct, frozen=True):
+    """A match rule (0: the pin), what it looked for, whom it found, and why not.
+
+    `unequal`: users that the directory returned, and whose value is not the same by the attribute's equality rule;
+    `outside`: users that hold it and are not within base and filter.
+    """
+
+    rule: int
+    attribute: str
+    rendered: Rendered
+    outcome: str
+    found: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+class AttributeTrace(Struct, frozen=True):
+    """An attribute of the user: what it is to hold (by template), what it holds, and what becomes of it."""
+
+    name: str
+    rendered: tuple[Rendered, ...]
+    held: tuple[Held, ...]
+    owns: str | None
+    outcome: str
+    why: str = ""
+    change: AttributeChange | None = None
+
+
+class Lines(Struct, frozen=True):
+    """What a plan says of one user: the attributes that it changes, and its problems."""
+
+    changes: tuple[AttributeChange, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def why(self, attribute: str) -> str:
+        """Why the plan leaves an attribute as it is; nothing where it does not say."""
+        about = [each.why for each in self.problems if each.attribute == attribute]
+        about += why_held_back(attribute, self.problems)
+        return "; ".join(about or [each.why for each in self.problems if each.kind == "never"])
+
+
+class Explanation(Struct, frozen=True):
+    """One agent: what became of it, and how. `change` and `problems` are the lines that the plan has for it."""
+
+    agent: AgentRef
+    verdict: str
+    why: str
+    rules: tuple[RuleTrace, ...] = ()
+    user: UserRef | None = None
+    attributes: tuple[AttributeTrace, ...] = ()
+    change: Change | None = None
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,1 @@
+"""Which agent is which user: rules, claims, pins and near misses."""

@@ -1,0 +1,253 @@
+"""The roster: every agent under the keys of every rule, so that users can stream by and find theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from copy import copy
+from operator import attrgetter
+
+from msgspec import Struct
+
+from connector.model import ID, NAME, Agent, Description, Equality, Held, Key, Secret, Tenant, User
+from connector.reconcile import equality
+from connector.reconcile.diff.templates import Render
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.matching.people import Pin
+from connector.reconcile.matching.user_names import Naming
+
+PIN = 0
+"""The number of the rule before the first."""
+
+
+class _Index:
+    """The numbers of agents under what one rule looks for; nearly every key has one number, which needs no list.
+
+    Keys are likenesses. `odd`: agents whose value is spelt so that not all that is alike is equal to it.
+    """
+
+    __slots__ = ("attribute", "certain", "compared", "first", "key", "odd", "others", "render", "rule")
+
+    def __init__(self, rule: int, attribute: str, compared: Equality, render: Render = lambda agent: None) -> None:
+        self.rule = rule
+        self.attribute = attribute
+        self.render = render
+        self.compared = compared
+        self.key = equality.likenesses_of(compared)
+        self.certain = equality.keys_of(compared)
+        self.first: dict[Hashable, int] = {}
+        self.others: dict[Hashable, list[int]] = {}
+        self.odd: set[int] = set()
+
+    def put(self, seekers: Iterable[tuple[int, Held | None]]) -> Iterator[int]:
+        """Let these agents be found, each by its value; those that have one."""
+        first, key_of = self.first, self.key
+        for number, held in seekers:
+            if held is None:
+                continue
+            value = held.reveal() if isinstance(held, Secret) else held
+            key = key_of(value)
+            if key == value:
+                key = value  # nearly always a string that the agent has, which need not be there twice
+            elif self.certain(value) != key:
+                self.odd.add(number)
+            if first.setdefault(key, number) != number:
+                self.others.setdefault(key, []).append(number)
+            yield number
+
+    def agents(self, held: Held) -> Collection[int]:
+        """Who is looking for this value."""
+        key = self.key(equality.plain(held))
+        number = self.first.get(key)
+        if number is None:
+            return ()
+        return (number, *self.others[key]) if key in self.others else (number,)
+
+
+class Doubt(Struct, frozen=True):
+    """An agent by number and a user who may be its, by this rule, if the directory says that it holds the key."""
+
+    agent: int
+    rule: int
+    user: User
+    key: Key
+
+
+class Roster:
+    """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin.
+
+    `doubles`: agents that share a workNo or an accountCode with another record, by number, each with what it shares.
+    """
+
+    def __init__(self, tenant: Tenant, mapping: Mapping, pins: Iterable[Pin], description: Description) -> None:
+        self.agents = tenant.agents
+        self.doubles = _doubles(tenant.agents)
+        self.pinned = _pinned(tenant.agents, pins, description)
+        naming = Naming(description)
+        self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
+        for name, fold in ((ID, naming.id), (NAME, naming.name)):
+            self._pins[name].key = self._pins[name].certain = fold  # nobody is asked whether a pin means what is alike
+        sought = {number for number, keys in self.pinned.items() if keys}
+        for number, keys in self.pinned.items():
+            for name, user in keys:
+                list(self._pins[name].put([(number, user)]))
+        self._rules: list[_Index] = []
+        alike: dict[tuple[str, Equality], _Index] = {}
+        for place, rule in enumerate(mapping.match, start=1):
+            compared = description.attributes[rule.directory].equality
+            index = _Index(place, rule.directory, compared, rule.agent.bind(tenant))
+            twin = alike.setdefault((rule.agent.text, compared), index)
+            if twin is index:
+                sought.update(index.put((number, index.render(agent)) for number, agent in self._searching()))
+            else:  # one value is often looked for in several attributes
+                index.first, index.others, index.odd = twin.first, twin.others, twin.odd
+            self._rules.append(index)
+        self._sought = len(sought)
+
+    def _searching(self) -> Iterator[tuple[int, Agent]]:
+        """The agents that the rules are for."""
+        pinned = self.pinned
+        return (
+            (number, agent)
+            for number, agent in enumerate(self.agents)
+            if agent.account_code is not None and number not in pinned
+        )
+
+    def attributes(self) -> Iterator[tuple[int, str]]:
+        """Each rule by number, with the attribute that users are looked up by."""
+        return ((rule.rule, rule.attribute) for rule in self._rules)
+
+    def only(self, numbers: Collection[int]) -> Roster:
+        """The same for these agents alone, also after the keys are gone."""
+        few = copy(self)
+        few._rules = []  # noqa: SLF001  # a roster's own
+        for rule in self._rules:
+            index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
+            list(index.put((number, index.render(self.agents[number])) for number in numbers))
+            few._rules.append(index)  # noqa: SLF001  # a roster's own
+        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001
+        return few
+
+    def tried(self, agent: Agent) -> Iterator[Key]:
+        """What each rule looks for, for this agent; a rule without a value looks for nothing."""
+        for rule in self._rules:
+            value = rule.render(agent)
+            if isinstance(value, str):
+                yield rule.attribute, value
+
+    def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
+        """What this agent is looked for by: its pin, or what each rule looks for (None: nothing), by number."""
+        if number in self.pinned:
+            yield from ((PIN, key) for key in self.pinned[number] or (None,))
+        elif self.agents[number].account_code is not None:
+            for rule in self._rules:
+                value = rule.render(self.agents[number])
+                yield rule.rule, (rule.attribute, value) if isinstance(value, str) else None
+
+    def looked_for_whole(self, number: int) -> bool:
+        """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
+        return number not in self.pinned and len(list(self.tried(self.agents[number]))) == len(self._rules)
+
+    def keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
+        """What users are to be looked up by: the pins, then for every agent what the first rule looks for, and so on.
+
+        `found(agent, rule)`: whether an earlier rule has found the agent a user by now, so that this one cannot matter.
+        """
+        for name in (NAME, ID):
+            yield from (key for keys in self.pinned.values() for key in keys if key[0] == name)
+        for rule in self._rules:
+            for number, agent in self._searching():
+                if not found(number, rule.rule):
+                    value = rule.render(agent)
+                    if isinstance(value, str):
+                        yield rule.attribute, value
+
+    def __len__(self) -> int:
+        """How many agents are to be looked up."""
+        return self._sought
+
+    def finds(self, user: User, unsure: list[Doubt]) -> list[tuple[int, int]]:
+        """The (agent, rule) pairs whose key this user holds, by the attribute's own equality rule.
+
+        Added to `unsure`: those that hold something alike, of which the directory has to say whether it is equal.
+        """
+        found = []
+        for rule in self._rules:
+            for held in user.values.get(rule.attribute, ()):
+                value = held.reveal() if isinstance(held, Secret) else held
+                key: Hashable = value
+                number, plain = rule.first.get(key), True
+                if number is None:  # a value that is found among the keys is its own key
+                    key = rule.key(value)
+                    number = rule.first.get(key)
+                    plain = number is None or rule.certain(value) == key
+                if number is not None:  # nearly every user is asked after twice or more, so without a call
+                    if rule.odd or not plain:
+                        for each in (number, *rule.others.get(key, ())):
+                            sought = self._sought_by(rule, each)
+                            if (plain and each not in rule.odd) or rule.certain(value) == rule.certain(sought):
+                                found.append((each, rule.rule))
+                            else:
+                                unsure.append(Doubt(each, rule.rule, user, (rule.attribute, sought)))
+                        continue
+                    found.append((number, rule.rule))
+                    if rule.others:
+                        found += [(other, rule.rule) for other in rule.others.get(key, ())]
+        if self.pinned:
+            found += [(number, PIN) for number in self._pins[ID].agents(user.id)]
+            found += [(number, PIN) for number in self._pins[NAME].agents(user.name)]
+        return found
+
+    def seekers(self, user: User) -> set[tuple[int, int]]:
+        """The (agent, rule) pairs that look for something which this user holds, or something alike."""
+        unsure: list[Doubt] = []
+        return {*self.finds(user, unsure), *((doubt.agent, doubt.rule) for doubt in unsure)}
+
+    def _sought_by(self, rule: _Index, agent: int) -> str:
+        value = rule.render(self.agents[agent])
+        assert isinstance(value, str)  # a rule never looks for a secret
+        return value
+
+    def close(self) -> None:
+        """Let go of the keys, once every user has been seen: what comes next can use their memory."""
+        for rule in (*self._rules, *self._pins.values()):
+            rule.first, rule.others = {}, {}
+
+
+def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, tuple[Key, ...]]:
+    """Agents by number, each with what finds the user that it is pinned to.
+
+    An account decides where a pin names one, for a seat can be given to somebody else. Nothing finds the user of an
+    agent whose account is pinned together with another seat than it has, until somebody has looked at it.
+    """
+    by_account = {pin.account_code: pin for pin in pins if pin.account_code is not None}
+    by_seat = {pin.work_no: pin for pin in pins if pin.account_code is None}
+    if not by_account and not by_seat:
+        return {}
+    pinned: dict[int, tuple[Key, ...]] = {}
+    naming = Naming(description)
+    for number, agent in enumerate(agents):
+        pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
+        if pin is None or agent.account_code is None:
+            continue
+        if pin.work_no not in (None, agent.work_no):
+            pinned[number] = ()
+        else:
+            pinned[number] = naming.keys(pin.user)
+    return pinned
+
+
+def _doubles(agents: Collection[Agent]) -> dict[int, str]:
+    """Agents that share a workNo or an accountCode with another record, by number, each with what it shares."""
+    doubles: dict[int, str] = {}
+    for field, of in (("workNo", attrgetter("work_no")), ("accountCode", attrgetter("account_code"))):
+        values = [value for value in map(of, agents) if value is not None]
+        if len(set(values)) == len(values):
+            continue
+        first: dict[Hashable, int] = {}
+        for number, value in enumerate(map(of, agents)):
+            other = first.setdefault(value, number)
+            if other != number and value is not None:
+                why = f"several records of the source have {field} {value!r}"
+                doubles.setdefault(number, why)
+                doubles.setdefault(other, why)
+    return doubles

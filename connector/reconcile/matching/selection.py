@@ -1,0 +1,107 @@
+"""The agents and users that a command line names: `account:1001`, `seat:1001`, `user:…`, or an agent's bare name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.errors import UsageError
+from connector.model import AgentRef, UserRef
+from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.matching.variants import spellings
+from connector.reconcile.questions import Find, Planning, ask
+
+NAMED: Final = 5
+"""How many agents of nearly that name are suggested."""
+ACCOUNT: Final = "account"
+SEAT: Final = "seat"
+USER: Final = "user"
+
+
+class Selection(Struct, frozen=True):
+    """Agents by accounts and seats, and `users` as they are written. `ids`: whom these are, once they are looked up.
+
+    `names`: all of it as somebody wrote it; none: everybody.
+    """
+
+    names: tuple[str, ...] = ()
+    accounts: frozenset[str] = frozenset()
+    seats: frozenset[int] = frozenset()
+    users: tuple[str, ...] = ()
+    ids: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def names_agent(self, agent: AgentRef) -> bool:
+        """Whether the agent is named itself."""
+        return agent.account_code in self.accounts or agent.work_no in self.seats
+
+    def holds(self, agent: AgentRef | None, user: UserRef) -> bool:
+        """Whether the agent is named, or its user."""
+        return user.id in self.ids or (agent is not None and self.names_agent(agent))
+
+
+EVERYBODY: Final = Selection()
+
+
+def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str) -> Selection:
+    """Whom these names name, of the source's agents. Raises UsageError for a name that is nobody's, or two things."""
+    accounts, seats, users = set[str](), set[int](), list[str]()
+    names = tuple(dict.fromkeys(names))
+    for name in names:
+        kind, text = _read(name, agents, where)
+        if kind == ACCOUNT:
+            accounts.add(text)
+        elif kind == SEAT:
+            seats.add(int(text))
+        else:
+            users.append(text)
+    return Selection(names, frozenset(accounts), frozenset(seats), tuple(users))
+
+
+def looked_up(selection: Selection, naming: Naming, where: str) -> Planning[Selection]:
+    """The same with the ids of its users. Raises UsageError for a user that is not within base and filter."""
+    ids = set[str]()
+    for name in selection.users:
+        named = naming.among([name])
+        found = {user.id for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)}
+        if not found:
+            raise UsageError(f"there is no user {name!r} within base and filter", where=where)
+        ids |= found
+    return replace(selection, ids=frozenset(ids))
+
+
+def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str]:
+    """What a name names: a kind, and the name without it."""
+    kind, colon, text = name.partition(":")
+    if colon and kind == USER and text:
+        return USER, text
+    bare = not (colon and kind in (ACCOUNT, SEAT))
+    text = name if bare else text
+    found = {
+        ACCOUNT: [each for each in agents if each.account_code == text] if bare or kind == ACCOUNT else [],
+        SEAT: [each for each in agents if str(each.work_no) == text] if bare or kind == SEAT else [],
+    }
+    match [kind for kind, some in found.items() if some]:
+        case []:
+            what = {ACCOUNT: "accountCode", SEAT: "workNo"}.get("" if bare else kind, "accountCode or workNo")
+            raise UsageError(f"the source has no agent with {what} {text!r}{_meant(agents, text)}", where=where)
+        case [only]:
+            return only, text
+    theirs, others = found.values()
+    if theirs != others:
+        why = f"{text!r} is the account of {theirs[0]}, and the seat of {others[0]}"
+        raise UsageError(f"{why}: say account:{text} or seat:{text}", where=where)
+    return ACCOUNT, text
+
+
+def _meant(agents: Iterable[AgentRef], name: str) -> str:
+    """Agents of nearly that name, as the end of a sentence."""
+    known = {word.lower(): word for agent in agents for word in (agent.account_code, str(agent.work_no)) if word}
+    domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
+    close = dict.fromkeys(known[text.lower()] for _, text in spellings(name, domains) if text.lower() in known)
+    return f"; did you mean {' or '.join(map(repr, list(close)[:NAMED]))}?" if close else ""

@@ -1,0 +1,1 @@
+"""Users that no agent claims any more, and what other jobs own."""

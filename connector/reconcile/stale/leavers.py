@@ -1,0 +1,85 @@
+"""Users of ours that no agent claims: where they are now. One read by id, also past base and filter, tells.
+
+Whoever is out of reach may be disabled, left out by the filter for another reason, moved out of the base, or deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from connector.errors import IncompleteRead
+from connector.model import ID, Description, User
+from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.dn import covers, rdns
+from connector.reconcile.questions import Find, Planning, Read, ask
+from connector.reconcile.stale.stale_users import Place, Unclaimed
+
+
+def placed(unclaimed: Sequence[Unclaimed], description: Description, witness: str | None) -> Planning[list[Unclaimed]]:
+    """These users with where they are, and as they are now. `witness`: the id of a user within base and filter.
+
+    That nobody is found past them is believed where somebody is who is there, and where that look is one at the whole
+    directory (`Description.sees_past`).
+    """
+    if not unclaimed:
+        return []
+    within = {user.id: user for user in (yield from ask(Read([each.user for each in unclaimed], disabled=True)))}
+    gone = [each.user.id for each in unclaimed if each.user.id not in within]
+    past = (yield from _past([*gone, *([witness] if witness else [])])) if gone else {}
+    return [_placed(each, within.get(each.user.id), past, description) for each in unclaimed]
+
+
+def _past(ids: Sequence[str]) -> Planning[Mapping[str, User]]:
+    """Users by id, wherever they are; nobody where nobody may look there."""
+    try:
+        return {user.id: user for user in (yield from ask(Find([(ID, id_) for id_ in ids], outside=True)))}
+    except IncompleteRead:
+        return {}
+
+
+def _placed(each: Unclaimed, within: User | None, past: Mapping[str, User], description: Description) -> Unclaimed:
+    if within is not None:
+        return replace(each, place=Place.DISABLED if within.disabled else Place.WITHIN, now=within)
+    user = past.get(each.user.id)
+    if user is None:
+        return replace(each, place=Place.DELETED if past and description.sees_past else Place.UNKNOWN)
+    base = rdns(description.base) if description.base else ()
+    here = not base or covers(user.name, base, one_level=description.one_level)
+    return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)
+
+
+def lapsing(unclaimed: Sequence[Unclaimed], lapsed: frozenset[str]) -> tuple[list[Unclaimed], frozenset[str]]:
+    """Those that a plan speaks of, and the ids of those that lapse with it: nobody speaks of a deleted user twice.
+
+    `lapsed`: of whom it was said. They stay so where nobody may look for them.
+    """
+    silent = {each.user.id for each in unclaimed if each.place is Place.UNKNOWN and each.user.id in lapsed}
+    deleted = {each.user.id for each in unclaimed if each.place is Place.DELETED}
+    told = [each for each in unclaimed if each.user.id not in silent and each.user.id not in deleted & lapsed]
+    return told, frozenset(deleted | silent)
+
+
+def still_holding(moves: Moves, unclaimed: Sequence[Unclaimed]) -> list[User]:
+    """Users out of reach who hold a wanted value that this job wrote to them last.
+
+    Whoever is found nowhere holds nothing. Where nobody may look past base and filter, the state is believed.
+    """
+    wanted = moves.digests() if unclaimed else {}
+    holders = []
+    for each in unclaimed if wanted else ():
+        values: dict[str, tuple[str, ...]] = {}
+        for (name, digest), value in wanted.items():
+            if _wrote(each, name, digest):
+                values[name] = (*values.get(name, ()), value)
+        if values and each.place is Place.UNKNOWN:
+            holders.append(User(each.user.id, each.user.name, values))
+        elif values and each.place is not Place.WITHIN and each.now is not None:
+            holders.append(each.now)
+    return holders
+
+
+def _wrote(each: Unclaimed, name: str, digest: str) -> bool:
+    last = each.last(name)
+    return last is not None and digest in last.values

@@ -1,0 +1,171 @@
+"""Stale users: they hold something of ours and no agent claims them. Who they are, and when that is to be cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from connector.model import AgentRef, Fingerprint, Held, Memory, Moment, Owned, Problem, User, UserRef
+from connector.reconcile.diff.draft import Draft
+from connector.reconcile.mapping import Grace, Mapping as AttributeMapping, Stale
+from connector.reconcile.questions import Brief
+from connector.reconcile.stale.grace import passed
+
+UNSURE = (
+    "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
+    "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
+)
+MISSED = "an agent would claim this user as it is now, and no look-up found it: nothing stale is cleared in this run"
+UNSEEN = (
+    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
+)
+JUMPED = (
+    "{jump} since the last apply ({last}): the time since then does not count towards clear_after. Check the clock of "
+    "this machine"
+)
+UNSHOWN_LEAVER = (
+    "ours, and not shown to this account: it cannot be cleared. Grant the account the right to read it, or clear it by "
+    "hand"
+)
+CHANGED = "changed by somebody else since this job wrote it; kept"
+
+
+class Place(Enum):
+    """Where a user that nobody claims is, with what its line says of that.
+
+    `UNKNOWN`: base and filter leave it out, and a look past them does not tell.
+    """
+
+    WITHIN = ""
+    DISABLED = ". The user is disabled, so the filter leaves it out"
+    FILTERED = ". The filter leaves the user out, so nothing is written there. Clear it by hand, or widen the filter"
+    MOVED = ". The user was moved out of the base, so nothing is written there. Clear it by hand, or widen the base"
+    DELETED = ". The user was deleted, or is hidden from the job's account. After an apply this is not said again"
+    UNKNOWN = (
+        ". Base and filter leave the user out. A look past them does not tell whether it was disabled, moved or "
+        "deleted. Let the job's account read the whole tree, or look by hand"
+    )
+
+
+class Unclaimed(Struct, frozen=True):
+    """A user that nobody claims, what this job wrote last there, and the attributes that are `adopted`.
+
+    `now`: as it is shown now, wherever it is. `unshown`: as of `Memory.unshown`.
+    """
+
+    user: UserRef
+    owned: Mapping[str, Owned] = {}
+    adopted: frozenset[str] = frozenset()
+    place: Place = Place.WITHIN
+    now: User | None = None
+    unshown: Mapping[str, tuple[Held, ...]] = {}
+
+    def last(self, name: str) -> Owned | None:
+        """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
+        return next((each for spelt, each in self.owned.items() if spelt.lower() == name.lower()), None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The attributes that hold something of ours, as far as is known without reading the user."""
+        return self.adopted | self.owned.keys()
+
+
+def unclaimed(
+    memory: Memory, nobodys: Callable[[UserRef], bool], adopted: Iterable[User], ours: Callable[[User], frozenset[str]]
+) -> list[Unclaimed]:
+    """Users that nobody claims, of those we wrote to and of those `adopted` for what they hold, whoever wrote it.
+
+    `nobodys`: whether no agent claims the user.
+    """
+    found, unshown = {}, memory.unshown()
+    for ref, written in memory.owned():
+        if nobodys(ref):
+            owned = {name: each for name, each in written.items() if not each.restored}
+            if owned:
+                found[ref.id] = Unclaimed(ref, owned, unshown=unshown.get(ref.id, {}))
+    for user in adopted:
+        names = ours(user) if nobodys(user.ref) else frozenset()
+        if names:
+            found[user.id] = replace(found.get(user.id, Unclaimed(user.ref)), user=user.ref, adopted=names)
+    return sorted(found.values(), key=lambda each: each.user)
+
+
+def jumped(policy: Stale, memory: Memory, now: Moment) -> Iterator[str]:
+    """That the clock has jumped, where users wait for days."""
+    last = memory.looked() if isinstance(policy, Grace) and policy.unit == "days" else None
+    jump = passed(last, now).jump
+    if last is not None and jump:
+        yield JUMPED.format(jump=jump, last=last.time.isoformat(timespec="seconds"))
+
+
+def judged(
+    users: Sequence[Unclaimed], mapping: AttributeMapping, memory: Memory, now: Moment
+) -> tuple[list[Unclaimed], list[Problem]]:
+    """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user."""
+    grace = mapping.stale if isinstance(mapping.stale, Grace) else None
+    seen = memory.stale() if grace and users else {}
+    since = passed(memory.looked(), now).time if seen else timedelta(0)
+    due, problems = [], []
+    for each in users:
+        clears = _clears(each.place, mapping)
+        waited, runs = seen.get(each.user.id, (None, 0))
+        left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
+        kept = "" if clears or each.place is not Place.DISABLED else _KEPT
+        why = f"{', '.join(sorted(each.names))}: ours, and no agent claims the user any more{left}"
+        problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
+        due += [each] if clears and not left else []
+    return due, problems
+
+
+_KEPT: Final = ". Our values stay there; `stale: {disabled: clear}` in the mapping clears them"
+
+
+def _clears(place: Place, mapping: AttributeMapping) -> bool:
+    """Whether the mapping clears our values from users there; elsewhere nothing is ever written."""
+    if place is Place.DISABLED:
+        return mapping.disabled == "clear"
+    return place is Place.WITHIN and mapping.stale != "report"
+
+
+def cleared(
+    due: Sequence[Unclaimed],
+    brief: Brief,
+    clearing: Callable[[User, Unclaimed, Fingerprint], Draft],
+    claimers: Callable[[User], list[AgentRef]],
+    *,
+    spared: Callable[[UserRef], bool],
+) -> tuple[list[Draft], list[Problem]]:
+    """What clears these users, as they are now, and why some are kept; nothing, where an agent would claim one.
+
+    `claimers`: the agents that would claim a user; a disabled one is found by none. `spared`: who is never written, by
+    any name.
+    """
+    looked_at = _to_be_shown(brief)
+    drafts: list[Draft] = []
+    problems: list[Problem] = []
+    missed: list[Problem] = []
+    for each in due:
+        user = each.now
+        if user is None or spared(each.user) or spared(user.ref):  # by the name that it had, or has now
+            continue
+        missing = []
+        if each.place is Place.WITHIN:
+            missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
+            missing = [name for name in looked_at if name not in user.values]
+        if missing:
+            why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
+            problems.append(Problem("stale", why, users=(user.name,)))
+        else:
+            drafts.append(clearing(user, each, brief.fingerprint))
+    return [] if missed else drafts, problems + missed
+
+
+def _to_be_shown(brief: Brief) -> list[str]:
+    """Attributes of match rules that a user has to show, lest it be somebody's and only not be found."""
+    infos, hides = brief.description.attributes, brief.description.hides
+    return [each.directory for each in brief.mapping.match if hides or infos[each.directory].readable is not True]

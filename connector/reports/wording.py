@@ -1,0 +1,247 @@
+"""How a value, an agent, a rule or a count is put before a reader: the same words in every format.
+
+Everything here returns text without a single character that a terminal, a browser or an eye could be deceived by.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model import (
+    ANOTHER_KEY,
+    NEW_STATE,
+    OBJECT_CLASS,
+    AgentRef,
+    AttributeChange,
+    Change,
+    Ending,
+    Held,
+    Near,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Secret,
+)
+from connector.reconcile.checks.limits import LOST_STATE, NEVER, OF_THE_SOURCE
+from connector.reconcile.digests import is_secret, secret_fingerprint
+from connector.reports.visible import visible
+
+NONE: Final = "(none)"
+HIDDEN_SET: Final = "(secret) set"
+HIDDEN_CLEARED: Final = "(secret) cleared"
+NOT_READABLE: Final = "(not readable)"
+
+
+def shown(value: Held) -> str:
+    """One value, in quotation marks where its borders could not be seen. Octets that are no text are in Base64."""
+    if isinstance(value, Secret):
+        return "(secret)"
+    text = visible(value if isinstance(value, str) else _text(value))
+    return f'"{text}"' if text != text.strip() or text[:1] in {"", '"', "("} or "|" in text or "→" in text else text
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return f"{len(octets)} octets, in Base64: {base64.b64encode(octets).decode()}"
+
+
+class Sides(Struct, frozen=True):
+    """An attribute's change for a reader: what goes, what comes, and how many values of ours stay as they are."""
+
+    old: list[str]
+    new: list[str]
+    kept: int = 0
+
+
+def sides(each: AttributeChange) -> Sides:
+    """Of a secret only what happens to it; of other attributes the values that differ, compared exactly.
+
+    A user always keeps a class that is not ours.
+    """
+    if is_secret(each):
+        return Sides([], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED])
+    gone = [shown(value) for value in each.old if value not in each.new]
+    come = [shown(value) for value in each.new if value not in each.old]
+    kept = len(each.old) - len(gone) + (each.name == OBJECT_CLASS)
+    return Sides(gone if each.seen else [NOT_READABLE], come, kept)
+
+
+def effects(change: Change) -> frozenset[str]:
+    """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
+    kinds = {f"attributes.{each.name}" for each in change.attributes}
+    for each in change.attributes:
+        secret = is_secret(each)
+        put = each.new if change.agent is not None else [value for value in each.new if value not in each.old]
+        if secret_fingerprint(each) if secret else put:
+            kinds.update({"update", "secret"} if secret else {"update"})
+        elif each.old or secret:
+            kinds.add("clear")
+    return frozenset(kinds)
+
+
+EXAMPLES: Final = 10
+"""How many of the users concerned are named under a refusal."""
+
+
+def concerned(plan: Plan, refusal: Refusal) -> list[str]:
+    """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
+    if refusal.limit in OF_THE_SOURCE:
+        return list(dict.fromkeys(name for each in plan.problems if each.kind == "stale" for name in each.users))
+    return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
+
+
+def acknowledging(plan: Plan, command: str) -> str:
+    """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
+    return f"{command or f'cec-connector apply {shlex.quote(visible(plan.job))}'} --accept {visible(plan.digest)}"
+
+
+def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
+    """The outcomes of users that are not in the plan: something is to be done with them since it was drawn."""
+    planned = {change.user.id for change in plan.changes} if outcomes else set()
+    return [outcome for outcome in outcomes or () if outcome.user.id not in planned]
+
+
+# ---------------------------------------------------------------- words
+
+
+def who(agent: AgentRef | None) -> str:
+    """The agent by the words that people know it by."""
+    if agent is None:
+        return "no agent any more (stale)"
+    account = NONE if agent.account_code is None else shown(agent.account_code)
+    return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
+
+
+def by_rule(rule: int | None) -> str:
+    """Which rule it was: a number from 1, a pin, or none."""
+    return "" if rule is None else f"rule {rule}" if rule else "pin"
+
+
+def subject(problem: Problem) -> str:
+    """Whom or what a problem is about, but for the users: record, agent, rule, attribute."""
+    parts = [f"record {problem.record}"] if problem.record is not None else []
+    parts += [who(problem.agent)] if problem.agent is not None else []
+    parts += [by_rule(problem.rule)] if problem.rule is not None else []
+    parts += [visible(problem.attribute)] if problem.attribute is not None else []
+    return ", ".join(parts)
+
+
+def almost(near: Near) -> str:
+    """How a user almost matches: `uid Ann: differs in case`."""
+    return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
+
+
+OUTSIDE: Final = "exists, outside base or filter"
+"""What is said of a user who is there and who is out of the job's reach."""
+
+
+def figures(refusal: Refusal) -> str:
+    """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
+    if refusal.limit in ("agents", LOST_STATE):
+        return ""
+    if refusal.limit == NEVER:
+        return count(refusal.planned, "line that names nobody", "lines that name nobody")
+    what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
+    return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 user`, `2 users`, `1,234 users`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
+    """How many of each result; those that did not occur are not in it."""
+    counts = dict.fromkeys(Result, 0)
+    for outcome in outcomes:
+        counts[outcome.result] += 1
+    return {result: number for result, number in counts.items() if number}
+
+
+def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+    """What the report is about: `what undo would do`."""
+    command = "undo" if "takes back" in dict(plan.about) else "apply"
+    return f"what {command} {'would do' if outcomes is None else 'has done'}"
+
+
+def ended(ending: Ending) -> str:
+    """How an apply ended: always four numbers, and more where it says something."""
+    of = f"{ending.written:,} of {count(ending.users, 'user')} written"
+    said = f"{of}, {ending.not_written:,} not written, {ending.not_sent:,} not sent, {ending.not_known:,} not known"
+    said += f", {ending.unchanged:,} already as planned" if ending.unchanged else ""
+    said += f", {ending.left_out:,} left out" if ending.left_out else ""
+    half = ending.touched and not (ending.written or ending.not_known)
+    said += "; parts of changes were written" if half else ""
+    return f"{said}; the audit may lack writes" if ending.untold else said
+
+
+def last_line(ending: Ending) -> str:
+    """The end of the account of an apply; its exit code says the same."""
+    if ending.stopped:
+        return f"Stopped: {ended(ending)}. Rerun the same command."
+    how = "Done in part" if ending.in_part else "Done"
+    return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: there was nothing to write."
+
+
+_NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
+
+
+def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+    """In a sentence or two: what would happen, or what has happened."""
+    about = dict(plan.about)
+    said = [_what_happens(plan, outcomes)]
+    said += [_NEW] if NEW_STATE in about else []
+    said += ["The key is another one than in earlier runs."] if ANOTHER_KEY in about else []
+    return " ".join(said)
+
+
+def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+    if outcomes is not None:
+        return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: there was nothing to change."
+    if not plan.changes:
+        refused = "Refused as it stands" if plan.refusals else "Nothing would be written"
+        return f"{refused}: no user would be changed."
+    changed = count(len(plan.changes), "user")
+    if plan.refusals:
+        return f"Refused as it stands: {changed} would be changed, and nothing is written until that is acknowledged."
+    return f"{changed} would be changed."
+
+
+def by_user(outcomes: Sequence[Outcome] | None) -> dict[str, Outcome]:
+    """Outcomes under the ids of their users."""
+    return {outcome.user.id: outcome for outcome in outcomes or ()}
+
+
+def outcome_text(outcome: Outcome | None) -> str:
+    """The result and its reason, or nothing."""
+    if outcome is None:
+        return ""
+    return f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
+
+
+AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
+COUNTS: Final[dict[str, str]] = {
+    "agents": "records that the source gave",
+    "matched": "agents with exactly one user",
+    "unmatched": "agents for whom no rule finds a user",
+    "ambiguous": "agents for whom a rule finds several users",
+    "contested": "agents that claim a user whom another agent claims too",
+    "unassigned": "seats without an account",
+    "invalid": "records that cannot be read",
+    "unchanged": "matched users that already say what their agents say",
+    "update": "users of whom an attribute is set",
+    "clear": "users of whom an attribute is emptied",
+    "secret": "users of whom a secret is set",
+    "stale": "users that hold something we wrote, and that no agent claims",
+}
+"""What each count of the summary counts."""

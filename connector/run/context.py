@@ -1,0 +1,97 @@
+"""The parts that a run is made of; `composition.py` makes them from a job file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from msgspec import Struct, field
+
+from connector.directories.port import Directory, Read, Reader
+from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
+from connector.reconcile.checks.limits import Limits, Pace
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.questions import Brief
+from connector.runtime import clock
+from connector.runtime.observer import Watch
+from connector.sources.port import Source
+from connector.state.sealing import Sealer
+from connector.state.store import Store
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What planning and taking back are both made of. `plan_id`: of the plan that will be drawn; it names the run.
+
+    `beyond` opens a reader of the same directory past base and filter, once.
+    """
+
+    job: str
+    reader: Reader
+    mapping: Mapping
+    limits: Limits
+    read: Read
+    state: Store
+    fingerprint: Fingerprint
+    sealer: Sealer
+    pace: Pace
+    never: Never
+    watch: Watch
+    places: tuple[tuple[str, str], ...] = ()
+    files: frozenset[Path] = frozenset()
+    beyond: Callable[[], Reader] | None = None
+    plan_id: str = field(default_factory=lambda: str(uuid4()))
+
+    def brief(self) -> Brief:
+        """What a plan is drawn from now; the directory is asked what it is."""
+        description = self.reader.describe()
+        return Brief(
+            mapping=self.mapping, limits=self.limits, description=description,
+            memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
+            job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
+        )  # fmt: skip
+
+    def about(self, description: Description) -> tuple[tuple[str, str], ...]:
+        """Between what a plan is drawn, for the one who has to sign it."""
+        server = f"{description.kind} at {description.server}" if description.server else description.kind
+        about = (*self.places, ("server", server), ("mapping", self.mapping.where))
+        about += (("rehearsed", description.rehearses),) if description.rehearses else ()
+        return (*about, *self._memory(description))
+
+    def _memory(self, description: Description) -> Iterator[tuple[str, str]]:
+        """What cannot be kept here, or is not known again."""
+        if not self.state.kept:
+            yield "state", "cannot be kept: what earlier runs wrote is not known to this one"
+        elif not self.sealer.check:
+            yield "key", "cannot be kept: fingerprints, and with them the digest, are of this run alone"
+        if self.state.memory(description.identity, self.job).new():
+            yield NEW_STATE, "no earlier run is known: agents_drop and matched_drop cannot judge, and no user is stale"
+        if not self.state.knows(self.job, self.sealer):
+            yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
+
+
+class Dry(Parts, frozen=True, kw_only=True):
+    """All that a dry run is made of; nothing in it can write to the directory."""
+
+    source: Source
+    pins: tuple[Pin, ...]
+
+
+class Wet(Dry, frozen=True, kw_only=True):
+    """All that an apply is made of."""
+
+    directory: Directory
+
+
+class Undo(Parts, frozen=True, kw_only=True):
+    """All that it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
+
+    run: str
+    wrote_to: str
+
+
+class WetUndo(Undo, frozen=True, kw_only=True):
+    """All that it takes to take a run back."""
+
+    directory: Directory

@@ -1,0 +1,201 @@
+"""Asking the directory what a planner wants to know: by key or by reading it whole, which of the two and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from connector.directories.port import Read, Reader
+from connector.errors import FileError, IncompleteRead, TruncatedError
+from connector.model import Key, User
+from connector.reconcile import questions as asked
+from connector.reconcile.questions import Planning, Query, T
+from connector.runtime.observer import Watch
+
+SCAN_SHARE = 0.4
+"""Measured: reading everything wins only where more than about this share of the users is wanted."""
+FEW = 2_000
+"""So many are looked up at once where the directory cannot tell how large it is."""
+FIRST = 1_000
+"""So many users, one page, already show whether nearly all are others than the wanted ones."""
+TRIED = 0.25
+"""After this share of the users that may be read in vain, it is seen whether they are the wanted ones."""
+SAMPLE = 100
+"""Among so many users somebody is looked for who shows a value of an attribute."""
+NEAR_USERS = 50_000
+"""So many users are read for near misses where the job says that users are not looked up."""
+NEAR_SECONDS = 10
+"""So long near misses are looked up where the directory has no index for it."""
+
+
+class Lookup:
+    """One run's questions to a directory; what one of them shows of its size serves the next.
+
+    `at_least`: so many users it has, as far as is known; to begin with, from earlier runs. `beyond` reads the same
+    directory past base and filter, and is opened by the first question that needs it.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        read: Read,
+        watch: Watch,
+        at_least: int = 0,
+        beyond: Callable[[], Reader] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._read = read
+        self._watch = watch
+        self._beyond = beyond
+        self.at_least = at_least
+        self._whole = False
+
+    def run(self, planning: Planning[T]) -> T:
+        """Answer a planner's questions until it has come to its result. Raises what reading raises."""
+        try:
+            query = next(planning)
+            while True:
+                try:
+                    answers = self.answer(query)
+                except IncompleteRead as fault:  # of a reader that asks as soon as it is called
+                    query = planning.throw(fault)
+                else:
+                    query = planning.send(answers)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def answer(self, query: Query[Any]) -> Iterable[Any]:
+        """The answers to one question, as they come in."""
+        answers: Iterable[Any]
+        match query:
+            case asked.Search(keys, wanted, found, unfindable):
+                answers = self._users(keys, wanted, found, unfindable)
+            case asked.Prove(attribute, shown):
+                answers = (self._proof(attribute, shown),)
+            case asked.Find(keys, outside):
+                answers = self._past(keys) if outside else self._reader.find(keys)
+            case asked.FindNear(keys, count, left_out):
+                self._watch.stage("near misses", keys=count, agents_left_out=left_out)
+                answers = self._near(keys)
+            case asked.Scan(holding):
+                answers = self._reader.scan(holding)
+            case asked.Read(users, disabled):
+                answers = self._reader.read(users, disabled=disabled)
+            case asked.Compare(questions):
+                self._watch.stage("compare", questions=len(questions))
+                answers = self._reader.holds(questions)
+            case asked.Object(changes):
+                answers = self._reader.objections(changes)
+            case _:
+                raise TypeError(query)
+        return answers
+
+    def _past(self, keys: Iterable[Key]) -> Iterable[User]:
+        """Users wherever they are; none where nobody may look there."""
+        return self._beyond().find(keys) if self._beyond is not None else ()
+
+    def _users(
+        self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None, unfindable: tuple[str, ...]
+    ) -> Iterator[User]:
+        """Find or scan: whichever is cheaper, unless the job says."""
+        if wanted == 0:
+            return iter(())
+        if unfindable:
+            names = " and ".join(unfindable)
+            if self._read == "find":
+                why = f"nobody can be looked up by {names}, which has no equality rule: say `read: scan`, or `auto`"
+                raise FileError(why, where="directory.read")
+            return self._ask("scan", keys, wanted, f"{names} has no equality rule")
+        if self._read != "auto":
+            return self._ask(self._read, keys, wanted, "the job says so")
+        size = self._reader.size()
+        if size is not None:
+            how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
+            return self._ask(how, keys, wanted, f"a directory of about {size} users")
+        if wanted <= max(FEW, self.at_least * SCAN_SHARE):
+            return self._ask("find", keys, wanted, f"few, for a directory of probably {self.at_least} users or more")
+        return self._either(keys, wanted, found)
+
+    def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
+        """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
+        if self._whole:
+            return asked.Proof.GIVEN if shown else asked.Proof.NONE
+        if shown is None:
+            shown = self._sample(attribute)
+        if shown is None:
+            return asked.Proof.NONE
+        id_, value = shown
+        if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
+            return asked.Proof.GIVEN
+        if self._read == "find":
+            why = f"look-ups by {attribute} find nobody, not even a user that shows a value of it: say `read: scan`"
+            raise IncompleteRead(why, where="directory.read")
+        self._whole = True
+        self._watch.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
+        return asked.Proof.REFUTED
+
+    def _sample(self, attribute: str) -> tuple[str, str] | None:
+        """One of the first users that shows a value of an attribute, by id; None: none of them does."""
+        try:
+            return asked.telling(islice(self._reader.scan(), SAMPLE), attribute)
+        except TruncatedError:  # of a server that cannot be read whole, which is why users are looked up
+            return None
+
+    def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
+        self._watch.stage("look-up", how=how, why=why, wanted=wanted)
+        self._whole = how == "scan"
+        return self._reader.scan() if how == "scan" else self._reader.find(keys)
+
+    def _either(self, keys: Iterable[Key], wanted: int, found: Callable[[], int] | None) -> Iterator[User]:
+        """Read a directory of unknown size until that has cost what looking up would have; if there is more, look up.
+
+        That is at most twice the cheaper of the two, whatever the size turns out to be. Where few of the first users
+        are wanted it is given up sooner, and where very few are, at once. That costs more only if most of the wanted
+        are not there at all, or all come late: then looking up costs as many times the scan as `SCAN_SHARE` says.
+        """
+        most = int(wanted / SCAN_SHARE)
+        least = {FIRST: FIRST * SCAN_SHARE / 2, int(most * TRIED): int(most * TRIED) * SCAN_SHARE}
+        why = f"there are more than {most} users"
+        number = 0
+        for number, user in enumerate(self._ask("scan", keys, wanted, "a directory that does not tell its size"), 1):
+            yield user
+            if number in least and found is not None and found() < least[number]:
+                why = f"few of the first {number} users are wanted, so there are probably more than {most}"
+                break
+            if number > most:
+                break
+        else:
+            self.at_least = max(self.at_least, number)
+            return
+        self.at_least = max(self.at_least, most)  # leaving the loop has let go of the scan
+        yield from self._ask("find", keys, wanted, why)
+
+    def _near(self, keys: Iterable[Key]) -> Iterator[User | str]:
+        """Users that may be near, and what keeps others from being seen."""
+        if self._read == "scan":
+            users = self._reader.scan()
+            yield from islice(users, NEAR_USERS)
+            if next(users, None) is not None:
+                yield (f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`")
+            return
+        ends = monotonic() + NEAR_SECONDS
+        late = False
+
+        def in_time() -> Iterator[Key]:
+            nonlocal late
+            for key in keys:
+                late = monotonic() >= ends
+                if late:
+                    return
+                yield key
+
+        for user in self._reader.find(in_time()):
+            yield user
+            late = late or monotonic() >= ends  # where look-ups cannot be trusted, find reads everybody
+            if late:
+                break
+        if late:
+            yield (f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index")

@@ -1,0 +1,1 @@
+"""What a running process has: its clock, its observers, and requests to stop."""

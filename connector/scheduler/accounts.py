@@ -1,0 +1,111 @@
+"""Accounts that a directory refused: another attempt may lock them, so none is made before something has changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from connector.net.secret_stores import file_of
+from connector.settings.fields import SecretRef
+from connector.settings.job import Job
+
+WAITING: Final = 86400.0
+"""Seconds after which a refused account is tried again, though nothing that can be seen here has changed."""
+LOOK: Final = 2.0
+"""Seconds between two looks at the files of a refused account."""
+
+Mark = tuple[tuple[int, ...] | None, ...]
+
+
+class Account(Struct, frozen=True):
+    """Whom a job's runs log in as, and the files that prove it.
+
+    `kept`: where its secret is kept, for two directories may each have an account of one name.
+    """
+
+    who: str
+    files: tuple[Path, ...] = ()
+    kept: str = ""
+
+    @classmethod
+    def of(cls, job: Job) -> Account:
+        """The account of a job's directory."""
+        directory = job.directory
+        if directory.type == "scim":
+            basic = directory.basic
+            return cls.proved(basic.user, basic.password) if basic else cls("")
+        if directory.type == "ldif":
+            return cls("")
+        if directory.sasl == "gssapi":
+            named = (os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME"))
+            return cls("Kerberos", tuple(Path(name.removeprefix("FILE:")) for name in named if name))
+        if directory.sasl == "external":
+            return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
+        return cls.proved((directory.bind_dn or "").lower(), directory.password)
+
+    @classmethod
+    def proved(cls, who: str, ref: SecretRef | None) -> Account:
+        """One that a secret proves."""
+        path = file_of(ref) if ref else None
+        return cls(who, (path,) if path else (), str(ref or ""))
+
+    def mark(self) -> Mark:
+        """Another one after every change of the files."""
+        return tuple(_mark(path) for path in self.files)
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class _Refused(Struct, frozen=True):
+    """`mark`: of the files as they were when the refused run began."""
+
+    mark: Mark
+    until: float
+    why: str
+
+
+class RefusedAccounts:
+    """The accounts that were refused last, with what was seen of them then. `clock`: seconds, steady."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._refused: dict[Account, _Refused] = {}
+
+    def add(self, account: Account, mark: Mark) -> str:
+        """A run that began with this mark was refused; a sentence on what is waited for."""
+        until = (datetime.now(UTC) + timedelta(seconds=WAITING)).isoformat(timespec="seconds")
+        names = " or ".join(map(str, account.files))
+        change = f"{names} changes" if names else "the secret is changed"
+        again = "" if names else " and `serve` restarted"
+        why = (
+            f"the server refused the account {account.who}; no run of it begins before {change}{again}, "
+            f"SIGHUP, or {until}: each further attempt could lock the account"
+        )
+        self._refused[account] = _Refused(mark, self._clock() + WAITING, why)
+        return why
+
+    def why(self, account: Account) -> str:
+        """Why no run with this account may begin; empty: one may."""
+        found = self._refused.get(account)
+        if found is None:
+            return ""
+        if found.mark != account.mark() or self._clock() >= found.until:
+            del self._refused[account]
+            return ""
+        return found.why
+
+    def forget(self) -> None:
+        """Somebody wants all of them to be tried again."""
+        self._refused.clear()

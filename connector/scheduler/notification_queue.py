@@ -1,0 +1,119 @@
+"""Sends notices beside the schedule, which never waits for it, and does not repeat what was taken and is still so.
+
+Each receiver has a queue and a thread of its own: one that is away, slow or broken keeps no other from being told.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+import structlog
+
+from connector.observers.notices import Notice
+from connector.observers.notify import Target, deliver, targets, wanted
+from connector.observers.run_summary import RunFacts
+from connector.scheduler.scheduled_job import Scheduled
+from connector.scheduler.worker_protocol import Result
+from connector.settings.job import LoadedJob
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = 8
+"""With waits that double up to five minutes, a receiver may be away for some minutes."""
+WAITING: Final = 100
+"""So many notices wait for a receiver at most."""
+REPEATED_AFTER: Final = 86400.0
+"""Seconds after which the same is said again, if it is still so."""
+FAREWELL: Final = 5.0
+"""Seconds that the end waits for all notices that are on their way."""
+
+About = tuple[object, ...]
+
+
+class Courier:
+    """Threads that send; a context manager. `clock`: seconds, steady."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._leaving = threading.Event()
+        self._receivers: dict[Target, _Receiver] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.set()  # nobody waits for another attempt any more
+        until = time.monotonic() + FAREWELL
+        for receiver in self._receivers.values():
+            receiver.close()
+        for receiver in self._receivers.values():
+            receiver.join(max(until - time.monotonic(), 0.0))
+
+    def told(self, job: Scheduled, facts: RunFacts, result: Result) -> None:
+        """Tell of a run that has ended, if there is something new to tell; returns at once."""
+        loaded = job.accepted.job
+        notice = wanted(loaded, facts, result.waiting)
+        for target in targets(loaded):
+            receiver = self._receivers.get(target)
+            if receiver is None:
+                receiver = self._receivers[target] = _Receiver(target, self._leaving, self._clock)
+            if notice is not None:
+                receiver.offer(loaded, notice)
+            elif facts.ending != "busy":
+                receiver.forget(job.name)
+
+
+class _Receiver:
+    """One receiver: by job what waits for it, and what it has taken, and when."""
+
+    def __init__(self, target: Target, leaving: threading.Event, clock: Callable[[], float]) -> None:
+        self._target = target
+        self._leaving = leaving
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = queue.SimpleQueue()
+        self._offered: dict[str, About] = {}
+        self._taken: dict[str, tuple[About, float]] = {}
+        self._thread = threading.Thread(target=self._work, name=target.way, daemon=True)
+        self._thread.start()
+
+    def offer(self, job: LoadedJob, notice: Notice) -> None:
+        """Send this, unless the same waits already, or was taken within a day."""
+        with self._lock:
+            about, since = self._taken.get(job.name, (None, 0.0))
+            again = about == notice.about and self._clock() - since < REPEATED_AFTER
+            if again or self._offered.get(job.name) == notice.about:
+                return
+            if self._queue.qsize() >= WAITING:
+                log.warning("notice not sent", job=job.name, way=self._target.way, reason="too many wait already")
+                return
+            self._offered[job.name] = notice.about
+        self._queue.put((job, notice))
+
+    def forget(self, job: str) -> None:
+        """There is nothing to tell of this job any more: what comes next is news."""
+        with self._lock:
+            self._offered.pop(job, None)
+            self._taken.pop(job, None)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._queue.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long for what is on its way."""
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (next_ := self._queue.get()) is not None:
+            job, notice = next_
+            taken = deliver(job, self._target, notice, ATTEMPTS, self._leaving)
+            with self._lock:
+                if self._offered.get(job.name) == notice.about:  # else it is old news
+                    del self._offered[job.name]
+                    if taken:
+                        self._taken[job.name] = notice.about, self._clock()

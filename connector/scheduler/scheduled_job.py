@@ -1,0 +1,209 @@
+"""One job as `serve` keeps it: its files as they were accepted, its timetable, and how far it has come."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from connector.errors import FileError, StateError
+from connector.observers.run_summary import Kind
+from connector.run.composition import Accepted, accept, last_tick
+from connector.scheduler.accounts import Account, Mark
+from connector.scheduler.schedule import (
+    BELIEVED,
+    MOMENT,
+    Cron,
+    Due,
+    Every,
+    Timetable,
+    Wait,
+    before,
+    believed,
+    decide,
+    first,
+    pause,
+    too_old,
+)
+from connector.scheduler.state_poll import Question
+from connector.scheduler.worker_process import Worker
+from connector.scheduler.worker_protocol import Order
+from connector.settings.operations import Serve
+
+log = structlog.get_logger(__name__)
+
+AGAIN: Final = 30.0
+"""Seconds after which a job is tried again whose state does not tell, or whose process could not begin."""
+GRACE: Final = 60.0
+"""Seconds that a run has to end in good order, once it was asked to."""
+
+
+class Scheduled:
+    """A job and its schedule. Raises FileError where its files are wrong, or say nothing of a schedule.
+
+    `last`: the tick of its last run, None as long as its state does not tell; `good`: that of the last good one, or, if
+    there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
+    `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
+    account, if it does; `mark`: of its account's files when its last run began. `away`: why its state does not tell.
+
+    `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
+    that is due, on a steady clock. `end_by`: when the run under way is asked to end, or, once it was `asked`, is ended;
+    `late`: it was asked because it took too long.
+    """
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        self.path = path
+        self._accept(accept(path))
+        self.in_order = True
+        self.last: datetime | None = None
+        self.good = self.over = now
+        self.not_before = 0.0
+        self.until: datetime | None = None
+        self.worker: Worker | None = None
+        self.refused = self.away = ""
+        self.mark: Mark = ()
+        self.failures = 0
+        self.again: float | None = None
+        self.end_by = 0.0
+        self.asked = self.late = False
+        self._question: Question | None = None
+        self._noted_wrongly: datetime | None = None
+        self._overruled: datetime | None = None
+
+    def _accept(self, accepted: Accepted) -> None:
+        loaded = accepted.job
+        if loaded.job.serve is None:
+            raise FileError("has no `serve` section that says when to run it", where=str(self.path))
+        self.accepted = accepted
+        self.settings: Serve = loaded.job.serve
+        self.name = loaded.name
+        self.state = loaded.job.state
+        self.account = Account.of(loaded.job)
+        self.timetable = _timetable(self.settings, f"{socket.gethostname()} {loaded.path}")
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of runs it has."""
+        return "apply" if self.settings.mode == "apply" else "plan"
+
+    def reread(self, now: datetime) -> None:
+        """Take the files as they are now; where they are wrong, all stays as it was, and FileError is raised."""
+        rule, state = self.timetable.rule, self.state
+        try:
+            self._accept(accept(self.path))
+        except FileError:
+            self.in_order = False
+            raise
+        self.in_order = True
+        self.again = None if self.again is None else time.monotonic()
+        if self.state != state:
+            self.last, self._noted_wrongly, self._question, self.away, self.again = None, None, None, "", None
+        elif self.last is not None and self.timetable.rule != rule and isinstance(self.timetable.rule, Cron):
+            self.last = max(self.last, now)  # what a schedule would have named before it was one is not missed
+
+    def decided(self, now: datetime) -> Due | Wait | None:
+        """What is to be done now; None: its state does not tell what was done."""
+        if self.last is None:
+            self._remember(now)
+        if self.last is None:
+            return None
+        noted, self.last = self.last, believed(self.last, now)
+        self.good, self.over = believed(self.good, now), believed(self.over, now)
+        if self.last < noted:
+            self._noted_wrongly = noted
+        return decide(self.timetable, self.last, now)
+
+    def _remember(self, now: datetime) -> None:
+        if self._question is None:
+            job = self.accepted.job
+            self._question = Question(lambda: last_tick(job))
+        if self._question.open and not self._question.late:
+            return
+        try:
+            found = self._question.answer()
+        except StateError as fault:
+            if not self.away:
+                log.warning("schedule waits for the state", job=self.name, reason=str(fault))
+            self.away = str(fault)
+            if not self._question.open:  # one that may still be answered is not asked again
+                self._question = None
+                self.not_before = time.monotonic() + AGAIN
+            return
+        self._question, self.away = None, ""
+        if found is None:
+            self.last = first(self.timetable, now)
+        else:
+            self.last = found.tick if found.ended else before(self.timetable, found.tick)
+            self.good = self.over = found.good or self.good
+
+    @property
+    def look(self) -> float:
+        """Seconds until it is worth another look whether its state has answered."""
+        return self._question.look if self._question else AGAIN
+
+    def order(self, tick: datetime, now: datetime) -> Order:
+        """What is to be run."""
+        # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
+        wrongly = self._noted_wrongly if self._noted_wrongly and self._noted_wrongly >= tick else None
+        loaded = self.accepted.job
+        beside = (loaded.state_path or loaded.path.absolute()).parent
+        return Order(
+            job=loaded.path.absolute(),
+            texts=self.accepted.texts,
+            tick=tick,
+            believed=min(now + BELIEVED, wrongly - MOMENT) if wrongly else now + BELIEVED,
+            write=self.kind == "apply",
+            plans=self.settings.plans or beside,
+        )
+
+    def started(self, tick: datetime) -> None:
+        """Its run of this tick is under way."""
+        if tick != self.last:
+            self.failures, self._overruled = 0, self._noted_wrongly
+        self.last, self._noted_wrongly, self.again = tick, None, None
+        self.end_by, self.asked, self.late = time.monotonic() + self.settings.max_run_time, False, False
+
+    def end(self, *, at_once: bool = False) -> None:
+        """Ask the run under way to end, and end it where it does not; the second time at once."""
+        assert self.worker is not None
+        self.worker.stop(at_once=at_once or self.asked)
+        self.end_by, self.asked = time.monotonic() + GRACE, True
+
+    def failed(self) -> float:
+        """Its run has failed in a way that another attempt may mend; seconds until that one."""
+        self.failures += 1
+        seconds = pause(self.failures, random.random())  # noqa: S311  # nobody is to guess it, nobody to fear
+        self.again, self._noted_wrongly = time.monotonic() + seconds, self._overruled
+        return seconds
+
+    def went_well(self, tick: datetime, now: datetime) -> None:
+        """Its run of this tick has ended well now."""
+        self.good, self.over = max(self.good, tick), now
+
+    def too_old(self, now: datetime) -> bool:
+        """Whether the last good run is too old: by its begin, or by its end, before which no other could begin."""
+        return too_old(self.timetable, self.since, now, self.settings.max_age)
+
+    def ready(self, now: datetime) -> bool:
+        """Whether its runs go on, and the last good one is recent."""
+        return not (self.refused or self.away or self.too_old(now))
+
+    @property
+    def since(self) -> datetime:
+        """From when on it is waited for a good run."""
+        return self.over if self.settings.max_age is None else self.good
+
+
+def _timetable(settings: Serve, seed: str) -> Timetable:
+    rule = Every(settings.every) if settings.every else Cron(settings.cron or "", settings.timezone or "UTC")
+    return Timetable(rule, settings.jitter or 0, seed)
+
+
+def utc() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)

@@ -1,0 +1,273 @@
+"""The loop of `serve`: starts what is due, one run of a job at a time, and listens to signals and to its runs.
+
+Jobs of one state run one after the other, because they may share a directory and its lease; those of different states
+run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+from msgspec.structs import replace
+
+from connector.errors import FileError
+from connector.observers.metrics import Metrics
+from connector.observers.run_summary import RunFacts
+from connector.scheduler.accounts import LOOK, RefusedAccounts
+from connector.scheduler.schedule import Due
+from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
+from connector.scheduler.worker_process import Worker
+from connector.scheduler.worker_protocol import REPEATED, Order, Result, nothing_told
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT: Final = 20.0
+"""Seconds after which the clock is looked at again at the latest: it may have been set."""
+STUCK: Final = 120.0
+"""Seconds without a look at the clock after which the process is ill."""
+_REFUSED: Final = "the directory refused its account: runs wait until its secret changes, SIGHUP, or a day; see the log"
+
+Told = Callable[[Scheduled, RunFacts, Result], None]
+"""Is told of every run that has ended."""
+
+
+class Service:
+    """Jobs on their schedules. Raises FileError with what is wrong in the files of any.
+
+    A context manager, in the main thread: as long as it is open the signals are its own.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], log_level: str | None, told: Told, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        now = utc()
+        self._jobs = _in_order(paths, now)
+        self._log_level = log_level
+        self._told = told
+        self._metrics = Metrics()
+        for job in self._jobs:
+            self._metrics.expect(job.name, job.kind)
+        self._clock = clock
+        self._refused = RefusedAccounts(clock)
+        self._looked = clock()
+        self._stopping = 0
+        self._selector = selectors.DefaultSelector()
+        self._signals, self._wakeup = os.pipe()
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for end in (self._signals, self._wakeup):
+            os.set_blocking(end, False)
+        self._before_fd = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._before[number] = signal.signal(number, lambda *_: None)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._before_fd)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # as it was given to us
+        self._selector.close()
+        os.close(self._signals)
+        os.close(self._wakeup)
+
+    def run(self) -> None:
+        """Run what is due until told to stop, and then until what runs has come to its end."""
+        while not self._stopping or any(job.worker for job in self._jobs):
+            self._looked = self._clock()
+            wait = self._start_what_is_due(utc())
+            for key, _ in self._selector.select(wait):
+                key.data()
+
+    # ------------------------------------------------------------ what is due
+
+    def _start_what_is_due(self, now: datetime) -> float:
+        """Seconds until there is something to do."""
+        due: list[tuple[datetime, Scheduled]] = []
+        wait = LONGEST_WAIT
+        for job in self._jobs:
+            if job.worker is not None:
+                wait = min(wait, self._bounded(job))
+            elif not self._stopping:
+                found = self._looked_at(job, now)
+                if isinstance(found, Due):
+                    due.append((found.tick, job))
+                else:
+                    wait = min(wait, found)
+        for tick, job in sorted(due, key=lambda each: (each[0], each[1].name)):
+            if not any(other.worker and other.state == job.state for other in self._jobs):
+                self._start(job, tick, now)
+        return max(wait, 0.0)
+
+    def _looked_at(self, job: Scheduled, now: datetime) -> Due | float:
+        """The run of this job that is due, or seconds until it is worth another look."""
+        job.refused = self._refused.why(job.account)
+        if job.refused:
+            return LOOK
+        left = job.not_before - time.monotonic()
+        if left > 0:
+            return left
+        decided = job.decided(now)
+        if isinstance(decided, Due):
+            return decided
+        if decided is None:
+            return job.look
+        until = (decided.until - now).total_seconds()
+        if job.again is None:
+            self._waits(job, decided.until)
+            return until
+        again = job.again - time.monotonic()
+        return Due(job.last) if again <= 0 and job.last else min(again, until)
+
+    def _bounded(self, job: Scheduled) -> float:
+        """End the run under way where it has taken too long; seconds until that has to be looked at."""
+        if time.monotonic() >= job.end_by:
+            log.warning("run takes too long", job=job.name, at_once=job.asked, seconds=job.settings.max_run_time)
+            job.late = job.late or not self._stopping
+            job.end()
+        return job.end_by - time.monotonic()
+
+    def _waits(self, job: Scheduled, until: datetime) -> None:
+        if until != job.until:
+            self._metrics.tell("next_run_timestamp_seconds", job.name, until.timestamp())
+            log.info("next run", job=job.name, at=until.isoformat(timespec="seconds"))
+            job.until = until
+
+    def _start(self, job: Scheduled, tick: datetime, now: datetime) -> None:
+        job.mark = job.account.mark()
+        attempt = job.failures + 1 if tick == job.last else 1
+        log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
+        try:
+            job.worker = worker = Worker(job.order(tick, now), self._log_level)
+        except OSError as fault:
+            log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
+            job.not_before = time.monotonic() + AGAIN
+            return
+        job.started(tick)
+        self._selector.register(worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker))
+        if worker.tell():
+            self._selector.register(worker.input, selectors.EVENT_WRITE, lambda: self._tell(worker))
+
+    def _tell(self, worker: Worker) -> None:
+        stream = worker.input
+        key = self._selector.get_key(stream)
+        if not worker.tell():
+            self._selector.unregister(key.fd)
+
+    def _hear(self, job: Scheduled, worker: Worker) -> None:
+        if worker.hear():
+            return
+        self._selector.unregister(worker.output)
+        if not worker.input.closed:
+            self._selector.unregister(worker.input)
+        job.worker = None
+        result, how = worker.ended()
+        if result is not None and result.taken:
+            log.info("run was another process's", job=job.name, tick=worker.order.tick.isoformat())
+            return
+        if result is None or result.facts is None:
+            facts = nothing_told(worker.order, 1, how or "the run ended without a word")
+            result = Result(facts, stopped=job.asked)  # before it could listen, or it did not heed it
+        assert result.facts is not None
+        self._ended(job, worker.order, result.facts, result)
+
+    def _ended(self, job: Scheduled, order: Order, facts: RunFacts, result: Result) -> None:
+        if job.late and result.stopped:
+            why = f"the run took longer than max_run_time ({job.settings.max_run_time} s), and was ended"
+            facts, result = replace(facts, exit_code=1, fault=why), replace(result, stopped=False)
+        self._metrics.take(facts)
+        if facts.good:
+            job.went_well(order.tick, utc())
+        if result.refused:
+            job.refused = self._refused.add(job.account, job.mark)
+            facts = replace(facts, fault=f"{facts.fault}; {job.refused}")
+            log.error("runs wait for the account", job=job.name, reason=job.refused)
+        log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
+                 seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
+        if facts.exit_code in REPEATED and not result.refused and not self._stopping:
+            self._waits(job, utc() + timedelta(seconds=job.failed()))
+        if not result.stopped:
+            self._told(job, facts, result)
+
+    # ------------------------------------------------------------ signals
+
+    def _signalled(self) -> None:
+        for number in os.read(self._signals, 64):
+            if number == signal.SIGHUP:
+                self._reread()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._stop(signal.Signals(number).name)
+
+    def _stop(self, why: str) -> None:
+        """The first time in good order, the second at once."""
+        self._stopping += 1
+        running = [job for job in self._jobs if job.worker]
+        for job in running:
+            job.end(at_once=self._stopping > 1)
+        log.info("stopping", why=why, running=[job.name for job in running], at_once=self._stopping > 1)
+
+    def _reread(self) -> None:
+        """Take all files as they are now; a job whose files are wrong goes on with those that it had."""
+        self._refused.forget()
+        for job in self._jobs:
+            try:
+                job.reread(utc())
+            except FileError as fault:
+                log.error("files refused, the old ones go on", job=job.name, reason=str(fault))  # noqa: TRY400
+            else:
+                log.info("files read again", job=job.name)
+
+    # ------------------------------------------------------------ asked from other threads
+
+    def ill(self) -> list[str]:
+        """Why the process does not do its work; empty: it does."""
+        silent = self._clock() - self._looked
+        return [f"the schedule has not looked at its clock for {silent:.0f} seconds"] if silent > STUCK else []
+
+    def unready(self) -> list[str]:
+        """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
+        now = utc()
+        return [f"{job.name}: {self._why(job)}" for job in self._jobs if not job.ready(now)]
+
+    def _why(self, job: Scheduled) -> str:
+        if job.refused:
+            return _REFUSED
+        if job.away:
+            return f"its state does not answer: {job.away}"
+        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}"
+
+    def metrics(self) -> str:
+        """In Prometheus's text format."""
+        now = utc()
+        for job in self._jobs:
+            self._metrics.tell("ready", job.name, job.ready(now))
+            self._metrics.tell("files_accepted", job.name, job.in_order)
+        return self._metrics.render()
+
+
+def _in_order(paths: Sequence[Path], now: datetime) -> list[Scheduled]:
+    """All jobs, or FileError with the faults of all."""
+    jobs: list[Scheduled] = []
+    faults: list[FileError] = []
+    for path in paths:
+        try:
+            jobs.append(Scheduled(path, now))
+        except FileError as fault:
+            faults.append(fault)
+    if faults:
+        first, *others = faults
+        raise FileError("\n".join([first.what, *map(str, others)]), where=first.where)
+    names = [job.name for job in jobs]
+    for job in jobs:
+        if names.count(job.name) > 1:
+            raise FileError(f"there are two jobs of the name {job.name}", where=str(job.path))
+    return jobs

@@ -1,0 +1,323 @@
+"""The mapping file: which agent is which user, and what is written where. Read into `reconcile.mapping.Mapping`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+import connector
+from connector.errors import FileError
+from connector.reconcile.diff import patterns
+from connector.reconcile.diff.templates import AGENT_FIELDS, SECRET_FIELDS, TENANT_FIELDS, Template
+from connector.reconcile.diff.transforms import TemplateError
+from connector.reconcile.mapping import SIP, AttributeRule, Mapping, MatchRule, WhenAbsent
+from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
+from connector.settings.choices import ObjectClass, StaleChoice, StaleRules, Together
+from connector.settings.shape import Strict, check, misfit
+from connector.settings.textfile import Fault, why_no_file, wrong
+from connector.settings.yamlfile import Document, read
+
+_PACKAGE: Final = Path(connector.__file__).parent
+READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
+"""Where ready mappings are: inside the package as it is installed, beside it in a checkout."""
+
+
+def _template(value: object) -> Template:
+    if _unquoted(value):
+        raise misfit('put the template in quotes: "{…}"')
+    if isinstance(value, Template):
+        return value
+    if not isinstance(value, str):
+        raise misfit('must be a template in quotes, such as "{accountCode}"')
+    try:
+        return Template.parse(value)
+    except TemplateError as fault:
+        raise misfit(str(fault)) from None
+
+
+def _templates(value: object) -> tuple[Template, ...]:
+    if not isinstance(value, list):
+        return (_template(value),)
+    if not value:
+        raise misfit("must not be empty")
+    found = []
+    for place, each in enumerate(value, start=1):
+        try:
+            found.append(_template(each))
+        except PydanticCustomError as fault:
+            raise misfit(f"template {place}: {fault.message()}") from None
+    return tuple(found)
+
+
+def _owned(value: object) -> object:
+    """Several globs as one text; anything else is left to be judged as a text."""
+    several = value if isinstance(value, list) else [value]
+    if any(isinstance(each, str) and not each.isprintable() for each in several):
+        raise misfit("a pattern holds a character that does not print")
+    if isinstance(value, list) and value and all(isinstance(each, str) and each for each in value):
+        return patterns.joined(value)
+    if isinstance(value, list):
+        raise misfit("must be a pattern in quotes, or a list of them")
+    return value
+
+
+def _unquoted(value: object) -> bool:
+    """`{workNo}` without quotes is a mapping to YAML: of keys that have no values."""
+    return isinstance(value, dict) and bool(value) and all(inner is None for inner in value.values())
+
+
+def _match_template(template: Template) -> Template:
+    if template.fields & SECRET_FIELDS:
+        raise misfit("agents are not matched by a secret")
+    if not template.fields & set(AGENT_FIELDS):
+        raise misfit("names no field of the agent, so it would be the same for all of them")
+    return template
+
+
+def _named(name: str) -> str:
+    if fault := fault_of_name(name):
+        raise misfit(fault)
+    return name
+
+
+def _matchable(name: str) -> str:
+    if why := why_not_matched(_named(name)):
+        raise misfit(f"agents are not matched by {name}: {why}")
+    return name
+
+
+def _writable(name: str) -> str:
+    if why := why_not_written(_named(name)):
+        raise misfit(f"is not written: {why}")
+    return name
+
+
+def _one_or_several(schema: Any) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+
+
+_FIELDS: Final = ", ".join(f"{{{field}}}" for field in AGENT_FIELDS + TENANT_FIELDS)
+_TEMPLATE_SCHEMA: Final = {"type": "string", "minLength": 1, "description": f"Text with fields in braces: {_FIELDS}."}
+TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
+_OWNS: Final = {"type": "string", "minLength": 1}
+Templates = Annotated[
+    tuple[InstanceOf[Template], ...], BeforeValidator(_templates), WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA))
+]
+Patterns = Annotated[str, Field(min_length=1), BeforeValidator(_owned), WithJsonSchema(_one_or_several(_OWNS))]
+
+
+class MatchShape(Strict):
+    """One rule: the user who holds the template's value in an attribute."""
+
+    agent: Annotated[TemplateText, AfterValidator(_match_template), Field(description="The value to look for.")]
+    directory: Annotated[str, AfterValidator(_matchable), Field(description="The attribute to look for it in.")]
+
+
+class AttributeShape(Strict):
+    """What is written into one attribute."""
+
+    value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list of them.")]
+    owns: Annotated[
+        Patterns | None,
+        Field(description='Which values of a multi-valued attribute are ours: a glob, or a list; "*" for all.'),
+    ] = None
+    unique: Annotated[bool, Field(description="One user at a time holds a value.")] = False
+    secret: Annotated[bool, Field(description="Values are secrets and are never shown.", validate_default=True)] = False
+    when_absent: Annotated[
+        WhenAbsent | None, Field(description="What becomes of a value when the agent has none; else the mapping's.")
+    ] = None
+    adopt: Annotated[bool, Field(description="Whatever it holds counts as written by us, even if it was not.")] = False
+    take_over: Annotated[bool, Field(description="Written also where another job of this state wrote last.")] = False
+    together: Annotated[
+        Together | None,
+        Field(
+            description=(
+                "The group that it belongs to: a user gets all new values of a group, or none. false: it stands alone. "
+                f"Without this, attributes made of a sip… field are the group {SIP}."
+            )
+        ),
+    ] = None
+
+    @field_validator("owns")
+    @classmethod
+    def _covers_the_value(cls, owns: str | None, info: ValidationInfo) -> str | None:
+        templates = info.data.get("value", ())
+        for place, template in enumerate(templates, start=1):
+            if owns and not any(_may_own(each.lower(), template) for each in patterns.parts(owns)):
+                which = "value" if len(templates) == 1 else f"template {place} of value"
+                raise misfit(f"{patterns.said(owns)!r} does not cover what {which} writes, so that would never be ours")
+        return owns
+
+    @field_validator("secret")
+    @classmethod
+    def _says_that_it_is_secret(cls, secret: bool, info: ValidationInfo) -> bool:
+        templates = info.data.get("value", ())
+        if any(template.secret for template in templates) and not secret:
+            raise misfit("writes a secret, so it must say secret: true", at="value")
+        if secret and len(templates) > 1:
+            raise misfit("a secret takes one template and no list", at="value")
+        return secret
+
+
+def _may_own(owns: str, template: Template) -> bool:
+    """Whether a value of the template can match the glob, as far as the words at both ends tell."""
+    first, last = template.pieces[0], template.pieces[-1]
+    head, *_, tail = owns.split("*") if "*" in owns else (owns, owns)
+    begins = not isinstance(first, str) or _agree(first.lower(), head)
+    return begins and (not isinstance(last, str) or _agree(last.lower()[::-1], tail[::-1]))
+
+
+def _agree(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _spread(value: object) -> object:
+    """The short form, a template alone, as the long one."""
+    if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & AttributeShape.model_fields.keys()):
+        return value
+    if isinstance(value, list):
+        raise misfit('a list of templates is put under value: {value: ["…", "…"], owns: "…"}')
+    return {"value": _template(value)}
+
+
+class MappingShape(Strict):
+    """Which agent is which user, and what is written where."""
+
+    match: Annotated[list[MatchShape], Field(min_length=1, description="Tried in order; the first that finds decides.")]
+    attributes: Annotated[
+        dict[
+            Annotated[str, AfterValidator(_writable)],
+            Annotated[AttributeShape, BeforeValidator(_spread, json_schema_input_type=str | AttributeShape)],
+        ],
+        Field(min_length=1, description="What is written, by the directory's own names."),
+    ]
+    when_absent: Annotated[WhenAbsent, Field(description="What becomes of values that the agent no longer has.")] = (
+        "keep"
+    )
+    object_classes: list[ObjectClass] = Field(
+        description="Auxiliary classes to add with the attributes.", default_factory=list
+    )
+    stale: StaleChoice = Field(
+        description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it; "
+        "disabled: of users whom the filter leaves out since they are disabled. It is report unless it is said.",
+        default_factory=StaleRules,
+    )
+
+
+def locate(named: str, folder: Path) -> tuple[Path, bool]:
+    """Where a mapping is, and whether it is a ready one: a bare name is, anything else is a path from `folder`.
+
+    Raises FileError, without a place, where there is none.
+    """
+    if "/" in named or named.endswith((".yaml", ".yml")):
+        path = folder / named
+        if why := why_no_file(path) if named.isprintable() else "this is no path of a file":
+            raise FileError(why)
+        return path, False
+    home = next((home for home in READY if home.is_dir()), READY[0])
+    ready = {path.stem: path for path in home.glob("*.yaml")}
+    if named not in ready:
+        names = ", ".join(sorted(ready))
+        raise FileError(f"no ready mapping is called {named!r}; there are {names} (the path of a file ends in .yaml)")
+    return ready[named], True
+
+
+def load(named: str, relative_to: Path, line: int = 0) -> Mapping:
+    """Read a mapping, by a ready one's name or a path. `relative_to` is the job file that names it, on that line.
+
+    Raises FileError with every fault of the file and the line of each.
+    """
+    try:
+        path, _ = locate(named, relative_to.parent)
+    except FileError as fault:
+        raise FileError(fault.what, where=f"{relative_to}:{line}" if line else str(relative_to)) from None
+    return shaped(read(path))
+
+
+def shaped(document: Document) -> Mapping:
+    """A mapping from what its file says. Raises FileError."""
+    shape, faults = check(MappingShape, document)
+    faults += _across(document)
+    if shape is None or faults:
+        raise wrong(document.path, faults)
+    mapping = Mapping(
+        match=tuple(
+            MatchRule(rule.agent, rule.directory, document.line("match", place, "directory"))
+            for place, rule in enumerate(shape.match)
+        ),
+        attributes=tuple(
+            AttributeRule(
+                name=name,
+                value=rule.value[0],
+                more=rule.value[1:],
+                owns=rule.owns,
+                unique=rule.unique,
+                secret=rule.secret,
+                when_absent=rule.when_absent or shape.when_absent,
+                adopt=rule.adopt,
+                take_over=rule.take_over,
+                together=rule.together,
+                line=document.line("attributes", name),
+            )
+            for name, rule in shape.attributes.items()
+        ),
+        object_classes=tuple(shape.object_classes),
+        stale=shape.stale.unclaimed,
+        disabled=shape.stale.disabled,
+        where=str(document.path),
+        class_lines={name: document.line("object_classes", place) for place, name in enumerate(shape.object_classes)},
+    )
+    alone = list(_alone(mapping, document))
+    if alone:
+        raise wrong(document.path, alone)
+    return mapping
+
+
+def _alone(mapping: Mapping, document: Document) -> Iterator[Fault]:
+    """Attributes that name a group of which nothing else is: a slip of the pen, or half of a change."""
+    together = {name for group in mapping.groups for name in group}
+    for rule in mapping.attributes:
+        if rule.together and rule.name not in together:
+            loc = ("attributes", rule.name, "together")
+            yield Fault(document.line(*loc), 0, f"{'.'.join(loc)}: no other attribute is of the group {rule.together}")
+
+
+def _across(document: Document) -> Iterator[Fault]:
+    """What rules and attributes make of each other.
+
+    An attribute has one spelling in a file, for case does not tell attributes apart (RFC 4512 §2.5, RFC 7643 §2.1),
+    and one that holds secrets is not searched for.
+    """
+    attributes = document.data.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    seen: dict[str, tuple[str, int]] = {}
+    for name in attributes:
+        line = document.line("attributes", name)
+        first, before = seen.setdefault(name.lower(), (name, line))
+        if first != name:
+            yield Fault(line, 0, f"attributes.{name}: is {first} of line {before} in another spelling")
+    for place, name in _searched(document.data.get("match")):
+        loc = ("match", place, "directory")
+        first, before = seen.setdefault(name.lower(), (name, document.line(*loc)))
+        if first != name:
+            what = f"match[{place + 1}].directory: {name} is spelt {first} on line {before}; spell it one way"
+            yield Fault(document.line(*loc), 0, what)
+        rule = attributes.get(first)
+        if isinstance(rule, dict) and rule.get("secret") is True:
+            yield Fault(document.line(*loc), 0, f"match[{place + 1}].directory: {name} holds secrets")
+
+
+def _searched(rules: Any) -> Iterator[tuple[int, str]]:
+    for place, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, dict) and isinstance(rule.get("directory"), str):
+            yield place, rule["directory"]

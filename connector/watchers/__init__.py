@@ -1,1 +1,0 @@
-"""Watchers that a job asks for: they keep account of its runs outside of the program."""
