@@ -118,7 +118,7 @@ class Ds389(LdapServer):
             (folder / name).mkdir(parents=True)
         (folder / "slapd-collations.conf").write_text("")  # the package's own only its group can read
         (folder / "schema" / "99user.ldif").write_text("dn: cn=schema\n")  # what is added while it runs goes there
-        for path in SCHEMA.glob("*.ldif"):
+        for path in SCHEMA.glob("60*.ldif"):
             shutil.copy(path, folder / "schema")
         for name, octets in _certificates().items():
             (folder / "cert" / name).write_bytes(octets)

@@ -1,4 +1,4 @@
-"""The rights that the pages on the schema files recommend, word for word, for the accounts of the tests."""
+"""The rights that `access.ldif` beside the schema files gives, word for word, for the accounts of the tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ REGISTRAR = f"uid=registrar,{SERVICES}"
 PAGE_OF_389DS = (_SCHEMA / "389ds" / "README.md").read_text()
 
 
+def _access(name: str) -> str:
+    return (_SCHEMA / name / "access.ldif").read_text()
+
+
 def on_openldap(*, readable: bool = False) -> str:
     """Access rules of slapd.conf; nobody has any other right. `readable`: the connector reads passwords, too."""
-    page = (_SCHEMA / "openldap" / "README.md").read_text()
-    rules = re.findall(r"^    olcAccess: \{\d\}(to .*(?:\n      by .*)*)", page, re.MULTILINE)
+    rules = re.findall(r"^olcAccess: \{\d\}(to .*(?:\n  by .*)*)", _access("openldap"), re.MULTILINE)
     assert len(rules) == 5
     text = "\n".join(f"access {rule}" for rule in rules)
     text = text.replace(f"cn=cec-connector,{SERVICES}", SYNC).replace(f"cn=sip-registrar,{SERVICES}", REGISTRAR)
@@ -26,13 +29,13 @@ def on_openldap(*, readable: bool = False) -> str:
 
 
 def on_389ds(*, readable: bool = False) -> list[str]:
-    """The `aci` lines in the page's order: those of `ou=people`, and at last the suffix's."""
-    texts = re.findall(r"^    (aci: .*(?:\n      .*)*)", PAGE_OF_389DS, re.MULTILINE)
+    """The `aci` lines in the file's order: those of `ou=people`, and at last the suffix's."""
+    texts = re.findall(r"^(aci: .*(?:\n .*)*)", _access("389ds"), re.MULTILINE)
     assert len(texts) == 5
     compares = "allow (compare)"
     assert sum(compares in text for text in texts) == 1
     return [
-        re.sub("\n     ", "", text)
+        text.replace("\n ", "")
         .replace(compares, "allow (read, search, compare)" if readable else compares)
         .replace(f"uid=cec-connector,{SERVICES}", SYNC)
         .replace(f"uid=sip-registrar,{SERVICES}", REGISTRAR)

@@ -1,0 +1,59 @@
+"""The pages of a first run, followed word by word on the servers that they are for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from connector.demo.simulator import Simulator
+from tests.support.pages import Page
+from tests.support.recommended import SERVICES, on_openldap
+from tests.support.slapd import SYNC, Slapd, person, server_context
+from tests.support.story import agent, tenant
+
+COUNT = 8
+CONNECTOR = f"cn=cec-connector,{SERVICES}"
+
+
+@contextmanager
+def source() -> Iterator[tuple[Simulator, dict[str, str]]]:
+    """A tenant, and how a page's address of it is replaced."""
+    agents = tenant([agent(number) for number in range(1, COUNT + 1)])
+    with Simulator(agents, ssl_context=server_context()) as cec:
+        yield cec, {"--source https://cec.example.org": f"--source {cec.url} --source-ca-file ldap-ca.pem"}
+
+
+def secrets(folder: Path, ca: Path, **others: str) -> None:
+    """The files that a page tells to write."""
+    for name, secret in {"cec_app_key": "demo-key", "cec_app_secret": "demo-secret", **others}.items():
+        path = folder / name.replace("_", "-")
+        path.write_text(secret + "\n")
+        path.chmod(0o600)
+    shutil.copy(ca, folder / "ldap-ca.pem")
+
+
+def through(page: Page) -> None:
+    """From a job that is there to a directory in step."""
+    for name in ("check", "pilot", "pilot-apply", "plan", "apply"):
+        page.follow(name)
+    for name in ("pilot.html", "plan.html", "applied.html"):
+        assert (page.folder / name).stat().st_size > 100
+
+
+@pytest.mark.slapd
+def test_openldap(tmp_path: Path) -> None:
+    people = [person(f"agent{number:03}") for number in range(1, COUNT + 1)]
+    rules = on_openldap().replace(SYNC, CONNECTOR)
+    (tmp_path / "job").mkdir()
+    with Slapd.start(tmp_path / "slapd", people, acl=rules) as server, source() as (_, places):
+        places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: {SSHA}…": "userPassword: word"}
+        page = Page("docs/first-run-openldap.md", tmp_path / "job", {}, places)
+        server.add(page.block("account.ldif"))
+        secrets(page.folder, server.ca, ldap_password="word")
+        page.follow("init")
+        through(page)
+        assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")

@@ -1,0 +1,54 @@
+"""Pages of the documentation as a reader follows them: their commands run, and what they show is what is printed.
+
+A block of a page is marked by a comment above it: `<!-- test: NAME -->` for commands or a file,
+`<!-- shown: NAME -->` for what the commands of that name print. In the latter, `…` stands for anything.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support.program import program
+
+ROOT = Path(__file__).parents[2]
+
+
+class Page:
+    """A page that is followed in a folder. `places`: its addresses and names, each with the test's."""
+
+    def __init__(self, name: str, folder: Path, env: Mapping[str, str], places: Mapping[str, str]) -> None:
+        self.name, self.folder, self._env, self._places = name, folder, env, places
+        self._text = (ROOT / name).read_text(encoding="utf-8")
+        self._printed = ""
+
+    def block(self, name: str, mark: str = "test") -> str:
+        """A block, with this test's places."""
+        found = re.search(rf"<!-- {mark}: {re.escape(name)} -->\n```\w+\n(.*?)```", self._text, re.DOTALL)
+        assert found is not None, f"{self.name} has no block {name}"
+        text = found.group(1)
+        for old, new in self._places.items():
+            text = text.replace(old, new)
+        return text
+
+    def write(self, name: str) -> None:
+        """The file of that name, as the page has it."""
+        (self.folder / name).write_text(self.block(name), encoding="utf-8")
+
+    def follow(self, name: str) -> str:
+        """Run the commands of a block: all succeed, and print what the page shows. What they print."""
+        self._printed = ""
+        for line in self.block(name).replace("\\\n", " ").splitlines():
+            command, *arguments = shlex.split(line, comments=True)
+            assert command == "cec-connector", line
+            ended = program(*arguments, folder=self.folder, env=self._env)
+            assert ended.code == 0, f"{line}: {ended.said}"
+            assert "canary" not in ended.said
+            self._printed += ended.out
+        if f"<!-- shown: {name} -->" in self._text:
+            for line in self.block(name, "shown").splitlines():
+                for part in line.split("…"):
+                    assert part.strip() in self._printed, f"{self.name} shows {part!r}, and not so: {self._printed}"
+        return self._printed
