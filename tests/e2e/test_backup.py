@@ -18,8 +18,8 @@ from tests.support.program import ended, program, started
 from tests.support.slow_cec import ENV
 
 USERS = 60
-DOCS = Path(__file__).parents[2] / "docs" / "job-file.md"
-SECTION = DOCS.read_text().partition("### Backing up a state")[2].partition("\n### ")[0]
+DOCS = Path(__file__).parents[2] / "docs" / "operate.md"
+SECTION = DOCS.read_text().partition("## Back up the state")[2].partition("\n## ")[0]
 SQLITE, POSTGRESQL = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
 needs_sqlite3 = pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs sqlite3")
 BACKUP, VACUUM = SQLITE, SQLITE.replace('".backup state-backup.db"', re.findall(r"`(\"VACUUM INTO .*?\")`", SECTION)[0])
