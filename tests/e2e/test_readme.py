@@ -53,11 +53,6 @@ def test_the_first_real_job(tmp_path: Path) -> None:
             assert (tmp_path / report).stat().st_size > 100
 
 
-def test_every_file_that_it_links_to_is_there() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
-
-
 def copied(folder: Path) -> Path:
     """The project as a clone would have it."""
     names = subprocess.run(

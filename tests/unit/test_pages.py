@@ -1,0 +1,96 @@
+"""Pages are written in short sentences, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support.prose import ROOT, Measure, anchors, broken, sentences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Not rewritten yet: their sentences may be of any length.
+EXCEPTIONS: Final = {
+    "README.md",
+    "docs/container.md",
+    "docs/decisions.md",
+    "docs/init.md",
+    "docs/mapping-file.md",
+    "docs/monitoring.md",
+    "docs/rehearsal.md",
+    "docs/scim.md",
+    "docs/softphones.md",
+}
+AVERAGE: Final = {"docs/decisions.md": 18}
+
+
+def pages() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return sorted(name for name in listed.stdout.splitlines() if (ROOT / name).exists())
+
+
+def read() -> list[str]:
+    """README.md and the pages in docs/, which are held to a length of sentences."""
+    return [name for name in pages() if name == "README.md" or name.startswith("docs/")]
+
+
+@pytest.mark.parametrize("name", read())
+def test_a_page_is_written_in_short_sentences(name: str) -> None:
+    page = (ROOT / name).read_text("utf-8")
+    measure, longest = Measure.of(page), max(sentences(page), key=lambda sentence: len(sentence.split()), default="")
+    kept = measure.average <= AVERAGE.get(name, 15) and measure.long <= 0.02
+    if name in EXCEPTIONS:
+        pytest.skip("not rewritten yet")
+    assert kept, f"{measure.average:.1f} words a sentence, {measure.long:.1%} over 30, for instance: {longest}"
+
+
+def test_only_pages_that_are_there_are_excepted() -> None:
+    assert set(read()) >= EXCEPTIONS
+
+
+@pytest.mark.parametrize("name", pages())
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
+    assert broken(ROOT / name) == []
+
+
+def test_sentences_are_counted_without_code_tables_and_headings() -> None:
+    page = """# A heading. With a stop.
+
+One sentence, of `some code. with stops`, on
+two lines. Another [link. it](a.md) has?
+
+- An item (e.g. this)
+  that goes on
+- **Bold.** More
+
+| a table. | of cells. |
+|---|---|
+    indented. code.
+```sh
+fenced. code.
+```
+"""
+    assert sentences(page) == [
+        "One sentence, of code, on two lines.",
+        "Another link.",
+        "it has?",
+        "An item (e.g this) that goes on",
+        "Bold.",
+        "More",
+    ]
+    assert Measure.of(page) == Measure((7 + 2 + 2 + 7 + 1 + 1) / 6, 0.0)
+    assert Measure.of("word " * 31 + ". A short one.") == Measure((32 + 3) / 2, 0.5)
+
+
+def test_a_broken_link_is_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One `two`, three\n[a](#one-two-three) [b](#one) [c](gone.md) [d](https://example.org/x) `[e](f)`\n"
+    )
+    assert anchors(page.read_text()) == {"one-two-three"}
+    assert broken(page, tmp_path) == ["#one", "gone.md"]
