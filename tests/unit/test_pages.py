@@ -18,7 +18,6 @@ EXCEPTIONS: Final = {
     "docs/container.md",
     "docs/decisions.md",
     "docs/init.md",
-    "docs/mapping-file.md",
     "docs/monitoring.md",
     "docs/rehearsal.md",
     "docs/scim.md",
