@@ -19,7 +19,6 @@ EXCEPTIONS: Final = {
     "docs/decisions.md",
     "docs/init.md",
     "docs/monitoring.md",
-    "docs/scim.md",
     "docs/softphones.md",
 }
 AVERAGE: Final = {"docs/decisions.md": 18}
