@@ -1,12 +1,16 @@
-"""Pages are written in short sentences, and their links lead somewhere."""
+"""Pages are written in short sentences, their links lead somewhere, and they name all that the program has."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING, Final
 
+import click
 import pytest
 
+from connector.cli.advice import Exit
+from connector.cli.main import cli
 from tests.support.prose import ROOT, Measure, anchors, broken, sentences
 
 if TYPE_CHECKING:
@@ -91,3 +95,29 @@ def test_a_broken_link_is_told(tmp_path: Path) -> None:
     )
     assert anchors(page.read_text()) == {"one-two-three"}
     assert broken(page, tmp_path) == ["#one", "gone.md"]
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command by its words, groups resolved, as `cec-connector --help` lists them."""
+    context = click.Context(cli)
+    found: list[tuple[str, click.Command]] = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if isinstance(command, click.Group):
+            found += [(f"{name} {part}", each) for part, each in command.commands.items()]
+        elif command is not None:
+            found.append((name, command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_the_page_of_commands_names_every_command_and_option(name: str, command: click.Command) -> None:
+    page = (ROOT / "docs" / ("init.md" if name == "init" else "commands.md")).read_text("utf-8")
+    told = set(re.findall(r"`(--[a-z-]+)", page))
+    assert re.search(rf"`(cec-connector )?{name}\b", page)
+    assert {word for option in command.params for word in option.opts if word.startswith("--")} <= told
+
+
+def test_the_page_of_commands_names_every_exit_code() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == [code.value for code in Exit]
