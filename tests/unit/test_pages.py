@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EXCEPTIONS: Final = {
     "README.md",
     "docs/container.md",
-    "docs/decisions.md",
     "docs/init.md",
     "docs/monitoring.md",
     "docs/softphones.md",
@@ -121,3 +120,8 @@ def test_the_page_of_commands_names_every_command_and_option(name: str, command:
 def test_the_page_of_commands_names_every_exit_code() -> None:
     page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == [code.value for code in Exit]
+
+
+def test_a_decision_has_at_most_eight_short_lines() -> None:
+    entries = (ROOT / "docs" / "decisions.md").read_text("utf-8").split("\n\n")
+    assert [entry for entry in entries if entry.count("\n") >= 8 or max(map(len, entry.split("\n"))) > 140] == []
