@@ -35,8 +35,8 @@ def pages() -> list[str]:
 
 
 def read() -> list[str]:
-    """README.md and the pages in docs/, which are held to a length of sentences."""
-    return [name for name in pages() if name == "README.md" or name.startswith("docs/")]
+    """The pages for users and contributors, which are held to a length of sentences."""
+    return [name for name in pages() if re.match(r"docs/|(README|CONTRIBUTING|SECURITY)\.md$", name)]
 
 
 @pytest.mark.parametrize("name", read())
@@ -125,3 +125,20 @@ def test_the_page_of_commands_names_every_exit_code() -> None:
 def test_a_decision_has_at_most_eight_short_lines() -> None:
     entries = (ROOT / "docs" / "decisions.md").read_text("utf-8").split("\n\n")
     assert [entry for entry in entries if entry.count("\n") >= 8 or max(map(len, entry.split("\n"))) > 140] == []
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile that run in `.venv`."""
+    (lines,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^\t\$\(BIN\)/(.*)$", lines, re.MULTILINE)
+
+
+def test_a_commit_is_held_to_the_checks_of_make_lint() -> None:
+    config = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert re.findall(r"^ +entry: \.venv/bin/(.*)$", config, re.MULTILINE) == recipe("lint")
+
+
+def test_contributors_find_every_target_of_make() -> None:
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [target for target in targets.split() if f"`make {target}`" not in page] == []
