@@ -16,7 +16,7 @@ pytestmark = pytest.mark.samba
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
-    with Samba.start(tmp_path_factory.mktemp("rights") / "dc", people(8), options=WITHOUT_TLS) as started:
+    with Samba.start(tmp_path_factory.mktemp("rights") / "dc", people(9), options=WITHOUT_TLS) as started:
         yield started
 
 
@@ -85,19 +85,20 @@ BOTH = '["sip:{sipAccount}@{sipServiceIp}", "sip:{sipAccount}@{sipServiceIp}:{si
 
 def test_what_a_dropped_template_made_is_not_taken_out_unseen(server: Samba, tmp_path: Path) -> None:
     """Without a port the second address stays, as `when_absent: keep` says, though nobody shows it."""
-    server.hide(named(4), "otherIpPhone")
+    assert held(server, 8, "otherIpPhone") == [], "no other test writes this user"
+    server.hide(named(8), "otherIpPhone")
     job = AdJob(
         tmp_path / "job", server.url, agents=0, mapping=MAPPING.replace('"sip:{sipAccount}@{sipServiceIp}"', BOTH)
     )
-    tenant = {"sipServiceIp": "192.0.2.10", "agents": [agent(4)]}
+    tenant = {"sipServiceIp": "192.0.2.10", "agents": [agent(8)]}
     (job.folder / "agents.json").write_text(json.dumps({**tenant, "sipServicePort": 5060}))
-    assert outcomes(job.run("apply", code=4))["agent004"][0] == "failed"
-    both = ["sip:7004@192.0.2.10", "sip:7004@192.0.2.10:5060"]
-    assert sorted(held(server, 4, "otherIpPhone")) == both
+    assert outcomes(job.run("apply", code=4))["agent008"][0] == "failed"
+    both = ["sip:7008@192.0.2.10", "sip:7008@192.0.2.10:5060"]
+    assert sorted(held(server, 8, "otherIpPhone")) == both
     (job.folder / "agents.json").write_text(json.dumps(tenant))
     assert len(told(job.run("apply"), "unreadable")) == 1
-    assert sorted(held(server, 4, "otherIpPhone")) == both
-    server.show(named(4), "otherIpPhone")
+    assert sorted(held(server, 8, "otherIpPhone")) == both
+    server.show(named(8), "otherIpPhone")
 
 
 def test_a_leavers_value_that_cannot_be_read_is_cleared_by_saying_it(server: Samba, tmp_path: Path) -> None:
