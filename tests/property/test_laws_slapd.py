@@ -11,9 +11,11 @@ from typing import Any, Self
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec.structs import replace
 
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
+from connector.reconcile.mapping import Mapping as AttributeMapping
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from connector.sync import Run, draw, wet_run
@@ -89,17 +91,27 @@ def ldif(name: str, values: Mapping[str, list[Any]]) -> str:
 
 NARROW = {"telephonenumber", "facsimiletelephonenumber"}
 """What holds one value on Active Directory, and several by the standards."""
+
+
+def narrowed(mapping: AttributeMapping) -> AttributeMapping:
+    """The mapping with one template where Active Directory takes one value; a list there is refused."""
+    rules = (replace(rule, more=()) if rule.name.lower() in NARROW else rule for rule in mapping.attributes)
+    return replace(mapping, attributes=tuple(rules))
+
+
 _THEIRS = "(|(cn=Entry *)(cn=Busy *))"
 _OF_THE_SERVER = {"whenchanged", "usnchanged", "dscorepropagationdata"}
 
 
 def put(server: LdapServer, world: World) -> None:
-    """Replace the server's people by those of the world."""
+    """Replace the server's people by those of the world, and fit its mapping to the server's schema."""
     old = re.findall("^dn: (.+)$", server.search("-s", "sub", _THEIRS, "dn").decode(), re.MULTILINE)
     gone = "".join(f"dn: {name}\nchangetype: delete\n\n" for name in old)
     if gone:
         server.modify(gone)
     domain = isinstance(server, Samba)
+    if domain:
+        world.mapping = narrowed(world.mapping)
     people = []
     for name, values in world.store.snapshot().values():
         if "account" not in values["objectClass"]:
