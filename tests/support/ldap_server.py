@@ -83,14 +83,21 @@ class LdapServer(ABC):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(output.read_text())
-            time.sleep(0.01)  # neither server has another sign of being ready than its port
+            time.sleep(0.01)  # no server has another sign of being ready than that it answers
 
     def _answers(self) -> bool:
+        """Whether it lets its administrator in.
+
+        An open port says less: a server may open its others later, or end itself after the first one. And who answers
+        there may be a server of another test process; it has another authority.
+        """
         try:
             with socket.create_connection((self.host, self.port), timeout=1):
-                return True
-        except OSError:
+                pass
+            self._tool(["ldapsearch", "-b", "", "-s", "base", "1.1"], "", patience=30)
+        except (OSError, RuntimeError, subprocess.TimeoutExpired):
             return False
+        return True
 
     def stop(self) -> None:
         """End it, and wait for its end. It says goodbye to its clients."""
@@ -126,11 +133,18 @@ class LdapServer(ABC):
             ["ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", self.suffix if base is None else base, *arguments], ""
         )
 
-    def _tool(self, command: list[str], text: str) -> bytes:
-        login = ["-x", "-H", f"ldaps://{self.host}:{self.tls_port}", "-D", self.admin, "-w", self.admin_password]
+    @property
+    def admin_url(self) -> str:
+        """Where the administrator's tools talk to it."""
+        return f"ldaps://{self.host}:{self.tls_port}"
+
+    def _tool(self, command: list[str], text: str, patience: float | None = None) -> bytes:
+        login = ["-x", "-H", self.admin_url, "-D", self.admin, "-w", self.admin_password]
         environment = {**os.environ, "LDAPTLS_CACERT": str(self.ca)}
         full = [command[0], *login, *command[1:]]
-        done = subprocess.run(full, input=text.encode(), env=environment, capture_output=True, check=False)
+        done = subprocess.run(
+            full, input=text.encode(), env=environment, capture_output=True, check=False, timeout=patience
+        )
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
         return done.stdout

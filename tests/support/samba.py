@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -149,6 +150,7 @@ class Samba(LdapServer):
         self.port, self.tls_port = 389, 636
         self.ca, self._config = folder / "ca.pem", folder / "smb.conf"
         self._services, self._options = services, tuple(options)
+        self._short = self._linked(folder)
         for name in ("run/ncalrpc", "run/winbindd", "cache", "state"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._addresses()
@@ -186,10 +188,17 @@ class Samba(LdapServer):
         options = "".join(f"\t{line}\n" for line in self._options)
         self._config.write_text(
             _CONFIG.format(
-                name=self.netbios, realm=REALM, services=self._services, address=self.host, folder=self.folder,
+                name=self.netbios, realm=REALM, services=self._services, address=self.host, folder=self._short,
                 options=options,
             )
         )  # fmt: skip
+
+    def _linked(self, folder: Path) -> Path:
+        """A short way to the folder, for the sockets in it: a path of one has 107 octets, pytest's folders 70."""
+        where = tempfile.mkdtemp(prefix="dc-")
+        weakref.finalize(self, shutil.rmtree, where)
+        (link := Path(where) / "dc").symlink_to(folder.resolve())
+        return link
 
     def _command(self) -> list[str]:
         return [str(SAMBA), "-i", "-M", "single", "-s", str(self._config)]

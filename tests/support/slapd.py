@@ -156,6 +156,10 @@ class Slapd(LdapServer):
         server.load("\n".join([TREE, *entries]))
         return server.begin()
 
+    @property
+    def admin_url(self) -> str:
+        return super().admin_url if self._tls else self.url
+
     def _addresses(self) -> None:
         self.port, self.tls_port = free_port(), free_port()
         self.url = f"ldap://127.0.0.1:{self.port}"
