@@ -157,7 +157,7 @@ def test_asked_twice_it_ends_at_once_and_the_next_run_finds_out_what_was_written
             running.append(process.pid)
             done = ended(process)
         over.set()
-        assert (done.code, done.err.strip().splitlines()[-1]) == (1, "interrupted"), done.said
+        assert (done.code, done.out.strip().splitlines()[-1][:9]) == (4, "Stopped: "), done.said
         written = len(job.stored())
         assert 12 <= written <= 12 + 4
         job.apply(0)
