@@ -85,7 +85,7 @@ def undo(
             continue
         staying = stays.get(user.id, {})
         late = (
-            _Late(elsewhere[user.id], brief.description.server, since.get(user.id, ()))
+            _Late(elsewhere[user.id], server, frozenset(since.get(user.id, ())).difference(begun.get(user.id, ())))
             if user.id in elsewhere
             else None
         )
@@ -215,7 +215,7 @@ def _unreadable(description: Description, value: Held) -> str:
 
 
 class _Late(Struct, frozen=True):
-    """A user that was written at one server and is read at another. `since`: what later runs have written of it."""
+    """A user that was written at one server and is read at another. `since`: what later runs have written to an end."""
 
     wrote: str
     asked: str

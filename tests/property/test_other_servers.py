@@ -16,6 +16,8 @@ from connector.state.store import open_state
 from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import DeathError
+from tests.support.replicas import Replicas
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
 
@@ -129,3 +131,34 @@ def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it
         again = wet_run(parts, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.CONFLICT]
     assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
+
+
+def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> None:
+    """Two users swap seats. The undo dies when one of them has none; the other server knows nothing of all that."""
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    seats = Mapping(match, (AttributeRule("employeeNumber", Template.parse("{workNo}"), owns="*", unique=True),))
+    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"]}) for n in range(2)}
+    replicas = Replicas(World(Tenant([Agent(1, "u0"), Agent(2, "u1")]), MemoryStore(entries), seats))
+    replicas.apply()
+    replicas.converge()
+    replicas.world.tenant = Tenant([Agent(2, "u0"), Agent(1, "u1")])
+    plan = replicas.save()
+    replicas.apply(plan)
+    told: list[str] = []
+
+    def dies() -> None:
+        told.append("a write")
+        if len(told) == 2:
+            raise DeathError
+
+    replicas.meddle = dies
+    with pytest.raises(DeathError):
+        replicas.undo(plan.id)
+    replicas.meddle = lambda: None
+    emptied = [each.name for each in replicas.world.store.entries.values() if "employeenumber" not in each.values]
+    replicas.serve("two")
+    problems = replicas.undo(plan.id).plan.problems
+    assert set(emptied) <= {name for problem in problems for name in problem.users}
+    replicas.until_quiet(lambda: replicas.undo(plan.id))
+    held = {id_: entry[1]["employeeNumber"] for id_, entry in replicas.world.store.snapshot().items()}
+    assert held == {"id-0": ("1",), "id-1": ("2",)}
