@@ -244,7 +244,8 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             applied = apply(
                 work.changes, parts.directory, description, journal, parts.watch,
                 pace=parts.pace, stop=stop, settling=Settling(parts.pace.settle, stop),
-                left=work.left, again=work.again, refused=memory.refused(), last=parts.mapping.told_by,
+                left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
+                refused=memory.refused(), last=parts.mapping.told_by,
             )  # fmt: skip
             run = Run(
                 work.plan, False, applied.outcomes, work.aside,

@@ -22,7 +22,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.ledger import CONFIRMED, Journal, Ledger
+from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier
 from connector.directories.port import Directory
 from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
@@ -62,6 +62,7 @@ def apply(
     settling: Settling | None = None,
     left: Iterable[tuple[Change, Outcome]] = (),
     again: Collection[str] = (),
+    left_open: Collection[WriteId] = (),
     refused: Mapping[str, Refused] = MappingProxyType({}),
     last: Sequence[str] = (),
 ) -> Applied:
@@ -73,6 +74,8 @@ def apply(
 
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
+    `left_open`: writes of this very run that were open when it was interrupted. They stay so unless they are written.
+
     `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
 
     A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
@@ -81,7 +84,9 @@ def apply(
     brake = Brake(pace.max_failures, stop or Stop())
     ledger = Ledger(journal, watch)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-    engine = _Engine(directory, description, ledger, brake, watch, sizes, again, settling or Settling(), last)
+    engine = _Engine(
+        directory, description, ledger, brake, watch, sizes, again, left_open, settling or Settling(), last
+    )
     ledger.leave(left)
     if stop is not None:
         stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
@@ -175,6 +180,7 @@ class _Engine(Struct):
     watch: Watch
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
+    left_open: Collection[WriteId]
     settling: Settling
     last: Sequence[str] = ()
     most_batches: int = 1
@@ -325,6 +331,8 @@ class _Engine(Struct):
         """Give a write its outcome, and watch out for reasons to stop."""
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
+        if (change.user.id, change.digest, change.part) in self.left_open and outcome.result is not Result.WRITTEN:
+            outcome = replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
         self.brake.heard(outcome)
         half = self._half(change, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if half and not outcome.why.endswith(half):
@@ -358,6 +366,7 @@ _MOST_BATCHES: Final = 16
 After the ramp the first one is waited for, too.
 """
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
 _TURN = (
     "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
     "(max_failures) are tried in a run, in turn"

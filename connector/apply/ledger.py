@@ -30,6 +30,8 @@ from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.runtime.observer import Watch
 
 _UNKNOWN: Final = "sent, and not waited for; the next run finds out whether it was written"
+WriteId = tuple[str, str, Part]
+"""A write of a run: the user's id, the digest of the change, and which part of it."""
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
 
 

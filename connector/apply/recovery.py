@@ -8,12 +8,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.run.context import Parts
-from connector.state.journal import Step
+from connector.state.journal import Step, without
 
 
 class Settled(Struct, frozen=True):
@@ -39,6 +40,11 @@ class Settled(Struct, frozen=True):
         users = ((step.change.user.id, step.change.attributes) for step in self.untold)
         return frozenset(user for user, some in users if any((user, each.name) in written for each in some))
 
+    def left_by(self, run: str) -> frozenset[WriteId]:
+        """The writes that this run itself had left open, and still are, where it goes on."""
+        steps = (step for step in (*self.untold, *self.elsewhere) if step.run == run)
+        return frozenset((step.change.user.id, step.change.digest, step.change.part) for step in steps)
+
     @property
     def doubtful(self) -> Sequence[Change]:
         """The changes of which it is not known whether they happened."""
@@ -60,13 +66,19 @@ def settle(parts: Parts, description: Description) -> Settled:
     found: list[tuple[Step, Outcome]] = []
     untold: list[Step] = []
     elsewhere: list[Step] = []
+    fewer: list[Step] = []
     for step in steps:
         user = users.get(step.change.user.id)
         id_ = step.change.user.id
+        others = without(step.server, description.server)
         outcome = aftermath(
             step.change, user, description, parts.fingerprint,
-            server=step.server, run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
+            server=step.server if others == step.server else description.server,
+            run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
         )  # fmt: skip
+        if others not in ("", step.server) and outcome is not None and outcome.result is Result.SKIPPED:
+            fewer.append(replace(step, server=others))
+            continue
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
         if outcome is not None:
@@ -74,8 +86,10 @@ def settle(parts: Parts, description: Description) -> Settled:
             found.append((replace(step, change=change), outcome))
         else:
             (untold if step.server in ("", description.server) else elsewhere).append(step)
+    parts.state.note_servers(fewer)
     _settle(parts, description, found)
-    return Settled(untold, [step for step, outcome in found if outcome.result is Result.SKIPPED], elsewhere)
+    unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
+    return Settled(untold, unwritten, [*elsewhere, *fewer])
 
 
 _OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"

@@ -78,7 +78,7 @@ class Step(Struct, frozen=True):
     """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
 
     A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
-    ones are there where they were seen and can be opened. `server`: the one that it was meant for.
+    ones are there where they were seen and can be opened. `server`: the one that it was meant for, or several.
     `lost`: attributes that the directory took and does not show as written.
     """
 
@@ -88,6 +88,19 @@ class Step(Struct, frozen=True):
     why: str = ""
     server: str = ""
     lost: tuple[str, ...] = ()
+
+
+def beside(servers: str, server: str) -> str:
+    """The servers that a write was meant for, and one more: where a run goes on at another one, each may have it."""
+    return _BESIDE.join(dict.fromkeys([*filter(None, servers.split(_BESIDE)), server]))
+
+
+def without(servers: str, server: str) -> str:
+    """The servers that a write was meant for, but for one that is known not to have it."""
+    return _BESIDE.join(each for each in servers.split(_BESIDE) if each != server)
+
+
+_BESIDE: Final = ", "
 
 
 class Account(Protocol):
@@ -123,6 +136,8 @@ class RunJournal:
         self.broken = False
         stands = "select user_id, digest, part from journal where run = ? and (outcome = 'written' or lost is not null)"
         self._stands = {(user, digest, part) for user, digest, part in database.rows(stands, run)}
+        open_ = "select user_id, digest, part, server from journal where run = ? and outcome is null"
+        self._left_open = {(user, digest, part): server for user, digest, part, server in database.rows(open_, run)}
 
     def note(self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
@@ -172,7 +187,8 @@ class RunJournal:
         noted = json.encode([self._noted(user, each) for each in change.attributes]).decode()
         key = (self._run, user.id, user.name, change.digest, _part(change))
         if known is None:
-            return (*key, ref, change.rule, noted, None, None, self._server, None, None)
+            servers = beside(self._left_open.get((user.id, change.digest, _part(change)), ""), self._server)
+            return (*key, ref, change.rule, noted, None, None, servers, None, None)
         outcome = (known.outcome.result.value, known.outcome.why or None)
         return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
 
@@ -223,6 +239,14 @@ def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
             )
             for each in found
         ),
+    )
+
+
+def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
+    """Keep which servers may still have these writes, which are in the journal of their runs."""
+    transaction.executemany(
+        "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
+        ((each.server, each.run, each.change.user.id, each.change.digest, _part(each.change)) for each in steps),
     )
 
 
@@ -323,10 +347,10 @@ def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
     ]  # fmt: skip
 
 
-def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
+def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
     """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
 
-    Raises StateError.
+    Without `put` only what it saw, for it put nothing there. Raises StateError.
     """
     try:
         noted = json.decode(attributes, type=list[_Noted])
@@ -334,10 +358,11 @@ def past_of(attributes: str, run: str, where: str) -> list[AttributeChange]:
         raise _damaged(run, where) from fault
     return [
         AttributeChange(
-            each.name, _held(each.old), _held(each.new), each.secret is not None,
-            seen=each.seen and not each.sealed, fingerprint=each.secret or "",
+            each.name, _held(each.old), _held(each.new) if put else (), each.secret is not None,
+            seen=each.seen and not each.sealed, fingerprint=(each.secret or "") if put else "",
         )
         for each in noted
+        if put or each.old or each.sealed or not each.seen
     ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from msgspec import DecodeError, ValidationError, json
 from msgspec.structs import replace
@@ -52,6 +53,10 @@ def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, O
     return both
 
 
+_NOT_PUT: Final = ("conflict", "skipped")
+"""Outcomes of writes that put nothing there."""
+
+
 class DirectoryMemory:
     """What is remembered of one directory, and of one job's runs on it. All of its methods raise StateError."""
 
@@ -72,13 +77,13 @@ class DirectoryMemory:
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[tuple[str, AttributeChange]]]:
         query = (
-            "select user_id, run, attributes from journal join runs on runs.id = journal.run "
+            "select user_id, run, attributes, outcome from journal join runs on runs.id = journal.run "
             "where directory = ? and user_id = ?"
         )
         found: dict[str, list[tuple[str, AttributeChange]]] = {}
         for id_ in users:
-            for user, run, attributes in self._database.rows(query, self._directory, id_):
-                changes = past_of(attributes, run, self._database.where)
+            for user, run, attributes, outcome in self._database.rows(query, self._directory, id_):
+                changes = past_of(attributes, run, self._database.where, put=outcome not in _NOT_PUT)
                 found.setdefault(user, []).extend((run, each) for each in changes)
         return found
 

@@ -7,7 +7,7 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              next run's are held against. `numbered`: the highest number of its outcomes, `who` wrote (JSON); both null
              where nobody kept an account
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
-             not known whether it was written; `server`: the one that it was meant for;
+             not known whether it was written; `server`: the one that it was meant for, or several with ", ";
              `lost`: attributes (JSON) that the directory took and does not show as written. `told_as`: the number of
              its outcome in the audit, within the run, and when that was `noted`; null where nobody kept an account
 told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain

@@ -21,7 +21,7 @@ from connector.model import Change, Description, LastGood, Noted, Outcome, Plan,
 from connector.reconcile.digests import HINTS, readable
 from connector.state.database import Database
 from connector.state.history import History
-from connector.state.journal import STEPS, Ours, RunJournal, Step, step
+from connector.state.journal import STEPS, Ours, RunJournal, Step, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
 from connector.state.sealing import Sealer
@@ -288,6 +288,12 @@ class Store:
         )
         query = STEPS + open_
         return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory, job)]
+
+    def note_servers(self, steps: Sequence[Step]) -> None:
+        """Keep which servers may still have these writes."""
+        if steps:
+            with self._database.writing() as transaction:
+                note_servers(transaction, steps)
 
     def settle(self, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
         """Keep what was found out about such writes."""

@@ -8,13 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import UnreachableError
-from connector.model import Agent, Change, Description, Outcome, Result, Secret, Tenant, User, UserRef, View
+from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, UserRef, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.runtime.observer import Watcher, Watchers
+from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.mortal import Fate, MortalDatabase
 from tests.support.worlds import BASE, FILTER, World
 
 SEAT, PASSWORD, ROOM = "employeeNumber", "SIPIdentityPassword", "roomNumber"
@@ -73,7 +75,7 @@ class Job:
             for n in range(count)
         }
         self.store = MemoryStore(people, hidden=hidden, compares=compares)
-        self.world = World(Tenant([]), self.store, mapping)
+        self.world = World(Tenant([]), self.store, mapping, state=Store(MortalDatabase(Fate())))
         self.server = Server
         self.says(*range(count))
 
@@ -84,14 +86,23 @@ class Job:
         )
 
     def apply(
-        self, act: Callable[[Change], object] = nothing, then: Callable[[], object] = nothing, server: str = "a"
+        self,
+        act: Callable[[Change], object] = nothing,
+        then: Callable[[], object] = nothing,
+        server: str = "a",
+        reviewed: Plan | None = None,
     ) -> Run:
         heard = Heard()
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
         with self.world.parts() as parts:
-            run = wet_run(replace(parts, watch=Watchers([heard])), lambda plan, outcomes: None)
+            run = wet_run(replace(parts, watch=Watchers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
         self.told = heard.told
         return run
+
+    def save(self) -> Plan:
+        self.world.connect = lambda view: self.server(self.store, view, "a", nothing, nothing)
+        with self.world.parts() as parts:
+            return dry_run(parts, lambda plan, outcomes: None, save=True).plan
 
     def open(self) -> set[str]:
         memory = self.world.state.memory("one directory", self.world.job)
@@ -319,3 +330,74 @@ def test_a_value_that_another_server_was_to_have_is_not_taken_for_unwritten_here
     job.apply(server="b")
     assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
     assert job.seat() == ("0",)
+
+
+def test_a_conflict_with_what_another_server_was_sent_leaves_the_value_ours() -> None:
+    job = Job(SEATS)
+    first = job.apply(act=killed, server="a")
+    second = job.apply(act=lambda change: job.arrives("0"), server="b")
+    assert [outcome.result for outcome in second.outcomes or ()] == [Result.CONFLICT]
+    job.apply(server="c")
+    assert job.told == [("id-0", Result.WRITTEN, FOUND, first.plan.id)]
+    job.says(50)
+    assert job.changes() == 1, "it is changed as ours"
+
+
+class Refusing(Server):
+    """It refuses all."""
+
+    def alone(self, change: Change) -> Iterator[Outcome]:
+        self._act(change)
+        yield Outcome(change.user, Result.FAILED, "not today")
+
+
+@pytest.mark.parametrize(
+    ("server", "result"), [(Server, Result.CONFLICT), (Refusing, Result.FAILED)], ids=["conflict", "refusal"]
+)
+def test_a_plan_that_goes_on_at_another_server_leaves_open_what_it_does_not_write(
+    server: type[Server], result: Result
+) -> None:
+    """The write of its first attempt arrives there right before its own."""
+    job = Job(SEATS)
+    plan = job.save()
+    job.apply(act=killed, reviewed=plan)
+    job.server = server
+    second = job.apply(act=lambda change: job.arrives("0"), server="b", reviewed=plan)
+    ((outcome,), job.server) = second.outcomes or (), Server
+    assert (outcome.result, outcome.open, job.open()) == (result, True, {"id-0"})
+    assert "may have written it before" in outcome.why
+    job.apply(server="b")
+    assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
+    job.says(50)
+    assert job.changes() == 1, "it is changed as ours"
+
+
+def nobody_claims_what_was_sent_to(job: Job, *servers: str) -> Plan:
+    """A plan that was killed at each server, with its agent gone since."""
+    plan = job.save()
+    for server in servers:
+        job.apply(act=killed, server=server, reviewed=plan)
+    job.world.tenant = Tenant([Agent(99, "nobody")])
+    return plan
+
+
+def test_a_write_that_two_servers_may_have_had_is_settled_once_both_were_asked() -> None:
+    job = Job(SEATS)
+    plan = nobody_claims_what_was_sent_to(job, "a", "b")
+    job.apply(server="b")
+    assert (job.told, job.open()) == ([], {"id-0"}), "what was sent to a may still come"
+    job.apply(server="c")
+    assert (job.told, job.open()) == ([], {"id-0"}), "it was sent nothing"
+    job.apply(server="a")
+    assert [(result, run) for _, result, _, run in job.told] == [(Result.SKIPPED, plan.id)]
+    assert job.open() == set()
+
+
+def test_a_write_that_comes_from_the_first_of_two_servers_is_ours() -> None:
+    job = Job(SEATS)
+    plan = nobody_claims_what_was_sent_to(job, "a", "b")
+    job.apply(server="b")
+    job.arrives("0")
+    job.apply(server="b")
+    assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
+    assert job.outcomes(Run(plan, refused=False)) == {"written": 1}
