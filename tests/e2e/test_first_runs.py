@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
+from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 from tests.support.pages import Page
 from tests.support.recommended import SERVICES, on_openldap
 from tests.support.slapd import SYNC, Slapd, person, server_context
 from tests.support.story import agent, tenant
 
 COUNT = 8
+ACCOUNTS = [f"agent{number:03}" for number in range(1, COUNT + 1)]
 CONNECTOR = f"cn=cec-connector,{SERVICES}"
 
 
@@ -46,14 +48,27 @@ def through(page: Page) -> None:
 
 @pytest.mark.slapd
 def test_openldap(tmp_path: Path) -> None:
-    people = [person(f"agent{number:03}") for number in range(1, COUNT + 1)]
     rules = on_openldap().replace(SYNC, CONNECTOR)
     (tmp_path / "job").mkdir()
-    with Slapd.start(tmp_path / "slapd", people, acl=rules) as server, source() as (_, places):
+    with Slapd.start(tmp_path / "slapd", map(person, ACCOUNTS), acl=rules) as server, source() as (_, places):
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: {SSHA}…": "userPassword: word"}
         page = Page("docs/first-run-openldap.md", tmp_path / "job", {}, places)
         server.add(page.block("account.ldif"))
         secrets(page.folder, server.ca, ldap_password="word")
+        page.follow("init")
+        through(page)
+        assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
+
+
+@pytest.mark.ds389
+def test_389ds(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    with Ds389.start(tmp_path / "server", map(person, ACCOUNTS), rights=()) as server, source() as (_, places):
+        places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: …": "userPassword: long-word"}
+        page = Page("docs/first-run-389ds.md", tmp_path / "job", {}, places)
+        server.add(page.block("account.ldif"))
+        server.modify((SCHEMA_389 / "access.ldif").read_text())
+        secrets(page.folder, server.ca, ldap_password="long-word")
         page.follow("init")
         through(page)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
