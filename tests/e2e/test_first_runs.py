@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
+from tests.support import samba
 from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 from tests.support.pages import Page
 from tests.support.recommended import SERVICES, on_openldap
+from tests.support.samba import Samba
 from tests.support.slapd import SYNC, Slapd, person, server_context
 from tests.support.story import agent, tenant
 
@@ -72,3 +75,23 @@ def test_389ds(tmp_path: Path) -> None:
         page.follow("init")
         through(page)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
+
+
+@pytest.mark.samba
+def test_active_directory(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    entries = [samba.person(name, "userAccountControl: 544") for name in ACCOUNTS]
+    with Samba.start(tmp_path / "server", entries) as server, source() as (_, places):
+        places |= {"ldaps://dc1.example.org": server.ldaps_url, "DC=example,DC=org": samba.SUFFIX}
+        places |= {"cec-connector@example.org": f"cec-connector@{samba.REALM.lower()}"}
+        page = Page("docs/first-run-active-directory.md", tmp_path / "job", {}, places)
+        written = re.findall(r":RPWP;([\w-]+);user", page.text)
+        assert len(written) == 4
+        server.tool("user", "create", "cec-connector", "Long-Word-1", "--userou=OU=services")
+        server.grant("cec-connector", "LCRPLORC")
+        for attribute in written:
+            server.grant("cec-connector", "RPWP", attribute)
+        secrets(page.folder, server.ca, ldap_password="Long-Word-1")
+        page.follow("init")
+        through(page)
+        assert b"ipPhone: 7008" in server.search("(cn=agent008)", "*")

@@ -21,12 +21,12 @@ class Page:
 
     def __init__(self, name: str, folder: Path, env: Mapping[str, str], places: Mapping[str, str]) -> None:
         self.name, self.folder, self._env, self._places = name, folder, env, places
-        self._text = (ROOT / name).read_text(encoding="utf-8")
+        self.text = (ROOT / name).read_text(encoding="utf-8")
         self._printed = ""
 
     def block(self, name: str, mark: str = "test") -> str:
         """A block, with this test's places."""
-        found = re.search(rf"<!-- {mark}: {re.escape(name)} -->\n```\w+\n(.*?)```", self._text, re.DOTALL)
+        found = re.search(rf"<!-- {mark}: {re.escape(name)} -->\n```\w+\n(.*?)```", self.text, re.DOTALL)
         assert found is not None, f"{self.name} has no block {name}"
         text = found.group(1)
         for old, new in self._places.items():
@@ -47,7 +47,7 @@ class Page:
             assert ended.code == 0, f"{line}: {ended.said}"
             assert "canary" not in ended.said
             self._printed += ended.out
-        if f"<!-- shown: {name} -->" in self._text:
+        if f"<!-- shown: {name} -->" in self.text:
             for line in self.block(name, "shown").splitlines():
                 for part in line.split("…"):
                     assert part.strip() in self._printed, f"{self.name} shows {part!r}, and not so: {self._printed}"

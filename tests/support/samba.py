@@ -216,17 +216,28 @@ class Samba(LdapServer):
         self.tool("dsacl", "delete", f"--objectdn={name}", f"--sddl={self._denial(attribute, right)}")
 
     def _denial(self, attribute: str, right: str) -> str:
+        return f"(OD;;{right};{self._schema_id(attribute)};;{self.sid()})"
+
+    def _schema_id(self, name: str) -> uuid.UUID:
+        """By what access rules name an attribute or a class."""
         where = f"CN=Schema,CN=Configuration,{SUFFIX}"
-        found = self.search(f"(lDAPDisplayName={attribute})", "schemaIDGUID", base=where).split(b"schemaIDGUID:: ")[1]
-        return f"(OD;;{right};{uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))};;{self.sid()})"
+        found = self.search(f"(lDAPDisplayName={name})", "schemaIDGUID", base=where).split(b"schemaIDGUID:: ")[1]
+        return uuid.UUID(bytes_le=base64.b64decode(found.split()[0]))
 
     def named(self, address: str) -> str:
         """The DN of the entry that a request addresses by `<GUID=…>`."""
         return self.search("-s", "base", "1.1", base=address).decode().removeprefix("dn: ").strip()
 
-    def sid(self) -> str:
-        """The account's security identifier."""
-        return _sid(self.search("(sAMAccountName=sync)", "objectSid"))
+    def grant(self, account: str, rights: str, attribute: str | None = None) -> None:
+        """Give an account rights below `OU=people`; with an attribute, to that one of users, as `dsacls` does."""
+        ace = f"(A;CI;{rights};;;{self.sid(account)})"
+        if attribute is not None:
+            ace = f"(OA;CIIO;{rights};{self._schema_id(attribute)};{self._schema_id('user')};{self.sid(account)})"
+        self.tool("dsacl", "set", f"--objectdn={PEOPLE}", f"--sddl={ace}")
+
+    def sid(self, account: str = "sync") -> str:
+        """An account's security identifier."""
+        return _sid(self.search(f"(sAMAccountName={account})", "objectSid"))
 
     def export_keys(self, account: str, path: Path) -> None:
         """Write the account's Kerberos keys into a key table."""
