@@ -1,0 +1,66 @@
+"""The page on troubleshooting names messages as the program prints them, with an ellipsis for what a run puts in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from connector.reports import kinds
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
+MESSAGES = {"Message", "Note"}
+"""Columns that hold messages."""
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def column(names: set[str]) -> Iterator[str]:
+    """The texts in code of every column that is called so."""
+    place: int | None = None
+    for line in PAGE.splitlines():
+        if not line.startswith("|"):
+            place = None
+        elif place is None:
+            place = next((number for number, name in enumerate(cells(line)) if name in names), -1)
+        elif place >= 0:
+            for found in re.finditer(r"``(.+?)``(?!`)|`([^`]+)`", cells(line)[place]):
+                yield found[1] or found[2]
+
+
+@cache
+def texts() -> str:
+    """Every text of the program, with a mark where a value is put in."""
+    found = []
+    for path in (ROOT / "connector").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) in documentation:
+                continue
+            if isinstance(node, ast.JoinedStr):
+                parts = [each.value if isinstance(each, ast.Constant) else "…" for each in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("message", sorted(set(column(MESSAGES))))
+def test_the_program_has_every_message_of_the_page(message: str) -> None:
+    parts = [part.strip() for part in message.split("…") if len(part.strip()) > 3]
+    assert parts, "nothing in it can be found again"
+    missing = [part for part in parts if part not in texts()]
+    assert not missing, "no text of the program holds this"
+
+
+def test_the_page_has_every_kind_of_problem() -> None:
+    missing = kinds.KINDS.keys() - set(column({"Kind"}))
+    assert missing <= {"tug-of-war", "never", "several", "naming"}
