@@ -1,0 +1,32 @@
+"""Examples of a part of a job, on the pages for those who operate it, are what a job may say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from connector.settings import job as jobs
+
+DOCS = Path(__file__).parents[2] / "docs"
+JOB = """\
+source: {type: file, path: agents.json}
+directory: {type: ldif, path: people.ldif}
+mapping: ldif
+"""
+EXAMPLES = [
+    pytest.param(example, id=f"{name} {number}")
+    for name in ("schedule.md", "monitoring.md", "postgresql.md", "review.md")
+    for number, example in enumerate(re.findall(r"```yaml\n(.*?)```", (DOCS / name).read_text("utf-8"), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_a_part_of_a_job(example: str, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB + example, encoding="utf-8")
+    for name in ("agents.json", "people.ldif"):
+        (tmp_path / name).touch()
+    said = jobs.load(path).job.model_fields_set
+    assert set(re.findall(r"^(\w+):", example, re.MULTILINE)) <= said
