@@ -14,12 +14,13 @@
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for
 #   make sbom       what the image's Python packages are, in CycloneDX: dist/cec-connector.cdx.json
+#   make docs       docs/ as a site with search, in dist/docs; broken links are errors
 #   make lint       ruff, mypy, import-linter
 #   make lock       the requirements files anew, from pyproject.toml and requirements/*.in; LOCK=--upgrade for newer versions
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint lock fuzz crash soak mutants worlds bench image image-test sbom
+.PHONY: demo test test-rest test-all test-pythons lint docs lock fuzz crash soak mutants worlds bench image image-test sbom
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -70,6 +71,11 @@ lint:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+
+docs:
+	@scripts/setup dev
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	$(BIN)/python -m mkdocs build
 
 image:
 	@scripts/ensure-engine
@@ -127,6 +133,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra postgresql --extra otel requirements/build.in requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra postgresql -c requirements/dev.txt -o requirements/postgresql.txt
+	$(COMPILE) pyproject.toml --extra docs -c requirements/dev.txt -o requirements/docs.txt
 	$(COMPILE) pyproject.toml --extra otel -c requirements/dev.txt -o requirements/otel.txt
 	$(COMPILE) pyproject.toml --extra gssapi -c requirements/dev.txt -o requirements/gssapi.txt
 	$(COMPILE) requirements/gssapi-build.in -o requirements/gssapi-build.txt

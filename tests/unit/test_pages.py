@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -27,10 +26,9 @@ AVERAGE: Final = {"docs/decisions.md": 18}
 
 
 def pages() -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return sorted(name for name in listed.stdout.splitlines() if (ROOT / name).exists())
+    """Every page of the project, by its path."""
+    below = [page for folder in ("docs", "deploy", "tests", ".github") for page in (ROOT / folder).rglob("*.md")]
+    return sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *below])
 
 
 def read() -> list[str]:
