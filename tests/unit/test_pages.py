@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 EXCEPTIONS: Final = {
     "docs/container.md",
     "docs/init.md",
-    "docs/monitoring.md",
     "docs/softphones.md",
 }
 AVERAGE: Final = {"docs/decisions.md": 18}
@@ -53,6 +52,14 @@ def test_only_pages_that_are_there_are_excepted() -> None:
 @pytest.mark.parametrize("name", pages())
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
     assert broken(ROOT / name) == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/laws.md"])
+def test_every_file_and_folder_that_a_page_names_is_there(name: str) -> None:
+    named = re.findall(r"`([\w-]+(?:/[\w.*-]*)+)`", (ROOT / name).read_text("utf-8"))
+    places = (ROOT, ROOT / "connector", ROOT / "tests")
+    assert named
+    assert [path for path in named if not any(any(place.glob(path)) for place in places)] == []
 
 
 def test_sentences_are_counted_without_code_tables_and_headings() -> None:
