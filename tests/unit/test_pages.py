@@ -59,7 +59,8 @@ def test_every_file_and_folder_that_a_page_names_is_there(name: str) -> None:
     named = re.findall(r"`([\w-]+(?:/[\w.*-]*)+)`", (ROOT / name).read_text("utf-8"))
     places = (ROOT, ROOT / "connector", ROOT / "tests")
     assert named
-    assert [path for path in named if not any(any(place.glob(path)) for place in places)] == []
+    made = [path for path in named if not path.startswith("dist/")]  # a build makes that folder
+    assert [path for path in made if not any(any(place.glob(path)) for place in places)] == []
 
 
 def test_sentences_are_counted_without_code_tables_and_headings() -> None:
