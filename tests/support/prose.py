@@ -41,6 +41,14 @@ def sentences(page: str) -> list[str]:
     return found
 
 
+def code(page: str) -> list[str]:
+    """The lines of its code, continued ones joined, and the code within its sentences."""
+    fenced = "\n".join(match[0] for match in _FENCE.finditer(page))
+    indented = "\n".join(line for line in page.splitlines() if line.startswith("    "))
+    inline = re.findall(r"`([^`\n]+)`", _without_code(page))
+    return re.sub(r"\\\n\s*", "", f"{fenced}\n{indented}").splitlines() + inline
+
+
 def links(page: str) -> list[str]:
     """The targets of its links and pictures, but for whole addresses."""
     inline = [target for _, target in _LINK.findall(re.sub(r"(`+)[^`]*\1", "", _without_code(page)))]

@@ -10,7 +10,7 @@ import pytest
 
 from connector.cli.advice import Exit
 from connector.cli.main import cli
-from tests.support.prose import ROOT, Measure, anchors, broken, sentences
+from tests.support.prose import ROOT, Measure, anchors, broken, code, sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ EXCEPTIONS: Final = {
     "docs/init.md",
     "docs/softphones.md",
 }
+_SHOWN: Final = re.compile(r"\bcec-connector (--log-level \w+ )?(?P<words>[a-z][a-z-]*( [a-z-]+)?)(?P<rest>[^|;&>]*)")
+"""A command line as pages show it."""
 AVERAGE: Final = {"docs/decisions.md": 18}
 
 
@@ -120,6 +122,20 @@ def test_the_page_of_commands_names_every_command_and_option(name: str, command:
     told = set(re.findall(r"`(--[a-z-]+)", page))
     assert re.search(rf"`(cec-connector )?{name}\b", page)
     assert {word for option in command.params for word in option.opts if word.startswith("--")} <= told
+
+
+@pytest.mark.parametrize("name", read())
+def test_a_page_shows_commands_and_options_that_exist(name: str) -> None:
+    known = {name: {word for param in command.params for word in param.opts} for name, command in commands()}
+    shown = [match for line in code((ROOT / name).read_text("utf-8")) if (match := _SHOWN.search(line))]
+    wrong = []
+    for match in shown:
+        words, rest = match["words"].split(), match["rest"]
+        command = next((name for name in (" ".join(words[:2]), words[0]) if name in known), None)
+        options = set(re.findall(r"(?<=\s)--[a-z-]+", rest)) - {"--help"}
+        if command is None or not options <= known[command]:
+            wrong.append(match[0])
+    assert wrong == []
 
 
 def test_the_page_of_commands_names_every_exit_code() -> None:
