@@ -10,6 +10,9 @@ import pytest
 
 from connector.cli.advice import Exit
 from connector.cli.main import cli
+from connector.reconcile.checks.limits import LIMITS
+from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
+from connector.reconcile.diff.transforms import TRANSFORMS
 from tests.support.prose import ROOT, Measure, anchors, broken, code, sentences
 
 if TYPE_CHECKING:
@@ -163,3 +166,23 @@ def test_contributors_find_every_target_of_make() -> None:
     (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     assert [target for target in targets.split() if f"`make {target}`" not in page] == []
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """The words in code in the first column of the first table with this heading."""
+    table = (ROOT / "docs" / page).read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n\n")[0]
+    return [word for row in table.splitlines() for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+def test_the_page_of_the_mapping_file_names_every_field_and_transform() -> None:
+    transforms = [word.partition(":")[0] for word in first_column("mapping-file.md", "| transform | result |")]
+    assert transforms == list(TRANSFORMS)
+    assert set(first_column("mapping-file.md", "| field | meaning |")) == {
+        f"{{{name}}}" for name in (*AGENT_FIELDS, *TENANT_FIELDS)
+    }
+
+
+def test_the_page_of_the_plan_document_names_every_limit() -> None:
+    page = (ROOT / "docs" / "plan-document.md").read_text("utf-8")
+    said = page.partition("The `limit` is one of:")[2].partition("\n\n##")[0]
+    assert [limit for limit in LIMITS if f"`{limit}`" not in said] == []
