@@ -112,7 +112,7 @@ def wet_run(
         settled = settle(parts, description)
         drawn = draw(parts, only, settled.doubtful, whole=reviewed is not None)
         parts.state.memory(description.identity, parts.job).note_excluded(drawn.excluded)
-        settled = settle_secrets(parts, description, settled, drawn.confirmed)
+        settled = settle_secrets(parts, description, settled, drawn.confirmed, drawn.denied)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:

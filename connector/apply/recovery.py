@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -16,39 +17,51 @@ from connector.reconcile.digests import UNKEYED
 from connector.run.context import Parts
 from connector.state.journal import Step, without
 
+_Found = tuple[Step, Outcome]
+Slot = tuple[str, str]
+"""A user's id, and an attribute."""
+
 
 class Settled(Struct, frozen=True):
-    """Writes that were open: `untold` still are, for nothing tells; `unwritten` were found not to have happened.
+    """Writes that were open: nothing tells of those in `left`; `unwritten` were found not to have happened.
 
-    `elsewhere`: still open, for they were meant for another server, and this one shows nothing of them. `compared`: by
-    user id and attribute, the secrets of which a comparison has told since.
+    `left` has the writes of the oldest run first. `server`: the one that is asked now.
+    `compared`: the secrets of which a comparison has told since. `denied`: the fingerprints of those that it did not
+    find there.
     """
 
-    untold: Sequence[Step] = ()
+    left: Sequence[Step] = ()
     unwritten: Sequence[Step] = ()
-    elsewhere: Sequence[Step] = ()
-    compared: frozenset[tuple[str, str]] = frozenset()
+    server: str = ""
+    compared: frozenset[Slot] = frozenset()
+    denied: Mapping[Slot, str] = MappingProxyType({})
 
     def __bool__(self) -> bool:
-        return bool(self.untold or self.unwritten or self.elsewhere)
+        return bool(self.left or self.unwritten)
+
+    def elsewhere(self, step: Step) -> bool:
+        """Whether it was meant for another server, of which this one shows nothing."""
+        return step.server not in ("", self.server)
 
     def again(self, changes: Iterable[Change]) -> frozenset[str]:
         """The users of whom nothing told, and whose changes may write the same for the second time."""
-        if not self.untold:
-            return frozenset()
-        written = {(change.user.id, each.name) for change in changes for each in change.attributes}
-        users = ((step.change.user.id, step.change.attributes) for step in self.untold)
-        return frozenset(user for user, some in users if any((user, each.name) in written for each in some))
+        written = {(change.user.id, each.name) for change in changes for each in change.attributes} if self.left else ()
+        return frozenset(
+            user
+            for step in self.left
+            for user, name, print_ in _slots(step)
+            if not self.elsewhere(step) and (user, name) in written and self.denied.get((user, name)) != print_
+        )
 
     def left_by(self, run: str) -> frozenset[WriteId]:
         """The writes that this run itself had left open, and still are, where it goes on."""
-        steps = (step for step in (*self.untold, *self.elsewhere) if step.run == run)
+        steps = (step for step in self.left if step.run == run)
         return frozenset((step.change.user.id, step.change.digest, step.change.part) for step in steps)
 
     @property
     def doubtful(self) -> Sequence[Change]:
         """The changes of which it is not known whether they happened."""
-        return [step.change for step in (*self.untold, *self.elsewhere)]
+        return [step.change for step in self.left]
 
 
 def settle(parts: Parts, description: Description) -> Settled:
@@ -63,9 +76,8 @@ def settle(parts: Parts, description: Description) -> Settled:
     users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps}, disabled=True)}
     memory = parts.state.memory(description.identity, parts.job)
     ours, past = memory.confirmed(users), memory.past(users)
-    found: list[tuple[Step, Outcome]] = []
-    untold: list[Step] = []
-    elsewhere: list[Step] = []
+    found: list[_Found] = []
+    left: list[Step] = []
     fewer: list[Step] = []
     for step in steps:
         user = users.get(step.change.user.id)
@@ -78,6 +90,7 @@ def settle(parts: Parts, description: Description) -> Settled:
         )  # fmt: skip
         if others not in ("", step.server) and outcome is not None and outcome.result is Result.SKIPPED:
             fewer.append(replace(step, server=others))
+            left.append(fewer[-1])
             continue
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
@@ -85,11 +98,11 @@ def settle(parts: Parts, description: Description) -> Settled:
             change = as_known(step.change, user, description, parts.fingerprint) if user else step.change
             found.append((replace(step, change=change), outcome))
         else:
-            (untold if step.server in ("", description.server) else elsewhere).append(step)
+            left.append(step)
     parts.state.note_servers(fewer)
-    _settle(parts, description, found)
+    _settle(parts, description, _once(parts, description, found))
     unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
-    return Settled(untold, unwritten, [*elsewhere, *fewer])
+    return Settled(left, unwritten, description.server)
 
 
 _OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"
@@ -132,21 +145,51 @@ def supersede(parts: Parts, description: Description, settled: Settled, run: str
     Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
     written them, which was killed. What the run itself had left open, and has written now, has its outcome already.
     """
-    memory = parts.state.memory(description.identity, parts.job, description)
-    left = {(each.run, each.user.id) for each in memory.unsettled()}
+    overtaken = _overtaken(parts, description)
     again = {(run, user, change.digest) for user, change in own.items()}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
-    for steps, known in ((settled.untold, written | settled.compared), (settled.elsewhere, written)):
-        for step in steps:
-            user, server = step.change.user, f" from {step.server}" if step.server else ""
-            open_ = (step.run, user.id, step.change.digest) not in again
-            overtaken = (step.run, user.id) not in left
-            if open_ and (overtaken or all((user.id, each.name) in known for each in step.change.attributes)):
-                why = f"no answer{server}; a later run has written the same attributes"
-                found.append((step, Outcome(user, Result.FAILED, why)))
+    for step in settled.left:
+        known = written if settled.elsewhere(step) else written | settled.compared
+        open_ = (step.run, step.change.user.id, step.change.digest) not in again
+        if open_ and (overtaken(step) or all((user, name) in known for user, name, _ in _slots(step))):
+            found.append((step, _superseded(step)))
     if found:
         _settle(parts, description, found)
+
+
+def _overtaken(parts: Parts, description: Description) -> Callable[[Step], bool]:
+    """Tells whether later runs are known to have written all that an open write set out to write."""
+    memory = parts.state.memory(description.identity, parts.job)
+    open_ = {(each.run, each.user.id, name) for each in memory.unsettled() for name in each.attributes}
+    return lambda step: not any((step.run, user, name) in open_ for user, name, _ in _slots(step))
+
+
+def _once(parts: Parts, description: Description, found: Sequence[_Found]) -> list[_Found]:
+    """Count a secret that stands as one write: the last that may have put it there.
+
+    `found`: the oldest run's first. It may have been killed before it sent what a later one has sent.
+    """
+    overtaken = _overtaken(parts, description)
+    explained: set[tuple[str, str, str]] = set()
+    once = []
+    for step, outcome in reversed(found):
+        slots = set(_slots(step))
+        counts = outcome.result is Result.WRITTEN and all(each.secret for each in step.change.attributes)
+        twice = counts and (slots <= explained or overtaken(step))
+        explained |= slots if counts and not twice else set()
+        once.append((step, _superseded(step) if twice else outcome))
+    return once[::-1]
+
+
+def _superseded(step: Step) -> Outcome:
+    server = f" from {step.server}" if step.server else ""
+    return Outcome(step.change.user, Result.FAILED, f"no answer{server}; a later run has written the same attributes")
+
+
+def _slots(step: Step) -> Iterator[tuple[str, str, str]]:
+    """What it set out to write: the user's id and each attribute, with the fingerprint of a secret."""
+    return ((step.change.user.id, each.name, each.fingerprint) for each in step.change.attributes)
 
 
 def _before(user: User, own: Change | None) -> User:
@@ -156,26 +199,26 @@ def _before(user: User, own: Change | None) -> User:
 
 
 def settle_secrets(
-    parts: Parts, description: Description, settled: Settled, confirmed: Mapping[tuple[str, str], str]
+    parts: Parts, description: Description, settled: Settled, confirmed: Mapping[Slot, str], denied: Mapping[Slot, str]
 ) -> Settled:
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
-    All else stays open, and may be ours, until a run writes the same attributes.
+    All else stays open, and may be ours, until a run writes the same attributes; also what was `denied`, for it may
+    arrive late.
     """
-
-    def is_there(step: Step) -> bool:
-        user = step.change.user.id
-        return all(confirmed.get((user, each.name)) == each.fingerprint for each in step.change.attributes)
-
-    found = [step for step in (*settled.untold, *settled.elsewhere) if is_there(step)]
+    found: list[_Found] = []
+    left = []
+    for step in settled.left:
+        if all(confirmed.get((user, name)) == print_ for user, name, print_ in _slots(step)):
+            found.append((step, Outcome(step.change.user, Result.WRITTEN, "not confirmed then; found to be written")))
+        else:
+            left.append(step)
     if found:
-        why = "not confirmed then; found to be written"
-        _settle(parts, description, [(step, Outcome(step.change.user, Result.WRITTEN, why)) for step in found])
-    left = [[step for step in steps if not is_there(step)] for steps in (settled.untold, settled.elsewhere)]
-    return Settled(left[0], settled.unwritten, left[1], frozenset(confirmed))
+        _settle(parts, description, _once(parts, description, found))
+    return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
 
-def _settle(parts: Parts, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
+def _settle(parts: Parts, description: Description, found: Sequence[_Found]) -> None:
     parts.state.settle(description, found)
     for step, outcome in found:
         parts.watch.outcome(step.change, outcome, step.run)

@@ -57,7 +57,8 @@ class Drawn(Struct, frozen=True):
     """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
-    empty one where it is to be gone and is. `only`: whom the command line named, users by their ids.
+    empty one where it is to be gone and is. `denied`: likewise, of what was compared and is not there.
+    `only`: whom the command line named, users by their ids.
     `excluded`: by entry of the never-list, the ids of the users that it names. `lapsed`: ids of users of ours that are
     nowhere.
     """
@@ -65,6 +66,7 @@ class Drawn(Struct, frozen=True):
     plan: Plan
     stale: frozenset[str] | None
     confirmed: dict[tuple[str, str], str]
+    denied: dict[tuple[str, str], str]
     matched: Sequence[str] = ()
     only: Selection = EVERYBODY
     excluded: Mapping[str, frozenset[str]] = {}
@@ -101,6 +103,7 @@ class Drawing:
         self._cautions = [*brief.description.cautions, *differ.cautions]
         self._refused: tuple[Refusal, ...] = ()
         self._confirmed: dict[tuple[str, str], str] = {}
+        self._denied: dict[tuple[str, str], str] = {}
         self.moves = Moves((), brief.mapping, brief.description)
         self.probed = False
 
@@ -143,7 +146,7 @@ class Drawing:
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
         matched = [claim.user.id for claim in verdicts.matched if claim.user.identified]
-        return Drawn(plan, gone, self._confirmed, matched)
+        return Drawn(plan, gone, self._confirmed, self._denied, matched)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
@@ -208,7 +211,7 @@ class Drawing:
         """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
         unseen = Unseen(self._brief, self._drafts)
         yield from unseen.judge(shown)
-        self._confirmed, self.probed = unseen.confirmed, unseen.probed
+        self._confirmed, self._denied, self.probed = unseen.confirmed, unseen.denied, unseen.probed
 
     def _object(self) -> Planning[None]:
         """Hold back what the directory objects to; without an object class, whatever needs it."""
@@ -273,7 +276,12 @@ class Drawing:
 
     def _say_repeated(self, untold: Iterable[Change]) -> None:
         """Say so of the secrets in `untold`, writes that may have happened, that this plan sets again."""
-        secrets = {(change.user.id, each.name) for change in untold for each in change.attributes if each.secret}
+        secrets = {
+            (change.user.id, each.name)
+            for change in untold
+            for each in change.attributes
+            if each.secret and self._denied.get((change.user.id, each.name)) != each.fingerprint
+        }
         planned = ((draft.user.id, each.name) for draft in self._drafts if secrets for each in draft.planned)
         again = {user for user, name in planned if (user, name) in secrets}
         if again:

@@ -108,9 +108,8 @@ class DirectoryMemory:
         found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
         if self._description is None:
             return found
-        steps = list(self._open("apply"))
-        overtaken = self._overtaken({user.id for _, _, user, _ in steps}, by_itself=False)
-        for run, _, user, attributes in steps:
+        overtaken = self._overtaken(by_itself=False)
+        for run, _, user, attributes in self._open("apply"):
             for each in put_by(attributes, run, self._database.where):
                 if overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
@@ -123,27 +122,27 @@ class DirectoryMemory:
                 )
         return found
 
-    def _overtaken(
-        self, users: Collection[str], *, by_itself: bool
-    ) -> Callable[[str, str, str, str, str | None], bool]:
+    def _overtaken(self, *, by_itself: bool) -> Callable[[str, str, str, str, str | None], bool]:
         """Whether, since an open write of a job in a run, another job has written that attribute of that user.
 
-        `by_itself`: or a later run of that job.
+        `by_itself`: or a later run of that job. The journal tells, for nobody owns what was cleared.
         """
-        rows: dict[str, list[Row]] = {}
-        for row in self._ownership.of(sorted(users)):
-            rows.setdefault(row.user.id, []).append(row)
+        query = (
+            "select user_id, job, number, run, attributes from journal join runs on runs.id = journal.run "
+            "where (outcome = 'written' or lost is not null) and directory = ? "
+            "and user_id in (select user_id from journal where outcome is null)"
+        )
+        later: dict[tuple[str, str], list[tuple[str, int, str | None]]] = {}
+        for user_id, its_job, number, its_run, attributes in self._database.rows(query, self._directory):
+            for name, pattern in names_of(attributes, its_run, self._database.where).items():
+                later.setdefault((user_id, name.lower()), []).append((its_job, number, pattern))
         query = "select id, number from runs where directory = ?"
-        numbers = dict(self._database.rows(query, self._directory)) if rows else {}
+        numbers = dict(self._database.rows(query, self._directory)) if later else {}
 
         def overtaken(job: str, run: str, user: str, name: str, pattern: str | None) -> bool:
             return any(
-                spelt.lower() == name.lower()
-                and not apart(each.pattern, pattern)
-                and numbers.get(each.run, 0) > numbers.get(run, 0)
-                for row in rows.get(user, ())
-                if by_itself or row.job != job
-                for spelt, each in row.attributes.items()
+                number > numbers.get(run, 0) and not apart(its, pattern) and (by_itself or its_job != job)
+                for its_job, number, its in later.get((user, name.lower()), ())
             )
 
         return overtaken
@@ -179,9 +178,8 @@ class DirectoryMemory:
         return {user: values for user, values in found.items() if values}
 
     def unsettled(self) -> Iterator[Unsettled]:
-        steps = list(self._open("apply", "undo"))
-        overtaken = self._overtaken({user.id for _, _, user, _ in steps}, by_itself=True)
-        for run, server, user, attributes in steps:
+        overtaken = self._overtaken(by_itself=True)
+        for run, server, user, attributes in self._open("apply", "undo"):
             noted = names_of(attributes, run, self._database.where).items()
             names = tuple(each for each, owns in noted if not overtaken(self._job, run, user.id, each, owns))
             if names:
@@ -202,7 +200,7 @@ class DirectoryMemory:
             "where outcome is null and directory = ? and job <> ?"
         )
         steps = self._database.rows(query, self._directory, self._job)
-        overtaken = self._overtaken({id_ for _, _, id_, _, _ in steps}, by_itself=False)
+        overtaken = self._overtaken(by_itself=False)
         for run, job, id_, name, attributes in steps:
             noted = names_of(attributes, run, self._database.where)
             noted.pop(OBJECT_CLASS, None)

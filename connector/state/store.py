@@ -278,13 +278,13 @@ class Store:
     # ------------------------------------------------------------ what was interrupted
 
     def open_steps(self, directory: str, job: str, sealer: Sealer) -> list[Step]:
-        """Writes of earlier runs of this job of which nobody knows whether they happened.
+        """Writes of earlier runs of this job of which nobody knows whether they happened, the oldest run's first.
 
         Those of other jobs are theirs to settle: their base, filter and key may be others.
         """
         open_ = (
             " where outcome is null and run in (select id from runs where directory = ? and job = ?) "
-            "order by run, user_id"
+            "order by (select number from runs where id = run), user_id"
         )
         query = STEPS + open_
         return [step(row, sealer, self._database.where) for row in self._database.rows(query, directory, job)]

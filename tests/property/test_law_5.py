@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.errors import RefusedError
 from connector.model import Agent, Secret, Tenant, Value
+from connector.reconcile.diff.templates import Template
+from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.sync import Run
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
@@ -69,6 +72,31 @@ def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.Data
     assert not run.in_part
     made_good(mortal, undisturbed)
     assert mortal.apply().plan.changes == ()
+
+
+PASSWORD = "SIPIdentityPassword"
+
+
+@pytest.mark.parametrize("new", ["second", None], ids=["changed", "taken away"])
+@pytest.mark.parametrize("death", range(1, 13))
+def test_of_runs_that_died_over_a_compared_password_one_write_counts_once(death: int, new: str | None) -> None:
+    """Each of them may have left it open, sent or not."""
+    entry = (f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson", "SIPIdentity"], "uid": ["u0"], "cn": ["Somebody"]})
+    store = MemoryStore({"id-0": entry}, hidden=[PASSWORD], compares=True)
+    rule = AttributeRule(PASSWORD, Template.parse("{sipPwd}"), owns="*", secret=True, when_absent="clear")
+    tenants = [Tenant([Agent(0, "u0", "0", Secret(each) if each else None)]) for each in ("first", new)]
+    world = World(tenants[0], store, Mapping(SEATS.match, (rule,)))
+    undisturbed = Mortal(world)
+    undisturbed.apply()
+    undisturbed.world.tenant = tenants[1]
+    undisturbed.apply()
+    for second in range(1, 21):
+        mortal = Mortal(world)
+        mortal.apply()
+        mortal.world.tenant = tenants[1]
+        until_it_ends(mortal, partial(mortal.apply, None), [death, second])
+        made_good(mortal, undisturbed)
+        assert not any(AGAIN in line for line in mortal.said), "comparing tells"
 
 
 @pytest.mark.parametrize("death", range(1, 13))

@@ -241,9 +241,40 @@ def test_a_secret_that_compares_as_another_stays_open_until_it_is_written() -> N
     job = Job(PASSWORDS, compares=True)
     first = job.apply(act=killed)
     second = job.apply()
-    assert [outcome.why[:13] for outcome in second.outcomes or ()] == ["written again"]
+    assert [outcome.why for outcome in second.outcomes or ()] == [""], "comparing tells that it was not there"
+    assert second.plan.cautions == ()
     assert [(result, why) for _, result, why, _ in job.told] == [(Result.FAILED, f"no answer from a; {OVERTAKEN}")]
     assert (job.open(), job.outcomes(first)) == (set(), {"failed": 1})
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_of_two_runs_that_may_have_set_a_secret_the_later_one_counts(shown: bool) -> None:
+    """The first never sent it, the second did. Then it is compared, or it may be read from now on."""
+    job = Job(PASSWORDS, compares=True)
+    first, second = job.apply(act=killed), job.apply(then=killed)
+    assert job.open() == {"id-0"}
+    job.store.hidden = frozenset() if shown else job.store.hidden
+    third = job.apply()
+    assert job.told == [
+        ("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id),
+        ("id-0", Result.WRITTEN, FOUND, second.plan.id),
+    ]
+    assert (third.plan.changes, job.open()) == ((), set())
+    assert [job.outcomes(each) for each in (first, second)] == [{"failed": 1}, {"written": 1}]
+
+
+def test_a_secret_that_a_later_run_has_not_set_is_the_earlier_ones() -> None:
+    """The second run set out to write another one, and never sent it."""
+    job = Job(PASSWORDS, compares=True)
+    first = job.apply(then=killed)
+    job.says(0, password="second")
+    second = job.apply(act=killed)
+    job.says(0)
+    job.apply()
+    assert [(result, run) for _, result, _, run in job.told] == [
+        (Result.WRITTEN, first.plan.id), (Result.FAILED, second.plan.id)
+    ]  # fmt: skip
+    assert job.open() == set()
 
 
 def test_a_secret_that_compares_as_what_somebody_else_has_set_is_settled_without_a_write() -> None:

@@ -37,7 +37,8 @@ class Unseen:
     """Asks about what drafts do not see, and gives it verdicts.
 
     `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
-    and is. `probed`: users were asked about attributes that may be hidden.
+    and is. `denied`: likewise, of what was compared and is not there. `probed`: users were asked about attributes that
+    may be hidden.
     """
 
     def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
@@ -45,6 +46,7 @@ class Unseen:
         self._drafts = drafts
         self._unreadable: dict[str, Problem] = {}
         self.confirmed: dict[Slot, str] = {}
+        self.denied: dict[Slot, str] = {}
         self.probed = False
 
     def judge(self, shown: Collection[str]) -> Planning[None]:
@@ -136,9 +138,9 @@ class Unseen:
         user = draft.user
         print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
-        if answer is (Holds.SAME if print_ else Holds.ABSENT):
-            self.confirmed[user.id, change.name] = print_
-        if answer is Holds.UNKNOWN:
+        if answer is not Holds.UNKNOWN:
+            (self.confirmed if there else self.denied)[user.id, change.name] = print_
+        else:
             there = (self._brief.memory.fingerprint_of(user.id, change.name) or "") == print_
             there = there and (user.id, change.name) not in self._doubtful
             if there and change.new and self._brief.description.replaces:
