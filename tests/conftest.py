@@ -129,7 +129,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
             yield ldap
 
 
-@pytest.fixture(params=["ldif", *_ON_SERVERS, "scim"])
+@pytest.fixture(params=["ldif", *_ON_SERVERS, pytest.param("scim", marks=pytest.mark.slow)])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House | ScimServer]:
     """The directories outside of memory that laws are tried on: a file and real servers."""
     if request.param == "scim":

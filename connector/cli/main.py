@@ -30,7 +30,7 @@ COMMANDS = {
 }
 
 
-HIDDEN = {"scheduled"}
+HIDDEN = {"worker"}
 """What `serve` starts, with nothing in it for people."""
 
 

@@ -25,7 +25,7 @@ class Worker:
         level = ["--log-level", log_level] if log_level else []
         warnings = [f"-W{option}" for option in sys.warnoptions]
         self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-P", *warnings, "-m", "connector", *level, "scheduled"],  # -P: not from where we started
+            [sys.executable, "-P", *warnings, "-m", "connector", *level, "worker"],  # -P: not from where we started
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -199,7 +199,7 @@ def test_the_schedule_tells_once_as_long_as_nothing_changes_with_the_command_tha
 
 DEAF = """\
 import sys, time
-if sys.orig_argv[-1] == "scheduled":
+if sys.orig_argv[-1] == "worker":
     open("begun", "w").close()
     time.sleep(600)  # it is killed long before
 """

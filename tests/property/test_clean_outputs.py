@@ -152,6 +152,7 @@ def test_what_an_ldap_server_names_and_refers_to_is_only_read(
         everything(folder, env={"LDAP_PASSWORD": "secret"})
 
 
+@pytest.mark.slow
 @slowly
 @given(evil, evil, st.sampled_from([200, 302, 400, 401, 404, 500]))
 def test_what_a_tenant_s_server_says_is_only_read(
