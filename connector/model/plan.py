@@ -319,6 +319,9 @@ class Memory(Protocol):
     def unsettled(self) -> Iterator[Unsettled]:
         """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""
 
+    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        """What any job wrote last, or may have written, at servers that this one may not have heard of yet."""
+
     def others(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""
 

@@ -57,6 +57,10 @@ _NOT_PUT: Final = ("conflict", "skipped")
 """Outcomes of writes that put nothing there."""
 
 
+_LAG: Final = timedelta(days=1)
+"""So long a server may take to hear of what another one was told."""
+
+
 class DirectoryMemory:
     """What is remembered of one directory, and of one job's runs on it. All of its methods raise StateError."""
 
@@ -176,6 +180,21 @@ class DirectoryMemory:
             put = {each.name: each.new for each in put_by(attributes, run, self._database.where) if not each.secret}
             values.update({name: put.get(name, ()) for name in lost_of(lost, run, self._database.where)})
         return {user: values for user, values in found.items() if values}
+
+    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+        server = self._description.server if self._description else ""
+        query = (
+            "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
+            "and started > ? and outcome = 'written' and journal.server not in ('', ?)"
+        )
+        since = (datetime.now(UTC) - _LAG).isoformat()
+        writes = set(self._database.rows(query, self._directory, since, server)) if server else set()
+        for row in self._ownership.of(sorted({id_ for _, id_ in writes})):
+            elsewhere = {name: each for name, each in row.attributes.items() if (each.run, row.user.id) in writes}
+            if elsewhere:
+                yield row.user, elsewhere
+        if server:
+            yield from self._maybe_ours().values()
 
     def unsettled(self) -> Iterator[Unsettled]:
         overtaken = self._overtaken(by_itself=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -133,12 +136,22 @@ def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it
     assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
 
 
-def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> None:
-    """Two users swap seats. The undo dies when one of them has none; the other server knows nothing of all that."""
+def seated(*agents: Agent) -> Replicas:
+    """Three users on two servers, and a mapping that gives one of them a seat at a time."""
     match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
     seats = Mapping(match, (AttributeRule("employeeNumber", Template.parse("{workNo}"), owns="*", unique=True),))
-    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"]}) for n in range(2)}
-    replicas = Replicas(World(Tenant([Agent(1, "u0"), Agent(2, "u1")]), MemoryStore(entries), seats))
+    entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"objectClass": ["inetOrgPerson"], "uid": [f"u{n}"]}) for n in range(3)}
+    return Replicas(World(Tenant([*agents]), MemoryStore(entries), seats))
+
+
+def seats(replicas: Replicas) -> dict[str, object]:
+    held = replicas.world.store.snapshot().items()
+    return {id_: entry[1]["employeeNumber"][0] for id_, entry in held if "employeeNumber" in entry[1]}
+
+
+def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> None:
+    """Two users swap seats. The undo dies when one of them has none; the other server knows nothing of all that."""
+    replicas = seated(Agent(1, "u0"), Agent(2, "u1"))
     replicas.apply()
     replicas.converge()
     replicas.world.tenant = Tenant([Agent(2, "u0"), Agent(1, "u1")])
@@ -155,10 +168,58 @@ def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> Non
     with pytest.raises(DeathError):
         replicas.undo(plan.id)
     replicas.meddle = lambda: None
-    emptied = [each.name for each in replicas.world.store.entries.values() if "employeenumber" not in each.values]
+    emptied = [replicas.world.store.entries[id_].name for id_ in ("id-0", "id-1") if id_ not in seats(replicas)]
     replicas.serve("two")
     problems = replicas.undo(plan.id).plan.problems
+    assert len(emptied) == 1
     assert set(emptied) <= {name for problem in problems for name in problem.users}
     replicas.until_quiet(lambda: replicas.undo(plan.id))
-    held = {id_: entry[1]["employeeNumber"] for id_, entry in replicas.world.store.snapshot().items()}
-    assert held == {"id-0": ("1",), "id-1": ("2",)}
+    assert seats(replicas) == {"id-0": "1", "id-1": "2"}
+
+
+def killed_right_after_its_write() -> Replicas:
+    for last in count(1):
+        replicas = seated(Agent(1, "u0"))
+        replicas.perhaps(partial(replicas.apply, last=last))
+        if seats(replicas):
+            break
+    return replicas
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_value_that_another_server_was_told_to_give_is_given_to_nobody_else(killed: bool) -> None:
+    """Else both would have it once all has arrived."""
+    replicas = killed_right_after_its_write() if killed else seated(Agent(1, "u0"))
+    if not killed:
+        replicas.apply()
+    assert seats(replicas) == {"id-0": "1"}
+    assert sum(replicas.journal(None).values()) == killed
+    replicas.world.tenant = Tenant([Agent(1, "u1"), Agent(2, "u2")])
+    replicas.serve("two")
+    problems = replicas.apply().plan.problems
+    (problem,) = (each for each in problems if each.kind == "reassigned")
+    assert "does not show it yet" in problem.why
+    assert seats(replicas) == {"id-2": "2"}
+    replicas.converge()
+    (problem,) = (each for each in replicas.apply().plan.problems if each.kind == "reassigned")
+    assert "still held" in problem.why, "now it is shown"
+
+
+def test_a_server_is_not_waited_for_longer_than_a_day() -> None:
+    replicas = seated(Agent(1, "u0"))
+    replicas.apply()
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    replicas.serve("two")
+    with replicas.database.writing() as transaction:
+        transaction.execute("update runs set started = ?", ((datetime.now(UTC) - timedelta(hours=25)).isoformat(),))
+    replicas.apply()
+    assert seats(replicas) == {"id-1": "1"}
+
+
+def test_the_server_that_was_told_is_believed_if_it_no_longer_shows_the_value() -> None:
+    replicas = seated(Agent(1, "u0"))
+    replicas.apply()
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    replicas.world.store.put("id-0", f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})
+    replicas.apply()
+    assert seats(replicas) == {"id-1": "1"}

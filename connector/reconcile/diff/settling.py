@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
+from connector.model import Owned, User
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.unique_values import Moves
 from connector.reconcile.questions import Brief, Find, Planning, Search, ask
@@ -40,7 +41,21 @@ def settled(
         asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))
         moves.held_by((yield from ask(asked)))
         moves.held_by(still_holding(moves, unclaimed))
+        moves.held_by(_told_elsewhere(moves, brief), late=True)
     moves.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         moves.hold_back()
     return moves
+
+
+def _told_elsewhere(moves: Moves, brief: Brief) -> Iterator[User]:
+    """Users to whom another server was told to give a wanted value: this one may not show it yet."""
+    wanted = moves.digests()
+    for ref, attributes in brief.memory.late():
+        held = {name: (value,) for (name, digest), value in wanted.items() if _has(attributes.get(name), digest)}
+        if held:
+            yield User(ref.id, ref.name, held)
+
+
+def _has(owned: Owned | None, digest: str) -> bool:
+    return owned is not None and digest in owned.values

@@ -1,13 +1,15 @@
 """Single-holder values: an attribute marked `unique` never gives one value to two users, not even for a moment.
 
 A value still held by another user is a problem `reassigned`, unless the plan itself frees it: then the change that
-sets it waits for the one that frees it. Users outside of base and filter are not looked at.
+sets it waits for the one that frees it. Users outside of base and filter are not looked at. What another server was
+told to give counts as held, until this one may be expected to show it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Final
 
 from connector.model import Description, Key, Problem, User
 from connector.reconcile import equality
@@ -32,6 +34,7 @@ class Moves:
         self._values: dict[Slot, str] = {}
         self._wanted: dict[Slot, list[str]] = defaultdict(list)
         self._held: dict[Slot, dict[str, str]] = {}
+        self._late: set[tuple[Slot, str]] = set()
         self.problems: list[Problem] = []
         for user, draft in self._drafts.items():
             for slot, value in self._brought(draft):
@@ -61,13 +64,18 @@ class Moves:
     def __len__(self) -> int:
         return len(self._values)
 
-    def held_by(self, holders: Iterable[User]) -> None:
-        """Take in who holds the wanted values now: by value their ids, with their names."""
+    def held_by(self, holders: Iterable[User], *, late: bool = False) -> None:
+        """Take in who holds the wanted values now: by value their ids, with their names.
+
+        `late`: this server does not show them as holders, and may do so later.
+        """
         for user in holders:
             for name, key_of in self._keys.items():
                 for value in user.values.get(name, ()):
                     slot = (name, key_of(equality.plain(value)))
                     if slot in self._wanted:
+                        if late and user.id not in self._held.get(slot, {}):
+                            self._late.add((slot, user.id))
                         self._held.setdefault(slot, {})[user.id] = user.name
 
     def holders(self) -> frozenset[str]:
@@ -112,7 +120,8 @@ class Moves:
                 holders = self._held.get(slot, {})
                 stuck = {holder: name for holder, name in holders.items() if not self._frees(holder, slot, user)}
                 if stuck:
-                    why = "the value is still held by another user, and nothing here takes it from there"
+                    late = all((slot, holder) in self._late for holder in stuck)
+                    why = _LATE if late else _STUCK
                     self._hold([user], draft.problem("reassigned", why, slot[0], sorted(stuck.values())))
                     queue.extend((*waiters.pop(user, ()), user))
                     break  # others may have fallen with it
@@ -135,3 +144,10 @@ class Moves:
         self.problems.append(problem)
         for user in users:
             self._drafts[user].hold((problem.attribute or "",), problem)
+
+
+_STUCK: Final = "the value is still held by another user, and nothing here takes it from there"
+_LATE: Final = (
+    "another user was given the value at another server less than a day ago, and this server does not show it yet. "
+    "Rerun once it does"
+)
