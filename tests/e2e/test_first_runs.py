@@ -16,6 +16,7 @@ from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 from tests.support.pages import Page
 from tests.support.recommended import SERVICES, on_openldap
 from tests.support.samba import Samba
+from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
 from tests.support.slapd import SYNC, Slapd, person, server_context
 from tests.support.story import agent, tenant
 
@@ -29,7 +30,7 @@ def source() -> Iterator[tuple[Simulator, dict[str, str]]]:
     """A tenant, and how a page's address of it is replaced."""
     agents = tenant([agent(number) for number in range(1, COUNT + 1)])
     with Simulator(agents, ssl_context=server_context()) as cec:
-        yield cec, {"--source https://cec.example.org": f"--source {cec.url} --source-ca-file ldap-ca.pem"}
+        yield cec, {"--source https://cec.example.org": f"--source {cec.url} --source-ca-file cec-ca.pem"}
 
 
 def secrets(folder: Path, ca: Path, **others: str) -> None:
@@ -38,7 +39,8 @@ def secrets(folder: Path, ca: Path, **others: str) -> None:
         path = folder / name.replace("_", "-")
         path.write_text(secret + "\n")
         path.chmod(0o600)
-    shutil.copy(ca, folder / "ldap-ca.pem")
+    for name in ("cec-ca.pem", "ldap-ca.pem", "scim-ca.pem"):
+        shutil.copy(ca, folder / name)
 
 
 def through(page: Page) -> None:
@@ -95,3 +97,15 @@ def test_active_directory(tmp_path: Path) -> None:
         page.follow("init")
         through(page)
         assert b"ipPhone: 7008" in server.search("(cn=agent008)", "*")
+
+
+@pytest.mark.parametrize("kind", EACH_KIND)
+def test_scim(tmp_path: Path, kind: Kind) -> None:
+    (tmp_path / "job").mkdir()
+    with ScimServer.start(tmp_path / "server", people(COUNT), kind=kind, tls=True) as server, source() as (_, places):
+        places |= {"https://scim.example.org/scim/v2": server.url}
+        page = Page("docs/first-run-scim.md", tmp_path / "job", {}, places)
+        secrets(page.folder, server.ca, scim_token=server.token)
+        page.follow("init")
+        through(page)
+        assert server.stored("agent008")[CEC]["workNo"] == 1008
