@@ -298,7 +298,7 @@ def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), 
     brief = parts.brief()
     brief = replace(brief, about=(*brief.about, *_held(parts)))
     memory = parts.state.memory(brief.description.identity, parts.job)
-    planner = Planner(brief, tenant, parts.pins, parts.never)
+    planner = Planner(brief, tenant, parts.pins, parts.exclude)
     directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
     drawn = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
@@ -318,7 +318,7 @@ def draw_back(parts: Undo) -> Plan:
         [(step.change, step.outcome, step.server, step.run) for step in steps],
         parts.state.history.released(parts.run, parts.sealer),
         parts.state.history.written_since(parts.run),
-        parts.never,
+        parts.exclude,
         unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
     return Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond).run(undoing)

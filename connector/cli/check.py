@@ -87,16 +87,16 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
 
 
 def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:
-    """Say which lines of the pins and of the never-list name nobody."""
+    """Say which lines of the pins and of the exclude list name nobody."""
     from connector.reconcile.matching.people import nowhere, strangers
     from connector.reconcile.matching.user_names import Naming
 
     naming = Naming(description)
-    listed = parts.never.keys(naming)
+    listed = parts.exclude.keys(naming)
     spared = list(parts.reader.find(listed)) if listed else []
     pinned = sorted({key for pin in parts.pins for key in naming.keys(pin.user)})
     found = list(parts.reader.find(pinned)) if pinned else []
-    problems = chain(strangers(parts.pins, parts.never, tenant, spared, naming), nowhere(parts.pins, found, naming))
+    problems = chain(strangers(parts.pins, parts.exclude, tenant, spared, naming), nowhere(parts.pins, found, naming))
     for problem in problems:
         who = ", ".join([*([str(problem.agent)] if problem.agent else []), *problem.users])
         click.echo(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")

@@ -32,7 +32,7 @@ def command(folder: Path | None) -> int:
             "mapping.yaml": sample.MAPPING,
             "people.ldif": "".join(sample.people()),
             "pins.csv": sample.PINS,
-            "never.csv": sample.NEVER,
+            "exclude.csv": sample.EXCLUDE,
             "app-key": "demo-key\n",
             "app-secret": "demo-secret\n",
         }

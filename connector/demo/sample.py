@@ -28,7 +28,7 @@ directory:
 mapping: mapping.yaml
 limits: {{update: 100%}}           # a first run changes everybody; lower it to 20% once the directory is in step
 pins: pins.csv
-never: never.csv
+exclude: exclude.csv
 """
 
 MAPPING = """\
@@ -52,7 +52,7 @@ external-7,"uid=user170,{BASE}"
 external-8,"uid=nobody,{BASE}"
 """
 
-NEVER = """\
+EXCLUDE = """\
 accountCode,user
 user160,
 """
@@ -111,7 +111,7 @@ def today() -> dict[str, Any]:
     agents += [_agent(142, seat=1142), _agent(143, seat=1142)]  # two records with one workNo
     agents += [_agent(144), _agent(144, seat=1145)]  # two records with one accountCode
     agents += [_agent(146, sip="7146"), _agent(147, sip="7146")]  # one SIP number for two: neither gets a part of it
-    agents += [_agent(160)]  # on the never-list
+    agents += [_agent(160)]  # on the exclude list
     agents += [_agent(165)]  # holds two values where the mapping writes one
     agents += [_agent(170) | {"accountCode": "external-7"}, _agent(171) | {"accountCode": "external-8"}]  # pinned
     agents += [

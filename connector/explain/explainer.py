@@ -25,7 +25,7 @@ def explain(parts: Dry, name: str) -> list[Explanation]:
     invalid = [AgentRef(record.work_no, record.account_code) for record in tenant.invalid]
     only = selected([name], [*agents, *invalid], WHERE)
     parts.watch.stage("describe directory", agents=tenant.size)
-    case = Case(parts.brief(), tenant, parts.pins, parts.never)
+    case = Case(parts.brief(), tenant, parts.pins, parts.exclude)
     directory = Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond)
     if only.users:
         named = directory.run(case.seeking(directory.run(looked_up(only, case.naming, WHERE)).ids))

@@ -341,7 +341,7 @@ class Memory(Protocol):
         """By user id, what earlier runs of this job were refused."""
 
     def excluded(self) -> Mapping[str, frozenset[str]]:
-        """By entry of the never-list, the ids of the users that it has named."""
+        """By entry of the exclude list, the ids of the users that it has named."""
 
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""

@@ -116,7 +116,7 @@ _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""
 _KINDS: Final = (
     "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "refused", "value",
-    "schema", "rights", "together", "never", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
+    "schema", "rights", "together", "exclude", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ from connector.reconcile.diff.standing import unsettled
 from connector.reconcile.diff.unique_values import Moves
 from connector.reconcile.diff.unseen import Unseen
 from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
-from connector.reconcile.matching.people import Never
+from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.matching.user_names import Naming
@@ -59,8 +59,8 @@ class Drawn(Struct, frozen=True):
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
     empty one where it is to be gone and is. `denied`: likewise, of what was compared and is not there.
     `only`: whom the command line named, users by their ids.
-    `excluded`: by entry of the never-list, the ids of the users that it names. `lapsed`: ids of users of ours that are
-    nowhere.
+    `excluded`: by entry of the exclude list, the ids of the users that it names. `lapsed`: ids of users of ours that
+    are nowhere.
     """
 
     plan: Plan
@@ -85,7 +85,7 @@ class Drawing:
         brief: Brief,
         tenant: Tenant,
         differ: Differ,
-        never: Never,
+        exclude: ExcludeList,
         claimers: Callable[[User], list[AgentRef]],
         *,
         few: bool = False,
@@ -94,7 +94,7 @@ class Drawing:
         self._tenant = tenant
         self._differ = differ
         self._unidentified = brief.description.unidentified or UNIDENTIFIED_USER
-        self._spared: Callable[[AgentRef | None, UserRef], bool] = never.spares(Naming(brief.description))
+        self._spared: Callable[[AgentRef | None, UserRef], bool] = exclude.spares(Naming(brief.description))
         self._claimers = claimers
         self._few = few
         self._drafts: list[Draft] = []
@@ -163,8 +163,8 @@ class Drawing:
                 continue
             draft = replace(claim.draft)  # the claim's own stays as it is, for whoever draws again
             if self._spared(draft.agent, draft.user):
-                why = "the never-list says hands off; otherwise it would be changed"
-                draft.planned, draft.held = (), (draft.problem("never", why),)
+                why = "the exclude list says hands off; otherwise it would be changed"
+                draft.planned, draft.held = (), (draft.problem("exclude", why),)
             elif not draft.user.identified:
                 draft.planned, draft.held = (), (draft.problem("unreadable", self._unidentified),)
             elif only and draft.planned and not only.holds(draft.agent, draft.user):

@@ -24,7 +24,7 @@ from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near import near_misses
-from connector.reconcile.matching.people import Never, Pin, strangers, unprotected
+from connector.reconcile.matching.people import ExcludeList, Pin, strangers, unprotected
 from connector.reconcile.matching.proof import proved
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
@@ -38,11 +38,11 @@ from connector.reconcile.stale.outside import told_outside
 class Planner:
     """A tenant, the job's rules and lists, and a directory. Raises FileError where its schema forbids the mapping."""
 
-    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], never: Never) -> None:
+    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList) -> None:
         self.brief = brief
         self.tenant = tenant
         self.pins = pins
-        self.never = never.remembering(brief.memory.excluded())
+        self.exclude = exclude.remembering(brief.memory.excluded())
         self.differ = Differ(tenant, brief.mapping, brief.description)
         self.naming = Naming(brief.description)
         self.roster = Roster(tenant, brief.mapping, pins, brief.description)
@@ -74,16 +74,16 @@ class Planner:
             raise DeniedError(why, where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
         brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
-        listed = self.never.keys(self.naming)
+        listed = self.exclude.keys(self.naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
-        unknown = strangers(self.pins, self.never, self.tenant, spared, self.naming)
-        excluded = self.never.named(spared, self.naming)
-        refused = yield from unprotected(self.never, self.naming, [name for name, ids in excluded.items() if not ids])
+        unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)
+        excluded = self.exclude.named(spared, self.naming)
+        refused = yield from unprotected(self.exclude, self.naming, [name for name, ids in excluded.items() if not ids])
         unclaimed = yield from self._unclaimed(verdicts)
         witness = next((claim.user.id for claim in verdicts.matched if claim.user.identified), None)
         unclaimed = yield from placed(unclaimed, self.brief.description, witness)
         unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
-        drawing = Drawing(brief, self.tenant, self.differ, self.never, self.claimers(verdicts))
+        drawing = Drawing(brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts))
         drawn = yield from drawing.drawn(
             verdicts, unclaimed, self.claims.shown,
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,

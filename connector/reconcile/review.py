@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
-from connector.reconcile.checks.limits import MATCHED_DROP, NEVER, OF_THE_SOURCE
+from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE
 from connector.reconcile.diff.standing import secret_stands, stands
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.matching.selection import EVERYBODY, Selection
@@ -112,7 +112,7 @@ def fresh_refusals(reviewed: Plan, fresh: Plan, *, some: bool = False) -> Iterab
     `some`: some agents' changes alone are to be written, which no drop of users is in the way of.
     """
     known = {refusal.limit: refusal.planned for refusal in reviewed.refusals}
-    judged = [limit for limit in (NEVER, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
+    judged = [limit for limit in (EXCLUDE, *OF_THE_SOURCE) if not some or limit != MATCHED_DROP]
     for refusal in fresh.refusals:
         if refusal.limit in judged and known.get(refusal.limit, -1) < refusal.planned:
             yield refusal

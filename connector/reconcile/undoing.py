@@ -39,7 +39,7 @@ from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
 from connector.reconcile.diff.standing import aftermath, secret_stands, unsettled
 from connector.reconcile.digests import UNKEYED
-from connector.reconcile.matching.people import Never, unprotected
+from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, ask
 
@@ -52,7 +52,7 @@ def undo(
     steps: Sequence[Written],
     begun: Mapping[str, Collection[str]],
     since: Mapping[str, Collection[str]],
-    never: Never,
+    exclude: ExcludeList,
     *,
     unshown: Iterable[tuple[Change, Collection[str]]] = (),
 ) -> Planning[Plan]:
@@ -60,8 +60,8 @@ def undo(
 
     `steps`: its writes. `begun`: by user id what a killed undo emptied alone.
     `since`: by user id the attributes that later runs wrote. Attributes that belong together go back all, or none.
-    `never`: agents and users that are left as they are. `unshown`: changes with the attributes that the directory took
-    and did not show: they stay.
+    `exclude`: agents and users that are left as they are. `unshown`: changes with the attributes that the directory
+    took and did not show: they stay.
     """
     asked = dict.fromkeys(change.user for change, outcome, *_ in steps if outcome in (Result.WRITTEN, None))
     now = {user.id: user for user in (yield from ask(Read(asked, disabled=brief.mapping.disabled == "clear")))}
@@ -72,8 +72,8 @@ def undo(
     stays = yield from _staying(written, now, brief, since)
     backs: list[tuple[Draft, Change, User]] = []
     problems = []
-    naming, never = Naming(brief.description), never.remembering(brief.memory.excluded())
-    spared = never.spares(naming)
+    naming, exclude = Naming(brief.description), exclude.remembering(brief.memory.excluded())
+    spared = exclude.spares(naming)
     for change in written:
         user = now.get(change.user.id)
         if user is None or (user.disabled and change.agent is not None):
@@ -81,7 +81,7 @@ def undo(
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
             continue
         if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
-            problems.append(Problem("never", _SPARED, agent=change.agent, users=(user.name,)))
+            problems.append(Problem("exclude", _SPARED, agent=change.agent, users=(user.name,)))
             continue
         staying = stays.get(user.id, {})
         late = (
@@ -99,7 +99,7 @@ def undo(
     changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
-    refused = yield from _unprotected(never, naming, [change.user for change in written])
+    refused = yield from _unprotected(exclude, naming, [change.user for change in written])
     refused += too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
     problems = [*problems, *held_back(drafts, moves.problems), *unsettled(brief)]
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
@@ -108,13 +108,13 @@ def undo(
     return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
 
 
-def _unprotected(never: Never, naming: Naming, then: Sequence[UserRef]) -> Planning[list[Refusal]]:
-    """The refusal for entries of the never-list that name nobody, neither now nor among those users, as of `then`."""
-    keys = never.keys(naming)
+def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) -> Planning[list[Refusal]]:
+    """The refusal for entries of the exclude list that name nobody, neither now nor among those users, as of `then`."""
+    keys = exclude.keys(naming)
     now = list((yield from ask(Find(keys)))) if keys else []
-    lost = [entry for entry, ids in never.named(now, naming).items() if not ids]
+    lost = [entry for entry, ids in exclude.named(now, naming).items() if not ids]
     lost = [entry for entry in lost if not any(map(naming.among([entry]), then))]
-    return (yield from unprotected(never, naming, lost))
+    return (yield from unprotected(exclude, naming, lost))
 
 
 def _happened(step: Written, now: Mapping[str, User], brief: Brief) -> bool:
@@ -228,7 +228,7 @@ class _Late(Struct, frozen=True):
 
 _LATE: Final = "that run wrote it at {wrote}, and {asked} does not show it yet. Rerun the undo once it does"
 _UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
-_SPARED: Final = "the never-list says hands off; what that run wrote stays"
+_SPARED: Final = "the exclude list says hands off; what that run wrote stays"
 _UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
 _STAYS: Final = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
 

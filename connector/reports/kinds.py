@@ -18,7 +18,7 @@ KINDS: Final[dict[str, str]] = {
     "refused": "The directory did not let earlier runs write the user. A few such users are tried in a run, last.",
     "undo": "Something that the run wrote cannot be taken back. It stays as it is.",
     "pin": "A line of the pins file cannot be followed.",
-    "never": "An agent or a user is on the list of those that are never touched.",
+    "exclude": "An agent or a user is on the exclude list, and is not written.",
     "invalid": "A record of the source cannot be read. It claims nobody, and it takes nothing from anybody.",
     "tenant": "A field of the tenant itself is missing or faulty. What is made of it stays as it is.",
     "value": "A value that the attribute cannot hold. The attribute stays as it is.",

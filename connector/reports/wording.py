@@ -29,7 +29,7 @@ from connector.model import (
     Result,
     Secret,
 )
-from connector.reconcile.checks.limits import LOST_STATE, NEVER, OF_THE_SOURCE
+from connector.reconcile.checks.limits import EXCLUDE, LOST_STATE, OF_THE_SOURCE
 from connector.reconcile.digests import is_secret, secret_fingerprint
 from connector.reports.visible import visible
 
@@ -148,7 +148,7 @@ def figures(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
     if refusal.limit in ("agents", LOST_STATE):
         return ""
-    if refusal.limit == NEVER:
+    if refusal.limit == EXCLUDE:
         return count(refusal.planned, "line that names nobody", "lines that name nobody")
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"

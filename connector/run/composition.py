@@ -21,7 +21,7 @@ from connector.net.secret_stores import resolve
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
 from connector.run.context import Dry, Undo, Wet, WetUndo
@@ -127,7 +127,7 @@ def accept(path: Path) -> Accepted:
         _set_apart(job)
         _by_attribute(job, mappings.load(job.job.mapping, path))
         _pins(job.job)
-        _never(job.job)
+        _exclude_list(job.job)
     return Accepted(job, texts)
 
 
@@ -321,7 +321,7 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
             settings.max_failures,
             0 if settings.directory.type == "ldif" else settings.directory.settle_time,
         ),
-        "never": _never(settings),
+        "exclude": _exclude_list(settings),
         "read": "auto" if settings.directory.type == "ldif" else settings.directory.read,
         "state": state,
         "fingerprint": fingerprinter(key or Secret(secrets.token_hex(32))),  # where none is kept, one for this run
@@ -346,8 +346,8 @@ def _pins(settings: jobs.Job) -> tuple[Pin, ...]:
     return people_lists.load_pins(settings.pins) if settings.pins else ()
 
 
-def _never(settings: jobs.Job) -> Never:
-    return people_lists.load_never(settings.never) if settings.never else Never()
+def _exclude_list(settings: jobs.Job) -> ExcludeList:
+    return people_lists.load_exclude_list(settings.exclude) if settings.exclude else ExcludeList()
 
 
 def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:

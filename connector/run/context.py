@@ -12,7 +12,7 @@ from connector.directories.port import Directory, Read, Reader
 from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
 from connector.reconcile.checks.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import Brief
 from connector.runtime import clock
 from connector.runtime.observer import Watch
@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     sealer: Sealer
     pace: Pace
-    never: Never
+    exclude: ExcludeList
     watch: Watch
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()

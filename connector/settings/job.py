@@ -5,8 +5,9 @@ hold references to secrets, never secrets. A key that is judged by others stands
 a validator the keys before its own; that way every fault of a file is found at once.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -218,6 +219,8 @@ class Job(Strict):
         }
     )
 
+    renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
+
     source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
     directory: Annotated[
         LdapDirectory | LdifDirectory | ScimDirectory,
@@ -240,7 +243,7 @@ class Job(Strict):
     )
     max_failures: Annotated[int, Field(ge=1, description="So many failed writes end an apply.")] = 8
     pins: Annotated[RegularFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
-    never: Annotated[RegularFile | None, Field(description="CSV file of agents and users left alone.")] = None
+    exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users left alone.")] = None
     audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
     metrics: Annotated[Metrics | None, Field(description="Where a single run leaves its metrics.")] = None
     notify: Annotated[Notify | None, Field(description="Who is told when a run needs somebody.")] = None

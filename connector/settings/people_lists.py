@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.settings.textfile import Fault, read_text, wrong
 
 MAX_BYTES: Final = 64 << 20
@@ -50,7 +50,7 @@ def _again(pin: Pin, pinned: dict[tuple[str, str | int | None], int]) -> Iterato
             yield Fault(pin.line, 0, f"{column} {value} is pinned already, on line {before}")
 
 
-def load_never(path: Path) -> Never:
+def load_exclude_list(path: Path) -> ExcludeList:
     """Who is left alone: rows with any of `accountCode`, `workNo` and `user` (id or name), each naming at least one.
 
     Raises FileError: a column, a cell or a quotation mark is wrong.
@@ -73,7 +73,7 @@ def load_never(path: Path) -> Never:
     if faults:
         raise wrong(path, faults)
     lines.pop("", None)
-    return Never(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines)
+    return ExcludeList(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines)
 
 
 def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Iterator[Row]:

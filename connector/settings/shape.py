@@ -7,7 +7,7 @@ repeats what the file says only where it is a choice of words (`type: ldpa`); ev
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +20,8 @@ from connector.settings.yamlfile import Document, Loc
 class Strict(BaseModel):
     """An unknown key is an error, and a value is never bent into another type.
 
-    `discreet`: what somebody wrote in its place may be a secret, so that not even its keys are repeated.
+    `discreet`: what somebody wrote in its place may be a secret, so that not even its keys are repeated. `renamed`:
+    keys of earlier versions, each with its name of today.
     """
 
     # The modules of its children do without `from __future__ import annotations`: pydantic would have to compile each
@@ -29,6 +30,7 @@ class Strict(BaseModel):
     # a start)
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     discreet: ClassVar[bool] = False
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -114,6 +116,9 @@ def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
     known = [name for owner in owners for name in owner.model_fields]
     if _discreet(owners):
         return f"a key that is not known here; there are {', '.join(known)}"
+    for owner in owners:
+        if name := getattr(owner, "renamed", {}).get(key):
+            return f"this key has another name now; write {name}"
     near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; there are {', '.join(known)}"
 

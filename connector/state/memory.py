@@ -308,7 +308,7 @@ class DirectoryMemory:
         return {entry: frozenset(ids) for entry, ids in found.items()}
 
     def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
-        """Keep whom the entries of the never-list name, also who was renamed since; other entries are forgotten."""
+        """Keep whom the entries of the exclude list name, also who was renamed since; other entries are forgotten."""
         known = self.excluded()
         kept = {entry: ids | known.get(entry, frozenset()) for entry, ids in named.items()}
         kept = {entry: ids for entry, ids in kept.items() if ids}

@@ -18,7 +18,7 @@ holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
 lapsed       users of a job that its last apply found nowhere, and said so; shown again, they are its users again
-excluded     by entry of a job's never-list, the users that it has named, who may have been renamed since
+excluded     by entry of a job's exclude list, the users that it has named, who may have been renamed since
 clocks       when that apply was: the time, and what a jump of the clock is seen by (`model.Moment`)
 refused      users whom the directory did not let a job write: the `attributes` (JSON), in how many of its `runs`
              running, why, and the `turn`, the greater, the later it was tried last

@@ -140,7 +140,7 @@ def test_a_pipe_is_no_audit_file_and_nobody_waits_for_it(job: Job, read: bool) -
         os.close(reader)
 
 
-@pytest.mark.parametrize("what", ["pins", "never"])
+@pytest.mark.parametrize("what", ["pins", "exclude"])
 def test_a_pipe_is_no_list(job: Job, what: str) -> None:
     os.mkfifo(job.folder / "pipe")
     job.configure(**{what: "pipe"})

@@ -44,16 +44,16 @@ def test_a_secret_file_that_others_may_read_is_named_in_the_log_of_each_run_and_
 def test_each_line_of_a_list_that_names_nobody_is_named(job: Job) -> None:
     job.write("pins.csv", f'accountCode,user\nuser1,"uid=user1,{BASE}"\nuser2,"uid=gone,{BASE}"\nnobody,no-id\n')
     listed = f'user1,,\n,1002,\n,,"UID=user3,{BASE}"\n,,"uid=misspelt,{BASE}"\nuser9,,\n,77,\n'
-    job.write("never.csv", f"accountCode,workNo,user\n{listed}")
-    job.configure(pins="pins.csv", never="never.csv")
-    told = {line.strip() for line in job.run("check").splitlines() if line.startswith(("  pin", "  never"))}
+    job.write("exclude.csv", f"accountCode,workNo,user\n{listed}")
+    job.configure(pins="pins.csv", exclude="exclude.csv")
+    told = {line.strip() for line in job.run("check").splitlines() if line.startswith(("  pin", "  exclude"))}
     assert told == {
         f"pin: line 3 of the pins names a user that is not within base and filter: user2 (workNo ?), uid=gone,{BASE}",
         "pin: line 4 of the pins names a user that is not within base and filter: nobody (workNo ?), no-id",
         "pin: line 4 of the pins names an agent that the source does not have: nobody (workNo ?)",
-        f"never: line 5 of the never-list names a user that is not within base and filter: uid=misspelt,{BASE}",
-        "never: line 6 of the never-list names an account that the source does not have: user9 (workNo ?)",
-        "never: line 7 of the never-list names a seat that the source does not have: (no account) (workNo 77)",
+        f"exclude: line 5 of the exclude list names a user that is not within base and filter: uid=misspelt,{BASE}",
+        "exclude: line 6 of the exclude list names an account that the source does not have: user9 (workNo ?)",
+        "exclude: line 7 of the exclude list names a seat that the source does not have: (no account) (workNo 77)",
     }
 
 

@@ -9,7 +9,7 @@ from tests.support.jobs import configure
 from tests.support.program import program
 
 KINDS = {
-    "contested", "ambiguous", "reassigned", "shared", "pin", "never", "invalid", "value", "stale", "unmatched",
+    "contested", "ambiguous", "reassigned", "shared", "pin", "exclude", "invalid", "value", "stale", "unmatched",
 }  # fmt: skip
 
 

@@ -75,10 +75,10 @@ class Job:
         tenant = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": AGENTS}
         for name, text in {
             "mapping.yaml": MAPPING,
-            "job.yaml": job_file(directory | {"filter": ALL_BUT_WHO_LEFT}, pins="pins.csv", never="never.csv"),
+            "job.yaml": job_file(directory | {"filter": ALL_BUT_WHO_LEFT}, pins="pins.csv", exclude="exclude.csv"),
             "agents.json": json.dumps(tenant),
             "pins.csv": f'accountCode,workNo,user\npinned,,"uid=somebody,{PEOPLE}"\n',
-            "never.csv": "accountCode,workNo,user\nspared,,\n",
+            "exclude.csv": "accountCode,workNo,user\nspared,,\n",
         }.items():
             (folder / name).write_text(text)
 
@@ -240,13 +240,13 @@ def test_everybody_in_a_file_who_is_not_the_job_s_is_outside_whatever_tree_they_
     assert job.explain("away")["rules"][0]["outside"] == [away]
 
 
-def test_pins_the_never_list_seats_without_an_account_and_records_that_cannot_be_read(job: Job) -> None:
+def test_pins_the_exclude_list_seats_without_an_account_and_records_that_cannot_be_read(job: Job) -> None:
     pinned = job.explain("pinned")
     assert rules(pinned) == [(0, f"uid=somebody,{PEOPLE}", "found")]
     assert pinned["change"]["rule"] == 0
     spared = job.explain("spared")
     assert {each["outcome"] for each in spared["attributes"]} == {"refused", "kept"}
-    assert "never-list" in attribute(spared, "cecAccountCode")["why"]
+    assert "exclude list" in attribute(spared, "cecAccountCode")["why"]
     assert job.explain("1009")["verdict"] == "unassigned"
     broken = job.explain("broken")
     assert broken["verdict"] == "invalid"

@@ -67,11 +67,11 @@ def test_a_user_that_the_filter_leaves_out_is_named(job: ScimJob) -> None:
 
 def test_lists_name_users_by_id_and_by_user_name_in_any_case(job: ScimJob) -> None:
     ids = {each["userName"]: each["id"] for each in job.server.all()}
-    (job.folder / "never.csv").write_text(f"user\nAGENT002\n{ids['agent004']}\n")
+    (job.folder / "exclude.csv").write_text(f"user\nAGENT002\n{ids['agent004']}\n")
     (job.folder / "pins.csv").write_text(f"accountCode,user\nstranger,{ids['agent012']}\nagnet009,AGENT009\n")
-    job.configure(never="never.csv", pins="pins.csv")
+    job.configure(exclude="exclude.csv", pins="pins.csv")
     planned = job.run("plan")
-    held = {each["users"][0]: each["why"] for each in planned["problems"] if each["kind"] in ("never", "pin")}
+    held = {each["users"][0]: each["why"] for each in planned["problems"] if each["kind"] in ("exclude", "pin")}
     assert set(held) == {"agent002", "agent004"}, "a line is told to name nobody, or somebody is not spared"
     assert all("hands off" in why for why in held.values())
     changed = {each["user"]["name"]: each for each in planned["changes"]}

@@ -220,17 +220,17 @@ def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-def test_pins_and_the_never_list(job: Job) -> None:
+def test_pins_and_the_exclude_list(job: Job) -> None:
     job.write("pins.csv", f'accountCode,user\nexternal,"UID=user2, {BASE}"\nlost,"uid=nobody,{BASE}"\n')
-    job.write("never.csv", f'accountCode,user\nuser3,\n,"uid=user4, {BASE}"\n')
-    job.configure(pins="pins.csv", never="never.csv")
+    job.write("exclude.csv", f'accountCode,user\nuser3,\n,"uid=user4, {BASE}"\n')
+    job.configure(pins="pins.csv", exclude="exclude.csv")
     job.agents([agent(1), agent(2, accountCode="external"), agent(3), agent(4), agent(5, accountCode="lost")])
     planned = job.plan()
     assert [(change["agent"]["accountCode"], change["rule"]) for change in planned["changes"]] == [
         ("user1", 1),
         ("external", 0),
     ]
-    assert [problem["kind"] for problem in planned["problems"]] == ["pin", "never", "never"]
+    assert [problem["kind"] for problem in planned["problems"]] == ["pin", "exclude", "exclude"]
 
 
 def test_an_entry_without_an_id_is_not_the_user_of_an_agent_whose_pin_names_another_seat(job: Job) -> None:
@@ -454,18 +454,18 @@ def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
 def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_is_told(job: Job) -> None:
     job.run("apply")
     job.write("mapping.yaml", MAPPING + "stale: clear\n")
-    job.configure(pins="pins.csv", never="never.csv", limits={"matched_drop": "100%"})
+    job.configure(pins="pins.csv", exclude="exclude.csv", limits={"matched_drop": "100%"})
     job.write(
         "pins.csv",
         f'accountCode,workNo,user\nuser2,,"uid=typo,{BASE}"\nghost,,"uid=user1,{BASE}"\nuser3,7,"uid=user3,{BASE}"\n',
     )
-    job.write("never.csv", f'accountCode,user\nsomebody-else,\n,"uid=nobody,{BASE}"\n')
+    job.write("exclude.csv", f'accountCode,user\nsomebody-else,\n,"uid=nobody,{BASE}"\n')
     planned = job.plan(code=3)
-    assert [refusal["limit"] for refusal in planned["refusals"]] == ["never"]
+    assert [refusal["limit"] for refusal in planned["refusals"]] == ["exclude"]
     assert planned["changes"] == []
     assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
     kinds = [problem["kind"] for problem in planned["problems"]]
-    assert (kinds.count("pin"), kinds.count("never"), kinds.count("stale")) == (3, 2, planned["summary"]["stale"])
+    assert (kinds.count("pin"), kinds.count("exclude"), kinds.count("stale")) == (3, 2, planned["summary"]["stale"])
 
 
 def test_a_report_says_between_what_it_was_drawn(job: Job) -> None:

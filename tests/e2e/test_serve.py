@@ -96,8 +96,8 @@ def test_a_dry_run_leaves_its_plan_for_somebody_to_apply(job: Job) -> None:
 
 
 def test_what_goes_beyond_a_limit_waits_and_is_not_written(job: Job) -> None:
-    job.configure(limits={"update": 2}, never="never.csv")
-    job.write("never.csv", "user\n")
+    job.configure(limits={"update": 2}, exclude="exclude.csv")
+    job.write("exclude.csv", "user\n")
     (job.folder / "plans").mkdir()
     job.configure(serve={"every": "1h", "plans": "plans"})
     before = job.read("people.ldif")

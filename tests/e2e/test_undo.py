@@ -232,8 +232,8 @@ def test_who_is_on_the_exclusion_list_stays_as_the_run_left_it(job: Job) -> None
         "accountCode\nuser2\n", "workNo\n1002\n", 'user\n"UID=user2, OU=People,dc=example,dc=org"\n',
         "user\n00000000-0000-0000-0000-000000000002\n",
     ):  # fmt: skip
-        job.write("never.csv", listed)
-        job.configure(never="never.csv")
+        job.write("exclude.csv", listed)
+        job.configure(exclude="exclude.csv")
         shown = job.run("undo", run)
         assert "3 users would be changed" in shown, listed
         assert "hands off; what that run wrote stays" in shown
@@ -245,13 +245,13 @@ def test_who_is_on_the_exclusion_list_stays_as_the_run_left_it(job: Job) -> None
 def test_an_undo_that_takes_nothing_back_leaves_no_hold(job: Job) -> None:
     job.run("apply")
     run = last_run(job)
-    job.write("never.csv", "accountCode\nuser1\nuser2\nuser3\nuser4\n")
-    job.configure(never="never.csv")
+    job.write("exclude.csv", "accountCode\nuser1\nuser2\nuser3\nuser4\n")
+    job.configure(exclude="exclude.csv")
     done = job.run("undo", run, "--apply")
     assert "no user would be changed" in done
     assert "release" not in done
     assert "not on hold" in job.run("release")
-    job.configure(never=None)
+    job.configure(exclude=None)
     job.run("undo", run, "--apply")
     job.run("undo", run, "--apply")
     assert "on hold" in job.run("apply", code=3), "a second undo has ended the hold of the first"

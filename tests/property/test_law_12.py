@@ -208,7 +208,7 @@ def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(mo
         turns += scene.tried
         lines = [problem.why for problem in run.plan.problems if problem.kind == "refused"]
         assert len(lines) == 5
-        assert all("`never`" in why for why in lines)
+        assert all("`exclude`" in why for why in lines)
         assert run.in_part
     assert {turns.count(user) for user in scene.refused} == {most}
     said = [problem.why for problem in scene.apply().plan.problems if problem.kind == "refused"]

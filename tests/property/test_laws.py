@@ -15,7 +15,7 @@ from connector.reconcile import dn, equality
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.reconcile.matching.people import Never
+from connector.reconcile.matching.people import ExcludeList
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
@@ -100,7 +100,7 @@ def test_2_each_user_that_is_written_is_claimed_by_one_agent_and_each_agent_has_
     agents = [change.agent for change in drawn.changes if change.agent]
     assert len(set(users)) == len(users)
     assert len(set(agents)) == len(agents)
-    spared = {agent.account_code for agent in agents} & world.never.account_codes
+    spared = {agent.account_code for agent in agents} & world.exclude.account_codes
     assert not spared
 
 
@@ -286,7 +286,7 @@ def test_seats_that_change_hands_end_where_they_belong_and_nobody_ever_shares_on
     assert plan(world).changes == ()
 
 
-def test_whoever_the_never_list_names_as_they_are_named_now_is_not_cleared() -> None:
+def test_whoever_the_exclude_list_names_as_they_are_named_now_is_not_cleared() -> None:
     """The state knows a user by the name that it had; it has been moved since, and its agent is gone."""
     values = {"objectClass": ["inetOrgPerson"], "cn": ["Somebody"]}
     store = MemoryStore({f"id-{n}": (f"uid=u{n},{BASE}", {**values, "uid": [f"u{n}"]}) for n in range(3)})
@@ -296,7 +296,7 @@ def test_whoever_the_never_list_names_as_they_are_named_now_is_not_cleared() -> 
         _, held = store.snapshot()[f"id-{number}"]
         store.put(f"id-{number}", f"uid=u{number},ou=moved,{BASE}", {name: list(some) for name, some in held.items()})
     world.tenant = Tenant(world.tenant.agents[:1])
-    world.never = Never(users=frozenset({f"uid=u1,ou=moved,{BASE}"}))
+    world.exclude = ExcludeList(users=frozenset({f"uid=u1,ou=moved,{BASE}"}))
     run = apply(world)
     assert [change.user.id for change in run.plan.changes] == ["id-2"]
     assert "cecWorkNo" in store.snapshot()["id-1"][1]

@@ -179,7 +179,7 @@ def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
             undo = Undo(
                 job=parts.job, reader=parts.reader, mapping=parts.mapping, limits=parts.limits, read=parts.read,
                 state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace,
-                watch=parts.watch, never=parts.never, run=run, wrote_to=wrote_to,
+                watch=parts.watch, exclude=parts.exclude, run=run, wrote_to=wrote_to,
             )  # fmt: skip
             if wrote_to == identity:
                 assert len(dry_undo(undo, Shown()).plan.changes) == 3

@@ -70,7 +70,7 @@ def taken_back(mortal: Mortal, run: str) -> Plan:
         undo = Undo(
             job=parts.job, reader=parts.reader, mapping=parts.mapping, limits=parts.limits, read=parts.read,
             state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace, watch=parts.watch,
-            never=parts.never, run=run, wrote_to=parts.directory.describe().identity,
+            exclude=parts.exclude, run=run, wrote_to=parts.directory.describe().identity,
         )  # fmt: skip
         return dry_undo(undo, lambda plan, outcomes: None).plan
 

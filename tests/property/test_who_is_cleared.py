@@ -26,7 +26,7 @@ from connector.model import (
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
-from connector.reconcile.matching.people import Never
+from connector.reconcile.matching.people import ExcludeList
 from connector.sync import Run, dry_run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
@@ -314,9 +314,9 @@ def test_a_run_for_some_agents_has_read_the_whole_tenant() -> None:
     assert [(refusal.limit, refusal.planned) for refusal in plan(world).refusals] == [("agents_drop", 3)]
 
 
-def test_who_is_named_on_the_never_list_is_stale_and_not_cleared() -> None:
+def test_who_is_named_on_the_exclude_list_is_stale_and_not_cleared() -> None:
     world = leavers()
-    world.never = Never(users=frozenset({"ID-3"}))
+    world.exclude = ExcludeList(users=frozenset({"ID-3"}))
     drawn = plan(world)
     assert cleared(drawn) == {"id-2"}
     assert len(told_of_the_stale(drawn)) == drawn.summary.stale == 2

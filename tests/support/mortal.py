@@ -144,7 +144,7 @@ class Mortal:
         self.database = MortalDatabase(self.fate)
         self.said: list[str] = []
         self.world = World(
-            world.tenant, copied(world.store), world.mapping, world.pins, world.never, world.limits,
+            world.tenant, copied(world.store), world.mapping, world.pins, world.exclude, world.limits,
             state=Store(self.database), connect=self._connect, pace=Pace((1, 2), 1000),
         )  # fmt: skip
 

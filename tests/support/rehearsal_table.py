@@ -29,7 +29,7 @@ from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
-from connector.reconcile.matching.people import Never
+from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import Dry
 from connector.runtime.observer import Watchers
 from connector.state.sealing import Sealer
@@ -166,7 +166,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
     with closing(open_state(None)) as state:
         key = Secret("the key of a table")
         dry = Dry(
-            job="table", source=Source(), reader=directory, mapping=mapping, pins=(), never=Never(),
+            job="table", source=Source(), reader=directory, mapping=mapping, pins=(), exclude=ExcludeList(),
             limits=_NO_LIMITS, read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key),
             pace=Pace(), watch=Watchers(),
         )  # fmt: skip

@@ -17,7 +17,7 @@ from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
-from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.context import Wet, WetUndo
 from connector.runtime.observer import Watchers
 from connector.state.sealing import Sealer
@@ -193,7 +193,7 @@ class World:
     store: MemoryStore
     mapping: Mapping
     pins: tuple[Pin, ...] = ()
-    never: Never = field(default_factory=Never)
+    exclude: ExcludeList = field(default_factory=ExcludeList)
     limits: Limits = NO_LIMITS
     state: Store = field(default_factory=passing_state)
     shown: list[str] = field(default_factory=list)
@@ -219,8 +219,9 @@ class World:
             directory = self.connect(view)
         yield Wet(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
-            never=self.never, limits=self.limits, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
-            sealer=Sealer(self.key), pace=self.pace, watch=Watchers(), beyond=self.beyond,
+            exclude=self.exclude, limits=self.limits, read="auto", state=self.state,
+            fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
+            beyond=self.beyond,
         )  # fmt: skip
 
     @contextmanager
@@ -230,7 +231,7 @@ class World:
             yield WetUndo(
                 job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
                 limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, never=parts.never, run=run,
+                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, exclude=parts.exclude, run=run,
                 beyond=parts.beyond,
                 wrote_to=parts.directory.describe().identity,
             )  # fmt: skip
@@ -243,7 +244,7 @@ def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
     if draw(st.booleans()):  # an id is whatever a server says it is
         found = {"" if id_ == "id-2" else id_: entry for id_, entry in found.items()}
     store = MemoryStore(found, hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
-    never = Never(account_codes=draw(st.frozensets(names, max_size=1)))
+    exclude = ExcludeList(account_codes=draw(st.frozensets(names, max_size=1)))
     pins = draw(
         st.lists(
             st.builds(
@@ -252,7 +253,7 @@ def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
             max_size=1,
         )
     )
-    return World(draw(tenants), store, draw(mappings()), tuple(pins), never)
+    return World(draw(tenants), store, draw(mappings()), tuple(pins), exclude)
 
 
 SEATS = Mapping(

@@ -1,4 +1,4 @@
-"""Pins and the never-list: who is spared, and which lines name nobody."""
+"""Pins and the exclude list: who is spared, and which lines name nobody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.matching.people import Never, Pin, strangers
+from connector.reconcile.matching.people import ExcludeList, Pin, strangers
 from connector.reconcile.matching.user_names import Naming
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
@@ -26,8 +26,8 @@ LDAP = Naming(Description("a server", "x", {}))
 TENANT = Tenant([Agent(1, "anna"), Agent(2)], [Invalid(3, "no", 7, "bert")])
 
 
-def lines(*pins: Pin, never: Never = Never()) -> list[Problem]:  # noqa: B008  # a frozen value
-    return list(strangers(pins, never, TENANT, [ANNA], LDAP))
+def lines(*pins: Pin, exclude: ExcludeList = ExcludeList()) -> list[Problem]:  # noqa: B008  # a frozen value
+    return list(strangers(pins, exclude, TENANT, [ANNA], LDAP))
 
 
 @pytest.mark.parametrize(
@@ -49,33 +49,33 @@ def test_a_pin_that_names_nobody_is_told_with_its_line(pin: Pin) -> None:
 
 
 @pytest.mark.parametrize(
-    "never",
+    "exclude",
     [
-        Never(),
-        Never(frozenset({"anna", "bert"}), frozenset({1, 2, 7})),
-        Never(users=frozenset({"id-anna", "ID-ANNA"})),
-        Never(users=frozenset({ANNA.name, "UID=Anna, ou=people,DC=example"})),
+        ExcludeList(),
+        ExcludeList(frozenset({"anna", "bert"}), frozenset({1, 2, 7})),
+        ExcludeList(users=frozenset({"id-anna", "ID-ANNA"})),
+        ExcludeList(users=frozenset({ANNA.name, "UID=Anna, ou=people,DC=example"})),
     ],
 )
-def test_a_never_list_may_name_agents_and_users_in_any_spelling(never: Never) -> None:
-    assert lines(never=never) == []
+def test_an_exclude_list_may_name_agents_and_users_in_any_spelling(exclude: ExcludeList) -> None:
+    assert lines(exclude=exclude) == []
 
 
-def test_an_account_on_the_never_list_spares_all_that_only_case_or_spaces_tell_apart() -> None:
-    spares = Never(frozenset({" ANNA", "", "Étoile"})).spares(LDAP)
+def test_an_account_on_the_exclude_list_spares_all_that_only_case_or_spaces_tell_apart() -> None:
+    spares = ExcludeList(frozenset({" ANNA", "", "Étoile"})).spares(LDAP)
     for account in ("anna", "Anna ", "étoile"):
         assert spares(AgentRef(1, account), UserRef("id", "cn=x"))
     assert not any(spares(agent, UserRef("id", "cn=x")) for agent in (AgentRef(1, "annA2"), AgentRef(1, None), None))
-    assert lines(never=Never(frozenset({"ANNA"}))) == []
+    assert lines(exclude=ExcludeList(frozenset({"ANNA"}))) == []
 
 
-def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
-    never = Never(
+def test_each_line_of_the_exclude_list_that_names_nobody_is_told() -> None:
+    exclude = ExcludeList(
         frozenset({"anna", "fred", "dora", "carl", "emil"}), frozenset({1, 9, 16}),
         frozenset({"id-anna", "id-dora", "id-carl", "id-bert", "uid=bert,ou=People,dc=example", ANNA.name}),
     )  # fmt: skip
-    found = lines(never=never)
-    assert {problem.kind for problem in found} == {"never"}
+    found = lines(exclude=exclude)
+    assert {problem.kind for problem in found} == {"exclude"}
     assert [(problem.agent, problem.users) for problem in found] == [
         (AgentRef(None, "carl"), ()),
         (AgentRef(None, "dora"), ()),
@@ -94,8 +94,8 @@ def test_each_line_of_the_never_list_that_names_nobody_is_told() -> None:
     ]  # fmt: skip
 
 
-def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
-    assert Never(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys(LDAP) == [
+def test_users_of_the_exclude_list_are_looked_up_by_name_or_id() -> None:
+    assert ExcludeList(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys(LDAP) == [
         (ID, "id-1"), (ID, "id-2"), (ID, "id-3"), (NAME, "uid=anna,dc=example"),
     ]  # fmt: skip
 
@@ -112,10 +112,10 @@ def test_users_of_the_never_list_are_looked_up_by_name_or_id() -> None:
         (None, UserRef("x", "uid=dora,dc=example,dc=org"), False),
     ],
 )
-def test_who_is_on_the_never_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
-    never = Never(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
-    assert never.spares(LDAP)(agent, user) is spared
-    assert Never().spares(LDAP)(agent, user) is False
+def test_who_is_on_the_exclude_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
+    exclude = ExcludeList(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
+    assert exclude.spares(LDAP)(agent, user) is spared
+    assert ExcludeList().spares(LDAP)(agent, user) is False
 
 
 SEAT = AttributeInfo("cecWorkNo", equality=Equality.INTEGER, aliases=frozenset({"cecworkno", "1.2.3"}))
@@ -136,7 +136,7 @@ EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
 def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) -> None:
     types = {"cecworkno": SEAT, "1.2.3": SEAT, "cn": EXACT}
     naming = Naming(Description("a server", "x", {}, types=types))
-    assert Never(users=frozenset({listed})).spares(naming)(None, UserRef("x", name)) is same
+    assert ExcludeList(users=frozenset({listed})).spares(naming)(None, UserRef("x", name)) is same
     assert (naming.name(listed) == naming.name(name)) is same
 
 
@@ -144,12 +144,12 @@ def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) 
 def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: bool) -> None:
     names = Equality.OCTETS if exact else Equality.CASE_ALONE
     naming = Naming(Description("SCIM", "x", {}, names=names, ids=Equality.OCTETS))
-    never = Never(users=frozenset({"agent002", "Id-7"}))
-    spared = never.spares(naming)
+    exclude = ExcludeList(users=frozenset({"agent002", "Id-7"}))
+    spared = exclude.spares(naming)
     assert spared(None, UserRef("x", "Agent002")) is not exact
     assert spared(None, UserRef("x", "agent002"))
     assert spared(None, UserRef("Id-7", "x"))
     assert not spared(None, UserRef("id-7", "x"))
-    assert never.keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
-    found = list(strangers([], never, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
+    assert exclude.keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
+    found = list(strangers([], exclude, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
     assert [problem.users for problem in found] == ([("agent002",)] if exact else [])

@@ -41,7 +41,7 @@ directory:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("agents.json", "people.ldif", "ca.pem", "key.pem", "pins.csv", "never.csv", "own.yaml"):
+    for name in ("agents.json", "people.ldif", "ca.pem", "key.pem", "pins.csv", "exclude.csv", "own.yaml"):
         (tmp_path / name).write_text("")
     (tmp_path / "a folder").mkdir()
     return tmp_path
@@ -98,7 +98,7 @@ def test_relative_paths_start_from_the_jobs_folder(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "job.yaml").write_text(
-        SOURCE + DIRECTORY + "mapping: own.yaml\nkey: {file: key}\npins: pins.csv\nnever: ./never.csv\n"
+        SOURCE + DIRECTORY + "mapping: own.yaml\nkey: {file: key}\npins: pins.csv\nexclude: ./exclude.csv\n"
     )
     monkeypatch.chdir(folder.parent)
     named = Path(folder.name) / "job.yaml"
@@ -111,7 +111,7 @@ def test_relative_paths_start_from_the_jobs_folder(
     assert job.directory.path == folder / "people.ldif"
     assert job.mapping == str(folder / "own.yaml")
     assert job.key == SecretRef(file=folder / "key")
-    assert (job.pins, job.never) == (folder / "pins.csv", folder / "never.csv")
+    assert (job.pins, job.exclude) == (folder / "pins.csv", folder / "exclude.csv")
     assert job.state == f"sqlite:///{folder}/state.db"
     assert loaded_job.state_path == folder / "state.db"
     assert loaded_job.where("mapping") == f"{named}:3"
@@ -122,7 +122,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
     limits = job.limits
     named = (limits.update, limits.clear, limits.secret, limits.agents_drop, limits.matched_drop)
     assert [str(one) for one in named] == ["20%", "10", "None", "10%", "10%"]
-    assert (job.key, job.pins, job.never) == (None, None, None)
+    assert (job.key, job.pins, job.exclude) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,10 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
             ["7: directory.cert_file: there is no file no.pem", "8: directory.key_file: there is no file no.key"],
         ),
         (SOURCE + DIRECTORY + MAPPING + "pins: no.csv\n", ["4: pins: there is no file no.csv"]),
-        (SOURCE + DIRECTORY + MAPPING + "never: no.csv\n", ["4: never: there is no file no.csv"]),
-        (SOURCE + DIRECTORY + MAPPING + "never: [a]\n", ["4: never: must be the path of a file"]),
-        (SOURCE + DIRECTORY + MAPPING + "never: ''\n", ["4: never: must be the path of a file"]),
+        (SOURCE + DIRECTORY + MAPPING + "exclude: no.csv\n", ["4: exclude: there is no file no.csv"]),
+        (SOURCE + DIRECTORY + MAPPING + "exclude: [a]\n", ["4: exclude: must be the path of a file"]),
+        (SOURCE + DIRECTORY + MAPPING + "exclude: ''\n", ["4: exclude: must be the path of a file"]),
+        (SOURCE + DIRECTORY + MAPPING + "never: x.csv\n", ["4: never: this key has another name now; write exclude"]),
         (SOURCE + DIRECTORY + "mapping: no.yaml\n", ["3: mapping: there is no file no.yaml"]),
         (SOURCE + DIRECTORY + "mapping: ./no\n", ["3: mapping: there is no file no"]),
         (

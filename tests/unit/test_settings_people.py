@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.reconcile.matching.people import Never, Pin
-from connector.settings.people_lists import load_never, load_pins
+from connector.reconcile.matching.people import ExcludeList, Pin
+from connector.settings.people_lists import load_exclude_list, load_pins
 
 
 def file(folder: Path, content: str | bytes) -> Path:
@@ -88,11 +88,11 @@ def test_all_mistakes_of_pins_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_those_left_alone_are_read(tmp_path: Path) -> None:
     content = 'accountCode,user,workNo\na,,\n,"uid=x,dc=example",\nb,,12\n'
-    assert load_never(file(tmp_path, content)) == Never(
+    assert load_exclude_list(file(tmp_path, content)) == ExcludeList(
         frozenset({"a", "b"}), frozenset({12}), frozenset({"uid=x,dc=example"}),
         {"a": 2, "uid=x,dc=example": 3, 12: 4, "b": 4},
     )  # fmt: skip
-    assert load_never(file(tmp_path, "user\nu\n")) == Never(users=frozenset({"u"}), lines={"u": 2})
+    assert load_exclude_list(file(tmp_path, "user\nu\n")) == ExcludeList(users=frozenset({"u"}), lines={"u": 2})
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_those_left_alone_are_read(tmp_path: Path) -> None:
 def test_a_mistake_in_those_left_alone_is_said_on_its_line(tmp_path: Path, content: str, expected: str) -> None:
     path = file(tmp_path, content)
     if not expected:
-        assert load_never(path) == Never()
+        assert load_exclude_list(path) == ExcludeList()
         return
     with pytest.raises(FileError) as caught:
-        load_never(path)
+        load_exclude_list(path)
     assert str(caught.value).replace(f"{tmp_path}/", "") == expected
 
 
 def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.csv: there is no such file"):
-        load_never(tmp_path / "none.csv")
+        load_exclude_list(tmp_path / "none.csv")
 
 
 def read_or_refused(path: Path) -> tuple[Pin, ...] | FileError:

@@ -41,11 +41,11 @@ class Limit(Struct, frozen=True):
 MATCHED_DROP: Final = "matched_drop"
 LOST_STATE: Final = "state"
 """The limit of users that are in step already, though the state knows no earlier run."""
-NEVER: Final = "never"
-"""The limit of lines of the never-list that name nobody."""
+EXCLUDE: Final = "exclude"
+"""The limit of lines of the exclude list that name nobody."""
 OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
 """Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, NEVER, "update", "clear", "secret")
+LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, "update", "clear", "secret")
 """What a refusal may be by, but for limits of single attributes."""
 
 

@@ -17,7 +17,7 @@ class Draft(Struct, gc=False):
         at first:  in step | planned | held (no value fits, or the schema forbids it)
         planned ──┬──> in the plan's change
                   ├──> in step: it was not shown, and is there after all
-                  └──> held: unreadable, objected to, not free, without its object class, on the never-list, or with
+                  └──> held: unreadable, objected to, not free, without its object class, on the exclude list, or with
                        another attribute of its group
 
     `planned` and `held` list the verdicts; an attribute in neither is in step. Verdicts only leave *planned*, so that

@@ -24,7 +24,7 @@ from connector.reconcile.explain.steps import Tracer
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near import near_misses
-from connector.reconcile.matching.people import Never, Pin
+from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.matching.proof import proved
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
@@ -39,8 +39,8 @@ ROUNDS: Final = 4
 class Case(Planner):
     """A planner that looks users up as they turn out to matter."""
 
-    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], never: Never) -> None:
-        super().__init__(brief, tenant, pins, never)
+    def __init__(self, brief: Brief, tenant: Tenant, pins: Collection[Pin], exclude: ExcludeList) -> None:
+        super().__init__(brief, tenant, pins, exclude)
         self._tracer = Tracer(tenant, brief.mapping, brief.description, self.roster, self.differ)
         self._asked: set[int] = set()
         self._users: dict[str, User] = {}
@@ -105,7 +105,7 @@ class Case(Planner):
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
-            drawing = Drawing(self.brief, self.tenant, self.differ, self.never, self.claimers(verdicts), few=True)
+            drawing = Drawing(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
             drawn = yield from drawing.drawn(verdicts, unclaimed, self.claims.shown)
             more = yield from self._more(drawing)
             if more <= concerned and drawing.moves.holders() <= holders:

@@ -74,7 +74,7 @@ class Lines(Struct, frozen=True):
         """Why the plan leaves an attribute as it is; nothing where it does not say."""
         about = [each.why for each in self.problems if each.attribute == attribute]
         about += why_held_back(attribute, self.problems)
-        return "; ".join(about or [each.why for each in self.problems if each.kind == "never"])
+        return "; ".join(about or [each.why for each in self.problems if each.kind == "exclude"])
 
 
 class Explanation(Struct, frozen=True):

@@ -13,16 +13,16 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.model import ID, AgentRef, Equality, Key, Problem, Refusal, Tenant, User, UserRef
-from connector.reconcile.checks.limits import NEVER
+from connector.reconcile.checks.limits import EXCLUDE
 from connector.reconcile.equality import likenesses_of
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.questions import Find, Planning, ask
 
 TOLD: Final = 5
-"""So many lines of the never-list that name nobody are named in its refusal."""
+"""So many lines of the exclude list that name nobody are named in its refusal."""
 
 _LIKE: Final = likenesses_of(Equality.CASE_IGNORE)
-"""Accounts that only case or spaces tell apart: one of the never-list spares all of them, for that writes less."""
+"""Accounts that only case or spaces tell apart: one of the exclude list spares all of them, for that writes less."""
 
 
 class Pin(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Pin(Struct, frozen=True):
     line: int = 0
 
 
-class Never(Struct, frozen=True):
+class ExcludeList(Struct, frozen=True):
     """Agents and users (by id or name) that are matched and reported like all others, and never written.
 
     `lines`: where the file names each of them first, for messages. `known`: by entry, the ids of users that it named in
@@ -51,13 +51,13 @@ class Never(Struct, frozen=True):
     lines: dict[str | int, int] = {}
     known: Mapping[str, frozenset[str]] = {}
 
-    def remembering(self, known: Mapping[str, frozenset[str]]) -> Never:
+    def remembering(self, known: Mapping[str, frozenset[str]]) -> ExcludeList:
         """The same list, with what earlier runs know of its entries."""
         return replace(self, known={user: known.get(user, frozenset()) for user in self.users})
 
     def at(self, entry: str | int) -> str:
         """Where an entry is, as the beginning of a sentence."""
-        return f"line {self.lines[entry]} of the never-list" if entry in self.lines else "the never-list"
+        return f"line {self.lines[entry]} of the exclude list" if entry in self.lines else "the exclude list"
 
     def keys(self, naming: Naming) -> list[Key]:
         """The users on the list, to be looked up."""
@@ -91,14 +91,14 @@ class Never(Struct, frozen=True):
 
 
 def strangers(
-    pins: Iterable[Pin], never: Never, tenant: Tenant, spared: Collection[User], naming: Naming
+    pins: Iterable[Pin], exclude: ExcludeList, tenant: Tenant, spared: Collection[User], naming: Naming
 ) -> Iterator[Problem]:
     """Lines of either list that name nobody: most likely typing errors, which would protect or place nobody.
 
-    `spared`: the users that a look-up of the never-list's users has found.
+    `spared`: the users that a look-up of the exclude list's users has found.
     """
     pins = list(pins)
-    if not pins and never == Never():
+    if not pins and exclude == ExcludeList():
         return  # for speed alone: nearly every job is without lists, and a tenant may be large
     accounts = {agent.account_code for agent in tenant.agents} | {record.account_code for record in tenant.invalid}
     seats = {agent.work_no for agent in tenant.agents} | {record.work_no for record in tenant.invalid}
@@ -110,15 +110,15 @@ def strangers(
             meant = f"; did you mean {near!r}?" if near else ""
             why = f"line {pin.line} of the pins names an agent that the source does not have{meant}"
             yield Problem("pin", why, agent=agent)
-    for account in sorted(each for each in never.account_codes if _LIKE(each) not in alike):
-        why = f"{never.at(account)} names an account that the source does not have"
-        yield Problem("never", why, AgentRef(None, account))
-    for seat in sorted(never.work_nos - seats):
-        yield Problem("never", f"{never.at(seat)} names a seat that the source does not have", AgentRef(seat))
-    for listed, ids in sorted(never.named(spared, naming).items()):
+    for account in sorted(each for each in exclude.account_codes if _LIKE(each) not in alike):
+        why = f"{exclude.at(account)} names an account that the source does not have"
+        yield Problem("exclude", why, AgentRef(None, account))
+    for seat in sorted(exclude.work_nos - seats):
+        yield Problem("exclude", f"{exclude.at(seat)} names a seat that the source does not have", AgentRef(seat))
+    for listed, ids in sorted(exclude.named(spared, naming).items()):
         if not ids:
-            why = f"{never.at(listed)} names a user that is not within base and filter"
-            yield Problem("never", why, users=(listed,))
+            why = f"{exclude.at(listed)} names a user that is not within base and filter"
+            yield Problem("exclude", why, users=(listed,))
 
 
 def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Iterator[Problem]:
@@ -130,8 +130,8 @@ def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Ite
             yield Problem("pin", why, AgentRef(pin.work_no, pin.account_code), (pin.user,))
 
 
-def unprotected(never: Never, naming: Naming, entries: Collection[str]) -> Planning[list[Refusal]]:
-    """The refusal for those of these entries of the never-list that name nobody past base and filter either."""
+def unprotected(exclude: ExcludeList, naming: Naming, entries: Collection[str]) -> Planning[list[Refusal]]:
+    """The refusal for those of these entries of the exclude list that name nobody past base and filter either."""
     if not entries:
         return []
     keys = sorted({key for entry in entries for key in naming.keys(entry)})
@@ -139,10 +139,10 @@ def unprotected(never: Never, naming: Naming, entries: Collection[str]) -> Plann
         outside = list((yield from ask(Find(keys, outside=True))))
     except IncompleteRead:
         outside = []
-    found = never.named(outside, naming)
+    found = exclude.named(outside, naming)
     lost = sorted(entry for entry in entries if not found[entry])
     if not lost:
         return []
-    named = ", ".join(f"{never.at(entry)} ({entry})" for entry in lost[:TOLD])
+    named = ", ".join(f"{exclude.at(entry)} ({entry})" for entry in lost[:TOLD])
     why = f"nobody is called so, and whoever was meant may be written: {named}. Correct or remove these lines"
-    return [Refusal(NEVER, 0, len(lost), why)]
+    return [Refusal(EXCLUDE, 0, len(lost), why)]

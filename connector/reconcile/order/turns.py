@@ -61,7 +61,7 @@ def problems(changes: Iterable[Change], refused: Mapping[str, Refused]) -> Itera
             runs = "in the last run" if known.runs == 1 else f"{known.runs} runs running"
             why = (
                 f"refused {runs} ({known.why}). It goes last, and keeps nobody else waiting. Grant the job's account "
-                "the rights that it lacks, correct the entry, or exclude it by the job's `never` list"
+                "the rights that it lacks, correct the entry, or name it in the job's `exclude` list"
             )
             yield Problem("refused", why, change.agent, (change.user.name,), change.rule)
 

@@ -1,4 +1,4 @@
-"""The never-list fails closed: who was renamed is spared, and a line that names nobody refuses an apply."""
+"""The exclude list fails closed: who was renamed is spared, and a line that names nobody refuses an apply."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ID = "00000000-0000-0000-0000-000000000002"
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     made = Job(tmp_path)
-    made.write("never.csv", f'user\n"{DN}"\n')
-    made.configure(never="never.csv")
+    made.write("exclude.csv", f'user\n"{DN}"\n')
+    made.configure(exclude="exclude.csv")
     return made
 
 
@@ -31,7 +31,8 @@ def test_who_was_renamed_since_is_spared_by_the_id_that_the_state_knows(job: Job
     assert "1002" not in job.read("people.ldif")
     rename(job)
     planned = job.plan()
-    assert [problem["users"] for problem in planned["problems"] if problem["kind"] == "never"] == [[f"cn=other,{BASE}"]]
+    spared = [problem["users"] for problem in planned["problems"] if problem["kind"] == "exclude"]
+    assert spared == [[f"cn=other,{BASE}"]]
     assert (planned["changes"], planned["refusals"]) == ([], [])
     job.run("apply")
     rename(job, "again")
@@ -40,10 +41,10 @@ def test_who_was_renamed_since_is_spared_by_the_id_that_the_state_knows(job: Job
 
 
 def test_an_undo_spares_who_was_renamed_since(job: Job) -> None:
-    job.configure(never=None)
+    job.configure(exclude=None)
     job.run("apply")
     run = json.loads(job.run("runs", "--json"))[0]["id"]
-    job.configure(never="never.csv")
+    job.configure(exclude="exclude.csv")
     job.run("apply")
     rename(job)
     job.run("undo", run, "--apply")
@@ -53,17 +54,17 @@ def test_an_undo_spares_who_was_renamed_since(job: Job) -> None:
 
 def test_a_line_that_names_nobody_refuses_an_undo_too(job: Job) -> None:
     """A typing error must not take away what the list was to keep."""
-    job.configure(never=None)
+    job.configure(exclude=None)
     job.run("apply")
     run = json.loads(job.run("runs", "--json"))[0]["id"]
     before = job.read("people.ldif")
-    job.configure(never="never.csv")
-    job.write("never.csv", f'user\n"uid=usr2,{BASE}"\n')
+    job.configure(exclude="exclude.csv")
+    job.write("exclude.csv", f'user\n"uid=usr2,{BASE}"\n')
     said = job.run("undo", run, "--apply", code=3)
-    assert f"line 2 of the never-list (uid=usr2,{BASE})" in said
+    assert f"line 2 of the exclude list (uid=usr2,{BASE})" in said
     assert "--apply --accept sha256:" in said
     assert job.read("people.ldif") == before
-    job.write("never.csv", f'user\n"{DN}"\n')
+    job.write("exclude.csv", f'user\n"{DN}"\n')
     rename(job)  # the run knows who had that name
     job.run("undo", run, "--apply")
     assert "1002" in job.read("people.ldif")
@@ -71,13 +72,13 @@ def test_a_line_that_names_nobody_refuses_an_undo_too(job: Job) -> None:
 
 
 def test_an_undo_takes_a_user_past_the_base_for_somebody(job: Job) -> None:
-    job.configure(never=None, directory={"type": "ldif", "path": "people.ldif", "base": BASE})
+    job.configure(exclude=None, directory={"type": "ldif", "path": "people.ldif", "base": BASE})
     elsewhere = "cn=desk,ou=services,dc=example,dc=org"
     job.write("people.ldif", job.read("people.ldif") + f"dn: {elsewhere}\nobjectClass: person\ncn: desk\nsn: desk\n\n")
     job.run("apply")
     run = json.loads(job.run("runs", "--json"))[0]["id"]
-    job.configure(never="never.csv")
-    job.write("never.csv", f'user\n"{elsewhere}"\n')
+    job.configure(exclude="exclude.csv")
+    job.write("exclude.csv", f'user\n"{elsewhere}"\n')
     assert "Done: " in job.run("undo", run, "--apply")
 
 
@@ -85,7 +86,7 @@ def test_a_line_that_names_nobody_refuses_until_it_is_mended_or_acknowledged(job
     rename(job)  # before any run could learn who was meant
     before = job.read("people.ldif")
     said = job.run("apply", code=3)
-    assert f"line 2 of the never-list ({DN})" in said
+    assert f"line 2 of the exclude list ({DN})" in said
     assert "1 line that names nobody" in said
     assert job.read("people.ldif") == before
     job.run("plan", code=3)
@@ -93,7 +94,7 @@ def test_a_line_that_names_nobody_refuses_until_it_is_mended_or_acknowledged(job
     job.run("apply", *command[3:])
     assert "1002" in job.read("people.ldif")
     job.run("apply", code=3)
-    job.write("never.csv", f"user\n{ID}\n")
+    job.write("exclude.csv", f"user\n{ID}\n")
     job.run("apply")
 
 
@@ -108,18 +109,18 @@ def test_a_user_beyond_base_and_filter_is_somebody(job: Job) -> None:
     elsewhere = "dn: uid=boss,ou=elsewhere,dc=example,dc=org\nobjectClass: inetOrgPerson\ncn: B\nsn: B\nuid: boss\n\n"
     job.write("people.ldif", job.read("people.ldif") + elsewhere)
     job.configure(directory={"base": BASE})
-    job.write("never.csv", f'user\n"{DN}"\n"uid=boss,ou=elsewhere,dc=example,dc=org"\n')
+    job.write("exclude.csv", f'user\n"{DN}"\n"uid=boss,ou=elsewhere,dc=example,dc=org"\n')
     planned = job.plan()
     assert planned["refusals"] == []
-    assert any("line 3 of the never-list" in problem["why"] for problem in planned["problems"])
+    assert any("line 3 of the exclude list" in problem["why"] for problem in planned["problems"])
 
 
 @pytest.mark.parametrize("spelt", ["{{{id}}}", "<GUID={id}>", "{id}"])
 def test_an_id_is_taken_as_tools_write_it(job: Job, spelt: str) -> None:
     written = spelt.format(id=ID.upper())
-    job.write("never.csv", f"user\n{written}\n")
+    job.write("exclude.csv", f"user\n{written}\n")
     assert {change["agent"]["workNo"] for change in job.plan()["changes"]} == {1001, 1003, 1004, 1005}
-    job.configure(never=None)
+    job.configure(exclude=None)
     job.write("pins.csv", f"accountCode,user\nuser5,{written}\n")
     job.configure(pins="pins.csv")
     rules = {change["user"]["id"]: change["rule"] for change in job.plan()["changes"]}
