@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from connector.demo.simulator import Simulator
 from tests.support import samba
 from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
+from tests.support.ldap_server import authority
 from tests.support.pages import Page
 from tests.support.recommended import SERVICES, on_openldap
 from tests.support.samba import Samba
@@ -33,14 +33,14 @@ def source() -> Iterator[tuple[Simulator, dict[str, str]]]:
         yield cec, {"--source https://cec.example.org": f"--source {cec.url} --source-ca-file cec-ca.pem"}
 
 
-def secrets(folder: Path, ca: Path, **others: str) -> None:
+def secrets(folder: Path, **others: str) -> None:
     """The files that a page tells to write."""
     for name, secret in {"cec_app_key": "demo-key", "cec_app_secret": "demo-secret", **others}.items():
         path = folder / name.replace("_", "-")
         path.write_text(secret + "\n")
         path.chmod(0o600)
     for name in ("cec-ca.pem", "ldap-ca.pem", "scim-ca.pem"):
-        shutil.copy(ca, folder / name)
+        authority()[0].cert_pem.write_to_path(folder / name)
 
 
 def through(page: Page) -> None:
@@ -59,7 +59,7 @@ def test_openldap(tmp_path: Path) -> None:
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: {SSHA}…": "userPassword: word"}
         page = Page("docs/first-run-openldap.md", tmp_path / "job", {}, places)
         server.add(page.block("account.ldif"))
-        secrets(page.folder, server.ca, ldap_password="word")
+        secrets(page.folder, ldap_password="word")
         page.follow("init")
         through(page)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
@@ -73,7 +73,7 @@ def test_389ds(tmp_path: Path) -> None:
         page = Page("docs/first-run-389ds.md", tmp_path / "job", {}, places)
         server.add(page.block("account.ldif"))
         server.modify((SCHEMA_389 / "access.ldif").read_text())
-        secrets(page.folder, server.ca, ldap_password="long-word")
+        secrets(page.folder, ldap_password="long-word")
         page.follow("init")
         through(page)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
@@ -93,7 +93,7 @@ def test_active_directory(tmp_path: Path) -> None:
         server.grant("cec-connector", "LCRPLORC")
         for attribute in written:
             server.grant("cec-connector", "RPWP", attribute)
-        secrets(page.folder, server.ca, ldap_password="Long-Word-1")
+        secrets(page.folder, ldap_password="Long-Word-1")
         page.follow("init")
         through(page)
         assert b"ipPhone: 7008" in server.search("(cn=agent008)", "*")
@@ -105,7 +105,17 @@ def test_scim(tmp_path: Path, kind: Kind) -> None:
     with ScimServer.start(tmp_path / "server", people(COUNT), kind=kind, tls=True) as server, source() as (_, places):
         places |= {"https://scim.example.org/scim/v2": server.url}
         page = Page("docs/first-run-scim.md", tmp_path / "job", {}, places)
-        secrets(page.folder, server.ca, scim_token=server.token)
+        secrets(page.folder, scim_token=server.token)
         page.follow("init")
         through(page)
         assert server.stored("agent008")[CEC]["workNo"] == 1008
+
+
+def test_ldif(tmp_path: Path) -> None:
+    with source() as (_, places):
+        page = Page("docs/first-run-ldif.md", tmp_path, {}, places)
+        (tmp_path / "people.ldif").write_text("\n".join(map(person, ACCOUNTS)))
+        secrets(page.folder)
+        page.follow("init")
+        through(page)
+        assert "cecWorkNo: 1008" in (tmp_path / "people.ldif").read_text()
