@@ -14,7 +14,6 @@ import os
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import Final, Self
 
 TIMEOUTS: Final = 10
@@ -62,9 +61,7 @@ class Bound:
         self._number = _watching.add(time.monotonic() + self._seconds, self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _watching.drop(self._number)
 
     def pass_(self) -> None:
