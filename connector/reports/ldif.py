@@ -6,14 +6,13 @@ values that are not ours stay. A secret is never in the file: a comment stands f
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
 from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
-from connector.reports.ldif_lines import fold, line
+from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
 from connector.reports.wording import by_rule, by_user, outcome_text, who
 
@@ -78,7 +77,7 @@ def _record(change: Change, outcome: Outcome | None) -> Iterator[str]:
     if "=" not in change.user.name:
         yield "# not an entry of an LDAP directory, not in this file\n"
         return
-    yield _line("dn", lossless(change.user.name))
+    yield line("dn", lossless(change.user.name))
     yield "changetype: modify\n"
     yield from modifications
 
@@ -100,16 +99,8 @@ def _modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str
         return
     yield line(verb, name)
     for value in values:
-        yield _line(name, value)
+        yield line(name, value)
     yield "-\n"
-
-
-def _line(name: str, value: Value) -> str:
-    """A line, in Base64 also where RFC 2849 would let a control character stand: people look at this in a terminal."""
-    octets = value.encode() if isinstance(value, str) else value
-    if all(octet >= ord(" ") for octet in octets) and 0x7F not in octets:
-        return line(name, value)
-    return fold(f"{name}:: {base64.b64encode(octets).decode()}") + "\n"
 
 
 def _minus(some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]) -> list[Value]:
