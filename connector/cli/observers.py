@@ -18,7 +18,7 @@ from connector.observers.run_summary import FactsWatch, Kind, RunFacts
 from connector.reports.document import as_json
 from connector.reports.visible import cleaned
 from connector.run.composition import Begun
-from connector.runtime.observer import Watch, Watcher, Watchers
+from connector.runtime.observer import Watch, Watchers
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Audit
@@ -90,7 +90,7 @@ class Json(structlog.processors.JSONRenderer):
 OPEN: Final = "other users of this machine can read this secret file"
 
 
-class LogWatch(Watcher):
+class LogWatch(Watch):
     """Stages and outcomes as structured events; JSON where standard error is no terminal.
 
     Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
@@ -130,7 +130,7 @@ class LogWatch(Watcher):
             self._log.error("finished", fault=type(fault).__name__, reason=reason)
 
 
-class ProgressWatch(Watcher):
+class ProgressWatch(Watch):
     """The stage at hand and how long it takes; for writing, a bar."""
 
     def __init__(self) -> None:

@@ -55,10 +55,10 @@ class Telling(Protocol):
         """Note the marks now."""
 
 
-class Watch(Protocol):
-    """Told of each stage, the plan, each outcome, and the end. It never writes to the directory.
+class Watch:
+    """Told of each stage, the plan, each outcome, and the end; a watcher overrides what it heeds.
 
-    It does not raise, but for `opens`.
+    It never writes to the directory, and does not raise, but for `opens`.
     """
 
     def stage(self, name: str, **facts: object) -> None:
@@ -81,21 +81,7 @@ class Watch(Protocol):
         """The run has ended; without an exit code: by this fault."""
 
 
-class Watcher:
-    """One that is told everything and heeds nothing; a watcher overrides what it is there for."""
-
-    def stage(self, name: str, **facts: object) -> None: ...
-
-    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None: ...
-
-    def planned(self, plan: Plan) -> None: ...
-
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None: ...
-
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None: ...
-
-
-class Watchers:
+class Watchers(Watch):
     """Several watchers as one."""
 
     def __init__(self, watchers: Iterable[Watch] = ()) -> None:

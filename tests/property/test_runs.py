@@ -14,7 +14,7 @@ from connector.reconcile.checks.limits import Limit
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.run.context import Undo
-from connector.runtime.observer import Telling, Watcher
+from connector.runtime.observer import Telling, Watch
 from connector.sync import Run, dry_run, dry_undo, wet_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
@@ -123,7 +123,7 @@ def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say
     assert not any(name == "on hold" for name, _ in plan(of).about)
 
 
-class Hearing(Watcher):
+class Hearing(Watch):
     """Remembers in which order it was told what; `owes`: it cannot keep its account."""
 
     def __init__(self, *, owes: bool = False) -> None:

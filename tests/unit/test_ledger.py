@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.apply.ledger import Ledger
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
-from connector.runtime.observer import Watcher
+from connector.runtime.observer import Watch
 
 WHY = "told to end at once"
 
@@ -36,7 +36,7 @@ class Noting:
             raise StateError("the disk is full")
 
 
-class Hearing(Watcher):
+class Hearing(Watch):
     def __init__(self) -> None:
         self.told: list[tuple[str, list[str], Outcome]] = []
 

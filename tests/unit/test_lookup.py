@@ -17,7 +17,7 @@ from connector.reconcile.matching.near import SAMPLE, near_misses
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Proof, Prove, Search
 from connector.run.lookup import Lookup
-from connector.runtime.observer import Watcher
+from connector.runtime.observer import Watch
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 
@@ -43,7 +43,7 @@ class Counted(MemoryDirectory):
             yield User(name, value, {})
 
 
-class Told(Watcher):
+class Told(Watch):
     """A watcher that remembers how users were looked up, and all else that it was told."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class Nearby(Counted):
 
 
 def almost(
-    directory: Counted, read: Read = "auto", account: str = "ann", watch: Watcher | None = None
+    directory: Counted, read: Read = "auto", account: str = "ann", watch: Watch | None = None
 ) -> tuple[list[Near], str]:
     """Whom the one agent of a tenant is near, and what was left out."""
     rules = (MatchRule(Template.parse("{accountCode}"), "uid"),)
@@ -243,7 +243,7 @@ def almost(
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, watch or Watcher()).run(near_misses(verdicts, roster, NEAR))
+    told, left_out = Lookup(directory, read, watch or Watch()).run(near_misses(verdicts, roster, NEAR))
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 

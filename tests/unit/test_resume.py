@@ -11,7 +11,7 @@ from connector.errors import UnreachableError
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, UserRef, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.runtime.observer import Watcher, Watchers
+from connector.runtime.observer import Watch, Watchers
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run
 from tests.support.disturbed import Disturbed
@@ -47,7 +47,7 @@ class Server(Disturbed):
         yield from found
 
 
-class Heard(Watcher):
+class Heard(Watch):
     """What is said of writes of earlier runs."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from connector.apply.engine import apply
 from connector.cli.advice import code_of_ending
 from connector.model import Agent, AttributeChange, Change, Ending, Outcome, Plan, Result, Tenant, UserRef, View
 from connector.reports.wording import last_line
-from connector.runtime.observer import Telling, Watcher, Watchers
+from connector.runtime.observer import Telling, Watch, Watchers
 from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
 from connector.sync import Run, wet_run
@@ -109,7 +109,7 @@ def test_an_interruption_before_anything_was_sent_is_a_failed_run() -> None:
     assert last_line(stop.standing()).startswith("Stopped: 0 of 1 user written")
 
 
-class Full(Watcher):
+class Full(Watch):
     """An audit that breaks when all of it is made safe at the end."""
 
     def __init__(self, stop: Stop) -> None:
@@ -119,7 +119,7 @@ class Full(Watcher):
         telling.begin(directory, ["file"], "{}", lambda noted: None, lambda: self._stop.end("no space left"))
 
 
-def ran(of: World, stop: Stop, *watchers: Watcher, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
+def ran(of: World, stop: Stop, *watchers: Watch, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
     said: list[str] = []
 
     def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
