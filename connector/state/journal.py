@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
@@ -33,6 +33,9 @@ from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_text
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
+
+if TYPE_CHECKING:
+    from connector.state.telling import Telling
 
 _INTENT = """
     insert into journal
@@ -103,27 +106,11 @@ def without(servers: str, server: str) -> str:
 _BESIDE: Final = ", "
 
 
-class Account(Protocol):
-    """Who numbers outcomes and tells them; see `telling.py`."""
-
-    def note(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
-        """Number outcomes of this run."""
-
-    def settle(self, transaction: Transaction, run: str, found: Iterable[tuple[Change, Outcome]]) -> list[Noted]:
-        """The same, and note them with the writes that the journal has."""
-
-    def tell(self, noted: Sequence[Noted]) -> None:
-        """They are durable."""
-
-    def broke(self) -> None:
-        """A transaction failed."""
-
-
 class RunJournal:
     """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
 
     def __init__(
-        self, database: Database, run: str, description: Description, sealer: Sealer, account: Account
+        self, database: Database, run: str, description: Description, sealer: Sealer, account: Telling
     ) -> None:
         self._database = database
         self._account = account
