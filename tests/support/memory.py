@@ -161,6 +161,8 @@ class MemoryDirectory(EntryReader):
                 del values[name]
         classes = [value.decode("utf-8", "replace") for value in values.get("objectclass", ())]
         for edit in wanted if classes else ():
-            if self.schema.key(edit.name) in values and self.schema.allows(classes, edit.name) is False:
+            info, known = self.schema.info(edit.name), all(self.schema.kind(name) for name in classes)
+            barred = info.known and not info.operational and info.classes.isdisjoint(map(str.lower, classes))
+            if self.schema.key(edit.name) in values and known and barred:
                 raise ForbiddenError(f"no object class of the entry allows {edit.name}")
         return values

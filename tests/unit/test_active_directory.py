@@ -86,7 +86,7 @@ def test_syntaxes_and_their_equality_are_those_of_the_servers_table(schema: Sche
         "manager": (Syntax.DN, Equality.DN),
         "strange": (Syntax.OTHER, Equality.CASE_IGNORE),
     }
-    assert [name for name in found if not schema.has_equality(name)] == ["strange"]
+    assert [name for name in found if not schema.has(name, "EQUALITY")] == ["strange"]
 
 
 def test_a_range_is_a_length_of_text_and_bounds_a_number(schema: Schema) -> None:

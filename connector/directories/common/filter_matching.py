@@ -80,13 +80,13 @@ class _Builder:
             case Equal(value=value) | Approx(value=value):
                 if self._schema.key(attribute) in _CLASSES:
                     return _tested(values, self._of_class(value))
-                comparable = self._schema.has_equality(attribute) or not info.known
+                comparable = self._schema.has(attribute, "EQUALITY") or not info.known
                 return _tested(values, rules.equal(info.equality, value) if comparable else None)
             case Substrings():
-                has = self._schema.has_substrings(attribute) or not info.known
+                has = self._schema.has(attribute, "SUBSTR") or not info.known
                 return _tested(values, rules.pieces(info.equality, wanted) if has else None)
             case GreaterOrEqual(value=value) | LessOrEqual(value=value):
-                up, has = isinstance(wanted, GreaterOrEqual), self._schema.has_ordering(attribute) or not info.known
+                up, has = isinstance(wanted, GreaterOrEqual), self._schema.has(attribute, "ORDERING") or not info.known
                 return _tested(values, rules.ordered(info.equality, value, up=up) if has else None)
 
     def _of_class(self, value: bytes) -> rules.Test:

@@ -60,17 +60,9 @@ class Schema:
             self._infos[name] = self._info(name, lineage) if lineage else _unknown(name)
         return self._infos[name]
 
-    def has_equality(self, name: str) -> bool:
-        """Whether the attribute has an equality rule, so that a server can search, compare and assert its values."""
-        return _inherited(self._types.lineage(_base(name)), "EQUALITY") is not None
-
-    def has_ordering(self, name: str) -> bool:
-        """Whether the attribute has an ordering rule, so that `>=` and `<=` say something of its values."""
-        return _inherited(self._types.lineage(_base(name)), "ORDERING") is not None
-
-    def has_substrings(self, name: str) -> bool:
-        """Whether the attribute has a substrings rule, so that a piece of a value can be searched for."""
-        return _inherited(self._types.lineage(_base(name)), "SUBSTR") is not None
+    def has(self, name: str, rule: str) -> bool:
+        """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
+        return _inherited(self._types.lineage(_base(name)), rule) is not None
 
     def canonical(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
@@ -129,16 +121,6 @@ class Schema:
             for names in ((*everything, *required), everything)
         )
         return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(all_of))
-
-    def allows(self, class_names: Iterable[str], attribute: str) -> bool | None:
-        """Whether an entry of these classes may hold the attribute; None where the schema cannot tell."""
-        names = [name.lower() for name in class_names]
-        lineage = self._types.lineage(_base(attribute))
-        if not lineage:
-            return None
-        if _operational(lineage[0]) or not self.info(attribute).classes.isdisjoint(names):
-            return True
-        return False if all(self._classes.get(name) for name in names) else None
 
     def _info(self, name: str, lineage: list[Definition]) -> AttributeInfo:
         number = _inherited(lineage, "SYNTAX") or ""

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import OBJECT_CLASS
-from connector.directories.common.definitions import Index
 from connector.directories.common.ldap_filters import Equal, Extensible, Or, Present
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, results
@@ -191,10 +190,6 @@ class Inspection:
         found = self._published
         return Schema(found.types, found.classes, found.rules, lax=self.native.lax) if found.types else known_schema()
 
-    @cached_property
-    def _types(self) -> Index:
-        return Index(self._published.types)
-
     def rules(self, name: str) -> Rules:
         """What can be asked of the values of an attribute."""
         if name not in self._rules:
@@ -202,12 +197,11 @@ class Inspection:
         return self._rules[name]
 
     def _rules_of(self, name: str) -> Rules:
-        schema = self.schema
-        lineage = self._types.lineage(schema.canonical(name).partition(";")[0])
+        schema, published = self.schema, bool(self._published.types)
         known = schema.info(name).known
         return Rules(
-            equality=self.native.by_syntax or schema.has_equality(name) if known else schema is known_schema(),
-            substrings=any(definition.first("SUBSTR") for definition in lineage),
+            equality=self.native.by_syntax or schema.has(name, "EQUALITY") if known else not published,
+            substrings=published and schema.has(name, "SUBSTR"),
         )
 
     def info(self, name: str) -> AttributeInfo:
