@@ -785,6 +785,22 @@ def test_an_open_write_is_overtaken_by_a_later_one_of_the_same_attribute_and_no_
     assert list(state.memory(HERE, "hr").unsettled()) == []
 
 
+def test_an_open_write_is_overtaken_by_a_later_one_that_took_the_attribute_away(state: Store) -> None:
+    """Then it is nobody's."""
+    interrupt(state, change(1, sets("mail", "a@example.org")))
+    apply(state, change(1, sets("mail", old=("a@example.org",)), digest="sha256:b"), id_="run-2", job="it")
+    assert owned(state, job="it") == {}
+    assert list(state.memory(HERE, "hr").unsettled()) == []
+    assert list(state.memory(HERE, "hr", at(HERE)).owned()) == []
+    assert list(state.memory(HERE, "it").others()) == []
+
+
+def test_open_writes_come_in_the_order_of_their_runs(state: Store) -> None:
+    for id_ in ("run-b", "run-c", "run-a"):
+        interrupt(state, change(1, sets("mail", "a@example.org")), id_=id_)
+    assert [step.run for step in state.open_steps(HERE, "hr", SEALER)] == ["run-b", "run-c", "run-a"]
+
+
 def test_why_something_was_not_written_is_kept_with_it(state: Store) -> None:
     with state.run(plan(), at(HERE), SEALER) as journal:
         one, other = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
