@@ -38,6 +38,7 @@ from connector.model.plan import (
     Outcome as Outcome,
     Owned as Owned,
     Part as Part,
+    Past as Past,
     Plan as Plan,
     Problem as Problem,
     Refusal as Refusal,

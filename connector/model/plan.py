@@ -251,6 +251,10 @@ class Others(Struct, frozen=True):
     claims: bool = True
 
 
+Past = tuple[str, str, AttributeChange]
+"""A run, the server that it wrote to, and what it set out to change of one attribute of a user."""
+
+
 class Unsettled(Struct, frozen=True):
     """A write of a `run` of which nobody knows whether `server`, for which it was meant, carried it out."""
 
@@ -298,8 +302,8 @@ class Memory(Protocol):
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""
 
-    def past(self, users: Collection[str]) -> Mapping[str, Sequence[tuple[str, AttributeChange]]]:
-        """By user id what runs of any job set out to change there, each with its run."""
+    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
+        """By user id what runs of any job set out to change there."""
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         """The fingerprint of the secret that was last written there, if any."""

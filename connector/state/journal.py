@@ -337,7 +337,7 @@ def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
 def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
     """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
 
-    Without `put` only what it saw, for it put nothing there. Raises StateError.
+    Without `put` what it saw stays, for it put nothing there. Raises StateError.
     """
     try:
         noted = json.decode(attributes, type=list[_Noted])
@@ -345,8 +345,8 @@ def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[
         raise _damaged(run, where) from fault
     return [
         AttributeChange(
-            each.name, _held(each.old), _held(each.new) if put else (), each.secret is not None,
-            seen=each.seen and not each.sealed, fingerprint=(each.secret or "") if put else "",
+            each.name, _held(each.old), _held(each.new if put else each.old), each.secret is not None,
+            seen=each.seen and not each.sealed, fingerprint=(each.secret or "") if put else UNKEYED,
         )
         for each in noted
         if put or each.old or each.sealed or not each.seen

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import (
     OBJECT_CLASS,
-    AttributeChange,
     Change,
     Description,
     Held,
@@ -21,6 +20,7 @@ from connector.model import (
     Others,
     Outcome,
     Owned,
+    Past,
     Refused,
     Result,
     Unsettled,
@@ -79,16 +79,16 @@ class DirectoryMemory:
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}
 
-    def past(self, users: Collection[str]) -> Mapping[str, Sequence[tuple[str, AttributeChange]]]:
+    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         query = (
-            "select user_id, run, attributes, outcome from journal join runs on runs.id = journal.run "
+            "select user_id, run, journal.server, attributes, outcome from journal join runs on runs.id = journal.run "
             "where directory = ? and user_id = ?"
         )
-        found: dict[str, list[tuple[str, AttributeChange]]] = {}
+        found: dict[str, list[Past]] = {}
         for id_ in users:
-            for user, run, attributes, outcome in self._database.rows(query, self._directory, id_):
+            for user, run, server, attributes, outcome in self._database.rows(query, self._directory, id_):
                 changes = past_of(attributes, run, self._database.where, put=outcome not in _NOT_PUT)
-                found.setdefault(user, []).extend((run, each) for each in changes)
+                found.setdefault(user, []).extend((run, server, each) for each in changes)
         return found
 
     def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:

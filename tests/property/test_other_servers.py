@@ -20,7 +20,7 @@ from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
-from tests.support.replicas import Replicas
+from tests.support.replicas import Replicas, ours
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
 
@@ -223,3 +223,30 @@ def test_the_server_that_was_told_is_believed_if_it_no_longer_shows_the_value() 
     replicas.world.store.put("id-0", f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})
     replicas.apply()
     assert seats(replicas) == {"id-1": "1"}
+
+
+def test_what_was_taken_away_at_one_server_proves_no_write_at_another() -> None:
+    """A run that took away somebody's room, and one at a server that had not heard of it and never wrote: no line."""
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    rules = (
+        AttributeRule("employeeNumber", Template.parse("{workNo}")),
+        AttributeRule("roomNumber", Template.parse("{sipAccount}"), owns="*", when_absent="clear"),
+    )
+    entry = {"objectClass": ["inetOrgPerson"], "uid": ["u0"], "roomNumber": ["12"]}
+    store = MemoryStore({"id-0": (f"uid=u0,{BASE}", entry)})
+    replicas = Replicas(World(Tenant([Agent(1, "u0")]), store, Mapping(match, rules, stale="clear")))
+    replicas.apply()
+    replicas.serve("two")
+
+    def dies() -> None:
+        raise DeathError
+
+    replicas.meddle = dies
+    with pytest.raises(DeathError):
+        replicas.apply()
+    replicas.meddle = lambda: None
+    replicas.world.tenant = Tenant([Agent(9, "nobody")])
+    replicas.until_quiet(replicas.apply)
+    assert seats(replicas) == {}
+    assert [each.kind for each in replicas.apply().plan.problems] == ["unmatched"]
+    assert (ours(replicas), replicas.journal(None)) == ([], {})

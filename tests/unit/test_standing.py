@@ -162,8 +162,22 @@ def test_what_was_ours_before_does_not_prove_a_later_write(
 def test_what_was_there_before_another_run_proves_nothing_at_a_server_that_may_lag(
     server: str, expected: tuple[Result, str] | None
 ) -> None:
-    past = [("1", put("mail", "b", old=("a",))), ("2", put("mail", "a", old=("b",)))]
-    change = Change(ANN, None, 1, (past[1][1],))
+    past = [("1", "here", put("mail", "b", old=("a",))), ("2", server, put("mail", "a", old=("b",)))]
+    change = Change(ANN, None, 1, (past[1][2],))
     user = User(ANN.id, ANN.name, {"mail": ("a",)})
     told = aftermath(change, user, replace(SHOWN, server="here"), PRINT, server=server, run="2", past=past)
     assert (told and (told.result, told.why)) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "result"), [("there", Result.SKIPPED), ("here", Result.WRITTEN), ("", Result.WRITTEN)]
+)
+def test_a_value_that_was_taken_away_at_another_server_proves_no_write_here(where: str, result: Result) -> None:
+    cleared = AttributeChange("mail", ("a",), ())
+    change = Change(ANN, None, 1, (cleared, put("pager", "7")))
+    told = aftermath(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[("1", where, cleared), ("2", "here", cleared)],
+    )  # fmt: skip
+    assert told is not None
+    assert told.result is result

@@ -17,6 +17,7 @@ from connector.model import (
     Held,
     Outcome,
     Owned,
+    Past,
     Problem,
     Result,
     User,
@@ -52,14 +53,15 @@ def aftermath(
     server: str = "",
     run: str = "",
     ours: Mapping[str, Owned] = MappingProxyType({}),
-    past: Iterable[tuple[str, AttributeChange]] = (),
+    past: Iterable[Past] = (),
 ) -> Outcome | None:
     """What became of a write whose answer was lost, by how the user is now; None: nothing that is shown tells.
 
     A directory writes all of a user's change or nothing, so that one attribute speaks for the others. `server`: the one
     that it was meant for. Another one may not have heard of the write yet, so only a value that was put there tells.
     `ours`: what this job is known to have written to the user, `past`: what runs have set out to change there. Such a
-    value may be there by another `run`, or, at another server, since before it.
+    value may be there by another `run`, or, at another server, since before it. A value may be away by one that was at
+    another server.
     """
     elsewhere = server not in ("", description.server)
     if user is None:
@@ -67,8 +69,9 @@ def aftermath(
     told = testimony(change, user, description, fingerprint)
     if not told:
         return None
-    before = [each for whose, each in past if whose != run] if elsewhere else []
-    news = change.attributes
+    others = [(where, each) for whose, where, each in past if whose != run]
+    before = [each for _, each in others]
+    news = tuple(each for each in change.attributes if not _cleared(each, server or description.server, others))
     if elsewhere:
         news = tuple(each for each in news if (each.new or each.fingerprint) and not _was(each, before, description))
     news = tuple(each for each in news if not _ours(each, run, ours, description))
@@ -92,6 +95,14 @@ def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], descriptio
         return bool(each.fingerprint) and owned.fingerprint == each.fingerprint
     rule = description.equality(each.name)
     return bool(each.new) and {equality.digest(rule, equality.plain(value)) for value in each.new} <= set(owned.values)
+
+
+def _cleared(each: AttributeChange, server: str, others: Iterable[tuple[str, AttributeChange]]) -> bool:
+    """Whether a run at another server has taken away what this change takes away."""
+    if each.new or each.fingerprint:
+        return False
+    at = (other for where, other in others if where not in ("", server) and other.name == each.name)
+    return any(not (other.new or other.fingerprint) for other in at)
 
 
 def _was(each: AttributeChange, before: Sequence[AttributeChange], description: Description) -> bool:
