@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.engine import apply
+from connector.apply.engine import Applied, apply
 from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
@@ -73,10 +73,16 @@ class Work(Struct, frozen=True):
     found: LastGood | None = None
     some: bool = False
 
-    def written(self, outcomes: Iterable[Outcome]) -> dict[str, Change]:
-        """By user the changes that are confirmed."""
-        confirmed = {outcome.user.id for outcome in outcomes if outcome.result is Result.WRITTEN}
-        return {change.user.id: change for change in self.changes if change.user.id in confirmed}
+    def written(self, applied: Applied) -> dict[str, Change]:
+        """By user the changes that are confirmed, but for what was there already."""
+        confirmed = {outcome.user.id for outcome in applied.outcomes if outcome.result is Result.WRITTEN}
+        changes = (change for change in self.changes if change.user.id in confirmed)
+        return {change.user.id: _less(change, applied.found) for change in changes}
+
+
+def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
+    left = tuple(each for each in change.attributes if (change.user.id, each.name) not in found)
+    return replace(change, attributes=left)
 
 
 # ---------------------------------------------------------------- two heads
@@ -257,7 +263,7 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
             if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
-                    own = work.written(applied.outcomes)
+                    own = work.written(applied)
                     supersede(parts, description, work.settled, work.plan.id, own)
                     settle_late(parts, description, work.settled.unwritten, own)
             run = replace(run, remembered=not (journal.broken or applied.cut))

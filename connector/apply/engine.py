@@ -39,7 +39,8 @@ class Applied(Struct, frozen=True):
     """One outcome for each user, as the plan lists them, and why there are changes that nobody tried, if there are.
 
     `cut`: the run was told to end at once. `ended`: what was tried, each change with its outcome. `turns`: of the users
-    that were refused before, whose turn it was. `touched`: something was written, or may have been.
+    that were refused before, whose turn it was. `touched`: something was written, or may have been. `found`: by user id
+    the attributes that went first, and were there already.
     """
 
     outcomes: list[Outcome]
@@ -48,6 +49,7 @@ class Applied(Struct, frozen=True):
     turns: frozenset[str] = frozenset()
     touched: bool = False
     cut: bool = False
+    found: Collection[tuple[str, str]] = frozenset()
 
 
 def apply(
@@ -98,7 +100,7 @@ def apply(
     places = {change.user.id: place for place, change in enumerate(changes)}
     told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
-    return Applied(told, engine.stopped, ended, turns, ledger.touched)
+    return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found)
 
 
 def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:

@@ -20,7 +20,7 @@ from connector.sync import dry_run, wet_run, wet_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
-from tests.support.replicas import Replicas, ours
+from tests.support.replicas import Replicas, ours, puts
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
 
@@ -250,3 +250,25 @@ def test_what_was_taken_away_at_one_server_proves_no_write_at_another() -> None:
     assert seats(replicas) == {}
     assert [each.kind for each in replicas.apply().plan.problems] == ["unmatched"]
     assert (ours(replicas), replicas.journal(None)) == ([], {})
+
+
+def test_an_object_class_that_arrives_right_before_it_is_added_again_is_of_the_run_that_was_killed() -> None:
+    match = (MatchRule(Template.parse("{accountCode}"), "uid"),)
+    rules = (AttributeRule("cecWorkNo", Template.parse("{workNo}")),)
+    mapping = Mapping(match, rules, object_classes=("cecAgent",))
+    entry = {"objectClass": ["inetOrgPerson"], "uid": ["u0"]}
+    world = World(Tenant([Agent(1, "u0")]), MemoryStore({"id-0": (f"uid=u0,{BASE}", entry)}), mapping)
+    for last in count(1):
+        replicas = Replicas(world, classes_first=True)
+        replicas.perhaps(partial(replicas.apply, last=last))
+        if replicas.put:
+            break
+    assert replicas.journal(None), "killed between the write and the note of it"
+    replicas.serve("two")
+    replicas.meddle = replicas.converge
+    replicas.apply()
+    replicas.meddle = lambda: None
+    replicas.until_quiet(replicas.apply)
+    assert not replicas.journal(None)
+    steps = [step for (run,) in replicas.database.rows("select id from runs") for step in replicas.steps(run)]
+    assert {each for step in steps if step.outcome is Result.WRITTEN for each in puts(step.change)} == replicas.put
