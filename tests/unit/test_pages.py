@@ -18,10 +18,6 @@ from tests.support.prose import ROOT, Measure, anchors, broken, code, sentences
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Not rewritten yet: their sentences may be of any length.
-EXCEPTIONS: Final = {
-    "docs/softphones.md",
-}
 _SHOWN: Final = re.compile(r"\bcec-connector (--log-level \w+ )?(?P<words>[a-z][a-z-]*( [a-z-]+)?)(?P<rest>[^|;&>]*)")
 """A command line as pages show it."""
 AVERAGE: Final = {"docs/decisions.md": 18}
@@ -43,13 +39,7 @@ def test_a_page_is_written_in_short_sentences(name: str) -> None:
     page = (ROOT / name).read_text("utf-8")
     measure, longest = Measure.of(page), max(sentences(page), key=lambda sentence: len(sentence.split()), default="")
     kept = measure.average <= AVERAGE.get(name, 15) and measure.long <= 0.02
-    if name in EXCEPTIONS:
-        pytest.skip("not rewritten yet")
     assert kept, f"{measure.average:.1f} words a sentence, {measure.long:.1%} over 30, for instance: {longest}"
-
-
-def test_only_pages_that_are_there_are_excepted() -> None:
-    assert set(read()) >= EXCEPTIONS
 
 
 @pytest.mark.parametrize("name", pages())
