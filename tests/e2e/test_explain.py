@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.jobs import Part, changed, job_file, ldap_directory, ldif_directory
+from tests.support.pages import Page
 from tests.support.program import Ended, program
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person
 
@@ -303,3 +304,21 @@ def test_an_attribute_that_is_hidden_is_unknown_to_an_explanation_as_it_is_to_a_
                 continue
             assert line in explained["problems"]
             assert (seat["outcome"], seat["why"]) == ("refused", line["why"])
+
+
+def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
+    users = [person("ann", "employeeNumber: 7"), person("bob")]
+    agents = [{"workNo": 1001, "accountCode": "Ann"}, {"workNo": 1002, "accountCode": "bobb"}]
+    first, second, *_ = MAPPING.splitlines()[1:]
+    mapping = ["match:", first, second.replace("before:'@'|", ""), "attributes:", '  employeeNumber: "{workNo|pad:6}"']
+    files = {
+        "people.ldif": "\n".join(users),
+        "agents.json": json.dumps({"agents": agents}),
+        "mapping.yaml": "\n".join(mapping),
+        "job.yaml": job_file(ldif_directory()),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    page = Page("docs/explain.md", tmp_path, {}, {})
+    page.follow("matched")
+    page.follow("unmatched")
