@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tests.support import samba
 from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
 from tests.support.ldap_server import authority
 from tests.support.pages import Page
+from tests.support.program import program
 from tests.support.recommended import SERVICES, on_openldap
 from tests.support.samba import Samba
 from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
@@ -43,9 +45,14 @@ def secrets(folder: Path, **others: str) -> None:
         authority()[0].cert_pem.write_to_path(folder / name)
 
 
-def through(page: Page) -> None:
-    """From a job that is there to a directory in step."""
-    for name in ("check", "pilot", "pilot-apply", "plan", "apply"):
+def through(page: Page, *, identity_stays: bool) -> None:
+    """From a job that is there to a directory in step, with an undo of the first user on the way."""
+    for name in ("check", "pilot", "pilot-apply"):
+        page.follow(name)
+    (run,) = json.loads(program("runs", "job.yaml", "--json", folder=page.folder).out)
+    page.places["job.yaml RUN"] = f"job.yaml {run['id']}"
+    assert ("held back with" in page.follow("undo")) is identity_stays
+    for name in ("plan", "apply"):
         page.follow(name)
     for name in ("pilot.html", "plan.html", "applied.html"):
         assert (page.folder / name).stat().st_size > 100
@@ -61,7 +68,7 @@ def test_openldap(tmp_path: Path) -> None:
         server.add(page.block("account.ldif"))
         secrets(page.folder, ldap_password="word")
         page.follow("init")
-        through(page)
+        through(page, identity_stays=True)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
 
 
@@ -75,7 +82,7 @@ def test_389ds(tmp_path: Path) -> None:
         server.modify((SCHEMA_389 / "access.ldif").read_text())
         secrets(page.folder, ldap_password="long-word")
         page.follow("init")
-        through(page)
+        through(page, identity_stays=True)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
 
 
@@ -95,7 +102,7 @@ def test_active_directory(tmp_path: Path) -> None:
             server.grant("cec-connector", "RPWP", attribute)
         secrets(page.folder, ldap_password="Long-Word-1")
         page.follow("init")
-        through(page)
+        through(page, identity_stays=False)
         assert b"ipPhone: 7008" in server.search("(cn=agent008)", "*")
 
 
@@ -107,7 +114,7 @@ def test_scim(tmp_path: Path, kind: Kind) -> None:
         page = Page("docs/first-run-scim.md", tmp_path / "job", {}, places)
         secrets(page.folder, scim_token=server.token)
         page.follow("init")
-        through(page)
+        through(page, identity_stays=True)
         assert server.stored("agent008")[CEC]["workNo"] == 1008
 
 
@@ -117,5 +124,5 @@ def test_ldif(tmp_path: Path) -> None:
         (tmp_path / "people.ldif").write_text("\n".join(map(person, ACCOUNTS)))
         secrets(page.folder)
         page.follow("init")
-        through(page)
+        through(page, identity_stays=False)
         assert "cecWorkNo: 1008" in (tmp_path / "people.ldif").read_text()

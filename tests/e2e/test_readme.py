@@ -44,7 +44,7 @@ def test_the_first_real_job(tmp_path: Path) -> None:
         assert f"base: {PEOPLE}" in page.block("job.yaml")
         (tmp_path / "cec-app-secret").write_text("demo-secret\n")
         shutil.copy(server.ca, tmp_path / "ldap-ca.pem")
-        page.follow("story")
+        page.follow("first job")
         cec.document = tenant(seat=1100)
         page.follow("review")
         assert b"cecWorkNo: 1101" in server.search("(uid=agent001)", "*")

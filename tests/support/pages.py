@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 class Page:
     """A page that is followed in a folder. `places`: its addresses and names, each with the test's."""
 
-    def __init__(self, name: str, folder: Path, env: Mapping[str, str], places: Mapping[str, str]) -> None:
-        self.name, self.folder, self._env, self._places = name, folder, env, places
+    def __init__(self, name: str, folder: Path, env: Mapping[str, str], places: dict[str, str]) -> None:
+        self.name, self.folder, self._env, self.places = name, folder, env, places
         self.text = (ROOT / name).read_text(encoding="utf-8")
         self._printed = ""
 
@@ -29,7 +29,7 @@ class Page:
         found = re.search(rf"<!-- {mark}: {re.escape(name)} -->\n```\w+\n(.*?)```", self.text, re.DOTALL)
         assert found is not None, f"{self.name} has no block {name}"
         text = found.group(1)
-        for old, new in self._places.items():
+        for old, new in self.places.items():
             text = text.replace(old, new)
         return text
 
