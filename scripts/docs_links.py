@@ -1,4 +1,4 @@
-"""A hook of mkdocs: files outside docs/ that a page links to come into the site, and links lead to them there.
+"""A hook of mkdocs: docs/index.md gives the navigation, and files outside docs/ that pages link to are in the site.
 
 Below the folder `repository` of the site they are as in the repository. A folder becomes a page that lists its files.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ _LINK: Final = re.compile(r"(?<=\]\()([^)\s#:]+)(?=(?:#[^)\s]*)?\))")
 
 
 def on_config(config: Any) -> Any:
-    """Name headings as code hosting sites do, so that one link works in both."""
+    """Take the navigation from the index, and name headings as code hosting sites do: one link works in both."""
     config.mdx_configs["toc"] = {"slugify": _slug}
+    config.nav = list(_navigation((DOCS / "index.md").read_text("utf-8")))
     return config
 
 
@@ -54,6 +56,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return posixpath.relpath(_uri(target), posixpath.dirname(here)) if there else link[0]
 
     return _LINK.sub(led, markdown)
+
+
+def _navigation(index: str) -> Iterator[dict[str, Any]]:
+    """Each section of the index with its pages; a page is in the first that leads to it."""
+    seen: set[str] = set()
+    yield {"Overview": "index.md"}
+    for section in index.split("\n## ")[1:]:
+        pages = [link for link in _LINK.findall(section) if (DOCS / link).is_file() and "/" not in link]
+        pages = [page for page in dict.fromkeys(pages) if page not in seen]
+        seen.update(pages)
+        yield {section.partition("\n")[0]: pages}
 
 
 def _listing(folder: Path) -> str:

@@ -13,7 +13,7 @@ from connector.cli.main import cli
 from connector.reconcile.checks.limits import LIMITS
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.reconcile.diff.transforms import TRANSFORMS
-from tests.support.prose import ROOT, Measure, anchors, broken, code, sentences
+from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,11 @@ def test_a_page_is_written_in_short_sentences(name: str) -> None:
 @pytest.mark.parametrize("name", pages())
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
     assert broken(ROOT / name) == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    led = {target.partition("#")[0] for target in links((ROOT / "docs" / "index.md").read_text("utf-8"))}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - led == {"index.md"}
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/laws.md"])
