@@ -19,7 +19,7 @@ from connector.model import (
     Refusal,
     Summary,
 )
-from connector.reconcile import equality
+from connector.reconcile import equality, kinds
 from connector.reconcile.checks.limits import Limits
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
@@ -114,14 +114,9 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 
 _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""
-_KINDS: Final = (
-    "invalid", "contested", "ambiguous", "pin", "shared", "reassigned", "another job", "tug-of-war", "refused", "value",
-    "schema", "rights", "together", "exclude", "tenant", "unreadable", "stale", "unsettled", "undo", "unmatched",
-)  # fmt: skip
 
 
 def _order(problem: Problem) -> tuple[int, int, int, str, str]:
     """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
     agent = problem.agent or AgentRef()
-    kind = _KINDS.index(problem.kind) if problem.kind in _KINDS else len(_KINDS)
-    return (kind, problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)
+    return (kinds.place(problem.kind), problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)

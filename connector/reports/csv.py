@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
-from connector.reports import kinds
+from connector.reconcile import kinds
 from connector.reports.visible import visible
 from connector.reports.wording import OUTSIDE, almost, by_user, outcome_text, sides
 

@@ -13,7 +13,8 @@ from html import escape
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
-from connector.reports import kinds, wording as say
+from connector.reconcile import kinds
+from connector.reports import wording as say
 from connector.reports.style import STYLE
 from connector.reports.visible import visible
 

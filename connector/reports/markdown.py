@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem
-from connector.reports import kinds, wording as say
+from connector.reconcile import kinds
+from connector.reports import wording as say
 from connector.reports.visible import visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a link of `GH-1`

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.model import NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
-from connector.reports import kinds, wording as say
+from connector.reconcile import kinds
+from connector.reports import wording as say
 from connector.reports.visible import visible
 
 LONGEST = 400

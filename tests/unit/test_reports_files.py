@@ -45,8 +45,8 @@ def test_there_is_a_row_for_every_changed_attribute_and_every_problem() -> None:
     found = rows(sample(), applied=True)
     assert tuple(found[0]) == COLUMNS
     assert [row["kind"] for row in found] == ["refused: clear", "note"] + ["change"] * 6 + [
-        "problem: ambiguous",
         "problem: invalid",
+        "problem: ambiguous",
         "problem: tenant",
         "problem: unmatched",
         "problem: brand-new-kind",
@@ -58,7 +58,7 @@ def test_there_is_a_row_for_every_changed_attribute_and_every_problem() -> None:
     assert number["outcome"] == "conflict: employeeNumber is 1009 now"
     assert (found[4]["old"], found[4]["new"]) == ("", "(secret) set")
     assert found[2]["new"] == "cecAgent | SIPIdentity"
-    assert found[9]["why"] == "record 7: workNo is a text"
+    assert found[8]["why"] == "record 7: workNo is a text"
 
 
 def test_lines_end_as_rfc_4180_says() -> None:

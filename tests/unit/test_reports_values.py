@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
+from connector.reconcile import kinds
 from connector.reconcile.digests import digest_of_change, digest_of_plan
-from connector.reports import SUFFIXES, Renderer, kinds, renderer, text
+from connector.reports import SUFFIXES, Renderer, renderer, text
 from connector.reports.visible import visible
 from connector.reports.wording import shown
 from tests.support.report_samples import CANARY, hostile, outcome_lists, outcomes, plans, sample, user
@@ -95,7 +96,7 @@ def test_a_kind_of_problem_that_is_not_known_is_shown_with_its_reason(suffix: st
 def test_kinds_come_in_the_order_of_the_table_and_the_unknown_last() -> None:
     problems = [Problem(kind, "") for kind in ("zzz", "unmatched", "invalid", "contested", "invalid")]
     groups = kinds.grouped(problems)
-    assert list(groups) == ["contested", "invalid", "unmatched", "zzz"]
+    assert list(groups) == ["invalid", "contested", "unmatched", "zzz"]
     assert len(groups["invalid"]) == 2
 
 

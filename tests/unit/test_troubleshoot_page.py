@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.reports import kinds
+from connector.reconcile import kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
