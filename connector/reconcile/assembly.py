@@ -65,7 +65,7 @@ def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Proble
     return [*found.values(), *last.values()]
 
 
-def tugs_of_war(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief) -> Iterator[Problem]:
+def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], brief: Brief) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time.
 
     `repeats`: by user what is there and only written again.
@@ -77,7 +77,7 @@ def tugs_of_war(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]]
             again = each.name in repeats.get(change.user.id, ())
             if before is not None and not again and _same(before, each, brief.description):
                 why = f"we have written this very value {before.times} times running, and somebody changes it each time"
-                yield Problem("tug-of-war", why, change.agent, (change.user.name,), change.rule, each.name)
+                yield Problem("flapping", why, change.agent, (change.user.name,), change.rule, each.name)
 
 
 def _same(before: Owned, each: AttributeChange, description: Description) -> bool:

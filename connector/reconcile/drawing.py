@@ -28,7 +28,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.assembly import assembled, change_of, counts, held_back, tugs_of_war, users_by_attribute
+from connector.reconcile.assembly import assembled, change_of, counts, flapping, held_back, users_by_attribute
 from connector.reconcile.checks.limits import Whole, refusals
 from connector.reconcile.diff.alike import judge_alike
 from connector.reconcile.diff.differences import Differ
@@ -304,7 +304,7 @@ class Drawing:
         ]
         repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
         problems = held_back(self._drafts, self.moves.problems)
-        problems = [*self._problems, *problems, *tugs_of_war(changes, repeats, brief)]
+        problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]
         problems += turns.problems(changes, memory.refused())
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
         if any(each.secret and not each.seen for each in nobodys):

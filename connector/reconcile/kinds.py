@@ -15,7 +15,7 @@ KINDS: Final[dict[str, str]] = {
     "shared": "One value that one user at a time may hold is wanted for several users. None of them gets it.",
     "reassigned": "A value that one user at a time may hold is still held by another user, and nothing frees it.",
     "another job": "Another job wrote the attribute last. It stays as it is, unless the mapping says take_over.",
-    "tug-of-war": "A value that we write and somebody else changes back, again and again. Find out who else writes it.",
+    "flapping": "A value that we write and somebody else changes back, again and again. Find out who else writes it.",
     "refused": "The directory did not let earlier runs write the user. A few such users are tried in a run, last.",
     "value": "A value that the attribute cannot hold. The attribute stays as it is.",
     "schema": "The directory's schema forbids it for the user's entry. The attribute stays as it is.",

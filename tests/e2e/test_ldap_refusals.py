@@ -73,7 +73,7 @@ def test_users_that_are_always_refused_keep_nobody_else_waiting(tmp_path: Path, 
         assert job.result() == "part"
         said = (tmp_path / "report.md").read_text()
         assert "runs running (insufficientAccessRights" in said
-        assert "exclude it by the job's" in said
+        assert "name it in the job's" in said
 
 
 def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: list[str]) -> None:
@@ -173,14 +173,14 @@ def test_a_value_that_somebody_else_takes_back_each_time_is_named(tmp_path: Path
         job.apply(0)
         theirs = f"dn: uid=user07,{PEOPLE}\nchangetype: modify\nreplace: employeeNumber\nemployeeNumber: 7\n"
         server.modify(theirs)
-        assert "tug-of-war" not in job.apply(0).out, "once may be a mistake"
+        assert "flapping" not in job.apply(0).out, "once may be a mistake"
         server.modify(theirs)
         said = job.apply(0).out
-        assert "Problems: tug-of-war (1)" in said
+        assert "Problems: flapping (1)" in said
         assert "written this very value 2 times running" in said
         (problem,) = json.loads((tmp_path / "report.json").read_text())["problems"]
-        assert (problem["kind"], problem["users"]) == ("tug-of-war", [f"uid=user07,{PEOPLE}"])
+        assert (problem["kind"], problem["users"]) == ("flapping", [f"uid=user07,{PEOPLE}"])
         assert problem["attribute"] == "employeeNumber"
         for name in ("report.md", "report.html"):
-            assert "tug-of-war" in (tmp_path / name).read_text()
-        assert "tug-of-war" not in job.apply(0).out, "it was left alone this time"
+            assert "flapping" in (tmp_path / name).read_text()
+        assert "flapping" not in job.apply(0).out, "it was left alone this time"

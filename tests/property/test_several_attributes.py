@@ -241,7 +241,7 @@ def test_a_value_that_is_kept_keeps_all_those_where_they_are_who_wait_for_one_an
 
 
 def told(drawn: Plan) -> list[tuple[str | None, str]]:
-    return [(problem.attribute, problem.why) for problem in drawn.problems if problem.kind == "tug-of-war"]
+    return [(problem.attribute, problem.why) for problem in drawn.problems if problem.kind == "flapping"]
 
 
 def by_hand(world: World, **values: Sequence[Value]) -> None:

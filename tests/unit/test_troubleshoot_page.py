@@ -63,4 +63,4 @@ def test_the_program_has_every_message_of_the_page(message: str) -> None:
 
 def test_the_page_has_every_kind_of_problem() -> None:
     missing = kinds.KINDS.keys() - set(column({"Kind"}))
-    assert missing <= {"tug-of-war", "several", "naming"}
+    assert missing <= {"several", "naming"}
