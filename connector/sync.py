@@ -17,7 +17,7 @@ from connector.reconcile.matching.selection import Selection, selected
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.undoing import undo
-from connector.run.context import Dry, Parts, Undo, Wet, WetUndo
+from connector.run.context import Context, Dry, Undo, Wet, WetUndo
 from connector.run.lookup import Lookup
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
@@ -88,16 +88,16 @@ def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
 # ---------------------------------------------------------------- two heads
 
 
-def dry_run(parts: Dry, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
-    """Plan and show; `parts` has nothing that could write to the directory. `save`: the plan is for `apply --plan`."""
-    plan = draw(parts, only).plan
+def dry_run(context: Dry, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
+    """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`."""
+    plan = draw(context, only).plan
     if save:
-        parts.state.keep(plan, parts.reader.describe().identity)
-    return _shown(parts, plan, show)
+        context.state.keep(plan, context.reader.describe().identity)
+    return _shown(context, plan, show)
 
 
 def wet_run(
-    parts: Wet,
+    context: Wet,
     show: Show,
     only: Collection[str] = (),
     *,
@@ -110,31 +110,33 @@ def wet_run(
     `accept` is the digest of a plan acknowledged; `reviewed` a plan that was saved, of which no more than it says is
     written.
     """
-    description = parts.directory.describe()
-    with parts.state.lease(description.identity, parts.job):
-        parts.watch.opens(description.identity, parts.fingerprint, parts.state.telling.of(parts.job, parts.sealer))
-        _permit(parts, description.identity, reviewed)
-        _same_source(parts)
-        settled = settle(parts, description)
-        drawn = draw(parts, only, settled.doubtful, whole=reviewed is not None)
-        parts.state.memory(description.identity, parts.job).note_excluded(drawn.excluded)
-        settled = settle_secrets(parts, description, settled, drawn.confirmed, drawn.denied)
+    description = context.directory.describe()
+    with context.state.lease(description.identity, context.job):
+        context.watch.opens(
+            description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
+        )
+        _permit(context, description.identity, reviewed)
+        _same_source(context)
+        settled = settle(context, description)
+        drawn = draw(context, only, settled.doubtful, whole=reviewed is not None)
+        context.state.memory(description.identity, context.job).note_excluded(drawn.excluded)
+        settled = settle_secrets(context, description, settled, drawn.confirmed, drawn.denied)
         if reviewed is None:
             work = Work(drawn.plan, drawn.plan.changes)
         elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
-            return _shown(parts, drawn.plan, show)
+            return _shown(context, drawn.plan, show)
         else:
-            work = _held_to(parts, reviewed, drawn.plan, drawn.only)
-        found = _found(parts, drawn.plan, description, some=bool(only))
+            work = _held_to(context, reviewed, drawn.plan, drawn.only)
+        found = _found(context, drawn.plan, description, some=bool(only))
         work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
-        run = _carry_out(parts, work, show, accept, stop or Stop())
+        run = _carry_out(context, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
-            memory = parts.state.memory(description.identity, parts.job)
-            parts.state.note_source(parts.job, parts.source.identity)
+            memory = context.state.memory(description.identity, context.job)
+            context.state.note_source(context.job, context.source.identity)
             if not only and any(outcome.result is Result.WRITTEN for outcome in run.outcomes):
                 right = (Result.WRITTEN, Result.UNCHANGED)
                 failed = {each.user.id for each in run.outcomes if each.result not in right}
-                ours = {rule.name: rule.owns for rule in parts.mapping.attributes}
+                ours = {rule.name: rule.owns for rule in context.mapping.attributes}
                 memory.take_over(frozenset(drawn.matched) - failed, ours)
             memory.note_claimed(drawn.matched)
             memory.note_lapsed(drawn.lapsed)
@@ -143,115 +145,117 @@ def wet_run(
             if drawn.stale is not None:
                 memory.note_stale(drawn.stale | drawn.lapsed, clock.now())
             if run.tried and not only and not run.aside:
-                parts.state.renew(parts.job, parts.sealer)
+                context.state.renew(context.job, context.sealer)
         return run
 
 
-def dry_undo(parts: Undo, show: Show) -> Run:
+def dry_undo(context: Undo, show: Show) -> Run:
     """Show what would take a run back."""
-    return _shown(parts, draw_back(parts), show)
+    return _shown(context, draw_back(context), show)
 
 
-def wet_undo(parts: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
+def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
     An undo that takes nothing back leaves the job as it was.
     """
-    description = parts.directory.describe()
-    with parts.state.lease(description.identity, parts.job):
-        parts.watch.opens(description.identity, parts.fingerprint, parts.state.telling.of(parts.job, parts.sealer))
-        settled = settle(parts, description)
-        plan = draw_back(parts)
-        held = parts.state.held(parts.job)
+    description = context.directory.describe()
+    with context.state.lease(description.identity, context.job):
+        context.watch.opens(
+            description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
+        )
+        settled = settle(context, description)
+        plan = draw_back(context)
+        held = context.state.held(context.job)
         if plan.changes and (not plan.refusals or accept == plan.digest):
-            parts.state.hold(parts.job, f"its run {parts.run} was taken back")
-        work = Work(plan, plan.changes, settled=settled, kind="undo", undoes=parts.run)
-        run = _carry_out(parts, work, show, accept, stop or Stop())
+            context.state.hold(context.job, f"its run {context.run} was taken back")
+        work = Work(plan, plan.changes, settled=settled, kind="undo", undoes=context.run)
+        run = _carry_out(context, work, show, accept, stop or Stop())
         if held is None and run.remembered and not run.touched:
-            parts.state.let_go(parts.job)
+            context.state.let_go(context.job)
         return run
 
 
 # ---------------------------------------------------------------- one tail
 
 
-def _shown(parts: Parts, plan: Plan, show: Show) -> Run:
-    parts.watch.planned(plan)
-    parts.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
+def _shown(context: Context, plan: Plan, show: Show) -> Run:
+    context.watch.planned(plan)
+    context.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
     show(plan, None)
     return Run(plan, refused=bool(plan.refusals))
 
 
-def _permit(parts: Wet, directory: str, reviewed: Plan | None) -> None:
+def _permit(context: Wet, directory: str, reviewed: Plan | None) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
-    held = parts.state.held(parts.job)
+    held = context.state.held(context.job)
     if held is not None:
         since, why = held
-        raise OnHoldError(f"this job is on hold since {since}: {why}", where=parts.job)
+        raise OnHoldError(f"this job is on hold since {since}: {why}", where=context.job)
     if reviewed is not None:
-        parts.state.permit(reviewed, parts.job, directory)
+        context.state.permit(reviewed, context.job, directory)
 
 
-def _same_source(parts: Wet) -> None:
+def _same_source(context: Wet) -> None:
     """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
-    why = _moved(parts)
+    why = _moved(context)
     if why:
-        parts.state.hold(parts.job, why)
-        raise OnHoldError(f"this job is on hold: {why}", where=parts.job)
+        context.state.hold(context.job, why)
+        raise OnHoldError(f"this job is on hold: {why}", where=context.job)
 
 
-def _moved(parts: Dry) -> str:
+def _moved(context: Dry) -> str:
     """That the agents of the job came from elsewhere before; empty where they did not."""
-    before, now = parts.state.source(parts.job), parts.source.identity
+    before, now = context.state.source(context.job), context.source.identity
     return "" if before in (None, now) else f"its agents came from {before}, and now come from {now}"
 
 
-def _held(parts: Dry) -> Iterator[tuple[str, str]]:
+def _held(context: Dry) -> Iterator[tuple[str, str]]:
     """That an apply would be refused, for whoever reads a plan."""
-    held, moved = parts.state.held(parts.job), _moved(parts)
+    held, moved = context.state.held(context.job), _moved(context)
     if held or moved:
         why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
         yield "on hold", f"{why}; applies are refused until `cec-connector release JOB`"
 
 
-def _found(parts: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
+def _found(context: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
     now = LastGood.of(plan.summary)
-    last = parts.state.memory(description.identity, parts.job).last_good() if some else None
+    last = context.state.memory(description.identity, context.job).last_good() if some else None
     return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
-def _held_to(parts: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
+def _held_to(context: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
     """The work that is both reviewed and still to be done."""
     holding = hold_to(
-        reviewed, fresh, parts.brief(),
-        done=parts.state.history.written(reviewed.id),
-        released=parts.state.history.released(reviewed.id, parts.sealer), only=only,
+        reviewed, fresh, context.brief(),
+        done=context.state.history.written(reviewed.id),
+        released=context.state.history.released(reviewed.id, context.sealer), only=only,
     )  # fmt: skip
-    held = Lookup(parts.reader, parts.read, parts.watch).run(holding)
+    held = Lookup(context.reader, context.read, context.watch).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)
 
 
-def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
+def _carry_out(context: Wet | WetUndo, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
     """Show, permit or refuse, apply, show what became of it."""
-    run = _shown(parts, work.plan, show)
+    run = _shown(context, work.plan, show)
     if run.refused and accept != work.plan.digest:
         return run
-    parts.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
-    description = parts.directory.describe()
+    context.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
+    description = context.directory.describe()
     stop.wait_for_the_end()
-    memory = parts.state.memory(description.identity, parts.job)
-    noted = parts.state.run(
-        work.plan, description, parts.sealer,
+    memory = context.state.memory(description.identity, context.job)
+    noted = context.state.run(
+        work.plan, description, context.sealer,
         kind=work.kind, undoes=work.undoes, found=work.found, some=work.some,
     )  # fmt: skip
     try:
         with noted as journal:
             applied = apply(
-                work.changes, parts.directory, description, journal, parts.watch,
-                pace=parts.pace, stop=stop, settling=Settling(parts.pace.settle, stop),
+                work.changes, context.directory, description, journal, context.watch,
+                pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
                 left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
-                refused=memory.refused(), last=parts.mapping.told_by,
+                refused=memory.refused(), last=context.mapping.told_by,
             )  # fmt: skip
             run = Run(
                 work.plan, False, applied.outcomes, work.aside,
@@ -264,16 +268,16 @@ def _carry_out(parts: Wet | WetUndo, work: Work, show: Show, accept: str | None,
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:
                     own = work.written(applied)
-                    supersede(parts, description, work.settled, work.plan.id, own)
-                    settle_late(parts, description, work.settled.unwritten, own)
+                    supersede(context, description, work.settled, work.plan.id, own)
+                    settle_late(context, description, work.settled.unwritten, own)
             run = replace(run, remembered=not (journal.broken or applied.cut))
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             run = replace(run, untold=stop.failed)
             ending = run.ending
             stop.standing = lambda: ending
-            parts.watch.stage("show", outcomes=ending.users)
-            show(_with_noticed(parts.directory, work.plan), run.outcomes)
+            context.watch.stage("show", outcomes=ending.users)
+            show(_with_noticed(context.directory, work.plan), run.outcomes)
     return run
 
 
@@ -290,41 +294,41 @@ def _with_noticed(reader: Reader, plan: Plan) -> Plan:
 # ---------------------------------------------------------------- drawing
 
 
-def draw(parts: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False) -> Drawn:
+def draw(context: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False) -> Drawn:
     """Read the tenant whole, and answer the planner's questions until it has drawn the plan.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
     """
-    parts.watch.stage("read source")
-    tenant = parts.source.read()
+    context.watch.stage("read source")
+    tenant = context.source.read()
     agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents] if only else []
     named = selected(only, agents, "--only")
-    parts.watch.stage("describe directory", agents=tenant.size)
-    brief = parts.brief()
-    brief = replace(brief, about=(*brief.about, *_held(parts)))
-    memory = parts.state.memory(brief.description.identity, parts.job)
-    planner = Planner(brief, tenant, parts.pins, parts.exclude)
-    directory = Lookup(parts.reader, parts.read, parts.watch, memory.users(), parts.beyond)
+    context.watch.stage("describe directory", agents=tenant.size)
+    brief = context.brief()
+    brief = replace(brief, about=(*brief.about, *_held(context)))
+    memory = context.state.memory(brief.description.identity, context.job)
+    planner = Planner(brief, tenant, context.pins, context.exclude)
+    directory = Lookup(context.reader, context.read, context.watch, memory.users(), context.beyond)
     drawn = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    return replace(drawn, plan=_with_noticed(parts.reader, drawn.plan))
+    return replace(drawn, plan=_with_noticed(context.reader, drawn.plan))
 
 
-def draw_back(parts: Undo) -> Plan:
+def draw_back(context: Undo) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
-    brief = parts.brief()
-    if brief.description.identity != parts.wrote_to:
-        raise UsageError(f"that run wrote to another directory ({parts.wrote_to})", where=parts.run)
-    _, steps = parts.state.steps(parts.run, parts.job, parts.sealer)
-    parts.watch.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
+    brief = context.brief()
+    if brief.description.identity != context.wrote_to:
+        raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
+    _, steps = context.state.steps(context.run, context.job, context.sealer)
+    context.watch.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
     undoing = undo(
-        replace(brief, about=(*brief.about, ("takes back", f"run {parts.run}"))),
+        replace(brief, about=(*brief.about, ("takes back", f"run {context.run}"))),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
-        parts.state.history.released(parts.run, parts.sealer),
-        parts.state.history.written_since(parts.run),
-        parts.exclude,
+        context.state.history.released(context.run, context.sealer),
+        context.state.history.written_since(context.run),
+        context.exclude,
         unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
-    return Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond).run(undoing)
+    return Lookup(context.reader, context.read, context.watch, beyond=context.beyond).run(undoing)

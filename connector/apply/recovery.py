@@ -14,7 +14,7 @@ from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
-from connector.run.context import Parts
+from connector.run.context import Context
 from connector.state.journal import Step, without
 
 _Found = tuple[Step, Outcome]
@@ -64,17 +64,17 @@ class Settled(Struct, frozen=True):
         return [step.change for step in self.left]
 
 
-def settle(parts: Parts, description: Description) -> Settled:
+def settle(context: Context, description: Description) -> Settled:
     """Settle the writes of this directory that are open, as far as reading tells.
 
     Raises IncompleteRead and StateError: then all of them stay open.
     """
-    steps = parts.state.open_steps(description.identity, parts.job, parts.sealer)
+    steps = context.state.open_steps(description.identity, context.job, context.sealer)
     if not steps:
         return Settled()
-    parts.watch.stage("settle", writes=len(steps))
-    users = {user.id: user for user in parts.reader.read({step.change.user: None for step in steps}, disabled=True)}
-    memory = parts.state.memory(description.identity, parts.job)
+    context.watch.stage("settle", writes=len(steps))
+    users = {user.id: user for user in context.reader.read({step.change.user: None for step in steps}, disabled=True)}
+    memory = context.state.memory(description.identity, context.job)
     ours, past = memory.confirmed(users), memory.past(users)
     found: list[_Found] = []
     left: list[Step] = []
@@ -84,7 +84,7 @@ def settle(parts: Parts, description: Description) -> Settled:
         id_ = step.change.user.id
         others = without(step.server, description.server)
         outcome = aftermath(
-            step.change, user, description, parts.fingerprint,
+            step.change, user, description, context.fingerprint,
             server=step.server if others == step.server else description.server,
             run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
         )  # fmt: skip
@@ -95,12 +95,12 @@ def settle(parts: Parts, description: Description) -> Settled:
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
         if outcome is not None:
-            change = as_known(step.change, user, description, parts.fingerprint) if user else step.change
+            change = as_known(step.change, user, description, context.fingerprint) if user else step.change
             found.append((replace(step, change=change), outcome))
         else:
             left.append(step)
-    parts.state.note_servers(fewer)
-    _settle(parts, description, _once(parts, description, found))
+    context.state.note_servers(fewer)
+    _settle(context, description, _once(context, description, found))
     unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
     return Settled(left, unwritten, description.server)
 
@@ -113,7 +113,9 @@ def _under_another_key(change: Change, user: User) -> bool:
     return all(each.fingerprint == UNKEYED and each.name in user.values for each in change.attributes)
 
 
-def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]) -> None:
+def settle_late(
+    context: Context, description: Description, unwritten: Sequence[Step], own: Mapping[str, Change]
+) -> None:
     """Look again, at the end of a run, for writes that had not happened at its begin.
 
     A server, or whatever lies on the way to it, may still have had them when their sender died. `own`: by user what
@@ -123,7 +125,7 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
         return
     try:
         now = {
-            user.id: user for user in parts.reader.read({step.change.user: None for step in unwritten}, disabled=True)
+            user.id: user for user in context.reader.read({step.change.user: None for step in unwritten}, disabled=True)
         }
     except IncompleteRead:
         return  # they stay as they were found at the begin
@@ -132,20 +134,22 @@ def settle_late(parts: Parts, description: Description, unwritten: Sequence[Step
         user = now.get(step.change.user.id)
         if user is None:
             continue
-        told = testimony(step.change, _before(user, own.get(user.id)), description, parts.fingerprint)
+        told = testimony(step.change, _before(user, own.get(user.id)), description, context.fingerprint)
         if told and all(told):
             found.append((step, Outcome(user.ref, Result.WRITTEN, "not confirmed then; found to be written after all")))
     if found:
-        _settle(parts, description, found)
+        _settle(context, description, found)
 
 
-def supersede(parts: Parts, description: Description, settled: Settled, run: str, own: Mapping[str, Change]) -> None:
+def supersede(
+    context: Context, description: Description, settled: Settled, run: str, own: Mapping[str, Change]
+) -> None:
     """Settle writes of which nothing tells, where this run has written all of the same attributes.
 
     Or has compared them: what the server that was asked then says of a secret is known, too. Or a run between them has
     written them, which was killed. What the run itself had left open, and has written now, has its outcome already.
     """
-    overtaken = _overtaken(parts, description)
+    overtaken = _overtaken(context, description)
     again = {(run, user, change.digest) for user, change in own.items()}
     written = frozenset((user, each.name) for user, change in own.items() for each in change.attributes)
     found = []
@@ -155,22 +159,22 @@ def supersede(parts: Parts, description: Description, settled: Settled, run: str
         if open_ and (overtaken(step) or all((user, name) in known for user, name, _ in _slots(step))):
             found.append((step, _superseded(step)))
     if found:
-        _settle(parts, description, found)
+        _settle(context, description, found)
 
 
-def _overtaken(parts: Parts, description: Description) -> Callable[[Step], bool]:
+def _overtaken(context: Context, description: Description) -> Callable[[Step], bool]:
     """Tells whether later runs are known to have written all that an open write set out to write."""
-    memory = parts.state.memory(description.identity, parts.job)
+    memory = context.state.memory(description.identity, context.job)
     open_ = {(each.run, each.user.id, name) for each in memory.unsettled() for name in each.attributes}
     return lambda step: not any((step.run, user, name) in open_ for user, name, _ in _slots(step))
 
 
-def _once(parts: Parts, description: Description, found: Sequence[_Found]) -> list[_Found]:
+def _once(context: Context, description: Description, found: Sequence[_Found]) -> list[_Found]:
     """Count a secret that stands as one write: the last that may have put it there.
 
     `found`: the oldest run's first. It may have been killed before it sent what a later one has sent.
     """
-    overtaken = _overtaken(parts, description)
+    overtaken = _overtaken(context, description)
     explained: set[tuple[str, str, str]] = set()
     once = []
     for step, outcome in reversed(found):
@@ -199,7 +203,11 @@ def _before(user: User, own: Change | None) -> User:
 
 
 def settle_secrets(
-    parts: Parts, description: Description, settled: Settled, confirmed: Mapping[Slot, str], denied: Mapping[Slot, str]
+    context: Context,
+    description: Description,
+    settled: Settled,
+    confirmed: Mapping[Slot, str],
+    denied: Mapping[Slot, str],
 ) -> Settled:
     """Settle what was left: by comparing, where that was allowed, a secret was `confirmed` to be the one written.
 
@@ -214,11 +222,11 @@ def settle_secrets(
         else:
             left.append(step)
     if found:
-        _settle(parts, description, _once(parts, description, found))
+        _settle(context, description, _once(context, description, found))
     return replace(settled, left=left, compared=frozenset(confirmed), denied=denied)
 
 
-def _settle(parts: Parts, description: Description, found: Sequence[_Found]) -> None:
-    parts.state.settle(description, found)
+def _settle(context: Context, description: Description, found: Sequence[_Found]) -> None:
+    context.state.settle(description, found)
     for step, outcome in found:
-        parts.watch.outcome(step.change, outcome, step.run)
+        context.watch.outcome(step.change, outcome, step.run)

@@ -54,12 +54,12 @@ def command(
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
-        wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as parts,
+        wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
     ):
         show.stop = stop
-        show.keep_off(parts.files | ({saved.resolve()} if saved else set()))
+        show.keep_off(context.files | ({saved.resolve()} if saved else set()))
         try:
-            run = wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
+            run = wet_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
         except OnHoldError as fault:
             fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
             raise
@@ -68,5 +68,5 @@ def command(
         if saved and run.aside and run.outcomes is not None and run.tried:
             again = shlex.join(["cec-connector", "plan", str(job), "--save", str(saved)])
             say([f"\nThe reviewed plan is spent. For the users that were left out, draw a new one:\n    {again}\n"])
-        parts.watch.finished(run.plan, code)
+        context.watch.finished(run.plan, code)
     return code

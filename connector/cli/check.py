@@ -38,39 +38,39 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
-    with dry(job, lambda begun: watchers(begun, log_level), remember=False) as parts:
-        click.echo(f"job        {visible(parts.job)}: the job and mapping files are in order")
+    with dry(job, lambda begun: watchers(begun, log_level), remember=False) as context:
+        click.echo(f"job        {visible(context.job)}: the job and mapping files are in order")
         for path in open_to_others(load(job).job):
             click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")
-        tenant = parts.source.read()
+        tenant = context.source.read()
         unassigned = sum(agent.account_code is None for agent in tenant.agents)
         invalid = f", {len(tenant.invalid)} records that cannot be read" if tenant.invalid else ""
         click.echo(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
-        description = parts.reader.describe()
-        differ = Differ(tenant, parts.mapping, description)
-        for place, what in parts.about(description):
+        description = context.reader.describe()
+        differ = Differ(tenant, context.mapping, description)
+        for place, what in context.about(description):
             if place != "state":  # a check opens no state
                 click.echo(f"  {place}: {visible(what)}")
         survey = Survey(differ.attributes, differ.rehearsal)
         try:
-            for user in parts.reader.scan():
+            for user in context.reader.scan():
                 survey.add(user)
         except TruncatedError:  # of a server that cannot be read whole, a probe may say why
             if probe:
-                _probe(job, save, parts.files)
+                _probe(job, save, context.files)
             raise
         identity = visible(description.identity)
         click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
         for why in (*(problem.why for problem in differ.problems), *differ.cautions):
             click.echo(f"  note: {visible(why)}")
-        _tell(parts.reader.describe(), survey)  # once more: reading may have told more
-        _tell_remembered(job, parts.mapping, description)
-        _tell_listed(parts, tenant, description)
+        _tell(context.reader.describe(), survey)  # once more: reading may have told more
+        _tell_remembered(job, context.mapping, description)
+        _tell_listed(context, tenant, description)
         try_state(job)
         if not probe:
             click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
             return 0
-        _probe(job, save, parts.files)
+        _probe(job, save, context.files)
     return 0
 
 
@@ -86,17 +86,19 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
         click.echo(f"on hold    since {since}: {visible(why)}; applies are refused until `cec-connector release JOB`")
 
 
-def _tell_listed(parts: Dry, tenant: Tenant, description: Description) -> None:
+def _tell_listed(context: Dry, tenant: Tenant, description: Description) -> None:
     """Say which lines of the pins and of the exclude list name nobody."""
     from connector.reconcile.matching.people import nowhere, strangers
     from connector.reconcile.matching.user_names import Naming
 
     naming = Naming(description)
-    listed = parts.exclude.keys(naming)
-    spared = list(parts.reader.find(listed)) if listed else []
-    pinned = sorted({key for pin in parts.pins for key in naming.keys(pin.user)})
-    found = list(parts.reader.find(pinned)) if pinned else []
-    problems = chain(strangers(parts.pins, parts.exclude, tenant, spared, naming), nowhere(parts.pins, found, naming))
+    listed = context.exclude.keys(naming)
+    spared = list(context.reader.find(listed)) if listed else []
+    pinned = sorted({key for pin in context.pins for key in naming.keys(pin.user)})
+    found = list(context.reader.find(pinned)) if pinned else []
+    problems = chain(
+        strangers(context.pins, context.exclude, tenant, spared, naming), nowhere(context.pins, found, naming)
+    )
     for problem in problems:
         who = ", ".join([*([str(problem.agent)] if problem.agent else []), *problem.users])
         click.echo(f"  {problem.kind}: {visible(problem.why)}: {visible(who)}")

@@ -27,8 +27,8 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
     from connector.reports import explanation
     from connector.run.composition import dry
 
-    with dry(job, lambda begun: watchers(begun, log_level)) as parts:
-        explained = explain(parts, agent)
-        say([explanation.as_document(parts.job, explained)] if as_json else explanation.render(explained))
-        parts.watch.finished(None, Exit.DONE)
+    with dry(job, lambda begun: watchers(begun, log_level)) as context:
+        explained = explain(context, agent)
+        say([explanation.as_document(context.job, explained)] if as_json else explanation.render(explained))
+        context.watch.finished(None, Exit.DONE)
     return Exit.DONE

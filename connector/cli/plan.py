@@ -31,9 +31,9 @@ def command(
     """Show what apply would do to the directory of JOB, and write nothing to it."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save)
-    with dry(job, lambda begun: watchers(begun, log_level, "plan")) as parts:
-        show.keep_off(parts.files)
-        run = dry_run(parts, show, only, save=save is not None)
+    with dry(job, lambda begun: watchers(begun, log_level, "plan")) as context:
+        show.keep_off(context.files)
+        run = dry_run(context, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)
-        parts.watch.finished(run.plan, code)
+        context.watch.finished(run.plan, code)
     return code

@@ -10,7 +10,7 @@ import click
 from connector.cli.observers import watchers
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
-from connector.run.composition import undo, wet_undo as parts_of_wet_undo
+from connector.run.composition import undo, wet_undo as wet_undo_context
 from connector.sync import dry_undo, wet_undo
 
 
@@ -31,7 +31,7 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with parts_of_wet_undo(job, lambda begun: watchers(begun, log_level, "undo", stop=stop), run) as wet:
+            with wet_undo_context(job, lambda begun: watchers(begun, log_level, "undo", stop=stop), run) as wet:
                 show.stop = stop
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)

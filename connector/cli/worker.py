@@ -63,33 +63,33 @@ class _Scheduled:
         self.waiting: Path | None = None
 
     def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
-        with dry(self._order.job, self._watching(log_level, facts, stop)) as parts, self._turn(parts, stop) as mine:
-            return self._told(parts, dry_run(parts, _silent)) if mine else 0
+        with dry(self._order.job, self._watching(log_level, facts, stop)) as context, self._turn(context, stop) as mine:
+            return self._told(context, dry_run(context, _silent)) if mine else 0
 
     def write(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
-        with wet(self._order.job, self._watching(log_level, facts, stop)) as parts, self._turn(parts, stop) as mine:
-            return self._told(parts, wet_run(parts, _silent, stop=stop)) if mine else 0
+        with wet(self._order.job, self._watching(log_level, facts, stop)) as context, self._turn(context, stop) as mine:
+            return self._told(context, wet_run(context, _silent, stop=stop)) if mine else 0
 
     def _watching(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> Watching:
         return lambda begun: watchers(begun, log_level, self._order.kind, stop=stop, take=facts.append)
 
-    def _told(self, parts: Dry | Wet, run: Run) -> int:
-        self._leave(parts, run)
+    def _told(self, context: Dry | Wet, run: Run) -> int:
+        self._leave(context, run)
         code = exit_code(run)
-        parts.watch.finished(run.plan, code)
+        context.watch.finished(run.plan, code)
         self.good = code == 0
         return code
 
     @contextmanager
-    def _turn(self, parts: Dry | Wet, stop: Stop) -> Iterator[bool]:
+    def _turn(self, context: Dry | Wet, stop: Stop) -> Iterator[bool]:
         """The job's turn, and a note of how far it came.
 
         A run that was told to stop, or that another attempt may mend, has not come to its end.
         """
-        if not parts.state.kept:
+        if not context.state.kept:
             yield True
             return
-        ticks = parts.state.ticks(parts.job)
+        ticks = context.state.ticks(context.job)
         with ticks.turn(self._order.tick, self._order.believed) as mine:
             if not mine:
                 self.taken = True
@@ -108,23 +108,23 @@ class _Scheduled:
             if stop.why is None or self.good:  # also one that was asked to stop, and had done all
                 ticks.ended(self._order.tick, good=self.good)
 
-    def _leave(self, parts: Dry | Wet, run: Run) -> None:
+    def _leave(self, context: Dry | Wet, run: Run) -> None:
         """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
 
         If it is the same as the one that waits already, that one stays: it may be under review.
         """
-        path = self._order.plans / f"{parts.job}.plan.json"
+        path = self._order.plans / f"{context.job}.plan.json"
         if not run.plan.changes or run.outcomes is not None:
             path.unlink(missing_ok=True)
             return
         self.waiting = path
-        identity = parts.reader.describe().identity
+        identity = context.reader.describe().identity
         with suppress(ConnectorError):  # what is there is none, or is spent
             waits = load(path)
-            parts.state.permit(waits, parts.job, identity)
+            context.state.permit(waits, context.job, identity)
             if waits.digest == run.plan.digest:
                 return
-        parts.state.keep(run.plan, identity)
+        context.state.keep(run.plan, identity)
         save(path, run.plan)
 
 

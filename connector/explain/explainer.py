@@ -14,19 +14,19 @@ WHERE = "AGENT"
 """What a name on the command line is called there."""
 
 
-def explain(parts: Dry, name: str) -> list[Explanation]:
+def explain(context: Dry, name: str) -> list[Explanation]:
     """The records of the source that this names, each explained: one, unless several share an account or a seat.
 
     A user stands for the agents that look for it. Raises UsageError for a name that is nobody's, or two things.
     """
-    parts.watch.stage("read source")
-    tenant = parts.source.read()
+    context.watch.stage("read source")
+    tenant = context.source.read()
     agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents]
     invalid = [AgentRef(record.work_no, record.account_code) for record in tenant.invalid]
     only = selected([name], [*agents, *invalid], WHERE)
-    parts.watch.stage("describe directory", agents=tenant.size)
-    case = Case(parts.brief(), tenant, parts.pins, parts.exclude)
-    directory = Lookup(parts.reader, parts.read, parts.watch, beyond=parts.beyond)
+    context.watch.stage("describe directory", agents=tenant.size)
+    case = Case(context.brief(), tenant, context.pins, context.exclude)
+    directory = Lookup(context.reader, context.read, context.watch, beyond=context.beyond)
     if only.users:
         named = directory.run(case.seeking(directory.run(looked_up(only, case.naming, WHERE)).ids))
         if not named:

@@ -1,4 +1,4 @@
-"""From a job file to the parts that a run is made of."""
+"""From a job file to what a run has at hand, its context."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Watching = Callable[[Begun], Watch]
 
 @contextmanager
 def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dry]:
-    """The parts of a dry run of the job in `path`; without `remember` its state is left alone.
+    """The context of a dry run of the job in `path`; without `remember` its state is left alone.
 
     Raises FileError, StateError.
     """
@@ -96,7 +96,7 @@ def probe(path: Path) -> Iterator[Probe]:
 
 @contextmanager
 def wet(path: Path, watching: Watching) -> Iterator[Wet]:
-    """The parts of an apply of the job in `path`. Raises FileError, StateError."""
+    """The context of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         yield Wet(reader=directory, directory=directory, **_sides(job, mapping), **common)
@@ -104,7 +104,7 @@ def wet(path: Path, watching: Watching) -> Iterator[Wet]:
 
 @contextmanager
 def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
-    """The parts that show what would take a run of the job in `path` back. Raises FileError, StateError, UsageError."""
+    """The context of an undo that is only shown. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, watching, writes=False) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
@@ -113,7 +113,7 @@ def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
 
 @contextmanager
 def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
-    """The parts that take a run back. Raises FileError, StateError, UsageError."""
+    """The context of an undo. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, watching) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
@@ -138,7 +138,7 @@ Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, dict[str, Any]]
 def _opened(
     path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Watching, *, writes: bool = True
 ) -> Iterator[Opened]:
-    """The job, its mapping, and the parts that every run has; its watchers are told of an end by an error too."""
+    """The job, its mapping, and what every run has at hand; its watchers are told of an end by an error too."""
     job = jobs.load(path)
     _set_apart(job)
     plan_id = str(uuid4())

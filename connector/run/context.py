@@ -1,4 +1,4 @@
-"""The parts that a run is made of; `composition.py` makes them from a job file."""
+"""What a run has at hand; `composition.py` makes them from a job file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from connector.state.sealing import Sealer
 from connector.state.store import Store
 
 
-class Parts(Struct, frozen=True, kw_only=True):
-    """What planning and taking back are both made of. `plan_id`: of the plan that will be drawn; it names the run.
+class Context(Struct, frozen=True, kw_only=True):
+    """What planning and taking back both have at hand. `plan_id`: of the plan that will be drawn; it names the run.
 
     `beyond` opens a reader of the same directory past base and filter, once.
     """
@@ -71,27 +71,27 @@ class Parts(Struct, frozen=True, kw_only=True):
             yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
 
 
-class Dry(Parts, frozen=True, kw_only=True):
-    """All that a dry run is made of; nothing in it can write to the directory."""
+class Dry(Context, frozen=True, kw_only=True):
+    """What a dry run has at hand; nothing in it can write to the directory."""
 
     source: Source
     pins: tuple[Pin, ...]
 
 
 class Wet(Dry, frozen=True, kw_only=True):
-    """All that an apply is made of."""
+    """What an apply has at hand."""
 
     directory: Directory
 
 
-class Undo(Parts, frozen=True, kw_only=True):
-    """All that it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
+class Undo(Context, frozen=True, kw_only=True):
+    """What it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
 
     run: str
     wrote_to: str
 
 
 class WetUndo(Undo, frozen=True, kw_only=True):
-    """All that it takes to take a run back."""
+    """What it takes to take a run back."""
 
     directory: Directory

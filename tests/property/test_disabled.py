@@ -111,8 +111,8 @@ def test_who_is_shown_again_is_ours_again() -> None:
 def test_where_nobody_may_look_nobody_lapses() -> None:
     world = leavers("deleted")
     for _ in range(2):
-        with world.parts() as parts:
-            blind = replace(parts, beyond=None)
+        with world.context() as context:
+            blind = replace(context, beyond=None)
             (line,) = stale(wet_run(blind, quiet).plan)
         assert "does not tell" in line
 
@@ -120,8 +120,8 @@ def test_where_nobody_may_look_nobody_lapses() -> None:
 def test_who_has_lapsed_stays_so_where_nobody_may_look() -> None:
     world = leavers("deleted")
     apply(world)
-    with world.parts() as parts:
-        assert stale(dry_run(replace(parts, beyond=None), quiet).plan) == []
+    with world.context() as context:
+        assert stale(dry_run(replace(context, beyond=None), quiet).plan) == []
 
 
 def test_a_disabled_user_whose_agent_is_still_there_is_cleared_and_keeps_nobody_else() -> None:
@@ -147,8 +147,8 @@ def test_a_clear_whose_program_died_is_settled_by_reading_the_disabled_user() ->
         apply(world)
     world.connect = living
     apply(world)
-    with world.parts() as parts:
-        assert parts.state.open_steps(parts.reader.describe().identity, world.job, parts.sealer) == []
+    with world.context() as context:
+        assert context.state.open_steps(context.reader.describe().identity, world.job, context.sealer) == []
     assert plan(world).changes == ()
     assert "cecWorkNo" not in world.store.snapshot()["id-0"][1]
 

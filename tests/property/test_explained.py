@@ -35,8 +35,8 @@ def world(*accounts: str, users: Iterable[str] = (), away: Iterable[str] = ()) -
 
 
 def explained(of: World, name: str, beyond: Reader | None = None) -> list[Explanation]:
-    with of.parts() as parts:
-        return explain(replace(parts, beyond=None if beyond is None else lambda: beyond), name)
+    with of.context() as context:
+        return explain(replace(context, beyond=None if beyond is None else lambda: beyond), name)
 
 
 def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
@@ -77,8 +77,8 @@ def test_whom_another_agent_claims_is_near_nobody() -> None:
     of = world("ann", *crowd[:7], users=crowd)
     (problem,) = one(of, "ann").problems
     assert [near.user for near in problem.near] == [f"uid={uid},{BASE}" for uid in crowd[7:]]
-    with of.parts() as parts:
-        (planned,) = draw(parts).plan.problems
+    with of.context() as context:
+        (planned,) = draw(context).plan.problems
     assert problem == planned
 
 
@@ -119,8 +119,8 @@ def test_every_record_of_that_name_is_explained_those_that_cannot_be_read_too() 
 
 def as_planned(of: World) -> dict[str, Explanation]:
     """Every agent explained by its account, each held to the plan."""
-    with of.parts() as parts:
-        drawn = draw(parts).plan
+    with of.context() as context:
+        drawn = draw(context).plan
     found = {}
     for agent in of.tenant.agents:
         explained_ = one(of, str(agent.work_no))
@@ -148,8 +148,8 @@ def left_behind() -> World:
     """Ann and bob are to have seats 0 and 1; cid and dan, who are nobody's now, sit there by an earlier run."""
     of = world("cid", "dan", "ann", "bob", users=["ann", "bob", "cid", "dan"])
     of.tenant = Tenant([Agent(0, "cid"), Agent(1, "dan")])
-    with of.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with of.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     of.tenant = Tenant([Agent(0, "ann"), Agent(1, "bob")])
     return of
 
@@ -187,8 +187,8 @@ def test_an_agent_who_was_looked_for_whole_and_has_no_user_keeps_nothing_from_co
 
 def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
     of = world("ann", "bob", users=["ann", "bob"])
-    with of.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with of.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     of.tenant = Tenant([Agent(0, "ann"), Agent(7, "bob")])
     found = as_planned(of)
     assert (found["ann"].verdict, found["ann"].change, found["ann"].problems) == ("matched", None, ())

@@ -150,8 +150,8 @@ def opened(world: World, habits: Habits) -> Server:
 
 def plan(world: World, habits: Habits, read: Read) -> Plan:
     world.connect = lambda view: opened(world, habits)
-    with world.parts() as parts:
-        return dry_run(replace(parts, read=read), lambda plan, outcomes: None).plan
+    with world.context() as context:
+        return dry_run(replace(context, read=read), lambda plan, outcomes: None).plan
 
 
 habits = st.builds(
@@ -167,8 +167,8 @@ habits = st.builds(
 @given(worlds(), habits, st.data())
 def test_the_same_users_match_however_they_are_read(world: World, habits: Habits, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
-        with world.parts() as parts:
-            wet_run(parts, lambda plan, outcomes: None)
+        with world.context() as context:
+            wet_run(context, lambda plan, outcomes: None)
         world.tenant = Tenant(data.draw(st.lists(st.sampled_from(world.tenant.agents), min_size=1, unique=True)))
     read = plan(world, habits, "scan")
     assert plan(world, habits, "auto").changes == read.changes
@@ -226,8 +226,8 @@ def test_nobody_is_cleared_whom_an_agent_would_claim(
 ) -> None:
     # nobody can tell whether values are equal that are merely alike, where the server does not find their user
     habits = replace_(habits, blind=blind, lost=() if habits.lax else (f"id-{lost}",))
-    with world.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     sure = cleared(plan(world, Habits(lax=habits.lax), "scan"))
     reads: tuple[Read, ...] = ("auto", "scan", "find")
     for read in reads:
@@ -242,8 +242,8 @@ def test_nobody_is_cleared_whom_an_agent_with_another_user_would_claim_as_well(r
     mapping = Mapping(match, (AttributeRule("title", Template.parse("{workNo}"), owns="*"),), (), "clear")
     held = {"objectClass": ["inetOrgPerson"], "cn": ["U"]}
     world = World(Tenant([Agent(1, "ann")]), MemoryStore({"id-0": (f"cn=0,{BASE}", {**held, rule: ["ann"]})}), mapping)
-    with world.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     world.store.put("id-1", f"cn=1,{BASE}", {**held, "uid": ["ann"]})
     drawn = plan(world, Habits(lost=("id-0",)), "find")
     assert cleared(drawn) == (set() if kept else {"id-0"})
@@ -263,8 +263,8 @@ def test_an_agent_is_explained_as_it_is_planned_whatever_look_ups_find(world: Wo
     changes = {change.agent: change for change in drawn.changes}
     said: dict[str, int] = {}
     for agent in world.tenant.agents:
-        with world.parts() as parts:
-            (explained,) = explain(parts, str(agent.work_no))
+        with world.context() as context:
+            (explained,) = explain(context, str(agent.work_no))
         assert explained.change == changes.get(explained.agent)
         said[explained.verdict] = said.get(explained.verdict, 0) + 1
     for verdict in ("matched", "unmatched", "ambiguous", "contested"):

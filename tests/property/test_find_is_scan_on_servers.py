@@ -50,8 +50,8 @@ def mappings(draw: st.DrawFn, spelt: Spelt) -> Mapping:
 
 
 def plan(world: World, read: Read) -> Plan:
-    with world.parts() as parts:
-        return dry_run(replace(parts, read=read), lambda plan, outcomes: None).plan
+    with world.context() as context:
+        return dry_run(replace(context, read=read), lambda plan, outcomes: None).plan
 
 
 def test_the_same_users_match_however_they_are_read(served: House | ScimServer, spelt: Spelt) -> None:

@@ -57,8 +57,8 @@ def planned(of: World, kind: type[Asked] = Asked) -> tuple[Plan, list[Question]]
     directory = kind(of.store, of.mapping.view(), base=BASE, filter=FILTER)
     directory.asked = []
     of.connect = lambda view: directory
-    with of.parts() as parts:
-        return dry_run(parts, quiet).plan, directory.asked
+    with of.context() as context:
+        return dry_run(context, quiet).plan, directory.asked
 
 
 def names(drawn: Plan) -> set[str]:
@@ -221,8 +221,8 @@ def test_nobody_is_planned_for_again_and_again(users: list[tuple[bool, bool, boo
     veiled, mute = ({f"id-{n:02}" for n, each in enumerate(users) if each[place]} for place in (1, 2))
     of = world(*seats, veiled=veiled, mute=mute)
     of.pace = Pace(ramp=())  # a write that cannot be read back confirms no step
-    with of.parts() as parts:
-        run = wet_run(parts, quiet)
+    with of.context() as context:
+        run = wet_run(context, quiet)
     assert all(outcome.result is not Result.CONFLICT for outcome in run.outcomes or ())
     after = of.store.snapshot()
     for number, (held, hides, silent) in enumerate(users):
@@ -260,9 +260,9 @@ def test_also_of_an_attribute_that_is_ours_in_part_whoever_hides_a_value_is_held
 def test_each_record_that_cannot_be_read_is_explained_by_all_that_is_known_of_it() -> None:
     of = world("1")
     of.tenant = Tenant(of.tenant.agents, [Invalid(3, "accountCode is a list", 1012), Invalid(4, "no", None, "u0")])
-    with of.parts() as parts:
-        (one,) = explain(parts, "1012")
-        first, second = explain(parts, "u0")
+    with of.context() as context:
+        (one,) = explain(context, "1012")
+        first, second = explain(context, "u0")
     assert (one.verdict, one.why) == ("invalid", "record 3: accountCode is a list")
     assert (first.verdict, second.verdict, second.why) == ("matched", "invalid", "record 4: no")
 

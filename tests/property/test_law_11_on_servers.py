@@ -126,8 +126,8 @@ class Scene:
         """An apply; each matched user's identity is whole afterwards, or untouched."""
         self.touched.clear()
         before = self.seen()
-        with self.world.parts() as parts:
-            run = wet_run(parts, quiet)
+        with self.world.context() as context:
+            run = wet_run(context, quiet)
         after = self.seen()
         written = {self.ground.users[each.user.id] for each in run.outcomes or () if each.result is Result.WRITTEN}
         for user, agent in self.agents().items():
@@ -144,8 +144,8 @@ class Scene:
     def undo(self, run: Run, old: list[AbstractMapping[str, frozenset[str]]]) -> None:
         """Take the last run back; each identity is as it was before that run, or untouched."""
         before = self.seen()
-        with self.world.back(run.plan.id) as parts:
-            wet_undo(parts, quiet)
+        with self.world.back(run.plan.id) as context:
+            wet_undo(context, quiet)
         self.world.state.release(self.world.job)
         after = self.seen()
         for user in range(USERS):

@@ -85,8 +85,8 @@ class Scene:
 
     def apply(self) -> Run:
         self.tried.clear()
-        with self.world.parts() as parts:
-            return wet_run(parts, lambda plan, outcomes: None)
+        with self.world.context() as context:
+            return wet_run(context, lambda plan, outcomes: None)
 
     def waits_for(self, changes: Iterable[Change]) -> set[int]:
         """The users refused now, and whoever waits for them, at once or by way of others."""

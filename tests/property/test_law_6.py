@@ -120,8 +120,8 @@ def everywhere() -> list[tuple[Place, int]]:
 
     for _ in range(2):
         calls.clear()
-        with world().parts() as parts, watched(count):
-            wet_run(parts, show)
+        with world().context() as context, watched(count):
+            wet_run(context, show)
     return [(place, times) for place, times in calls.items() if place is not None]
 
 
@@ -137,8 +137,8 @@ def broken(place: Place, call: int) -> FaultError | None:
                 raise FaultError(dict(frame.f_locals))
 
     try:
-        with world().parts() as parts, watched(break_):
-            wet_run(parts, show)
+        with world().context() as context, watched(break_):
+            wet_run(context, show)
     except FaultError as fault:
         return fault
     return None
@@ -189,8 +189,8 @@ def test_wherever_the_program_breaks_no_traceback_shows_a_password(share: int) -
 
 
 def test_what_a_plan_holds_is_not_shown_by_any_way_of_writing_it_down() -> None:
-    with world().parts() as parts:
-        plan = draw(parts).plan
+    with world().context() as context:
+        plan = draw(context).plan
     change = plan.changes[0]
     assert any(value.reveal() for each in change.attributes for value in each.new if isinstance(value, Secret))
     for held in (plan, change, *change.attributes):

@@ -35,8 +35,8 @@ def show(world: World) -> Show:
 
 
 def apply(world: World) -> Run:
-    with world.parts() as parts:
-        return wet_run(parts, show(world))
+    with world.context() as context:
+        return wet_run(context, show(world))
 
 
 def everything_kept(database: Sqlite) -> list[object]:
@@ -45,8 +45,8 @@ def everything_kept(database: Sqlite) -> list[object]:
 
 
 def plan(world: World) -> Plan:
-    with world.parts() as parts:
-        return draw(parts).plan
+    with world.context() as context:
+        return draw(context).plan
 
 
 @law
@@ -116,8 +116,8 @@ class OneByOne(MemoryDirectory):
 @given(worlds())
 def test_looking_up_rule_after_rule_finds_out_the_same_as_reading_everybody(world: World) -> None:
     world.connect = lambda view: OneByOne(world.store, view, base=BASE, filter=FILTER)
-    with world.parts() as parts:
-        read, looked_up = draw(replace(parts, read="scan")).plan, draw(replace(parts, read="find")).plan
+    with world.context() as context:
+        read, looked_up = draw(replace(context, read="scan")).plan, draw(replace(context, read="find")).plan
     assert looked_up.digest == read.digest
     assert replace(looked_up, id="", created="") == replace(read, id="", created="")
 
@@ -126,8 +126,8 @@ def test_looking_up_rule_after_rule_finds_out_the_same_as_reading_everybody(worl
 @given(worlds())
 def test_the_counts_add_up(world: World) -> None:
     counts = plan(world).summary
-    parts = counts.matched + counts.unmatched + counts.ambiguous + counts.contested + counts.unassigned + counts.invalid
-    assert counts.agents == parts == world.tenant.size
+    added = counts.matched + counts.unmatched + counts.ambiguous + counts.contested + counts.unassigned + counts.invalid
+    assert counts.agents == added == world.tenant.size
     assert 0 <= counts.unchanged <= counts.matched
 
 
@@ -184,12 +184,12 @@ def is_looked_for(world: World, agent: Agent) -> bool:
 def test_3_a_read_that_is_cut_off_is_an_error_and_changes_nothing(world: World, after: int) -> None:
     apply(world)
     before = world.store.snapshot()
-    with world.parts() as parts:
+    with world.context() as context:
         directory = Cut(world.store, world.mapping.view(), base=BASE)
         directory.after = after
         assume(any(is_looked_for(world, agent) for agent in world.tenant.agents))
         with pytest.raises(IncompleteRead):
-            wet_run(replace(parts, reader=directory, directory=directory), show(world))
+            wet_run(replace(context, reader=directory, directory=directory), show(world))
     assert world.store.snapshot() == before
 
 
@@ -209,8 +209,8 @@ def test_3_an_empty_or_failed_source_changes_nothing(world: World, empty: bool) 
         run = apply(world)
         assert run.refused
         assert run.plan.changes == ()
-        with world.parts() as parts:
-            wet_run(parts, show(world), accept=run.plan.digest)
+        with world.context() as context:
+            wet_run(context, show(world), accept=run.plan.digest)
     else:
         with pytest.raises(UnreachableError):
             apply(world)
@@ -245,10 +245,10 @@ def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, recor
 @given(worlds())
 def test_a_dry_run_writes_nothing_and_says_the_same_twice(world: World) -> None:
     before = world.store.snapshot()
-    with world.parts() as parts:
-        first = dry_run(parts, show(world))
-    with world.parts() as parts:
-        second = dry_run(parts, show(world))
+    with world.context() as context:
+        first = dry_run(context, show(world))
+    with world.context() as context:
+        second = dry_run(context, show(world))
     assert first.plan.digest == second.plan.digest
     assert first.plan.id != second.plan.id
     assert world.store.snapshot() == before

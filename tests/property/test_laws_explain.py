@@ -18,10 +18,10 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 
 def explanations(world: World) -> tuple[Plan, list[Explanation]]:
     """The plan, and every record explained: those that share an account or a seat come under both."""
-    with world.parts() as parts:
-        plan = draw(parts).plan
+    with world.context() as context:
+        plan = draw(context).plan
         names = {name for agent in world.tenant.agents for name in (agent.account_code, str(agent.work_no)) if name}
-        return plan, [explained for name in sorted(names) for explained in explain(parts, name)]
+        return plan, [explained for name in sorted(names) for explained in explain(context, name)]
 
 
 def bare(problem: Problem) -> Problem:
@@ -74,8 +74,8 @@ def verdicts(explained: list[Explanation]) -> dict[str, int]:
 @given(worlds(), st.data())
 def test_an_explanation_says_what_the_plan_says(world: World, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
-        with world.parts() as parts:
-            wet_run(parts, lambda plan, outcomes: None)
+        with world.context() as context:
+            wet_run(context, lambda plan, outcomes: None)
         world.tenant = data.draw(later(world.tenant))
     plan, explained = explanations(world)
     for each in explained:
@@ -107,8 +107,8 @@ def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_mor
     world: World, before: Tenant, after: Tenant
 ) -> None:
     world.mapping, world.tenant = KNOTTED, before
-    with world.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     world.tenant = after
     plan, explained = explanations(world)
     for each in explained:
@@ -119,8 +119,8 @@ def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_mor
 @given(busy_worlds(), st.data())
 def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world: World, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
-        with world.parts() as parts:
-            wet_run(parts, lambda plan, outcomes: None)
+        with world.context() as context:
+            wet_run(context, lambda plan, outcomes: None)
         world.tenant = data.draw(later(world.tenant))
     plan, explained = explanations(world)
     for each in explained:

@@ -15,8 +15,8 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 
 
 def plan(world: World) -> Plan:
-    with world.parts() as parts:
-        return draw(parts).plan
+    with world.context() as context:
+        return draw(context).plan
 
 
 @law

@@ -58,13 +58,13 @@ def apply(world: World, server: ScimServer) -> Run:
     def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         world.shown.extend("".join(renderer.render(plan, outcomes)) for renderer in (text, document))
 
-    with connected(world, server.url) as parts:
-        return wet_run(parts, show)
+    with connected(world, server.url) as context:
+        return wet_run(context, show)
 
 
 def plan(world: World, server: ScimServer) -> Plan:
-    with connected(world, server.url) as parts:
-        return draw(parts).plan
+    with connected(world, server.url) as context:
+        return draw(context).plan
 
 
 @law
@@ -134,9 +134,9 @@ def test_3_a_run_that_is_cut_off_while_it_reads_writes_nothing(
         return transport
 
     shown: list[Plan] = []
-    with connected(world, server.url, cut, page_size=2, concurrency=1) as parts:
+    with connected(world, server.url, cut, page_size=2, concurrency=1) as context:
         try:
-            wet_run(parts, lambda drawn, outcomes: shown.append(drawn))
+            wet_run(context, lambda drawn, outcomes: shown.append(drawn))
         except IncompleteRead:
             event("cut while reading")
     if shown:
@@ -231,9 +231,9 @@ def test_4_what_is_written_is_what_the_plan_showed_to_whom_was_as_the_plan_showe
     base = reference.url.removeprefix(reference.root)
     with (
         HttpProxy(reference.root, rival.meddler()) as proxy,
-        connected(world, proxy.url + base, concurrency=4, filter=FILTER) as parts,
+        connected(world, proxy.url + base, concurrency=4, filter=FILTER) as context,
     ):
-        run = wet_run(parts, lambda drawn, outcomes: None)
+        run = wet_run(context, lambda drawn, outcomes: None)
     planned = {change.user.id: change for change in run.plan.changes}
     assert len(rival.seen) >= COUNT
     for id_, before, after in rival.seen:

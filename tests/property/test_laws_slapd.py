@@ -205,10 +205,10 @@ def applied(server: LdapServer, world: World) -> Iterator[Callable[[], Run]]:
         return opened[-1]
 
     def apply() -> Run:
-        with world.parts() as parts:
-            run = wet_run(parts, lambda plan, outcomes: None)
+        with world.context() as context:
+            run = wet_run(context, lambda plan, outcomes: None)
             assert run.outcomes is not None
-            assert draw(parts).plan.changes == ()
+            assert draw(context).plan.changes == ()
             return run
 
     world.connect = connect

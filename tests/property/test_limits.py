@@ -36,13 +36,13 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def plan(of: World) -> Plan:
-    with of.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with of.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(of: World) -> Run:
-    with of.parts() as parts:
-        return wet_run(parts, quiet)
+    with of.context() as context:
+        return wet_run(context, quiet)
 
 
 def agent(number: int, line: str | None = None, password: str | None = None) -> Agent:

@@ -32,13 +32,13 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def plan(world: World) -> Plan:
-    with world.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with world.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(world: World) -> Run:
-    with world.parts() as parts:
-        return wet_run(parts, quiet)
+    with world.context() as context:
+        return wet_run(context, quiet)
 
 
 def one(classes: Sequence[str], mapping: Mapping, *, schema: Schema | None = None, **held: Sequence[str]) -> World:

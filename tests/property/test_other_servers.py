@@ -52,9 +52,9 @@ def lost(folder: Path) -> tuple[World, Plan]:
         state=closed_with_the_test(open_state(f"sqlite:///{folder / 'state.db'}")),
     )  # fmt: skip
     at(world, "one", deaf=True)
-    with world.parts() as parts:
-        plan = dry_run(parts, lambda plan, outcomes: None, save=True).plan
-        wet_run(parts, lambda plan, outcomes: None, reviewed=plan)
+    with world.context() as context:
+        plan = dry_run(context, lambda plan, outcomes: None, save=True).plan
+        wet_run(context, lambda plan, outcomes: None, reviewed=plan)
     return world, plan
 
 
@@ -71,8 +71,8 @@ def lag(world: World) -> None:
 
 
 def planned(world: World) -> Plan:
-    with world.parts() as parts:
-        return dry_run(parts, lambda plan, outcomes: None).plan
+    with world.context() as context:
+        return dry_run(context, lambda plan, outcomes: None).plan
 
 
 @pytest.mark.parametrize("lags", [True, False])
@@ -87,8 +87,8 @@ def test_which_server_is_asked_is_in_no_digest(tmp_path: Path, lags: bool) -> No
     assert [problem.kind for problem in plans["two"].problems] == ["unsettled"]
     assert plans["two"].problems != plans["three"].problems
     assert len({plan.digest for plan in plans.values()}) == 1
-    with world.parts() as parts:
-        shown = wet_run(parts, lambda plan, outcomes: None).plan
+    with world.context() as context:
+        shown = wet_run(context, lambda plan, outcomes: None).plan
     assert shown.digest == plans["two"].digest, "also where the value is found first, and the write settled"
 
 
@@ -96,8 +96,8 @@ def test_a_value_that_is_not_there_yet_does_not_say_that_it_was_taken_away(tmp_p
     """An undo at `one` gets no answer and does nothing; the other server has not heard of the run before it."""
     world, _ = lost(tmp_path)
     at(world, "one")
-    with world.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     entry = world.store.entries["id-0"]
     (run, *_) = reversed(world.state.history.runs(world.job))
     assert run.outcomes == {"written": 1}
@@ -108,8 +108,8 @@ def test_a_value_that_is_not_there_yet_does_not_say_that_it_was_taken_away(tmp_p
     at(world, "two")
     world.state.release(world.job)
     world.tenant = Tenant([Agent(8, "u1")])
-    with world.parts() as parts:
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        wet_run(context, lambda plan, outcomes: None)
     world.store.put("id-0", entry.name, entry.values)
     assert [problem.kind for problem in planned(world).problems].count("stale") == 1
 
@@ -118,8 +118,8 @@ def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_pa
     world, plan = lost(tmp_path)
     lag(world)
     at(world, "two")
-    with world.parts() as parts:
-        again = wet_run(parts, lambda plan, outcomes: None, reviewed=plan)
+    with world.context() as context:
+        again = wet_run(context, lambda plan, outcomes: None, reviewed=plan)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.WRITTEN]
     assert world.state.history.runs(world.job)[-1].outcomes == {"written": 1}
     assert planned(world).problems == ()
@@ -130,8 +130,8 @@ def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it
     lag(world)
     at(world, "two")
     world.tenant = Tenant([Agent(8, "u1")])  # the agent has left
-    with world.parts() as parts:
-        again = wet_run(parts, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
+    with world.context() as context:
+        again = wet_run(context, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.CONFLICT]
     assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
 

@@ -63,19 +63,19 @@ def world(store: MemoryStore, rule: AttributeRule = SECRET, *, whole: bool = Fal
 
 
 def plan(of: World) -> Plan:
-    with of.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with of.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(of: World, reviewed: Plan | None = None, accept: str | None = None) -> Run:
-    with of.parts() as parts:
-        return wet_run(parts, quiet, reviewed=reviewed, accept=accept)
+    with of.context() as context:
+        return wet_run(context, quiet, reviewed=reviewed, accept=accept)
 
 
 def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
-    with of.parts() as parts:
-        drawn = dry_run(parts, quiet, save=True).plan
+    with of.context() as context:
+        drawn = dry_run(context, quiet, save=True).plan
     return document_reader.parse("".join(document.render(drawn)).encode())
 
 

@@ -49,13 +49,13 @@ class Shown:
 
 
 def apply(of: World, shown: Shown | None = None, accept: str | None = None) -> Run:
-    with of.parts() as parts:
-        return wet_run(parts, shown or Shown(), accept=accept)
+    with of.context() as context:
+        return wet_run(context, shown or Shown(), accept=accept)
 
 
 def plan(of: World) -> Plan:
-    with of.parts() as parts:
-        return dry_run(parts, Shown()).plan
+    with of.context() as context:
+        return dry_run(context, Shown()).plan
 
 
 def numbers(of: World) -> dict[str, str]:
@@ -143,9 +143,9 @@ class Hearing(Watch):
 
 
 def heard(of: World, hearing: Hearing) -> list[str]:
-    with of.parts() as parts:
-        where = parts.directory.describe().identity
-        wet_run(replace(parts, watch=hearing), Shown())
+    with of.context() as context:
+        where = context.directory.describe().identity
+        wet_run(replace(context, watch=hearing), Shown())
     return [each.replace(where, "it") for each in hearing.told]
 
 
@@ -164,8 +164,8 @@ def test_where_a_watcher_cannot_keep_its_account_nothing_is_written() -> None:
 
 def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
     of, hearing = world(), Hearing()
-    with of.parts() as parts:
-        dry_run(replace(parts, watch=hearing), Shown())
+    with of.context() as context:
+        dry_run(replace(context, watch=hearing), Shown())
     assert hearing.told == ["planned 3"]
     assert (numbers(of), of.state.history.runs("law")) == ({}, [])
 
@@ -173,13 +173,13 @@ def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
 def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
     of = world()
     run = apply(of).plan.id
-    with of.parts() as parts:
-        identity = parts.directory.describe().identity
+    with of.context() as context:
+        identity = context.directory.describe().identity
         for wrote_to in (identity, "another"):
             undo = Undo(
-                job=parts.job, reader=parts.reader, mapping=parts.mapping, limits=parts.limits, read=parts.read,
-                state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace,
-                watch=parts.watch, exclude=parts.exclude, run=run, wrote_to=wrote_to,
+                job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits,
+                read=context.read, state=context.state, fingerprint=context.fingerprint, sealer=context.sealer,
+                pace=context.pace, watch=context.watch, exclude=context.exclude, run=run, wrote_to=wrote_to,
             )  # fmt: skip
             if wrote_to == identity:
                 assert len(dry_undo(undo, Shown()).plan.changes) == 3

@@ -26,13 +26,13 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def plan(world: World) -> Plan:
-    with world.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with world.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(world: World) -> Run:
-    with world.parts() as parts:
-        return wet_run(parts, quiet)
+    with world.context() as context:
+        return wet_run(context, quiet)
 
 
 def people(*held: tuple[str | None, str | None]) -> MemoryStore:

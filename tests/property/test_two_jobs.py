@@ -29,13 +29,13 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def plan(of: World) -> Plan:
-    with of.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with of.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(of: World) -> Run:
-    with of.parts() as parts:
-        return wet_run(parts, quiet)
+    with of.context() as context:
+        return wet_run(context, quiet)
 
 
 def jobs(first: Sequence[AttributeRule], second: Sequence[AttributeRule], count: int = 3) -> tuple[World, World]:
@@ -211,8 +211,8 @@ def test_two_jobs_write_values_of_different_patterns_to_one_attribute_and_each_k
     left = [frozenset(hr.store.snapshot()[f"id-{n}"][1]["title"]) for n in range(3)]
     assert left == [{"clerk 50"}, {"agent 1", "clerk 51"}, {"agent 2"}]
     assert (plan(hr).problems, plan(it).problems) == ((), ())
-    with it.back(run.plan.id) as parts:
-        wet_undo(parts, quiet)
+    with it.back(run.plan.id) as context:
+        wet_undo(context, quiet)
     assert hr.store.snapshot()["id-1"][1]["title"] == ("agent 1",)
 
 

@@ -66,11 +66,11 @@ def noted(mortal: Mortal, run: str) -> dict[str, str | None]:
 
 def taken_back(mortal: Mortal, run: str) -> Plan:
     """What an undo of this run would do; nothing is done."""
-    with mortal.world.parts() as parts:
+    with mortal.world.context() as context:
         undo = Undo(
-            job=parts.job, reader=parts.reader, mapping=parts.mapping, limits=parts.limits, read=parts.read,
-            state=parts.state, fingerprint=parts.fingerprint, sealer=parts.sealer, pace=parts.pace, watch=parts.watch,
-            exclude=parts.exclude, run=run, wrote_to=parts.directory.describe().identity,
+            job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits, read=context.read,
+            state=context.state, fingerprint=context.fingerprint, sealer=context.sealer, pace=context.pace,
+            watch=context.watch, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
         )  # fmt: skip
         return dry_undo(undo, lambda plan, outcomes: None).plan
 
@@ -242,8 +242,8 @@ def test_what_another_job_has_written_since_stays_and_that_job_is_named() -> Non
     other = Mapping(LOOKS, (replace(SEAT, take_over=True, value=Template.parse("{sipAccount}")),))
     it = World(Tenant([Agent(50, "u0", "1")]), mortal.world.store, other, state=mortal.world.state, job="it")
     put(mortal, 0, cecWorkNo=["9"])
-    with it.parts() as parts:
-        assert len(wet_run(parts, lambda plan, outcomes: None).plan.changes) == 1
+    with it.context() as context:
+        assert len(wet_run(context, lambda plan, outcomes: None).plan.changes) == 1
     assert held(mortal, 0)["cecWorkNo"] == ("1",), "the very value of the run"
     plan = mortal.undo(run).plan
     assert ("cecWorkNo", "another job (it) has written it since, and it stays as it is") in told(plan)
@@ -256,9 +256,9 @@ def test_a_password_that_is_put_back_is_known_by_its_fingerprint_from_then_on() 
     mortal.world.tenant = Tenant([Agent(0, "u0", None, Secret("second"))])
     run = mortal.apply().plan.id
     (change,) = mortal.undo(run).plan.changes
-    with mortal.world.parts() as parts:
-        expected = parts.fingerprint(change.user, PASSWORD, Secret("first"))
-        memory = mortal.world.state.memory(parts.directory.describe().identity, "law")
+    with mortal.world.context() as context:
+        expected = context.fingerprint(change.user, PASSWORD, Secret("first"))
+        memory = mortal.world.state.memory(context.directory.describe().identity, "law")
     assert [each.fingerprint for each in change.attributes] == [expected]
     assert memory.fingerprint_of("id-0", PASSWORD) == expected, "it is the job's own again"
 
@@ -659,8 +659,8 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
     still_open = {id_ for id_, _ in mortal.journal(None)}
     assert done & still_open
     hearing = Hearing()
-    with mortal.world.parts() as parts:
-        run = wet_run(replace(parts, watch=hearing), lambda plan, outcomes: None)
+    with mortal.world.context() as context:
+        run = wet_run(replace(context, watch=hearing), lambda plan, outcomes: None)
     settled = {(id_, plan.id, Result.WRITTEN if id_ in done else Result.SKIPPED) for id_ in still_open}
     written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
     assert len(hearing.told) == len(set(hearing.told))
@@ -783,16 +783,16 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
     directory = Lossy(world.store, world.mapping.view(), base=BASE, filter=FILTER)
     directory.sent = []
     world.connect = lambda view: directory
-    with world.parts() as parts, pytest.raises(DeathError):
-        wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context, pytest.raises(DeathError):
+        wet_run(context, lambda plan, outcomes: None)
     directory.dies, world.tenant = False, Tenant([Agent(71, "u1", "8")])
 
     def fill() -> None:
         database.full = True
 
     directory.after = fill
-    with world.parts() as parts:
-        run = wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        run = wet_run(context, lambda plan, outcomes: None)
     assert not run.remembered
     assert [(each.user.id, each.result, each.unnoted) for each in run.outcomes or ()] == [
         ("id-1", Result.WRITTEN, True)
@@ -807,9 +807,9 @@ def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been
     world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
     database.fails = transaction
     said: list[Sequence[Outcome]] = []
-    with world.parts() as parts:
+    with world.context() as context:
         try:
-            run = wet_run(parts, lambda plan, outcomes: said.append(outcomes or ()))
+            run = wet_run(context, lambda plan, outcomes: said.append(outcomes or ()))
         except StateError:
             remembered = False
         else:

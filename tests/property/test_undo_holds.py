@@ -49,16 +49,16 @@ def users(**values: list[str]) -> MemoryStore:
 
 def undone(world: World, way: Alone) -> Run:
     """Apply, and take that back in this way."""
-    with world.parts() as parts:
-        run = wet_run(parts, lambda plan, outcomes: None)
+    with world.context() as context:
+        run = wet_run(context, lambda plan, outcomes: None)
     assert {outcome.result for outcome in run.outcomes or ()} == {Result.WRITTEN}
 
     def connect(view: View) -> Directory:
         return Odd(MemoryDirectory(world.store, view, base=BASE, filter=FILTER), way)
 
     world.connect = connect
-    with world.back(run.plan.id) as back_parts:
-        back = wet_undo(back_parts, lambda plan, outcomes: None)
+    with world.back(run.plan.id) as back_context:
+        back = wet_undo(back_context, lambda plan, outcomes: None)
     assert Result.WRITTEN not in {outcome.result for outcome in back.outcomes or ()}
     return back
 

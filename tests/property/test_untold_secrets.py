@@ -50,14 +50,14 @@ class Job:
             return Silent(inner) if silent else inner
 
         self.world.connect = connect
-        with self.world.parts() as parts:
-            run = wet_run(parts, lambda plan, outcomes: None)
+        with self.world.context() as context:
+            run = wet_run(context, lambda plan, outcomes: None)
         self.outcomes = run.outcomes or ()
         return run.plan
 
     def stale(self) -> int:
-        with self.world.parts() as parts:
-            return dry_run(parts, lambda plan, outcomes: None).plan.summary.stale
+        with self.world.context() as context:
+            return dry_run(context, lambda plan, outcomes: None).plan.summary.stale
 
     def held(self) -> bytes | None:
         values = self.store.entries["id-0"].values.get(PASSWORD.lower())

@@ -39,13 +39,13 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def plan(world: World) -> Plan:
-    with world.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with world.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(world: World, only: Collection[str] = ()) -> Run:
-    with world.parts() as parts:
-        return wet_run(parts, quiet, only)
+    with world.context() as context:
+        return wet_run(context, quiet, only)
 
 
 def cleared(drawn: Plan) -> set[str]:
@@ -257,13 +257,13 @@ def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
     world = leavers()
     world.tenant = Tenant([Agent(n + 10, f"u{n}", str(n)) for n in range(4)])
     for only in (["u1"], ["11"], ["u1", "11"]):
-        with world.parts() as parts:
-            drawn = dry_run(parts, quiet, only).plan
+        with world.context() as context:
+            drawn = dry_run(context, quiet, only).plan
         assert [change.user.id for change in drawn.changes] == ["id-1"]
         assert (drawn.summary.matched, drawn.summary.update, drawn.summary.unchanged) == (4, 1, 0)
         assert f"restricted to {', '.join(sorted(only))} (--only): 3 other users" in drawn.cautions[-1]
-    with world.parts() as parts, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
-        dry_run(parts, quiet, ["u1", "u9"])
+    with world.context() as context, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
+        dry_run(context, quiet, ["u1", "u9"])
 
 
 def test_who_is_stale_is_counted_by_runs_about_everybody_alone() -> None:

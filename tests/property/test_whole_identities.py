@@ -64,18 +64,18 @@ def tenant(of: World, *lines: str | None, word: str | None = "new", host: str | 
 
 
 def plan(of: World) -> Plan:
-    with of.parts() as parts:
-        return dry_run(parts, quiet).plan
+    with of.context() as context:
+        return dry_run(context, quiet).plan
 
 
 def apply(of: World, reviewed: Plan | None = None) -> Run:
-    with of.parts() as parts:
-        return wet_run(parts, quiet, reviewed=reviewed)
+    with of.context() as context:
+        return wet_run(context, quiet, reviewed=reviewed)
 
 
 def undo(of: World, run: Run) -> Plan:
-    with of.back(run.plan.id) as parts:
-        plan = wet_undo(parts, quiet).plan
+    with of.back(run.plan.id) as context:
+        plan = wet_undo(context, quiet).plan
     of.state.release(of.job)
     return plan
 
@@ -202,8 +202,8 @@ def test_each_value_of_a_list_is_held_by_one_user_at_a_time() -> None:
     of.tenant = replace(of.tenant, sip_service_port="5060")
     told = lines(plan(of), "reassigned")
     assert [name for _, name, _ in told] == [ADDRESS]
-    with of.parts() as parts:
-        (explained,) = explain(parts, "u0")
+    with of.context() as context:
+        (explained,) = explain(context, "u0")
     assert {each.name: each.outcome for each in explained.attributes}[ADDRESS] == "refused"
 
 
@@ -247,8 +247,8 @@ def test_an_attribute_that_nobody_may_read_holds_everybodys_group_and_is_told_on
     told = lines(found, "unreadable", "together")
     assert told[:1] == together(NUMBER, ADDRESS, PASSWORD, holder=REGISTRAR)
     assert [kind for kind, _, _ in told] == ["together", "unreadable"]
-    with of.parts() as parts:
-        (explained,) = explain(parts, "u1")
+    with of.context() as context:
+        (explained,) = explain(context, "u1")
     assert {each.name: each.why for each in explained.attributes if each.name == NUMBER} == {
         NUMBER: f"held back with {REGISTRAR}"
     }
@@ -423,8 +423,8 @@ def test_groups_of_ones_own_and_attributes_that_stand_alone() -> None:
 
 def test_one_agents_explanation_says_what_holds_an_attribute_back() -> None:
     of = tenant(world(person(0), person(1)), "1", "1")
-    with of.parts() as parts:
-        (explained,) = explain(parts, "u0")
+    with of.context() as context:
+        (explained,) = explain(context, "u0")
     told = {each.name: (each.outcome, each.why) for each in explained.attributes}
     assert told[PASSWORD] == ("refused", WITH_NUMBER)
 
@@ -434,8 +434,8 @@ def test_one_agents_explanation_says_what_holds_an_attribute_back() -> None:
 
 def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
-    with of.parts() as parts:
-        drawn = dry_run(parts, quiet, save=True).plan
+    with of.context() as context:
+        drawn = dry_run(context, quiet, save=True).plan
     return document_reader.parse("".join(document.render(drawn)).encode())
 
 

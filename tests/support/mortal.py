@@ -164,20 +164,20 @@ class Mortal:
     def apply(self, reviewed: Plan | None = None, last: int | None = None) -> Run:
         """An apply, perhaps its last."""
         self.fate.begin(last)
-        with self.world.parts() as parts:
-            return wet_run(parts, self._show, reviewed=reviewed)
+        with self.world.context() as context:
+            return wet_run(context, self._show, reviewed=reviewed)
 
     def save(self) -> Plan:
         """A plan as a reviewer has it: what comes back from its document."""
-        with self.world.parts() as parts:
-            plan = dry_run(parts, self._show, save=True).plan
+        with self.world.context() as context:
+            plan = dry_run(context, self._show, save=True).plan
         return document_reader.parse("".join(document.render(plan)).encode())
 
     def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> Run:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
-        with self.world.back(run) as parts:
-            return wet_undo(parts, self._show, accept)
+        with self.world.back(run) as context:
+            return wet_undo(context, self._show, accept)
 
     def journal(self, outcome: str | None) -> Counter[Write]:
         """The writes of all runs that ended so, as the journal has them."""

@@ -81,13 +81,13 @@ class Audited:
     def apply(self, last: int | None = None, **options: Any) -> Run:
         """An apply, perhaps its last."""
         self._mortal.fate.begin(last)
-        with self._mortal.world.parts() as parts, self._watched(parts) as watched:
+        with self._mortal.world.context() as context, self._watched(context) as watched:
             return wet_run(watched, lambda plan, outcomes: None, **options)
 
     def undo(self, run: str, last: int | None = None) -> Run:
         """Take a run back, perhaps not to the end."""
         self._mortal.fate.begin(last)
-        with self._mortal.world.back(run) as parts, self._watched(parts) as watched:
+        with self._mortal.world.back(run) as context, self._watched(context) as watched:
             return wet_undo(watched, lambda plan, outcomes: None)
 
     def rotate(self) -> None:
@@ -97,9 +97,9 @@ class Audited:
             self.path.rename(self.rotated[-1])
 
     @contextmanager
-    def _watched(self, parts: Kind) -> Iterator[Kind]:
+    def _watched(self, context: Kind) -> Iterator[Kind]:
         settings = Audit(file=self.path, syslog=self._url, allow_plaintext=self._url is not None)
-        watch = audit.AuditWatch(settings, job="law", run=parts.plan_id, bound=None, stop=Stop().end)
+        watch = audit.AuditWatch(settings, job="law", run=context.plan_id, bound=None, stop=Stop().end)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
             with (
@@ -108,7 +108,7 @@ class Audited:
                 patch.object(sinks, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
             ):
                 try:
-                    yield replace(parts, watch=watch)
+                    yield replace(context, watch=watch)
                 except KeyboardInterrupt as fault:
                     watch.finished(None, None, fault)
                     raise

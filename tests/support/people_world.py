@@ -132,8 +132,8 @@ class People:
 
     def run(self, tenant: Tenant) -> None:
         self.world.tenant = tenant
-        with self.world.parts() as parts:
-            self._end(wet_run(parts, quiet))
+        with self.world.context() as context:
+            self._end(wet_run(context, quiet))
 
     def _end(self, run: Run) -> None:
         lost = {each.user.id for each in run.outcomes or () if each.result is not Result.WRITTEN}
@@ -147,8 +147,8 @@ class People:
 
     def undo(self, run: str) -> None:
         self.undoing = True
-        with self.world.back(run) as parts:
-            self._end(wet_undo(parts, quiet))
+        with self.world.back(run) as context:
+            self._end(wet_undo(context, quiet))
         self.world.state.release(self.world.job)
         self.undoing = False
 

@@ -98,14 +98,14 @@ def worlds(draw: st.DrawFn, several: bool) -> tuple[World, list[Json]]:
 def connected(
     world: World, url: str, open_: Callable[[Settings], HttpTransport] | None = None, **settings: Any
 ) -> Iterator[Wet]:
-    """The parts of a run of this world on the server at an address."""
+    """The context of a run of this world on the server at an address."""
     given = {"type": "scim", "url": url, "token": {"env": "T"}, "allow_plaintext": True, "filter": FILTER} | settings
     job = Settings.model_validate(given)
     transport = open_(job) if open_ else HttpTransport(job, Secret(ScimServer.token))
     with closing(transport):
         world.connect = lambda view: ScimDirectory(job, transport, view)
-        with world.parts() as parts:
-            yield parts
+        with world.context() as context:
+            yield context
 
 
 def view_of(user: Json) -> dict[str, Any]:

@@ -189,8 +189,8 @@ class Shared:
     def apply(self, job: Job) -> Plan:
         ledger, claimed = self.ledger, job.claimed()
         let_go = ledger.begin(job.name, claimed)
-        with self.world(job, "take over" if job.take_over else "apply").parts() as parts:
-            run = wet_run(parts, quiet)
+        with self.world(job, "take over" if job.take_over else "apply").context() as context:
+            run = wet_run(context, quiet)
         ledger.end(self._known(run.outcomes))
         if any(outcome.result is Result.WRITTEN for outcome in run.outcomes or ()):
             ledger.pass_on(
@@ -200,12 +200,12 @@ class Shared:
         return run.plan
 
     def plan(self, job: Job) -> Plan:
-        with self.world(job, "apply").parts() as parts:
-            return dry_run(parts, quiet).plan
+        with self.world(job, "apply").context() as context:
+            return dry_run(context, quiet).plan
 
     def undo(self, job: Job, run: str) -> Plan:
-        with self.world(job, "undo").back(run) as parts:
-            taken = wet_undo(parts, quiet)
+        with self.world(job, "undo").back(run) as context:
+            taken = wet_undo(context, quiet)
         self.ledger.end(self._known(taken.outcomes))
         self.state.release(job.name)
         return taken.plan

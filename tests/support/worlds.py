@@ -212,7 +212,7 @@ class World:
         return MemoryDirectory(self.store, self.mapping.view())
 
     @contextmanager
-    def parts(self) -> Iterator[Wet]:
+    def context(self) -> Iterator[Wet]:
         view = self.mapping.view()
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
@@ -227,13 +227,13 @@ class World:
     @contextmanager
     def back(self, run: str) -> Iterator[WetUndo]:
         """What takes a run back."""
-        with self.parts() as parts:
+        with self.context() as context:
             yield WetUndo(
-                job=parts.job, reader=parts.reader, directory=parts.directory, mapping=parts.mapping,
-                limits=parts.limits, read=parts.read, state=parts.state, fingerprint=parts.fingerprint,
-                sealer=parts.sealer, pace=parts.pace, watch=parts.watch, exclude=parts.exclude, run=run,
-                beyond=parts.beyond,
-                wrote_to=parts.directory.describe().identity,
+                job=context.job, reader=context.reader, directory=context.directory, mapping=context.mapping,
+                limits=context.limits, read=context.read, state=context.state, fingerprint=context.fingerprint,
+                sealer=context.sealer, pace=context.pace, watch=context.watch, exclude=context.exclude, run=run,
+                beyond=context.beyond,
+                wrote_to=context.directory.describe().identity,
             )  # fmt: skip
 
 

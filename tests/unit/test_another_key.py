@@ -25,8 +25,8 @@ def world() -> World:
 
 
 def apply(of: World, stop: Stop | None = None) -> int:
-    with of.parts() as parts:
-        return len(wet_run(parts, lambda plan, outcomes: None, stop=stop).plan.changes)
+    with of.context() as context:
+        return len(wet_run(context, lambda plan, outcomes: None, stop=stop).plan.changes)
 
 
 def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:
@@ -48,7 +48,7 @@ def test_users_that_differ_in_hidden_passwords_alone_tell_of_a_lost_state(tmp_pa
     one.limits = replace(one.limits, state=Limit(50, percent=True))
     assert apply(one) == 3
     one.state = closed_with_the_test(open_state(f"sqlite:///{tmp_path}/state.db"))
-    with one.parts() as parts:
-        plan = dry_run(parts, lambda plan, outcomes: None).plan
+    with one.context() as context:
+        plan = dry_run(context, lambda plan, outcomes: None).plan
     assert len(plan.changes) == 3
     assert [refusal.limit for refusal in plan.refusals] == ["state"]

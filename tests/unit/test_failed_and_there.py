@@ -63,31 +63,31 @@ def held(provider: Provider) -> list[dict[str, object]]:
 @pytest.mark.parametrize("odd", [erases, does_a_part])
 def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: bool) -> None:
     provider, of = world(odd)
-    with of.parts() as parts:
-        run = wet_run(parts, lambda plan, outcomes: None)
+    with of.context() as context:
+        run = wet_run(context, lambda plan, outcomes: None)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.FAILED] * USERS
     assert run.touched
     assert any(held(provider)), "something was written"
     provider.meddle = lambda request: None
-    with of.back(run.plan.id) as parts:
+    with of.back(run.plan.id) as context:
         if look_first:
-            shown = dry_undo(parts, lambda plan, outcomes: None).plan
+            shown = dry_undo(context, lambda plan, outcomes: None).plan
             assert len(shown.changes) == sum(map(bool, held(provider)))
-        back = wet_undo(parts, lambda plan, outcomes: None)
+        back = wet_undo(context, lambda plan, outcomes: None)
     assert [outcome.result for outcome in back.outcomes or ()] == [Result.WRITTEN] * len(back.plan.changes)
     assert held(provider) == [{}] * USERS
 
 
 def test_what_a_failed_write_has_left_is_ours_from_the_next_run_on() -> None:
     provider, of = world(erases)
-    with of.parts() as parts:
-        first = wet_run(parts, lambda plan, outcomes: None).plan
+    with of.context() as context:
+        first = wet_run(context, lambda plan, outcomes: None).plan
     of.tenant = Tenant([Agent(n, f"agent{n:03}", None) for n in range(2, USERS + 1)])
     provider.meddle = lambda request: None
-    with of.parts() as parts:
-        assert dry_run(parts, lambda plan, outcomes: None).plan.changes == ()
-        wet_run(parts, lambda plan, outcomes: None)
-        problems = dry_run(parts, lambda plan, outcomes: None).plan.problems
+    with of.context() as context:
+        assert dry_run(context, lambda plan, outcomes: None).plan.changes == ()
+        wet_run(context, lambda plan, outcomes: None)
+        problems = dry_run(context, lambda plan, outcomes: None).plan.problems
     assert [problem.kind for problem in problems] == ["stale"]
     counts = {record.id: record.outcomes for record in of.state.history.runs(of.job)}
     assert counts[first.id] == {"written": USERS}

@@ -94,15 +94,15 @@ class Job:
     ) -> Run:
         heard = Heard()
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
-        with self.world.parts() as parts:
-            run = wet_run(replace(parts, watch=Watchers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
+        with self.world.context() as context:
+            run = wet_run(replace(context, watch=Watchers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
         self.told = heard.told
         return run
 
     def save(self) -> Plan:
         self.world.connect = lambda view: self.server(self.store, view, "a", nothing, nothing)
-        with self.world.parts() as parts:
-            return dry_run(parts, lambda plan, outcomes: None, save=True).plan
+        with self.world.context() as context:
+            return dry_run(context, lambda plan, outcomes: None, save=True).plan
 
     def open(self) -> set[str]:
         memory = self.world.state.memory("one directory", self.world.job)
@@ -114,8 +114,8 @@ class Job:
         return record.outcomes
 
     def changes(self) -> int:
-        with self.world.parts() as parts:
-            return len(dry_run(parts, lambda plan, outcomes: None).plan.changes)
+        with self.world.context() as context:
+            return len(dry_run(context, lambda plan, outcomes: None).plan.changes)
 
     def arrives(self, value: str, number: int = 0) -> None:
         """The write of a run that was killed, and that was on its way for long."""

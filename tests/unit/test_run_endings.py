@@ -128,8 +128,8 @@ def ran(of: World, stop: Stop, *watchers: Watch, at_the_end: Callable[[], None] 
             said.append(last_line(stop.standing()))
             at_the_end()
 
-    with of.parts() as parts:
-        run = wet_run(replace(parts, watch=Watchers(watchers)), show, stop=stop)
+    with of.context() as context:
+        run = wet_run(replace(context, watch=Watchers(watchers)), show, stop=stop)
     return run, said[0]
 
 

@@ -31,8 +31,8 @@ def test_it_is_set_again_and_not_taken_for_hidden() -> None:
         return Contested(MemoryDirectory(store, view, base=BASE, filter=FILTER), lambda: None)
 
     def apply() -> Run:
-        with world.parts() as parts:
-            return wet_run(parts, lambda plan, outcomes: None)
+        with world.context() as context:
+            return wet_run(context, lambda plan, outcomes: None)
 
     world.connect = connect
     (first,) = apply().outcomes or ()

@@ -61,8 +61,8 @@ class Case:
 
     def apply(self, line: str | None, seat: int = 7) -> Run:
         self.world.tenant = Tenant([Agent(seat, "u0", line)])
-        with self.world.parts() as parts:
-            return wet_run(parts, lambda plan, outcomes: None)
+        with self.world.context() as context:
+            return wet_run(context, lambda plan, outcomes: None)
 
     def after(self, line: str | None, seat: int = 8) -> Run:
         """The run after one whose value `1` is not shown."""
@@ -149,8 +149,8 @@ def left(case: Case) -> Run:
     case.world.mapping = replace(case.world.mapping, stale="clear")
     case.apply("1")
     case.world.tenant = Tenant([Agent(9, "nobody")])
-    with case.world.parts() as parts:
-        return wet_run(parts, lambda plan, outcomes: None)
+    with case.world.context() as context:
+        return wet_run(context, lambda plan, outcomes: None)
 
 
 def stays(run: Run) -> bool:
@@ -184,7 +184,7 @@ def test_what_a_leaver_would_show_is_gone_and_no_line_is_needed() -> None:
     case.odd["hides"] = False
     case.world.mapping = replace(case.world.mapping, stale="clear")
     case.world.tenant = Tenant([Agent(9, "nobody")])
-    with case.world.parts() as parts:
-        run = wet_run(parts, lambda plan, outcomes: None)
+    with case.world.context() as context:
+        run = wet_run(context, lambda plan, outcomes: None)
     assert list(planned(run)) == ["employeeNumber"]
     assert not stays(run)

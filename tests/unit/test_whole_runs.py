@@ -63,23 +63,23 @@ def apply(
     of: World, *only: str, accept: str | None = None, reviewed: Plan | None = None, stop: Stop | None = None,
     show: Callable[[Plan, Sequence[Outcome] | None], None] = quiet,
 ) -> Run:  # fmt: skip
-    with of.parts() as parts:
-        return wet_run(parts, show, only, accept=accept, reviewed=reviewed, stop=stop)
+    with of.context() as context:
+        return wet_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
 
 
 def plan(of: World, *only: str, save: bool = False) -> Plan:
-    with of.parts() as parts:
-        return (dry_run(parts, quiet, only, save=True) if save else dry_run(parts, quiet, only)).plan
+    with of.context() as context:
+        return (dry_run(context, quiet, only, save=True) if save else dry_run(context, quiet, only)).plan
 
 
 def back(of: World, run: str, accept: str | None = None) -> Run:
-    with of.back(run) as parts:
-        return wet_undo(parts, quiet, accept)
+    with of.back(run) as context:
+        return wet_undo(context, quiet, accept)
 
 
 def memory(of: World) -> DirectoryMemory:
-    with of.parts() as parts:
-        return of.state.memory(parts.directory.describe().identity, of.job)
+    with of.context() as context:
+        return of.state.memory(context.directory.describe().identity, of.job)
 
 
 def matched(of: World) -> int:
@@ -511,8 +511,8 @@ def test_a_drop_of_users_is_not_in_the_way_of_some_agents_a_drop_of_agents_is(
 def test_an_undo_holds_the_job_and_is_noted_as_the_undo_of_its_run() -> None:
     of = world()
     run = apply(of).plan.id
-    with of.back(run) as parts:
-        assert len(dry_undo(parts, quiet).plan.changes) == 4
+    with of.back(run) as context:
+        assert len(dry_undo(context, quiet).plan.changes) == 4
     assert of.state.held(of.job) is None
     undone = back(of, run)
     assert (seats(of), undone.refused) == ([()] * 4, False)
@@ -588,8 +588,8 @@ def test_an_undo_goes_to_the_directory_that_the_run_wrote_to() -> None:
     of = world()
     run = apply(of).plan.id
     of.store = MemoryStore({})
-    with of.back(run) as parts, pytest.raises(UsageError, match="another directory"):
-        wet_undo(replace(parts, wrote_to="memory:another"), quiet)
+    with of.back(run) as context, pytest.raises(UsageError, match="another directory"):
+        wet_undo(replace(context, wrote_to="memory:another"), quiet)
 
 
 # ---------------------------------------------------------------- cautions that come up late
