@@ -112,7 +112,7 @@ def wet_run(
     """
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
-        context.watch.opens(
+        context.observer.opens(
             description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
         )
         _permit(context, description.identity, reviewed)
@@ -161,7 +161,7 @@ def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop
     """
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
-        context.watch.opens(
+        context.observer.opens(
             description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
         )
         settled = settle(context, description)
@@ -180,8 +180,8 @@ def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop
 
 
 def _shown(context: Context, plan: Plan, show: Show) -> Run:
-    context.watch.planned(plan)
-    context.watch.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
+    context.observer.planned(plan)
+    context.observer.stage("show", changes=len(plan.changes), problems=len(plan.problems), refusals=len(plan.refusals))
     show(plan, None)
     return Run(plan, refused=bool(plan.refusals))
 
@@ -232,7 +232,7 @@ def _held_to(context: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work
         done=context.state.history.written(reviewed.id),
         released=context.state.history.released(reviewed.id, context.sealer), only=only,
     )  # fmt: skip
-    held = Lookup(context.reader, context.read, context.watch).run(holding)
+    held = Lookup(context.reader, context.read, context.observer).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)
 
 
@@ -241,7 +241,7 @@ def _carry_out(context: Wet | WetUndo, work: Work, show: Show, accept: str | Non
     run = _shown(context, work.plan, show)
     if run.refused and accept != work.plan.digest:
         return run
-    context.watch.stage("apply", changes=len(work.changes), accepted=run.refused)
+    context.observer.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = context.directory.describe()
     stop.wait_for_the_end()
     memory = context.state.memory(description.identity, context.job)
@@ -252,7 +252,7 @@ def _carry_out(context: Wet | WetUndo, work: Work, show: Show, accept: str | Non
     try:
         with noted as journal:
             applied = apply(
-                work.changes, context.directory, description, journal, context.watch,
+                work.changes, context.directory, description, journal, context.observer,
                 pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
                 left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
                 refused=memory.refused(), last=context.mapping.told_by,
@@ -276,7 +276,7 @@ def _carry_out(context: Wet | WetUndo, work: Work, show: Show, accept: str | Non
             run = replace(run, untold=stop.failed)
             ending = run.ending
             stop.standing = lambda: ending
-            context.watch.stage("show", outcomes=ending.users)
+            context.observer.stage("show", outcomes=ending.users)
             show(_with_noticed(context.directory, work.plan), run.outcomes)
     return run
 
@@ -300,16 +300,16 @@ def draw(context: Dry, only: Collection[str] = (), untold: Sequence[Change] = ()
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
     """
-    context.watch.stage("read source")
+    context.observer.stage("read source")
     tenant = context.source.read()
     agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents] if only else []
     named = selected(only, agents, "--only")
-    context.watch.stage("describe directory", agents=tenant.size)
+    context.observer.stage("describe directory", agents=tenant.size)
     brief = context.brief()
     brief = replace(brief, about=(*brief.about, *_held(context)))
     memory = context.state.memory(brief.description.identity, context.job)
     planner = Planner(brief, tenant, context.pins, context.exclude)
-    directory = Lookup(context.reader, context.read, context.watch, memory.users(), context.beyond)
+    directory = Lookup(context.reader, context.read, context.observer, memory.users(), context.beyond)
     drawn = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
@@ -322,7 +322,7 @@ def draw_back(context: Undo) -> Plan:
     if brief.description.identity != context.wrote_to:
         raise UsageError(f"that run wrote to another directory ({context.wrote_to})", where=context.run)
     _, steps = context.state.steps(context.run, context.job, context.sealer)
-    context.watch.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
+    context.observer.stage("read directory", users=sum(step.outcome in (Result.WRITTEN, None) for step in steps))
     undoing = undo(
         replace(brief, about=(*brief.about, ("takes back", f"run {context.run}"))),
         [(step.change, step.outcome, step.server, step.run) for step in steps],
@@ -331,4 +331,4 @@ def draw_back(context: Undo) -> Plan:
         context.exclude,
         unshown=[(step.change, step.lost) for step in steps if step.lost],
     )
-    return Lookup(context.reader, context.read, context.watch, beyond=context.beyond).run(undoing)
+    return Lookup(context.reader, context.read, context.observer, beyond=context.beyond).run(undoing)

@@ -29,7 +29,7 @@ from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.steps import rounds, steps
 from connector.reconcile.order.turns import go_last, turn
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 from connector.runtime.stopping import Settling, Stop
 
 CUT: Final = "the run was told to end at once"
@@ -57,7 +57,7 @@ def apply(
     directory: Directory,
     description: Description,
     journal: Journal,
-    watch: Watch,
+    observer: Observer,
     *,
     pace: Pace = Pace(),  # noqa: B008  # a frozen value
     stop: Stop | None = None,
@@ -84,10 +84,10 @@ def apply(
     account of it.
     """
     brake = Brake(pace.max_failures, stop or Stop())
-    ledger = Ledger(journal, watch)
+    ledger = Ledger(journal, observer)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
     engine = _Engine(
-        directory, description, ledger, brake, watch, sizes, again, left_open, settling or Settling(), last
+        directory, description, ledger, brake, observer, sizes, again, left_open, settling or Settling(), last
     )
     ledger.leave(left)
     if stop is not None:
@@ -179,7 +179,7 @@ class _Engine(Struct):
     description: Description
     ledger: Ledger
     brake: Brake
-    watch: Watch
+    observer: Observer
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
     left_open: Collection[WriteId]
@@ -311,7 +311,7 @@ class _Engine(Struct):
             piece = pieces.popleft()
             if piece.begins:
                 self.settling.renew()
-            self.watch.stage("write", changes=len(piece.changes))
+            self.observer.stage("write", changes=len(piece.changes))
             self.ledger.note(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 
 _UNKNOWN: Final = "sent, and not waited for; the next run finds out whether it was written"
 WriteId = tuple[str, str, Part]
@@ -91,9 +91,9 @@ class Ledger:
     `touched`: something was written, or may have been, be it a part that went first.
     """
 
-    def __init__(self, journal: Journal, watch: Watch) -> None:
+    def __init__(self, journal: Journal, observer: Observer) -> None:
         self._journal = journal
-        self._watch = watch
+        self._observer = observer
         self._open: dict[str, Write] = {}
         self._settled: list[tuple[Write, Outcome]] = []
         self._told: dict[str, Outcome] = {}
@@ -199,7 +199,7 @@ class Ledger:
         self._told[change.user.id] = outcome
         if change.part is Part.REST:
             self._whole[change.user.id] = outcome
-        self._watch.outcome(change, outcome)
+        self._observer.outcome(change, outcome)
 
     def _lose(self, fault: StateError) -> None:
         self.lost = f"nothing is written without a journal: {fault}"

@@ -72,7 +72,7 @@ def settle(context: Context, description: Description) -> Settled:
     steps = context.state.open_steps(description.identity, context.job, context.sealer)
     if not steps:
         return Settled()
-    context.watch.stage("settle", writes=len(steps))
+    context.observer.stage("settle", writes=len(steps))
     users = {user.id: user for user in context.reader.read({step.change.user: None for step in steps}, disabled=True)}
     memory = context.state.memory(description.identity, context.job)
     ours, past = memory.confirmed(users), memory.past(users)
@@ -229,4 +229,4 @@ def settle_secrets(
 def _settle(context: Context, description: Description, found: Sequence[_Found]) -> None:
     context.state.settle(description, found)
     for step, outcome in found:
-        context.watch.outcome(step.change, outcome, step.run)
+        context.observer.outcome(step.change, outcome, step.run)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.observers import watchers
+from connector.cli.observers import observers
 from connector.cli.running import (
     Shower,
     accept_option,
@@ -54,7 +54,7 @@ def command(
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
-        wet(job, lambda begun: watchers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
+        wet(job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
     ):
         show.stop = stop
         show.keep_off(context.files | ({saved.resolve()} if saved else set()))
@@ -68,5 +68,5 @@ def command(
         if saved and run.aside and run.outcomes is not None and run.tried:
             again = shlex.join(["cec-connector", "plan", str(job), "--save", str(saved)])
             say([f"\nThe reviewed plan is spent. For the users that were left out, draw a new one:\n    {again}\n"])
-        context.watch.finished(run.plan, code)
+        context.observer.finished(run.plan, code)
     return code

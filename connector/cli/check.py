@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.observers import OPEN, watchers
+from connector.cli.observers import OPEN, observers
 from connector.cli.running import job_argument
 from connector.cli.signals import stopped_by_signals
 from connector.errors import TruncatedError, UsageError
@@ -38,7 +38,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
 
     if save is not None and not probe:
         raise UsageError("saves what --probe finds, and goes with it", where="--save")
-    with dry(job, lambda begun: watchers(begun, log_level), remember=False) as context:
+    with dry(job, lambda begun: observers(begun, log_level), remember=False) as context:
         click.echo(f"job        {visible(context.job)}: the job and mapping files are in order")
         for path in open_to_others(load(job).job):
             click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")

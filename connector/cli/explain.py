@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.advice import Exit
-from connector.cli.observers import watchers
+from connector.cli.observers import observers
 from connector.cli.running import job_argument, say
 
 
@@ -27,8 +27,8 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
     from connector.reports import explanation
     from connector.run.composition import dry
 
-    with dry(job, lambda begun: watchers(begun, log_level)) as context:
+    with dry(job, lambda begun: observers(begun, log_level)) as context:
         explained = explain(context, agent)
         say([explanation.as_document(context.job, explained)] if as_json else explanation.render(explained))
-        context.watch.finished(None, Exit.DONE)
+        context.observer.finished(None, Exit.DONE)
     return Exit.DONE

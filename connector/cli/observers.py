@@ -1,4 +1,4 @@
-"""Watchers of the command line: a log on standard error, and progress where somebody looks on."""
+"""Observers of the command line: a log on standard error, and progress where somebody looks on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from connector.cli.advice import code_of
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.net.secret_stores import open_to_others
-from connector.observers.run_summary import FactsWatch, Kind, RunFacts
+from connector.observers.run_summary import Kind, RunFacts, SummaryObserver
 from connector.reports.document import as_json
 from connector.reports.visible import cleaned
 from connector.run.composition import Begun
-from connector.runtime.observer import Watch, Watchers
+from connector.runtime.observer import Observer, Observers
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Audit
 
 if TYPE_CHECKING:
-    from connector.observers.audit import AuditWatch
+    from connector.observers.audit import AuditObserver
 
 
 @contextmanager
@@ -90,7 +90,7 @@ class Json(structlog.processors.JSONRenderer):
 OPEN: Final = "other users of this machine can read this secret file"
 
 
-class LogWatch(Watch):
+class LogObserver(Observer):
     """Stages and outcomes as structured events; JSON where standard error is no terminal.
 
     Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
@@ -130,7 +130,7 @@ class LogWatch(Watch):
             self._log.error("finished", fault=type(fault).__name__, reason=reason)
 
 
-class ProgressWatch(Watch):
+class ProgressObserver(Observer):
     """The stage at hand and how long it takes; for writing, a bar."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class ProgressWatch(Watch):
         self._progress.stop()
 
 
-def watchers(
+def observers(
     begun: Begun,
     level: str | None,
     kind: Kind | None = None,
@@ -166,35 +166,35 @@ def watchers(
     run: str | None = None,
     stop: Stop | None = None,
     take: Callable[[RunFacts], None] | None = None,
-) -> Watchers:
-    """All that a run is watched by: the log; progress where standard error is a terminal; whatever its job names.
+) -> Observers:
+    """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
     of the plan that will be drawn. `take` is handed the facts of the run, in place of what its job names for them.
     """
     settings = begun.job.job
     run = run or begun.plan_id
-    log = LogWatch(begun.job.name, run, level)
+    log = LogObserver(begun.job.name, run, level)
     log.warn_of(open_to_others(settings))
-    watching: list[Watch] = [log]
+    told: list[Observer] = [log]
     if sys.stderr.isatty():
-        watching.append(ProgressWatch())
+        told.append(ProgressObserver())
     if settings.audit is not None and stop is not None:
-        watching.append(auditor(begun.job, settings.audit, run, stop))
+        told.append(auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
         takers = [take] if take is not None else list(_takers(begun.job))
         if settings.traces is not None:
             takers.append(_tracer(begun.job))
-        watching += [FactsWatch(begun.job.name, run, kind, each, code_of) for each in takers]
-    return Watchers(watching)
+        told += [SummaryObserver(begun.job.name, run, kind, each, code_of) for each in takers]
+    return Observers(told)
 
 
-def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditWatch:
+def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObserver:
     """Whoever keeps the audit of a job."""
-    from connector.observers.audit import AuditWatch
+    from connector.observers.audit import AuditObserver
 
     bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
-    return AuditWatch(settings, job=job.name, run=run, bound=bound, stop=stop.end)
+    return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end)
 
 
 def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.observers import watchers
+from connector.cli.observers import observers
 from connector.cli.running import Shower, exit_code, job_argument, only_option, report_option
 from connector.run.composition import dry
 from connector.sync import dry_run
@@ -31,9 +31,9 @@ def command(
     """Show what apply would do to the directory of JOB, and write nothing to it."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save)
-    with dry(job, lambda begun: watchers(begun, log_level, "plan")) as context:
+    with dry(job, lambda begun: observers(begun, log_level, "plan")) as context:
         show.keep_off(context.files)
         run = dry_run(context, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)
-        context.watch.finished(run.plan, code)
+        context.observer.finished(run.plan, code)
     return code

@@ -60,7 +60,7 @@ def _bounded(stop: Stop) -> Iterator[None]:
     heard, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(heard, stop), name="signals", daemon=True).start()
+    threading.Thread(target=_observer, args=(heard, stop), name="signals", daemon=True).start()
     try:
         yield
     finally:
@@ -68,7 +68,7 @@ def _bounded(stop: Stop) -> Iterator[None]:
         os.close(wakeup)  # which the thread hears of
 
 
-def _watch(heard: int, stop: Stop) -> None:
+def _observer(heard: int, stop: Stop) -> None:
     """End the process `SECONDS` after the second signal, or after the first one if no write is waited for."""
     asked = 0
     deadline: float | None = None

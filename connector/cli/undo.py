@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.observers import watchers
+from connector.cli.observers import observers
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
 from connector.run.composition import undo, wet_undo as wet_undo_context
@@ -31,7 +31,7 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with wet_undo_context(job, lambda begun: watchers(begun, log_level, "undo", stop=stop), run) as wet:
+            with wet_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as wet:
                 show.stop = stop
                 show.keep_off(wet.files)
                 ended = wet_undo(wet, show, accept, stop)
@@ -40,11 +40,11 @@ def command(
                 if ended.outcomes is not None and wet.state.held(wet.job):
                     command_ = shlex.join(["cec-connector", "release", str(job)])
                     say([f"\nThe job is on hold: its applies are refused. To allow them again, run:\n    {command_}\n"])
-                wet.watch.finished(ended.plan, code)
+                wet.observer.finished(ended.plan, code)
         else:
-            with undo(job, lambda begun: watchers(begun, log_level), run) as dry:
+            with undo(job, lambda begun: observers(begun, log_level), run) as dry:
                 show.keep_off(dry.files)
                 ended = dry_undo(dry, show)
                 code = exit_code(ended)
-                dry.watch.finished(ended.plan, code)
+                dry.observer.finished(ended.plan, code)
     return code

@@ -11,13 +11,13 @@ import click
 import msgspec
 
 from connector.cli.advice import code_of
-from connector.cli.observers import log_to_standard_error, watchers
+from connector.cli.observers import log_to_standard_error, observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.observers.run_summary import RunFacts
 from connector.planfile import load, save
-from connector.run.composition import Watching, dry, wet
+from connector.run.composition import MakeObserver, dry, wet
 from connector.run.context import Dry, Wet
 from connector.runtime.stopping import Stop
 from connector.scheduler.worker_protocol import REPEATED, Order, Result, nothing_told
@@ -39,7 +39,7 @@ def command(log_level: str | None) -> int:
         except ConnectorError as fault:
             code = code_of(fault)
             run.refused = isinstance(fault, RefusedBindError)
-            if not facts:  # its files were wrong, so that nobody watched it
+            if not facts:  # its files were wrong, so that it had no observer
                 import structlog
 
                 structlog.get_logger().error("run failed", job=order.job.stem, reason=str(fault))
@@ -63,20 +63,26 @@ class _Scheduled:
         self.waiting: Path | None = None
 
     def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
-        with dry(self._order.job, self._watching(log_level, facts, stop)) as context, self._turn(context, stop) as mine:
+        with (
+            dry(self._order.job, self._make_observer(log_level, facts, stop)) as context,
+            self._turn(context, stop) as mine,
+        ):
             return self._told(context, dry_run(context, _silent)) if mine else 0
 
     def write(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
-        with wet(self._order.job, self._watching(log_level, facts, stop)) as context, self._turn(context, stop) as mine:
+        with (
+            wet(self._order.job, self._make_observer(log_level, facts, stop)) as context,
+            self._turn(context, stop) as mine,
+        ):
             return self._told(context, wet_run(context, _silent, stop=stop)) if mine else 0
 
-    def _watching(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> Watching:
-        return lambda begun: watchers(begun, log_level, self._order.kind, stop=stop, take=facts.append)
+    def _make_observer(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> MakeObserver:
+        return lambda begun: observers(begun, log_level, self._order.kind, stop=stop, take=facts.append)
 
     def _told(self, context: Dry | Wet, run: Run) -> int:
         self._leave(context, run)
         code = exit_code(run)
-        context.watch.finished(run.plan, code)
+        context.observer.finished(run.plan, code)
         self.good = code == 0
         return code
 

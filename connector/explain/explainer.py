@@ -19,14 +19,14 @@ def explain(context: Dry, name: str) -> list[Explanation]:
 
     A user stands for the agents that look for it. Raises UsageError for a name that is nobody's, or two things.
     """
-    context.watch.stage("read source")
+    context.observer.stage("read source")
     tenant = context.source.read()
     agents = [AgentRef(agent.work_no, agent.account_code) for agent in tenant.agents]
     invalid = [AgentRef(record.work_no, record.account_code) for record in tenant.invalid]
     only = selected([name], [*agents, *invalid], WHERE)
-    context.watch.stage("describe directory", agents=tenant.size)
+    context.observer.stage("describe directory", agents=tenant.size)
     case = Case(context.brief(), tenant, context.pins, context.exclude)
-    directory = Lookup(context.reader, context.read, context.watch, beyond=context.beyond)
+    directory = Lookup(context.reader, context.read, context.observer, beyond=context.beyond)
     if only.users:
         named = directory.run(case.seeking(directory.run(looked_up(only, case.naming, WHERE)).ids))
         if not named:

@@ -23,7 +23,7 @@ from connector.observers.sinks import File, Line, Receiver, Record, Sink
 from connector.observers.syslog import NOTICE, WARNING
 from connector.reconcile.digests import is_secret, readable
 from connector.reports.document import change_object
-from connector.runtime.observer import Owed, Telling, Watch
+from connector.runtime.observer import Observer, Owed, Telling
 from connector.settings.operations import Audit
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ _AT_MOST: Final = 2000
 """So many outcomes are told before it is made sure that they are safe, and their marks are moved."""
 
 
-class AuditWatch(Watch):
+class AuditObserver(Observer):
     """Notes the begin of an apply or undo, each write, and the end. `bound`: the name that the directory knows us by.
 
     `stop` is called with a reason when the account of the run cannot be kept any longer. `late`: by where it is kept,

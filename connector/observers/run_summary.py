@@ -13,7 +13,7 @@ from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
 from connector.net.counters import Traffic
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 
 Kind = Literal["plan", "apply", "undo"]
 ENDINGS: Final = {
@@ -57,7 +57,7 @@ class RunFacts(Struct, frozen=True, kw_only=True):
         return self.ending == "done"
 
 
-class FactsWatch(Watch):
+class SummaryObserver(Observer):
     """Gathers the facts of one run, and hands them over at its end. `code_of`: the exit code that a fault makes.
 
     `clock` (seconds since 1970) and `timer` (seconds, monotonic) are there for tests.

@@ -25,7 +25,7 @@ from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
 from connector.run.context import Dry, Undo, Wet, WetUndo
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.textfile import noted
 from connector.state import keyfile
@@ -54,18 +54,18 @@ class Accepted(Struct, frozen=True):
     texts: dict[Path, str]
 
 
-Watching = Callable[[Begun], Watch]
-"""Makes the watchers of a run."""
+MakeObserver = Callable[[Begun], Observer]
+"""Makes the observer of a run."""
 
 
 @contextmanager
-def dry(path: Path, watching: Watching, *, remember: bool = True) -> Iterator[Dry]:
+def dry(path: Path, make_observer: MakeObserver, *, remember: bool = True) -> Iterator[Dry]:
     """The context of a dry run of the job in `path`; without `remember` its state is left alone.
 
     Raises FileError, StateError.
     """
     opening = _for_a_plan if remember else lambda _: open_state(None)
-    with _opened(path, opening, watching, writes=False) as (stack, job, mapping, common):
+    with _opened(path, opening, make_observer, writes=False) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
         yield Dry(reader=reader, **_sides(job, mapping), **common)
 
@@ -95,26 +95,26 @@ def probe(path: Path) -> Iterator[Probe]:
 
 
 @contextmanager
-def wet(path: Path, watching: Watching) -> Iterator[Wet]:
+def wet(path: Path, make_observer: MakeObserver) -> Iterator[Wet]:
     """The context of an apply of the job in `path`. Raises FileError, StateError."""
-    with _opened(path, _state, watching) as (stack, job, mapping, common):
+    with _opened(path, _state, make_observer) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         yield Wet(reader=directory, directory=directory, **_sides(job, mapping), **common)
 
 
 @contextmanager
-def undo(path: Path, watching: Watching, run: str) -> Iterator[Undo]:
+def undo(path: Path, make_observer: MakeObserver, run: str) -> Iterator[Undo]:
     """The context of an undo that is only shown. Raises FileError, StateError, UsageError."""
-    with _opened(path, _state, watching, writes=False) as (stack, job, mapping, common):
+    with _opened(path, _state, make_observer, writes=False) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
         yield Undo(reader=reader, **written, **common)
 
 
 @contextmanager
-def wet_undo(path: Path, watching: Watching, run: str) -> Iterator[WetUndo]:
+def wet_undo(path: Path, make_observer: MakeObserver, run: str) -> Iterator[WetUndo]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
-    with _opened(path, _state, watching) as (stack, job, mapping, common):
+    with _opened(path, _state, make_observer) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
         yield WetUndo(reader=directory, directory=directory, **written, **common)
@@ -136,23 +136,23 @@ Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, dict[str, Any]]
 
 @contextmanager
 def _opened(
-    path: Path, opening: Callable[[jobs.LoadedJob], Store], watching: Watching, *, writes: bool = True
+    path: Path, opening: Callable[[jobs.LoadedJob], Store], make_observer: MakeObserver, *, writes: bool = True
 ) -> Iterator[Opened]:
-    """The job, its mapping, and what every run has at hand; its watchers are told of an end by an error too."""
+    """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too."""
     job = jobs.load(path)
     _set_apart(job)
     plan_id = str(uuid4())
     counters.begin()
-    watch = watching(Begun(job, plan_id))
+    observer = make_observer(Begun(job, plan_id))
     try:
         with ExitStack() as stack:
             mapping = mappings.load(job.job.mapping, path)
             state = stack.enter_context(closing(opening(job)))
             common = _common(job, mapping, state, _key(job, state, needed=writes))
-            common |= {"watch": watch, "plan_id": plan_id, "beyond": _beyond(stack, job, mapping)}
+            common |= {"observer": observer, "plan_id": plan_id, "beyond": _beyond(stack, job, mapping)}
             yield stack, job, mapping, common
     except BaseException as fault:
-        watch.finished(None, None, fault)
+        observer.finished(None, None, fault)
         raise
 
 

@@ -15,7 +15,7 @@ from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import Brief
 from connector.runtime import clock
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import Store
@@ -37,7 +37,7 @@ class Context(Struct, frozen=True, kw_only=True):
     sealer: Sealer
     pace: Pace
     exclude: ExcludeList
-    watch: Watch
+    observer: Observer
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
     beyond: Callable[[], Reader] | None = None

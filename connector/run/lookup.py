@@ -12,7 +12,7 @@ from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.model import Key, User
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 
 SCAN_SHARE = 0.4
 """Measured: reading everything wins only where more than about this share of the users is wanted."""
@@ -41,13 +41,13 @@ class Lookup:
         self,
         reader: Reader,
         read: Read,
-        watch: Watch,
+        observer: Observer,
         at_least: int = 0,
         beyond: Callable[[], Reader] | None = None,
     ) -> None:
         self._reader = reader
         self._read = read
-        self._watch = watch
+        self._observer = observer
         self._beyond = beyond
         self.at_least = at_least
         self._whole = False
@@ -78,14 +78,14 @@ class Lookup:
             case asked.Find(keys, outside):
                 answers = self._past(keys) if outside else self._reader.find(keys)
             case asked.FindNear(keys, count, left_out):
-                self._watch.stage("near misses", keys=count, agents_left_out=left_out)
+                self._observer.stage("near misses", keys=count, agents_left_out=left_out)
                 answers = self._near(keys)
             case asked.Scan(holding):
                 answers = self._reader.scan(holding)
             case asked.Read(users, disabled):
                 answers = self._reader.read(users, disabled=disabled)
             case asked.Compare(questions):
-                self._watch.stage("compare", questions=len(questions))
+                self._observer.stage("compare", questions=len(questions))
                 answers = self._reader.holds(questions)
             case asked.Object(changes):
                 answers = self._reader.objections(changes)
@@ -134,7 +134,7 @@ class Lookup:
             why = f"look-ups by {attribute} find nobody, not even a user that shows a value of it: say `read: scan`"
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
-        self._watch.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
+        self._observer.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
         return asked.Proof.REFUTED
 
     def _sample(self, attribute: str) -> tuple[str, str] | None:
@@ -145,7 +145,7 @@ class Lookup:
             return None
 
     def _ask(self, how: Read, keys: Iterable[Key], wanted: int, why: str) -> Iterator[User]:
-        self._watch.stage("look-up", how=how, why=why, wanted=wanted)
+        self._observer.stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 

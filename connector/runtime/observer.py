@@ -1,4 +1,4 @@
-"""Who is told what happens while it happens: logs, progress, audit, metrics and notifications are all watchers."""
+"""Who is told what happens while it happens: logs, progress, audit, metrics and notifications are all observers."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Telling(Protocol):
         """Note the marks now."""
 
 
-class Watch:
-    """Told of each stage, the plan, each outcome, and the end; a watcher overrides what it heeds.
+class Observer:
+    """Told of each stage, the plan, each outcome, and the end; an observer overrides what it heeds.
 
     It never writes to the directory, and does not raise, but for `opens`.
     """
@@ -81,28 +81,28 @@ class Watch:
         """The run has ended; without an exit code: by this fault."""
 
 
-class Watchers(Watch):
-    """Several watchers as one."""
+class Observers(Observer):
+    """Several observers as one."""
 
-    def __init__(self, watchers: Iterable[Watch] = ()) -> None:
-        self._watchers = tuple(watchers)
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        self._observers = tuple(observers)
 
     def stage(self, name: str, **facts: object) -> None:
-        for watcher in self._watchers:
-            watcher.stage(name, **facts)
+        for observer in self._observers:
+            observer.stage(name, **facts)
 
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
-        for watcher in self._watchers:
-            watcher.opens(directory, fingerprint, telling)
+        for observer in self._observers:
+            observer.opens(directory, fingerprint, telling)
 
     def planned(self, plan: Plan) -> None:
-        for watcher in self._watchers:
-            watcher.planned(plan)
+        for observer in self._observers:
+            observer.planned(plan)
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        for watcher in self._watchers:
-            watcher.outcome(change, outcome, run)
+        for observer in self._observers:
+            observer.outcome(change, outcome, run)
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
-        for watcher in self._watchers:
-            watcher.finished(plan, exit_code, fault)
+        for observer in self._observers:
+            observer.finished(plan, exit_code, fault)

@@ -14,7 +14,7 @@ from connector.reconcile.checks.limits import Limit
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.run.context import Undo
-from connector.runtime.observer import Telling, Watch
+from connector.runtime.observer import Observer, Telling
 from connector.sync import Run, dry_run, dry_undo, wet_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
@@ -123,7 +123,7 @@ def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say
     assert not any(name == "on hold" for name, _ in plan(of).about)
 
 
-class Hearing(Watch):
+class Hearing(Observer):
     """Remembers in which order it was told what; `owes`: it cannot keep its account."""
 
     def __init__(self, *, owes: bool = False) -> None:
@@ -145,7 +145,7 @@ class Hearing(Watch):
 def heard(of: World, hearing: Hearing) -> list[str]:
     with of.context() as context:
         where = context.directory.describe().identity
-        wet_run(replace(context, watch=hearing), Shown())
+        wet_run(replace(context, observer=hearing), Shown())
     return [each.replace(where, "it") for each in hearing.told]
 
 
@@ -165,7 +165,7 @@ def test_where_a_watcher_cannot_keep_its_account_nothing_is_written() -> None:
 def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
     of, hearing = world(), Hearing()
     with of.context() as context:
-        dry_run(replace(context, watch=hearing), Shown())
+        dry_run(replace(context, observer=hearing), Shown())
     assert hearing.told == ["planned 3"]
     assert (numbers(of), of.state.history.runs("law")) == ({}, [])
 
@@ -179,7 +179,7 @@ def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
             undo = Undo(
                 job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits,
                 read=context.read, state=context.state, fingerprint=context.fingerprint, sealer=context.sealer,
-                pace=context.pace, watch=context.watch, exclude=context.exclude, run=run, wrote_to=wrote_to,
+                pace=context.pace, observer=context.observer, exclude=context.exclude, run=run, wrote_to=wrote_to,
             )  # fmt: skip
             if wrote_to == identity:
                 assert len(dry_undo(undo, Shown()).plan.changes) == 3

@@ -16,7 +16,7 @@ from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.run.context import Undo
-from connector.runtime.observer import Watchers
+from connector.runtime.observer import Observers
 from connector.state.database import Transaction
 from connector.state.store import Store
 from connector.sync import dry_undo, wet_run
@@ -70,7 +70,7 @@ def taken_back(mortal: Mortal, run: str) -> Plan:
         undo = Undo(
             job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits, read=context.read,
             state=context.state, fingerprint=context.fingerprint, sealer=context.sealer, pace=context.pace,
-            watch=context.watch, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
+            observer=context.observer, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
         )  # fmt: skip
         return dry_undo(undo, lambda plan, outcomes: None).plan
 
@@ -637,7 +637,7 @@ def test_a_write_that_arrives_late_where_the_next_run_would_do_the_same_makes_th
     assert noted(mortal, first)["id-0"] == "written"
 
 
-class Hearing(Watchers):
+class Hearing(Observers):
     """Remembers what it is told of earlier runs."""
 
     def __init__(self) -> None:
@@ -660,7 +660,7 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
     assert done & still_open
     hearing = Hearing()
     with mortal.world.context() as context:
-        run = wet_run(replace(context, watch=hearing), lambda plan, outcomes: None)
+        run = wet_run(replace(context, observer=hearing), lambda plan, outcomes: None)
     settled = {(id_, plan.id, Result.WRITTEN if id_ in done else Result.SKIPPED) for id_ in still_open}
     written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
     assert len(hearing.told) == len(set(hearing.told))

@@ -135,7 +135,7 @@ def _is_log(node: ast.AST) -> bool:
     if isinstance(node, ast.Expr):
         return _is_log(node.value)
     name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-    return name.startswith("log.") or name.endswith("watch.stage")
+    return name.startswith("log.") or name.endswith("observer.stage")
 
 
 def _statement(node: ast.stmt) -> Iterator[str]:

@@ -99,7 +99,7 @@ class Audited:
     @contextmanager
     def _watched(self, context: Kind) -> Iterator[Kind]:
         settings = Audit(file=self.path, syslog=self._url, allow_plaintext=self._url is not None)
-        watch = audit.AuditWatch(settings, job="law", run=context.plan_id, bound=None, stop=Stop().end)
+        observer = audit.AuditObserver(settings, job="law", run=context.plan_id, bound=None, stop=Stop().end)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
             with (
@@ -108,11 +108,11 @@ class Audited:
                 patch.object(sinks, "Syslog", lambda *_: Wire(self._mortal.fate, self.got)),
             ):
                 try:
-                    yield replace(context, watch=watch)
+                    yield replace(context, observer=observer)
                 except KeyboardInterrupt as fault:
-                    watch.finished(None, None, fault)
+                    observer.finished(None, None, fault)
                     raise
-                watch.finished(None, None, KeyboardInterrupt())
+                observer.finished(None, None, KeyboardInterrupt())
         except DeathError:
             if self._torn is not None and self.path.exists():
                 size = self.path.stat().st_size

@@ -31,7 +31,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import Dry
-from connector.runtime.observer import Watchers
+from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.sync import draw
@@ -168,7 +168,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
         dry = Dry(
             job="table", source=Source(), reader=directory, mapping=mapping, pins=(), exclude=ExcludeList(),
             limits=_NO_LIMITS, read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key),
-            pace=Pace(), watch=Watchers(),
+            pace=Pace(), observer=Observers(),
         )  # fmt: skip
         try:
             return draw(dry).plan

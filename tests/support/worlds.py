@@ -19,7 +19,7 @@ from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.context import Wet, WetUndo
-from connector.runtime.observer import Watchers
+from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -220,7 +220,7 @@ class World:
         yield Wet(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             exclude=self.exclude, limits=self.limits, read="auto", state=self.state,
-            fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, watch=Watchers(),
+            fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, observer=Observers(),
             beyond=self.beyond,
         )  # fmt: skip
 
@@ -231,7 +231,7 @@ class World:
             yield WetUndo(
                 job=context.job, reader=context.reader, directory=context.directory, mapping=context.mapping,
                 limits=context.limits, read=context.read, state=context.state, fingerprint=context.fingerprint,
-                sealer=context.sealer, pace=context.pace, watch=context.watch, exclude=context.exclude, run=run,
+                sealer=context.sealer, pace=context.pace, observer=context.observer, exclude=context.exclude, run=run,
                 beyond=context.beyond,
                 wrote_to=context.directory.describe().identity,
             )  # fmt: skip

@@ -11,7 +11,7 @@ from connector.apply.engine import Applied, apply
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Result, Secret, User, UserRef, View
 from connector.reconcile.checks.limits import Pace
-from connector.runtime.observer import Watchers
+from connector.runtime.observer import Observers
 from connector.runtime.stopping import Settling, Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -22,7 +22,7 @@ NO = "no"
 
 
 class Noting:
-    """A journal, and a watch, that keep everything in its order."""
+    """A journal, and an observer, that keep everything in its order."""
 
     def __init__(self) -> None:
         self.settled: list[tuple[str, Outcome]] = []
@@ -37,7 +37,7 @@ class Noting:
         self.left += [(change.user.id, outcome) for change, outcome in left]
 
 
-class Hearing(Watchers):
+class Hearing(Observers):
     """Remembers what it is told."""
 
     def __init__(self) -> None:

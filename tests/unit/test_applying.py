@@ -16,7 +16,7 @@ from connector.errors import StateError, UnreachableError
 from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.steps import steps
-from connector.runtime.observer import Watchers
+from connector.runtime.observer import Observers
 from connector.runtime.stopping import Stop
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -70,7 +70,7 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     directory.victim = "id1"
     journal = Noting()
     changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0)]
-    done = apply(changes, directory, directory.describe(), journal, Watchers())
+    done = apply(changes, directory, directory.describe(), journal, Observers())
     first, second = sorted(done.outcomes, key=lambda outcome: outcome.user)
     assert second.result is Result.CONFLICT
     assert first.result is Result.SKIPPED
@@ -110,7 +110,7 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
 
     directory = Refusing(people("0", "1", "2"), VIEW)
     journal = Noting()
-    done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Watchers())
+    done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Observers())
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
     assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
@@ -144,7 +144,7 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
         Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (AttributeChange(SEAT, (str(n),), (f"1{n}",)),), "d")
         for n in range(4)
     ]
-    done = apply(changes, directory, directory.describe(), journal, Watchers(), pace=Pace((3,), 100))
+    done = apply(changes, directory, directory.describe(), journal, Observers(), pace=Pace((3,), 100))
     unknown = [outcome.user.id for outcome in done.outcomes if outcome.unknown]
     assert unknown == [f"id{after}"], "an answer of success is written, though nothing can be read back"
     assert {outcome.result for outcome in done.outcomes if outcome.unknown} == {Result.FAILED}
@@ -164,7 +164,7 @@ def test_a_failure_that_is_known_does_not_make_up_for_one_that_is_not(unknown: i
 
     directory = Doubtful(people("0", "1", "2", "3"), VIEW)
     done = apply(
-        [changes_seat(n) for n in range(4)], directory, replace(directory.describe(), batch=2), Noting(), Watchers()
+        [changes_seat(n) for n in range(4)], directory, replace(directory.describe(), batch=2), Noting(), Observers()
     )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED] * 2 + [Result.SKIPPED] * 2
     assert done.stopped == "it is not known what became of writes before this one"
@@ -174,7 +174,7 @@ def test_where_nothing_can_be_read_back_any_more_nothing_more_is_written() -> No
     directory = Cut(people("0", "1", "2"), VIEW)
     directory.after = -1
     changes = [changes_seat(n) for n in range(3)]
-    done = apply(changes, directory, directory.describe(), Noting(), Watchers(), pace=Pace((1,), 100))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((1,), 100))
     assert [outcome.result for outcome in done.outcomes] == [Result.WRITTEN, Result.SKIPPED, Result.SKIPPED]
     assert done.stopped
     assert "gone" in done.stopped
@@ -195,7 +195,7 @@ def test_what_an_interrupted_run_may_have_written_is_told_at_once_as_written_aga
     assert heard.outcomes == [outcome for note, _, outcome in journal.notes if note == "settle"] == [plain, again]
 
 
-class Hearing(Watchers):
+class Hearing(Observers):
     """Remembers what it is told, so that a run that is killed has said it."""
 
     def __init__(self) -> None:
@@ -263,7 +263,7 @@ def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_wr
     directory.refused = "id1"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
-    done = apply(changes, directory, directory.describe(), Noting(), Watchers(), pace=Pace((), 1))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((), 1))
     not_sent = "not sent: 1 writes had failed (max_failures)"
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [
         (Result.SKIPPED, f"{not_sent} (object classes were added already)"),
@@ -373,7 +373,12 @@ def test_a_directory_that_shows_what_it_wrote_is_waited_for_after_the_ramp_and_o
     directory.shows = shows
     journal = Noting()
     done = apply(
-        [changes_seat(n) for n in range(45)], directory, directory.describe(), journal, Watchers(), pace=Pace((2, 3), 1)
+        [changes_seat(n) for n in range(45)],
+        directory,
+        directory.describe(),
+        journal,
+        Observers(),
+        pace=Pace((2, 3), 1),
     )
     assert {outcome.result for outcome in done.outcomes} == {Result.WRITTEN}
     assert directory.floods == floods
@@ -399,6 +404,6 @@ def test_readers_who_see_something_else_than_the_answers_show_end_the_writing_af
 
     directory = Lying(people(*map(str, range(200))), VIEW)
     changes = [changes_seat(n) for n in range(200)]
-    done = apply(changes, directory, directory.describe(), Noting(), Watchers(), pace=Pace((), 8))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((), 8))
     assert {outcome.result for outcome in done.outcomes[:8]} == {Result.FAILED}
     assert {outcome.result for outcome in done.outcomes[8:]} == {Result.SKIPPED}

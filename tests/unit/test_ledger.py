@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.apply.ledger import Ledger
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 
 WHY = "told to end at once"
 
@@ -36,7 +36,7 @@ class Noting:
             raise StateError("the disk is full")
 
 
-class Hearing(Watch):
+class Hearing(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[str, list[str], Outcome]] = []
 
@@ -54,8 +54,8 @@ def outcome(of: Change, result: Result = Result.WRITTEN, why: str = "") -> Outco
 
 class Scene:
     def __init__(self) -> None:
-        self.journal, self.watch = Noting(), Hearing()
-        self.ledger = Ledger(self.journal, self.watch)
+        self.journal, self.observer = Noting(), Hearing()
+        self.ledger = Ledger(self.journal, self.observer)
 
     def settled(self, of: Change, result: Result = Result.WRITTEN, *, told: bool = True) -> Outcome:
         """A write goes all its way, or all but the last step of it."""
@@ -127,7 +127,7 @@ def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
     scene.ledger.note([sent])
     scene.ledger.sent(sent)
     scene.ledger.standing([sent, left], WHY)
-    assert (scene.journal.notes, scene.watch.told) == ([([], ["ann"])], [])
+    assert (scene.journal.notes, scene.observer.told) == ([([], ["ann"])], [])
     assert scene.ledger.unsettled() == [sent]
 
 
@@ -140,12 +140,12 @@ def test_an_outcome_is_noted_with_what_is_intended_next_and_told_after_that() ->
     assert scene.ledger.of("ann") is ann
     scene.ledger.sent(ann)
     scene.ledger.settle(ann, outcome(ann))
-    assert scene.watch.told == []
+    assert scene.observer.told == []
     scene.ledger.note([bob])
-    assert scene.watch.told == [("ann", ["title"], outcome(ann))]
+    assert scene.observer.told == [("ann", ["title"], outcome(ann))]
     scene.ledger.note()
     assert scene.journal.notes == [([], ["ann"]), (["ann"], ["bob"])], "where there is nothing to note, nothing is"
-    assert len(scene.watch.told) == 1
+    assert len(scene.observer.told) == 1
 
 
 def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same() -> None:
@@ -157,7 +157,7 @@ def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same(
     scene.journal.full = True
     scene.ledger.note()
     assert scene.ledger.lost == "nothing is written without a journal: the disk is full"
-    assert [(user, found.unnoted) for user, _, found in scene.watch.told] == [("ann", True), ("bob", False)]
+    assert [(user, found.unnoted) for user, _, found in scene.observer.told] == [("ann", True), ("bob", False)]
     scene.journal.full = False
     scene.ledger.leave([(change("cid"), outcome(change("cid"), Result.SKIPPED))])
     assert scene.journal.left == [], "a journal that was lost is not written to again"
@@ -169,16 +169,16 @@ def test_a_journal_that_fails_with_what_is_left_is_lost() -> None:
     scene.journal.full = True
     scene.ledger.leave([(ann, outcome(ann, Result.SKIPPED, "why"))])
     assert scene.ledger.lost
-    assert scene.watch.told == [("ann", ["title"], outcome(ann, Result.SKIPPED, "why"))]
+    assert scene.observer.told == [("ann", ["title"], outcome(ann, Result.SKIPPED, "why"))]
 
 
 def test_the_same_outcome_is_left_once_and_another_one_again() -> None:
     ann, scene = change("ann"), Scene()
     became = scene.settled(ann, Result.FAILED)
     scene.ledger.leave([(ann, became)])
-    assert (scene.journal.left, len(scene.watch.told)) == ([], 1)
+    assert (scene.journal.left, len(scene.observer.told)) == ([], 1)
     scene.ledger.leave([(ann, replace(became, why="another reason"))])
-    assert (scene.journal.left, len(scene.watch.told)) == (["ann"], 2)
+    assert (scene.journal.left, len(scene.observer.told)) == (["ann"], 2)
 
 
 # ---------------------------------------------------------------- parts
@@ -189,19 +189,19 @@ def test_parts_of_one_change_are_told_together_with_the_rest(part: Part) -> None
     scene = Scene()
     scene.settled(change("ann", part, "a"))
     scene.settled(change("ann", part, "b"))
-    assert scene.watch.told == []
+    assert scene.observer.told == []
     assert scene.ledger.firsts == {"ann": (part, part)}
     scene.settled(change("ann", attribute="c"))
-    assert scene.watch.told == [("ann", ["a", "b", "c"], outcome(change("ann")))]
+    assert scene.observer.told == [("ann", ["a", "b", "c"], outcome(change("ann")))]
     scene.settled(change("bob"))
-    assert scene.watch.told[1][1] == ["title"]
+    assert scene.observer.told[1][1] == ["title"]
 
 
 def test_what_was_let_go_for_others_is_told_at_once_and_by_itself() -> None:
     scene = Scene()
     scene.settled(change("ann", Part.RELEASE, "a"))
     scene.settled(change("ann", attribute="b"))
-    assert [names for _, names, _ in scene.watch.told] == [["a"], ["b"]]
+    assert [names for _, names, _ in scene.observer.told] == [["a"], ["b"]]
     assert scene.ledger.firsts == {"ann": (Part.RELEASE,)}
 
 

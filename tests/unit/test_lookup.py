@@ -17,7 +17,7 @@ from connector.reconcile.matching.near import SAMPLE, near_misses
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Proof, Prove, Search
 from connector.run.lookup import Lookup
-from connector.runtime.observer import Watch
+from connector.runtime.observer import Observer
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 
@@ -43,8 +43,8 @@ class Counted(MemoryDirectory):
             yield User(name, value, {})
 
 
-class Told(Watch):
-    """A watcher that remembers how users were looked up, and all else that it was told."""
+class Told(Observer):
+    """An observer that remembers how users were looked up, and all else that it was told."""
 
     def __init__(self) -> None:
         self.how: list[object] = []
@@ -235,7 +235,7 @@ class Nearby(Counted):
 
 
 def almost(
-    directory: Counted, read: Read = "auto", account: str = "ann", watch: Watch | None = None
+    directory: Counted, read: Read = "auto", account: str = "ann", observer: Observer | None = None
 ) -> tuple[list[Near], str]:
     """Whom the one agent of a tenant is near, and what was left out."""
     rules = (MatchRule(Template.parse("{accountCode}"), "uid"),)
@@ -243,13 +243,13 @@ def almost(
     tenant = Tenant([Agent(1, account)])
     roster = Roster(tenant, mapping, (), NEAR)
     verdicts = Claims(roster, Differ(tenant, mapping, NEAR)).settle(tenant)
-    told, left_out = Lookup(directory, read, watch or Watch()).run(near_misses(verdicts, roster, NEAR))
+    told, left_out = Lookup(directory, read, observer or Observer()).run(near_misses(verdicts, roster, NEAR))
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 
 def test_near_misses_are_looked_up_and_told() -> None:
     directory, told = Nearby(1000, None), Told()
-    assert almost(directory, watch=told) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
+    assert almost(directory, observer=told) == ([Near("uid=annn", "uid", "annn", "one edit")], "")
     assert told.told == [("near misses", {"keys": directory.found, "agents_left_out": 0})]
     assert 100 < directory.found < 300
     assert directory.scanned == SAMPLE, "a few users show what values look like"

@@ -11,7 +11,7 @@ from connector.errors import UnreachableError
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, UserRef, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.runtime.observer import Watch, Watchers
+from connector.runtime.observer import Observer, Observers
 from connector.state.store import Store
 from connector.sync import Run, dry_run, wet_run
 from tests.support.disturbed import Disturbed
@@ -47,7 +47,7 @@ class Server(Disturbed):
         yield from found
 
 
-class Heard(Watch):
+class Heard(Observer):
     """What is said of writes of earlier runs."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Job:
         heard = Heard()
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
         with self.world.context() as context:
-            run = wet_run(replace(context, watch=Watchers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
+            run = wet_run(replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
         self.told = heard.told
         return run
 

@@ -11,7 +11,7 @@ from connector.apply.engine import apply
 from connector.cli.advice import code_of_ending
 from connector.model import Agent, AttributeChange, Change, Ending, Outcome, Plan, Result, Tenant, UserRef, View
 from connector.reports.wording import last_line
-from connector.runtime.observer import Telling, Watch, Watchers
+from connector.runtime.observer import Observer, Observers, Telling
 from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
 from connector.sync import Run, wet_run
@@ -64,7 +64,7 @@ def twice(stop: Stop) -> Callable[[], None]:
 def test_an_interruption_while_the_audit_is_told_leaves_the_writes_noted() -> None:
     there, stop = directory("0", "1"), stopped()
     journal = Journal(telling=twice(stop))
-    done = apply([moves(0, "0", "5"), moves(1, "1", "6")], there, there.describe(), journal, Watchers(), stop=stop)
+    done = apply([moves(0, "0", "5"), moves(1, "1", "6")], there, there.describe(), journal, Observers(), stop=stop)
     assert [(each.result, each.unnoted) for each in done.outcomes] == [(Result.WRITTEN, False)] * 2
     assert stop.standing is not None
     ending = stop.standing()
@@ -74,7 +74,7 @@ def test_an_interruption_while_the_audit_is_told_leaves_the_writes_noted() -> No
 
 def test_an_interruption_before_the_notes_are_kept_says_in_part() -> None:
     there, stop = directory("0"), stopped()
-    done = apply([moves(0, "0", "5")], there, there.describe(), Journal(before=twice(stop)), Watchers(), stop=stop)
+    done = apply([moves(0, "0", "5")], there, there.describe(), Journal(before=twice(stop)), Observers(), stop=stop)
     assert [each.unnoted for each in done.outcomes] == [True]
     assert code_of_ending(Ending.of(done.outcomes)) == 4
 
@@ -85,7 +85,7 @@ def test_a_value_that_was_freed_already_counts_as_touched(*, noted: bool) -> Non
     there, stop = directory("0", "1"), stopped()
     journal = Journal(telling=twice(stop)) if noted else Journal(before=twice(stop))
     swap = [moves(0, "0", "1", "id1"), moves(1, "1", "0", "id0")]
-    done = apply(swap, there, there.describe(), journal, Watchers(), stop=stop)
+    done = apply(swap, there, there.describe(), journal, Observers(), stop=stop)
     assert {each.result for each in done.outcomes} == {Result.SKIPPED}
     assert done.touched
     assert stop.standing is not None
@@ -102,14 +102,14 @@ def test_an_interruption_before_anything_was_sent_is_a_failed_run() -> None:
         def note(self, settled: object, intended: object) -> None:
             twice(stop)()
 
-    done = apply([moves(0, "0", "5")], there, there.describe(), Interrupted(), Watchers(), stop=stop)
+    done = apply([moves(0, "0", "5")], there, there.describe(), Interrupted(), Observers(), stop=stop)
     assert not done.touched
     assert stop.standing is not None
     assert code_of_ending(stop.standing()) == 1
     assert last_line(stop.standing()).startswith("Stopped: 0 of 1 user written")
 
 
-class Full(Watch):
+class Full(Observer):
     """An audit that breaks when all of it is made safe at the end."""
 
     def __init__(self, stop: Stop) -> None:
@@ -119,7 +119,7 @@ class Full(Watch):
         telling.begin(directory, ["file"], "{}", lambda noted: None, lambda: self._stop.end("no space left"))
 
 
-def ran(of: World, stop: Stop, *watchers: Watch, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
+def ran(of: World, stop: Stop, *observers: Observer, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
     said: list[str] = []
 
     def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
@@ -129,7 +129,7 @@ def ran(of: World, stop: Stop, *watchers: Watch, at_the_end: Callable[[], None] 
             at_the_end()
 
     with of.context() as context:
-        run = wet_run(replace(context, watch=Watchers(watchers)), show, stop=stop)
+        run = wet_run(replace(context, observer=Observers(observers)), show, stop=stop)
     return run, said[0]
 
 
