@@ -13,6 +13,7 @@ from connector.cli.main import cli
 from connector.reconcile.checks.limits import LIMITS
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.reconcile.diff.transforms import TRANSFORMS
+from connector.reconcile.kinds import KINDS
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def test_a_page_is_written_in_short_sentences(name: str) -> None:
     measure, longest = Measure.of(page), max(sentences(page), key=lambda sentence: len(sentence.split()), default="")
     kept = measure.average <= AVERAGE.get(name, 15) and measure.long <= 0.02
     assert kept, f"{measure.average:.1f} words a sentence, {measure.long:.1%} over 30, for instance: {longest}"
+
+
+@pytest.mark.parametrize("name", read())
+def test_a_page_uses_the_words_of_the_field(name: str) -> None:
+    private = r"\b(house|courier|custody|tug-of-war|never-list|floors?)\b"
+    assert re.findall(private, (ROOT / name).read_text("utf-8"), re.IGNORECASE) == []
 
 
 @pytest.mark.parametrize("name", pages())
@@ -173,6 +180,10 @@ def test_the_page_of_the_mapping_file_names_every_field_and_transform() -> None:
     assert set(first_column("mapping-file.md", "| field | meaning |")) == {
         f"{{{name}}}" for name in (*AGENT_FIELDS, *TENANT_FIELDS)
     }
+
+
+def test_the_page_of_the_plan_document_names_every_kind_of_problem_in_order() -> None:
+    assert first_column("plan-document.md", "| `kind` | Meaning |") == list(KINDS)
 
 
 def test_the_page_of_the_plan_document_names_every_limit() -> None:
