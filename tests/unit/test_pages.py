@@ -68,6 +68,13 @@ def test_every_file_and_folder_that_a_page_names_is_there(name: str) -> None:
     assert [path for path in made if not any(any(place.glob(path)) for place in places)] == []
 
 
+@pytest.mark.parametrize("name", pages())
+def test_a_page_has_no_code_and_no_list_within_a_list(name: str) -> None:
+    """The site's Markdown makes one line of such code, and one list of both."""
+    page = re.sub(r"^```.*?^```", "", (ROOT / name).read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^ +```.*|^ {1,3}(?:[-*]|\d+\.) .*", page, re.MULTILINE) == []
+
+
 def test_sentences_are_counted_without_code_tables_and_headings() -> None:
     page = """# A heading. With a stop.
 
