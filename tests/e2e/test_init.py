@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
+from tests.support.pages import Page
 from tests.support.program import WARNINGS, Ended, program
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
@@ -104,6 +106,20 @@ def test_a_server_with_our_schema_gets_the_full_mapping_and_rules_that_find_ever
     assert "SIPIdentityPassword" in text
     summary = planned(folder)
     assert (summary["matched"], summary["update"], summary["secret"]) == (30, 30, 30)
+
+
+@pytest.mark.slapd
+def test_the_page_shows_what_is_printed(folder: Path, server: Slapd) -> None:
+    (folder / "cec-app-secret").write_text("demo-secret\n")
+    shutil.copy(server.ca, folder / "ldap-ca.pem")
+    document = json.loads((folder / "agents.json").read_text())
+    with Simulator(document, ssl_context=server_context()) as tenant:
+        places = {
+            "https://cec.example.org": f"{tenant.url} --source-ca-file ldap-ca.pem",
+            "ldaps://ldap.example.org": server.ldaps_url,
+            "cn=cec-connector,ou=services,dc=example,dc=org": SYNC,
+        }
+        Page("docs/init.md", folder, ENV | {"CEC_APP_KEY": "demo-key"}, places).follow("init")
 
 
 @pytest.mark.slapd
