@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from connector.demo.simulator import Simulator
 from tests.support import samba
-from tests.support.ds389 import SCHEMA as SCHEMA_389, Ds389
-from tests.support.ldap_server import authority
+from tests.support.ds389 import Ds389
+from tests.support.ldap_server import LdapServer, authority
 from tests.support.pages import Page
 from tests.support.program import program
-from tests.support.recommended import SERVICES, on_openldap
+from tests.support.recommended import access, rules_of_openldap
 from tests.support.samba import Samba
 from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
-from tests.support.slapd import SYNC, Slapd, person, server_context
+from tests.support.slapd import Slapd, person, server_context
 from tests.support.story import agent, tenant
 
 COUNT = 8
 ACCOUNTS = [f"agent{number:03}" for number in range(1, COUNT + 1)]
-CONNECTOR = f"cn=cec-connector,{SERVICES}"
+
+
+class Prepared(Protocol):
+    """A page with everything done that comes before `init`, and the server that it is followed on."""
+
+    def __call__(self, folder: Path, *, stock: bool = False) -> AbstractContextManager[tuple[Page, LdapServer]]:
+        """`stock`: with the rights for stock attributes alone."""
 
 
 @contextmanager
@@ -58,32 +65,55 @@ def through(page: Page, *, identity_stays: bool) -> None:
         assert (page.folder / name).stat().st_size > 100
 
 
-@pytest.mark.slapd
-def test_openldap(tmp_path: Path) -> None:
-    rules = on_openldap().replace(SYNC, CONNECTOR)
-    (tmp_path / "job").mkdir()
-    with Slapd.start(tmp_path / "slapd", map(person, ACCOUNTS), acl=rules) as server, source() as (_, places):
+@contextmanager
+def openldap(folder: Path, *, stock: bool = False) -> Iterator[tuple[Page, LdapServer]]:
+    (folder / "job").mkdir()
+    with (
+        Slapd.start(folder / "slapd", map(person, ACCOUNTS), acl=rules_of_openldap(stock=stock), stock=stock) as server,
+        source() as (_, places),
+    ):
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: {SSHA}…": "userPassword: word"}
-        page = Page("docs/first-run-openldap.md", tmp_path / "job", {}, places)
+        page = Page("docs/first-run-openldap.md", folder / "job", {}, places)
         server.add(page.block("account.ldif"))
         secrets(page.folder, ldap_password="word")
-        page.follow("init")
-        through(page, identity_stays=True)
-        assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
+        yield page, server
 
 
-@pytest.mark.ds389
-def test_389ds(tmp_path: Path) -> None:
-    (tmp_path / "job").mkdir()
-    with Ds389.start(tmp_path / "server", map(person, ACCOUNTS), rights=()) as server, source() as (_, places):
+@contextmanager
+def ds389(folder: Path, *, stock: bool = False) -> Iterator[tuple[Page, LdapServer]]:
+    (folder / "job").mkdir()
+    with Ds389.start(folder / "server", map(person, ACCOUNTS), rights=()) as server, source() as (_, places):
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: …": "userPassword: long-word"}
-        page = Page("docs/first-run-389ds.md", tmp_path / "job", {}, places)
+        page = Page("docs/first-run-389ds.md", folder / "job", {}, places)
         server.add(page.block("account.ldif"))
-        server.modify((SCHEMA_389 / "access.ldif").read_text())
+        server.modify(access("389ds", stock=stock))
         secrets(page.folder, ldap_password="long-word")
+        yield page, server
+
+
+ON_LDAP = (
+    pytest.param(openldap, marks=pytest.mark.slapd, id="openldap"),
+    pytest.param(ds389, marks=pytest.mark.ds389, id="389ds"),
+)
+
+
+@pytest.mark.parametrize("prepared", ON_LDAP)
+def test_ldap(tmp_path: Path, prepared: Prepared) -> None:
+    with prepared(tmp_path) as (page, server):
         page.follow("init")
         through(page, identity_stays=True)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
+
+
+@pytest.mark.parametrize("prepared", ON_LDAP)
+def test_the_rights_for_stock_attributes_are_enough(tmp_path: Path, prepared: Prepared) -> None:
+    with prepared(tmp_path, stock=True) as (page, server):
+        page.run("init")
+        job = page.folder / "job.yaml"
+        job.write_text(job.read_text().replace("mapping: mapping.yaml", "mapping: inetorgperson"))
+        page.run("plan")
+        page.run("apply")
+        assert b"labeledURI: sip:7008@192.0.2.10 CEC softphone" in server.search("(uid=agent008)", "*")
 
 
 @pytest.mark.samba

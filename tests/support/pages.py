@@ -22,7 +22,6 @@ class Page:
     def __init__(self, name: str, folder: Path, env: Mapping[str, str], places: dict[str, str]) -> None:
         self.name, self.folder, self._env, self.places = name, folder, env, places
         self.text = (ROOT / name).read_text(encoding="utf-8")
-        self._printed = ""
 
     def block(self, name: str, mark: str = "test") -> str:
         """A block, with this test's places."""
@@ -37,18 +36,23 @@ class Page:
         """The file of that name, as the page has it."""
         (self.folder / name).write_text(self.block(name), encoding="utf-8")
 
-    def follow(self, name: str) -> str:
-        """Run the commands of a block: all succeed, and print what the page shows. What they print."""
-        self._printed = ""
+    def run(self, name: str) -> str:
+        """Run the commands of a block, which all succeed. What they print."""
+        printed = ""
         for line in self.block(name).replace("\\\n", " ").splitlines():
             command, *arguments = shlex.split(line, comments=True)
             assert command == "cec-connector", line
             ended = program(*arguments, folder=self.folder, env=self._env)
             assert ended.code == 0, f"{line}: {ended.said}"
             assert "canary" not in ended.said
-            self._printed += ended.out
+            printed += ended.out
+        return printed
+
+    def follow(self, name: str) -> str:
+        """The same, and they print what the page shows."""
+        printed = self.run(name)
         if f"<!-- shown: {name} -->" in self.text:
             for line in self.block(name, "shown").splitlines():
                 for part in line.split("…"):
-                    assert part.strip() in self._printed, f"{self.name} shows {part!r}, and not so: {self._printed}"
-        return self._printed
+                    assert part.strip() in printed, f"{self.name} shows {part!r}, and not so: {printed}"
+        return printed
