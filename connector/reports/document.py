@@ -6,7 +6,6 @@ would not show as themselves are written as JSON escapes, so that the file can b
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,8 +14,9 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import asdict
 
-from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal, Secret
-from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts, readable, secret_fingerprint
+from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal
+from connector.reconcile.digests import UNKEYED, is_secret, plain_texts, readable, secret_fingerprint
+from connector.reports.octets import kept
 from connector.reports.visible import is_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
@@ -128,10 +128,7 @@ def _attribute(each: AttributeChange) -> Object:
 
 def value_list(values: tuple[Held, ...]) -> Sequence[Any]:
     """Octets are always told from text, so that a digest can be computed from the document alone."""
-    if plain_texts(values):
-        return values
-    plain = (lossless(value) for value in values if not isinstance(value, Secret))
-    return [{"base64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in plain]
+    return values if plain_texts(values) else list(msgspec.to_builtins(kept(values)))
 
 
 def problem_object(problem: Problem) -> Object:

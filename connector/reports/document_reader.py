@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -18,6 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from connector.model import AgentRef, AttributeChange, Change, Near, Plan, Problem, Refusal, Result, Summary, UserRef
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reports.document import SCHEMA
+from connector.reports.octets import Octets, held
 from connector.reports.visible import visible
 
 
@@ -91,10 +91,6 @@ class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """An unknown key is a fault: what this program does not understand it must not apply."""
 
 
-class _Octets(_Strict, frozen=True):
-    base64: bytes
-
-
 class _User(_Strict, frozen=True):
     id: str
     name: str
@@ -110,8 +106,8 @@ class _Agent(_Strict, frozen=True):
 
 class _Attribute(_Strict, frozen=True):
     name: str
-    old: list[str | _Octets] | UnsetType = UNSET
-    new: list[str | _Octets] | UnsetType = UNSET
+    old: list[str | Octets] | UnsetType = UNSET
+    new: list[str | Octets] | UnsetType = UNSET
     secret: Literal["set", "clear"] | UnsetType = UNSET
     fingerprint: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
 
@@ -121,7 +117,7 @@ class _Attribute(_Strict, frozen=True):
         if self.secret is UNSET:
             if self.old is UNSET or self.new is UNSET or self.fingerprint is not UNSET:
                 raise DocumentError(f"attribute {name}: it needs either old and new, or secret")
-            return AttributeChange(sys.intern(self.name), _values(self.old), _values(self.new))
+            return AttributeChange(sys.intern(self.name), held(self.old), held(self.new))
         sets = self.secret == "set"  # noqa: S105  # a word of the document, not a password
         if self.old is not UNSET or self.new is not UNSET or (self.fingerprint is not UNSET and not sets):
             raise DocumentError(f"attribute {name}: a secret has a fingerprint where it is set, and no values")
@@ -234,7 +230,3 @@ class _Named(Struct, frozen=True):
     """Enough of any JSON object to say whether it is a plan document."""
 
     schema: str = ""
-
-
-def _values(values: Iterable[str | _Octets]) -> tuple[str | bytes, ...]:
-    return tuple(value if isinstance(value, str) else value.base64 for value in values)

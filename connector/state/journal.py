@@ -20,16 +20,15 @@ from connector.model import (
     AttributeChange,
     Change,
     Description,
-    Held,
     Noted,
     Outcome,
     Part,
     Result,
-    Secret,
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts
+from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
+from connector.reports.octets import Octets, held, kept
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
@@ -56,18 +55,12 @@ _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one batch, however large it is."""
 
 
-class _Octets(Struct, frozen=True):
-    """A value that is no text."""
-
-    base64: bytes
-
-
 class _Noted(Struct, frozen=True, omit_defaults=True):
     """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key."""
 
     name: str
-    old: tuple[str | _Octets, ...] = ()
-    new: tuple[str | _Octets, ...] = ()
+    old: tuple[str | Octets, ...] = ()
+    new: tuple[str | Octets, ...] = ()
     secret: str | None = None
     sealed: str | None = None
     seen: bool = True
@@ -188,7 +181,7 @@ class RunJournal:
             key = self._sealer.check
             print_ = each.fingerprint
             return _Noted(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent)
-        return _Noted(each.name, _kept(each.old), _kept(each.new), None, None, each.seen, each.pattern, each.unique)
+        return _Noted(each.name, kept(each.old), kept(each.new), None, None, each.seen, each.pattern, each.unique)
 
 
 def _part(change: Change) -> str:
@@ -282,7 +275,7 @@ class Ours:
         def says(noted: _Noted) -> bool:
             if noted.name != each.name or noted.secret != (each.fingerprint or None if each.secret else None):
                 return False
-            return each.secret or equality.same_set(rule, _held(noted.new), each.new)
+            return each.secret or equality.same_set(rule, held(noted.new), each.new)
 
         return next(
             (
@@ -307,31 +300,14 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost = row
     user = UserRef(user_id, user_name)
     try:
-        noted = json.decode(attributes, type=list[_Noted])
         ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
         result, kind = Result(outcome) if outcome else None, Part(part.partition(":")[0])
     except (DecodeError, ValidationError, ValueError, TypeError) as fault:
         raise _damaged(run, where) from fault
-    changes = tuple(_read(user, each, sealer) for each in noted)
+    changes = tuple(_read(user, each, sealer) for each in _decoded(attributes, run, where))
     return Step(
         run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, lost_of(lost, run, where)
     )
-
-
-def put_by(attributes: str, run: str, where: str) -> list[AttributeChange]:
-    """What a row of the journal set out to put there, and saw; of secrets the fingerprints. Raises StateError."""
-    try:
-        noted = json.decode(attributes, type=list[_Noted])
-    except (DecodeError, ValidationError) as fault:
-        raise _damaged(run, where) from fault
-    return [
-        AttributeChange(
-            each.name, _held(each.old), _held(each.new), each.secret is not None,
-            pattern=each.pattern, fingerprint=each.secret or "",
-        )
-        for each in noted
-        if each.new or each.secret
-    ]  # fmt: skip
 
 
 def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
@@ -339,32 +315,32 @@ def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[
 
     Without `put` what it saw stays, for it put nothing there. Raises StateError.
     """
-    try:
-        noted = json.decode(attributes, type=list[_Noted])
-    except (DecodeError, ValidationError) as fault:
-        raise _damaged(run, where) from fault
     return [
         AttributeChange(
-            each.name, _held(each.old), _held(each.new if put else each.old), each.secret is not None,
-            seen=each.seen and not each.sealed, fingerprint=(each.secret or "") if put else UNKEYED,
+            each.name, held(each.old), held(each.new if put else each.old), each.secret is not None,
+            each.seen and not each.sealed, each.pattern, (each.secret or "") if put else UNKEYED,
         )
-        for each in noted
+        for each in _decoded(attributes, run, where)
         if put or each.old or each.sealed or not each.seen
     ]  # fmt: skip
 
 
 def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
     """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
-    try:
-        return {noted.name: noted.pattern for noted in json.decode(attributes, type=list[_Noted])}
-    except (DecodeError, ValidationError) as fault:
-        raise _damaged(run, where) from fault
+    return {each.name: each.pattern for each in _decoded(attributes, run, where)}
 
 
 def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
     """The attributes of a row of the journal that the directory took and did not show. Raises StateError likewise."""
     try:
         return json.decode(lost, type=tuple[str, ...]) if lost else ()
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+
+
+def _decoded(attributes: str, run: str, where: str) -> list[_Noted]:
+    try:
+        return json.decode(attributes, type=list[_Noted])
     except (DecodeError, ValidationError) as fault:
         raise _damaged(run, where) from fault
 
@@ -380,14 +356,5 @@ def _read(user: UserRef, each: _Noted, sealer: Sealer) -> AttributeChange:
         known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
         return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique, each.absent)
     return AttributeChange(
-        each.name, _held(each.old), _held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
+        each.name, held(each.old), held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
     )
-
-
-def _kept(values: tuple[Held, ...]) -> tuple[str | _Octets, ...]:
-    plain = (lossless(value) for value in values if not isinstance(value, Secret))
-    return tuple(_Octets(value) if isinstance(value, bytes) else value for value in plain)
-
-
-def _held(values: tuple[str | _Octets, ...]) -> tuple[Held, ...]:
-    return tuple(value.base64 if isinstance(value, _Octets) else value for value in values)

@@ -30,7 +30,7 @@ from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.reconcile.stale.grace import passed
 from connector.state.database import Database, Transaction
-from connector.state.journal import lost_of, names_of, past_of, put_by
+from connector.state.journal import lost_of, names_of, past_of
 from connector.state.ownership import Ownership, Row
 
 
@@ -114,8 +114,9 @@ class DirectoryMemory:
             return found
         overtaken = self._overtaken(by_itself=False)
         for run, _, user, attributes in self._open("apply"):
-            for each in put_by(attributes, run, self._database.where):
-                if overtaken(self._job, run, user.id, each.name, each.pattern):
+            for each in past_of(attributes, run, self._database.where):
+                cleared = not (each.new or each.fingerprint)
+                if cleared or overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
                 rule = self._description.equality(each.name)
                 put = () if each.secret else equality.minus(rule, each.new, each.old)
@@ -177,7 +178,7 @@ class DirectoryMemory:
                 continue
             for name in names:
                 values.pop(name, None)
-            put = {each.name: each.new for each in put_by(attributes, run, self._database.where) if not each.secret}
+            put = {each.name: each.new for each in past_of(attributes, run, self._database.where) if not each.secret}
             values.update({name: put.get(name, ()) for name in lost_of(lost, run, self._database.where)})
         return {user: values for user, values in found.items() if values}
 
