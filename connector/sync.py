@@ -50,7 +50,6 @@ class Run(Struct, frozen=True):
 
     @property
     def ending(self) -> Ending:
-        """How it ended, in numbers."""
         return Ending.of(self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold))
 
 
@@ -226,7 +225,6 @@ def _found(context: Wet, plan: Plan, description: Description, *, some: bool) ->
 
 
 def _held_to(context: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
-    """The work that is both reviewed and still to be done."""
     holding = hold_to(
         reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),

@@ -132,7 +132,6 @@ class Ledger:
         self._open[change.user.id].become(State.SENT)
 
     def of(self, user: str) -> Change:
-        """The write of this user that is under way."""
         return self._open[user].change
 
     def answered(self, change: Change) -> None:
@@ -146,7 +145,6 @@ class Ledger:
         self._settled.append((write, outcome))
 
     def unsettled(self) -> list[Change]:
-        """What was noted and has no outcome."""
         return [write.change for write in self._open.values()]
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:

@@ -108,7 +108,6 @@ class _Account:
         self.line = ""
 
     def make(self) -> None:
-        """Take it from the run."""
         from connector.reports.wording import last_line
 
         if self._standing is not None:

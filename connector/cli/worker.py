@@ -53,8 +53,6 @@ def command(log_level: str | None) -> int:
 
 
 class _Scheduled:
-    """A run on its way."""
-
     def __init__(self, order: Order) -> None:
         self._order = order
         self.taken = False

@@ -134,15 +134,12 @@ class Request(BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self) -> None:  # the library's name
-        """Answer a GET."""
         self._handle()
 
     def do_POST(self) -> None:  # the library's name
-        """Answer a POST."""
         self._handle()
 
     def reply(self, status: int, document: dict[str, Any] | bytes) -> None:
-        """A JSON answer."""
         body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json;charset=UTF-8")

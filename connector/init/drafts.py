@@ -52,17 +52,14 @@ class Answers(Struct, frozen=True):
 
     @property
     def cec(self) -> bool:
-        """Whether the source is a tenant, rather than a file."""
         return self.source.lower().startswith(("https:", "http:"))
 
     @property
     def ldap(self) -> bool:
-        """Whether the directory is a server, rather than a file."""
         return self.directories[0].lower().startswith(("ldaps:", "ldap:", "ldapi:"))
 
     @property
     def scim(self) -> bool:
-        """Whether the directory is a SCIM server."""
         return self.directories[0].lower().startswith(("https:", "http:"))
 
     @property
@@ -158,7 +155,6 @@ class Chosen(Struct, frozen=True):
 
     @property
     def mapping(self) -> Mapping:
-        """The ready mapping with these rules."""
         return replace(self.ready, match=tuple(self.rules) or self.ready.match)
 
 

@@ -55,7 +55,6 @@ class Sample(Struct, frozen=True):
     description: Description
 
     def verdicts(self, mapping: Mapping) -> Verdicts:
-        """What becomes of the agents by this mapping."""
         roster = Roster(self.tenant, mapping, (), self.description)
         claims = Claims(roster, Differ(self.tenant, mapping, self.description))
         for user in self.users:

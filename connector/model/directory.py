@@ -51,7 +51,6 @@ class User(Struct, frozen=True, gc=False):
 
     @property
     def ref(self) -> UserRef:
-        """The user without its values."""
         return UserRef(self.id, self.name)
 
 

@@ -39,7 +39,6 @@ class Ending(Struct, frozen=True):
     def of(
         cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False
     ) -> Ending:
-        """Count outcomes, one a user."""
         outcomes = list(outcomes)
         counts = Counter(map(_place, outcomes))
         return cls(
@@ -54,7 +53,6 @@ class Ending(Struct, frozen=True):
 
     @property
     def users(self) -> int:
-        """How many there are."""
         return sum((self.written, self.unchanged, self.not_written, self.not_sent, self.not_known, self.left_out))
 
     @property

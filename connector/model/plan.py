@@ -285,7 +285,6 @@ class LastGood(Struct, frozen=True):
 
     @classmethod
     def of(cls, summary: Summary) -> LastGood:
-        """What a plan found."""
         return cls(summary.agents, summary.matched, summary.agents - summary.unassigned)
 
     def expected(self, now: LastGood) -> int:

@@ -36,5 +36,4 @@ class Tenant(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """How many records the source gave, readable or not."""
         return len(self.agents) + len(self.invalid)

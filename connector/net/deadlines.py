@@ -28,7 +28,6 @@ class Line:
         self._connected: socket.socket | None = None
 
     def hold(self, connected: socket.socket) -> None:
-        """From now on it is this one."""
         again = socket.socket(fileno=os.dup(connected.fileno()))
         with self._lock:
             before, self._connected = self._connected, again
@@ -42,7 +41,6 @@ class Line:
                 self._connected.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of it."""
         with self._lock:
             if self._connected is not None:
                 self._connected.close()
@@ -65,7 +63,6 @@ class Bound:
         _watching.drop(self._number)
 
     def pass_(self) -> None:
-        """The time is over."""
         self.passed = True
         self._line.cut()
 

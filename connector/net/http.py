@@ -86,7 +86,6 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
         self._client.close()
         self._line.close()
 

@@ -60,7 +60,6 @@ def _to_gateway(settings: Settings, facts: RunFacts) -> None:
 
 
 def _metrics(before: str, facts: RunFacts, only: str | None = None) -> Metrics:
-    """What was there, of one job alone or of all, and this run."""
     metrics = Metrics()
     try:
         metrics.restore(before, only)

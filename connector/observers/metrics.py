@@ -69,7 +69,6 @@ class Metrics:
             self._metrics["request_errors"].labels(job, side)
 
     def take(self, facts: RunFacts) -> None:
-        """Count a run."""
         self.expect(facts.job, facts.kind)
         self._add("runs", facts, 1, facts.kind, facts.ending)
         for outcome, number in facts.outcomes.items():
@@ -102,7 +101,6 @@ class Metrics:
         self._metrics[name].labels(facts.job, *labels).inc(amount)
 
     def tell(self, name: str, job: str, value: float, *labels: str) -> None:
-        """Set a gauge."""
         gauge = self._metrics[name].labels(job, *labels)
         assert isinstance(gauge, Gauge)
         gauge.set(value)
@@ -117,5 +115,4 @@ class Metrics:
                     self._metrics[name].labels(*(sample.labels[label] for label in labels)).inc(sample.value)
 
     def render(self) -> str:
-        """In Prometheus's text format."""
         return generate_latest(self.registry).decode()

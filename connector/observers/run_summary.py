@@ -53,7 +53,6 @@ class RunFacts(Struct, frozen=True, kw_only=True):
 
     @property
     def good(self) -> bool:
-        """Whether the run did all that it was there for."""
         return self.ending == "done"
 
 

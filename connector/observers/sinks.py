@@ -38,7 +38,6 @@ class Line(Struct, frozen=True):
 
     @classmethod
     def of(cls, record: Record, severity: int) -> Line:
-        """A record of the audit."""
         number = (str(record["run"]), int(record["number"])) if "number" in record else None
         return cls(str(record["event"]), severity, _text(record), number)
 
@@ -154,7 +153,6 @@ class File:
 
 
 def _numbers(line: bytes) -> Iterator[Number]:
-    """The number of a line that is whole."""
     try:
         record = json.loads(line)
     except ValueError:

@@ -81,7 +81,6 @@ def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], b
 
 
 def _same(before: Owned, each: AttributeChange, description: Description) -> bool:
-    """Whether a change sets what was written there last."""
     if each.secret:
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)

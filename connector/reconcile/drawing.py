@@ -348,6 +348,5 @@ class Drawing:
 def _objected(
     draft: Draft, objected: dict[str, Objection], classless: Collection[str], change: AttributeChange
 ) -> AttributeChange | Problem:
-    """The verdict on a planned attribute of a user about whom the directory has objections."""
     found = objected.get(change.name) or (objected[OBJECT_CLASS] if change.name in classless else None)
     return change if found is None else draft.problem(found.kind, found.why, change.name)

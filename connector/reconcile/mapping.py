@@ -75,16 +75,13 @@ class AttributeRule(Struct, frozen=True):
 
     @property
     def templates(self) -> tuple[Template, ...]:
-        """All of its templates, in their order."""
         return (self.value, *self.more)
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields that its templates name."""
         return self.value.fields.union(*(template.fields for template in self.more))
 
     def missing(self, tenant: Tenant) -> frozenset[str]:
-        """The tenant's own fields that a template needs and that this tenant lacks."""
         return self.value.missing(tenant).union(*(template.missing(tenant) for template in self.more))
 
     def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
@@ -116,12 +113,10 @@ class Mapping(Struct, frozen=True):
 
     @property
     def clears(self) -> bool:
-        """Whether anything is cleared from users whom no agent claims."""
         return (self.stale, self.disabled) != ("report", "report")
 
     @property
     def adopting(self) -> tuple[str, ...]:
-        """The attributes that are ours whoever wrote them."""
         return tuple(rule.name for rule in self.attributes if rule.adopt)
 
     @property
@@ -141,13 +136,11 @@ class Mapping(Struct, frozen=True):
 
     @property
     def passwords(self) -> bool:
-        """Whether anything is made of the agents' passwords."""
         templates = [rule.agent for rule in self.match]
         templates += [template for rule in self.attributes for template in rule.templates]
         return any(template.secret for template in templates)
 
     def view(self) -> View:
-        """What a reader has to bring of each user for this mapping."""
         names = dict.fromkeys([rule.directory for rule in self.match] + [rule.name for rule in self.attributes])
         secrets = frozenset(rule.name for rule in self.attributes if rule.secret)
         return View(tuple(names), secrets, self.object_classes, disabled=self.disabled == "clear")

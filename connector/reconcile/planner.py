@@ -108,7 +108,6 @@ class Planner:
         return found
 
     def _unclaimed(self, verdicts: Verdicts) -> Planning[list[stale_users.Unclaimed]]:
-        """Users that hold something of ours and that no agent claims."""
         adopting = self.brief.mapping.adopting
         adopted: Iterable[User] = (yield from ask(Scan(adopting))) if adopting else ()
 

@@ -317,7 +317,6 @@ def _within(pattern: str) -> Callable[[Held], bool]:
 
 
 def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
-    """Secrets that may not be shown and that some run of ours wrote."""
     return [
         name
         for name, info in description.attributes.items()
@@ -349,12 +348,10 @@ def _only(
     classes: Iterable[AttributeChange],
     sides: Callable[[AttributeChange], tuple[tuple[Held, ...], tuple[Held, ...]]],
 ) -> list[str]:
-    """The classes on the first side that are not on the second."""
     return [str(name) for each in classes for name in sides(each)[0] if name not in sides(each)[1]]
 
 
 def _stays(each: AttributeChange, user: User) -> bool:
-    """Whether values stay in an attribute out of which ours are taken."""
     return len(user.values.get(each.name, ())) > len(each.old)
 
 

@@ -331,12 +331,10 @@ def _common(job: jobs.LoadedJob, mapping: Mapping, state: Store, key: Secret | N
 
 
 def _sides(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Any]:
-    """What planning has beside a directory: the source and the pins."""
     return {"source": source_of(job, mapping), "pins": _pins(job.job)}
 
 
 def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable[[], Reader]:
-    """A way past base and filter."""
     unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
     view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
     return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))

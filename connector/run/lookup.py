@@ -68,7 +68,6 @@ class Lookup:
             return result
 
     def answer(self, query: Query[Any]) -> Iterable[Any]:
-        """The answers to one question, as they come in."""
         answers: Iterable[Any]
         match query:
             case asked.Search(keys, wanted, found, unfindable):
@@ -94,7 +93,6 @@ class Lookup:
         return answers
 
     def _past(self, keys: Iterable[Key]) -> Iterable[User]:
-        """Users wherever they are; none where nobody may look there."""
         return self._beyond().find(keys) if self._beyond is not None else ()
 
     def _users(

@@ -35,7 +35,6 @@ class Account(Struct, frozen=True):
 
     @classmethod
     def of(cls, job: Job) -> Account:
-        """The account of a job's directory."""
         directory = job.directory
         if directory.type == "scim":
             basic = directory.basic
@@ -51,7 +50,6 @@ class Account(Struct, frozen=True):
 
     @classmethod
     def proved(cls, who: str, ref: SecretRef | None) -> Account:
-        """One that a secret proves."""
         path = file_of(ref) if ref else None
         return cls(who, (path,) if path else (), str(ref or ""))
 
@@ -107,5 +105,4 @@ class RefusedAccounts:
         return found.why
 
     def forget(self) -> None:
-        """Somebody wants all of them to be tried again."""
         self._refused.clear()

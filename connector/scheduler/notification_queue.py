@@ -101,11 +101,9 @@ class _Receiver:
             self._taken.pop(job, None)
 
     def close(self) -> None:
-        """Nothing more comes."""
         self._queue.put(None)
 
     def join(self, seconds: float) -> None:
-        """Wait so long for what is on its way."""
         self._thread.join(seconds)
 
     def _work(self) -> None:

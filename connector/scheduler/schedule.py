@@ -32,7 +32,6 @@ class Every(Struct, frozen=True):
     seconds: int
 
     def after(self, since: datetime) -> datetime:
-        """The first tick after one."""
         return since + timedelta(seconds=self.seconds)
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:
@@ -52,7 +51,6 @@ class Cron(Struct, frozen=True):
     zone: str = "UTC"
 
     def after(self, since: datetime) -> datetime:
-        """The first tick after this time."""
         return next(self._ticks(since))
 
     def latest(self, since: datetime, now: datetime) -> datetime | None:

@@ -88,7 +88,6 @@ class Scheduled:
 
     @property
     def kind(self) -> Kind:
-        """What kind of runs it has."""
         return "apply" if self.settings.mode == "apply" else "plan"
 
     def reread(self, now: datetime) -> None:
@@ -147,7 +146,6 @@ class Scheduled:
         return self._question.look if self._question else AGAIN
 
     def order(self, tick: datetime, now: datetime) -> Order:
-        """What is to be run."""
         # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
         wrongly = self._noted_wrongly if self._noted_wrongly and self._noted_wrongly >= tick else None
         loaded = self.accepted.job
@@ -162,7 +160,6 @@ class Scheduled:
         )
 
     def started(self, tick: datetime) -> None:
-        """Its run of this tick is under way."""
         if tick != self.last:
             self.failures, self._overruled = 0, self._noted_wrongly
         self.last, self._noted_wrongly, self.again = tick, None, None
@@ -182,7 +179,6 @@ class Scheduled:
         return seconds
 
     def went_well(self, tick: datetime, now: datetime) -> None:
-        """Its run of this tick has ended well now."""
         self.good, self.over = max(self.good, tick), now
 
     def too_old(self, now: datetime) -> bool:

@@ -246,7 +246,6 @@ class Service:
         return f"no run has ended well since {job.since.isoformat(timespec='seconds')}"
 
     def metrics(self) -> str:
-        """In Prometheus's text format."""
         now = utc()
         for job in self._jobs:
             self._metrics.tell("ready", job.name, job.ready(now))

@@ -66,7 +66,6 @@ class _Request(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:  # the library's name
-        """Answer a question."""
         path, health = self.path.partition("?")[0], self.server.health
         if path == "/metrics":
             self._say(200, health.metrics(), _METRICS)

@@ -30,7 +30,6 @@ class Order(Struct, frozen=True):
 
     @property
     def kind(self) -> Kind:
-        """What kind of run that is."""
         return "apply" if self.write else "plan"
 
 

@@ -59,7 +59,6 @@ class Document(Struct, frozen=True):
         return self.lines[next(loc[:size] for size in range(len(loc), -1, -1) if loc[:size] in self.lines)]
 
     def where(self, *loc: str | int) -> str:
-        """`path:line` of that key or item."""
         return f"{self.path}:{self.line(*loc)}"
 
 
@@ -135,7 +134,6 @@ class _Builder:
         return root
 
     def _node(self, event: Any, loc: Loc) -> Any:
-        """The value that begins with this event."""
         if isinstance(event, AliasEvent):
             self._fault(event, "aliases are not used here; write the value out (or put the text in quotes)")
             return None

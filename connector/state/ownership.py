@@ -60,15 +60,12 @@ class Ownership:
         self._directory = directory
 
     def of_job(self, job: str) -> Iterator[Row]:
-        """Every user that holds something of this job."""
         return self._found(f"{_ROWS} and job = ?", job)
 
     def of_others(self, job: str) -> Iterator[Row]:
-        """Every user that holds something of another job, once for each."""
         return self._found(f"{_ROWS} and job <> ?", job)
 
     def rewritten(self, job: str) -> Iterator[Row]:
-        """The users to whom this job wrote the same more than once running."""
         return self._found(f"{_ROWS} and job = ? and times > 1", job)
 
     def of(self, users: Sequence[str]) -> Iterator[Row]:

@@ -61,7 +61,6 @@ class Store:
 
     @property
     def kept(self) -> bool:
-        """Whether it outlives this process."""
         return self._database.kept
 
     def knows(self, job: str, sealer: Sealer) -> bool:
@@ -104,11 +103,9 @@ class Store:
             raise _TakenBackError
 
     def ticks(self, job: str) -> Ticks:
-        """Which runs of the job's schedule there were."""
         return Ticks(self._database, job)
 
     def close(self) -> None:
-        """Let go of the database."""
         self._database.close()
 
     # ------------------------------------------------------------ saved plans
@@ -141,7 +138,6 @@ class Store:
     # ------------------------------------------------------------ holds
 
     def hold(self, job: str, why: str) -> None:
-        """Let this job apply nothing until it is released."""
         with self._database.writing() as transaction:
             transaction.execute(
                 "insert into holds (job, since, why) values (?, ?, ?) "
@@ -174,7 +170,6 @@ class Store:
         return next((source for (source,) in found), None)
 
     def note_source(self, job: str, source: str) -> None:
-        """Note where the agents of this job come from."""
         with self._database.writing() as transaction:
             transaction.execute(
                 "insert into sources (job, source) values (?, ?) "

@@ -41,7 +41,6 @@ class Telling:
         self.lost = False
 
     def of(self, job: str, sealer: Sealer) -> Telling:
-        """The same, of this job."""
         self._job, self._sealer = job, sealer
         return self
 
@@ -141,7 +140,6 @@ class Telling:
             self._marks = {}
 
     def flush(self) -> None:
-        """Note them now, if there are any."""
         if self._marks:
             with self._database.writing() as transaction:
                 self.keep(transaction)

@@ -59,7 +59,6 @@ class Ticks:
             yield True
 
     def ended(self, tick: datetime, *, good: bool) -> None:
-        """The run of this tick has come to its end."""
         also = ", good = tick" if good else ""
         with self._database.writing() as transaction:
             transaction.execute(

@@ -27,11 +27,9 @@ class Definition(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The first name, or the number where there is none."""
         return self.names[0] if self.names else self.oid
 
     def first(self, keyword: str) -> str | None:
-        """The first argument of a keyword, if it is there."""
         arguments = self.fields.get(keyword, ())
         return arguments[0] if arguments else None
 

@@ -47,15 +47,12 @@ class EntryReader(ABC):
         """
 
     def info(self, name: str) -> AttributeInfo:
-        """What the schema says of an attribute."""
         return replace(self.schema.info(name), name=name, comparable=True)
 
     def size(self) -> int | None:
-        """Nobody knows without reading."""
         return None
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """Every user, once, or every one that shows a value of any of these attributes."""
         shown = {self.schema.key(name) for name in holding}
         return (
             self._user(entry)
@@ -94,7 +91,6 @@ class EntryReader(ABC):
         return (self._user(entry) for entry in entries if entry.id in ids)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
-        """One pass for all of them."""
         asked = list(questions)
         attributes = {self.schema.key(question.attribute) for question in asked}
         ids = {question.user.id for question in asked}

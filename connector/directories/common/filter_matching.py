@@ -49,8 +49,6 @@ def matcher(wanted: Filter, schema: Schema, recognised: Collection[str] = ()) ->
 
 
 class _Builder:
-    """Makes matchers of filters, for one schema."""
-
     def __init__(self, schema: Schema, recognised: frozenset[str]) -> None:
         self._schema = schema
         self._recognised = recognised

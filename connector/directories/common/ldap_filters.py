@@ -147,7 +147,6 @@ class _Parser:
             raise self.error(f"{token!r} is missing")
 
     def filter(self, depth: int) -> Filter:
-        """One filter in its parentheses."""
         if depth > MAX_DEPTH:
             raise self.error(f"filters are nested more than {MAX_DEPTH} deep")
         self.expect("(")

@@ -94,7 +94,6 @@ class Schema:
         return "abstract" if "ABSTRACT" in definition.fields else "structural"
 
     def class_names(self) -> list[str]:
-        """The object classes, each by its first name."""
         return [definition.name for definition in self._classes]
 
     def superclasses(self, class_name: str) -> frozenset[str]:
@@ -186,7 +185,6 @@ class Schema:
 
     @cached_property
     def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
-        """Every class with all that it allows."""
         return [
             (definition, frozenset(name.lower() for name in self._allowed(definition))) for definition in self._classes
         ]
@@ -205,7 +203,6 @@ def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
 
 
 def _base(name: str) -> str:
-    """An attribute description without its options."""
     return name.partition(";")[0]
 
 

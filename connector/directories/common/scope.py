@@ -29,7 +29,6 @@ class Entry(Struct, frozen=True):
 
     @property
     def ref(self) -> UserRef:
-        """The entry's user."""
         return UserRef(self.id, self.name)
 
 
@@ -71,7 +70,6 @@ class Scope:
         self._matches = matcher(self.filter, self._schema, attributes)
 
     def needs(self, name: str) -> bool:
-        """Whether the filter looks at this attribute."""
         return any(self._schema.falls_under(name, wanted) for wanted in attributes_of(self.filter))
 
     def holds(self, entry: Entry) -> bool:

@@ -120,7 +120,6 @@ class LdapReader:
         return replace(described, cautions=(*described.cautions, *self._noticed()))
 
     def _noticed(self) -> Iterator[str]:
-        """What reading has shown."""
         most = self._wire.most
         if most is not None:
             yield f"the server's size limit is below `page_size`: pages of {most} entries were asked for instead"
@@ -162,7 +161,6 @@ class LdapReader:
         return self._found(keys, self._users, self._realm)
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """One search, in pages of the job's size where the server has paging."""
         attributes = self._users.attributes
         whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
         return self._whole(self._wire.paged(whole, self._page_size, self._users.user), self._users, self._realm)
@@ -181,7 +179,6 @@ class LdapReader:
             yield from (replace(user, disabled=True) for user in self._named(list(missing.values()), shown, realm))
 
     def _named(self, wanted: Sequence[UserRef], shown: Users, realm: Realm) -> Iterator[User]:
-        """Those of these users that are in a realm, each once."""
         by_id = self._inspection.dialect.by_guid
         address = self._inspection.dialect.address
         names = dict.fromkeys(address(ref) for ref in wanted if by_id or realm.covers(ref.name))
@@ -233,7 +230,6 @@ class LdapReader:
         return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 
     def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        """Searches, a few for each user that is to be changed."""
         questions = Objections(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
         return questions.of(changes)
 
@@ -265,7 +261,6 @@ class LdapDirectory(LdapReader):
         yield from writer.write(queue)
 
     def _noticed(self) -> Iterator[str]:
-        """What reading has shown, and writing of the server's controls."""
         yield from super()._noticed()
         yield from self._assertions.cautions()
         yield from self._post_read.cautions()

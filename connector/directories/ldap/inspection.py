@@ -191,7 +191,6 @@ class Inspection:
         return Schema(found.types, found.classes, found.rules, lax=self.native.lax) if found.types else known_schema()
 
     def rules(self, name: str) -> Rules:
-        """What can be asked of the values of an attribute."""
         if name not in self._rules:
             self._rules[name] = self._rules_of(name)
         return self._rules[name]

@@ -51,7 +51,6 @@ class Objections:
         self._window = window
 
     def of(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        """Against each change, at most one for an attribute and a kind."""
         told = self._restrictions
         if not (told.rights or told.domains or self._inspection.dialect.microsoft):
             return  # nor need anybody work the changes out

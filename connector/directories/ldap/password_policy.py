@@ -69,7 +69,6 @@ def of(controls: Mapping[str, bytes]) -> Notice:
 
 
 def _elements(data: bytes, at: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Tags, each with where its content starts and stops."""
     while at < end:
         place = ber.element(data, at, end, data[at])
         yield data[at], place

@@ -117,7 +117,6 @@ class Assertions:
         return next(iter(codes), None)
 
     def cautions(self) -> Iterator[str]:
-        """What of the control is not believed, for the report."""
         names = sorted(_SAID.get(name, name) for name in self.refuted)
         mark = self._modifier.dialect.mark
         if names:

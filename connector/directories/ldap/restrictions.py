@@ -34,7 +34,6 @@ class Restrictions:
 
     @cached_property
     def rights(self) -> Told:
-        """Whether, and how, the server says what we may write."""
         if self._inspection.dialect.microsoft:
             return "allowed"
         if not (self._inspection.dialect.effective_rights and self.who):
@@ -78,7 +77,6 @@ class Restrictions:
 
     @property
     def domains(self) -> list[Domain]:
-        """Where values have to be unique, as far as that is known."""
         return self._configuration[0] or []
 
     def unique(self, name: str) -> bool:
@@ -87,7 +85,6 @@ class Restrictions:
         return any(domain.alone(key) and domain.over(self._base) for domain in self.domains)
 
     def described(self, description: Description) -> Description:
-        """The description with all of that in it."""
         domains, constrained, fault = self._configuration
         infos: dict[str, AttributeInfo] = {
             name: replace(info, unique=self.unique(name)) for name, info in description.attributes.items()

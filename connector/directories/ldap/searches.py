@@ -43,11 +43,9 @@ class Realm(Struct, frozen=True):
         return covers(name, self.rdns, one_level=self.scope is Scope.ONELEVEL)
 
     def all(self, attributes: tuple[str, ...]) -> Search:
-        """Everybody."""
         return Search(self.base, self.scope, self.filter, attributes)
 
     def showing(self, names: Iterable[str], attributes: tuple[str, ...]) -> Search:
-        """Everybody who has a value of any of these attributes."""
         return Search(self.base, self.scope, And((self.filter, Or(tuple(map(Present, names))))), attributes)
 
     def named(self, name: str, attributes: tuple[str, ...]) -> Search:

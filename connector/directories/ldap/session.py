@@ -49,7 +49,6 @@ class Flight(Generic[T]):
 
     @property
     def flying(self) -> list[T]:
-        """What is still unanswered."""
         return list(self._flying.values())
 
     def send(self, operation: Operation[T]) -> None:
@@ -68,7 +67,6 @@ class Flight(Generic[T]):
         return [(self._flying.pop(number), answer) for number, answer in answers]
 
     def frames(self) -> list[Frame]:
-        """Wait for messages of whatever operation."""
         frames = self._wait()
         for frame in frames:
             if frame.tag not in (ENTRY, REFERENCE):
@@ -83,7 +81,6 @@ class Flight(Generic[T]):
         return frames
 
     def close(self) -> None:
-        """Give up what is still in flight."""
         for number in self._flying:
             self._session.forget(number)
         self._flying.clear()
@@ -163,7 +160,6 @@ class Session:
         return UnreachableError(f"the server has ended the connection: {said}", where=self.where)
 
     def response(self, frame: Frame) -> Response:
-        """The result of an operation that is no search."""
         if frame.tag in _SEARCH_ANSWERS:
             raise self.broken("a search's answer to something that is no search")
         result = self.located(response, frame)

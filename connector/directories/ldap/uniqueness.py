@@ -46,7 +46,6 @@ class Domain(Struct, frozen=True):
         return self.scope is Scope.SUBTREE and self.filter == _EVERYBODY and below(base, self.base)
 
     def holders(self, attribute: str, value: bytes) -> Search:
-        """Whoever holds the value."""
         names = sorted(self.names) if self.names is not None else [attribute]
         terms: list[Filter] = [Equal(name, value) for name in names]
         return Search(self.base, self.scope, And((self.filter, Or(tuple(terms)))), ("1.1",))

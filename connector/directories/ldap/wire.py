@@ -226,7 +226,6 @@ class Wire(Session):
             raise results.referral(uris, search.base, self.where)
 
     def _ended(self, frame: Frame, code: int) -> bool:
-        """Whether this is the end of a search, with this result."""
         return frame.tag == DONE and self.located(response, frame).code == code
 
     def _finish(self, search: Search, frame: Frame, *, or_gone: bool = False) -> Response:

@@ -50,7 +50,6 @@ class Queue:
         return taken
 
     def done(self, change: Change) -> None:
-        """A change that was taken has its outcome."""
         self._busy.difference_update(_entry(change))
 
     def __iter__(self) -> Iterator[Change]:

@@ -99,7 +99,6 @@ class LdifReader(EntryReader):
                 raise IncompleteRead("the file was changed while it was read", where=str(self.path))
 
     def passage(self, file: BinaryIO, attributes: Collection[str] = ()) -> Passage:
-        """A pass over the open file that brings the view's attributes, those of the filter, and these."""
         wanted = self.keys | set(attributes) | {ENTRY_UUID}
 
         def key_of(name: str) -> str | None:

@@ -68,7 +68,6 @@ class Format:
         self._begun = False
 
     def blocks(self, file: BinaryIO) -> Iterator[Block]:
-        """The file in blocks, from where it stands to its end."""
         number, lines = 1, list[bytes]()
         for physical in file:
             lines.append(physical)
@@ -114,7 +113,6 @@ class Format:
             raise self.error(block.number + attribute.start, "a value that is no Base64, though '::' says so") from None
 
     def error(self, number: int, what: str) -> MalformedError:
-        """A complaint about a line of the file."""
         return MalformedError(what, where=f"{self._path}:{number}")
 
     def _logical(self, block: Block) -> list[Attribute]:

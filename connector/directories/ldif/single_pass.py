@@ -66,7 +66,6 @@ class Passage:
         return [place for place, attribute in enumerate(record.attributes) if self._key(attribute.name) == key]
 
     def again(self, number: int, lines: list[bytes]) -> Passed:
-        """The same block, with other lines."""
         return self._passed(Block(number, lines))
 
     def _passed(self, block: Block) -> Passed:

@@ -103,7 +103,6 @@ class ScimReader:
         return replace(described, cautions=(*described.cautions, *self._noticed()))
 
     def _noticed(self) -> Iterator[str]:
-        """What reading has shown."""
         if self._resources.all_outside:
             counted = count(self._resources.shown, "user")
             names = "the attributes and values that it names"
@@ -154,12 +153,10 @@ class ScimReader:
         return (self._users.user(id_of(found), found) for found in self._finder.find(keys))
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        """All users, page by page."""
         users = (self._users.user(id_of(found), found) for found in self._resources.all())
         return (user for user in users if any(name in user.values for name in holding)) if holding else users
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
-        """By id, many in flight."""
         ids = dict.fromkeys(ref.id for ref in users)
         for found, _ in filter(None, self._transport.each(partial(self._resources.get, disabled=disabled), ids)):
             user = self._users.user(id_of(found), found)
@@ -202,7 +199,6 @@ class ScimDirectory(ScimReader):
         return Notes()
 
     def _noticed(self) -> Iterator[str]:
-        """What reading has shown, and writing."""
         yield from super()._noticed()
         yield from self._notes.cautions()
 
@@ -219,7 +215,6 @@ class ScimDirectory(ScimReader):
         )
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-        """One request a user, many users at once."""
         if self.dialect.writes == "no":
             return (Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}") for change in changes)
         return self._writer.write(changes)

@@ -110,7 +110,6 @@ class Discovery:
 
     @cached_property
     def schemas(self) -> Schemas:
-        """Schemas, as far as they are published."""
         found = Schemas(self._all("/Schemas"))
         if found.unread:
             self.cautions.append(f"{found.unread} of the server's schema definitions cannot be read and are left out")

@@ -41,7 +41,6 @@ class Edit(Struct, frozen=True):
         return self.value is not None and not isinstance(self.value, list)
 
     def listed(self, resource: Resource) -> bool:
-        """Whether there is a list in the resource where it sets a single value."""
         held = self.path.held(resource)
         at = member(held, self.path.sub) if self.path.sub and isinstance(held, dict) else held
         return self.single and isinstance(at, list)

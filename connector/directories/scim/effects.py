@@ -61,7 +61,6 @@ class Notes:
         return NOTE.format(names=", ".join(fresh)) if fresh else ""
 
     def cautions(self) -> Iterator[str]:
-        """How many users it was."""
         if self._users:
             counted = ", ".join(f"{name} of {count(users, 'user')}" for name, users in sorted(self._users.items()))
             yield f"values beside those written changed: {counted}; check whether the server overwrites them"
@@ -107,7 +106,6 @@ class _Comparison:
         return Effects(tuple(found[_Fate.LOST]), tuple(found[_Fate.CHANGED]))
 
     def _of(self, path: Path, was: Json, now: Json) -> _Fate:
-        """What became of one attribute."""
         edits = self._edits.get(_name(path))
         if edits is None:
             return self.fate(path, was, now)
@@ -160,7 +158,6 @@ class _Comparison:
         }  # fmt: skip
 
     def _key(self, path: Path, value: Json) -> object:
-        """What equal values have in common."""
         text = text_of(value)
         return key(self._attributes.at(path).info.equality, text) if text else repr(value)
 

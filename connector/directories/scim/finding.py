@@ -145,7 +145,6 @@ class _Lookup:
 
     @property
     def filter(self) -> str:
-        """As one filter."""
         return " or ".join(_term(self.located, value) for value in self.values)
 
     def expects(self, user: Resource) -> bool:

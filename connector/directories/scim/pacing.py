@@ -73,6 +73,5 @@ class Patience:
         self._spent.set()
 
     def end(self, why: str) -> None:
-        """From now on nobody waits for anything."""
         self._spend(why)
         self._ended.set()

@@ -147,8 +147,6 @@ class _Shown:
 
 
 class _Known:
-    """Which users were yielded."""
-
     def __init__(self) -> None:
         self._earlier = array("q")
         self._now = _Shown()

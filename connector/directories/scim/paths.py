@@ -60,7 +60,6 @@ class Path(Struct, frozen=True):
 
     @property
     def whole(self) -> str:
-        """The attribute by its name and schema alone."""
         return f"{self.schema}:{self.attribute}" if self.schema else self.attribute
 
     def __str__(self) -> str:
@@ -68,7 +67,6 @@ class Path(Struct, frozen=True):
         return f"{self.whole}{f'[{tests}]' if tests else ''}{f'.{self.sub}' if self.sub else ''}"
 
     def held(self, resource: Mapping[str, Json]) -> Json:
-        """The attribute as it stands in the resource, whole; None where it has none."""
         if not self.schema:
             return member(resource, self.attribute)
         extension = member(resource, self.schema)

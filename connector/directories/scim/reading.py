@@ -64,7 +64,6 @@ class Resources:
         return f"{self.endpoint}/{quote(id_, safe='')}"
 
     def exists(self, found: Resource) -> bool:
-        """Whether the resource matches the job's filter."""
         return self._filter.holds(found)
 
     def disables(self, found: Resource) -> bool:
@@ -77,12 +76,10 @@ class Resources:
         return self.transport.send(Request("GET", self.endpoint, params, repeatable=True))
 
     def all(self) -> Iterator[Resource]:
-        """Every resource, once."""
         pager = Pager(self._ask, self._page_size)
         return self.existing(pager.by_cursor() if self._cursor else pager.by_index())
 
     def existing(self, found: Iterable[Resource]) -> Iterator[Resource]:
-        """Those that match the job's filter."""
         for each in found:
             self.shown += 1
             if not self.exists(each):

@@ -42,7 +42,6 @@ class Attribute(Struct, frozen=True, rename="camel"):
         return self.type.lower() == "complex"
 
     def sub(self, name: str) -> Attribute | None:
-        """A sub-attribute by its name, whatever the case."""
         return next((each for each in self.sub_attributes or () if each.name.lower() == name.lower()), None)
 
 
@@ -124,7 +123,6 @@ class Schemas:
         )
 
     def urn(self, schema: str) -> str:
-        """The URN as the server spells it."""
         return self._schemas.get(schema.lower(), (schema, {}))[0]
 
     def find(self, path: Path, assumed: Mapping[str, Attribute] | None = None) -> Found | None:

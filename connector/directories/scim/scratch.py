@@ -48,7 +48,6 @@ class Scratch:
 
     @property
     def address(self) -> str:
-        """Where it is."""
         return f"{self._endpoint}/{quote(self.id, safe='')}"
 
     def make(self, extensions: tuple[str, ...]) -> None:
@@ -147,7 +146,6 @@ class Scratch:
         return "the server says yes, and still shows it"
 
     def _found(self, transport: Transport) -> bool:
-        """Look for it by its name, which nobody else has."""
         for pause in PAUSES:
             time.sleep(pause)
             params = (("filter", filters.equal(USER_NAME, self.name)),)

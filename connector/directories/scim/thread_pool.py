@@ -21,7 +21,6 @@ class Crowd:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="scim")
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """As `Transport.each` says."""
         done: SimpleQueue[Future[Result]] = SimpleQueue()
         busy = 0
         source = iter(items)

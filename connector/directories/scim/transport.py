@@ -211,7 +211,6 @@ class _Sending(Struct, frozen=True):
         return cls(request.method, url, where, headers, content, request.repeatable, request.still)
 
     def by(self, authorization: str) -> _Sending:
-        """The same from somebody."""
         return replace(self, headers={**self.headers, "Authorization": authorization}) if authorization else self
 
     def through(self, channel: http.Channel) -> http.Answer:

@@ -52,7 +52,6 @@ class Attributes:
         self.view = [self.located(name) for name in view.attributes]
 
     def located(self, name: str) -> Located:
-        """An attribute by its path, or NAME."""
         if name not in self._known:
             self._known[name] = self._locate(name, USER_NAME if name == NAME else Path.parse(name))
         return self._known[name]
@@ -85,7 +84,6 @@ class Attributes:
         return sorted(schema or CORE for schema in schemas if not self._schemas.publishes(schema))
 
     def exact(self, path: Path) -> bool:
-        """Whether values at a path are told apart by case."""
         return self.located(str(path)).info.equality is Equality.OCTETS
 
     def checked(self, paths: Iterable[Path], where: str) -> None:
@@ -105,7 +103,6 @@ class Users:
         self._shown = [(each.name, each.path, each.name in secrets) for each in attributes.view if each.shown]
 
     def user(self, id_: str, resource: Resource) -> User:
-        """The user that a resource is, with what the view asks for."""
         values: dict[str, tuple[Held, ...]] = {}
         for name, path, secret in self._shown:
             held = tuple(path.values(resource))

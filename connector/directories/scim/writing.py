@@ -244,7 +244,6 @@ class Writer:
         return found[0] if found else None
 
     def _listed(self, id_: str, now: Resource) -> Resource | None:
-        """The user as a list shows it, if the server finds it by its name."""
         by_name = filters.equal(USER_NAME, name_of(id_, now))
         try:
             found = self._resources.matching(by_name, lambda each: id_of(each) == id_)
@@ -304,7 +303,6 @@ class Writer:
         return self._differing(done, before, now)
 
     def _differing(self, some: Iterable[Edit], before: Resource, now: Resource) -> list[Edit]:
-        """The edits whose attributes are no longer as they were."""
         return [edit for edit in some if not self._same(edit.path, now, before)]
 
     def _same(self, path: Path, one: Resource, other: Resource) -> bool:

@@ -31,7 +31,6 @@ class Limit(Struct, frozen=True):
         return cls(int(text.rstrip("%")), percent)
 
     def of(self, whole: int) -> int:
-        """How many users that allows, of so many."""
         return whole * self.number // 100 if self.percent else self.number
 
     def __str__(self) -> str:

@@ -136,7 +136,6 @@ class Rehearsal:
                     break
 
     def _barred(self, entry: _Entry, change: AttributeChange, there: Collection[str]) -> str:
-        """Why an attribute may not be set, if it may not."""
         info = self._info(change)
         if info.obsolete:
             return f"{change.name} is obsolete in the directory's schema, and takes no new values"
@@ -160,7 +159,6 @@ class Rehearsal:
         return [item for item in self._added if item.anything or (item.must | item.may) & info.aliases]
 
     def _class_barred(self, entry: _Entry, item: ClassInfo, there: Collection[str]) -> str:
-        """Why a class cannot be added to the entry, if it cannot."""
         if item.obsolete:
             return f"the object class {item.name} is obsolete in the directory's schema"
         if item.kind != "auxiliary":
@@ -184,7 +182,6 @@ class Rehearsal:
 
 
 def _empties(user: User, change: AttributeChange) -> bool:
-    """Whether no value is left."""
     return not change.new and len(user.values.get(change.name, ())) <= len(change.old)
 
 
@@ -215,13 +212,11 @@ class _Entry(Struct, frozen=True, dict=True):
 
     @cached_property
     def _structural(self) -> ClassInfo | None:
-        """The most special structural class: no other one inherits from it."""
         kinds = [item for item in self.classes if item.kind == "structural"]
         return next((item for item in kinds if not any(item.name in o.above for o in kinds if o is not item)), None)
 
     @cached_property
     def structural(self) -> str:
-        """The name of the structural class."""
         return self._structural.name if self._structural else "the entry's class"
 
     @cached_property
@@ -231,15 +226,12 @@ class _Entry(Struct, frozen=True, dict=True):
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """Attributes that the entry must have."""
         return self.rule.must.union(*(item.must for item in self.classes))
 
     @cached_property
     def allowed(self) -> frozenset[str]:
-        """Attributes that the entry may have."""
         return self.required.union(self.rule.may, *(item.may for item in self.classes))
 
     @cached_property
     def anything(self) -> bool:
-        """Whether one of the classes allows whatever there is."""
         return any(item.anything for item in self.classes)

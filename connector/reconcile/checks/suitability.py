@@ -91,7 +91,6 @@ def _at(mapping: Mapping, line: int) -> str:
 
 
 def _attributes(description: Description) -> Iterable[str]:
-    """The names of all attributes that the schema defines."""
     return description.paths or (info.name for info in description.types.values())
 
 
@@ -121,7 +120,6 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
 
 
 def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) -> str | None:
-    """Why the directory's schema forbids this rule, with the mapping's line."""
     info = description.attributes[rule.name]
     if not info.known and description.closed:
         options = ", or not with these options" if ";" in rule.name else ""

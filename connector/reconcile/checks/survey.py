@@ -24,14 +24,12 @@ class Survey:
         self._counts: Counter[frozenset[str]] = Counter()
 
     def add(self, user: User) -> None:
-        """Count a user."""
         classes = classes_of(user)
         self._examples.setdefault(classes, user)
         self._counts[classes] += 1
 
     @property
     def users(self) -> int:
-        """How many there are."""
         return self._counts.total()
 
     def barred(self) -> dict[str, Counter[str]]:

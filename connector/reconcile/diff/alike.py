@@ -44,5 +44,4 @@ def _asked(draft: Draft, each: AttributeChange, description: Description) -> Ite
 
 
 def _unless_same(same: Mapping[Slot, bool], user: str, change: AttributeChange) -> AttributeChange | None:
-    """The verdict on a planned attribute."""
     return None if same.get((user, change.name)) else change

@@ -61,7 +61,6 @@ class _Wanted(Struct, frozen=True):
 
     @property
     def hidden(self) -> bool:
-        """Whether an attribute that is not shown may be there all the same."""
         return self.schema.hides or self.info.readable is not True
 
     @classmethod
@@ -234,7 +233,6 @@ class Differ:
         return self._rehearsed(draft, user)
 
     def _rehearsed(self, draft: Draft, user: User) -> Draft:
-        """Hold back what the schema forbids."""
         draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
         refused = self.rehearsal.refused(user, draft.planned) if draft.planned else {}
         for name, why in refused.items():
@@ -244,7 +242,6 @@ class Differ:
         return draft
 
     def adopted(self, user: User) -> frozenset[str]:
-        """The attributes in which the user holds values that are ours whoever wrote them."""
         return frozenset(
             each.rule.name
             for each in self._wanted
@@ -262,7 +259,6 @@ class Differ:
         return (*self._needed(draft.classes, names), *draft.planned)
 
     def needing_classes(self, draft: Draft) -> frozenset[str]:
-        """The planned attributes for which an object class has to be added."""
         return self.rehearsal.needing_classes(draft.classes, draft.planned)
 
     def hold_classless(self, draft: Draft) -> bool:
@@ -285,7 +281,6 @@ class Differ:
         return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
 
     def _needs(self, name: str, classes: frozenset[str], names: Iterable[str]) -> bool:
-        """Whether an object class has to be added for any of these attributes."""
         if name in classes:
             return False
         for attribute in names:

@@ -47,7 +47,6 @@ class Draft(Struct, gc=False):
 
     @property
     def differs(self) -> bool:
-        """Whether any attribute is not in step."""
         return bool(self.planned or self.held)
 
     @property
@@ -57,7 +56,6 @@ class Draft(Struct, gc=False):
         return tuple(each for each in self.planned if each.name not in repeats) if repeats else self.planned
 
     def hold(self, names: Collection[str], problem: Problem) -> None:
-        """Hold these attributes back."""
         self.planned = tuple(each for each in self.planned if each.name not in names)
         self.held = (*self.held, problem)
         for group in self.groups:

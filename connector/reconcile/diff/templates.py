@@ -32,7 +32,6 @@ class Piece(Struct, frozen=True):
     steps: tuple[tuple[str, Step], ...]
 
     def apply(self, value: str | None) -> str | None:
-        """The field's value through every step; None: absent."""
         for name, step in self.steps:
             if value is None:
                 if not name.startswith("default:"):
@@ -58,7 +57,6 @@ class Template(Struct, frozen=True):
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields it names."""
         return frozenset(piece.field for piece in self.pieces if isinstance(piece, Piece))
 
     @property
@@ -67,7 +65,6 @@ class Template(Struct, frozen=True):
         return bool(self.fields & SECRET_FIELDS)
 
     def missing(self, tenant: Tenant) -> frozenset[str]:
-        """The tenant's own fields that it needs and that this tenant lacks."""
         return frozenset(
             piece.field
             for piece in self.pieces

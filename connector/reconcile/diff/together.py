@@ -39,7 +39,6 @@ class Kept(Struct, frozen=True, gc=False):
 
     @property
     def why(self) -> str:
-        """Why it holds the others back."""
         return f"which stays as it is without {' and '.join(self.fields)}, and does not go with the new values"
 
 
@@ -58,7 +57,6 @@ class _Member(Struct, frozen=True):
         return cls(rule, ours, info.readable is not True, info.equality)
 
     def held(self, user: User) -> tuple[Held, ...]:
-        """The values of a user that are ours."""
         values = user.values.get(self.rule.name, ())
         return values if self.ours is None else tuple(value for value in values if self.ours(equality.plain(value)))
 
@@ -79,7 +77,6 @@ class Together:
         self.lacking = any(member.rule.missing(tenant) for group in self._groups for member in group)
 
     def kept(self, agent: Agent, user: User, planned: Iterable[AttributeChange]) -> tuple[Kept, ...]:
-        """What stays of this user's values and does not go with those that are planned."""
         changes = {each.name: each for each in planned}
         return tuple(kept for group in self._groups for kept in self._kept(group, agent, user, changes))
 

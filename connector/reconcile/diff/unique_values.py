@@ -42,7 +42,6 @@ class Moves:
                 self._values.setdefault(slot, value)
 
     def _brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
-        """The unique values that a draft brings to a user that does not hold them now."""
         keys = self._keys
         for each in draft.planned:
             if each.name in keys:
@@ -101,7 +100,6 @@ class Moves:
         return waiting
 
     def _brings(self, user: str, slot: Slot) -> bool:
-        """Whether the user still is to get this value."""
         return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
 
     def _hold_shared(self, slot: Slot, users: list[str]) -> None:

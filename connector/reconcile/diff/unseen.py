@@ -76,7 +76,6 @@ class Unseen:
         return {(each.user.id, each.attribute): answer for each, answer in zip(asked, answers, strict=True)}
 
     def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
-        """Secrets that were not shown, and the sample."""
         left = dict.fromkeys(hidden, PROBES)
         for draft in self._drafts:
             for change in draft.planned:
@@ -96,7 +95,6 @@ class Unseen:
                     yield Question(draft.user, kept.name, kept.probe)
 
     def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
-        """Everybody who is not in the sample."""
         for draft in self._drafts if hidden else ():
             for change in draft.planned:
                 if _first(draft, change) and change.name in hidden and (draft.user.id, change.name) not in asked:
@@ -123,7 +121,6 @@ class Unseen:
     def _judged(
         self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
     ) -> AttributeChange | Problem | None:
-        """The verdict on a planned attribute, once its values were compared unseen."""
         answer = answers.get((draft.user.id, change.name))
         if change.secret:
             return self._secret(draft, answer or Holds.OTHER, change)
@@ -156,5 +153,4 @@ def _first(draft: Draft, change: AttributeChange) -> bool:
 
 
 def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
-    """What was answered of an attribute."""
     return {answer for (_, asked), answer in answers.items() if asked == name}

@@ -50,7 +50,6 @@ class Case(Planner):
     # ------------------------------------------------------------ who claims whom
 
     def _look_up(self, agents: Iterable[int]) -> Planning[None]:
-        """All users that these agents could claim, by whatever rule."""
         new = [number for number in agents if number not in self._asked]
         self._asked.update(new)
         keys = [key for number in new for _, key in self.roster.searches(number) if key is not None]
@@ -122,7 +121,6 @@ class Case(Planner):
         return more | set(islice(having, 3 * PROBES if drawing.probed else 0))  # those that a plan asks about first
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
-        """Every agent whose single-holder values are among these."""
         found = set()
         for name, value in keys:
             if name not in self._wanted_by:
@@ -131,7 +129,6 @@ class Case(Planner):
         return found
 
     def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
-        """Agents by what this attribute of their users is to hold."""
         key = equality.likenesses_of(self.brief.description.equality(name))
         (rule,) = (rule for rule in self.brief.mapping.attributes if rule.name == name)
         renders = [template.bind(self.tenant) for template in rule.templates]
@@ -173,7 +170,6 @@ class Case(Planner):
         return sorted({number for user in found if user.id in users for number, _ in self.roster.seekers(user)})
 
     def explain(self, number: int) -> Planning[Explanation]:
-        """What became of this agent, and how."""
         verdicts, plan = yield from self._drawn(number)
         agent = self.tenant.agents[number]
         ref = AgentRef(agent.work_no, agent.account_code)
@@ -234,7 +230,6 @@ class Case(Planner):
 
 
 def _lines(plan: Plan, ref: AgentRef, user: UserRef) -> tuple[Lines, Change | None]:
-    """What the plan says of an agent and its user."""
     change = next((change for change in plan.changes if change.agent == ref), None)
     problems = [
         problem

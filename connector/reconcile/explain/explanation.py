@@ -17,7 +17,6 @@ class Part(Struct, frozen=True):
 
     @property
     def last(self) -> Held | None:
-        """What it is in the end."""
         return self.steps[-1][1] if self.steps else self.value
 
 
@@ -32,7 +31,6 @@ class Rendered(Struct, frozen=True):
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """The fields of which nothing is left."""
         return tuple(part.field for part in self.parts if not part.last)
 
 

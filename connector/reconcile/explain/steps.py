@@ -35,7 +35,6 @@ class Tracer(Struct, frozen=True):
     differ: Differ
 
     def rules(self, number: int, returned: Returned) -> Iterator[RuleTrace]:
-        """What this agent was looked for by: its pin, or each rule until one has found somebody."""
         decided = None
         searches: dict[int, Key | None] = {}
         for rule, key in self.roster.searches(number):
@@ -64,7 +63,6 @@ class Tracer(Struct, frozen=True):
         return match.directory, self._rendered(match.agent, agent, match.directory)
 
     def attributes(self, agent: Agent, user: User, lines: Lines) -> Iterator[AttributeTrace]:
-        """Each attribute of the mapping, in its order, with what the plan says of it."""
         compared = {rule.name: (fitted, draft) for rule, fitted, draft in self.differ.one_by_one(agent, user)}
         for rule in self.mapping.attributes:
             made = tuple(self._rendered(template, agent, rule.name) for template in rule.templates)
@@ -84,7 +82,6 @@ class Tracer(Struct, frozen=True):
             yield replace(trace, outcome=outcome, why=why, change=change)
 
     def _rendered(self, template: Template, agent: Agent, attribute: str) -> Rendered:
-        """The template for this agent, step by step."""
         rule = self.description.equality(attribute)
         value = template.bind(self.tenant)(agent)
         parts = tuple(_part(piece, self.tenant, agent) for piece in template.pieces if isinstance(piece, Piece))
@@ -92,14 +89,12 @@ class Tracer(Struct, frozen=True):
 
 
 def _as_held(made: Rendered, fitted: Held | None) -> Rendered:
-    """What a template makes as the attribute can hold it, where it can."""
     return made if fitted is None else replace(made, value=fitted, key=normalised(made.compared, fitted))
 
 
 def _unchanged(
     rule: AttributeRule, trace: AttributeTrace, draft: Draft | None, why: str, missing: str
 ) -> tuple[str, str]:
-    """Why an attribute is in no change of the plan."""
     if draft and draft.held:
         return "refused", draft.held[0].why
     if draft and draft.planned:

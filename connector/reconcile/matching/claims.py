@@ -41,7 +41,6 @@ class Claim(Struct, frozen=True, gc=False):
 
     @property
     def user(self) -> UserRef:
-        """The user that is claimed."""
         return UserRef(self.id, self.name)
 
 
@@ -100,7 +99,6 @@ class Claims:
         return claims is not None and _rule(claims) < rule
 
     def found(self) -> int:
-        """How many agents have a user so far."""
         return len(self._claims) - self._claims.count(None)
 
     def of(self, agent: int) -> Collection[Claim]:
@@ -217,7 +215,6 @@ def _each(claims: Claimed | None) -> Collection[Claim]:
 
 
 def _rule(claims: Claimed) -> int:
-    """The rule that decides for an agent."""
     return claims.rule if isinstance(claims, Claim) else next(iter(claims.values())).rule
 
 

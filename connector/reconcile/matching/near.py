@@ -115,7 +115,6 @@ class NearMisses:
         return ((attribute, text) for attribute, texts in self._keys.items() for text in texts)
 
     def __len__(self) -> int:
-        """How many keys there are."""
         return sum(map(len, self._keys.values()))
 
     def add(self, user: User) -> None:
@@ -131,7 +130,6 @@ class NearMisses:
                         known[user.id] = min(near, known.get(user.id, near))
 
     def told(self, verdicts: Verdicts) -> Verdicts:
-        """The verdicts, with what was found in the lines of the unmatched."""
         lines = dict(verdicts.unmatched)
         for number, known in self._found.items():
             nearest = [near for _, near in sorted(known.values())][:MOST_NAMES]

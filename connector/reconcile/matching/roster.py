@@ -55,7 +55,6 @@ class _Index:
             yield number
 
     def agents(self, held: Held) -> Collection[int]:
-        """Who is looking for this value."""
         key = self.key(equality.plain(held))
         number = self.first.get(key)
         if number is None:
@@ -104,7 +103,6 @@ class Roster:
         self._sought = len(sought)
 
     def _searching(self) -> Iterator[tuple[int, Agent]]:
-        """The agents that the rules are for."""
         pinned = self.pinned
         return (
             (number, agent)
@@ -162,7 +160,6 @@ class Roster:
                         yield rule.attribute, value
 
     def __len__(self) -> int:
-        """How many agents are to be looked up."""
         return self._sought
 
     def finds(self, user: User, unsure: list[Doubt]) -> list[tuple[int, int]]:

@@ -37,11 +37,9 @@ class Selection(Struct, frozen=True):
         return bool(self.names)
 
     def names_agent(self, agent: AgentRef) -> bool:
-        """Whether the agent is named itself."""
         return agent.account_code in self.accounts or agent.work_no in self.seats
 
     def holds(self, agent: AgentRef | None, user: UserRef) -> bool:
-        """Whether the agent is named, or its user."""
         return user.id in self.ids or (agent is not None and self.names_agent(agent))
 
 

@@ -67,7 +67,6 @@ def problems(changes: Iterable[Change], refused: Mapping[str, Refused]) -> Itera
 
 
 def _behind(changes: Iterable[Change], users: Collection[str]) -> set[str]:
-    """These users, and all that wait for them."""
     waiting = defaultdict(list)
     for change in changes if users else ():
         for each in change.after:
@@ -76,7 +75,6 @@ def _behind(changes: Iterable[Change], users: Collection[str]) -> set[str]:
 
 
 def _ahead(user: str, waits: Mapping[str, Collection[str]]) -> set[str]:
-    """The user, and all that it waits for."""
     return _reached([user], waits)
 
 

@@ -43,7 +43,6 @@ class OtherJobs:
         )
 
     def hold(self, draft: Draft) -> None:
-        """Hold back what another job writes."""
         held = self._held.get(draft.user.id, {})
         for name in [each.name for each in draft.planned if each.name in held]:
             draft.hold((name,), draft.problem("another job", f"another job ({held[name]}) writes this attribute", name))

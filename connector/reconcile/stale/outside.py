@@ -47,7 +47,6 @@ def _seekers(
 
 
 def _told(problem: Problem, owners: Mapping[str, str], seekers: Mapping[AgentRef, tuple[str, ...]]) -> Problem:
-    """The problem, with those who exist outside where it is about one of them."""
     if problem.kind == "unmatched" and problem.agent is not None:
         return replace(problem, outside=seekers.get(problem.agent, ()))
     if problem.kind == "stale" and problem.users and problem.users[0] in owners:
