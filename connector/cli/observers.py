@@ -14,7 +14,7 @@ from connector.cli.advice import code_of
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.net.secret_stores import open_to_others
-from connector.observers.run_summary import Kind, RunFacts, SummaryObserver
+from connector.observers.run_summary import Kind, RunSummary, SummaryObserver
 from connector.reports.document import as_json
 from connector.reports.visible import cleaned
 from connector.run.composition import Begun
@@ -107,8 +107,8 @@ class LogObserver(Observer):
         for path in files:
             self._log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
 
-    def stage(self, name: str, **facts: object) -> None:
-        self._log.info(name, **facts)
+    def stage(self, name: str, **details: object) -> None:
+        self._log.info(name, **details)
 
     def planned(self, plan: Plan) -> None:
         structlog.contextvars.bind_contextvars(digest=plan.digest)
@@ -141,12 +141,12 @@ class ProgressObserver(Observer):
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task("", total=None)
 
-    def stage(self, name: str, **facts: object) -> None:
+    def stage(self, name: str, **details: object) -> None:
         if name == "show":
             self._progress.stop()
             return
         if name == "apply":
-            self._progress.reset(self._task, total=float(str(facts["changes"])))
+            self._progress.reset(self._task, total=float(str(details["changes"])))
         self._progress.update(self._task, description=name)
         self._progress.start()
         self._progress.refresh()
@@ -165,12 +165,12 @@ def observers(
     *,
     run: str | None = None,
     stop: Stop | None = None,
-    take: Callable[[RunFacts], None] | None = None,
+    take: Callable[[RunSummary], None] | None = None,
 ) -> Observers:
     """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
-    of the plan that will be drawn. `take` is handed the facts of the run, in place of what its job names for them.
+    of the plan that will be drawn. `take` is handed the summary of the run, in place of what its job names for them.
     """
     settings = begun.job.job
     run = run or begun.plan_id
@@ -197,8 +197,8 @@ def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObser
     return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end)
 
 
-def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:
-    """Who, of those that the job names, is handed the facts of a single run."""
+def _takers(job: LoadedJob) -> Iterator[Callable[[RunSummary], None]]:
+    """Who, of those that the job names, is handed the summary of a single run."""
     if job.job.metrics is not None:
         from connector.observers.export import export
 
@@ -209,7 +209,7 @@ def _takers(job: LoadedJob) -> Iterator[Callable[[RunFacts], None]]:
         yield partial(tell, job)
 
 
-def _tracer(job: LoadedJob) -> Callable[[RunFacts], None]:
+def _tracer(job: LoadedJob) -> Callable[[RunSummary], None]:
     """Raises FileError where the extra that it needs is not installed."""
     try:
         from connector.observers.opentelemetry import trace

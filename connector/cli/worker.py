@@ -1,4 +1,4 @@
-"""One run of `serve`, as a process of its own: its order is on standard input, what came of it goes to the output."""
+"""One run of `serve`, as a process of its own: a request on standard input, the result on its output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from connector.cli.observers import log_to_standard_error, observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 from connector.planfile import load, save
 from connector.run.composition import MakeObserver, dry, wet
 from connector.run.context import Dry, Wet
 from connector.runtime.stopping import Stop
-from connector.scheduler.worker_protocol import REPEATED, Order, Result, nothing_told
+from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.textfile import given
 from connector.sync import Run, dry_run, wet_run
 
@@ -29,53 +29,55 @@ from connector.sync import Run, dry_run, wet_run
 @click.pass_obj
 def command(log_level: str | None) -> int:
     """Run what `serve` asks for on standard input."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order, dec_hook=lambda kind, value: kind(value))
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=RunRequest, dec_hook=lambda kind, value: kind(value))
     log_to_standard_error(log_level)
-    facts: list[RunFacts] = []
-    run = _Scheduled(order)
-    with given(order.texts), stopped_by_signals(once=True) as stop:
+    summaries: list[RunSummary] = []
+    run = _Scheduled(request)
+    with given(request.texts), stopped_by_signals(once=True) as stop:
         try:
-            code = run.write(log_level, facts, stop) if order.write else run.plan(log_level, facts, stop)
+            code = run.write(log_level, summaries, stop) if request.write else run.plan(log_level, summaries, stop)
         except ConnectorError as fault:
             code = code_of(fault)
             run.refused = isinstance(fault, RefusedBindError)
-            if not facts:  # its files were wrong, so that it had no observer
+            if not summaries:  # its files were wrong, so that it had no observer
                 import structlog
 
-                structlog.get_logger().error("run failed", job=order.job.stem, reason=str(fault))
-                facts.append(nothing_told(order, code, str(fault)))
+                structlog.get_logger().error("run failed", job=request.job.stem, reason=str(fault))
+                summaries.append(nothing_told(request, code, str(fault)))
         finally:
             stopped = run.interrupted or (stop.why is not None and not run.good)
-            result = Result(facts[-1] if facts else None, run.taken, run.waiting, stopped, run.refused)
+            result = Result(summaries[-1] if summaries else None, run.taken, run.waiting, stopped, run.refused)
             sys.stdout.buffer.write(msgspec.json.encode(result, enc_hook=str))
             sys.stdout.buffer.flush()
     return code
 
 
 class _Scheduled:
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    """A run on its way."""
+
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
         self.taken = False
         self.interrupted = False
         self.refused = self.good = False
         self.waiting: Path | None = None
 
-    def plan(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
+    def plan(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
         with (
-            dry(self._order.job, self._make_observer(log_level, facts, stop)) as context,
+            dry(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
             self._turn(context, stop) as mine,
         ):
             return self._told(context, dry_run(context, _silent)) if mine else 0
 
-    def write(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> int:
+    def write(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
         with (
-            wet(self._order.job, self._make_observer(log_level, facts, stop)) as context,
+            wet(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
             self._turn(context, stop) as mine,
         ):
             return self._told(context, wet_run(context, _silent, stop=stop)) if mine else 0
 
-    def _make_observer(self, log_level: str | None, facts: list[RunFacts], stop: Stop) -> MakeObserver:
-        return lambda begun: observers(begun, log_level, self._order.kind, stop=stop, take=facts.append)
+    def _make_observer(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> MakeObserver:
+        return lambda begun: observers(begun, log_level, self._request.kind, stop=stop, take=summaries.append)
 
     def _told(self, context: Dry | Wet, run: Run) -> int:
         self._leave(context, run)
@@ -94,7 +96,7 @@ class _Scheduled:
             yield True
             return
         ticks = context.state.ticks(context.job)
-        with ticks.turn(self._order.tick, self._order.believed) as mine:
+        with ticks.turn(self._request.tick, self._request.believed) as mine:
             if not mine:
                 self.taken = True
                 yield False
@@ -107,17 +109,17 @@ class _Scheduled:
             except Exception as fault:
                 if code_of(fault) not in REPEATED or isinstance(fault, RefusedBindError):
                     with suppress(StateError):
-                        ticks.ended(self._order.tick, good=False)
+                        ticks.ended(self._request.tick, good=False)
                 raise
             if stop.why is None or self.good:  # also one that was asked to stop, and had done all
-                ticks.ended(self._order.tick, good=self.good)
+                ticks.ended(self._request.tick, good=self.good)
 
     def _leave(self, context: Dry | Wet, run: Run) -> None:
         """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
 
         If it is the same as the one that waits already, that one stays: it may be under review.
         """
-        path = self._order.plans / f"{context.job}.plan.json"
+        path = self._request.plans / f"{context.job}.plan.json"
         if not run.plan.changes or run.outcomes is not None:
             path.unlink(missing_ok=True)
             return
@@ -133,4 +135,4 @@ class _Scheduled:
 
 
 def _silent(plan: object, outcomes: object) -> None:
-    """What others are shown on standard output is in the log, in the facts, and in the plan that waits."""
+    """What others are shown on standard output is in the log, in the summary, and in the plan that waits."""

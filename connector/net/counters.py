@@ -13,14 +13,14 @@ from msgspec import Struct
 SIDES: Final = ("source", "directory")
 
 
-class Traffic(Struct):
+class RequestCounts(Struct):
     """How many requests went to one side, and how many of those failed or were answered with an error."""
 
     requests: int = 0
     errors: int = 0
 
 
-_counts: Final[dict[str, Traffic]] = {}
+_counts: Final[dict[str, RequestCounts]] = {}
 _lock: Final = Lock()  # SCIM asks from several threads
 
 
@@ -33,16 +33,16 @@ def begin() -> None:
 def asked(side: str) -> None:
     """A request is sent."""
     with _lock:
-        _counts.setdefault(side, Traffic()).requests += 1
+        _counts.setdefault(side, RequestCounts()).requests += 1
 
 
 def failed(side: str) -> None:
     """It came to nothing, or the answer is an error."""
     with _lock:
-        _counts.setdefault(side, Traffic()).errors += 1
+        _counts.setdefault(side, RequestCounts()).errors += 1
 
 
-def counted() -> dict[str, Traffic]:
+def counted() -> dict[str, RequestCounts]:
     """What has been counted since the run began, by side."""
     with _lock:
-        return {side: Traffic(each.requests, each.errors) for side, each in _counts.items()}
+        return {side: RequestCounts(each.requests, each.errors) for side, each in _counts.items()}

@@ -50,7 +50,7 @@ class Channel:
 
     def __init__(
         self,
-        trust: ssl.SSLContext,
+        context: ssl.SSLContext,
         headers: Mapping[str, str],
         *,
         timeout: float,
@@ -71,7 +71,7 @@ class Channel:
         self._client = httpx.Client(
             headers=said,
             auth=lambda request: request,
-            verify=trust,
+            verify=context,
             timeout=timeout,
             limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             follow_redirects=False,

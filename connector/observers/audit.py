@@ -93,9 +93,9 @@ class AuditObserver(Observer):
     def planned(self, plan: Plan) -> None:
         self._plan = plan
 
-    def stage(self, name: str, **facts: object) -> None:
+    def stage(self, name: str, **details: object) -> None:
         if name == "apply" and self._plan is not None:
-            counts = {"changes": facts["changes"], "acknowledged": bool(facts["accepted"])}
+            counts = {"changes": details["changes"], "acknowledged": bool(details["accepted"])}
             self._note("begin", plan=self._plan.digest, **counts)
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:

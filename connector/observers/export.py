@@ -15,7 +15,7 @@ import structlog
 from connector.errors import ConnectorError, IncompleteRead
 from connector.net import tls
 from connector.observers.metrics import Metrics
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 from connector.planfile import write_out
 from connector.settings.operations import Metrics as Settings
 
@@ -25,46 +25,47 @@ SECONDS: Final = 10.0
 LARGEST: Final = 16 << 20
 
 
-def export(settings: Settings, facts: RunFacts) -> None:
+def export(settings: Settings, summary: RunSummary) -> None:
     """Add the run to what is there. Never raises."""
     try:
         if settings.textfile is not None:
-            _to_file(settings.textfile, facts)
+            _to_file(settings.textfile, summary)
         if settings.pushgateway is not None:
-            _to_gateway(settings, facts)
+            _to_gateway(settings, summary)
     except (ConnectorError, OSError) as fault:
         log.warning("metrics not handed over", reason=str(fault))
 
 
-def _to_file(path: Path, facts: RunFacts) -> None:
+def _to_file(path: Path, summary: RunSummary) -> None:
     before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    write_out(path, [_metrics(before, facts).render()], mode=0o644)  # node-exporter is another account
+    write_out(path, [_metrics(before, summary).render()], mode=0o644)  # node-exporter is another account
 
 
-def _to_gateway(settings: Settings, facts: RunFacts) -> None:
+def _to_gateway(settings: Settings, summary: RunSummary) -> None:
     from connector.net.http import Channel  # noqa: PLC0415  # httpx, which many a job does without
 
     headers = {"Accept": "text/plain", "Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     url = str(settings.pushgateway)
-    group = f"{url}/metrics/job/cec-connector/cec_job/{quote(facts.job, safe='')}"
+    group = f"{url}/metrics/job/cec-connector/cec_job/{quote(summary.job, safe='')}"
     with Channel(
         tls.context(settings.ca_file), headers,
         timeout=SECONDS, max_bytes=LARGEST, place="metrics", clock=time.monotonic,
     ) as gateway:  # fmt: skip
         answer = gateway.exchange("GET", f"{url}/metrics", {})
         before = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
-        metrics = _metrics(before, facts, only=facts.job)
+        metrics = _metrics(before, summary, only=summary.job)
         answer = gateway.exchange("PUT", group, {}, content=metrics.render().encode())
         if answer.status not in (200, 202):
             raise IncompleteRead(f"the gateway answered with {answer.status}", where=group)
 
 
-def _metrics(before: str, facts: RunFacts, only: str | None = None) -> Metrics:
+def _metrics(before: str, summary: RunSummary, only: str | None = None) -> Metrics:
+    """What was there, of one job alone or of all, and this run."""
     metrics = Metrics()
     try:
         metrics.restore(before, only)
     except ValueError as fault:
         log.warning("metrics begin anew", reason=f"what was there cannot be read: {fault}")
         metrics = Metrics()
-    metrics.take(facts)
+    metrics.take(summary)
     return metrics

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector import __version__
 from connector.model import Result
 from connector.net.counters import SIDES
-from connector.observers.run_summary import ENDINGS, Kind, RunFacts
+from connector.observers.run_summary import ENDINGS, Kind, RunSummary
 from connector.reconcile.checks.limits import LIMITS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
@@ -68,37 +68,38 @@ class Metrics:
             self._metrics["requests"].labels(job, side)
             self._metrics["request_errors"].labels(job, side)
 
-    def take(self, facts: RunFacts) -> None:
-        self.expect(facts.job, facts.kind)
-        self._add("runs", facts, 1, facts.kind, facts.ending)
-        for outcome, number in facts.outcomes.items():
-            self._add("outcomes", facts, number, outcome)
-        for refusal in facts.refusals if facts.ending == "refused" else ():
-            self._add("refusals", facts, 1, refusal.limit)
-        for side, traffic in facts.traffic.items():
+    def take(self, summary: RunSummary) -> None:
+        """Count a run."""
+        self.expect(summary.job, summary.kind)
+        self._add("runs", summary, 1, summary.kind, summary.ending)
+        for outcome, number in summary.outcomes.items():
+            self._add("outcomes", summary, number, outcome)
+        for refusal in summary.refusals if summary.ending == "refused" else ():
+            self._add("refusals", summary, 1, refusal.limit)
+        for side, counts in summary.requests.items():
             if side in SIDES:
-                self._add("requests", facts, traffic.requests, side)
-                self._add("request_errors", facts, traffic.errors, side)
-        for stage, seconds in facts.stages.items():
-            self._add("stage_seconds", facts, seconds, stage)
-        self.tell("last_run_timestamp_seconds", facts.job, facts.started)
-        self.tell("last_run_duration_seconds", facts.job, facts.seconds)
-        if facts.good:
-            self.tell("last_success_timestamp_seconds", facts.job, facts.started)
-        if facts.counts and facts.kind != "undo":
-            self._plan(facts)
+                self._add("requests", summary, counts.requests, side)
+                self._add("request_errors", summary, counts.errors, side)
+        for stage, seconds in summary.stages.items():
+            self._add("stage_seconds", summary, seconds, stage)
+        self.tell("last_run_timestamp_seconds", summary.job, summary.started)
+        self.tell("last_run_duration_seconds", summary.job, summary.seconds)
+        if summary.good:
+            self.tell("last_success_timestamp_seconds", summary.job, summary.started)
+        if summary.counts and summary.kind != "undo":
+            self._plan(summary)
 
-    def _plan(self, facts: RunFacts) -> None:
+    def _plan(self, summary: RunSummary) -> None:
         for match in _MATCHES:
-            self.tell("agents", facts.job, facts.counts[match], match)
+            self.tell("agents", summary.job, summary.counts[match], match)
         for state in _STATES:
-            self.tell("users", facts.job, facts.counts[state], state)
-        self._metrics["problems"].remove_by_labels({"cec_job": facts.job})
-        for kind, number in facts.problems.items():
-            self.tell("problems", facts.job, number, kind)
+            self.tell("users", summary.job, summary.counts[state], state)
+        self._metrics["problems"].remove_by_labels({"cec_job": summary.job})
+        for kind, number in summary.problems.items():
+            self.tell("problems", summary.job, number, kind)
 
-    def _add(self, name: str, facts: RunFacts, amount: float, *labels: str) -> None:
-        self._metrics[name].labels(facts.job, *labels).inc(amount)
+    def _add(self, name: str, summary: RunSummary, amount: float, *labels: str) -> None:
+        self._metrics[name].labels(summary.job, *labels).inc(amount)
 
     def tell(self, name: str, job: str, value: float, *labels: str) -> None:
         gauge = self._metrics[name].labels(job, *labels)

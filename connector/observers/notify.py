@@ -24,7 +24,7 @@ from tenacity import (
 from connector.errors import ConnectorError, UnreachableError
 from connector.net.secret_stores import resolve
 from connector.observers.notices import Notice, notice, occasions
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 from connector.settings.job import LoadedJob
 
 log = structlog.get_logger(__name__)
@@ -40,11 +40,11 @@ class Target(Struct, frozen=True):
     where: str
 
 
-def wanted(job: LoadedJob, facts: RunFacts, waiting: Path | None = None) -> Notice | None:
+def wanted(job: LoadedJob, summary: RunSummary, waiting: Path | None = None) -> Notice | None:
     """The message that the job wants sent about this run, if any."""
     settings = job.job.notify
-    found = tuple(each for each in occasions(facts) if settings is not None and each in settings.when)
-    return notice(facts, found, job.path.absolute(), waiting) if found else None
+    found = tuple(each for each in occasions(summary) if settings is not None and each in settings.when)
+    return notice(summary, found, job.path.absolute(), waiting) if found else None
 
 
 def targets(job: LoadedJob) -> list[Target]:
@@ -58,12 +58,12 @@ def targets(job: LoadedJob) -> list[Target]:
     return found
 
 
-def tell(job: LoadedJob, facts: RunFacts) -> None:
+def tell(job: LoadedJob, summary: RunSummary) -> None:
     """Tell of a single run what there is to tell, all receivers at once; a few attempts, with short waits.
 
     Never raises.
     """
-    told = wanted(job, facts)
+    told = wanted(job, summary)
     if told is None:
         return
     threads = [

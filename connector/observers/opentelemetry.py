@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from connector import __version__
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +30,9 @@ logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
 logging.getLogger("opentelemetry").propagate = False  # what fails is said by us, once
 
 
-def trace(facts: RunFacts) -> None:
+def trace(summary: RunSummary) -> None:
     """Hand the trace of a run over. Never raises, and never waits for longer than `SECONDS`."""
-    sender = _Sender(facts)
+    sender = _Sender(summary)
     sender.start()
     sender.join(SECONDS)
     if not sender.arrived:
@@ -42,15 +42,15 @@ def trace(facts: RunFacts) -> None:
 class _Sender(threading.Thread):
     """Sends a run's spans; a thread that dies with the process, for an exporter tries again for as long as it likes."""
 
-    def __init__(self, facts: RunFacts) -> None:
+    def __init__(self, summary: RunSummary) -> None:
         super().__init__(name="traces", daemon=True)
-        self._facts = facts
+        self._summary = summary
         self.arrived = False
         self.fault = ""
 
     def run(self) -> None:
         try:
-            spans = _spans(self._facts)
+            spans = _spans(self._summary)
             result = OTLPSpanExporter().export(spans) if spans else SpanExportResult.SUCCESS
         except Exception as fault:  # noqa: BLE001  # a thread has no caller; `fault` is told
             self.fault = type(fault).__name__
@@ -59,37 +59,37 @@ class _Sender(threading.Thread):
         self.fault = "the collector does not take it"
 
 
-def _spans(facts: RunFacts) -> Sequence[ReadableSpan]:
+def _spans(summary: RunSummary) -> Sequence[ReadableSpan]:
     """The spans of a run, with the times that they had; none where OTEL_SDK_DISABLED says so."""
     kept = InMemorySpanExporter()
     ours = Resource({"service.name": "cec-connector", "service.version": __version__})
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("connector", __version__)
-    run = tracer.start_span(facts.kind, start_time=_nanoseconds(facts.started), attributes=_attributes(facts))
+    run = tracer.start_span(summary.kind, start_time=_nanoseconds(summary.started), attributes=_attributes(summary))
     within = set_span_in_context(run)
-    for name, begin, end in facts.course:
-        stage = tracer.start_span(name, within, start_time=_nanoseconds(facts.started + begin))
-        stage.end(_nanoseconds(facts.started + end))
-    if not facts.good:
-        run.set_status(Status(StatusCode.ERROR, facts.ending))
-    run.end(_nanoseconds(facts.started + facts.seconds))
+    for name, begin, end in summary.course:
+        stage = tracer.start_span(name, within, start_time=_nanoseconds(summary.started + begin))
+        stage.end(_nanoseconds(summary.started + end))
+    if not summary.good:
+        run.set_status(Status(StatusCode.ERROR, summary.ending))
+    run.end(_nanoseconds(summary.started + summary.seconds))
     return kept.get_finished_spans()
 
 
-def _attributes(facts: RunFacts) -> dict[str, str | int]:
+def _attributes(summary: RunSummary) -> dict[str, str | int]:
     """What is said of a run: names of ours and numbers; a fault's words could name a user."""
     said: dict[str, str | int] = {
-        "cec.job": facts.job,
-        "cec.run": facts.run,
-        "cec.kind": facts.kind,
-        "cec.digest": facts.digest,
-        "cec.ending": facts.ending,
-        "cec.exit_code": facts.exit_code,
-        "cec.changes": facts.changes,
+        "cec.job": summary.job,
+        "cec.run": summary.run,
+        "cec.kind": summary.kind,
+        "cec.digest": summary.digest,
+        "cec.ending": summary.ending,
+        "cec.exit_code": summary.exit_code,
+        "cec.changes": summary.changes,
     }
     for group in ("counts", "problems", "outcomes"):
-        said |= {f"cec.{group}.{name}": number for name, number in getattr(facts, group).items()}
+        said |= {f"cec.{group}.{name}": number for name, number in getattr(summary, group).items()}
     return said
 
 

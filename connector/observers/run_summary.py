@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
-from connector.net.counters import Traffic
+from connector.net.counters import RequestCounts
 from connector.runtime.observer import Observer
 
 Kind = Literal["plan", "apply", "undo"]
@@ -22,7 +22,7 @@ ENDINGS: Final = {
 """What an exit code says of a run: pending changes (2) are no other ending than none."""
 
 
-class RunFacts(Struct, frozen=True, kw_only=True):
+class RunSummary(Struct, frozen=True, kw_only=True):
     """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
 
     `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `stages`: how
@@ -43,7 +43,7 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     refusals: list[Refusal] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
-    traffic: dict[str, Traffic] = field(default_factory=dict)
+    requests: dict[str, RequestCounts] = field(default_factory=dict)
     course: list[tuple[str, float, float]] = field(default_factory=list)
 
     @property
@@ -57,7 +57,7 @@ class RunFacts(Struct, frozen=True, kw_only=True):
 
 
 class SummaryObserver(Observer):
-    """Gathers the facts of one run, and hands them over at its end. `code_of`: the exit code that a fault makes.
+    """Gathers the summary of one run, and hands it over at its end. `code_of`: the exit code that a fault makes.
 
     `clock` (seconds since 1970) and `timer` (seconds, monotonic) are there for tests.
     """
@@ -67,7 +67,7 @@ class SummaryObserver(Observer):
         job: str,
         run: str,
         kind: Kind,
-        take: Callable[[RunFacts], None],
+        take: Callable[[RunSummary], None],
         code_of: Callable[[BaseException], int],
         *,
         clock: Callable[[], float] = time.time,
@@ -85,7 +85,7 @@ class SummaryObserver(Observer):
         self._outcomes: Counter[str] = Counter()
         self._plan: Plan | None = None
 
-    def stage(self, name: str, **facts: object) -> None:  # noqa: ARG002  # counts are taken from the plan
+    def stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
         now = self._timer()
         self._stages[self._stage] += now - self._since
         self._course.append((self._stage, self._since - self._begun, now - self._begun))
@@ -102,11 +102,11 @@ class SummaryObserver(Observer):
         plan = plan or self._plan
         code = exit_code if exit_code is not None else self._code_of(fault) if fault is not None else 1
         self._take(
-            RunFacts(
+            RunSummary(
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
                 seconds=self._timer() - self._begun, exit_code=code, fault=_said(fault),
                 stages={name: round(seconds, 6) for name, seconds in self._stages.items()},
-                outcomes=dict(self._outcomes), traffic=counters.counted(), course=self._course,
+                outcomes=dict(self._outcomes), requests=counters.counted(), course=self._course,
                 **(_planned(plan) if plan else {}),
             )
         )  # fmt: skip

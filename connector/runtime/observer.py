@@ -61,8 +61,8 @@ class Observer:
     It never writes to the directory, and does not raise, but for `opens`.
     """
 
-    def stage(self, name: str, **facts: object) -> None:
-        """A stage begins; `facts` are counts and names for the log, never values of attributes."""
+    def stage(self, name: str, **details: object) -> None:
+        """A stage begins; `details` are counts and names for the log, never values of attributes."""
 
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         """A run that may write holds the directory of this identity; `fingerprint` names its secrets.
@@ -87,9 +87,9 @@ class Observers(Observer):
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
-    def stage(self, name: str, **facts: object) -> None:
+    def stage(self, name: str, **details: object) -> None:
         for observer in self._observers:
-            observer.stage(name, **facts)
+            observer.stage(name, **details)
 
     def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
         for observer in self._observers:

@@ -15,7 +15,7 @@ import structlog
 
 from connector.observers.notices import Notice
 from connector.observers.notify import Target, deliver, targets, wanted
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 from connector.scheduler.scheduled_job import Scheduled
 from connector.scheduler.worker_protocol import Result
 from connector.settings.job import LoadedJob
@@ -34,7 +34,7 @@ FAREWELL: Final = 5.0
 About = tuple[object, ...]
 
 
-class Courier:
+class NotificationQueue:
     """Threads that send; a context manager. `clock`: seconds, steady."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,17 +53,17 @@ class Courier:
         for receiver in self._receivers.values():
             receiver.join(max(until - time.monotonic(), 0.0))
 
-    def told(self, job: Scheduled, facts: RunFacts, result: Result) -> None:
+    def told(self, job: Scheduled, summary: RunSummary, result: Result) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
         loaded = job.accepted.job
-        notice = wanted(loaded, facts, result.waiting)
+        notice = wanted(loaded, summary, result.waiting)
         for target in targets(loaded):
             receiver = self._receivers.get(target)
             if receiver is None:
                 receiver = self._receivers[target] = _Receiver(target, self._leaving, self._clock)
             if notice is not None:
                 receiver.offer(loaded, notice)
-            elif facts.ending != "busy":
+            elif summary.ending != "busy":
                 receiver.forget(job.name)
 
 

@@ -32,7 +32,7 @@ from connector.scheduler.schedule import (
 )
 from connector.scheduler.state_poll import Question
 from connector.scheduler.worker_process import Worker
-from connector.scheduler.worker_protocol import Order
+from connector.scheduler.worker_protocol import RunRequest
 from connector.settings.operations import Serve
 
 log = structlog.get_logger(__name__)
@@ -145,12 +145,13 @@ class Scheduled:
         """Seconds until it is worth another look whether its state has answered."""
         return self._question.look if self._question else AGAIN
 
-    def order(self, tick: datetime, now: datetime) -> Order:
+    def request(self, tick: datetime, now: datetime) -> RunRequest:
+        """What is to be run."""
         # what was noted by a wrong clock is overruled once, however near it may have come meanwhile
         wrongly = self._noted_wrongly if self._noted_wrongly and self._noted_wrongly >= tick else None
         loaded = self.accepted.job
         beside = (loaded.state_path or loaded.path.absolute()).parent
-        return Order(
+        return RunRequest(
             job=loaded.path.absolute(),
             texts=self.accepted.texts,
             tick=tick,

@@ -20,12 +20,12 @@ from msgspec.structs import replace
 
 from connector.errors import FileError
 from connector.observers.metrics import Metrics
-from connector.observers.run_summary import RunFacts
+from connector.observers.run_summary import RunSummary
 from connector.scheduler.accounts import LOOK, RefusedAccounts
 from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
 from connector.scheduler.worker_process import Worker
-from connector.scheduler.worker_protocol import REPEATED, Order, Result, nothing_told
+from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
 _REFUSED: Final = "the directory refused its account: runs wait until its secret changes, SIGHUP, or a day; see the log"
 
-Told = Callable[[Scheduled, RunFacts, Result], None]
+Told = Callable[[Scheduled, RunSummary, Result], None]
 """Is told of every run that has ended."""
 
 
@@ -147,7 +147,7 @@ class Service:
         attempt = job.failures + 1 if tick == job.last else 1
         log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
         try:
-            job.worker = worker = Worker(job.order(tick, now), self._log_level)
+            job.worker = worker = Worker(job.request(tick, now), self._log_level)
         except OSError as fault:
             log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
             job.not_before = time.monotonic() + AGAIN
@@ -172,31 +172,32 @@ class Service:
         job.worker = None
         result, how = worker.ended()
         if result is not None and result.taken:
-            log.info("run was another process's", job=job.name, tick=worker.order.tick.isoformat())
+            log.info("run was another process's", job=job.name, tick=worker.request.tick.isoformat())
             return
-        if result is None or result.facts is None:
-            facts = nothing_told(worker.order, 1, how or "the run ended without a word")
-            result = Result(facts, stopped=job.asked)  # before it could listen, or it did not heed it
-        assert result.facts is not None
-        self._ended(job, worker.order, result.facts, result)
+        if result is None or result.summary is None:
+            summary = nothing_told(worker.request, 1, how or "the run ended without a word")
+            result = Result(summary, stopped=job.asked)  # before it could listen, or it did not heed it
+        assert result.summary is not None
+        self._ended(job, worker.request, result.summary, result)
 
-    def _ended(self, job: Scheduled, order: Order, facts: RunFacts, result: Result) -> None:
+    def _ended(self, job: Scheduled, request: RunRequest, summary: RunSummary, result: Result) -> None:
         if job.late and result.stopped:
             why = f"the run took longer than max_run_time ({job.settings.max_run_time} s), and was ended"
-            facts, result = replace(facts, exit_code=1, fault=why), replace(result, stopped=False)
-        self._metrics.take(facts)
-        if facts.good:
-            job.went_well(order.tick, utc())
+            summary, result = replace(summary, exit_code=1, fault=why), replace(result, stopped=False)
+        self._metrics.take(summary)
+        if summary.good:
+            job.went_well(request.tick, utc())
         if result.refused:
             job.refused = self._refused.add(job.account, job.mark)
-            facts = replace(facts, fault=f"{facts.fault}; {job.refused}")
+            summary = replace(summary, fault=f"{summary.fault}; {job.refused}")
             log.error("runs wait for the account", job=job.name, reason=job.refused)
-        log.info("run ended", job=job.name, run=facts.run, ending=facts.ending, exit_code=facts.exit_code,
-                 seconds=round(facts.seconds, 3), waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
-        if facts.exit_code in REPEATED and not result.refused and not self._stopping:
+        log.info("run ended", job=job.name, run=summary.run, ending=summary.ending, exit_code=summary.exit_code,
+                 seconds=round(summary.seconds, 3),
+                 waiting=str(result.waiting) if result.waiting else None)  # fmt: skip
+        if summary.exit_code in REPEATED and not result.refused and not self._stopping:
             self._waits(job, utc() + timedelta(seconds=job.failed()))
         if not result.stopped:
-            self._told(job, facts, result)
+            self._told(job, summary, result)
 
     # ------------------------------------------------------------ signals
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from connector.scheduler.worker_protocol import Order, Result
+from connector.scheduler.worker_protocol import Result, RunRequest
 
 
 class Worker:
     """A run under way; `output` becomes readable as it speaks, and at its end. Raises OSError if it cannot begin."""
 
-    def __init__(self, order: Order, log_level: str | None) -> None:
-        self.order = order
+    def __init__(self, request: RunRequest, log_level: str | None) -> None:
+        self.request = request
         level = ["--log-level", log_level] if log_level else []
         warnings = [f"-W{option}" for option in sys.warnoptions]
         self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # ourselves
@@ -34,12 +34,12 @@ class Worker:
         assert self._process.stdout is not None
         self.output = self._process.stdout
         self._said = bytearray()
-        self._waiting = memoryview(msgspec.json.encode(order, enc_hook=str))
+        self._waiting = memoryview(msgspec.json.encode(request, enc_hook=str))
         self.input = self._process.stdin
         os.set_blocking(self.input.fileno(), False)
 
     def tell(self) -> bool:
-        """Hand over as much of the order as it takes now; whether there is more."""
+        """Hand over as much of the request as it takes now; whether there is more."""
         try:
             while self._waiting:
                 self._waiting = self._waiting[os.write(self.input.fileno(), self._waiting) :]

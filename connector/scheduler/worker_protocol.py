@@ -1,4 +1,4 @@
-"""What passes between `serve` and the process of one run: an order on its standard input, a result on its output."""
+"""What passes between `serve` and the process of one run: a request on its standard input, a result on its output."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.observers.run_summary import Kind, RunFacts
+from connector.observers.run_summary import Kind, RunSummary
 
 REPEATED: Final = (1, 75)
 """The exit codes of runs that another attempt may mend: their tick is still due. A refused account is none of them."""
 
 
-class Order(Struct, frozen=True):
+class RunRequest(Struct, frozen=True):
     """Run this job for this tick. `texts`: its files as they were accepted, whatever has become of them since.
 
     `believed`: a last tick that is later was noted while the clock was wrong. `plans`: the folder for plans that wait.
@@ -34,22 +34,22 @@ class Order(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What came of an order.
+    """What came of a request.
 
-    `taken`: another process had run that tick already, so that there are no facts. `waiting`: the file of a plan that
+    `taken`: another process had run that tick already, so that there is no summary. `waiting`: the file of a plan that
     waits for somebody. `stopped`: it was told to, before it came to its end. `refused`: the directory refused its
     account.
     """
 
-    facts: RunFacts | None = None
+    summary: RunSummary | None = None
     taken: bool = False
     waiting: Path | None = None
     stopped: bool = False
     refused: bool = False
 
 
-def nothing_told(order: Order, code: int, fault: str) -> RunFacts:
-    """The facts of a run that ended before it could gather any."""
-    return RunFacts(
-        job=order.job.stem, run="", kind=order.kind, started=time.time(), seconds=0.0, exit_code=code, fault=fault
+def nothing_told(request: RunRequest, code: int, fault: str) -> RunSummary:
+    """The summary of a run that ended before it had one."""
+    return RunSummary(
+        job=request.job.stem, run="", kind=request.kind, started=time.time(), seconds=0.0, exit_code=code, fault=fault
     )

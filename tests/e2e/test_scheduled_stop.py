@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.scheduler.worker_protocol import Order, Result
+from connector.scheduler.worker_protocol import Result, RunRequest
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import environment
@@ -38,15 +38,15 @@ def test_a_run_that_has_written_all_of_it_has_come_to_its_end(tmp_path: Path) ->
         job = Plain(tmp_path, server, proxy.url, state="sqlite:///state.db")
         texts = {tmp_path / name: (tmp_path / name).read_text() for name in ("job.yaml", "mapping.yaml")}
         now = datetime.now(UTC)
-        order = Order(tmp_path / "job.yaml", texts, now, now + timedelta(days=1), write=True, plans=tmp_path)
+        request = RunRequest(tmp_path / "job.yaml", texts, now, now + timedelta(days=1), write=True, plans=tmp_path)
         command = [sys.executable, "-m", "connector", "worker"]
         with subprocess.Popen(
             command, cwd=tmp_path, env=environment(PASSWORD), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as process:
             running.append(process)
-            out, _ = process.communicate(msgspec.json.encode(order, enc_hook=str), timeout=PATIENCE)
+            out, _ = process.communicate(msgspec.json.encode(request, enc_hook=str), timeout=PATIENCE)
         result = msgspec.json.decode(out, type=Result, dec_hook=lambda kind, value: kind(value))
         assert job.stored() == UIDS
-    assert result.facts is not None
+    assert result.summary is not None
     assert len(sent) == len(set(sent)) == len(UIDS)
-    assert (process.returncode, result.facts.exit_code, result.stopped) == (0, 0, False)
+    assert (process.returncode, result.summary.exit_code, result.stopped) == (0, 0, False)

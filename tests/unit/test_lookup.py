@@ -50,10 +50,10 @@ class Told(Observer):
         self.how: list[object] = []
         self.told: list[tuple[str, dict[str, object]]] = []
 
-    def stage(self, name: str, **facts: object) -> None:
-        self.told.append((name, facts))
-        if "how" in facts:
-            self.how.append(facts["how"])
+    def stage(self, name: str, **details: object) -> None:
+        self.told.append((name, details))
+        if "how" in details:
+            self.how.append(details["how"])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_cheaper_way_is_taken(
     wanted = (("uid", str(number)) for number in range(keys))
     seen = list(Lookup(directory, read, told).answer(Search(wanted, keys)))
     assert told.how == how
-    assert all((name, facts["wanted"]) == ("look-up", keys) for name, facts in told.told)
+    assert all((name, details["wanted"]) == ("look-up", keys) for name, details in told.told)
     assert (directory.scanned, directory.found) == (scanned, found)
     assert len(seen) == scanned + found
 

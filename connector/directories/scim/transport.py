@@ -70,7 +70,7 @@ class HttpTransport:
         self._settings = settings
         self._base = settings.url.rstrip("/")
         self._clock = clock
-        self._trust = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
+        self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
         self._credentials = credentials(settings, secret, clock)
         self._proof = text_of(secret) if secret else ""
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)
@@ -173,7 +173,7 @@ class HttpTransport:
             channel = self._idle.pop()
         except IndexError:
             channel = http.Channel(
-                self._trust,
+                self._tls,
                 {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
                 timeout=self._settings.timeout,
                 max_bytes=self._settings.max_bytes,
