@@ -9,7 +9,7 @@
 #   make crash      kills the program on real servers, CRASH_KILLS (1000) times; CRASH_SEED=… repeats what was printed
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
 #   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
-#   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="moves undo" for some of them
+#   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="unique_values undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
 #   make image      the container image cec-connector, from deploy/Dockerfile
 #   make image-test that image at work, and every file in deploy/ as the program reads it that it is for

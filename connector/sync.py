@@ -12,8 +12,8 @@ from connector.apply.recovery import Settled, settle, settle_late, settle_secret
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
 from connector.model import NOTICED, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
-from connector.reconcile.drawing import Drawn
 from connector.reconcile.matching.selection import Selection, selected
+from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.undoing import undo
@@ -89,7 +89,7 @@ def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
 
 def dry_run(context: Dry, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
     """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`."""
-    plan = draw(context, only).plan
+    plan = make_plan(context, only).plan
     if save:
         context.state.keep(plan, context.reader.describe().identity)
     return _shown(context, plan, show)
@@ -117,16 +117,16 @@ def wet_run(
         _permit(context, description.identity, reviewed)
         _same_source(context)
         settled = settle(context, description)
-        drawn = draw(context, only, settled.doubtful, whole=reviewed is not None)
-        context.state.memory(description.identity, context.job).note_excluded(drawn.excluded)
-        settled = settle_secrets(context, description, settled, drawn.confirmed, drawn.denied)
+        planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None)
+        context.state.memory(description.identity, context.job).note_excluded(planned.excluded)
+        settled = settle_secrets(context, description, settled, planned.confirmed, planned.denied)
         if reviewed is None:
-            work = Work(drawn.plan, drawn.plan.changes)
-        elif any(fresh_refusals(reviewed, drawn.plan, some=bool(only))) and accept != drawn.plan.digest:
-            return _shown(context, drawn.plan, show)
+            work = Work(planned.plan, planned.plan.changes)
+        elif any(fresh_refusals(reviewed, planned.plan, some=bool(only))) and accept != planned.plan.digest:
+            return _shown(context, planned.plan, show)
         else:
-            work = _held_to(context, reviewed, drawn.plan, drawn.only)
-        found = _found(context, drawn.plan, description, some=bool(only))
+            work = _held_to(context, reviewed, planned.plan, planned.only)
+        found = _found(context, planned.plan, description, some=bool(only))
         work = replace(work, again=settled.again(work.changes), settled=settled, found=found, some=bool(only))
         run = _carry_out(context, work, show, accept, stop or Stop())
         if run.outcomes is not None and run.remembered:
@@ -136,13 +136,13 @@ def wet_run(
                 right = (Result.WRITTEN, Result.UNCHANGED)
                 failed = {each.user.id for each in run.outcomes if each.result not in right}
                 ours = {rule.name: rule.owns for rule in context.mapping.attributes}
-                memory.take_over(frozenset(drawn.matched) - failed, ours)
-            memory.note_claimed(drawn.matched)
-            memory.note_lapsed(drawn.lapsed)
+                memory.take_over(frozenset(planned.matched) - failed, ours)
+            memory.note_claimed(planned.matched)
+            memory.note_lapsed(planned.lapsed)
             if not only:
-                memory.forget_refused({change.user.id for change in drawn.plan.changes})
-            if drawn.stale is not None:
-                memory.note_stale(drawn.stale | drawn.lapsed, clock.now())
+                memory.forget_refused({change.user.id for change in planned.plan.changes})
+            if planned.stale is not None:
+                memory.note_stale(planned.stale | planned.lapsed, clock.now())
             if run.tried and not only and not run.aside:
                 context.state.renew(context.job, context.sealer)
         return run
@@ -150,7 +150,7 @@ def wet_run(
 
 def dry_undo(context: Undo, show: Show) -> Run:
     """Show what would take a run back."""
-    return _shown(context, draw_back(context), show)
+    return _shown(context, make_undo(context), show)
 
 
 def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
@@ -164,7 +164,7 @@ def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop
             description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
         )
         settled = settle(context, description)
-        plan = draw_back(context)
+        plan = make_undo(context)
         held = context.state.held(context.job)
         if plan.changes and (not plan.refusals or accept == plan.digest):
             context.state.hold(context.job, f"its run {context.run} was taken back")
@@ -289,11 +289,13 @@ def _with_noticed(reader: Reader, plan: Plan) -> Plan:
     return replace(plan, about=(*about, *([(NOTICED, "; ".join(late))] if late else ())))
 
 
-# ---------------------------------------------------------------- drawing
+# ---------------------------------------------------------------- planning
 
 
-def draw(context: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False) -> Drawn:
-    """Read the tenant whole, and answer the planner's questions until it has drawn the plan.
+def make_plan(
+    context: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
+) -> PlanResult:
+    """Read the tenant whole, and answer the planner's questions until it has made the plan.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
@@ -308,13 +310,13 @@ def draw(context: Dry, only: Collection[str] = (), untold: Sequence[Change] = ()
     memory = context.state.memory(brief.description.identity, context.job)
     planner = Planner(brief, tenant, context.pins, context.exclude)
     directory = Lookup(context.reader, context.read, context.observer, memory.users(), context.beyond)
-    drawn = directory.run(planner.plan(named, untold, whole=whole))
+    planned = directory.run(planner.plan(named, untold, whole=whole))
     if directory.at_least > memory.users():
         memory.note_users(directory.at_least)
-    return replace(drawn, plan=_with_noticed(context.reader, drawn.plan))
+    return replace(planned, plan=_with_noticed(context.reader, planned.plan))
 
 
-def draw_back(context: Undo) -> Plan:
+def make_undo(context: Undo) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
     brief = context.brief()
     if brief.description.identity != context.wrote_to:

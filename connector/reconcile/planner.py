@@ -7,7 +7,7 @@ It yields what it has to know of the directory as questions (`questions.py`), ta
 An agent is *invalid*, *unassigned* (it has no account), or ends as one of *matched*, *unmatched*, *ambiguous* and
 *contested* (`claims.py`).
 A user is *matched*, *stale* (ours, and no agent claims it; `stale_users.py`) or untouched. What becomes of the
-attributes of a matched or stale user is drawn in `draft.py`.
+attributes of a matched or stale user is in `diff/draft.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from msgspec.structs import replace
 from connector.errors import DeniedError
 from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
-from connector.reconcile.drawing import Drawing, Drawn
 from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
 from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near import near_misses
@@ -29,6 +28,7 @@ from connector.reconcile.matching.proof import proved
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.leavers import lapsing, placed
@@ -53,7 +53,7 @@ class Planner:
 
     def plan(
         self, only: Selection = EVERYBODY, untold: Iterable[Change] = (), *, whole: bool = False
-    ) -> Planning[Drawn]:
+    ) -> Planning[PlanResult]:
         """The plan for everybody. `only`: the changes of these agents and users alone, unless it is `whole`.
 
         `untold`: writes of an interrupted run of which it is not known whether they happened. Raises UsageError for a
@@ -83,13 +83,13 @@ class Planner:
         witness = next((claim.user.id for claim in verdicts.matched if claim.user.identified), None)
         unclaimed = yield from placed(unclaimed, self.brief.description, witness)
         unclaimed, lapsed = lapsing(unclaimed, self.brief.memory.lapsed())
-        drawing = Drawing(brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts))
-        drawn = yield from drawing.drawn(
+        builder = PlanBuilder(brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts))
+        planned = yield from builder.build(
             verdicts, unclaimed, self.claims.shown,
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
-        plan = told_outside(drawn.plan, unclaimed, verdicts.unmatched, self.roster)
-        return replace(drawn, plan=plan, only=only, excluded=excluded, lapsed=lapsed)
+        plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
+        return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:
         """Of a user that is to be cleared, the agents that would claim it, by the rule that decided or a better one."""

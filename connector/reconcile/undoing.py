@@ -92,16 +92,16 @@ def undo(
         draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying, late=late)
         backs.append((draft, change, user))
     drafts = [draft for draft, _, _ in backs]
-    moves = yield from settled(drafts, brief, lambda draft: False)
+    unique = yield from settled(drafts, brief, lambda draft: False)
     for draft, change, user in backs:
         draft.planned += _classes_back(change, draft, user, brief)
-    waiting = moves.waiting()
+    waiting = unique.waiting()
     changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
     refused = yield from _unprotected(exclude, naming, [change.user for change in written])
     refused += too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
-    problems = [*problems, *held_back(drafts, moves.problems), *unsettled(brief)]
+    problems = [*problems, *held_back(drafts, unique.problems), *unsettled(brief)]
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
                  for each, lost in unshown]  # fmt: skip
     cautions = brief.description.cautions

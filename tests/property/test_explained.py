@@ -15,7 +15,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.reconcile.matching.people import Pin
-from connector.sync import draw, wet_run
+from connector.sync import make_plan, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 
@@ -78,7 +78,7 @@ def test_whom_another_agent_claims_is_near_nobody() -> None:
     (problem,) = one(of, "ann").problems
     assert [near.user for near in problem.near] == [f"uid={uid},{BASE}" for uid in crowd[7:]]
     with of.context() as context:
-        (planned,) = draw(context).plan.problems
+        (planned,) = make_plan(context).plan.problems
     assert problem == planned
 
 
@@ -120,7 +120,7 @@ def test_every_record_of_that_name_is_explained_those_that_cannot_be_read_too() 
 def as_planned(of: World) -> dict[str, Explanation]:
     """Every agent explained by its account, each held to the plan."""
     with of.context() as context:
-        drawn = draw(context).plan
+        drawn = make_plan(context).plan
     found = {}
     for agent in of.tenant.agents:
         explained_ = one(of, str(agent.work_no))

@@ -26,7 +26,7 @@ import structlog.tracebacks
 import connector
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reports import SUFFIXES, renderer, text
-from connector.sync import draw, wet_run
+from connector.sync import make_plan, wet_run
 from tests.support import memory
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
@@ -190,7 +190,7 @@ def test_wherever_the_program_breaks_no_traceback_shows_a_password(share: int) -
 
 def test_what_a_plan_holds_is_not_shown_by_any_way_of_writing_it_down() -> None:
     with world().context() as context:
-        plan = draw(context).plan
+        plan = make_plan(context).plan
     change = plan.changes[0]
     assert any(value.reveal() for each in change.attributes for value in each.new if isinstance(value, Secret))
     for held in (plan, change, *change.attributes):

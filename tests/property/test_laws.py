@@ -19,7 +19,7 @@ from connector.reconcile.matching.people import ExcludeList
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, Show, draw, dry_run, wet_run
+from connector.sync import Run, Show, dry_run, make_plan, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
@@ -46,7 +46,7 @@ def everything_kept(database: Sqlite) -> list[object]:
 
 def plan(world: World) -> Plan:
     with world.context() as context:
-        return draw(context).plan
+        return make_plan(context).plan
 
 
 @law
@@ -117,7 +117,7 @@ class OneByOne(MemoryDirectory):
 def test_looking_up_rule_after_rule_finds_out_the_same_as_reading_everybody(world: World) -> None:
     world.connect = lambda view: OneByOne(world.store, view, base=BASE, filter=FILTER)
     with world.context() as context:
-        read, looked_up = draw(replace(context, read="scan")).plan, draw(replace(context, read="find")).plan
+        read, looked_up = make_plan(replace(context, read="scan")).plan, make_plan(replace(context, read="find")).plan
     assert looked_up.digest == read.digest
     assert replace(looked_up, id="", created="") == replace(read, id="", created="")
 

@@ -10,7 +10,7 @@ from connector.model import Agent, Plan, Problem, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
-from connector.sync import draw, wet_run
+from connector.sync import make_plan, wet_run
 from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -19,7 +19,7 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 def explanations(world: World) -> tuple[Plan, list[Explanation]]:
     """The plan, and every record explained: those that share an account or a seat come under both."""
     with world.context() as context:
-        plan = draw(context).plan
+        plan = make_plan(context).plan
         names = {name for agent in world.tenant.agents for name in (agent.account_code, str(agent.work_no)) if name}
         return plan, [explained for name in sorted(names) for explained in explain(context, name)]
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from connector.model import Plan
 from connector.reconcile import dn
 from connector.reconcile.digests import digest_of_plan
-from connector.sync import draw
+from connector.sync import make_plan
 from tests.support.worlds import BASE, World, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -16,7 +16,7 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 
 def plan(world: World) -> Plan:
     with world.context() as context:
-        return draw(context).plan
+        return make_plan(context).plan
 
 
 @law

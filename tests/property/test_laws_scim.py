@@ -21,7 +21,7 @@ from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secre
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reports import document, text
-from connector.sync import Run, draw, wet_run
+from connector.sync import Run, make_plan, wet_run
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
 from tests.support.http_server import Act
 from tests.support.memory import MemoryStore
@@ -64,7 +64,7 @@ def apply(world: World, server: ScimServer) -> Run:
 
 def plan(world: World, server: ScimServer) -> Plan:
     with connected(world, server.url) as context:
-        return draw(context).plan
+        return make_plan(context).plan
 
 
 @law

@@ -34,7 +34,7 @@ from connector.run.context import Dry
 from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from connector.sync import draw
+from connector.sync import make_plan
 from tests.support.houses import parts
 
 _NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))
@@ -171,7 +171,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
             pace=Pace(), observer=Observers(),
         )  # fmt: skip
         try:
-            return draw(dry).plan
+            return make_plan(dry).plan
         except FileError:
             return None
 

@@ -7,7 +7,7 @@ import pytest
 from connector.model import AttributeChange, AttributeInfo, Description, Equality, Owned, User, UserRef
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.equality import digest
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.stale.leavers import lapsing, still_holding
@@ -31,9 +31,11 @@ def unclaimed(
     return Unclaimed(UserRef(id_, ANN.name), owned, place=place, now=shows)
 
 
-def wanting(*values: str) -> Moves:
+def wanting(*values: str) -> UniqueValues:
     change = AttributeChange("seat", (), values, unique=True)
-    return Moves([Draft(UserRef("bob", "uid=bob"), None, 1, (change,))], MAPPING, Description("test", "test", INFOS))
+    return UniqueValues(
+        [Draft(UserRef("bob", "uid=bob"), None, 1, (change,))], MAPPING, Description("test", "test", INFOS)
+    )
 
 
 @pytest.mark.parametrize(

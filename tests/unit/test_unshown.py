@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from connector.directories.common.scope import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.drawing import UNSHOWN
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.plan_builder import UNSHOWN
 from connector.reconcile.stale.stale_users import UNSEEN, UNSHOWN_LEAVER
 from connector.sync import Run, wet_run
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from connector.model import Owned, User
 from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.questions import Brief, Find, Planning, Search, ask
 from connector.reconcile.stale.leavers import still_holding
 from connector.reconcile.stale.stale_users import Unclaimed
@@ -25,7 +25,7 @@ def settled(
     *,
     few: bool = False,
     unclaimed: Sequence[Unclaimed] = (),
-) -> Planning[Moves]:
+) -> Planning[UniqueValues]:
     """Hold back what cannot be written, and what falls with it; return the moves that are left.
 
     An attribute takes its group along at once (`Draft.bind`), so that what others wait for falls in the same round.
@@ -36,21 +36,21 @@ def settled(
     groups = brief.mapping.groups
     for draft in drafts if groups else ():
         draft.bind(groups, replaced=brief.description.replaces)
-    moves = Moves(in_order(drafts), brief.mapping, brief.description)
-    if len(moves):
-        asked = Find(moves.keys()) if few else Search(moves.keys(), len(moves))
-        moves.held_by((yield from ask(asked)))
-        moves.held_by(still_holding(moves, unclaimed))
-        moves.held_by(_told_elsewhere(moves, brief), late=True)
-    moves.hold_back()
+    unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
+    if len(unique):
+        asked = Find(unique.keys()) if few else Search(unique.keys(), len(unique))
+        unique.held_by((yield from ask(asked)))
+        unique.held_by(still_holding(unique, unclaimed))
+        unique.held_by(_told_elsewhere(unique, brief), late=True)
+    unique.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
-        moves.hold_back()
-    return moves
+        unique.hold_back()
+    return unique
 
 
-def _told_elsewhere(moves: Moves, brief: Brief) -> Iterator[User]:
+def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:
     """Users to whom another server was told to give a wanted value: this one may not show it yet."""
-    wanted = moves.digests()
+    wanted = unique.digests()
     for ref, attributes in brief.memory.late():
         held = {name: (value,) for (name, digest), value in wanted.items() if _has(attributes.get(name), digest)}
         if held:

@@ -20,7 +20,7 @@ Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
 
 
-class Moves:
+class UniqueValues:
     """The unique values that drafts would set, and what stands against each. `problems`: what was held back."""
 
     def __init__(self, drafts: Iterable[Draft], mapping: AttributeMapping, description: Description) -> None:

@@ -2,7 +2,7 @@
 
 The tenant is read whole, for only so it is known who else claims a user. Of the directory, no more is looked up than
 decides: the users that this agent's rules find, and those of agents that might claim the same user. Where the agent's
-change waits for another user's (a value that one user at a time may hold), that one is drawn as well, and so on, until
+change waits for another user's (a value that one user at a time may hold), that one is planned too, and so on, until
 nobody more is concerned. Limits are judged for whole plans, and so not here.
 """
 
@@ -18,7 +18,6 @@ from connector.errors import IncompleteRead
 from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tenant, User, UserRef
 from connector.reconcile import equality
 from connector.reconcile.diff.unseen import PROBES
-from connector.reconcile.drawing import Drawing
 from connector.reconcile.explain.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.explain.steps import Tracer
 from connector.reconcile.matching.claims import Verdicts
@@ -26,6 +25,7 @@ from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.matching.proof import proved
+from connector.reconcile.plan_builder import PlanBuilder
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
 from connector.reconcile.stale import stale_users
@@ -94,7 +94,7 @@ class Case(Planner):
 
     # ------------------------------------------------------------ the plan, as far as it concerns one agent
 
-    def _drawn(self, number: int) -> Planning[tuple[Verdicts, Plan]]:
+    def _plan(self, number: int) -> Planning[tuple[Verdicts, Plan]]:
         """What is planned for this agent and for whoever else has a part in that."""
         concerned, holders = {number}, set[str]()
         while True:
@@ -104,21 +104,21 @@ class Case(Planner):
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
-            drawing = Drawing(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
-            drawn = yield from drawing.drawn(verdicts, unclaimed, self.claims.shown)
-            more = yield from self._more(drawing)
-            if more <= concerned and drawing.moves.holders() <= holders:
-                return verdicts, drawn.plan
+            builder = PlanBuilder(self.brief, self.tenant, self.differ, self.exclude, self.claimers(verdicts), few=True)
+            planned = yield from builder.build(verdicts, unclaimed, self.claims.shown)
+            more = yield from self._more(builder)
+            if more <= concerned and builder.unique.holders() <= holders:
+                return verdicts, planned.plan
             concerned |= more
-            holders |= drawing.moves.holders()
+            holders |= builder.unique.holders()
 
-    def _more(self, drawing: Drawing) -> Planning[set[int]]:
-        """Who else is concerned: agents who find or want what this drawing moves, or whose users are asked first."""
-        moves = drawing.moves
-        yield from self._bring(moves.holders())
-        more = {other for id_ in moves.holders() for other in self._finders(id_)} | self._wanting(moves.keys())
+    def _more(self, builder: PlanBuilder) -> Planning[set[int]]:
+        """Who else is concerned: agents who find or want what this plan moves, or whose users are asked first."""
+        unique = builder.unique
+        yield from self._bring(unique.holders())
+        more = {other for id_ in unique.holders() for other in self._finders(id_)} | self._wanting(unique.keys())
         having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
-        return more | set(islice(having, 3 * PROBES if drawing.probed else 0))  # those that a plan asks about first
+        return more | set(islice(having, 3 * PROBES if builder.probed else 0))  # those that a plan asks about first
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
         found = set()
@@ -170,7 +170,7 @@ class Case(Planner):
         return sorted({number for user in found if user.id in users for number, _ in self.roster.seekers(user)})
 
     def explain(self, number: int) -> Planning[Explanation]:
-        verdicts, plan = yield from self._drawn(number)
+        verdicts, plan = yield from self._plan(number)
         agent = self.tenant.agents[number]
         ref = AgentRef(agent.work_no, agent.account_code)
         rules = yield from self._rules(number, beyond=number in verdicts.unmatched)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.model import ID, Description, User
-from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.dn import covers, rdns
 from connector.reconcile.questions import Find, Planning, Read, ask
 from connector.reconcile.stale.stale_users import Place, Unclaimed
@@ -61,12 +61,12 @@ def lapsing(unclaimed: Sequence[Unclaimed], lapsed: frozenset[str]) -> tuple[lis
     return told, frozenset(deleted | silent)
 
 
-def still_holding(moves: Moves, unclaimed: Sequence[Unclaimed]) -> list[User]:
+def still_holding(unique: UniqueValues, unclaimed: Sequence[Unclaimed]) -> list[User]:
     """Users out of reach who hold a wanted value that this job wrote to them last.
 
     Whoever is found nowhere holds nothing. Where nobody may look past base and filter, the state is believed.
     """
-    wanted = moves.digests() if unclaimed else {}
+    wanted = unique.digests() if unclaimed else {}
     holders = []
     for each in unclaimed if wanted else ():
         values: dict[str, tuple[str, ...]] = {}

@@ -1,7 +1,7 @@
 """From claims to a plan: drafts of users, what has to be asked about them, and the plan as a value.
 
-The order is `Drawing.drawn`. It asks for what is stale, for secrets and attributes that were not shown, for what the
-directory has against the changes, and for who holds single-holder values.
+The order is `PlanBuilder.build`. It asks for what is stale, for secrets and attributes that were not shown, for what
+the directory has against the changes, and for who holds single-holder values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
 from connector.reconcile.diff.standing import unsettled
-from connector.reconcile.diff.unique_values import Moves
+from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.diff.unseen import Unseen
 from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
 from connector.reconcile.matching.people import ExcludeList
@@ -53,7 +53,7 @@ UNSHOWN = (
 )
 
 
-class Drawn(Struct, frozen=True):
+class PlanResult(Struct, frozen=True):
     """A plan, the `stale` users (None: not sure who), and the `matched` ones, by id.
 
     `confirmed`: by user id and attribute, the fingerprint of each secret that was compared unseen and found there; the
@@ -73,11 +73,11 @@ class Drawn(Struct, frozen=True):
     lapsed: frozenset[str] = frozenset()
 
 
-class Drawing:
+class PlanBuilder:
     """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
     `claimers`: of a user that is to be cleared, the agents that would claim it.
-    `moves`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
+    `unique`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class Drawing:
         self._refused: tuple[Refusal, ...] = ()
         self._confirmed: dict[tuple[str, str], str] = {}
         self._denied: dict[tuple[str, str], str] = {}
-        self.moves = Moves((), brief.mapping, brief.description)
+        self.unique = UniqueValues((), brief.mapping, brief.description)
         self.probed = False
 
-    def drawn(
+    def build(
         self,
         verdicts: Verdicts,
         unclaimed: list[stale_users.Unclaimed],
@@ -117,7 +117,7 @@ class Drawing:
         problems: Iterable[Problem] = (),
         untold: Iterable[Change] = (),
         refused: Iterable[Refusal] = (),
-    ) -> Planning[Drawn]:
+    ) -> Planning[PlanResult]:
         """The plan of these verdicts. `unclaimed`: stale users. `shown`: attributes that some user showed a value of.
 
         `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
@@ -139,14 +139,14 @@ class Drawing:
         yield from self._hold_doubled()
         yield from self._object()
         self._say_repeated(untold)
-        self.moves = yield from settled(
+        self.unique = yield from settled(
             self._drafts, self._brief, self._differ.hold_classless, few=self._few, unclaimed=self._stale
         )
         plan = self._plan(verdicts, left_out, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
         matched = [claim.user.id for claim in verdicts.matched if claim.user.identified]
-        return Drawn(plan, gone, self._confirmed, self._denied, matched)
+        return PlanResult(plan, gone, self._confirmed, self._denied, matched)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
@@ -161,7 +161,7 @@ class Drawing:
         for claim in verdicts.matched:
             if claim.draft is None:
                 continue
-            draft = replace(claim.draft)  # the claim's own stays as it is, for whoever draws again
+            draft = replace(claim.draft)  # the claim's own stays as it is, for whoever plans again
             if self._spared(draft.agent, draft.user):
                 why = "the exclude list says hands off; otherwise it would be changed"
                 draft.planned, draft.held = (), (draft.problem("exclude", why),)
@@ -296,14 +296,14 @@ class Drawing:
     def _plan(self, verdicts: Verdicts, left_out: int, *, some: bool) -> Plan:
         """The plan, its refusals included; `some`: for some agents alone."""
         brief, memory = self._brief, self._brief.memory
-        waiting = self.moves.waiting()
+        waiting = self.unique.waiting()
         changes = [
             change_of(draft, self._differ.attributes_of(draft), waiting)
             for draft in in_order(self._drafts)
             if draft.news
         ]
         repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
-        problems = held_back(self._drafts, self.moves.problems)
+        problems = held_back(self._drafts, self.unique.problems)
         problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]
         problems += turns.problems(changes, memory.refused())
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
