@@ -29,7 +29,10 @@ class Exit(IntEnum):
 _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     errors.FileError: (Exit.FILE, "Fix the file and line above, then rerun. Nothing was written."),
     errors.UsageError: (Exit.USAGE, "Nothing was written."),
-    errors.RefusedError: (Exit.REFUSED, "Draw a new plan with `plan --save` and have that one reviewed."),
+    errors.RefusedError: (
+        Exit.REFUSED,
+        "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
+    ),
     errors.OnHoldError: (
         Exit.REFUSED,
         "Nothing was written. To allow applies again, run: cec-connector release JOB",
@@ -41,56 +44,54 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     errors.StateError: (
         Exit.FAILED,
         (
-            "Nothing is written without a state to journal to: check the file's permissions, the space on its disk, "
-            "and that it is this program's own; of a database server that it is up, and lets this account in and write."
+            "Nothing is written without a state. Of a file, check its permissions and the free space of its disk. "
+            "Of a database, check that it runs and that this account may log in and write."
         ),
     ),
     errors.OutputError: (
         Exit.FAILED,
-        "Check that the folder is there, its permissions, and the free space of its disk.",
+        "Check that the folder exists, its permissions, and the free space of its disk.",
     ),
     errors.UnreachableError: (
         Exit.FAILED,
         (
-            "Nothing is planned from an incomplete read. Check that the address is right and answers from this "
-            "machine, and that no firewall or proxy stands between; a longer `timeout` in the job helps a slow server."
+            "The read is incomplete, so nothing is planned. Check the address, and that it answers from this "
+            "machine. Check firewall and proxy. For a slow server, raise `timeout` in the job."
         ),
     ),
     errors.UntrustedError: (
         Exit.FAILED,
         (
-            "Name the authority that signed the server's certificate as `ca_file`, and use the host name that "
-            "the certificate carries. Verification cannot be switched off."
+            "Set `ca_file` to the authority that signed the server's certificate. Use the host name that the "
+            "certificate carries. Verification cannot be switched off."
         ),
     ),
     errors.DeniedError: (
         Exit.FAILED,
-        "Check the account or key that the job names, its secret, and its rights on what was asked for.",
+        "Check the account or key of the job, its secret, and its rights.",
     ),
     errors.MalformedError: (
         Exit.FAILED,
         (
-            "Nothing is planned from an answer that is not understood. Check the address or the file, and that "
-            "no proxy or login page answers in the server's place."
+            "The answer is not understood, so nothing is planned. Check the address or the file. Check that no "
+            "proxy or login page answers in place of the server."
         ),
     ),
     errors.ElsewhereError: (
         Exit.FAILED,
         (
-            "This server has only a part of the users, and referrals are not followed: nothing is planned. Name the "
-            "server that holds all of `base` in `urls`, or set `base` to a part that this server holds whole."
+            "This server has only a part of the users, so nothing is planned. Referrals are not followed. In "
+            "`urls`, list the server that holds all of `base`. Or set `base` to a part that this server holds "
+            "whole."
         ),
     ),
     errors.TruncatedError: (
         Exit.FAILED,
-        (
-            "What was not read is unknown, not absent: nothing is planned. Raise the limit that is named, or let the "
-            "job ask for less."
-        ),
+        ("The read is incomplete, so nothing is planned. Raise the limit above, or narrow `base` or `filter`."),
     ),
     errors.IncompleteRead: (
         Exit.FAILED,
-        "Nothing is planned from an incomplete read, and nothing was written. Check what is named here.",
+        "The read is incomplete, so nothing is planned and nothing was written. Fix the cause above, then rerun.",
     ),
 }
 
@@ -131,5 +132,9 @@ def tell(fault: BaseException) -> int:
         return code
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))
-    click.echo(f"cec-connector: an unexpected {type(fault).__name__}; please report it with this:\n{frames}", err=True)
+    click.echo(
+        f"cec-connector: unexpected {type(fault).__name__}. This is a fault of the program. Report it with these "
+        f"lines:\n{frames}",
+        err=True,
+    )
     return Exit.FAILED

@@ -35,7 +35,7 @@ from connector.sync import wet_run
     "saved",
     type=click.Path(path_type=Path),
     metavar="PLAN.json",
-    help="Write no more than this plan, which `plan --save` saved and somebody has reviewed.",
+    help="Write no more than this reviewed plan of `plan --save`.",
 )
 @click.pass_obj
 def command(
@@ -47,7 +47,7 @@ def command(
     *,
     saved: Path | None,
 ) -> int:
-    """Draw the plan of JOB, and write it to the directory unless a limit refuses it."""
+    """Plan JOB and write the plan to the directory, unless a limit refuses it."""
     options = [f"--only={name}" for name in only] + ([f"--plan={saved}"] if saved else [])
     show = Shower(["apply", str(job), *options], reports, accept=accept)
     reviewed = load(saved) if saved else None
@@ -67,6 +67,6 @@ def command(
         say_untold(run, job)
         if saved and run.aside and run.outcomes is not None and run.tried:
             again = shlex.join(["cec-connector", "plan", str(job), "--save", str(saved)])
-            say([f"\nThe reviewed plan is spent. For the users that were left out, draw a new one:\n    {again}\n"])
+            say([f"\nThe reviewed plan is spent. To plan the users that were left out, run:\n    {again}\n"])
         context.observer.finished(run.plan, code)
     return code

@@ -12,16 +12,16 @@ from connector.reports.visible import visible
 
 @click.group
 def command() -> None:
-    """Look after the audit of a job."""
+    """Manage the audit of a job."""
 
 
 @command.command("catch-up")
 @job_argument
 @click.pass_obj
 def catch_up(log_level: str | None, job: Path) -> int:
-    """Tell the audit of JOB every write that it may lack, marked as late.
+    """Send the audit of JOB every write that it may lack, marked as late.
 
-    Each apply and undo does so before anything else. Use this one after a crash or a full disk, without a run.
+    Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
     from connector.cli.observers import auditor, log_to_standard_error
     from connector.run.composition import accounts
@@ -30,7 +30,7 @@ def catch_up(log_level: str | None, job: Path) -> int:
     log_to_standard_error(log_level)
     with accounts(job) as (loaded, telling, fingerprint):
         if telling is None or loaded.job.audit is None:
-            click.echo("This job has no state yet: nothing was written.")
+            click.echo("This job has no state yet, so no write is to be sent.")
             return 0
         audit = auditor(loaded, loaded.job.audit, "", Stop())
         try:
@@ -38,5 +38,5 @@ def catch_up(log_level: str | None, job: Path) -> int:
         finally:
             audit.close()
         for where, writes in audit.late.items():
-            click.echo(f"{visible(where)}: {writes} writes told late." if writes else f"{visible(where)}: complete.")
+            click.echo(f"{visible(where)}: {writes} writes sent late." if writes else f"{visible(where)}: complete.")
     return 0

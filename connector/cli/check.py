@@ -26,25 +26,29 @@ if TYPE_CHECKING:
 
 @click.command
 @job_argument
-@click.option("--probe", is_flag=True, help="Try a SCIM server out, on a user that is made for it and removed again.")
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save what the probe finds, for the job.")
+@click.option(
+    "--probe", is_flag=True, help="Test what a SCIM server can do, with a user that is created and removed again."
+)
+@click.option(
+    "--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the findings of --probe as a dialect file."
+)
 @click.pass_obj
 def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None) -> int:
-    """Read JOB and what it names, its source and its directory, and say what is there."""
+    """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.survey import Survey
     from connector.reconcile.diff.differences import Differ
     from connector.run.composition import dry, try_state
     from connector.settings.job import load
 
     if save is not None and not probe:
-        raise UsageError("saves what --probe finds, and goes with it", where="--save")
+        raise UsageError("needs --probe, whose findings it saves", where="--save")
     with dry(job, lambda begun: observers(begun, log_level), remember=False) as context:
-        click.echo(f"job        {visible(context.job)}: the job and mapping files are in order")
+        click.echo(f"job        {visible(context.job)}: the job and mapping files are valid")
         for path in open_to_others(load(job).job):
             click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")
         tenant = context.source.read()
         unassigned = sum(agent.account_code is None for agent in tenant.agents)
-        invalid = f", {len(tenant.invalid)} records that cannot be read" if tenant.invalid else ""
+        invalid = f", {len(tenant.invalid)} invalid records" if tenant.invalid else ""
         click.echo(f"source     {tenant.size} agents, {unassigned} of them without an account{invalid}")
         description = context.reader.describe()
         differ = Differ(tenant, context.mapping, description)
@@ -60,7 +64,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
                 _probe(job, save, context.files)
             raise
         identity = visible(description.identity)
-        click.echo(f"directory  {survey.users} users within base and filter, read whole ({identity})")
+        click.echo(f"directory  {survey.users} users within base and filter ({identity})")
         for why in (*(problem.why for problem in differ.problems), *differ.cautions):
             click.echo(f"  note: {visible(why)}")
         _tell(context.reader.describe(), survey)  # once more: reading may have told more
@@ -68,7 +72,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         _tell_listed(context, tenant, description)
         try_state(job)
         if not probe:
-            click.echo("Nothing was written for this. A dry run (`plan`) rehearses each user's change, value by value.")
+            click.echo("Nothing was written. To check each change against the schema, run `cec-connector plan`.")
             return 0
         _probe(job, save, context.files)
     return 0
@@ -112,7 +116,7 @@ def _tell(description: Description, survey: Survey) -> None:
     for name, info in description.attributes.items():
         click.echo(f"  {visible(info.name)}: {attribute(info)}")
         for why, count in barred.get(name, {}).items():
-            click.echo(f"    {count} of the users could not take it: {visible(why)}")
+            click.echo(f"    {count} of the users cannot take it: {visible(why)}")
     for caution in description.cautions:
         click.echo(f"  note: {visible(caution)}")
 
@@ -124,11 +128,11 @@ def _probe(job: Path, save: Path | None, files: Collection[Path]) -> None:
 
     with stopped_by_signals() as stop, probe(job) as trial:
         if save is not None and Path(os.path.realpath(save)) in set(files) - trial.replaceable:
-            raise UsageError("this is one of the job's own files, and would be replaced", where=str(save))
+            raise UsageError("this is one of the job's own files. Name another file", where=str(save))
         trial.run(lambda what, seen: click.echo(f"probe      {visible(what)}: {visible(seen)}"), stop)
         if stop.why:
-            click.echo(f"probe      {stop.why}; not all was tried, and nothing is saved")
+            click.echo(f"probe      {stop.why}; the probe is incomplete, so nothing is saved")
             raise KeyboardInterrupt
         if save is not None:
             dialect.save(save, trial.dialect)
-            click.echo(f"Saved. The job names it so: `dialect: {visible(str(save))}`, under `directory`.")
+            click.echo(f"Saved. In the job, add under `directory`: `dialect: {visible(str(save))}`.")

@@ -16,14 +16,14 @@ from connector.errors import UsageError
 
 
 @click.command
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to put the files. Default: a new folder.")
+@click.option("--folder", type=click.Path(path_type=Path), help="The folder for the files. Default: a new folder.")
 def command(folder: Path | None) -> int:
     """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
     from connector.demo import sample
     from connector.demo.simulator import Simulator
 
     if folder is not None and folder.exists() and any(folder.iterdir()):
-        raise UsageError("the demo wants an empty folder, or one that is not there yet", where=str(folder))
+        raise UsageError("the folder is not empty. Name an empty or a new folder", where=str(folder))
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     with Simulator(sample.last_month()) as tenant:
@@ -39,18 +39,18 @@ def command(folder: Path | None) -> int:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         job = folder / "job.yaml"
-        click.echo(f"The demo's files are in {folder}; the simulated tenant answers at {tenant.url}.")
-        click.echo("A month ago the tenant was applied for the first time:\n")
+        click.echo(f"Files: {folder}. Simulated tenant: {tenant.url}.")
+        click.echo("A month ago, the first apply:\n")
         code = _run("apply", job, shown=_last_line)
         tenant.document = sample.today()
-        click.echo("Today the tenant has changed. A dry run shows what would be done about it, and writes nothing:\n")
+        click.echo("Today the tenant has changed. A dry run shows the changes and writes nothing:\n")
         code = code or _run("plan", job)
-        click.echo("The reviewer agrees, so it is applied:\n")
+        click.echo("After the review, apply them:\n")
         code = code or _run("apply", job, shown=_last_line)
-        click.echo("And a second plan has nothing left to do:\n")
+        click.echo("A second plan finds nothing left to write:\n")
         code = code or _run("plan", job, "--fail-on-changes", shown=_counts)
     if code == Exit.DONE:
-        click.echo("Nothing left to do. What the report lists as problems is for people to look at.")
+        click.echo("Nothing is left to write. The problems in the report need a person.")
     return code
 
 

@@ -17,11 +17,11 @@ from connector.cli.running import job_argument, say
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (cec-connector/explain/1).")
 @click.pass_obj
 def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> int:
-    """Show how JOB comes to what it plans for AGENT: rules, templates, values, the change.
+    """Show how JOB matches and plans AGENT: rules, templates, values, the change.
 
     AGENT is account:CODE, seat:WORKNO or user:NAME (a DN, an id, a userName), or a bare code or number.
 
-    Nothing is written. Limits are judged for whole plans: `plan` says whether this one would be refused.
+    Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """
     from connector.explain.explainer import explain
     from connector.reports import explanation

@@ -31,35 +31,46 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str | None) ->
     """Never repeats the value: somebody may have written the secret itself."""
     if value is None or _is_reference(value):
         return value
-    raise click.BadParameter("say where the secret is kept, env:NAME or file:PATH; it is never given here itself")
+    raise click.BadParameter("give the place of the secret, env:NAME or file:PATH, not the secret itself")
 
 
 @click.command
-@click.option("--source", metavar="URL|FILE", help="The https:// address of a CEC tenant, or a file of agents.")
-@click.option("--app-key", metavar=_KEPT, callback=_reference, help="Where the tenant's app key is kept.")
-@click.option("--app-secret", metavar=_KEPT, callback=_reference, help="Where the tenant's app secret is kept.")
-@click.option("--source-ca-file", type=_path, metavar="FILE", help="Authorities to trust for the tenant, in PEM.")
+@click.option("--source", metavar="URL|FILE", help="https:// address of a CEC tenant, or a JSON file of agents.")
+@click.option(
+    "--app-key", metavar=_KEPT, callback=_reference, help="Place of the tenant's app key: env:NAME or file:PATH."
+)
+@click.option(
+    "--app-secret", metavar=_KEPT, callback=_reference, help="Place of the tenant's app secret: env:NAME or file:PATH."
+)
+@click.option(
+    "--source-ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the tenant."
+)
 @click.option(
     "--directory",
     multiple=True,
     metavar="URL|FILE",
-    help="ldaps://, ldap:// or ldapi:// of a server (repeatable), https:// of a SCIM server, or an LDIF file.",
+    help="ldaps://, ldap:// or ldapi:// address (repeatable), https:// of a SCIM server, or an LDIF file.",
 )
-@click.option("--bind-dn", metavar="DN", help="The name to bind as.")
-@click.option("--password", metavar=_KEPT, callback=_reference, help="Where its password is kept.")
-@click.option("--token", metavar=_KEPT, callback=_reference, help="Where a SCIM server's bearer token is kept.")
-@click.option("--ca-file", type=_path, metavar="FILE", help="Authorities to trust for the directory, in PEM.")
-@click.option("--start-tls", is_flag=True, help="Begin TLS on an ldap:// connection.")
+@click.option("--bind-dn", metavar="DN", help="The bind DN.")
+@click.option("--password", metavar=_KEPT, callback=_reference, help="Place of its password: env:NAME or file:PATH.")
+@click.option(
+    "--token",
+    metavar=_KEPT,
+    callback=_reference,
+    help="Place of the SCIM server's bearer token: env:NAME or file:PATH.",
+)
+@click.option("--ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the directory.")
+@click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
 @click.option("--base", metavar="DN", help="Base DN of the users.")
-@click.option("--filter", "filter_", metavar="FILTER", help="Which users match. Default: what fits the server's kind.")
-@click.option("--job", type=_path, default="job.yaml", show_default=True, help="The job file to write.")
-@click.option("--mapping", type=_path, help="The mapping file to write. Default: mapping.yaml beside the job.")
-@click.option("--force", is_flag=True, help="Replace these files where they are there already.")
+@click.option("--filter", "filter_", metavar="FILTER", help="Filter of the users. Default: by the kind of server.")
+@click.option("--job", type=_path, default="job.yaml", show_default=True, help="Job file to write.")
+@click.option("--mapping", type=_path, help="Mapping file to write. Default: mapping.yaml beside the job.")
+@click.option("--force", is_flag=True, help="Replace these files if they exist.")
 def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> int:
-    """Look at a directory and a tenant, and write a job and a mapping that fit them.
+    """Write a job and a mapping file that fit a tenant and a directory.
 
-    What no option says is asked for at a terminal. Nothing is written to the directory. Secrets are named by where they
-    are kept, env:NAME for an environment variable or file:PATH for a file, and read from there.
+    At a terminal the command asks for missing options. It writes nothing to the directory. A secret is given by its
+    place: env:NAME for an environment variable, file:PATH for a file.
     """
     from connector.init.drafts import job_text
     from connector.init.fit import fit, meet
@@ -67,7 +78,7 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
-            raise UsageError("it is there already; --force replaces it", where=str(path))
+            raise UsageError("the file exists. Name another, or replace it with --force", where=str(path))
     try:
         answers = _answers(given, job)
         server = meet(answers, job)
@@ -93,7 +104,7 @@ def _ask(option: str, question: str, given: str | None, default: str | None = No
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         likely = f" (the directory has {default})" if default else ""
         raise UsageError(
-            f"{option} is missing, {question}{likely}; without a terminal nobody can be asked", where="init"
+            f"{option} is missing: {question}{likely}. Add it, or run the command in a terminal", where="init"
         )
     return str(click.prompt(question[0].upper() + question[1:], default=default, err=True))
 
@@ -102,10 +113,10 @@ def _ask_where(option: str, what: str, given: str | None, job: Path) -> Referenc
     """The same for the place of a secret."""
     from connector.init.drafts import Reference
 
-    said = _ask(option, f"where {what} is kept ({_KEPT})", given)
+    said = _ask(option, f"place of {what} ({_KEPT})", given)
     while not _is_reference(said):
-        click.echo("Say env:NAME or file:PATH: the secret itself is never given here.", err=True)
-        said = _ask(option, f"where {what} is kept ({_KEPT})", None)
+        click.echo("Enter env:NAME or file:PATH, not the secret itself.", err=True)
+        said = _ask(option, f"place of {what} ({_KEPT})", None)
     kind, _, place = said.partition(":")
     return Reference(kind, place if kind == "env" else _named(Path(place), job))
 
@@ -113,14 +124,14 @@ def _ask_where(option: str, what: str, given: str | None, job: Path) -> Referenc
 def _answers(given: dict[str, Any], job: Path) -> Answers:
     from connector.init.drafts import Answers
 
-    source = _ask("--source", "the https:// address of the CEC tenant, or a file of agents", given["source"])
+    source = _ask("--source", "https:// address of the CEC tenant, or a JSON file of agents", given["source"])
     directories = given["directory"] or (
-        _ask("--directory", "the ldaps:// or (SCIM) https:// address of the directory, or an LDIF file", None),
+        _ask("--directory", "ldaps:// or (SCIM) https:// address of the directory, or an LDIF file", None),
     )
     plain = Answers(source, tuple(directories))
     tenant, server, local = plain.cec, plain.ldap, plain.local
     if not server and (len(directories) > 1 or ("://" in directories[0] and not plain.scim)):
-        what = "it must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
+        what = "must be ldaps://, ldap:// or ldapi:// addresses, one https:// address (SCIM), or one LDIF file"
         raise UsageError(what, where="--directory")
     bound = server and not local
     ca_files = [given[name] and _named(given[name], job) for name in ("source_ca_file", "ca_file")]
@@ -130,7 +141,7 @@ def _answers(given: dict[str, Any], job: Path) -> Answers:
         app_key=_ask_where("--app-key", "the app key", given["app_key"], job) if tenant else None,
         app_secret=_ask_where("--app-secret", "the app secret", given["app_secret"], job) if tenant else None,
         source_ca=ca_files[0],
-        bind_dn=_ask("--bind-dn", "the name to bind as", given["bind_dn"]) if bound else None,
+        bind_dn=_ask("--bind-dn", "the bind DN", given["bind_dn"]) if bound else None,
         password=_ask_where("--password", "its password", given["password"], job) if bound else None,
         token=_ask_where("--token", "the bearer token", given["token"], job) if plain.scim else None,
         ca_file=ca_files[1],
@@ -145,7 +156,7 @@ def _based(answers: Answers, server: Server) -> Answers:
 
     if not answers.ldap or answers.base:
         return answers
-    question = "the DN under which users are"
+    question = "base DN of the users"
     return replace(answers, base=_ask("--base", question, None, default=" ".join(server.contexts[:1]) or None))
 
 
@@ -176,24 +187,24 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
         yield f"           not {visible(misfit)}"
     for name, why in chosen.taken.items():
         yield f"           without {name}: {visible(why)}"
-    yield f"agents     {fitted.agents:,}, of which {chosen.agents:,} with an account were tried"
-    yield "\nMatch rules, with how many of these agents have exactly one user by each alone"
+    yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} with an account"
+    yield "\nMatch rules, and how many of these agents each matches alone"
     order = {(rule.agent.text, rule.directory): place for place, rule in enumerate(chosen.rules, start=1)}
     telling = [each for each in chosen.tried if each.matched or each.several]
     for each in sorted(telling, key=lambda each: -each.matched):
         place = order.get((each.rule.agent.text, each.rule.directory))
-        note = f"   rule {place}" if place else "   not proposed: a seat may be given to somebody else"
+        note = f"   rule {place}" if place else "   not proposed: a seat can be reassigned"
         note = note if place or not each.proposed else ""
         several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
         yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
-    yield f"  {'none':>5}  for each of {len(chosen.tried) - len(telling)} others that were tried"
+    yield f"  {'none':>5}  by each of {len(chosen.tried) - len(telling)} other rules"
     yield _together(fitted)
-    yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Read them, then:"
+    yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Check them, then run:"
     for command_ in ("check", "plan"):
         yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
 
 
 def _together(fitted: Fit) -> str:
     if not fitted.chosen.rules:
-        return "None of them finds anybody: the mapping has its ready rules, which have to be changed by hand."
-    return f"With the rules that are written, {fitted.together:,} of {fitted.chosen.agents:,} have exactly one user."
+        return "No rule matches an agent. The mapping has its ready rules: change them by hand."
+    return f"With the rules of the mapping, {fitted.together:,} of {fitted.chosen.agents:,} agents match."

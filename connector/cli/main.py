@@ -14,18 +14,18 @@ from connector import __version__
 from connector.cli.console import guard
 
 COMMANDS = {
-    "init": "Look at a directory and a tenant, and write a job and a mapping that fit them.",
-    "demo": "Show the whole story on sample data: plan, apply, and a second plan that is empty.",
-    "check": "Read a job's files, its source and its directory, and say what is wrong; write nothing.",
-    "plan": "Show what apply would do (a dry run).",
-    "apply": "Plan, and write what was planned, or no more than a reviewed plan says, to the directory.",
-    "explain": "Show why one agent is planned for as it is.",
-    "serve": "Run jobs on their own schedules, with health and metrics over HTTP.",
+    "init": "Write a job and a mapping file that fit a tenant and a directory.",
+    "demo": "Run plan, apply and an empty second plan on sample data.",
+    "check": "Check a job's files, source and directory; write nothing.",
+    "plan": "Show the changes that apply would write (a dry run).",
+    "apply": "Plan and write to the directory; with --plan, no more than a reviewed plan.",
+    "explain": "Show step by step how one agent is matched and planned.",
+    "serve": "Run jobs on their schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",
-    "undo": "Show what would take a run back, or take it back.",
-    "release": "Let a job apply again that is on hold: after an undo, or because its source moved.",
-    "audit": "Look after the audit of a job: tell it what earlier runs could not.",
-    "state": "Look after what runs remember: rename a job in it.",
+    "undo": "Show the changes that undo a run; with --apply, write them.",
+    "release": "Allow applies again for a job on hold.",
+    "audit": "Manage the audit of a job.",
+    "state": "Manage the state of a job.",
     "schema": "Print the JSON Schema of the job or the mapping file.",
 }
 
@@ -55,16 +55,16 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
-               "64 usage · 75 another run · 78 a file is wrong.")  # fmt: skip
+               "64 usage · 75 another run · 78 invalid file.")  # fmt: skip
 @click.version_option(__version__, message="%(version)s")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="How much to log on standard error. Default: warning on a terminal, info elsewhere.",
+    help="Log level on standard error. Default: warning on a terminal, info elsewhere.",
 )
 @click.pass_context
 def cli(ctx: click.Context, log_level: str | None) -> None:
-    """Bring the agents of a CEC tenant into a corporate directory, by plans that a reviewer can sign."""
+    """Sync the agents of a CEC tenant into a corporate directory, by reviewed plans."""
     ctx.obj = log_level
 
 

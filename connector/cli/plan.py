@@ -17,7 +17,7 @@ from connector.sync import dry_run
 @only_option
 @report_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
-@click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there is anything to change.")
+@click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
 def command(
     log_level: str | None,
@@ -28,7 +28,7 @@ def command(
     *,
     fail_on_changes: bool,
 ) -> int:
-    """Show what apply would do to the directory of JOB, and write nothing to it."""
+    """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save)
     with dry(job, lambda begun: observers(begun, log_level, "plan")) as context:

@@ -12,8 +12,8 @@ from connector.cli.running import job_argument
 @click.command
 @job_argument
 def command(job: Path) -> int:
-    """Let JOB apply again: after an undo, or when its source has moved."""
+    """Allow applies of JOB again, after an undo or a changed source."""
     from connector.run.composition import release
 
-    click.echo("Released: the next apply writes again." if release(job) else "The job was not on hold.")
+    click.echo("Released. The next apply may write." if release(job) else "The job was not on hold.")
     return 0

@@ -22,7 +22,7 @@ only_option = click.option(
     "--only",
     multiple=True,
     metavar="AGENT",
-    help="Limit the run to this agent: account:CODE, seat:WORKNO or user:NAME, or a bare code or number; repeatable.",
+    help="Limit the run to this agent: account:CODE, seat:WORKNO, user:NAME, or a bare code or number; repeatable.",
 )
 report_option = click.option(
     "--report",
@@ -30,13 +30,13 @@ report_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also write the report there; the suffix is the format: .json .csv .md .html .ldif; repeatable.",
+    help="Also write the report to this file; format by suffix: .json .csv .md .html .ldif; repeatable.",
 )
 
 
 def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", value) is None:
-        raise click.BadParameter("a digest is `sha256:` and 64 hexadecimal digits, as the refused plan shows it")
+        raise click.BadParameter("must be `sha256:` and 64 hexadecimal digits. Copy the digest from the refused plan")
     return value
 
 
@@ -44,7 +44,7 @@ accept_option = click.option(
     "--accept",
     metavar="DIGEST",
     callback=_digest,
-    help="Acknowledge the refused plan that has this digest, and no other.",
+    help="Accept the refused plan that has this digest.",
 )
 
 
@@ -75,7 +75,7 @@ class Shower:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
         for path in [path for path, _ in self._reports] + ([self._save] if self._save else []):
             if Path(os.path.realpath(path)) in files:
-                raise UsageError("this is one of the job's own files, and a report would replace it", where=str(path))
+                raise UsageError("this is one of the job's own files. Name another file", where=str(path))
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
@@ -95,7 +95,7 @@ class Shower:
             if self._save is not None and outcomes is None:
                 save(self._save, plan)
         if outcomes is None and self._accept not in (None, plan.digest):
-            say([f"What was acknowledged is {self._accept}, which is not this plan.\n"])
+            say([f"The accepted digest {self._accept} is not that of this plan. Review this plan.\n"])
 
 
 def say(lines: Iterable[str]) -> None:
@@ -114,7 +114,8 @@ def say_untold(run: Run, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
     if run.untold:
         command = shlex.join(["cec-connector", "audit", "catch-up", str(job)])
-        say([f"\nThe audit may lack writes: {run.untold}. The next run tells it the rest; or run:\n    {command}\n"])
+        lacking = f"The audit may lack writes: {run.untold}. The next run sends the rest."
+        say([f"\n{lacking} To send them now, run:\n    {command}\n"])
 
 
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:

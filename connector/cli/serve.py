@@ -28,14 +28,13 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     default="127.0.0.1:9467",
     show_default=True,
     callback=_address,
-    help="Where /healthz, /readyz and /metrics answer.",
+    help="Address of /healthz, /readyz and /metrics.",
 )
 @click.pass_obj
 def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> int:
-    """Run each JOB whenever its `serve` section says, until SIGTERM; SIGHUP reads the files again.
+    """Run each JOB on its `serve` schedule until SIGTERM; SIGHUP reads the files again.
 
-    A plan that may not be written, because the job is in dry-run mode or the plan goes beyond a limit, is saved and
-    waits for `apply --plan`.
+    Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.
     """
     import gc
 

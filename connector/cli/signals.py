@@ -27,8 +27,8 @@ _MOMENT: Final = 0.5
 """Seconds that are waited for an output that may be full, or for an account of the writes."""
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ENDED: Final = (
-    f"cec-connector: something did not answer within {SECONDS:g} seconds after the request to stop, so the process was "
-    "ended. Writes that were under way are open in the journal. Rerun the command: it settles them first.\n"
+    f"cec-connector: no answer within {SECONDS:g} seconds after the request to stop; the process was ended. "
+    "Writes under way stay open in the journal. Rerun the command: it settles them first.\n"
 )
 
 

@@ -12,19 +12,19 @@ from connector.reports.visible import visible
 
 @click.group
 def command() -> None:
-    """Look after what runs remember."""
+    """Manage the state of a job."""
 
 
 @command.command
 @job_argument
 @click.argument("new")
 def rename(job: Path, new: str) -> int:
-    """Give what is known of JOB to the name NEW: its runs, what it wrote, holds and ticks.
+    """Rename JOB to NEW in the state: its runs, ownership, holds and schedule.
 
-    JOB is the job's file under its old name. Rename the file before or after; NEW is its new name or path.
+    JOB is the job file under its old name; NEW is its new name or path. Rename the file before or after.
     """
     from connector.run.composition import rename as renamed
 
     old, name, users = renamed(job, new)
-    click.echo(f"Renamed {visible(old)} to {visible(name)}: it wrote to {users} users.")
+    click.echo(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")
     return 0

@@ -17,16 +17,16 @@ from connector.sync import dry_undo, wet_undo
 @click.command
 @job_argument
 @click.argument("run")
-@click.option("--apply", "write", is_flag=True, help="Take it back; without this it is only shown.")
+@click.option("--apply", "write", is_flag=True, help="Write the undo; without this it is only shown.")
 @report_option
 @accept_option
 @click.pass_obj
 def command(
     log_level: str | None, job: Path, run: str, reports: tuple[Path, ...], accept: str | None, *, write: bool
 ) -> int:
-    """Take back what RUN of JOB has written, where it still is as that run left it.
+    """Undo RUN of JOB: restore values that are still as that run wrote them.
 
-    The job is on hold afterwards: its next apply would write it all again. `cec-connector release JOB` ends that.
+    The job is then on hold, since its next apply would write them again. To allow applies, run release.
     """
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
@@ -39,7 +39,7 @@ def command(
                 say_untold(ended, job)
                 if ended.outcomes is not None and wet.state.held(wet.job):
                     command_ = shlex.join(["cec-connector", "release", str(job)])
-                    say([f"\nThe job is on hold: its applies are refused. To allow them again, run:\n    {command_}\n"])
+                    say([f"\nThe job is on hold: applies are refused. To allow them again, run:\n    {command_}\n"])
                 wet.observer.finished(ended.plan, code)
         else:
             with undo(job, lambda begun: observers(begun, log_level), run) as dry:

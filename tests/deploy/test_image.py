@@ -184,7 +184,7 @@ print(json.dumps([[each.metadata["Name"].lower(), each.version] for each in impo
 
 def test_the_demo_runs() -> None:
     said = engine("run", "--rm", *HARDENED, IMAGE, "demo")
-    assert "Nothing left to do." in said
+    assert "Nothing is left to write." in said
 
 
 def test_the_default_is_a_dry_run_and_an_apply_writes_once(place: Place, server: Slapd) -> None:

@@ -108,7 +108,7 @@ def test_catching_up_needs_no_run(tmp_path: Path) -> None:
     job.sql("update told set number = 2")
     before = job.read("people.ldif")
     ended = job.program("audit", "catch-up", "job.yaml")
-    assert (ended.code, ended.out) == (0, f"{job.folder / 'audit.jsonl'}: 6 writes told late.\n"), ended.said
+    assert (ended.code, ended.out) == (0, f"{job.folder / 'audit.jsonl'}: 6 writes sent late.\n"), ended.said
     found = writes((job.folder / "audit.jsonl").read_bytes())
     assert numbers(found) == dict.fromkeys(owed(job), 1)
     assert [record["number"] for record in found if record.get("late")] == [7, 8, 9, 10, 11, 12]
@@ -123,7 +123,7 @@ def test_catching_up_needs_no_run(tmp_path: Path) -> None:
 def test_catching_up_says_what_it_cannot_do(tmp_path: Path) -> None:
     job = job_of(tmp_path, 2, file="audit.jsonl")
     ended = job.program("audit", "catch-up", "job.yaml")
-    assert (ended.code, ended.out) == (0, "This job has no state yet: nothing was written.\n")
+    assert (ended.code, ended.out) == (0, "This job has no state yet, so no write is to be sent.\n")
     job.run("apply")
     job.sql("update told set number = 0")
     job.configure(audit={"file": "/dev/full"})

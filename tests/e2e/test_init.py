@@ -96,10 +96,10 @@ def test_a_server_with_our_schema_gets_the_full_mapping_and_rules_that_find_ever
     assert "directory  OpenLDAP: ldaps://" in out
     assert "filter     (objectClass=inetOrgPerson)" in out
     assert "mapping    openldap-h350" in out
-    assert "agents     31, of which 30 with an account were tried" in out
+    assert "agents     31; tried: 30 with an account" in out
     assert "   30  {accountCode}@example.org in mail   rule 1" in out
     assert "   25  {accountCode} in uid\n" in out
-    assert "have exactly one user" in out
+    assert "agents match" in out
     assert out.endswith("cec-connector check job.yaml\n  cec-connector plan job.yaml\n")
     text = written(folder)
     assert '- {agent: "{accountCode}@example.org", directory: mail}  # 30' in text
@@ -146,7 +146,7 @@ def test_rules_add_up_where_no_single_one_finds_everybody(folder: Path, tmp_path
         out = run(folder, "init", "--source", "agents.json", *login(server), "--base", PEOPLE).out
         assert "   25  {accountCode} in uid   rule 1" in out
         assert "    5  {accountCode}@example.org in mail   rule 2" in out
-        assert "With the rules that are written, 30 of 30 have exactly one user." in out
+        assert "With the rules of the mapping, 30 of 30 agents match." in out
         assert planned(folder)["matched"] == 30
 
 
@@ -187,8 +187,8 @@ def test_where_nobody_is_found_that_is_said_and_the_seat_is_shown_but_not_propos
     agents(folder, "stranger{:02}")
     (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join(people(number="10")))
     out = run(folder, "init", "--source", "agents.json", "--directory", "people.ldif").out
-    assert "None of them finds anybody" in out
-    assert "{workNo} in employeeNumber   not proposed: a seat may be given to somebody else" in out
+    assert "No rule matches an agent" in out
+    assert "{workNo} in employeeNumber   not proposed: a seat can be reassigned" in out
     assert planned(folder)["matched"] == 0
 
 
@@ -206,7 +206,7 @@ def test_nothing_is_overwritten_unless_that_is_said(folder: Path) -> None:
     for name in ("job.yaml", "mapping.yaml"):
         (folder / name).write_text("mine\n")
         said = run(folder, "init", "--source", "agents.json", "--directory", "people.ldif", code=64).err
-        assert f"{name}: it is there already; --force replaces it" in said
+        assert f"{name}: the file exists. Name another, or replace it with --force" in said
         assert (folder / name).read_text() == "mine\n"
         (folder / name).unlink()
     (folder / "job.yaml").write_text("mine\n")
@@ -236,7 +236,7 @@ def test_without_a_terminal_what_is_missing_is_named(folder: Path, server: Slapd
 def test_a_secret_is_refused_and_not_repeated(folder: Path) -> None:
     given = ["--source", "agents.json", "--directory", "ldaps://ldap.example.org", "--bind-dn", SYNC]
     said = run(folder, "init", *given, "--password", SYNC_PASSWORD, code=64).err
-    assert "it is never given here itself" in said
+    assert "not the secret itself" in said
     said = run(folder, "init", *given, "--password", "env:NOT_SET", "--base", PEOPLE, code=64).err
     assert "environment variable NOT_SET is not set" in said
     said = run(folder, "init", *given[:3], "ldap://ldap.example.org", *given[4:], "--password", "env:X", code=64).err
@@ -285,8 +285,8 @@ def test_at_a_terminal_it_asks_and_proposes(folder: Path, server: Slapd) -> None
     _, status = os.waitpid(child, 0)
     said = seen.decode()
     assert os.waitstatus_to_exitcode(status) == 0, said
-    assert "The DN under which users are [dc=example,dc=org]:" in said
-    assert "Say env:NAME or file:PATH" in said
+    assert "Base DN of the users [dc=example,dc=org]:" in said
+    assert "Enter env:NAME or file:PATH" in said
     written(folder)
     assert f"base: {SUFFIX}" in (folder / "job.yaml").read_text()
     assert planned(folder)["matched"] == 30

@@ -133,7 +133,7 @@ def test_a_server_that_is_killed_ends_the_run_in_part_and_the_next_one_goes_on(
             codes.append(world.once("apply"))
             if codes[-1] == 4:
                 assert world.once("apply") == 1, "the server is down, and it was not said"
-                assert "Nothing is planned from an incomplete read" in world.said
+                assert "The read is incomplete, so nothing is planned" in world.said
                 own.server.restart()
                 codes.append(world.once("apply"))
         assert sorted(codes) == [0, 0, 4], world.said

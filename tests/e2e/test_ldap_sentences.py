@@ -58,7 +58,7 @@ def test_a_referral_is_told_apart_from_a_limit(tmp_path: Path) -> None:
         ended, _ = job_of(tmp_path / "job", server.url).run("plan")
     assert ended.code == 1
     assert "is elsewhere: referral to ldap://192.0.2.7/" in in_one_line(ended.err)
-    assert "Name the server that holds all of `base` in `urls`" in in_one_line(ended.err)
+    assert "In `urls`, list the server that holds all of `base`" in in_one_line(ended.err)
     assert "Raise the limit" not in ended.err
 
 

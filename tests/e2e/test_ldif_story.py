@@ -447,7 +447,7 @@ def test_a_plan_restricted_to_some_agents_says_so_and_is_acknowledged_as_such(jo
 def test_an_acknowledgement_of_another_plan_is_said_to_be_one(job: Job) -> None:
     job.configure(limits={"update": "0%"})
     other = "sha256:" + 64 * "0"
-    assert f"What was acknowledged is {other}, which is not this plan." in job.run("apply", "--accept", other, code=3)
+    assert f"The accepted digest {other} is not that of this plan." in job.run("apply", "--accept", other, code=3)
     job.run("apply", "--accept", "yes", code=64)
 
 

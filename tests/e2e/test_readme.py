@@ -68,7 +68,7 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     clone = copied(tmp_path / "a clone")
     done = subprocess.run(["make", "demo"], cwd=clone, capture_output=True, text=True, check=False, env=clean())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Nothing left to do." in done.stdout
+    assert "Nothing is left to write." in done.stdout
 
 
 @pytest.mark.slow

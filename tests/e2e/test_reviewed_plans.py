@@ -122,7 +122,7 @@ def test_a_plan_that_was_edited_is_refused(job: Job, old: str, new: str) -> None
     edited(job, old, new)
     job.run("apply", "--plan", "plan.json", code=3)
     assert job.read("people.ldif") == before
-    assert job.run("runs") == "Nothing has been applied yet.\n"
+    assert job.run("runs") == "No apply has run yet.\n"
 
 
 def test_another_id_does_not_make_a_spent_plan_good_again(job: Job) -> None:
@@ -192,7 +192,7 @@ def test_a_reviewed_plan_that_is_spent_on_a_few_says_how_the_others_get_one(job:
     saved(job)
     said = job.run("apply", "--plan", "plan.json", "--only", "user2")
     assert said.startswith("job: what apply would do")
-    spent = "The reviewed plan is spent. For the users that were left out, draw a new one:"
+    spent = "The reviewed plan is spent. To plan the users that were left out, run:"
     assert f"{spent}\n    cec-connector plan job.yaml --save plan.json\n" in said
     saved(job)
     assert spent not in job.run("apply", "--plan", "plan.json")

@@ -125,7 +125,7 @@ def test_a_job_gets_another_name_and_keeps_what_it_wrote(job: Job, first: str) -
     if first == "the file":
         (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
     named = job.program("state", "rename", "job.yaml", "hr.yaml" if first == "the file" else "hr")
-    assert (named.code, named.out) == (0, "Renamed job to hr: it wrote to 3 users.\n")
+    assert (named.code, named.out) == (0, "Renamed job to hr. It owns values of 3 users.\n")
     if first == "the state":
         (job.folder / "job.yaml").rename(job.folder / "hr.yaml")
     job.agents([agent(1), agent(2)])

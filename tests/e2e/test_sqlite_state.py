@@ -321,7 +321,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
         codes.append(done.code)
         if done.code == 1:
             assert numbers(job) == 0
-            assert "space on its disk" in done.err
+            assert "free space of its disk" in done.err
         elif done.code == 4:
             assert "without a journal" in done.out or "the journal does not know" in done.out
         job.run("apply")

@@ -38,7 +38,7 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
 
     done = job.run("undo", run, "--apply")
     assert "Done: 4 of 4 users written" in done
-    assert "on hold: its applies are refused. To allow them again, run:\n    cec-connector release job.yaml\n" in done
+    assert "on hold: applies are refused. To allow them again, run:\n    cec-connector release job.yaml\n" in done
     assert job.read("people.ldif") == before
     newest = json.loads(job.run("runs", "--json"))[0]
     assert (newest["kind"], newest["undoes"], newest["result"]) == ("undo", run, "done")
