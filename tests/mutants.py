@@ -58,7 +58,7 @@ GROUPS: Final = {
         (
             *(f"tests/unit/test_{name}.py" for name in (
                 "claims", "people", "near", "near_spellings", "digests", "equality", "patterns", "templates",
-                "rehearsal",
+                "schema_checks",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "turns", "disabled", "another_key", "selection",
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",

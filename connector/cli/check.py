@@ -55,7 +55,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
         for place, what in context.about(description):
             if place != "state":  # a check opens no state
                 click.echo(f"  {place}: {visible(what)}")
-        survey = Survey(differ.attributes, differ.rehearsal)
+        survey = Survey(differ.attributes, differ.schema_checks)
         try:
             for user in context.reader.scan():
                 survey.add(user)

@@ -200,7 +200,7 @@ class Description(Struct, frozen=True):
     of their own. `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the
     view's that its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
     `names`, `ids`: how names and ids of users compare. `types`, `classes`: everything that its schema defines, by any
-    name or number in lower case, read when it is asked for. `rehearses`: what of a change can be found out without
+    name or number in lower case, read when it is asked for. `checked`: what of a change can be found out without
     sending it, and what cannot, in a few words.
     `replaces`: a user is written whole, so that what it does not show is lost unless the write says it.
     `singly`: one request writes one attribute, so that a user's change is several writes.
@@ -228,7 +228,7 @@ class Description(Struct, frozen=True):
     batch: int = 500
     types: Mapping[str, AttributeInfo] = {}
     classes: Mapping[str, ClassInfo] = {}
-    rehearses: str = ""
+    checked: str = ""
     replaces: bool = False
     singly: bool = False
     decides: bool = True

@@ -43,7 +43,7 @@ from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.order import turns
-from connector.reconcile.questions import Brief, Find, Object, Planning, ask
+from connector.reconcile.questions import Brief, Find, Planning, Preflight, ask
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.other_jobs import OtherJobs
 
@@ -217,7 +217,7 @@ class PlanBuilder:
         """Hold back what the directory objects to; without an object class, whatever needs it."""
         for draft in self._drafts:
             self._differ.hold_classless(draft)
-        objections = yield from ask(Object(self._changes()))
+        objections = yield from ask(Preflight(self._changes()))
         against: dict[str, dict[str, Objection]] = {}
         for objection in objections:
             against.setdefault(objection.user, {}).setdefault(objection.attribute, objection)
@@ -309,7 +309,7 @@ class PlanBuilder:
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
         if any(each.secret and not each.seen for each in nobodys):
             self._cautions.append(stale_users.UNSEEN)
-        if self._differ.rehearsal.blind:
+        if self._differ.schema_checks.blind:
             self._cautions.append(
                 "some users do not show their object classes: nobody can say whether these allow what is planned"
             )

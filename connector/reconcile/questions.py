@@ -141,7 +141,7 @@ class Compare(Query[Holds], frozen=True):
     questions: tuple[Question, ...]
 
 
-class Object(Query[Objection], frozen=True):
+class Preflight(Query[Objection], frozen=True):
     """What the directory has against these changes, as far as reading tells."""
 
     changes: Iterable[Change]

@@ -56,7 +56,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """Between what a plan is drawn, for the one who has to sign it."""
         server = f"{description.kind} at {description.server}" if description.server else description.kind
         about = (*self.places, ("server", server), ("mapping", self.mapping.where))
-        about += (("rehearsed", description.rehearses),) if description.rehearses else ()
+        about += (("checked in advance", description.checked),) if description.checked else ()
         return (*about, *self._memory(description))
 
     def _memory(self, description: Description) -> Iterator[tuple[str, str]]:

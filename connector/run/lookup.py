@@ -86,8 +86,8 @@ class Lookup:
             case asked.Compare(questions):
                 self._observer.stage("compare", questions=len(questions))
                 answers = self._reader.holds(questions)
-            case asked.Object(changes):
-                answers = self._reader.objections(changes)
+            case asked.Preflight(changes):
+                answers = self._reader.preflight(changes)
             case _:
                 raise TypeError(query)
         return answers

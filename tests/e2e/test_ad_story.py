@@ -376,7 +376,7 @@ class Listening(LdapProxy):
 
 
 def test_until_an_apply_nothing_but_reading_is_sent(tmp_path: Path) -> None:
-    """Also where there is a change to rehearse that the server would refuse: one that is refused leaves no trace."""
+    """Also where there is a change to check that the server would refuse: one that is refused leaves no trace."""
     (tmp_path / "job").mkdir()
     people = [person(f"agent{number:03}", "userAccountControl: 544") for number in range(1, 4)]
     agents = tenant([agent(1), agent(2, sipAccount="x" * 70), agent(9)])

@@ -20,8 +20,8 @@ from connector.model import Secret, Syntax, View
 from connector.settings.attribute_names import why_not_written
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from tests.support.rehearsal_table import Table, empty, judge, near, rule, trial
-from tests.support.rehearsal_values import ALL, GROUPS, NEAR
+from tests.support.preflight_table import Table, empty, judge, near, rule, trial
+from tests.support.preflight_values import ALL, GROUPS, NEAR
 from tests.support.samba import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, SYNTAXES, Samba, person
 
 pytestmark = pytest.mark.samba

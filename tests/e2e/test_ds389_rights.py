@@ -85,7 +85,7 @@ def tried(server: Ds389, directory: LdapDirectory, change: Change) -> tuple[bool
     """Whether the server says that a change may be made, without making it, and whether it then lets it be made."""
     (attribute,) = change.attributes
     before = server.search("-s", "base", "(objectClass=*)", "*", "modifyTimestamp", base=change.user.name)
-    objections = list(directory.objections([change]))
+    objections = list(directory.preflight([change]))
     assert server.search("-s", "base", "(objectClass=*)", "*", "modifyTimestamp", base=change.user.name) == before
     (outcome,) = directory.write([change])
     if outcome.result is Result.WRITTEN:
@@ -140,7 +140,7 @@ def test_a_class_is_never_said_to_be_refused(server: Ds389) -> None:
     directory = opened(server, server.ldaps_url)
     (user,) = directory.find([("uid", "plain")])
     change = Change(user.ref, None, 1, (AttributeChange("objectClass", (), ("cecAgent",)),))
-    assert list(directory.objections([change])) == []
+    assert list(directory.preflight([change])) == []
     directory.close()
 
 
@@ -151,7 +151,7 @@ def test_of_an_attribute_whose_class_comes_with_it_the_rights_are_those_in_that_
     wanted = ("cecWorkNo", "cecAccountCode", "SIPIdentityPassword", "SIPIdentityUserName")
     sets = [AttributeChange(name, (), ("1001",)) for name in wanted]
     change = Change(user.ref, None, 1, (AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")), *sets))
-    refused = [each.attribute for each in directory.objections([change])]
+    refused = [each.attribute for each in directory.preflight([change])]
     assert refused == ["cecAccountCode", "SIPIdentityUserName"]
     directory.close()
 
@@ -162,7 +162,7 @@ def test_of_an_entry_that_is_gone_nothing_is_said(server: Ds389) -> None:
     (user,) = directory.find([("uid", "plain")])
     title = (AttributeChange("title", ("old",), ("new",)),)
     gone = UserRef(user.id, f"uid=gone,{PEOPLE}")
-    assert list(directory.objections([Change(gone, None, 1, title)])) == []
+    assert list(directory.preflight([Change(gone, None, 1, title)])) == []
     directory.close()
 
 
@@ -180,7 +180,7 @@ def test_of_an_attribute_whose_class_comes_with_it_a_rule_for_such_entries_count
     (user,) = directory.find([("uid", "plain")])
     wanted = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecWorkNo", (), ("1001",))
     change = Change(user.ref, None, 1, wanted)
-    assert list(directory.objections([change])) == []
+    assert list(directory.preflight([change])) == []
     assert [outcome.result for outcome in directory.write([change])] == [Result.WRITTEN]
     server.modify(
         f"dn: {user.name}\nchangetype: modify\ndelete: cecWorkNo\n-\ndelete: objectClass\nobjectClass: cecAgent\n"

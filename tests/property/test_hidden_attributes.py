@@ -268,7 +268,7 @@ def test_each_record_that_cannot_be_read_is_explained_by_all_that_is_known_of_it
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_that_object_classes_are_not_shown_is_said_for_nobody_can_rehearse_what_they_allow(hidden: bool) -> None:
+def test_that_object_classes_are_not_shown_is_said_for_nobody_can_check_what_they_allow(hidden: bool) -> None:
     plan, _ = planned(world("1", "2", hidden=["objectClass"] if hidden else []))
     assert len(plan.changes) == 2
     assert any("do not show their object classes" in caution for caution in plan.cautions) is hidden

@@ -79,7 +79,7 @@ class Guarded(MortalDirectory):
 
     scene: Scene
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         for change in changes:
             for each in change.attributes:
                 if (change.user.id, each.name) in self.scene.forbidden:

@@ -103,7 +103,7 @@ def test_a_class_that_is_there_by_its_number_is_not_added_for_an_attribute_that_
 class Objecting(MemoryDirectory):
     """The account may not add object classes."""
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         for change in changes:
             if any(each.name == "objectClass" for each in change.attributes):
                 yield Objection(change.user.id, "objectClass", "rights", "no right to add a class")

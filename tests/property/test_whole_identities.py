@@ -212,7 +212,7 @@ class Closed(MemoryDirectory):
 
     closed: tuple[tuple[str, str], ...] = ()
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         for change in changes:
             for each in change.attributes:
                 if (change.user.id, each.name) in self.closed:

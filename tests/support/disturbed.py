@@ -36,8 +36,8 @@ class Disturbed:
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         return self._inner.holds(questions)
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        return self._inner.objections(changes)
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        return self._inner.preflight(changes)
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         for change in changes:

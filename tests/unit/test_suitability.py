@@ -143,5 +143,5 @@ def test_what_the_schema_makes_less_sure_is_said() -> None:
         "word does not compare octet by octet: a secret that differs in case or spaces alone stays as it is"
     ]
     assert warned(AttributeInfo("odd", syntax=Syntax.OTHER)) == [
-        "odd has a syntax that is not known here: what it may hold is not rehearsed"
+        "odd has a syntax that is not known here: what it may hold is not checked in advance"
     ]

@@ -19,8 +19,8 @@ from connector.directories.ldap.holding import in_order
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
-from connector.directories.ldap.objections import Objections
 from connector.directories.ldap.post_read import PostRead
+from connector.directories.ldap.preflight import Preflight
 from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import Search
 from connector.directories.ldap.restrictions import Restrictions
@@ -229,8 +229,8 @@ class LdapReader:
         key, asserted = self._inspection.schema.key, dialect.assertions
         return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        questions = Objections(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
+        questions = Preflight(self._wire, self._inspection, self._restrictions, self._realm, self._questions)
         return questions.of(changes)
 
     def close(self) -> None:

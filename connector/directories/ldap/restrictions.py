@@ -91,17 +91,14 @@ class Restrictions:
         }
         cautions = [fault] if fault else []
         cautions += [
-            f"the server's overlay constraint has a rule for {name}, which is not rehearsed"
+            f"the server's overlay constraint has a rule for {name}, which is not checked in advance"
             for name in infos
             if self._inspection.schema.key(name) in constrained
         ]
-        known = ["what the schema forbids"] if description.closed else []
-        unknown = [] if description.closed else ["what the schema forbids"]
-        (known if self.rights else unknown).append("the rights to write")
-        (unknown if domains is None else known).append("values that the server itself keeps unique")
-        said = "; ".join(
-            part
-            for part in (", ".join(known), f"not {', nor '.join(unknown)}: the server does not tell" if unknown else "")
-            if part
-        )
-        return replace(description, attributes=infos, rehearses=said, cautions=(*description.cautions, *cautions))
+        known = ["schema"] if description.closed else []
+        unknown = [] if description.closed else ["schema"]
+        (known if self.rights else unknown).append("write rights")
+        (unknown if domains is None else known).append("uniqueness")
+        untold = [f"not checked (the server does not tell): {', '.join(unknown)}"] if unknown else []
+        said = "; ".join([", ".join(known)] * bool(known) + untold)
+        return replace(description, attributes=infos, checked=said, cautions=(*description.cautions, *cautions))

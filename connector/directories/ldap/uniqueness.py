@@ -111,7 +111,7 @@ def _uris(text: str, suffix: str, key: Callable[[str], str]) -> Iterator[Domain]
 
 
 def constrained(entries: Iterable[Entry], key: Callable[[str], str]) -> frozenset[str]:
-    """The attributes that the overlay `constraint` (slapo-constraint(5)) has rules for, which are not rehearsed."""
+    """The attributes that the overlay `constraint` (slapo-constraint(5)) has rules for: not checked in advance."""
     rules = [rule for entry in entries for rule in entry.get("olcconstraintattribute", ())]
     return frozenset(key(name) for rule in rules for name in re.sub(r"^\{\d+\}", "", rule).split(" ")[0].split(","))
 

@@ -32,8 +32,8 @@ from connector.settings.scim import ScimDirectory as Settings
 
 _AT_ONCE: Final = 500
 """So many questions are answered at once."""
-_UNTOLD: Final = "not what the schema forbids, nor the rights to write: the server does not tell"
-_TOLD: Final = "what the schema forbids, values that it lets one user hold; not the rights to write: no server tells"
+_UNTOLD: Final = "not checked (the server does not tell): schema, write rights"
+_TOLD: Final = "schema, uniqueness; not checked (no server tells): write rights"
 
 
 class ScimReader:
@@ -139,7 +139,7 @@ class ScimReader:
             closed=not assumed,
             replaces=dialect.writes == "put",
             singly=not dialect.at_once and dialect.writes == "patch",
-            rehearses=_UNTOLD if assumed else _TOLD,
+            checked=_UNTOLD if assumed else _TOLD,
             cautions=tuple(cautions),
             paths=self._discovery.schemas.paths,
         )
@@ -170,7 +170,7 @@ class ScimReader:
             shown = {id_of(found): found for found, _ in filter(None, self._transport.each(self._resources.get, ids))}
             yield from (self._held(each, shown.get(each.user.id)) for each in some)
 
-    def objections(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port's
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port's
         """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""
         return iter(())
 

@@ -35,7 +35,7 @@ _Shape = tuple[tuple[Held, ...], tuple[str, ...], tuple[tuple[str, bool], ...]]
 """The classes that a user shows, the attributes that are set, and of each other one whether it is emptied."""
 
 
-class Rehearsal:
+class SchemaChecks:
     """One directory's schema, and the auxiliary classes that a mapping adds, against changes.
 
     `blind`: some user did not show its object classes, so that nobody can say what they allow.

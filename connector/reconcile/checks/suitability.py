@@ -56,7 +56,7 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             yield f"match rule {number}: {match.directory} is confidential: {why}"
     for rule in mapping.attributes:
         if infos[rule.name].syntax is Syntax.OTHER:
-            yield f"{rule.name} has a syntax that is not known here: what it may hold is not rehearsed"
+            yield f"{rule.name} has a syntax that is not known here: what it may hold is not checked in advance"
 
 
 _FOLDERS: Final = {

@@ -1,4 +1,4 @@
-"""Which users could take which attributes, by their object classes: the rehearsal of a mapping by itself."""
+"""Which users could take which attributes, by their object classes: the checks of a mapping by itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from connector.model import AttributeChange, User
-from connector.reconcile.checks.schema_checks import Rehearsal, classes_of
+from connector.reconcile.checks.schema_checks import SchemaChecks, classes_of
 
 _SOME = ("some value",)
 
@@ -17,9 +17,9 @@ class Survey:
     What a class requires besides may differ between these; a plan looks at each user that it changes.
     """
 
-    def __init__(self, attributes: Collection[str], rehearsal: Rehearsal) -> None:
+    def __init__(self, attributes: Collection[str], schema_checks: SchemaChecks) -> None:
         self._changes = tuple(AttributeChange(name, (), _SOME) for name in attributes)
-        self._rehearsal = rehearsal
+        self._schema_checks = schema_checks
         self._examples: dict[frozenset[str], User] = {}
         self._counts: Counter[frozenset[str]] = Counter()
 
@@ -36,6 +36,6 @@ class Survey:
         """By attribute why users could not take it, with how many these are."""
         found: dict[str, Counter[str]] = {change.name: Counter() for change in self._changes}
         for classes, user in self._examples.items():
-            for name, why in self._rehearsal.refused(user, self._changes).items():
+            for name, why in self._schema_checks.refused(user, self._changes).items():
                 found[name][why] += self._counts[classes]
         return found

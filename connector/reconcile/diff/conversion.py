@@ -1,7 +1,7 @@
 """From a template's text to a value that the directory's schema can hold.
 
 What is held to be a value here, is one to the servers: the grammars are those of RFC 4517 §3.3, narrowed to what the
-servers were measured to take (tests/e2e/test_rehearsal_*.py). Where a server takes more than that, such as a minute
+servers were measured to take (tests/e2e/test_schema_checks_*.py). Where a server takes more than that, such as a minute
 of 60 seconds, it is not worth a value that another one refuses.
 """
 

@@ -29,7 +29,7 @@ from connector.model import (
 )
 from connector.reconcile import dn, equality
 from connector.reconcile.checks import suitability
-from connector.reconcile.checks.schema_checks import Rehearsal, spelt
+from connector.reconcile.checks.schema_checks import SchemaChecks, spelt
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
 from connector.reconcile.diff.draft import Draft
@@ -100,7 +100,7 @@ class Differ:
         self._named = lru_cache(_MEMO)(self._names_of)
         self._needed = lru_cache(_MEMO)(self._needed_by)
         self._sets: dict[frozenset[str], frozenset[str]] = {}  # of names, each once for all users: one has 216 octets
-        self.rehearsal = Rehearsal(mapping.object_classes, description)
+        self.schema_checks = SchemaChecks(mapping.object_classes, description)
         self._together = Together(mapping, tenant, description)
         self._lacking = self._together.lacking
         self.problems = [Problem("tenant", note) for note in tenant.notes]
@@ -177,7 +177,7 @@ class Differ:
         ref = AgentRef(agent.work_no, agent.account_code)
         shows = frozenset([each.name for each in planned if not each.old and each.name in values])
         shows = self._sets.setdefault(shows, shows)
-        draft = self._rehearsed(Draft(user.ref, ref, rule, tuple(planned), shows=shows), user)
+        draft = self._checked(Draft(user.ref, ref, rule, tuple(planned), shows=shows), user)
         if unfit:
             draft.held = (*(_fault(draft, "value", name, why) for name, why in unfit), *draft.held)
         if lacking:
@@ -230,14 +230,14 @@ class Differ:
                 if len(kept) < len(covered):
                     planned.append(_attribute_change(each, covered, kept, seen=True))
         draft.planned = tuple(planned)
-        return self._rehearsed(draft, user)
+        return self._checked(draft, user)
 
-    def _rehearsed(self, draft: Draft, user: User) -> Draft:
+    def _checked(self, draft: Draft, user: User) -> Draft:
         draft.classes = self._named(user.values.get(OBJECT_CLASS, ()))
-        refused = self.rehearsal.refused(user, draft.planned) if draft.planned else {}
+        refused = self.schema_checks.refused(user, draft.planned) if draft.planned else {}
         for name, why in refused.items():
             draft.hold((name,), _fault(draft, "schema", name, why))
-        relies = self.rehearsal.relied_on(user, draft.planned)
+        relies = self.schema_checks.relied_on(user, draft.planned)
         draft.relies = self._sets.setdefault(relies, relies)
         return draft
 
@@ -259,7 +259,7 @@ class Differ:
         return (*self._needed(draft.classes, names), *draft.planned)
 
     def needing_classes(self, draft: Draft) -> frozenset[str]:
-        return self.rehearsal.needing_classes(draft.classes, draft.planned)
+        return self.schema_checks.needing_classes(draft.classes, draft.planned)
 
     def hold_classless(self, draft: Draft) -> bool:
         """Hold back what needs an object class that cannot be added any more; whether there was any.

@@ -19,7 +19,7 @@ from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from tests.support.ds389 import Ds389
 from tests.support.ldap_server import PEOPLE, SYNC, SYNC_PASSWORD, LdapServer
-from tests.support.rehearsal_schema import (
+from tests.support.preflight_schema import (
     CLASSES,
     CLEARING,
     KINDS,
@@ -32,8 +32,8 @@ from tests.support.rehearsal_schema import (
     everything,
     people,
 )
-from tests.support.rehearsal_table import Table, empty, judge, near, rule
-from tests.support.rehearsal_values import ALL, GROUPS, NEAR
+from tests.support.preflight_table import Table, empty, judge, near, rule
+from tests.support.preflight_values import ALL, GROUPS, NEAR
 from tests.support.slapd import Slapd
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ class Site:
     ],
 )
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with SITES[request.param](tmp_path_factory.mktemp("rehearsal") / "server") as running:
+    with SITES[request.param](tmp_path_factory.mktemp("preflight") / "server") as running:
         yield Site(request.param, running)
 
 

@@ -38,7 +38,7 @@ _DENIED: Final = (
 T = TypeVar("T")
 
 
-class Objections:
+class Preflight:
     """The questions of one run to one server."""
 
     def __init__(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.schema import Schema
 from connector.model import AttributeChange, AttributeInfo, Description, Syntax, Unit, User
-from connector.reconcile.checks.schema_checks import Rehearsal
+from connector.reconcile.checks.schema_checks import SchemaChecks
 from connector.reconcile.checks.survey import Survey
 from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
 
@@ -43,7 +43,7 @@ def user(*classes: str, **values: str) -> User:
 
 
 def refused(of: User, *changes: AttributeChange, add: tuple[str, ...] = ()) -> dict[str, str]:
-    return dict(Rehearsal(add, DESCRIPTION).refused(of, changes))
+    return dict(SchemaChecks(add, DESCRIPTION).refused(of, changes))
 
 
 def put(name: str, old: tuple[str, ...] = ()) -> AttributeChange:
@@ -105,8 +105,8 @@ def test_what_may_be_set(of: User, name: str, add: tuple[str, ...], why: str) ->
 def test_a_class_that_a_schema_may_not_tell_of_forbids_nothing() -> None:
     """Only a schema that tells all of its classes lacks one of them."""
     for closed in (True, False):
-        rehearsal = Rehearsal((), replace(DESCRIPTION, closed=closed))
-        assert bool(rehearsal.refused(user("person", "gone"), [put("car")])) is closed
+        schema_checks = SchemaChecks((), replace(DESCRIPTION, closed=closed))
+        assert bool(schema_checks.refused(user("person", "gone"), [put("car")])) is closed
 
 
 @pytest.mark.parametrize(
@@ -137,37 +137,37 @@ def test_what_falls_away_takes_along_what_needs_it() -> None:
 
 
 def test_a_plan_that_loses_what_an_added_class_requires_loses_what_needs_the_class() -> None:
-    rehearsal = Rehearsal(("levelled",), DESCRIPTION)
+    schema_checks = SchemaChecks(("levelled",), DESCRIPTION)
     changes = (put("car"), put("level"), put("secret"))
     person = user("person")
-    assert rehearsal.refused(person, changes) == {}
-    assert rehearsal.relied_on(person, changes) == {"level"}
-    assert rehearsal.relied_on(user("person", level="1"), changes[1:]) == frozenset()
-    assert rehearsal.relied_on(user("person", "levelled"), changes) == frozenset()
-    assert rehearsal.needing_classes(frozenset({"person"}), changes) == {"level", "secret"}
+    assert schema_checks.refused(person, changes) == {}
+    assert schema_checks.relied_on(person, changes) == {"level"}
+    assert schema_checks.relied_on(user("person", level="1"), changes[1:]) == frozenset()
+    assert schema_checks.relied_on(user("person", "levelled"), changes) == frozenset()
+    assert schema_checks.needing_classes(frozenset({"person"}), changes) == {"level", "secret"}
 
 
 def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known() -> None:
-    rehearsal = Rehearsal((), DESCRIPTION)
-    assert rehearsal.refused(user("person"), [put("badge")])
-    assert not rehearsal.blind
-    assert rehearsal.refused(user(), [put("badge")]) == {}
-    assert rehearsal.blind
+    schema_checks = SchemaChecks((), DESCRIPTION)
+    assert schema_checks.refused(user("person"), [put("badge")])
+    assert not schema_checks.blind
+    assert schema_checks.refused(user(), [put("badge")]) == {}
+    assert schema_checks.blind
 
 
 def test_users_alike_are_judged_alike_and_others_are_not() -> None:
-    rehearsal = Rehearsal((), DESCRIPTION)
+    schema_checks = SchemaChecks((), DESCRIPTION)
     empties, leaves = clear("sn", "x"), User("2", "cn=y", {"objectClass": ("person",), "sn": ("x", "y")})
     for _ in range(2):
-        assert set(rehearsal.refused(user("person", sn="x"), [empties])) == {"sn"}
-        assert rehearsal.refused(leaves, [empties]) == {}
-        assert rehearsal.refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
-        assert set(rehearsal.refused(user("person"), [put("badge")])) == {"badge"}
-        assert rehearsal.refused(user("person", "badged"), [put("badge")]) == {}
+        assert set(schema_checks.refused(user("person", sn="x"), [empties])) == {"sn"}
+        assert schema_checks.refused(leaves, [empties]) == {}
+        assert schema_checks.refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
+        assert set(schema_checks.refused(user("person"), [put("badge")])) == {"badge"}
+        assert schema_checks.refused(user("person", "badged"), [put("badge")]) == {}
 
 
 def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() -> None:
-    survey = Survey(("car", "badge", "own"), Rehearsal((), DESCRIPTION))
+    survey = Survey(("car", "badge", "own"), SchemaChecks((), DESCRIPTION))
     assert (survey.users, survey.barred()) == (0, {"car": {}, "badge": {}, "own": {}})
     for each in (*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()):
         survey.add(each)
@@ -182,9 +182,9 @@ def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() ->
 
 def test_without_a_schema_nothing_is_refused() -> None:
     bare = Description("test", "test", {"badge": AttributeInfo("badge")})
-    rehearsal = Rehearsal(("badged",), bare)
-    assert rehearsal.refused(user("person"), [put("badge")]) == {}
-    assert not rehearsal.blind
+    schema_checks = SchemaChecks(("badged",), bare)
+    assert schema_checks.refused(user("person"), [put("badge")]) == {}
+    assert not schema_checks.blind
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Values for the table of rehearsals: good, bad and borderline ones of every syntax, each of which meets them all."""
+"""Values for the table of checks: good, bad and borderline ones of every syntax, each of which meets them all."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.support.ldap_server import PEOPLE
-from tests.support.rehearsal_values import ALL
+from tests.support.preflight_values import ALL
 from tests.support.slapd import person
 
 RFC4517: Final = "1.3.6.1.4.1.1466.115.121.1"

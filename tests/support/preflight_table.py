@@ -183,7 +183,7 @@ def _again(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) 
 
 
 def _raw(user: User, attribute: AttributeRule, value: str | None, object_classes: Sequence[str]) -> Change:
-    """The change as it would be without a rehearsal; what is read of a secret-free attribute is all that it holds."""
+    """The change as it would be without checks; what is read of a secret-free attribute is all that it holds."""
     held = {str(name).lower() for name in user.values.get(OBJECT_CLASS, ())}
     needed = tuple(name for name in object_classes if name.lower() not in held)
     classes = [AttributeChange(OBJECT_CLASS, (), needed)] if needed and value is not None else []

@@ -32,6 +32,7 @@ rootpw config-pass
 access to * by dn.exact="{SYNC}" read by * none
 """
 UNIQUE = 'overlay unique\nunique_uri "ldap:///{base}?{names}?sub{filter}"\n'
+CHECKED = "checked in advance"
 
 
 @contextmanager
@@ -84,17 +85,17 @@ def test_users_whose_classes_or_values_do_not_fit_are_told_and_the_rest_is_writt
         assert "description: CEC 7003\n" in entry(found.server, "agent003")
         said = found.run("check").out
         assert "  description: text, several values, compared as caseIgnore\n    2 of the users cannot take it" in said
-        assert "rehearsed: what the schema forbids; not the rights to write" in said
+        assert "checked in advance: schema; not checked (the server does not tell): write rights, uniqueness" in said
 
 
 @pytest.mark.slapd
-def test_rights_that_the_server_does_not_tell_are_said_not_to_be_rehearsed(tmp_path: Path) -> None:
+def test_rights_that_the_server_does_not_tell_are_said_not_to_be_checked(tmp_path: Path) -> None:
     acl = f'access to attrs=description by dn.exact="{SYNC}" read by * none\n{ACL}'
     with world(tmp_path, Slapd.start(tmp_path / "server", [person("agent001")], acl=acl), [agent(1)]) as found:
         before = found.everything()
         planned = found.plan()
         assert found.everything() == before
-        assert planned["about"]["rehearsed"].startswith("what the schema forbids; not the rights to write, nor values")
+        assert planned["about"][CHECKED] == "schema; not checked (the server does not tell): write rights, uniqueness"
         assert planned["problems"] == []
         refused = found.try_("apply")
         assert refused.code == 4
@@ -102,14 +103,14 @@ def test_rights_that_the_server_does_not_tell_are_said_not_to_be_rehearsed(tmp_p
 
 
 @pytest.mark.slapd
-def test_without_a_schema_to_read_a_plan_says_that_it_could_not_rehearse(tmp_path: Path) -> None:
+def test_without_a_schema_to_read_a_plan_says_that_it_could_not_check(tmp_path: Path) -> None:
     acl = f'access to dn.base="cn=Subschema" by * none\n{ACL}'
     hidden = f'access to dn.base="cn=Subschema" by dn.exact="{SYNC}" none by * read\naccess to * by * read\n'
     server = Slapd.start(tmp_path / "server", [person("agent001")], acl=acl, rules=hidden)
     with world(tmp_path, server, [agent(1)]) as found:
         planned = found.plan()
         assert any("shows no schema" in caution for caution in planned["cautions"])
-        assert planned["about"]["rehearsed"].startswith("not what the schema forbids, nor the rights to write, nor")
+        assert planned["about"][CHECKED] == "not checked (the server does not tell): schema, write rights, uniqueness"
 
 
 @pytest.fixture(params=["all users", "some users", "two attributes"])
@@ -138,7 +139,7 @@ def test_what_openldap_keeps_unique_is_looked_up_also_outside_of_base_and_filter
     agents = [agent(1), agent(2), agent(3), agent(5), agent(6)]
     with world(tmp_path, server, agents) as found:
         planned = found.plan()
-        assert planned["about"]["rehearsed"].startswith("what the schema forbids, values that the server itself keeps")
+        assert planned["about"][CHECKED] == "schema, uniqueness; not checked (the server does not tell): write rights"
         taken = {each["users"][0] for each in planned["problems"] if each["kind"] == "reassigned"}
         simple = '?employeeNumber?sub"' in domain
         expected = {"agent003", "agent005"} if simple else {"agent001", "agent003", "agent005"}
@@ -152,7 +153,7 @@ def test_what_openldap_keeps_unique_is_looked_up_also_outside_of_base_and_filter
 
 
 @pytest.mark.slapd
-def test_a_rule_of_the_overlay_constraint_is_said_not_to_be_rehearsed(tmp_path: Path) -> None:
+def test_a_rule_of_the_overlay_constraint_is_said_not_to_be_checked(tmp_path: Path) -> None:
     rule = "overlay constraint\nconstraint_attribute employeeNumber regex ^[0-9]{3}$\n"
     server = Slapd.start(tmp_path / "server", [person("agent001")], acl=ACL + rule, rules=READABLE_CONFIGURATION)
     with world(tmp_path, server, [agent(1)]) as found:
@@ -173,7 +174,7 @@ def test_389ds_tells_the_rights_to_each_attribute_of_each_entry(tmp_path: Path) 
     server = Ds389.start(tmp_path / "server", people, rights=DS389_RIGHTS)
     with world(tmp_path, server, [agent(1), agent(2), agent(3)]) as found:
         planned = found.plan()
-        assert planned["about"]["rehearsed"].startswith("what the schema forbids, the rights to write; not values")
+        assert planned["about"][CHECKED] == "schema, write rights; not checked (the server does not tell): uniqueness"
         assert problems(planned) == {"rights": Counter(employeeNumber=1)}
         assert planned["problems"][0]["users"] == [f"uid=agent002,{PEOPLE}"]
         assert len(planned["changes"]) == 3
@@ -206,11 +207,11 @@ def test_what_389ds_keeps_unique_is_looked_up_where_its_plugins_may_be_read(tmp_
     with world(
         tmp_path, Ds389.start(tmp_path / "server", people, extra=_NUMBERS), [agent(1), agent(2), agent(3)]
     ) as found:
-        assert "not values that the server itself keeps unique" in found.plan()["about"]["rehearsed"]
+        assert found.plan()["about"][CHECKED].endswith("not checked (the server does not tell): uniqueness")
         aci = f'(targetattr="*")(version 3.0; acl "plugins"; allow (read, search) userdn="ldap:///{SYNC}";)'
         found.server.modify(f"dn: cn=plugins,cn=config\nchangetype: modify\nadd: aci\naci: {aci}\n")
         planned = found.plan()
-        assert "values that the server itself keeps unique" in planned["about"]["rehearsed"]
+        assert planned["about"][CHECKED] == "schema, write rights, uniqueness"
         assert problems(planned) == {"reassigned": Counter(employeeNumber=1)}
         assert planned["problems"][0]["users"] == [f"uid=agent003,{PEOPLE}"]
         holds_to_its_word(found, planned)
