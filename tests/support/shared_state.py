@@ -191,11 +191,12 @@ class Shared:
         let_go = ledger.begin(job.name, claimed)
         with self.world(job, "take over" if job.take_over else "apply").context() as context:
             run = wet_run(context, quiet)
-        ledger.end(self._known(run.outcomes))
-        if any(outcome.result is Result.WRITTEN for outcome in run.outcomes or ()):
-            ledger.pass_on(
-                job.name, [slot(self.ground.names[name], job.rule(name)[1]) for name in job.attributes], claimed
-            )
+        outcomes = self._known(run.outcomes)
+        ledger.end(outcomes)
+        if any(outcome.result is Result.WRITTEN for outcome in outcomes):
+            failed = {each.user.id for each in outcomes if each.result not in (Result.WRITTEN, Result.UNCHANGED)}
+            slots = [slot(self.ground.names[name], job.rule(name)[1]) for name in job.attributes]
+            ledger.pass_on(job.name, slots, claimed - failed)  # what could not be written does not pass
         ledger.let_go[job.name] = let_go
         return run.plan
 
