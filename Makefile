@@ -1,7 +1,7 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
-#   make test       the quick suite, in three minutes: the laws, the contract, the main stories; no server but slapd
+#   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
 #   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
 #   make test-pythons  the quick suite on every other Python from 3.11 to 3.13 that is here

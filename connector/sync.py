@@ -1,4 +1,4 @@
-"""The story. Everything that this program does to a directory is on this page, in this order."""
+"""Plan, apply, undo: everything that a run does to a directory is on this page, in this order."""
 
 from __future__ import annotations
 

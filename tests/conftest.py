@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import ds389, kamailio, monitoring, pgbouncer, postgres, samba
+from tests.support.directory_fixtures import DirectoryFixture, DomainFixture, LdapFixture, LdifFixture, MemoryFixture
 from tests.support.ds389 import Ds389
-from tests.support.houses import DomainHouse, House, LdapHouse, LdifHouse, MemoryHouse
 from tests.support.pgbouncer import Pooler, pooling
 from tests.support.postgres import Postgres
 from tests.support.samba import Samba
@@ -112,31 +112,31 @@ _ON_SERVERS = (
 )
 
 
-def _ldap_house(request: pytest.FixtureRequest) -> LdapHouse:
-    kind = DomainHouse if request.param == "domain" else LdapHouse
+def _ldap_fixture(request: pytest.FixtureRequest) -> LdapFixture:
+    kind = DomainFixture if request.param == "domain" else LdapFixture
     return kind(request.getfixturevalue(_SERVERS[request.param]), next(_numbers))
 
 
 @pytest.fixture(params=["memory", "ldif", *_ON_SERVERS])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+def fixture(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DirectoryFixture]:
     """The directories that every test of the contract is run on."""
     if request.param == "memory":
-        yield MemoryHouse()
+        yield MemoryFixture()
     elif request.param == "ldif":
-        yield LdifHouse(tmp_path / "people.ldif")
+        yield LdifFixture(tmp_path / "people.ldif")
     else:
-        with closing(_ldap_house(request)) as ldap:
+        with closing(_ldap_fixture(request)) as ldap:
             yield ldap
 
 
 @pytest.fixture(params=["ldif", *_ON_SERVERS, pytest.param("scim", marks=pytest.mark.slow)])
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House | ScimServer]:
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DirectoryFixture | ScimServer]:
     """The directories outside of memory that laws are tried on: a file and real servers."""
     if request.param == "scim":
         with ScimServer.start(tmp_path) as scim:
             yield scim
     elif request.param == "ldif":
-        yield LdifHouse(tmp_path / "people.ldif")
+        yield LdifFixture(tmp_path / "people.ldif")
     else:
-        with closing(_ldap_house(request)) as ldap:
+        with closing(_ldap_fixture(request)) as ldap:
             yield ldap

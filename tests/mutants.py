@@ -49,7 +49,7 @@ class Group:
     slow: bool = False
 
 
-_STORIES: Final = ("tests/e2e/test_recorded_worlds.py", "tests/e2e/test_undo.py", "tests/e2e/test_reviewed_plans.py")
+_SCENARIOS: Final = ("tests/e2e/test_recorded_worlds.py", "tests/e2e/test_undo.py", "tests/e2e/test_reviewed_plans.py")
 _RUNS: Final = ("failed_and_there", "taken_away", "another_key", "whole_runs")
 """Unit tests of whole runs, in a few milliseconds each."""
 GROUPS: Final = {
@@ -70,7 +70,7 @@ GROUPS: Final = {
                 "find_is_scan", "law_4", "laws_near", "disabled", "untold_secrets",
                 "undo_holds",
             )),
-            *_STORIES, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
+            *_SCENARIOS, "tests/e2e/test_explain.py", "tests/e2e/test_ldif_story.py",
             "tests/property/test_laws_explain.py",
             "tests/property/test_laws.py",
         ),
@@ -85,7 +85,7 @@ GROUPS: Final = {
                 "runs", "untold_secrets", "undo_holds", "explained", "undo_again", "reviewed_again", "disabled",
                 "law_4", "law_12",
             )),
-            *_STORIES, "tests/property/test_law_5.py", "tests/property/test_laws.py",
+            *_SCENARIOS, "tests/property/test_law_5.py", "tests/property/test_laws.py",
         ),
     ),
     "state": Group(
@@ -97,7 +97,7 @@ GROUPS: Final = {
                 "untold_secrets", "disabled", "runs", "limits", "several_attributes", "reviewed_again", "undo_again",
                 "two_jobs", "whole_identities",
             )),
-            *_STORIES, "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py",
+            *_SCENARIOS, "tests/e2e/test_sqlite_state.py", "tests/e2e/test_postgresql_state.py",
             "tests/e2e/test_lease.py",
         ),
         slow=True,

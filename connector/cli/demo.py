@@ -1,4 +1,4 @@
-"""`demo`: the whole story on sample data, through the program's own commands."""
+"""`demo`: plan, apply and a second plan on sample data, through the program's own commands."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ EMPLOYEE = f"{ENTERPRISE}:employeeNumber"
 VIEW = View(("userName", "emails.value", EMPLOYEE, ACCOUNT, SEAT, LINE, PASSWORD, PORT), frozenset({PASSWORD}))
 
 
-class House:
+class ScimFixture:
     """A server, and directories opened on it."""
 
     def __init__(self, server: ScimServer) -> None:
@@ -66,15 +66,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def house(server: ScimServer) -> Iterator[House]:
+def fixture(server: ScimServer) -> Iterator[ScimFixture]:
     server.restore([])
-    opened = House(server)
+    opened = ScimFixture(server)
     yield opened
     opened.close()
 
 
-def reference(house: House) -> bool:
-    return house.server.kind == "scim2-server"
+def reference(fixture: ScimFixture) -> bool:
+    return fixture.server.kind == "scim2-server"
 
 
 def only(users: Iterable[User]) -> User:
@@ -106,9 +106,9 @@ def results(directory: ScimDirectory, *changes: Change) -> list[Result]:
 # ---------------------------------------------------------------- reading
 
 
-def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(house: House) -> None:
+def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(fixture: ScimFixture) -> None:
     names = ("userName", "emails.value", SEAT, LINE, PASSWORD, ACCOUNT, "active", "groups", 'ims[type eq "sip"].value')
-    attributes = house.open(View(names)).describe().attributes
+    attributes = fixture.open(View(names)).describe().attributes
     assert attributes["userName"].equality is Equality.CASE_ALONE
     assert attributes[LINE].equality is Equality.OCTETS
     assert attributes[SEAT].syntax is Syntax.INTEGER
@@ -123,73 +123,73 @@ def test_it_says_of_every_attribute_of_the_view_what_it_may_hold(house: House) -
     assert all(attributes[name].known for name in names)
 
 
-def test_an_attribute_that_nobody_knows_is_said_to_be_unknown(house: House) -> None:
-    attributes = house.open(View(("noSuchThing", f"{CEC}:noSuchThing", "name.nothing"))).describe().attributes
+def test_an_attribute_that_nobody_knows_is_said_to_be_unknown(fixture: ScimFixture) -> None:
+    attributes = fixture.open(View(("noSuchThing", f"{CEC}:noSuchThing", "name.nothing"))).describe().attributes
     assert not any(info.known for info in attributes.values())
 
 
-def test_a_name_and_the_same_with_the_schema_in_front_are_one(house: House) -> None:
-    attributes = house.open(View(("userName", f"{CORE}:USERNAME", "active"))).describe().attributes
+def test_a_name_and_the_same_with_the_schema_in_front_are_one(fixture: ScimFixture) -> None:
+    attributes = fixture.open(View(("userName", f"{CORE}:USERNAME", "active"))).describe().attributes
     assert attributes["userName"].is_(attributes[f"{CORE}:USERNAME"])
     assert not attributes["userName"].is_(attributes["active"])
 
 
-def test_its_identity_does_not_depend_on_who_opens_it(house: House) -> None:
-    first, second = house.open().describe(), house.open(View(("active",)), url=house.server.url + "/").describe()
+def test_its_identity_does_not_depend_on_who_opens_it(fixture: ScimFixture) -> None:
+    first, second = fixture.open().describe(), fixture.open(View(("active",)), url=fixture.server.url + "/").describe()
     assert first.identity == second.identity
     assert first.kind
-    assert first.atomic is reference(house)
+    assert first.atomic is reference(fixture)
     assert first.closed
-    assert len(first.cautions) == (0 if reference(house) else 1)
+    assert len(first.cautions) == (0 if reference(fixture) else 1)
 
 
 @pytest.mark.parametrize("size", [7, 50, 150, 1000])
-def test_a_scan_is_complete_and_names_every_user_once(house: House, size: int) -> None:
-    house.server.put(people(150))
-    directory = house.open(page_size=size)
+def test_a_scan_is_complete_and_names_every_user_once(fixture: ScimFixture, size: int) -> None:
+    fixture.server.put(people(150))
+    directory = fixture.open(page_size=size)
     users = list(directory.scan())
     assert sorted(user.name for user in users) == [f"agent{number:03}" for number in range(1, 151)]
     assert len({user.id for user in users}) == 150
     assert directory.size() == 150
 
 
-def test_a_directory_without_users_has_none(house: House) -> None:
-    directory = house.open()
+def test_a_directory_without_users_has_none(fixture: ScimFixture) -> None:
+    directory = fixture.open()
     assert list(directory.scan()) == []
     assert list(directory.find([("userName", "nobody"), (ID, "nobody"), (NAME, "nobody"), (SEAT, "1")])) == []
     assert directory.size() == 0
 
 
-def test_attributes_come_under_the_names_they_were_asked_by_and_absent_ones_not_at_all(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"workNo": 1001}})])
+def test_attributes_come_under_the_names_they_were_asked_by_and_absent_ones_not_at_all(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"workNo": 1001}})])
     seat = SEAT.upper().replace("WORKNO", "WORKno")
-    user = only(house.open(View(("USERNAME", "emails", seat, ACCOUNT, "active"))).scan())
+    user = only(fixture.open(View(("USERNAME", "emails", seat, ACCOUNT, "active"))).scan())
     assert user.name == "agent001"
     assert dict(user.values) == {
         "USERNAME": ("agent001",), "emails": ("agent001@example.org",), seat: ("1001",), "active": ("TRUE",),
     }  # fmt: skip
 
 
-def test_secrets_that_are_never_shown_are_no_values(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"sipPassword": "canary", "workNo": 1}})])
-    directory = house.open()
+def test_secrets_that_are_never_shown_are_no_values(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"sipPassword": "canary", "workNo": 1}})])
+    directory = fixture.open()
     user = only(directory.scan())
     assert PASSWORD not in user.values
     assert only(directory.read([user.ref])) == user
     assert list(directory.holds([Question(user.ref, PASSWORD, Secret("canary"))])) == [Holds.UNKNOWN]
 
 
-def test_secrets_that_are_shown_arrive_wrapped(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"sipAccount": "canary"}})])
-    user = only(house.open(View((LINE,), frozenset({LINE}))).scan())
+def test_secrets_that_are_shown_arrive_wrapped(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"sipAccount": "canary"}})])
+    user = only(fixture.open(View((LINE,), frozenset({LINE}))).scan())
     assert user.values[LINE] == (Secret("canary"),)
     assert "canary" not in repr(user)
 
 
-def test_nobody_outside_of_the_filter_exists_whichever_way_he_is_asked_for(house: House) -> None:
-    house.server.put([person(1), person(2, active=False), person(3)])
-    refs = {user.name: user.ref for user in house.open().scan()}
-    narrow = house.open(filter='active eq true and not (userName eq "AGENT003")')
+def test_nobody_outside_of_the_filter_exists_whichever_way_he_is_asked_for(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1), person(2, active=False), person(3)])
+    refs = {user.name: user.ref for user in fixture.open().scan()}
+    narrow = fixture.open(filter='active eq true and not (userName eq "AGENT003")')
     assert [user.name for user in narrow.scan()] == ["agent001"]
     for key in ((NAME, "agent002"), (ID, refs["agent002"].id), ("emails.value", "agent002@example.org")):
         assert [user for user in narrow.find([key]) if user.name != "agent001"] == []
@@ -197,9 +197,9 @@ def test_nobody_outside_of_the_filter_exists_whichever_way_he_is_asked_for(house
 
 
 @pytest.mark.parametrize("filter_", ['noSuchThing eq "x"', f'{CEC}:sipPassword eq "x"', f"{CEC}:nothing pr"])
-def test_a_filter_that_can_be_true_of_nobody_is_a_mistake(house: House, filter_: str) -> None:
+def test_a_filter_that_can_be_true_of_nobody_is_a_mistake(fixture: ScimFixture, filter_: str) -> None:
     with pytest.raises(FileError, match="server"):
-        house.open(filter=filter_).describe()
+        fixture.open(filter=filter_).describe()
 
 
 FINDS = [
@@ -217,9 +217,9 @@ FINDS = [
 
 @pytest.mark.parametrize(("attribute", "stored", "asked"), FINDS)
 def test_whoever_holds_a_value_is_found_whatever_the_server_makes_of_its_filters(
-    house: House, attribute: str, stored: str, asked: str
+    fixture: ScimFixture, attribute: str, stored: str, asked: str
 ) -> None:
-    house.server.put(
+    fixture.server.put(
         [
             person(2),
             person(
@@ -233,7 +233,7 @@ def test_whoever_holds_a_value_is_found_whatever_the_server_makes_of_its_filters
         ]
     )
     names = [attribute] if attribute != NAME else []
-    users = list(house.open(View((*names, "active"))).find([(attribute, "0"), (attribute, asked)]))
+    users = list(fixture.open(View((*names, "active"))).find([(attribute, "0"), (attribute, asked)]))
     found = only(user for user in users if user.name == "agent001")
     assert attribute == NAME or found.values[attribute] == (stored,)
 
@@ -243,11 +243,11 @@ def test_whoever_holds_a_value_is_found_whatever_the_server_makes_of_its_filters
     ["*", 'quo"te', "back\\slash", "paren)(", "a or userName pr", "tab\tulator", "new\nline", "äöü ß",
      "日本語 \U0001f600", "percent%20&amp=#", "'", " x ", "x" * 200],
 )  # fmt: skip
-def test_a_hostile_value_finds_its_holder_by_value_by_name_and_by_id(house: House, value: str) -> None:
-    house.server.put(
+def test_a_hostile_value_finds_its_holder_by_value_by_name_and_by_id(fixture: ScimFixture, value: str) -> None:
+    fixture.server.put(
         [person(2, **{CEC: {"accountCode": "x"}}), person(1, userName=value, **{CEC: {"accountCode": value}})]
     )
-    directory = house.open()
+    directory = fixture.open()
     for key in ((ACCOUNT, value), ("userName", value), (NAME, value)):
         (user,) = [user for user in directory.find([key]) if user.name == value]
         assert user.values[ACCOUNT] == (value,)
@@ -255,20 +255,20 @@ def test_a_hostile_value_finds_its_holder_by_value_by_name_and_by_id(house: Hous
         assert only(directory.read([user.ref])) == user
 
 
-def test_many_keys_of_several_attributes_are_one_question(house: House) -> None:
-    house.server.put(people(120))
+def test_many_keys_of_several_attributes_are_one_question(fixture: ScimFixture) -> None:
+    fixture.server.put(people(120))
     keys = [("userName", f"agent{number:03}") for number in range(1, 240, 2)]
     keys += [("emails.value", f"agent{number:03}@example.org") for number in range(4, 121, 4)]
-    house.server.forget()
-    found = {user.name for user in house.open().find(iter(keys))}
+    fixture.server.forget()
+    found = {user.name for user in fixture.open().find(iter(keys))}
     assert found >= {
         name for name, number in ((f"agent{n:03}", n) for n in range(1, 121)) if number % 2 or not number % 4
     }
-    assert len(house.server.log()) < 40
+    assert len(fixture.server.log()) < 40
 
 
-def test_keys_of_a_later_kind_are_drawn_when_the_earlier_ones_are_answered(house: House) -> None:
-    house.server.put(people(10))
+def test_keys_of_a_later_kind_are_drawn_when_the_earlier_ones_are_answered(fixture: ScimFixture) -> None:
+    fixture.server.put(people(10))
     seen: set[str] = set()
 
     def keys() -> Iterator[tuple[str, str]]:
@@ -278,32 +278,32 @@ def test_keys_of_a_later_kind_are_drawn_when_the_earlier_ones_are_answered(house
         assert seen >= {"agent001", "agent002"}
         yield "emails.value", "agent004@example.org"
 
-    for user in house.open().find(keys()):
+    for user in fixture.open().find(keys()):
         seen.add(user.name)
     assert seen >= {f"agent{number:03}" for number in range(1, 5)}
 
 
-def test_keys_that_nobody_can_hold_hide_nobody(house: House) -> None:
-    house.server.put(people(3))
+def test_keys_that_nobody_can_hold_hide_nobody(fixture: ScimFixture) -> None:
+    fixture.server.put(people(3))
     keys = [(SEAT, "no number"), (ID, "no/such id"), (ID, ""), (NAME, ""), ("userName", "agent002")]
-    assert "agent002" in {user.name for user in house.open().find(keys)}
+    assert "agent002" in {user.name for user in fixture.open().find(keys)}
 
 
-def test_read_brings_users_as_they_are_now_and_leaves_out_who_is_gone(house: House) -> None:
-    house.server.put(people(3))
-    directory = house.open()
+def test_read_brings_users_as_they_are_now_and_leaves_out_who_is_gone(fixture: ScimFixture) -> None:
+    fixture.server.put(people(3))
+    directory = fixture.open()
     refs = {user.name: user.ref for user in directory.scan()}
-    house.server.delete(refs["agent001"].id)
-    house.server.patch(refs["agent002"].id, {"op": "replace", "path": SEAT, "value": 7})
+    fixture.server.delete(refs["agent001"].id)
+    fixture.server.patch(refs["agent002"].id, {"op": "replace", "path": SEAT, "value": 7})
     found = {user.name: user for user in directory.read([*refs.values(), UserRef("no/such?id", "nobody")])}
     assert found.keys() == {"agent002", "agent003"}
     assert found["agent002"].values[SEAT] == ("7",)
     assert list(directory.read([])) == []
 
 
-def test_holds_answers_every_question_in_its_order(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"accountCode": "Ann", "sipAccount": "Ann"}}), person(2)])
-    directory = house.open(View(("userName",)))
+def test_holds_answers_every_question_in_its_order(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"accountCode": "Ann", "sipAccount": "Ann"}}), person(2)])
+    directory = fixture.open(View(("userName",)))
     refs = {user.name: user.ref for user in directory.scan()}
     questions = [
         Question(refs["agent001"], ACCOUNT, "ANN"),
@@ -318,21 +318,21 @@ def test_holds_answers_every_question_in_its_order(house: House) -> None:
     assert list(directory.holds([])) == []
 
 
-def test_reading_changes_nothing(house: House) -> None:
-    house.server.put(people(5))
-    before = house.server.all()
-    directory = house.open()
+def test_reading_changes_nothing(fixture: ScimFixture) -> None:
+    fixture.server.put(people(5))
+    before = fixture.server.all()
+    directory = fixture.open()
     assert list(directory.scan()) == list(directory.scan())
     list(directory.find([("userName", "agent001"), (SEAT, "1")]))
-    assert house.server.all() == before
-    assert {each.method for each in house.server.log()[-10:]} <= {"GET", "POST"}
+    assert fixture.server.all() == before
+    assert {each.method for each in fixture.server.log()[-10:]} <= {"GET", "POST"}
     directory.close()
     directory.close()
 
 
-def test_a_token_that_is_not_taken_is_told(house: House) -> None:
+def test_a_token_that_is_not_taken_is_told(fixture: ScimFixture) -> None:
     settings = Settings.model_validate(
-        {"type": "scim", "allow_plaintext": True, "url": house.server.url, "token": {"env": "UNUSED"}}
+        {"type": "scim", "allow_plaintext": True, "url": fixture.server.url, "token": {"env": "UNUSED"}}
     )
     directory = ScimDirectory(settings, HttpTransport(settings, Secret("canary")), VIEW)
     with pytest.raises(IncompleteRead) as fault:
@@ -355,12 +355,12 @@ def rest(user: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in user.items() if name not in {CEC, "schemas"}}
 
 
-def test_values_are_set_where_there_were_none_and_nothing_else_changes(house: House) -> None:
-    house.server.put(people(2))
-    before = house.server.stored("agent001")
-    directory = house.open()
+def test_values_are_set_where_there_were_none_and_nothing_else_changes(fixture: ScimFixture) -> None:
+    fixture.server.put(people(2))
+    before = fixture.server.stored("agent001")
+    directory = fixture.open()
     anna = named(directory, "agent001")
-    house.server.forget()
+    fixture.server.forget()
     attributes = [
         AttributeChange(ACCOUNT, (), ("anna",)),
         AttributeChange(SEAT, (), ("1001",)),
@@ -371,57 +371,57 @@ def test_values_are_set_where_there_were_none_and_nothing_else_changes(house: Ho
     assert outcome.shown is not None
     assert outcome.shown.values[SEAT] == ("1001",)
     assert "canary" not in repr(outcome)
-    after = house.server.stored("agent001")
+    after = fixture.server.stored("agent001")
     assert extensions(after) == {"accountCode": "anna", "workNo": 1001, "sipPassword": "canary"}
     assert rest(after) == rest(before)
-    (request,) = house.server.writes()
+    (request,) = fixture.server.writes()
     assert (request.method, {each["op"] for each in request.edits}) == ("PATCH", {"replace"})
 
 
-def test_a_value_is_replaced_and_another_is_cleared(house: House) -> None:
-    house.server.put(
+def test_a_value_is_replaced_and_another_is_cleared(fixture: ScimFixture) -> None:
+    fixture.server.put(
         [person(1, **{CEC: {"accountCode": "old", "workNo": 7, "sipAccount": "stays", "sipPassword": "p"}})]
     )
-    before = house.server.stored("agent001")
-    directory = house.open()
+    before = fixture.server.stored("agent001")
+    directory = fixture.open()
     attributes = AttributeChange(SEAT, ("7",), ("8",)), AttributeChange(ACCOUNT, ("OLD",), ())
     assert results(directory, change(named(directory, "agent001"), *attributes)) == [Result.WRITTEN]
-    after = house.server.stored("agent001")
+    after = fixture.server.stored("agent001")
     assert extensions(after) == {"workNo": 8, "sipAccount": "stays", "sipPassword": "p"}
     assert rest(after) == rest(before)
 
 
-def test_a_secret_is_cleared(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"workNo": 7, "sipPassword": "canary"}})])
-    directory = house.open()
+def test_a_secret_is_cleared(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"workNo": 7, "sipPassword": "canary"}})])
+    directory = fixture.open()
     gone = AttributeChange(PASSWORD, (), (), secret=True, seen=False)
     assert results(directory, change(named(directory, "agent001"), gone)) == [Result.WRITTEN]
-    assert extensions(house.server.stored("agent001")) == {"workNo": 7}
+    assert extensions(fixture.server.stored("agent001")) == {"workNo": 7}
 
 
-def test_all_that_was_set_can_be_cleared_again(house: House) -> None:
-    house.server.put([person(1)])
-    before = house.server.stored("agent001")
-    directory = house.open()
+def test_all_that_was_set_can_be_cleared_again(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1)])
+    before = fixture.server.stored("agent001")
+    directory = fixture.open()
     anna = named(directory, "agent001")
     there = [AttributeChange(ACCOUNT, (), ("anna",)), AttributeChange(SEAT, (), ("1001",))]
     back = [AttributeChange(ACCOUNT, ("anna",), ()), AttributeChange(SEAT, ("1001",), ())]
     assert results(directory, change(anna, *there)) == [Result.WRITTEN]
     assert results(directory, change(anna, *back)) == [Result.WRITTEN]
-    assert rest(house.server.stored("agent001")) == rest(before)
-    assert extensions(house.server.stored("agent001")) == {}
+    assert rest(fixture.server.stored("agent001")) == rest(before)
+    assert extensions(fixture.server.stored("agent001")) == {}
 
 
 @pytest.mark.parametrize(
     "value", ["*", 'quo"te', "back\\slash", "a\nb", "x" * 90, "Žä \U0001f600", "null", "true", " x "]
 )
-def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(house: House, value: str) -> None:
-    house.server.put([person(1, **{CEC: {"accountCode": "1"}}), person(2)])
-    directory = house.open()
+def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(fixture: ScimFixture, value: str) -> None:
+    fixture.server.put([person(1, **{CEC: {"accountCode": "1"}}), person(2)])
+    directory = fixture.open()
     anna = named(directory, "agent001")
     assert results(directory, change(anna, AttributeChange(ACCOUNT, ("1",), (value,)))) == [Result.WRITTEN]
-    assert extensions(house.server.stored("agent001"))["accountCode"] == value
-    (found,) = [user for user in house.open().find([(ACCOUNT, value)]) if user.name == "agent001"]
+    assert extensions(fixture.server.stored("agent001"))["accountCode"] == value
+    (found,) = [user for user in fixture.open().find([(ACCOUNT, value)]) if user.name == "agent001"]
     assert found.values[ACCOUNT] == (value,)
     assert results(directory, change(found, AttributeChange(ACCOUNT, (value,), ("2",)))) == [Result.WRITTEN]
 
@@ -439,92 +439,92 @@ CONFLICTS: list[tuple[dict[str, Any], AttributeChange]] = [
 
 @pytest.mark.parametrize(("now", "planned"), CONFLICTS)
 def test_a_user_that_is_not_as_planned_is_a_conflict_and_stays_as_it_is(
-    house: House, now: dict[str, Any], planned: AttributeChange
+    fixture: ScimFixture, now: dict[str, Any], planned: AttributeChange
 ) -> None:
-    house.server.put([person(1, **({CEC: now} if now else {}))])
-    before = house.server.all()
-    directory = house.open()
+    fixture.server.put([person(1, **({CEC: now} if now else {}))])
+    before = fixture.server.all()
+    directory = fixture.open()
     fine = AttributeChange(ACCOUNT, (), ("anna",))
     for attributes in ((planned,), (fine, planned), (planned, fine)):
         assert results(directory, change(named(directory, "agent001"), *attributes)) == [Result.CONFLICT]
-        assert house.server.all() == before
+        assert fixture.server.all() == before
 
 
-def test_one_users_conflict_is_nobody_elses(house: House) -> None:
-    house.server.put(person(number, **{CEC: {"workNo": number}}) for number in range(1, 21))
-    directory = house.open()
+def test_one_users_conflict_is_nobody_elses(fixture: ScimFixture) -> None:
+    fixture.server.put(person(number, **{CEC: {"workNo": number}}) for number in range(1, 21))
+    directory = fixture.open()
     users = sorted(directory.scan(), key=lambda user: user.name)
-    house.server.patch(users[7].id, {"op": "replace", "path": SEAT, "value": 99})
+    fixture.server.patch(users[7].id, {"op": "replace", "path": SEAT, "value": 99})
     changes = [change(each, AttributeChange(SEAT, each.values[SEAT], ("500",))) for each in users]
     assert results(directory, *changes) == [Result.CONFLICT if n == 7 else Result.WRITTEN for n in range(20)]
-    seats = [extensions(each)["workNo"] for each in house.server.all()]
+    seats = [extensions(each)["workNo"] for each in fixture.server.all()]
     assert seats == [99 if number == 7 else 500 for number in range(20)]
 
 
-def test_what_others_change_elsewhere_in_the_user_is_no_conflict(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"workNo": 1}})])
-    directory = house.open()
+def test_what_others_change_elsewhere_in_the_user_is_no_conflict(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"workNo": 1}})])
+    directory = fixture.open()
     planned = change(named(directory, "agent001"), AttributeChange(SEAT, ("1",), ("2",)))
-    house.server.patch(planned.user.id, {"op": "replace", "path": ACCOUNT, "value": "theirs"})
+    fixture.server.patch(planned.user.id, {"op": "replace", "path": ACCOUNT, "value": "theirs"})
     assert results(directory, planned) == [Result.WRITTEN]
-    assert extensions(house.server.stored("agent001")) == {"workNo": 2, "accountCode": "theirs"}
+    assert extensions(fixture.server.stored("agent001")) == {"workNo": 2, "accountCode": "theirs"}
 
 
-def test_a_user_that_is_gone_or_left_the_filter_is_a_conflict(house: House) -> None:
-    house.server.put(people(2))
-    directory = house.open(filter="active eq true")
+def test_a_user_that_is_gone_or_left_the_filter_is_a_conflict(fixture: ScimFixture) -> None:
+    fixture.server.put(people(2))
+    directory = fixture.open(filter="active eq true")
     users = [named(directory, "agent001"), named(directory, "agent002")]
-    house.server.delete(users[0].id)
-    house.server.patch(users[1].id, {"op": "replace", "path": "active", "value": False})
-    before = house.server.all()
+    fixture.server.delete(users[0].id)
+    fixture.server.patch(users[1].id, {"op": "replace", "path": "active", "value": False})
+    before = fixture.server.all()
     changes = [change(each, AttributeChange(SEAT, (), ("1",))) for each in users]
     assert results(directory, *changes) == [Result.CONFLICT, Result.CONFLICT]
-    assert house.server.all() == before
+    assert fixture.server.all() == before
 
 
-def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(house: House) -> None:
-    house.server.put(people(3))
-    before = house.server.stored("agent001")
-    directory = house.open()
+def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(fixture: ScimFixture) -> None:
+    fixture.server.put(people(3))
+    before = fixture.server.stored("agent001")
+    directory = fixture.open()
     anna, bert, carl = (named(directory, f"agent00{number}") for number in (1, 2, 3))
     two = change(anna, AttributeChange(ACCOUNT, (), ("x",)), AttributeChange(SEAT, (), ("2", "3")))
     bad = change(bert, AttributeChange(SEAT, (), ("no number",)))
     fine = change(carl, AttributeChange(SEAT, (), ("4",)))
     assert results(directory, two, bad, fine) == [Result.FAILED, Result.FAILED, Result.WRITTEN]
-    assert house.server.stored("agent001") == before
+    assert fixture.server.stored("agent001") == before
 
 
-def test_two_changes_of_one_user_are_written_one_after_the_other(house: House) -> None:
-    house.server.put(people(12))
-    directory = house.open()
+def test_two_changes_of_one_user_are_written_one_after_the_other(fixture: ScimFixture) -> None:
+    fixture.server.put(people(12))
+    directory = fixture.open()
     users = sorted(directory.scan(), key=lambda user: user.name)
     first = [change(each, AttributeChange(SEAT, (), ("1",))) for each in users]
     second = [change(each, AttributeChange(SEAT, ("1",), ("2",))) for each in users]
     outcomes = list(directory.write([*first, *second]))
     assert [outcome.result for outcome in outcomes] == [Result.WRITTEN] * 24
-    assert {extensions(each)["workNo"] for each in house.server.all()} == {2}
+    assert {extensions(each)["workNo"] for each in fixture.server.all()} == {2}
 
 
-def test_what_says_it_already_is_not_written(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"workNo": 1}})])
-    directory = house.open()
+def test_what_says_it_already_is_not_written(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"workNo": 1}})])
+    directory = fixture.open()
     anna = named(directory, "agent001")
-    house.server.forget()
+    fixture.server.forget()
     assert results(directory, change(anna, AttributeChange(SEAT, ("1",), ("1",)))) == [Result.UNCHANGED]
-    assert house.server.writes() == []
+    assert fixture.server.writes() == []
 
 
-def test_writing_nothing_changes_nothing(house: House) -> None:
-    house.server.put(people(2))
-    before = house.server.all()
-    directory = house.open()
+def test_writing_nothing_changes_nothing(fixture: ScimFixture) -> None:
+    fixture.server.put(people(2))
+    before = fixture.server.all()
+    directory = fixture.open()
     assert list(directory.write([])) == []
-    assert house.server.all() == before
+    assert fixture.server.all() == before
 
 
-def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
-    house.server.put([person(1, **{CEC: {"workNo": 1, "accountCode": "old"}})])
-    directory = house.open(filter=f"not ({SEAT} eq 9)")
+def test_what_an_outcome_shows_is_what_reading_shows(fixture: ScimFixture) -> None:
+    fixture.server.put([person(1, **{CEC: {"workNo": 1, "accountCode": "old"}})])
+    directory = fixture.open(filter=f"not ({SEAT} eq 9)")
     attributes = (
         AttributeChange(SEAT, ("1",), ("2",)),
         AttributeChange(ACCOUNT, ("old",), ()),
@@ -540,16 +540,16 @@ def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
     assert (outcome.result, outcome.shown) == (Result.WRITTEN, None), "it has left the filter"
 
 
-def test_whoever_is_gone_and_came_back_as_another_is_neither_read_nor_written(house: House) -> None:
-    house.server.put(people(2))
-    directory = house.open()
+def test_whoever_is_gone_and_came_back_as_another_is_neither_read_nor_written(fixture: ScimFixture) -> None:
+    fixture.server.put(people(2))
+    directory = fixture.open()
     planned = named(directory, "agent001")
-    house.server.delete(planned.id)
-    house.server.put([person(1, active=False)])
-    before = house.server.all()
+    fixture.server.delete(planned.id)
+    fixture.server.put([person(1, active=False)])
+    before = fixture.server.all()
     assert [user.name for user in directory.read([planned.ref, named(directory, "agent002").ref])] == ["agent002"]
     assert results(directory, change(planned, AttributeChange(SEAT, (), ("1",)))) == [Result.CONFLICT]
-    assert house.server.all() == before
+    assert fixture.server.all() == before
 
 
 # ---------------------------------------------------------------- attributes of several values
@@ -566,10 +566,10 @@ def full_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScimServer
 
 
 @pytest.fixture
-def full(full_server: ScimServer) -> Iterator[House]:
+def full(full_server: ScimServer) -> Iterator[ScimFixture]:
     """A server that has attributes of several values, which django-scim2 has not."""
     full_server.restore([])
-    opened = House(full_server)
+    opened = ScimFixture(full_server)
     yield opened
     opened.close()
 
@@ -599,7 +599,7 @@ def full(full_server: ScimServer) -> Iterator[House]:
     ],
 )
 def test_single_values_of_several_are_written_and_their_neighbours_stay(
-    full: House, before: list[dict[str, Any]], planned: AttributeChange, after: list[dict[str, Any]] | None
+    full: ScimFixture, before: list[dict[str, Any]], planned: AttributeChange, after: list[dict[str, Any]] | None
 ) -> None:
     full.server.put([person(1, phoneNumbers=before) if before else person(1)])
     whole = full.server.stored("agent001")
@@ -611,7 +611,7 @@ def test_single_values_of_several_are_written_and_their_neighbours_stay(
     assert stored == whole
 
 
-def test_values_that_came_to_ours_are_a_conflict(full: House) -> None:
+def test_values_that_came_to_ours_are_a_conflict(full: ScimFixture) -> None:
     full.server.put([person(1, ims=[{"type": "sip", "value": "sip:1"}, {"type": "sip", "value": "sip:2"}])])
     before = full.server.all()
     directory = full.open(View((SIP, "userName")))
@@ -620,7 +620,7 @@ def test_values_that_came_to_ours_are_a_conflict(full: House) -> None:
     assert full.server.all() == before
 
 
-def test_a_simple_attribute_beneath_a_complex_one_is_written(full: House) -> None:
+def test_a_simple_attribute_beneath_a_complex_one_is_written(full: ScimFixture) -> None:
     full.server.put([person(1)])
     directory = full.open(View(("name.middleName", "userName")))
     planned = AttributeChange("name.middleName", (), ("X",))

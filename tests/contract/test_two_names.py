@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from connector.model import Secret, View
-from tests.support.houses import PERSON, House
+from tests.support.directory_fixtures import PERSON, DirectoryFixture
 
 
-def test_an_attribute_that_is_asked_for_in_two_spellings_is_shown_under_both(house: House) -> None:
-    name = f"{house.naming}=anna,{house.base}"
-    house.put(name, {**PERSON, "uid": ["anna"], "telephoneNumber": ["7"]})
+def test_an_attribute_that_is_asked_for_in_two_spellings_is_shown_under_both(fixture: DirectoryFixture) -> None:
+    name = f"{fixture.naming}=anna,{fixture.base}"
+    fixture.put(name, {**PERSON, "uid": ["anna"], "telephoneNumber": ["7"]})
     for view in (("uid", "UID", "telephoneNumber"), ("telephoneNumber", "UID", "uid")):
-        directory = house.open(View(view))
+        directory = fixture.open(View(view))
         for _ in range(2):  # the second one is known by the first
             (anna,) = directory.scan()
             assert {of: anna.values.get(of) for of in view} == {
@@ -18,9 +18,9 @@ def test_an_attribute_that_is_asked_for_in_two_spellings_is_shown_under_both(hou
             }  # fmt: skip
 
 
-def test_an_attribute_that_is_a_secret_in_one_spelling_is_shown_as_one_there(house: House) -> None:
-    name = f"{house.naming}=anna,{house.base}"
-    house.put(name, {**PERSON, "uid": ["anna"]})
-    directory = house.open(View(("uid", "UID"), frozenset({"UID"})))
+def test_an_attribute_that_is_a_secret_in_one_spelling_is_shown_as_one_there(fixture: DirectoryFixture) -> None:
+    name = f"{fixture.naming}=anna,{fixture.base}"
+    fixture.put(name, {**PERSON, "uid": ["anna"]})
+    directory = fixture.open(View(("uid", "UID"), frozenset({"UID"})))
     (anna,) = directory.scan()
     assert (anna.values["uid"], anna.values["UID"]) == (("anna",), (Secret("anna"),))

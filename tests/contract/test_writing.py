@@ -8,7 +8,7 @@ import pytest
 
 from connector.directories.port import Directory
 from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef, View
-from tests.support.houses import PERSON, House, Values, parts
+from tests.support.directory_fixtures import PERSON, DirectoryFixture, Values, parts
 
 CLASSES = ["inetOrgPerson", "cecAgent", "SIPIdentity"]
 VIEW = View(
@@ -19,9 +19,9 @@ VIEW = View(
 )  # fmt: skip
 
 
-def put(house: House, uid: str, values: Values | None = None) -> str:
-    name = f"{house.naming}={uid},{house.base}"
-    house.put(name, {**PERSON, "objectClass": CLASSES, "uid": [uid], **(values or {})})
+def put(fixture: DirectoryFixture, uid: str, values: Values | None = None) -> str:
+    name = f"{fixture.naming}={uid},{fixture.base}"
+    fixture.put(name, {**PERSON, "objectClass": CLASSES, "uid": [uid], **(values or {})})
     return name
 
 
@@ -56,90 +56,90 @@ def but(stored: Stored, **changed: Sequence[str | bytes] | None) -> Stored:
     }
 
 
-def test_a_value_is_set_where_there_was_none_and_nothing_else_changes(house: House) -> None:
-    name = put(house, "anna", {"mail": ["anna@example.org"], "carLicense": ["b", "a"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_a_value_is_set_where_there_was_none_and_nothing_else_changes(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"mail": ["anna@example.org"], "carLicense": ["b", "a"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     anna = user(directory, "anna")
     assert write(directory, change(anna, AttributeChange("employeeNumber", (), ("1001",)))) == [Result.WRITTEN]
     assert user(directory, "anna").values["employeeNumber"] == ("1001",)
-    assert but(house.stored(name)) == but(before, employeenumber=["1001"])
+    assert but(fixture.stored(name)) == but(before, employeenumber=["1001"])
 
 
-def test_a_value_is_replaced(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"], "cecWorkNo": ["7"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_a_value_is_replaced(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["1"], "cecWorkNo": ["7"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     changes = AttributeChange("employeeNumber", ("1",), ("2",)), AttributeChange("cecWorkNo", ("7",), ("8",))
     assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, employeenumber=["2"], cecworkno=["8"])
+    assert but(fixture.stored(name)) == but(before, employeenumber=["2"], cecworkno=["8"])
 
 
-def test_a_value_is_cleared(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"], "carLicense": ["one", "two"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_a_value_is_cleared(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["1"], "carLicense": ["one", "two"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     changes = (
         AttributeChange("employeeNumber", ("1",), ()),
         AttributeChange("carLicense", ("two", "one"), (), pattern="*"),
     )
     assert write(directory, change(user(directory, "anna"), *changes)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, employeenumber=None, carlicense=None)
+    assert but(fixture.stored(name)) == but(before, employeenumber=None, carlicense=None)
 
 
-def test_only_values_that_are_ours_are_taken_out_or_added(house: House) -> None:
-    name = put(house, "anna", {"carLicense": ["theirs", "cec:old", "cec:kept", "Theirs too"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_only_values_that_are_ours_are_taken_out_or_added(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"carLicense": ["theirs", "cec:old", "cec:kept", "Theirs too"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     ours = AttributeChange("carLicense", ("cec:kept", "cec:old"), ("cec:kept", "cec:new"), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), ours)) == [Result.WRITTEN]
     expected = ["theirs", "Theirs too", "cec:kept", "cec:new"]
-    assert but(house.stored(name)) == but(before, carlicense=expected)
+    assert but(fixture.stored(name)) == but(before, carlicense=expected)
     gone = AttributeChange("carLicense", ("cec:kept", "cec:new"), (), pattern="cec:*")
     assert write(directory, change(user(directory, "anna"), gone)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, carlicense=["theirs", "Theirs too"])
+    assert but(fixture.stored(name)) == but(before, carlicense=["theirs", "Theirs too"])
 
 
-def test_an_object_class_comes_with_the_attribute_that_needs_it(house: House) -> None:
-    name = put(house, "anna", {"objectClass": ["inetOrgPerson"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_an_object_class_comes_with_the_attribute_that_needs_it(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"objectClass": ["inetOrgPerson"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     changes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("anna",))
     assert {*write(directory, *parts(directory, change(user(directory, "anna"), *changes)))} == {Result.WRITTEN}
-    assert but(house.stored(name)) == but(
+    assert but(fixture.stored(name)) == but(
         before, objectclass=[*before["objectclass"], "cecAgent"], cecaccountcode=["anna"]
     )
     back = AttributeChange("cecAccountCode", ("anna",), ()), AttributeChange("objectClass", ("cecAgent",), ())
     assert write(directory, change(user(directory, "anna"), *back)) == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before)
+    assert but(fixture.stored(name)) == but(before)
 
 
 @pytest.mark.parametrize("value", [b"plain", b"\xff\xfe\x00 end ", b"a\nb", "gr\u00fcn ".encode(), b" :<"])
-def test_octets_arrive_as_they_are_and_no_outcome_shows_a_secret(house: House, value: bytes) -> None:
-    name = put(house, "anna", {"SIPIdentityPassword": [b"canary-old"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_octets_arrive_as_they_are_and_no_outcome_shows_a_secret(fixture: DirectoryFixture, value: bytes) -> None:
+    name = put(fixture, "anna", {"SIPIdentityPassword": [b"canary-old"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     old = user(directory, "anna").values["SIPIdentityPassword"]
     secret = AttributeChange("SIPIdentityPassword", old, (Secret(value),), secret=True, pattern="*")
     outcomes = list(directory.write([change(user(directory, "anna"), secret)]))
     assert [outcome.result for outcome in outcomes] == [Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, sipidentitypassword=[value])
+    assert but(fixture.stored(name)) == but(before, sipidentitypassword=[value])
     again = list(directory.write([change(user(directory, "anna"), secret)]))
     assert [outcome.result for outcome in again] == [Result.CONFLICT]
     assert "canary" not in repr(outcomes + again)
     assert repr(value) not in repr(outcomes + again)
 
 
-def test_a_secret_whose_old_value_could_not_be_seen_is_set(house: House) -> None:
-    name = put(house, "anna", {"SIPIdentityPassword": [b"one", b"two"]})
-    put(house, "bert")
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_a_secret_whose_old_value_could_not_be_seen_is_set(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"SIPIdentityPassword": [b"one", b"two"]})
+    put(fixture, "bert")
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     unseen = AttributeChange("SIPIdentityPassword", (), (Secret(b"new"),), secret=True, seen=False, pattern="*")
     changes = [change(user(directory, uid), unseen) for uid in ("anna", "bert")]
     assert write(directory, *changes) == [Result.WRITTEN, Result.WRITTEN]
-    assert but(house.stored(name)) == but(before, sipidentitypassword=["new"])
-    assert house.stored(f"{house.naming}=bert,{house.base}")["sipidentitypassword"] == (b"new",)
+    assert but(fixture.stored(name)) == but(before, sipidentitypassword=["new"])
+    assert fixture.stored(f"{fixture.naming}=bert,{fixture.base}")["sipidentitypassword"] == (b"new",)
 
 
 HOSTILE = [
@@ -157,17 +157,17 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(house: House, value: str) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"]})
-    directory = house.open(VIEW)
+def test_a_hostile_value_is_written_as_it_is_compared_and_found_again(fixture: DirectoryFixture, value: str) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["1"]})
+    directory = fixture.open(VIEW)
     assert write(directory, change(user(directory, "anna"), AttributeChange("employeeNumber", ("1",), (value,)))) == [
         Result.WRITTEN
     ]
-    assert house.stored(name)["employeenumber"] == (value.encode(),)
+    assert fixture.stored(name)["employeenumber"] == (value.encode(),)
     (found,) = directory.find([("employeeNumber", value)])
     assert found.values["employeeNumber"] == (value,)
     assert write(directory, change(found, AttributeChange("employeeNumber", (value,), ("2",)))) == [Result.WRITTEN]
-    assert house.stored(name)["employeenumber"] == (b"2",)
+    assert fixture.stored(name)["employeenumber"] == (b"2",)
 
 
 CONFLICTS = [
@@ -187,96 +187,98 @@ CONFLICTS = [
 
 @pytest.mark.parametrize(("now", "planned"), CONFLICTS)
 def test_a_user_that_is_not_as_planned_is_a_conflict_and_stays_as_it_is(
-    house: House, now: Values, planned: AttributeChange
+    fixture: DirectoryFixture, now: Values, planned: AttributeChange
 ) -> None:
-    name = put(house, "anna", now)
-    before = house.stored(name)
-    directory = house.open(VIEW)
+    name = put(fixture, "anna", now)
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     fine = AttributeChange("SIPIdentityUserName", (), ("anna",), pattern="*")
     for attributes in ((planned,), (fine, planned), (planned, fine)):
         assert write(directory, change(user(directory, "anna"), *attributes)) == [Result.CONFLICT]
-        assert house.stored(name) == before
+        assert fixture.stored(name) == before
 
 
 @pytest.mark.parametrize("pattern", ["cec:*", "*"])
-def test_a_value_that_came_to_ours_is_a_conflict_or_stays_beside_what_was_planned(house: House, pattern: str) -> None:
+def test_a_value_that_came_to_ours_is_a_conflict_or_stays_beside_what_was_planned(
+    fixture: DirectoryFixture, pattern: str
+) -> None:
     """LDAP has no assertion that there is no other value; value by value, nothing is lost that nobody reviewed."""
-    name = put(house, "anna", {"carLicense": ["cec:a", "cec:b"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+    name = put(fixture, "anna", {"carLicense": ["cec:a", "cec:b"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     planned = AttributeChange("carLicense", ("cec:a",), ("cec:c",), pattern=pattern)
     (result,) = write(directory, change(user(directory, "anna"), planned))
     expected = {Result.CONFLICT: ["cec:a", "cec:b"], Result.WRITTEN: ["cec:b", "cec:c"]}
-    assert but(house.stored(name)) == but(before, carlicense=expected[result])
+    assert but(fixture.stored(name)) == but(before, carlicense=expected[result])
 
 
-def test_one_users_conflict_is_nobody_elses(house: House) -> None:
-    names = [put(house, f"u{number}", {"employeeNumber": [str(number)]}) for number in range(20)]
-    directory = house.open(VIEW)
+def test_one_users_conflict_is_nobody_elses(fixture: DirectoryFixture) -> None:
+    names = [put(fixture, f"u{number}", {"employeeNumber": [str(number)]}) for number in range(20)]
+    directory = fixture.open(VIEW)
     users = [user(directory, f"u{number}") for number in range(20)]
-    house.replace(names[7], "employeeNumber", ["changed"])
+    fixture.replace(names[7], "employeeNumber", ["changed"])
     changes = [
         change(each, AttributeChange("employeeNumber", each.values["employeeNumber"], ("new",))) for each in users
     ]
     results = write(directory, *changes)
     assert results == [Result.CONFLICT if number == 7 else Result.WRITTEN for number in range(20)]
-    assert [house.stored(name)["employeenumber"] for name in names] == [
+    assert [fixture.stored(name)["employeenumber"] for name in names] == [
         (b"changed",) if number == 7 else (b"new",) for number in range(20)
     ]
 
 
-def test_what_others_change_elsewhere_in_the_entry_is_no_conflict(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"], "carLicense": ["theirs", "cec:a"]})
-    directory = house.open(VIEW)
+def test_what_others_change_elsewhere_in_the_entry_is_no_conflict(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["1"], "carLicense": ["theirs", "cec:a"]})
+    directory = fixture.open(VIEW)
     planned = change(
         user(directory, "anna"),
         AttributeChange("employeeNumber", ("1",), ("2",)),
         AttributeChange("carLicense", ("cec:a",), ("cec:b",), pattern="cec:*"),
     )
-    house.replace(name, "carLicense", ["cec:a", "theirs", "another of theirs"])
-    house.replace(name, "mail", ["anna@example.org"])
-    before = house.stored(name)
+    fixture.replace(name, "carLicense", ["cec:a", "theirs", "another of theirs"])
+    fixture.replace(name, "mail", ["anna@example.org"])
+    before = fixture.stored(name)
     assert write(directory, planned) == [Result.WRITTEN]
     expected = but(before, employeenumber=["2"], carlicense=["cec:b", "theirs", "another of theirs"])
-    assert but(house.stored(name)) == expected
+    assert but(fixture.stored(name)) == expected
 
 
-def test_old_values_are_compared_by_the_attributes_rule(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["Anna  Sample"], "cecWorkNo": ["7"]})
-    directory = house.open(VIEW)
+def test_old_values_are_compared_by_the_attributes_rule(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["Anna  Sample"], "cecWorkNo": ["7"]})
+    directory = fixture.open(VIEW)
     attributes = AttributeChange("employeeNumber", ("anna sample",), ("2",)), AttributeChange("cecWorkNo", ("7",), ())
     assert write(directory, change(user(directory, "anna"), *attributes)) == [Result.WRITTEN]
-    assert house.stored(name)["employeenumber"] == (b"2",)
+    assert fixture.stored(name)["employeenumber"] == (b"2",)
 
 
-def test_a_user_that_is_gone_or_another_by_now_is_a_conflict(house: House) -> None:
-    gone, replaced = put(house, "gone"), put(house, "replaced")
-    directory = house.open(VIEW)
+def test_a_user_that_is_gone_or_another_by_now_is_a_conflict(fixture: DirectoryFixture) -> None:
+    gone, replaced = put(fixture, "gone"), put(fixture, "replaced")
+    directory = fixture.open(VIEW)
     changes = [
         change(user(directory, uid), AttributeChange("employeeNumber", (), ("1",))) for uid in ("gone", "replaced")
     ]
-    house.delete(gone)
-    house.delete(replaced)
-    put(house, "replaced")
-    before = house.stored(replaced)
+    fixture.delete(gone)
+    fixture.delete(replaced)
+    put(fixture, "replaced")
+    before = fixture.stored(replaced)
     assert write(directory, *changes) == [Result.CONFLICT, Result.CONFLICT]
-    assert house.stored(replaced) == before
+    assert fixture.stored(replaced) == before
 
 
-def test_a_user_that_left_the_filter_is_a_conflict(house: House) -> None:
-    name = put(house, "anna")
-    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(carlicense=leaver)))")
+def test_a_user_that_left_the_filter_is_a_conflict(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna")
+    directory = fixture.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(carlicense=leaver)))")
     planned = change(user(directory, "anna"), AttributeChange("employeeNumber", (), ("1",)))
-    house.replace(name, "carLicense", ["leaver"])
-    before = house.stored(name)
+    fixture.replace(name, "carLicense", ["leaver"])
+    before = fixture.stored(name)
     assert write(directory, planned) == [Result.CONFLICT]
-    assert house.stored(name) == before
+    assert fixture.stored(name) == before
 
 
-def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(house: House) -> None:
-    anna, bert = put(house, "anna", {"employeeNumber": ["1"]}), put(house, "bert")
-    before = house.stored(anna)
-    directory = house.open(VIEW)
+def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(fixture: DirectoryFixture) -> None:
+    anna, bert = put(fixture, "anna", {"employeeNumber": ["1"]}), put(fixture, "bert")
+    before = fixture.stored(anna)
+    directory = fixture.open(VIEW)
     two = change(
         user(directory, "anna"),
         AttributeChange("carLicense", (), ("new",), pattern="*"),
@@ -284,25 +286,25 @@ def test_what_the_schema_forbids_fails_whole_and_hinders_no_other(house: House) 
     )
     one = change(user(directory, "bert"), AttributeChange("employeeNumber", (), ("4",)))
     assert write(directory, two, one) == [Result.FAILED, Result.WRITTEN]
-    assert house.stored(anna) == before
-    assert house.stored(bert)["employeenumber"] == (b"4",)
+    assert fixture.stored(anna) == before
+    assert fixture.stored(bert)["employeenumber"] == (b"4",)
 
 
-def test_two_changes_of_one_user_are_written_one_after_the_other(house: House) -> None:
-    name = put(house, "anna")
-    directory = house.open(VIEW)
+def test_two_changes_of_one_user_are_written_one_after_the_other(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna")
+    directory = fixture.open(VIEW)
     anna = user(directory, "anna")
     first = change(anna, AttributeChange("employeeNumber", (), ("1",)))
     second = change(anna, AttributeChange("employeeNumber", ("1",), ("2",)))
     outcomes: list[Outcome] = list(directory.write([first, second]))
     assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.WRITTEN]
-    assert house.stored(name)["employeenumber"] == (b"2",)
+    assert fixture.stored(name)["employeenumber"] == (b"2",)
 
 
-def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
+def test_what_an_outcome_shows_is_what_reading_shows(fixture: DirectoryFixture) -> None:
     """A directory need not show anything; an LDAP server that has the post-read control does."""
-    put(house, "anna", {"objectClass": ["inetOrgPerson"], "carLicense": ["theirs", "cec:a"]})
-    directory = house.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(cecWorkNo=9)))")
+    put(fixture, "anna", {"objectClass": ["inetOrgPerson"], "carLicense": ["theirs", "cec:a"]})
+    directory = fixture.open(VIEW, where="(&(objectClass=inetOrgPerson)(!(cecWorkNo=9)))")
     password = AttributeChange("SIPIdentityPassword", (), (Secret(b"x\xff"),), secret=True, pattern="*")
     attributes = (
         AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")),
@@ -319,18 +321,18 @@ def test_what_an_outcome_shows_is_what_reading_shows(house: House) -> None:
         for name in (each.name for each in attributes):
             assert sorted(map(repr, outcome.shown.values[name])) == sorted(map(repr, after.values[name]))
         assert outcome.shown.values["SIPIdentityPassword"] == (Secret(b"x\xff"),)
-    assert (outcome.shown is not None) is house.shows_writes
+    assert (outcome.shown is not None) is fixture.shows_writes
     assert "xff" not in repr(outcome)
     (outcome,) = directory.write([change(before, AttributeChange("cecWorkNo", (), ("9",)))])
     assert (outcome.result, outcome.shown) == (Result.WRITTEN, None), "it has left the filter"
 
 
-def test_writing_nothing_changes_nothing(house: House) -> None:
-    name = put(house, "anna", {"employeeNumber": ["1"]})
-    before = house.stored(name)
-    directory = house.open(VIEW)
+def test_writing_nothing_changes_nothing(fixture: DirectoryFixture) -> None:
+    name = put(fixture, "anna", {"employeeNumber": ["1"]})
+    before = fixture.stored(name)
+    directory = fixture.open(VIEW)
     users = list(directory.scan())
     assert list(directory.write([])) == []
     assert list(directory.scan()) == users
-    assert house.stored(name) == before
+    assert fixture.stored(name) == before
     directory.close()

@@ -1,6 +1,6 @@
 """Law 5 in Active Directory: the program is killed anywhere and run again, and it is as if nothing had happened.
 
-After each story the users are those of an undisturbed one, and the domain controller has written each attribute as
+After each scenario the users are those of an undisturbed one, and the domain controller has written each attribute as
 often as the journal says.
 """
 

@@ -83,12 +83,12 @@ def dies(pair: Pair, folder: Path, place: int, instant: Instant) -> Dies:
 
 
 def test_the_next_run_at_another_controller_makes_it_good(pair: Pair, tmp_path: Path) -> None:
-    stories = [dies(pair, tmp_path, place, instant) for place, instant in enumerate(INSTANTS)]
-    for one in stories:
+    scenarios = [dies(pair, tmp_path, place, instant) for place, instant in enumerate(INSTANTS)]
+    for one in scenarios:
         one.at(pair.second).run("apply")
         assert one.shown(pair.second) == one.written()
     pair.converge()
-    for place, one in enumerate(stories):
+    for place, one in enumerate(scenarios):
         for server in (pair.first, pair.second):
             assert one.shown(server) == one.written()
         report = one.at(pair[place % 2]).run("apply")
@@ -96,18 +96,18 @@ def test_the_next_run_at_another_controller_makes_it_good(pair: Pair, tmp_path: 
         assert told(report, "unsettled") == []
         assert left_open(one.job.folder) == 0
 
-    for one in stories:
+    for one in scenarios:
         one.job.agents([agent(number) for number in one.users[1:]])
         one.at(pair.first).run("apply")
     pair.second.pull(pair.first)
-    for one in stories:
+    for one in scenarios:
         assert one.shown(pair.second) == one.shown(pair.first) == [[FOREIGN], *one.written()[1:]]
 
-    for one in stories:
+    for one in scenarios:
         for run in [each["id"] for each in one.at(pair.second).runs()]:
             one.job.run("undo", run, "--apply")
     pair.first.pull(pair.second)
-    for one in stories:
+    for one in scenarios:
         assert one.shown(pair.second) == one.shown(pair.first) == [[FOREIGN]] * USERS
         assert left_open(one.job.folder) == 0
 

@@ -16,7 +16,7 @@ from tests.support.jobs import changed, file
 from tests.support.ldap_proxy import COMPARE, MODIFY, SEARCH, LdapProxy
 from tests.support.samba import EXTENDED, PEOPLE, SUFFIX, SYNC, SYNC_DN, SYNC_NT, SYNC_PASSWORD, Samba, person
 from tests.support.slapd import another_authority, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.samba
 

@@ -1,7 +1,7 @@
 """Law 5 on a real OpenLDAP: the program is killed anywhere and run again, and it is as if nothing had happened.
 
-After each story the directory's entries are those of an undisturbed one, and the server's own log of writes agrees with
-the journal, write by write. `make crash` does so for as long as one likes.
+After each scenario the directory's entries are those of an undisturbed one, and the server's own log of writes agrees
+with the journal, write by write. `make crash` does so for as long as one likes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crash_story import ACLS, Stage
+from tests.support.crash_scenarios import ACLS, Stage
 from tests.support.postgres import Postgres
 
 pytestmark = [pytest.mark.slapd, pytest.mark.slow]

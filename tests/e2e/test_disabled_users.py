@@ -1,6 +1,6 @@
 """Users whom the filter leaves out since they are disabled, on each kind of directory.
 
-The same story everywhere: a user is disabled, its agent is gone, and our values are cleared or kept. Samba is in
+The same everywhere: a user is disabled, its agent is gone, and our values are cleared or kept. Samba is in
 `test_ad_leavers.py`.
 """
 

@@ -103,29 +103,29 @@ def dies(pair: Pair, folder: Path, place: int, instant: Instant) -> Dies:
 
 def test_the_next_run_at_another_supplier_makes_it_good(pair: Pair, tmp_path: Path) -> None:
     pair.replicate(on=False)
-    stories = [dies(pair, tmp_path, place, instant) for place, instant in enumerate(INSTANTS)]
-    for one in stories:
+    scenarios = [dies(pair, tmp_path, place, instant) for place, instant in enumerate(INSTANTS)]
+    for one in scenarios:
         one.run(pair.second, "apply")
         assert one.shown(pair.second) == one.written()
     pair.replicate(on=True)
-    for place, one in enumerate(stories):
+    for place, one in enumerate(scenarios):
         assert one.shown(pair.first) == one.shown(pair.second) == one.written()
         report = one.run(pair[place % 2], "apply")
         assert report["changes"] == []
         assert left_open(one.job.folder) == 0
 
-    for one in stories:
+    for one in scenarios:
         agents = one.job.folder / "agents.json"
         agents.write_text(json.dumps({"agents": json.loads(agents.read_text())["agents"][1:]}))
         one.run(pair.first, "apply")
     catch_up(pair.first, pair.second, "agent001")
-    for one in stories:
+    for one in scenarios:
         assert one.shown(pair.second) == one.shown(pair.first) == [[FOREIGN], *one.written()[1:]]
 
-    for one in stories:
+    for one in scenarios:
         for run in [each["id"] for each in one.runs()]:
             one.run(pair.second, "undo", run, "--apply")
     catch_up(pair.second, pair.first, "agent001")
-    for one in stories:
+    for one in scenarios:
         assert one.shown(pair.second) == one.shown(pair.first) == [[FOREIGN]] * USERS
         assert left_open(one.job.folder) == 0

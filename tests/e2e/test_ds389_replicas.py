@@ -12,7 +12,7 @@ from tests.support.ds389 import Ds389
 from tests.support.ds389_replicas import CONSUMER, enable, pause, supply, until
 from tests.support.jobs import configure
 from tests.support.slapd import PEOPLE, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = [pytest.mark.ds389, pytest.mark.slow]
 

@@ -16,7 +16,7 @@ from tests.support.ds389 import UNLIMITED, Ds389
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.recommended import PAGE_OF_389DS, on_389ds
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.ds389
 

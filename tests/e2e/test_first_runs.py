@@ -21,7 +21,7 @@ from tests.support.recommended import access, rules_of_openldap
 from tests.support.samba import Samba
 from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
 from tests.support.slapd import Slapd, person, server_context
-from tests.support.story import agent, tenant
+from tests.support.whole_job import agent, tenant
 
 COUNT = 8
 ACCOUNTS = [f"agent{number:03}" for number in range(1, COUNT + 1)]

@@ -13,7 +13,7 @@ from tests.support.ds389 import Ds389
 from tests.support.ldap_server import LdapServer
 from tests.support.program import Ended, program
 from tests.support.samba import Samba
-from tests.support.story import agent, tenant
+from tests.support.whole_job import agent, tenant
 
 COUNT = 8
 

@@ -23,7 +23,7 @@ from tests.support.ds389 import Ds389
 from tests.support.jobs import Part, env
 from tests.support.program import Ended
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, another_authority, person, server_context
-from tests.support.story import SECRETS, World, agent, tenant
+from tests.support.whole_job import SECRETS, World, agent, tenant
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The program's story, its exit codes and its files, on an LDIF directory: as a subprocess, as its users run it."""
+"""The program's commands, its exit codes and its files, on an LDIF directory: as a subprocess, as its users run it."""
 
 from __future__ import annotations
 

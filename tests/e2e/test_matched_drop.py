@@ -16,7 +16,7 @@ from tests.support.ldif_job import BASE, Job, agent
 from tests.support.scim_job import ScimJob
 from tests.support.scim_servers import EACH_KIND, ScimServer, people
 from tests.support.slapd import PEOPLE, Slapd, person, server_context
-from tests.support.story import World, agent as ldap_agent, tenant
+from tests.support.whole_job import World, agent as ldap_agent, tenant
 
 OUTSIDE = "exists, outside base or filter"
 NARROW = "(|(uid=user1)(uid=user1*))"

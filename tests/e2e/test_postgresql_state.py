@@ -1,4 +1,4 @@
-"""A state in PostgreSQL, through the program: the whole story, and everything that a server can do to it."""
+"""A state in PostgreSQL, through the program: whole runs, and everything that a server can do to it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from connector.demo.simulator import Simulator
 from tests.support.ds389 import Ds389
 from tests.support.ldap_server import PEOPLE, SUFFIX, SYNC, LdapServer
 from tests.support.slapd import ACL, Slapd, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.slow
 

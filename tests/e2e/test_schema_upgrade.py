@@ -11,7 +11,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from tests.support.slapd import SCHEMA, Slapd, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.slapd
 

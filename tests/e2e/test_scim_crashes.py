@@ -1,6 +1,6 @@
 """Law 5 on real SCIM servers: the program is killed anywhere and run again, and it is as if nothing had happened.
 
-After each story the users are those of an undisturbed one, and the server's log of requests agrees with the journal.
+After each scenario the users are those of an undisturbed one, and the server's log of requests agrees with the journal.
 """
 
 from __future__ import annotations

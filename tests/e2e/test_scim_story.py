@@ -14,7 +14,7 @@ from tests.support.jobs import cec_source, changed, job_file, scim_directory
 from tests.support.program import Ended, program
 from tests.support.scim_servers import CEC, EACH_KIND, ENTERPRISE, TOKEN, ScimServer, extension, people, user
 from tests.support.slapd import server_context
-from tests.support.story import agent, tenant
+from tests.support.whole_job import agent, tenant
 
 SECRETS = {"CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret", "SCIM_TOKEN": TOKEN}
 

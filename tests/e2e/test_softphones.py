@@ -21,7 +21,7 @@ from tests.support.kamailio import HOST, Phone, Registrar, registrar, sipsak
 from tests.support.ldap_server import LdapServer
 from tests.support.recommended import REGISTRAR, SERVICES, on_389ds, on_openldap
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.kamailio
 

@@ -20,7 +20,7 @@ from tests.support.jobs import changed, file
 from tests.support.ldif_job import Job, agent
 from tests.support.program import ended, started
 from tests.support.slapd import PEOPLE, SYNC, Slapd, person, server_context
-from tests.support.story import World, agent as ldap_agent, tenant
+from tests.support.whole_job import World, agent as ldap_agent, tenant
 
 ANOTHER = "The key is another one than in earlier runs."
 SECRET = "SIPIdentityPassword"

@@ -10,7 +10,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from tests.support.slapd import PEOPLE, SYNC, Slapd, person, server_context
-from tests.support.story import World, agent, tenant
+from tests.support.whole_job import World, agent, tenant
 
 pytestmark = pytest.mark.slapd
 

@@ -11,7 +11,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from tests.e2e.test_scim_story import World
-from tests.support import ad_job, ldif_job, story
+from tests.support import ad_job, ldif_job, whole_job
 from tests.support.samba import Samba
 from tests.support.scim_servers import ScimServer, user
 from tests.support.slapd import server_context
@@ -72,13 +72,13 @@ def test_numbers_move_by_scim_enterprise(tmp_path: Path) -> None:
     users = [user(n) for n in (1, 2, 3)]
     with (
         ScimServer.start(tmp_path / "server", users, tls=True, schemas=[]) as server,
-        Simulator(story.tenant([]), ssl_context=server_context()) as cec,
+        Simulator(whole_job.tenant([]), ssl_context=server_context()) as cec,
     ):
         world = World(tmp_path / "job", server, cec)
         world.job(mapping="scim-enterprise", limits={"update": "100%"})
 
         def apply(*numbers: str, port: bool = False) -> list[list[str]]:
-            cec.document = without_port(story.agent, *numbers, port=port)
+            cec.document = without_port(whole_job.agent, *numbers, port=port)
             world.run("apply")
             assert world.plan("--fail-on-changes")["changes"] == []
             stored = [server.stored(f"agent{n:03}") for n in (1, 2, 3)]

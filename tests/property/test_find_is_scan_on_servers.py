@@ -15,8 +15,8 @@ from connector.model import Agent, Plan, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.sync import dry_run
+from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.grounds import few
-from tests.support.houses import House
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import ScimServer
 from tests.support.spelt import PHONES, SEATS, TEXTS, Spelt, spelt_in
@@ -24,7 +24,7 @@ from tests.support.worlds import World
 
 
 @pytest.fixture
-def spelt(served: House | ScimServer) -> Iterator[Spelt]:
+def spelt(served: DirectoryFixture | ScimServer) -> Iterator[Spelt]:
     with closing(spelt_in(served)) as users:
         yield users
 
@@ -54,7 +54,7 @@ def plan(world: World, read: Read) -> Plan:
         return dry_run(replace(context, read=read), lambda plan, outcomes: None).plan
 
 
-def test_the_same_users_match_however_they_are_read(served: House | ScimServer, spelt: Spelt) -> None:
+def test_the_same_users_match_however_they_are_read(served: DirectoryFixture | ScimServer, spelt: Spelt) -> None:
     became: Counter[str] = Counter()
     everybody = range(len(TEXTS))
 

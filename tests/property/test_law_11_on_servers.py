@@ -18,9 +18,9 @@ from connector.model import Change, Outcome, Plan, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.sync import Run, wet_run, wet_undo
+from tests.support.directory_fixtures import DirectoryFixture, DomainFixture
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import Ground, HouseGround, ScimGround, few
-from tests.support.houses import DomainHouse, House
 from tests.support.identities import (
     ADDRESS,
     HOSTS,
@@ -55,7 +55,7 @@ PUT = {
 
 
 @pytest.fixture
-def ground(served: House | ScimServer) -> Iterator[Ground]:
+def ground(served: DirectoryFixture | ScimServer) -> Iterator[Ground]:
     if isinstance(served, ScimServer):
         paths = (
             f"{CEC}:sipAccount", 'ims[type eq "sip"].value', f"{CEC}:sipServiceIp",
@@ -66,7 +66,7 @@ def ground(served: House | ScimServer) -> Iterator[Ground]:
             yield users
     else:
         names = {SEAT: SEAT, **{name: name for name in IDENTITY}}
-        if not isinstance(served, DomainHouse):
+        if not isinstance(served, DomainFixture):
             names[PHONE] = "telephoneNumber"
         with closing(HouseGround(served, names, ["SIPIdentity"])) as entries:
             yield entries
@@ -179,7 +179,7 @@ def begun(ground: Ground, data: st.DataObject) -> Scene:
     return scene
 
 
-def test_11_an_identity_is_whole_on_a_file_or_a_server(served: House | ScimServer, ground: Ground) -> None:
+def test_11_an_identity_is_whole_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 8))
     @given(st.data())
     def law(data: st.DataObject) -> None:

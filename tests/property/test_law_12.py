@@ -22,9 +22,9 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.sync import Run, wet_run
 from tests.support import scim_provider as scim
+from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, Ground, MemoryGround, few, ground_of
-from tests.support.houses import House
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import ScimServer
 from tests.support.worlds import World
@@ -36,7 +36,7 @@ some = st.frozensets(st.sampled_from(everybody))
 
 
 @pytest.fixture
-def ground(served: House | ScimServer) -> Iterator[Ground]:
+def ground(served: DirectoryFixture | ScimServer) -> Iterator[Ground]:
     with closing(ground_of(served)) as users:
         yield users
 
@@ -130,7 +130,7 @@ def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject)
     get_on(Scene(MemoryGround(), how, pace), data)
 
 
-def test_12_all_others_are_written_on_a_file_or_a_server(served: House | ScimServer, ground: Ground) -> None:
+def test_12_all_others_are_written_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 6))
     @given(ways, paces, st.data())
     def law(how: Result, pace: Pace, data: st.DataObject) -> None:

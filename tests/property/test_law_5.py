@@ -1,4 +1,4 @@
-"""Law 5: a run that died at any call of its journal or its directory is made good by the one that follows."""
+"""Law 5: a run that died at any call of its journal or its directory is settled by the one that follows."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from contextlib import closing
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
+from tests.support.directory_fixtures import DirectoryFixture, MemoryFixture
 from tests.support.grounds import few
-from tests.support.houses import House, MemoryHouse
 from tests.support.people_world import People, tenants
 from tests.support.scim_servers import ScimServer
 from tests.support.staff import HouseStaff, Staff, staff_of
@@ -24,7 +24,7 @@ law = settings(max_examples=100, report_multiple_bugs=False, suppress_health_che
 
 
 @pytest.fixture
-def staff(served: House | ScimServer) -> Iterator[Staff]:
+def staff(served: DirectoryFixture | ScimServer) -> Iterator[Staff]:
     with closing(staff_of(served)) as people:
         yield people
 
@@ -53,18 +53,18 @@ def put_back(people: People, data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_only_the_agents_own_users_are_written_whatever_becomes_of_people(data: st.DataObject) -> None:
-    come_and_go(People(data, HouseStaff(MemoryHouse())), data)
+    come_and_go(People(data, HouseStaff(MemoryFixture())), data)
 
 
 @law
 @given(st.data())
 def test_an_undo_leaves_what_somebody_has_put_back(data: st.DataObject) -> None:
-    put_back(People(data, HouseStaff(MemoryHouse())), data)
+    put_back(People(data, HouseStaff(MemoryFixture())), data)
 
 
 @pytest.mark.parametrize("happens", [come_and_go, put_back])
 def test_it_is_so_on_a_file_or_a_server(
-    served: House | ScimServer, staff: Staff, happens: Callable[[People, st.DataObject], None]
+    served: DirectoryFixture | ScimServer, staff: Staff, happens: Callable[[People, st.DataObject], None]
 ) -> None:
     @settings(law, max_examples=few(served, 4), phases=[Phase.generate])  # to shrink a failure takes minutes here
     @given(st.data())

@@ -20,8 +20,8 @@ from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
 from connector.sync import Run, make_plan, wet_run
 from tests.support import samba
+from tests.support.directory_fixtures import records
 from tests.support.ds389 import Ds389
-from tests.support.houses import records
 from tests.support.ldap_server import LdapServer
 from tests.support.samba import Samba
 from tests.support.slapd import PEOPLE, SUFFIX, SYNC, SYNC_PASSWORD, Slapd

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Problem
 from connector.reconcile.mapping import Stale
+from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.grounds import Ground, MemoryGround, ground_of
-from tests.support.houses import House
 from tests.support.scim_servers import ScimServer
 from tests.support.shared_state import RULES, USERS, Job, Shared
 
@@ -25,7 +25,7 @@ few = settings(suppress_health_check=CHECKS, max_examples=5)
 
 
 @pytest.fixture
-def ground(served: House | ScimServer) -> Iterator[Ground]:
+def ground(served: DirectoryFixture | ScimServer) -> Iterator[Ground]:
     with closing(ground_of(served)) as users:
         yield users
 

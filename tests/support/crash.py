@@ -13,14 +13,14 @@ import tempfile
 from itertools import cycle
 from pathlib import Path
 
-from tests.support.crash_story import ACLS, Stage
+from tests.support.crash_scenarios import ACLS, Stage
 
 ROUND = 100
 """So many kills are made on a server of one kind before the next kind's turn."""
 
 
 def main() -> None:
-    """Kill until it is enough; the first story that ends otherwise than an undisturbed one is told, and ends this."""
+    """Kill until it is enough; the first scenario that ends unlike an undisturbed one is told, and ends this."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", default=secrets.token_hex(4))
@@ -32,7 +32,7 @@ def main() -> None:
             stage = Stage(Path(folder) / str(number), acl)
             stage.play_until(min(ROUND, asked.kills - kills), f"{asked.seed}/{number}")
             kills += stage.kills
-            say(f"{kills} kills; the last {stage.kills} with passwords {acl}; all were made good")
+            say(f"{kills} kills; the last {stage.kills} with passwords {acl}; all were settled")
             if kills >= asked.kills:
                 return
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from connector.model import Result
-from tests.support.crash_story import ACLS
+from tests.support.crash_scenarios import ACLS
 from tests.support.crash_world import (
     FIRST,
     SECOND,

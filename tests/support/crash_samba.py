@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from connector.model import AttributeChange
-from tests.support.crash_story import Stage
+from tests.support.crash_scenarios import Stage
 from tests.support.crash_world import (
     ENV,
     MAPPING,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.model import Change
-from tests.support.crash_story import Stage
+from tests.support.crash_scenarios import Stage
 from tests.support.crash_world import PEOPLE_IN_A_WORLD, Launcher, World
 from tests.support.jobs import scim_directory
 from tests.support.scim_servers import CEC, CORE, Asked, Kind, ScimServer

@@ -10,7 +10,7 @@ from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret, View
 from connector.settings.scim import ScimDirectory as Settings
-from tests.support.houses import PERSON, DomainHouse, House
+from tests.support.directory_fixtures import PERSON, DirectoryFixture, DomainFixture
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.scim_servers import CORE, ENTERPRISE, ScimServer
 from tests.support.worlds import BASE, FILTER
@@ -83,22 +83,22 @@ class MemoryGround:
 
 
 class HouseGround:
-    """Entries of a house of the contract. `classes`: of all users but the first."""
+    """Entries of a directory fixture. `classes`: of all users but the first."""
 
-    def __init__(self, house: House, names: Mapping[str, str], classes: Sequence[str] = ()) -> None:
-        domain = isinstance(house, DomainHouse)
+    def __init__(self, fixture: DirectoryFixture, names: Mapping[str, str], classes: Sequence[str] = ()) -> None:
+        domain = isinstance(fixture, DomainFixture)
         self.names = names
         self._classes = classes
         self.account = "cn" if domain else "uid"
         self.users: dict[str, int] = {}
-        self._house = house
+        self._fixture = fixture
 
     def begin(self, count: int) -> None:
         if not self.users:
             for n in range(count):
                 account = {"uid": [f"u{n}"]} if self.account == "uid" else {}
                 classes = [*PERSON["objectClass"], *(self._classes if n else ())]
-                self._house.put(self.name(n), {**PERSON, **account, "cn": [f"u{n}"], "objectClass": classes})
+                self._fixture.put(self.name(n), {**PERSON, **account, "cn": [f"u{n}"], "objectClass": classes})
             ids = {user.name: user.id for user in self.open(View((self.account,))).scan()}
             self.users = {ids[self.name(n)]: n for n in range(count)}
         for n in range(count):
@@ -106,22 +106,22 @@ class HouseGround:
                 self.put(n, attribute, [])
 
     def open(self, view: View) -> Directory:
-        return self._house.open(view)
+        return self._fixture.open(view)
 
     def name(self, user: int) -> str:
-        return f"{self._house.naming}=u{user},{self._house.base}"
+        return f"{self._fixture.naming}=u{user},{self._fixture.base}"
 
     def held(self, user: int) -> Held:
-        stored = self._house.stored(self.name(user))
+        stored = self._fixture.stored(self.name(user))
         return {
             name: frozenset(value.decode() for value in stored.get(name.lower(), ())) for name in self.names.values()
         }
 
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
-        self._house.replace(self.name(user), self.names[attribute], values)
+        self._fixture.replace(self.name(user), self.names[attribute], values)
 
     def close(self) -> None:
-        """The house closes what it has opened."""
+        """The fixture closes what it has opened."""
 
 
 class ScimGround:
@@ -188,17 +188,17 @@ def path_held(stored: Mapping[str, Any], path: str) -> frozenset[str]:
     return frozenset() if value is None else frozenset([str(value)])
 
 
-def few(served: House | ScimServer, examples: int) -> int:
+def few(served: DirectoryFixture | ScimServer, examples: int) -> int:
     """So many examples of a law that is tried on a file and on servers; fewer where a connection takes long."""
-    return examples // 2 if isinstance(served, DomainHouse) else examples
+    return examples // 2 if isinstance(served, DomainFixture) else examples
 
 
-def ground_of(served: House | ScimServer) -> Ground:
+def ground_of(served: DirectoryFixture | ScimServer) -> Ground:
     """The users of a directory that has none yet."""
     if isinstance(served, ScimServer):
         paths = f"{ENTERPRISE}:employeeNumber", 'phoneNumbers[type eq "work"].value', 'ims[type eq "sip"].value'
         return ScimGround(served, dict(zip((SEAT, ROOM, TITLE), paths, strict=True)))
     names = {SEAT: SEAT, ROOM: ROOM, TITLE: TITLE}
-    if isinstance(served, DomainHouse):  # where a room and a title are one value
+    if isinstance(served, DomainFixture):  # where a room and a title are one value
         names |= {ROOM: "otherIpPhone", TITLE: "otherMobile"}
     return HouseGround(served, names)

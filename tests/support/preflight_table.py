@@ -35,7 +35,7 @@ from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.sync import make_plan
-from tests.support.houses import parts
+from tests.support.directory_fixtures import parts
 
 _NO_LIMITS = Limits(Limit(100, percent=True), Limit(1_000_000), None, Limit(100, percent=True))
 

@@ -11,7 +11,7 @@ from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret, View
 from connector.settings.scim import ScimDirectory as Settings
-from tests.support.houses import PERSON, DomainHouse, House
+from tests.support.directory_fixtures import PERSON, DirectoryFixture, DomainFixture
 from tests.support.scim_servers import CEC, CORE, ENTERPRISE, ScimServer
 
 TEXTS: Final = (
@@ -46,13 +46,13 @@ def held(number: int) -> tuple[str, str, int]:
 
 
 class SpeltHouse:
-    """Entries of a house of the contract."""
+    """Entries of a directory fixture."""
 
     text, phone, seat, written = "description", "telephoneNumber", "cecWorkNo", "employeeNumber"
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._account = "cn" if isinstance(house, DomainHouse) else "uid"
+    def __init__(self, fixture: DirectoryFixture) -> None:
+        self._fixture = fixture
+        self._account = "cn" if isinstance(fixture, DomainFixture) else "uid"
         for n in range(len(TEXTS)):
             self._put(n, *held(n))
 
@@ -60,18 +60,18 @@ class SpeltHouse:
         """A user that holds these values, or as many of them as the directory takes."""
         person = {**PERSON, "objectClass": [*PERSON["objectClass"], "cecAgent"], "cn": [f"u{number}"]}
         values = {**person, "uid": [f"u{number}"], self.text: [text], self.phone: [phone], self.seat: [str(seat)]}
-        name = f"{self._house.naming}=u{number},{self._house.base}"
+        name = f"{self._fixture.naming}=u{number},{self._fixture.base}"
         with suppress(RuntimeError):
-            self._house.put(name, values)
+            self._fixture.put(name, values)
             return
-        self._house.put(name, {key: some for key, some in values.items() if key != self.text})
+        self._fixture.put(name, {key: some for key, some in values.items() if key != self.text})
 
     def opening(self, view: View, users: Collection[int]) -> Directory:
         terms = "".join(f"({self._account}=u{n})" for n in sorted(users))
-        return self._house.open(view, where=f"(&(objectClass=inetOrgPerson)(|{terms}))")
+        return self._fixture.open(view, where=f"(&(objectClass=inetOrgPerson)(|{terms}))")
 
     def close(self) -> None:
-        """The house closes what it has opened."""
+        """The fixture closes what it has opened."""
 
 
 class SpeltScim:
@@ -106,6 +106,6 @@ class SpeltScim:
             transport.close()
 
 
-def spelt_in(served: House | ScimServer) -> Spelt:
+def spelt_in(served: DirectoryFixture | ScimServer) -> Spelt:
     """The users, put into a directory that has none of them."""
     return SpeltScim(served) if isinstance(served, ScimServer) else SpeltHouse(served)

@@ -11,8 +11,8 @@ from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret, View
 from connector.settings.scim import ScimDirectory as Settings
+from tests.support.directory_fixtures import DirectoryFixture, LdapFixture
 from tests.support.grounds import ROOM, SEAT, ground_of, path_held, put_path
-from tests.support.houses import House, LdapHouse
 from tests.support.scim_servers import CORE, ScimServer
 
 FILTER = "(&(objectClass=inetOrgPerson)(!(pager=off)))"
@@ -86,27 +86,27 @@ def _below(dn: str, base: str) -> bool:
 
 
 class HouseStaff:
-    """Entries in memory, in a file or on an LDAP server, in one of two units below a house of the contract."""
+    """Entries in memory, in a file or on an LDAP server, in one of two units below a directory fixture."""
 
     account = "uid"
 
-    def __init__(self, house: House) -> None:
-        names = ground_of(house).names
+    def __init__(self, fixture: DirectoryFixture) -> None:
+        names = ground_of(fixture).names
         self.names: Mapping[str, str] = {name: names[name] for name in (SEAT, ROOM)}
-        self._house = house
-        self._base, self._elsewhere = (f"ou={name},{house.base}" for name in ("inside", "elsewhere"))
-        if isinstance(house, LdapHouse):
+        self._fixture = fixture
+        self._base, self._elsewhere = (f"ou={name},{fixture.base}" for name in ("inside", "elsewhere"))
+        if isinstance(fixture, LdapFixture):
             for dn in (self._base, self._elsewhere):
-                house.put(dn, {"objectClass": ["organizationalUnit"], "ou": [dn[3:].partition(",")[0]]})
+                fixture.put(dn, {"objectClass": ["organizationalUnit"], "ou": [dn[3:].partition(",")[0]]})
 
     def open(self, view: View, *, past: bool = False) -> Directory:
-        return self._house.open(
-            view, base=self._house.base if past else self._base, where="(uid=*)" if past else FILTER
+        return self._fixture.open(
+            view, base=self._fixture.base if past else self._base, where="(uid=*)" if past else FILTER
         )
 
     def _entries(self) -> Iterator[tuple[str, str, Mapping[str, tuple[bytes, ...]]]]:
         """Ids, DNs and values."""
-        for dn, values in self._house.entries("(uid=*)").items():
+        for dn, values in self._fixture.entries("(uid=*)").items():
             if "uid" in values:
                 yield _id(values), dn, values
 
@@ -125,29 +125,29 @@ class HouseStaff:
 
     def come(self, name: str, account: str) -> None:
         values = {"objectClass": ["inetOrgPerson"], "cn": [name], "sn": [account], "uid": [account]}
-        self._house.put(f"cn={name},{self._base}", values)
+        self._fixture.put(f"cn={name},{self._base}", values)
 
     def rename(self, id_: str, name: str) -> None:
         dn = self._dn(id_)
-        self._house.rename(dn, f"cn={name},{dn.partition(',')[2]}")
+        self._fixture.rename(dn, f"cn={name},{dn.partition(',')[2]}")
 
     def move(self, id_: str) -> None:
         dn = self._dn(id_)
         there = moved(dn, self._base, self._elsewhere)
         if all(each.lower() != there.lower() for _, each, _ in self._entries()):
-            self._house.rename(dn, there)
+            self._fixture.rename(dn, there)
 
     def disable(self, id_: str) -> None:
-        self._house.replace(self._dn(id_), "pager", [] if self.everybody()[id_].disabled else ["off"])
+        self._fixture.replace(self._dn(id_), "pager", [] if self.everybody()[id_].disabled else ["off"])
 
     def delete(self, id_: str) -> None:
-        self._house.delete(self._dn(id_))
+        self._fixture.delete(self._dn(id_))
 
     def put(self, id_: str, attribute: str, values: Sequence[str]) -> None:
-        self._house.replace(self._dn(id_), attribute, values)
+        self._fixture.replace(self._dn(id_), attribute, values)
 
     def close(self) -> None:
-        """The house closes what it has opened."""
+        """The fixture closes what it has opened."""
 
 
 def _id(values: Mapping[str, tuple[bytes, ...]]) -> str:
@@ -217,6 +217,6 @@ class ScimStaff:
         put_path(self._server, id_, attribute, values)
 
 
-def staff_of(served: House | ScimServer) -> Staff:
+def staff_of(served: DirectoryFixture | ScimServer) -> Staff:
     """The people of a directory, who are yet to come."""
     return ScimStaff(served) if isinstance(served, ScimServer) else HouseStaff(served)

@@ -26,7 +26,7 @@ PEOPLE = "(objectClass=inetOrgPerson)"
 PERSON: Values = {"objectClass": ["inetOrgPerson"], "cn": ["Example Person"], "sn": ["Person"]}
 
 
-class House(Protocol):
+class DirectoryFixture(Protocol):
     """One directory. Names of entries are DNs; values go in and come out as they are stored.
 
     `naming`: the attribute in its users' names, and `longest_name` how long that may be; `identity`: the attribute
@@ -105,7 +105,7 @@ class Standard:
     rules: Mapping[str, Equality] = {}
 
 
-class MemoryHouse(Standard):
+class MemoryFixture(Standard):
     """Entries of a store, under ids of their own."""
 
     base = "ou=people,dc=example,dc=org"
@@ -145,7 +145,7 @@ class MemoryHouse(Standard):
         return {each.name: {name: tuple(some) for name, some in each.values.items()} for each in found}
 
 
-class LdifHouse(Standard):
+class LdifFixture(Standard):
     """Records of a file."""
 
     base = "ou=people,dc=example,dc=org"
@@ -187,7 +187,7 @@ class LdifHouse(Standard):
         return records(self.path.read_bytes())
 
 
-class LdapHouse(Standard):
+class LdapFixture(Standard):
     """Entries of a real LDAP server, below a unit of their own; the program has an ordinary account there."""
 
     SYNC = "uid=sync,ou=services,dc=example,dc=org"
@@ -198,9 +198,9 @@ class LdapHouse(Standard):
 
     def __init__(self, server: LdapServer, number: int) -> None:
         self.server = server
-        self.base = f"{self.UNIT}=house{number},{self.BASE}"
+        self.base = f"{self.UNIT}=fixture{number},{self.BASE}"
         self._opened: list[Directory] = []
-        server.add(record(self.base, {"objectClass": ["organizationalUnit"], "ou": [f"house{number}"]}))
+        server.add(record(self.base, {"objectClass": ["organizationalUnit"], "ou": [f"fixture{number}"]}))
 
     def open(self, view: View, *, base: str | None = None, where: str = PEOPLE) -> Directory:
         settings = LdapSettings(
@@ -244,7 +244,7 @@ class LdapHouse(Standard):
         return records(self.server.search(where, "*", "entryUUID", "nsUniqueId", "objectGUID", base=self.base))
 
 
-class DomainHouse(LdapHouse):
+class DomainFixture(LdapFixture):
     """Users of an Active Directory domain, below a unit of their own."""
 
     SYNC = "sync@example.test"

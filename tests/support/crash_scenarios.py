@@ -26,7 +26,7 @@ WORLDS = 60
 """So many worlds are on one server."""
 
 
-class Story(Struct, frozen=True):
+class Scenario(Struct, frozen=True):
     """Whether the second apply is of a reviewed plan, and the kills of each phase."""
 
     reviewed: bool
@@ -34,15 +34,15 @@ class Story(Struct, frozen=True):
 
 
 class Ended(Struct):
-    """What a story came to: the entries and what is ours after each phase, and, undisturbed, how long each took."""
+    """What a scenario came to: the entries and what is ours after each phase, and, undisturbed, how long each took."""
 
     entries: list[Any]
     owned: list[Any]
     took: list[dict[str, Any]]
 
 
-def play(world: World, story: Story) -> Ended:
-    """Play a story to its end."""
+def play(world: World, scenario: Scenario) -> Ended:
+    """Play a scenario to its end."""
     ended = Ended([], [], [])
 
     def note() -> None:
@@ -51,28 +51,28 @@ def play(world: World, story: Story) -> Ended:
         ended.took.append(world.last)
 
     (world.folder / "agents.json").write_text(FIRST)
-    world.until_done("apply", kills=story.kills[0])
+    world.until_done("apply", kills=scenario.kills[0])
     note()
     before = set(world.runs())
     (world.folder / "agents.json").write_text(SECOND)
-    if story.reviewed:
+    if scenario.reviewed:
         assert world.once("plan", "--save", "plan.json") == 0, world.said
         # killed after its end was noted, it is spent
-        world.until_done("apply", "--plan", "plan.json", kills=story.kills[1], done=(0, 3))
+        world.until_done("apply", "--plan", "plan.json", kills=scenario.kills[1], done=(0, 3))
         (run,) = set(world.runs()) - before
         assert world.result(run) == "done", world.said
     else:
-        world.until_done("apply", kills=story.kills[1])
+        world.until_done("apply", kills=scenario.kills[1])
     note()
     for run in [run for run in world.runs() if run not in before]:
-        world.until_done("undo", run, "--apply", kills=story.kills[2])
+        world.until_done("undo", run, "--apply", kills=scenario.kills[2])
     note()
     world.told_once()
     return ended
 
 
 class Stage:
-    """One server after the other, each with so many worlds, and what undisturbed stories come to on them.
+    """One server after the other, each with so many worlds, and what undisturbed scenarios come to on them.
 
     `state` makes the address of a new state; without it each world has a file.
     """
@@ -103,23 +103,23 @@ class Stage:
             for world in opened:
                 world.audit(written[world.name])
 
-    def play(self, drawn: Callable[[Mapping[bool, Ended]], Iterable[Story]]) -> None:
-        """Play the stories that are drawn from the undisturbed ones, and hold each to its own."""
-        stories: Iterator[Story] = iter(())
+    def play(self, drawn: Callable[[Mapping[bool, Ended]], Iterable[Scenario]]) -> None:
+        """Play the scenarios that are made from the undisturbed ones, and hold each to its own."""
+        scenarios: Iterator[Scenario] = iter(())
         for number in count():
             with self.opened(number) as worlds:
                 if number == 0:
-                    self.reference = {reviewed: play(next(worlds), Story(reviewed)) for reviewed in (False, True)}
-                    stories = iter(drawn(self.reference))
+                    self.reference = {reviewed: play(next(worlds), Scenario(reviewed)) for reviewed in (False, True)}
+                    scenarios = iter(drawn(self.reference))
                 played = 0
-                for story in islice(stories, WORLDS):
-                    self._hold(next(worlds), story)
+                for scenario in islice(scenarios, WORLDS):
+                    self._hold(next(worlds), scenario)
                     played += 1
             if played < WORLDS:
                 return
 
     def play_until(self, kills: int, seed: str) -> None:
-        """Play stories at random until so many kills have hit."""
+        """Play scenarios at random until so many kills have hit."""
         dice = random.Random(seed)
         self.play(lambda reference: takewhile(lambda _: self.kills < kills, at_random(reference, dice)))
 
@@ -127,33 +127,33 @@ class Stage:
         """Kill at each step of the journal, or at every so-many-th, in every phase."""
         steps: list[int] = []
 
-        def stories(reference: Mapping[bool, Ended]) -> Iterable[Story]:
+        def scenarios(reference: Mapping[bool, Ended]) -> Iterable[Scenario]:
             steps.extend(took["moments"]["journal"] for took in reference[reviewed].took)
             return at_each_step(reference, reviewed=reviewed, every=every)
 
-        self.play(stories)
+        self.play(scenarios)
         assert sum(steps) >= 100
-        # with steps left out, a second undo of one story may come to its end before the step at which it were to die
+        # with steps left out, a second undo of one scenario may come to its end before the step at which it were to die
         assert self.kills >= (sum(steps) if every == 1 else 100 // every)
 
-    def _hold(self, world: World, story: Story) -> None:
-        ended, reference = play(world, story), self.reference[story.reviewed]
+    def _hold(self, world: World, scenario: Scenario) -> None:
+        ended, reference = play(world, scenario), self.reference[scenario.reviewed]
         self.kills += world.kills
         for phase, mine, theirs in zip(PHASES, ended.entries, reference.entries, strict=True):
-            assert mine == theirs, f"{story}: after {phase}\n{world.said}"
+            assert mine == theirs, f"{scenario}: after {phase}\n{world.said}"
         for phase, ours, theirs in zip(PHASES, ended.owned, reference.owned, strict=True):
-            assert ours == theirs, f"{story}: what is remembered as ours after {phase}\n{world.said}"
+            assert ours == theirs, f"{scenario}: what is remembered as ours after {phase}\n{world.said}"
 
 
-def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, every: int) -> Iterator[Story]:
-    """A kill at each of these steps of the journal, in every phase at once; every other story is of a reviewed plan."""
+def at_each_step(reference: Mapping[bool, Ended], *, reviewed: bool, every: int) -> Iterator[Scenario]:
+    """A kill at each of these steps of the journal, in every phase at once; every other one is of a reviewed plan."""
     most = max(took["moments"]["journal"] for ended in reference.values() for took in ended.took)
     for place, number in enumerate(range(1, most + 1, every)):
         kills: tuple[Kill, ...] = (("journal", number),)
-        yield Story(reviewed == bool(place % 2), (kills, kills, kills))
+        yield Scenario(reviewed == bool(place % 2), (kills, kills, kills))
 
 
-def at_random(reference: Mapping[bool, Ended], dice: random.Random) -> Iterator[Story]:
+def at_random(reference: Mapping[bool, Ended], dice: random.Random) -> Iterator[Scenario]:
     """One to three kills in each phase, of any kind, anywhere. The dice fall alike however fast a machine is."""
 
     def kill(took: dict[str, Any]) -> Kill:
@@ -166,4 +166,4 @@ def at_random(reference: Mapping[bool, Ended], dice: random.Random) -> Iterator[
         reviewed = dice.choice((False, True))
         numbers = [dice.randint(1, 3) for _ in PHASES]
         phases = zip(numbers, reference[reviewed].took, strict=True)
-        yield Story(reviewed, tuple(tuple(kill(took) for _ in range(number)) for number, took in phases))
+        yield Scenario(reviewed, tuple(tuple(kill(took) for _ in range(number)) for number, took in phases))
