@@ -214,6 +214,6 @@ def _tracer(job: LoadedJob) -> Callable[[RunSummary], None]:
     try:
         from connector.observers.opentelemetry import trace
     except ImportError as fault:
-        why = "traces need OpenTelemetry: install the extra with `pip install 'cec-directory-connector[otel]'`"
+        why = "traces need OpenTelemetry: install the extra with `pip install 'cec-connector[otel]'`"
         raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
     return trace

@@ -22,7 +22,7 @@ try:
     from connector.state.leases import Leases, said
 except ImportError:
     raise FileError(
-        "a state in PostgreSQL needs the extra: pip install 'cec-directory-connector[postgresql]'", where="state"
+        "a state in PostgreSQL needs the extra: pip install 'cec-connector[postgresql]'", where="state"
     ) from None
 
 _MIGRATING: Final = 0x6365632D636F6E6E

@@ -171,7 +171,7 @@ def test_the_list_of_packages_is_of_those_that_are_in_the_image(tmp_path: Path) 
     call(PROJECT / "scripts" / "list-packages", tmp_path / "bom.json")
     bom = json.loads((tmp_path / "bom.json").read_text())
     assert bom["bomFormat"] == "CycloneDX"
-    assert bom["metadata"]["component"]["name"] == "cec-directory-connector"
+    assert bom["metadata"]["component"]["name"] == "cec-connector"
     probe = """
 import importlib.metadata, json
 print(json.dumps([[each.metadata["Name"].lower(), each.version] for each in importlib.metadata.distributions()]))
@@ -179,7 +179,7 @@ print(json.dumps([[each.metadata["Name"].lower(), each.version] for each in impo
     said = engine("run", "--rm", *HARDENED, "--entrypoint", "/opt/cec-connector/bin/python", IMAGE, "-I", "-c", probe)
     there = {tuple(each) for each in json.loads(said)}
     listed = {(each["name"].lower(), each["version"]) for each in bom["components"]}
-    assert there - listed == {("cec-directory-connector", __version__)}
+    assert there - listed == {("cec-connector", __version__)}
 
 
 def test_the_demo_runs() -> None:

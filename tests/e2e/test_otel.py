@@ -138,5 +138,5 @@ def test_without_the_extra_it_is_said_what_to_install(job: Job) -> None:
     ended = program("plan", "job.yaml", folder=job.folder, env={"PYTHONPATH": str(job.folder / "missing")})
     assert ended.code == 78
     assert "job.yaml:5: traces need OpenTelemetry" in ended.err
-    assert "cec-directory-connector[otel]" in ended.err
+    assert "cec-connector[otel]" in ended.err
     assert program("--help", folder=job.folder, env={"PYTHONPATH": str(job.folder / "missing")}).code == 0

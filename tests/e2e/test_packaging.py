@@ -47,7 +47,10 @@ def test_a_built_wheel_ships_the_ready_mappings_and_the_marker_for_type_checkers
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
+    built = zipfile.ZipFile(wheel)
+    names = set(built.namelist())
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    assert "\nName: cec-connector\n" in built.read(metadata).decode(), "it is called like its command"
     ready = {f"connector/mappings/{path.name}" for path in (ROOT / "mappings").iterdir()}
     assert ready
     assert ready | {"connector/py.typed", "connector/__main__.py"} <= names

@@ -184,7 +184,7 @@ def test_without_the_extra_it_is_said_what_to_install(job: PostgresJob) -> None:
         done = job.try_(command, PYTHONPATH=str(job.folder / "blocked"))
         assert done.code == 78, done.said
         assert "job.yaml:5" in done.err
-        assert "pip install 'cec-directory-connector[postgresql]'" in done.err
+        assert "pip install 'cec-connector[postgresql]'" in done.err
     assert job.numbers() == 0
 
 

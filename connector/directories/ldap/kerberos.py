@@ -32,7 +32,7 @@ def connection(server: ldap3.Server, host: str, url: str, options: Mapping[str, 
     try:
         import gssapi  # noqa: PLC0415  # an extra that few jobs need
     except ImportError as fault:
-        why = f"sasl: gssapi needs the extra: pip install 'cec-directory-connector[gssapi]' ({fault})"
+        why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
         raise FileError(why, where="directory.sasl") from None
     return _Connection(server, host, url, gssapi, options)
 
