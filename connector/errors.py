@@ -51,7 +51,7 @@ class UsageError(ConnectorError):
 
 
 class RefusedError(ConnectorError):
-    """A saved plan may not be applied: spent, tampered with, or drawn for something else."""
+    """A saved plan may not be applied: spent, tampered with, or made for something else."""
 
 
 class OnHoldError(RefusedError):

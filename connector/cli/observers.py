@@ -170,7 +170,7 @@ def observers(
     """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
-    of the plan that will be drawn. `take` is handed the summary of the run, in place of what its job names for them.
+    of the plan that will be made. `take` is handed the summary of the run, in place of what its job names for them.
     """
     settings = begun.job.job
     run = run or begun.plan_id

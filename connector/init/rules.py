@@ -1,4 +1,4 @@
-"""Which match rules find a sample of the agents their users, tried by the same claims that a plan is drawn from."""
+"""Which match rules find a sample of the agents their users, tried by the same claims that a plan is made from."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Change(Struct, frozen=True, gc=False):
 
     `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
     a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
-    the change is for no other one. Each run that writes draws it anew, so neither plan document nor journal has it.
+    the change is for no other one. Each run that writes makes it anew, so neither plan document nor journal has it.
     """
 
     user: UserRef
@@ -146,7 +146,7 @@ NOTICED: Final = "noticed"
 class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.
 
-    `about` says between what it was drawn: the source, the directory, the mapping. `digest` covers everything but `id`,
+    `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named.
     """
 
@@ -296,7 +296,7 @@ class LastGood(Struct, frozen=True):
 
 
 class Memory(Protocol):
-    """What earlier runs left behind about one directory, as far as drawing a plan needs it."""
+    """What earlier runs left behind about one directory, as far as making a plan needs it."""
 
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""

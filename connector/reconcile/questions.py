@@ -32,7 +32,7 @@ from connector.reconcile.mapping import Mapping
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
-    `now`: when drawing began. `about`: between what, for the reader of the plan.
+    `now`: when planning began. `about`: what it is made from, for the reader of the plan.
     """
 
     mapping: Mapping

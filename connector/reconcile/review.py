@@ -1,4 +1,4 @@
-"""Holding a plan that was just drawn to the one that a reviewer has seen.
+"""Holding a plan that was just made to the one that a reviewer has seen.
 
 Planned and still the same: it is written. Planned and now different: a conflict. Already true: unchanged. New and not
 reviewed: left for the next plan.

@@ -2,7 +2,7 @@
 
 The digests are computed again from what was read: a document that somebody has edited is no longer the one that a
 reviewer saw. They guard against accidents and edits, not against somebody who computes them anew; that a plan was
-drawn here, and not applied yet, is what the state knows.
+made here, and not applied yet, is what the state knows.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
     )
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
-    facts = {"Job": plan.job, "Plan": plan.id, "Drawn": plan.created, "Digest": plan.digest} | {
+    facts = {"Job": plan.job, "Plan": plan.id, "Created": plan.created, "Digest": plan.digest} | {
         place.capitalize(): what for place, what in plan.about
     }
     yield (

@@ -24,7 +24,7 @@ _DESCRIPTION: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """Header comments, `version: 1`, then a record for every user of whom anything but a secret changes."""
     yield f"# A preview by cec-connector of job {visible(plan.job)}\n"
-    yield f"# Plan {visible(plan.id)}, drawn {visible(plan.created)}\n"
+    yield f"# Plan {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"# Digest {visible(plan.digest)}\n"
     yield "# Secrets are not in this file; only `cec-connector apply` sets them, and only it verifies what it writes.\n"
     for refusal in plan.refusals:

@@ -26,7 +26,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     `command`: what an acknowledgement is appended to.
     """
     yield f"# CEC to directory: {say.title(plan, outcomes)}\n\n"
-    yield f"Job {code(plan.job)}, plan {code(plan.id)}, drawn {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
+    yield f"Job {code(plan.job)}, plan {code(plan.id)}, created {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
     for place, what in plan.about:
         yield f"- {place}: {code(what)}\n"
     if plan.about:

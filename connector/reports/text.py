@@ -56,7 +56,7 @@ def _attention(plan: Plan) -> str:
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield f"{visible(plan.job)}: {say.title(plan, outcomes)}\n"
-    yield f"  plan    {visible(plan.id)}, drawn {visible(plan.created)}\n"
+    yield f"  plan    {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"  digest  {visible(plan.digest)}\n"
     for place, what in plan.about:
         yield f"  {visible(place):<9} {visible(what)}\n"

@@ -105,7 +105,7 @@ def acknowledging(plan: Plan, command: str) -> str:
 
 
 def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
-    """The outcomes of users that are not in the plan: something is to be done with them since it was drawn."""
+    """The outcomes of users that are not in the plan: something is to be done with them since it was made."""
     planned = {change.user.id for change in plan.changes} if outcomes else set()
     return [outcome for outcome in outcomes or () if outcome.user.id not in planned]
 

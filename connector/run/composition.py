@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Begun(Struct, frozen=True):
-    """A run that has just begun: of which job, and the id of the plan that it will draw."""
+    """A run that has just begun: of which job, and the id of the plan that it will make."""
 
     job: jobs.LoadedJob
     plan_id: str

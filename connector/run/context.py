@@ -22,7 +22,7 @@ from connector.state.store import Store
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """What planning and taking back both have at hand. `plan_id`: of the plan that will be drawn; it names the run.
+    """What planning and taking back both have at hand. `plan_id`: of the plan that will be made; it names the run.
 
     `beyond` opens a reader of the same directory past base and filter, once.
     """
@@ -44,7 +44,7 @@ class Context(Struct, frozen=True, kw_only=True):
     plan_id: str = field(default_factory=lambda: str(uuid4()))
 
     def brief(self) -> Brief:
-        """What a plan is drawn from now; the directory is asked what it is."""
+        """What a plan is made from now; the directory is asked what it is."""
         description = self.reader.describe()
         return Brief(
             mapping=self.mapping, limits=self.limits, description=description,
@@ -53,7 +53,7 @@ class Context(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:
-        """Between what a plan is drawn, for the one who has to sign it."""
+        """What a plan was made from, for the one who has to sign it."""
         server = f"{description.kind} at {description.server}" if description.server else description.kind
         about = (*self.places, ("server", server), ("mapping", self.mapping.where))
         about += (("checked in advance", description.checked),) if description.checked else ()

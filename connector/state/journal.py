@@ -1,7 +1,7 @@
 """The journal of one apply: intents are durable before they are carried out, outcomes soon after that.
 
 A change is kept as it was planned: values in clear, for the directory shows them too; of a secret its fingerprint, and,
-where it could be read, its old value sealed. That is what an interrupted run is settled by, and an undo is drawn from.
+where it could be read, its old value sealed. That is what an interrupted run is settled by, and an undo is made from.
 """
 
 from __future__ import annotations

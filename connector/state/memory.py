@@ -1,4 +1,4 @@
-"""What earlier runs left behind about one directory, as far as drawing a plan needs it (`model.Memory`)."""
+"""What earlier runs left behind about one directory, as far as making a plan needs it (`model.Memory`)."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Store:
             raise RefusedError("this plan is foreign: it was not saved with the state of this job", where=plan.id)
         ((its_job, its_directory, seal),) = found
         if its_job != job or its_directory != directory:
-            why = f"this plan is foreign: it was drawn by the job {its_job} for the directory {its_directory}"
+            why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
             raise RefusedError(why, where=plan.id)
         if seal != _seal(plan):
             raise RefusedError("this plan was changed after it was saved", where=plan.id)

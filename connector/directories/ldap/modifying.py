@@ -34,7 +34,7 @@ from connector.reconcile.equality import minus, plain, same_set
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
 
-ENABLED: Final = "the user was disabled when the plan was drawn, and is enabled now"
+ENABLED: Final = "the user was disabled when the plan was made, and is enabled now"
 
 
 class ForbiddenError(Exception):

@@ -1,4 +1,4 @@
-"""One user while a plan is drawn: a verdict on each attribute of the mapping."""
+"""One user while a plan is made: a verdict on each attribute of the mapping."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How the plan came to what it says of one agent: each template step by step, each rule, each attribute.
 
-Nothing is decided here: a trace asks the functions that a plan is drawn by, one thing at a time, and writes down what
+Nothing is decided here: a trace asks the functions that a plan is made by, one thing at a time, and writes down what
 they answer.
 """
 
@@ -26,7 +26,7 @@ Returned = Mapping[int, Sequence[User]]
 
 
 class Tracer(Struct, frozen=True):
-    """What a plan is drawn from."""
+    """What a plan is made from."""
 
     tenant: Tenant
     mapping: Rules
