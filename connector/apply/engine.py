@@ -3,7 +3,7 @@
 It moves writes through the states that are drawn in `ledger.py`. What frees a value is in an earlier *step* than what
 takes it (`reconcile/order/steps.py`). A step is written in *batches*, first those of the ramp. A batch is noted in
 *pieces*.
-Users that earlier runs were refused go last, a few of them in turn (`reconcile/order/turns.py`).
+Users that earlier runs were refused go last, a few of them in turn (`reconcile/order/refused_last.py`).
 
 A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
 with the changes that come next, and only what has to be read back is waited for. Writing ends when `Brake` says so, to
@@ -27,8 +27,8 @@ from connector.apply.verification import Verifier
 from connector.directories.port import Directory
 from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
 from connector.reconcile.checks.limits import Pace
+from connector.reconcile.order.refused_last import go_last, turn
 from connector.reconcile.order.steps import rounds, steps
-from connector.reconcile.order.turns import go_last, turn
 from connector.runtime.observer import Observer
 from connector.runtime.stopping import Settling, Stop
 

@@ -42,7 +42,7 @@ from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.order import turns
+from connector.reconcile.order import refused_last
 from connector.reconcile.questions import Brief, Find, Planning, Preflight, ask
 from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.other_jobs import OtherJobs
@@ -305,7 +305,7 @@ class PlanBuilder:
         repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
         problems = held_back(self._drafts, self.unique.problems)
         problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]
-        problems += turns.problems(changes, memory.refused())
+        problems += refused_last.problems(changes, memory.refused())
         nobodys = (each for draft in self._drafts if draft.agent is None for each in draft.planned)
         if any(each.secret and not each.seen for each in nobodys):
             self._cautions.append(stale_users.UNSEEN)

@@ -64,7 +64,7 @@ DAYS = [Moment(datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=day - 1)) for 
 _numbers = count()
 
 
-class Place:
+class KeptState:
     """Where a state is kept, and how a test looks at it or spoils it behind the program's back."""
 
     def __init__(self, url: str, execute: Callable[[str], Sequence[tuple[object, ...]]]) -> None:
@@ -82,7 +82,7 @@ class Place:
         pytest.param("pooler", marks=[pytest.mark.postgresql, pytest.mark.pgbouncer]),
     ]
 )
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptState:
     if request.param == "sqlite":
         path = tmp_path / "state.db"
 
@@ -90,18 +90,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             with closing(sqlite3.connect(path, isolation_level=None)) as db:
                 return db.execute(sql).fetchall()
 
-        return Place(f"sqlite:///{path}", execute)
+        return KeptState(f"sqlite:///{path}", execute)
     server: Postgres = request.getfixturevalue("postgresql")
     name = f"state{next(_numbers)}"
     url = server.create(name)
     if request.param == "pooler":
         url = request.getfixturevalue("pooler").url(name)
-    return Place(url, lambda sql: server.run(name, sql))
+    return KeptState(url, lambda sql: server.run(name, sql))
 
 
 @pytest.fixture
-def state(place: Place) -> Iterator[Store]:
-    with closing(place.open()) as opened:
+def state(kept: KeptState) -> Iterator[Store]:
+    with closing(kept.open()) as opened:
         yield opened
 
 
@@ -174,9 +174,9 @@ def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set
 # ---------------------------------------------------------------- opening
 
 
-def test_it_is_the_same_state_whenever_it_is_opened(place: Place) -> None:
+def test_it_is_the_same_state_whenever_it_is_opened(kept: KeptState) -> None:
     for number in range(3):
-        with closing(place.open()) as opened:
+        with closing(kept.open()) as opened:
             assert opened.kept
             assert len(opened.history.runs("hr")) == number
             apply(opened, id_=f"run-{number}")
@@ -219,30 +219,30 @@ def tell(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(place: Place) -> None:
+def test_processes_that_open_a_fresh_database_at_once_agree_on_what_is_in_it(kept: KeptState) -> None:
     with (
-        other_process(_OPENING, place.url, "one") as one,
-        other_process(_OPENING, place.url, "two") as two,
-        other_process(_OPENING, place.url, "three") as three,
+        other_process(_OPENING, kept.url, "one") as one,
+        other_process(_OPENING, kept.url, "two") as two,
+        other_process(_OPENING, kept.url, "three") as three,
     ):
         processes = [one, two, three]
         assert [said(process) for process in processes] == ["ready"] * 3
         for process in processes:
             tell(process)
         assert [said(process) for process in processes] == ["held"] * 3
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         assert all(state.held(job) for job in ("one", "two", "three"))
 
 
 @pytest.mark.parametrize("version", [1, 7])
-def test_a_state_of_before_the_first_release_is_refused_and_left_alone(place: Place, version: int) -> None:
-    place.execute("create table meta (name text primary key, value text not null)")
+def test_a_state_of_before_the_first_release_is_refused_and_left_alone(kept: KeptState, version: int) -> None:
+    kept.execute("create table meta (name text primary key, value text not null)")
     noted = f"insert into meta values ('version', '{version}')"
-    place.execute(f"pragma user_version = {version}" if place.url.startswith("sqlite") else noted)
-    before = place.execute("select * from meta")
+    kept.execute(f"pragma user_version = {version}" if kept.url.startswith("sqlite") else noted)
+    before = kept.execute("select * from meta")
     with pytest.raises(StateError, match=f"before release 0.1.0 .format {version}.*move it away"):
-        place.open()
-    assert place.execute("select * from meta") == before
+        kept.open()
+    assert kept.execute("select * from meta") == before
 
 
 def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Store) -> None:
@@ -268,46 +268,46 @@ def test_a_user_counts_once_by_what_became_of_the_whole_of_its_change(state: Sto
 
 
 def test_every_migration_is_taken_once_and_nothing_is_kept_of_one_that_fails(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    kept: KeptState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         apply(state, change(1, sets("mail", "a@example.org")))
     broken = (*MIGRATIONS, "create table extra (name text); insert into no_such_table values (1)")
     monkeypatch.setattr("connector.state.migrations.MIGRATIONS", broken)
     for _ in range(2):
         with pytest.raises(StateError, match="no_such_table"):
-            place.open()
+            kept.open()
     mended = (*MIGRATIONS, "create table extra (name text); insert into extra values ('x')")
     monkeypatch.setattr("connector.state.migrations.MIGRATIONS", mended)
     for _ in range(2):
-        with closing(place.open()) as state:
+        with closing(kept.open()) as state:
             assert owned(state) == {"id-00001": {"mail"}}
-    assert place.execute("select count(*) from extra") == [(1,)]
+    assert kept.execute("select count(*) from extra") == [(1,)]
 
 
-def _newer(place: Place) -> None:
-    place.open().close()
-    if place.url.startswith("sqlite"):
-        place.execute("pragma user_version = 99")
+def _newer(kept: KeptState) -> None:
+    kept.open().close()
+    if kept.url.startswith("sqlite"):
+        kept.execute("pragma user_version = 99")
     else:
-        place.execute("update meta set value = '99' where name = 'version'")
+        kept.execute("update meta set value = '99' where name = 'version'")
 
 
-def test_a_state_of_a_newer_version_is_refused_and_left_as_it_is(place: Place) -> None:
-    _newer(place)
+def test_a_state_of_a_newer_version_is_refused_and_left_as_it_is(kept: KeptState) -> None:
+    _newer(kept)
     with pytest.raises(StateError, match=r"newer version of this program \(format 99"):
-        place.open()
+        kept.open()
     with pytest.raises(StateError, match="newer version"):
-        place.open()
+        kept.open()
 
 
-def test_a_database_of_another_program_is_refused_and_left_as_it_is(place: Place) -> None:
-    place.execute("create table meta (what text)")
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(kept: KeptState) -> None:
+    kept.execute("create table meta (what text)")
     with pytest.raises(StateError):
-        place.open()
-    assert place.execute("select * from meta") == []
+        kept.open()
+    assert kept.execute("select * from meta") == []
     with pytest.raises(Exception, match="runs"):
-        place.execute("select * from runs")
+        kept.execute("select * from runs")
 
 
 # ---------------------------------------------------------------- runs and their journal
@@ -340,11 +340,11 @@ def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
     assert state.history.runs("nobody") == []
 
 
-def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, place: Place) -> None:
+def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, kept: KeptState) -> None:
     for number, year in enumerate((2026, 2090, 2027, 2028)):
         apply(state, id_=f"run-{number}", agents=100 + number)
         time_then = f"'{year}-01-01T00:00:00+00:00'"
-        place.execute(f"update runs set started = {time_then}, ended = {time_then} where id = 'run-{number}'")
+        kept.execute(f"update runs set started = {time_then}, ended = {time_then} where id = 'run-{number}'")
     assert [run.id for run in state.history.runs("hr")] == ["run-3", "run-2", "run-1", "run-0"]
     assert state.memory(HERE, "hr").last_good() == LastGood(103, 0, 103)
 
@@ -448,7 +448,7 @@ def test_the_journal_gives_a_change_back_as_it_was_planned(state: Store) -> None
     assert step == Step("run-1", change(1, *RICH), Result.WRITTEN)
 
 
-def test_the_journal_spells_a_change_as_it_always_has(state: Store, place: Place) -> None:
+def test_the_journal_spells_a_change_as_it_always_has(state: Store, kept: KeptState) -> None:
     plain = sets("objectClass", "cecAgent", "SIPIdentity", old=("person",))
     apply(state, change(1, plain, sets("mail"), sets("cn", "J\u00f6rg"), *RICH[1:], sets_secret("hmac-sha256:1")))
     spelt = (
@@ -461,7 +461,7 @@ def test_the_journal_spells_a_change_as_it_always_has(state: Store, place: Place
         '{"name":"SIPIdentityPassword","secret":"hmac-sha256:1",'
         f'"key":"{SEALER.check}"}}]'
     )
-    assert place.execute("select agent, attributes from journal") == [('[1001,"user1"]', spelt)]
+    assert kept.execute("select agent, attributes from journal") == [('[1001,"user1"]', spelt)]
 
 
 def test_a_change_for_no_agent_and_by_no_rule_comes_back_too(state: Store) -> None:
@@ -474,14 +474,14 @@ def test_a_change_for_no_agent_and_by_no_rule_comes_back_too(state: Store) -> No
     ]
 
 
-def test_a_secret_comes_back_by_its_fingerprint_and_its_old_value_from_its_seal(state: Store, place: Place) -> None:
+def test_a_secret_comes_back_by_its_fingerprint_and_its_old_value_from_its_seal(state: Store, kept: KeptState) -> None:
     old = (Secret("canary-old"), Secret(b"\xff\x00canary"), Secret("\udcff-canary"))
     apply(state, change(1, sets_secret("hmac-sha256:1", old)))
     (step,) = state.steps("run-1", "hr", SEALER)[1]
     (each,) = step.change.attributes
     assert (each.secret, each.new, each.fingerprint) == (True, (), "hmac-sha256:1")
     assert [value.reveal() for value in each.old if isinstance(value, Secret)] == [value.reveal() for value in old]
-    assert "canary" not in repr(place.execute("select * from journal"))
+    assert "canary" not in repr(kept.execute("select * from journal"))
 
 
 def test_a_secret_that_was_written_with_another_key_was_not_seen(state: Store) -> None:
@@ -494,10 +494,10 @@ def test_a_secret_that_was_written_with_another_key_was_not_seen(state: Store) -
     ]  # fmt: skip
 
 
-def test_without_a_key_nothing_is_sealed(state: Store, place: Place) -> None:
+def test_without_a_key_nothing_is_sealed(state: Store, kept: KeptState) -> None:
     with state.run(plan(), at(HERE), Sealer(None)) as journal:
         journal.note([], [change(1, sets_secret("print-1", (Secret("canary-old"),)))])
-    assert "sealed" not in str(place.execute("select attributes from journal"))
+    assert "sealed" not in str(kept.execute("select attributes from journal"))
     (step,) = state.steps("run-1", "hr", SEALER)[1]
     assert (step.change.attributes[0].old, step.change.attributes[0].seen) == ((), False)
 
@@ -658,9 +658,9 @@ def test_ten_thousand_changes_come_back_in_the_order_of_their_users(state: Store
         ("drop table stale", "stale"),
     ],
 )
-def test_what_was_damaged_is_told(state: Store, place: Place, statement: str, reads: str) -> None:
+def test_what_was_damaged_is_told(state: Store, kept: KeptState, statement: str, reads: str) -> None:
     apply(state, change(1, sets("mail", "a@example.org")))
-    place.execute(statement)
+    kept.execute(statement)
     ways: dict[str, Callable[[], object]] = {
         "steps": lambda: state.steps("run-1", "hr", SEALER),
         "runs": lambda: state.history.runs("hr"),
@@ -996,9 +996,9 @@ def test_steps_of_several_runs_are_settled_together(state: Store) -> None:
 # ---------------------------------------------------------------- transactions
 
 
-def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(place: Place) -> None:
+def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(kept: KeptState) -> None:
     hold = "insert into holds (job, since, why) values (?, ?, ?)"
-    with closing(place.open()) as state, closing(database(place.url)) as opened:
+    with closing(kept.open()) as state, closing(database(kept.url)) as opened:
 
         def go_wrong(fault: type[BaseException]) -> None:
             with opened.writing() as transaction:
@@ -1021,15 +1021,15 @@ def test_a_transaction_that_fails_keeps_nothing_and_the_next_one_goes_through(pl
         assert state.held("hr") is not None
 
 
-def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store, place: Place) -> None:
+def test_a_batch_of_which_one_row_cannot_be_kept_is_not_kept_at_all(state: Store, kept: KeptState) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
     with state.run(plan(*changes), at(HERE), SEALER) as journal:
         journal.note([], changes[:1])
-        place.execute("alter table journal rename to gone")
+        kept.execute("alter table journal rename to gone")
         with pytest.raises(StateError):
             journal.note(outcomes(changes[:1]), [])
         assert journal.broken
-    place.execute("alter table gone rename to journal")
+    kept.execute("alter table gone rename to journal")
     assert owned(state) == {}
     assert state.history.runs("hr")[0].outcomes == {"unknown": 1}
 
@@ -1102,8 +1102,8 @@ def test_any_text_is_kept_as_it_is(state: Store, text: str) -> None:
 # ---------------------------------------------------------------- the lease
 
 
-def test_a_directory_is_held_by_one_at_a_time_and_others_are_not_kept_waiting(place: Place) -> None:
-    with closing(place.open()) as one, closing(place.open()) as two:
+def test_a_directory_is_held_by_one_at_a_time_and_others_are_not_kept_waiting(kept: KeptState) -> None:
+    with closing(kept.open()) as one, closing(kept.open()) as two:
         with one.lease(HERE):
             with pytest.raises(BusyError, match="another run"), two.lease(HERE):
                 raise AssertionError
@@ -1119,9 +1119,9 @@ def test_a_directory_is_held_by_one_at_a_time_and_others_are_not_kept_waiting(pl
             pass
 
 
-def test_who_finds_a_directory_held_is_told_by_whom_where_and_since_when(place: Place) -> None:
+def test_who_finds_a_directory_held_is_told_by_whom_where_and_since_when(kept: KeptState) -> None:
     for job in ("hr", "it"):
-        with closing(place.open()) as one, closing(place.open()) as two, one.lease(HERE, job):
+        with closing(kept.open()) as one, closing(kept.open()) as two, one.lease(HERE, job):
             with pytest.raises(BusyError) as raised, two.lease(HERE, "x"):
                 raise AssertionError
             told = raised.value.what
@@ -1132,12 +1132,12 @@ def test_who_finds_a_directory_held_is_told_by_whom_where_and_since_when(place: 
             assert re.search(r", since 20\d\d-\d\d-\d\dT\S+$", told)
             assert raised.value.where == HERE
     nameless = pytest.raises(BusyError, match=r"another run holds this directory(: cec-connector, since \S+)?$")
-    with closing(place.open()) as one, closing(place.open()) as two, two.lease(THERE), nameless:
+    with closing(kept.open()) as one, closing(kept.open()) as two, two.lease(THERE), nameless:
         one.lease(THERE, "hr").__enter__()
 
 
-def test_two_directories_are_written_at_once_by_way_of_one_state(place: Place) -> None:
-    with closing(place.open()) as one, closing(place.open()) as two, one.lease(HERE), two.lease(THERE):
+def test_two_directories_are_written_at_once_by_way_of_one_state(kept: KeptState) -> None:
+    with closing(kept.open()) as one, closing(kept.open()) as two, one.lease(HERE), two.lease(THERE):
         here, there = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))
         with (
             one.run(plan(here, id_="here"), at(HERE), SEALER) as first,
@@ -1162,14 +1162,14 @@ with state.lease(sys.argv[2]):
 
 
 @contextmanager
-def held_elsewhere(place: Place, directory: str) -> Iterator[subprocess.Popen[str]]:
-    with other_process(_HOLDING, place.url, directory) as process:
+def held_elsewhere(kept: KeptState, directory: str) -> Iterator[subprocess.Popen[str]]:
+    with other_process(_HOLDING, kept.url, directory) as process:
         assert said(process) == "held"
         yield process
 
 
-def test_the_lease_of_a_process_that_was_killed_is_gone_with_it(place: Place, state: Store) -> None:
-    with held_elsewhere(place, HERE) as process:
+def test_the_lease_of_a_process_that_was_killed_is_gone_with_it(kept: KeptState, state: Store) -> None:
+    with held_elsewhere(kept, HERE) as process:
         with pytest.raises(BusyError), state.lease(HERE):
             raise AssertionError
         os.kill(process.pid, signal.SIGKILL)
@@ -1187,11 +1187,11 @@ def soon_free(state: Store) -> bool:
     return False
 
 
-def test_a_lease_is_not_passed_on_to_a_child_that_outlives_its_holder(place: Place, state: Store) -> None:
+def test_a_lease_is_not_passed_on_to_a_child_that_outlives_its_holder(kept: KeptState, state: Store) -> None:
     with state.lease(HERE):
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
-        with closing(place.open()) as other, other.lease(HERE):
+        with closing(kept.open()) as other, other.lease(HERE):
             pass
     finally:
         child.kill()
@@ -1407,10 +1407,10 @@ def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_chang
     assert _known(state, "staff") == before[0]
 
 
-def test_a_job_keeps_its_name_while_a_run_of_its_directory_is_under_way(place: Place, state: Store) -> None:
+def test_a_job_keeps_its_name_while_a_run_of_its_directory_is_under_way(kept: KeptState, state: Store) -> None:
     apply(state, change(1, sets("mail", "a@example.org")))
     apply(state, change(1, sets("mail", "a@example.org")), id_="run-2", directory=THERE)
-    with closing(place.open()) as other:
+    with closing(kept.open()) as other:
         for directory in (HERE, THERE):
             with other.lease(directory), pytest.raises(BusyError):
                 state.rename("hr", "staff")
@@ -1452,9 +1452,9 @@ def test_a_tick_that_was_noted_by_a_wrong_clock_does_not_count(state: Store) -> 
     assert ticks.last() == Tick(now, ended=False, good=None)
 
 
-def test_there_is_one_turn_at_a_time(place: Place) -> None:
+def test_there_is_one_turn_at_a_time(kept: KeptState) -> None:
     now = datetime(2026, 11, 25, 6, tzinfo=UTC)
-    with closing(place.open()) as one, closing(place.open()) as other, one.ticks("hr").turn(now, now) as mine:
+    with closing(kept.open()) as one, closing(kept.open()) as other, one.ticks("hr").turn(now, now) as mine:
         assert mine
         with pytest.raises(BusyError), other.ticks("hr").turn(now, now):
             pass
@@ -1479,9 +1479,9 @@ def owed_to(state: Store, sink: str, job: str = "hr") -> list[tuple[str, int, st
     ]
 
 
-def test_each_outcome_has_a_number_that_counts_on_in_its_run(place: Place) -> None:
+def test_each_outcome_has_a_number_that_counts_on_in_its_run(kept: KeptState) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         told = account(state, "file")
         running = state.run(plan(*changes), at(HERE), SEALER)
         journal = running.__enter__()
@@ -1491,7 +1491,7 @@ def test_each_outcome_has_a_number_that_counts_on_in_its_run(place: Place) -> No
             ("run-1", number, HERE, '{"user": "cec"}') for number in (1, 2)
         ]
         assert all(each.time for each in told)
-    with closing(place.open()) as state:  # killed, and gone on with
+    with closing(kept.open()) as state:  # killed, and gone on with
         told = account(state, "file")
         assert owed_to(state, "file") == [("run-1", 1, "id-00000"), ("run-1", 2, "id-00001")]
         steps = state.open_steps(HERE, "hr", SEALER)
@@ -1502,9 +1502,9 @@ def test_each_outcome_has_a_number_that_counts_on_in_its_run(place: Place) -> No
         assert [(each.number, each.change.user.id) for each in told] == [(3, "id-00002"), (4, "id-00003")]
 
 
-def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(place: Place) -> None:
+def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(kept: KeptState) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(3)]
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         account(state, "file", "syslog")
         apply(state, *changes)
         state.telling.mark("file", "run-1", 2)
@@ -1512,16 +1512,16 @@ def test_a_mark_says_how_far_a_sink_was_told_and_never_goes_back(place: Place) -
         state.telling.flush()
         state.telling.mark("file", "run-1", 1)
         state.telling.flush()
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         assert owed_to(state, "file") == [("run-1", 3, "id-00002")]
         assert len(owed_to(state, "syslog")) == 3
         (owed,) = state.telling.owed("file")
         assert (owed.mark, owed.last, owed.result, owed.digest) == (2, 3, "done", plan().digest)
 
 
-def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(place: Place) -> None:
+def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(kept: KeptState) -> None:
     one, two = (change(number, sets("mail", f"{number}@example.org")) for number in (1, 2))
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         apply(state, one, id_="before")
         account(state, "file")
         apply(state, one, id_="run-1")
@@ -1533,10 +1533,10 @@ def test_a_sink_is_owed_nothing_of_other_jobs_or_of_runs_before_its_time(place: 
         assert owed_to(state, "syslog", job="another") == []
 
 
-def test_a_run_on_another_directory_neither_forgets_nor_tells_what_is_owed(place: Place) -> None:
+def test_a_run_on_another_directory_neither_forgets_nor_tells_what_is_owed(kept: KeptState) -> None:
     """Its job file may have other sinks, and the run that owes it may be under way."""
     write = change(1, sets("mail", "1@example.org"))
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         account(state, "file")
         apply(state, write)
         account(state, "syslog", directory=THERE)
@@ -1547,9 +1547,9 @@ def test_a_run_on_another_directory_neither_forgets_nor_tells_what_is_owed(place
         assert owed_to(state, "file") == [("run-1", 1, "id-00001")]
 
 
-def test_no_mark_moves_over_an_outcome_that_is_not_safe(place: Place) -> None:
+def test_no_mark_moves_over_an_outcome_that_is_not_safe(kept: KeptState) -> None:
     changes = [change(number, sets("mail", f"{number}@example.org")) for number in range(4)]
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         account(state, "file")
         apply(state, *changes)
         for number in (1, 3, 4):
@@ -1558,9 +1558,9 @@ def test_no_mark_moves_over_an_outcome_that_is_not_safe(place: Place) -> None:
         assert [number for _, number, _ in owed_to(state, "file")] == [2, 3, 4]
 
 
-def test_an_outcome_that_is_replaced_has_a_new_number(place: Place) -> None:
+def test_an_outcome_that_is_replaced_has_a_new_number(kept: KeptState) -> None:
     write = change(1, sets("mail", "1@example.org"))
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         told = account(state, "file")
         apply(state, write, result=Result.SKIPPED, ended="stopped")
         apply(state, write)
@@ -1568,22 +1568,22 @@ def test_an_outcome_that_is_replaced_has_a_new_number(place: Place) -> None:
         assert owed_to(state, "file") == [("run-1", 2, "id-00001")]
 
 
-def test_a_state_from_before_the_account_owes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_from_before_the_account_owes_nothing(kept: KeptState, monkeypatch: pytest.MonkeyPatch) -> None:
     before = next(place_ for place_, text in enumerate(MIGRATIONS) if "create table told" in text)
     monkeypatch.setattr("connector.state.migrations.MIGRATIONS", MIGRATIONS[:before])
-    place.open().close()
+    kept.open().close()
     monkeypatch.undo()
-    place.execute(
+    kept.execute(
         "insert into runs "
         "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, number, server)"
         f" values ('old', 'hr', '{HERE}', '{NOW}', 'd', 0, 0, 0, '{{}}', 'apply', 1, '')"
     )
-    place.execute(
+    kept.execute(
         "insert into journal (run, user_id, user_name, digest, part, attributes, outcome, server) "
         "values ('old', 'id-1', 'uid=1', 'd', '', '[]', 'written', ''), "
         "('old', 'id-2', 'uid=2', 'd', '', '[]', null, '')"
     )
-    with closing(place.open()) as state:
+    with closing(kept.open()) as state:
         told = account(state, "file")
         assert owed_to(state, "file") == []
         steps = state.open_steps(HERE, "hr", SEALER)

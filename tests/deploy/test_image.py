@@ -39,7 +39,7 @@ def image() -> None:
     engine("build", *arguments, "-f", DEPLOY / "Dockerfile", "-t", IMAGE, PROJECT)
 
 
-class Place:
+class MountedJob:
     """A job on a server of the tests, mounted as an operator would: files to read, and a folder for the state."""
 
     def __init__(self, folder: Path, url: str, agents: int) -> None:
@@ -97,8 +97,8 @@ def server(tmp_path: Path) -> Iterator[Slapd]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, server: Slapd) -> Place:
-    return Place(tmp_path, server.url, agents=3)
+def mounted(tmp_path: Path, server: Slapd) -> MountedJob:
+    return MountedJob(tmp_path, server.url, agents=3)
 
 
 def until(true: Callable[[], bool], what: str, seconds: float = 180) -> None:
@@ -187,22 +187,22 @@ def test_the_demo_runs() -> None:
     assert "Nothing is left to write." in said
 
 
-def test_the_default_is_a_dry_run_and_an_apply_writes_once(place: Place, server: Slapd) -> None:
+def test_the_default_is_a_dry_run_and_an_apply_writes_once(mounted: MountedJob, server: Slapd) -> None:
     before = server.search()
-    assert "3 users would be changed" in place.run()
+    assert "3 users would be changed" in mounted.run()
     assert server.search() == before
-    assert "3 of 3 users written" in place.run("apply", "job.yaml")
+    assert "3 of 3 users written" in mounted.run("apply", "job.yaml")
     assert b"SIPIdentityUserName: 7001" in server.search("uid=agent1")
-    assert (place.state / "state.db").stat().st_uid == NOBODY
-    assert "Nothing" in place.run("plan", "job.yaml", "--fail-on-changes")
+    assert (mounted.state / "state.db").stat().st_uid == NOBODY
+    assert "Nothing" in mounted.run("plan", "job.yaml", "--fail-on-changes")
 
 
-def test_a_refused_plan_ends_with_3_and_a_wrong_file_with_78(place: Place, server: Slapd) -> None:
+def test_a_refused_plan_ends_with_3_and_a_wrong_file_with_78(mounted: MountedJob, server: Slapd) -> None:
     before = server.search()
-    place.job(limits={"update": 1})
-    assert "REFUSED" in place.run("apply", "job.yaml", code=3)
-    place.job(colour="red")
-    assert "job.yaml:6: colour: unknown key" in place.run("plan", "job.yaml", code=78)
+    mounted.job(limits={"update": 1})
+    assert "REFUSED" in mounted.run("apply", "job.yaml", code=3)
+    mounted.job(colour="red")
+    assert "job.yaml:6: colour: unknown key" in mounted.run("plan", "job.yaml", code=78)
     assert server.search() == before
 
 
@@ -217,25 +217,25 @@ def test_sigterm_lets_what_is_in_flight_finish_and_the_next_run_goes_on(tmp_path
         return message
 
     with LdapProxy(int(server.url.rpartition(":")[2]), held) as proxy:
-        place = Place(tmp_path, proxy.url, agents=60)
-        with place.started("apply", "job.yaml") as name:
+        mounted = MountedJob(tmp_path, proxy.url, agents=60)
+        with mounted.started("apply", "job.yaml") as name:
             until(lambda: len(asked) == 10, "ten writes")
             engine("kill", "--signal=TERM", name)
             told.set()
             assert engine("wait", name).strip() == "4"
             said = engine("logs", name)
         assert "not sent: stopped by SIGTERM" in said
-    place.url = server.url
-    place.job()
-    place.run("apply", "job.yaml")
+    mounted.url = server.url
+    mounted.job()
+    mounted.run("apply", "job.yaml")
     assert server.search().count(b"SIPIdentityUserName:") == 60
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2"])
-def test_the_health_check_asks_serve_where_it_listens(place: Place, host: str) -> None:
+def test_the_health_check_asks_serve_where_it_listens(mounted: MountedJob, host: str) -> None:
     port = free_port()
-    place.job(serve={"every": "1d", "mode": "dry-run"})
-    with place.started("serve", "job.yaml", "--listen", f"{host}:{port}") as name:
+    mounted.job(serve={"every": "1d", "mode": "dry-run"})
+    with mounted.started("serve", "job.yaml", "--listen", f"{host}:{port}") as name:
         until(lambda: not _ill(name), "serve is healthy")
         engine("stop", "--time=30", name)
         assert inspected("inspect", name)["State"]["ExitCode"] == 0

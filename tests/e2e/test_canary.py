@@ -18,7 +18,7 @@ import pytest
 from connector.demo import sample
 from connector.demo.simulator import Request, Simulator
 from tests.support.canary import everything, forms
-from tests.support.canary_scene import (
+from tests.support.canary_fixture import (
     ALL,
     APP_KEY,
     APP_SECRET,
@@ -28,7 +28,7 @@ from tests.support.canary_scene import (
     OLD,
     PEOPLE_OF,
     REPORTS,
-    Scene,
+    Fixture,
     every_command,
     piped,
     tenant,
@@ -47,18 +47,18 @@ def bind_with(server: Slapd, password: str) -> None:
 
 
 @pytest.fixture(params=["piped", "at a terminal"])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+def fixture(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fixture]:
     people = [person(f"user{number}") for number in range(PEOPLE_OF)]
     with (
         Slapd.start(tmp_path / "s", people) as server,
         Simulator(tenant(OLD), APP_KEY, APP_SECRET, ssl_context=server_context()) as cec,
     ):
         bind_with(server, BIND)
-        yield Scene(tmp_path, server, cec, terminal=request.param == "at a terminal")
+        yield Fixture(tmp_path, server, cec, terminal=request.param == "at a terminal")
 
 
-def test_no_command_shows_or_leaves_a_secret(scene: Scene) -> None:
-    every_command(scene)
+def test_no_command_shows_or_leaves_a_secret(fixture: Fixture) -> None:
+    every_command(fixture)
 
 
 def test_the_demo_shows_none_of_its_own_passwords(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         yield started
 
 
-def failing(tmp_path: Path, server: Slapd, **faults: Any) -> Scene:
-    """A scene on a tenant that is well, or whose query or token call is not."""
+def failing(tmp_path: Path, server: Slapd, **faults: Any) -> Fixture:
+    """A fixture on a tenant that is well, or whose query or token call is not."""
     cec = FaultyCec(tenant(OLD), app_key=APP_KEY, app_secret=APP_SECRET, ssl_context=server_context(), **faults)
-    return Scene(tmp_path, server, cec)
+    return Fixture(tmp_path, server, cec)
 
 
 def echo(code: int) -> Fault:
@@ -134,54 +134,54 @@ FAULTS: dict[str, dict[str, Fault]] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_no_fault_of_the_source_shows_a_secret(tmp_path: Path, server: Slapd, fault: dict[str, Fault]) -> None:
-    scene = failing(tmp_path, server, **{call: for_ever(each) for call, each in fault.items()})
-    with scene.cec:
+    fixture = failing(tmp_path, server, **{call: for_ever(each) for call, each in fault.items()})
+    with fixture.cec:
         for command in ("check", "plan", "apply"):
-            scene.run(command, "job.yaml", code=1)
+            fixture.run(command, "job.yaml", code=1)
 
 
 @pytest.mark.parametrize("call", ["query", "token"])
 def test_headers_that_never_end_show_no_secret(tmp_path: Path, server: Slapd, call: str) -> None:
-    scene = failing(tmp_path, server, **{call: for_ever(trickle_head)})
-    configure(scene.folder / "job.yaml", source={"timeout": 0.2})
-    with scene.cec:
-        assert "10 times source.timeout" in scene.run("apply", "job.yaml", *REPORTS, code=1)
+    fixture = failing(tmp_path, server, **{call: for_ever(trickle_head)})
+    configure(fixture.folder / "job.yaml", source={"timeout": 0.2})
+    with fixture.cec:
+        assert "10 times source.timeout" in fixture.run("apply", "job.yaml", *REPORTS, code=1)
 
 
 def test_a_record_with_two_passwords_is_named_without_them(tmp_path: Path, server: Slapd) -> None:
-    scene = failing(tmp_path, server)
-    scene.cec.document = BODY.replace(b'"sipPwd": ', b'"sipPwd": %s, "sipPwd": ' % json.dumps(NEW[0]).encode(), 1)
-    with scene.cec:
-        assert "sipPwd is there twice" in scene.run("plan", "job.yaml", *REPORTS)
+    fixture = failing(tmp_path, server)
+    fixture.cec.document = BODY.replace(b'"sipPwd": ', b'"sipPwd": %s, "sipPwd": ' % json.dumps(NEW[0]).encode(), 1)
+    with fixture.cec:
+        assert "sipPwd is there twice" in fixture.run("plan", "job.yaml", *REPORTS)
 
 
 @pytest.mark.parametrize("wrong", [[OLD[0]], {"is": OLD[0]}, OLD[0] * 5000, f"{OLD[0]}\0", ""])
 def test_a_record_whose_password_is_none_is_named_without_it(tmp_path: Path, server: Slapd, wrong: object) -> None:
-    scene = failing(tmp_path, server)
+    fixture = failing(tmp_path, server)
     document = tenant(OLD)
     document["agents"][0]["sipPwd"] = wrong
     document["agents"].append({OLD[1]: OLD[2], "workNo": OLD[3]})
-    scene.cec.document = document
-    with scene.cec:
-        scene.run("plan", "job.yaml", *REPORTS)
+    fixture.cec.document = document
+    with fixture.cec:
+        fixture.run("plan", "job.yaml", *REPORTS)
 
 
 def test_a_bind_that_fails_shows_no_password(tmp_path: Path, server: Slapd) -> None:
-    scene = failing(tmp_path, server)
-    with scene.cec:
-        said = scene.run("plan", "job.yaml", code=1, password=NEW[0])
+    fixture = failing(tmp_path, server)
+    with fixture.cec:
+        said = fixture.run("plan", "job.yaml", code=1, password=NEW[0])
     assert "invalidCredentials" in said
 
 
 def test_passwords_that_the_server_refuses_are_not_shown(tmp_path: Path, server: Slapd) -> None:
-    scene = failing(tmp_path, server)
-    with scene.cec:
-        assert "constraintViolation" in scene.run("apply", "job.yaml", *REPORTS, code=4)
+    fixture = failing(tmp_path, server)
+    with fixture.cec:
+        assert "constraintViolation" in fixture.run("apply", "job.yaml", *REPORTS, code=4)
 
 
 def test_passwords_that_no_schema_would_take_are_not_shown(tmp_path: Path, server: Slapd) -> None:
-    scene = failing(tmp_path, server)
-    (scene.folder / "mapping.yaml").write_text(
+    fixture = failing(tmp_path, server)
+    (fixture.folder / "mapping.yaml").write_text(
         'match: [{agent: "{accountCode}", directory: uid}]\n'
         "attributes:\n"
         '  mail: {value: "{sipPwd}", owns: "*", secret: true}\n'
@@ -189,10 +189,10 @@ def test_passwords_that_no_schema_would_take_are_not_shown(tmp_path: Path, serve
         '  telephoneNumber: {value: "{sipPwd}", owns: "*", secret: true}\n'
         '  manager: {value: "uid={sipPwd}", owns: "*", secret: true}\n'
     )
-    configure(scene.folder / "job.yaml", mapping="mapping.yaml")
-    with scene.cec:
-        scene.run("plan", "job.yaml", *REPORTS)
-        scene.run("apply", "job.yaml", *REPORTS, code=None)
+    configure(fixture.folder / "job.yaml", mapping="mapping.yaml")
+    with fixture.cec:
+        fixture.run("plan", "job.yaml", *REPORTS)
+        fixture.run("apply", "job.yaml", *REPORTS, code=None)
 
 
 TRIGGER = "create trigger fail before {} on {} begin select raise(abort, 'no more'); end"
@@ -200,19 +200,19 @@ TRIGGER = "create trigger fail before {} on {} begin select raise(abort, 'no mor
 
 @pytest.mark.parametrize(("event", "table"), [("insert", "runs"), ("insert", "journal"), ("update", "journal")])
 def test_a_state_that_fails_shows_no_secret(tmp_path: Path, server: Slapd, event: str, table: str) -> None:
-    scene = failing(tmp_path, server)
-    with scene.cec:
-        scene.run("plan", "job.yaml")
-        with closing(sqlite3.connect(scene.folder / "state.db", isolation_level=None)) as db:
+    fixture = failing(tmp_path, server)
+    with fixture.cec:
+        fixture.run("plan", "job.yaml")
+        with closing(sqlite3.connect(fixture.folder / "state.db", isolation_level=None)) as db:
             db.execute(TRIGGER.format(event, table))
-        scene.run("apply", "job.yaml", *REPORTS, code=None)
+        fixture.run("apply", "job.yaml", *REPORTS, code=None)
 
 
 def test_a_report_that_cannot_be_written_shows_no_secret(tmp_path: Path, server: Slapd) -> None:
-    scene = failing(tmp_path, server)
-    with scene.cec:
-        scene.run("plan", "job.yaml", "--report", "nowhere/report.json", code=1)
-        scene.run("apply", "job.yaml", "--report", "nowhere/report.html", code=1)
+    fixture = failing(tmp_path, server)
+    with fixture.cec:
+        fixture.run("plan", "job.yaml", "--report", "nowhere/report.json", code=1)
+        fixture.run("apply", "job.yaml", "--report", "nowhere/report.html", code=1)
 
 
 TRACED = """\
@@ -258,13 +258,13 @@ def test_a_fault_of_our_own_in_any_layer_shows_no_secret(tmp_path: Path, server:
     def apply(name: str, layer: str, number: int) -> tuple[int, Path, bytes]:
         folder = tmp_path / name
         folder.mkdir()
-        scene = failing(folder, server)
-        (scene.folder / "traced.py").write_text(TRACED)
-        environment = {**os.environ, "LDAP_PASSWORD": BIND, "TMPDIR": str(scene.folder)}
+        fixture = failing(folder, server)
+        (fixture.folder / "traced.py").write_text(TRACED)
+        environment = {**os.environ, "LDAP_PASSWORD": BIND, "TMPDIR": str(fixture.folder)}
         arguments = ["traced.py", layer, str(number), "--log-level", "debug", "apply", "job.yaml", *REPORTS]
-        with scene.cec:
-            code, shown = piped([sys.executable, *WARNINGS, *arguments], scene.folder, environment)
-        return code, scene.folder, shown
+        with fixture.cec:
+            code, shown = piped([sys.executable, *WARNINGS, *arguments], fixture.folder, environment)
+        return code, fixture.folder, shown
 
     _, folder, _ = apply("whole", "", 0)
     calls: dict[str, int] = json.loads((folder / "calls.json").read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.demo.simulator import Simulator
-from tests.support.canary_scene import (
+from tests.support.canary_fixture import (
     APP_KEY,
     APP_SECRET,
     BIND,
@@ -17,7 +17,7 @@ from tests.support.canary_scene import (
     OLD,
     PEOPLE_OF,
     REPORTS,
-    Scene,
+    Fixture,
     every_command,
     tenant,
 )
@@ -30,8 +30,8 @@ from tests.support.slapd import server_context
 pytestmark = pytest.mark.samba
 
 
-class Domain(Scene):
-    """The same scene in a domain whose schema has places for passwords."""
+class Domain(Fixture):
+    """The same fixture in a domain whose schema has places for passwords."""
 
     sync, people, filter, mapping = SYNC, PEOPLE, "(objectClass=user)", "extended.yaml"
 
@@ -53,35 +53,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, server: Samba) -> Iterator[Domain]:
+def fixture(tmp_path: Path, server: Samba) -> Iterator[Domain]:
     with Simulator(tenant(OLD), APP_KEY, APP_SECRET, ssl_context=server_context()) as cec:
-        scene = Domain(tmp_path, server, cec)
-        scene.map(EXTENDED)
-        yield scene
+        fixture = Domain(tmp_path, server, cec)
+        fixture.map(EXTENDED)
+        yield fixture
 
 
 @pytest.mark.slow
-def test_no_command_shows_or_leaves_a_secret(scene: Domain) -> None:
-    every_command(scene)
+def test_no_command_shows_or_leaves_a_secret(fixture: Domain) -> None:
+    every_command(fixture)
 
 
-def test_a_bind_that_fails_shows_no_password(scene: Domain) -> None:
-    assert "data 52e" in scene.run("plan", "job.yaml", code=1, password=NEW[0])
+def test_a_bind_that_fails_shows_no_password(fixture: Domain) -> None:
+    assert "data 52e" in fixture.run("plan", "job.yaml", code=1, password=NEW[0])
 
 
-def test_passwords_that_no_schema_would_take_are_not_shown(scene: Domain) -> None:
+def test_passwords_that_no_schema_would_take_are_not_shown(fixture: Domain) -> None:
     names = ("testText", "testPrintable", "testDigits", "testInteger", "testBoolean", "testTime", "testName", "testOid")
     lines = [f'  {name}: {{value: "{{sipPwd}}", secret: true}}\n' for name in names]
-    scene.map('match: [{agent: "{accountCode}", directory: sAMAccountName}]\nattributes:\n' + "".join(lines))
-    assert "testInteger" in scene.run("plan", "job.yaml", *REPORTS)
-    scene.run("apply", "job.yaml", *REPORTS, code=None)
+    fixture.map('match: [{agent: "{accountCode}", directory: sAMAccountName}]\nattributes:\n' + "".join(lines))
+    assert "testInteger" in fixture.run("plan", "job.yaml", *REPORTS)
+    fixture.run("apply", "job.yaml", *REPORTS, code=None)
 
 
-def test_a_password_that_somebody_else_has_set_first_is_not_shown(scene: Domain, server: Samba) -> None:
+def test_a_password_that_somebody_else_has_set_first_is_not_shown(fixture: Domain, server: Samba) -> None:
     """The domain controller has something to say about the value that is there already."""
-    scene.run("apply", "job.yaml", code=None)
-    assert scene.stored("user0", OLD[0])
-    scene.cec.document = tenant(NEW)
+    fixture.run("apply", "job.yaml", code=None)
+    assert fixture.stored("user0", OLD[0])
+    fixture.cec.document = tenant(NEW)
     coded = b64encode(NEW[0].encode()).decode()
 
     def second(name: str, message: bytes) -> bytes:
@@ -90,11 +90,11 @@ def test_a_password_that_somebody_else_has_set_first_is_not_shown(scene: Domain,
         return message
 
     with LdapProxy(389, second, host=server.host) as proxy:
-        scene.behind(proxy)
-        assert "conflict: 1" in scene.run("apply", "job.yaml", *REPORTS, code=4)
+        fixture.behind(proxy)
+        assert "conflict: 1" in fixture.run("apply", "job.yaml", *REPORTS, code=4)
 
 
-def test_a_connection_that_is_cut_at_a_password_shows_none(scene: Domain, server: Samba) -> None:
+def test_a_connection_that_is_cut_at_a_password_shows_none(fixture: Domain, server: Samba) -> None:
     held = server.search("(SIPIdentityPassword=*)", "1.1", base=PEOPLE).decode()
     for line in held.splitlines():
         if line.startswith("dn: "):
@@ -106,5 +106,5 @@ def test_a_connection_that_is_cut_at_a_password_shows_none(scene: Domain, server
         return message
 
     with LdapProxy(389, cut, host=server.host) as proxy:
-        scene.behind(proxy)
-        assert "it may have been written" in scene.run("apply", "job.yaml", *REPORTS, code=4)
+        fixture.behind(proxy)
+        assert "it may have been written" in fixture.run("apply", "job.yaml", *REPORTS, code=4)

@@ -36,7 +36,7 @@ INPUTS = ("agents.json", "client", "key", "token")
 REPORTS = [f"--report=report{suffix}" for suffix in (".json", ".csv", ".md", ".html", ".ldif")]
 
 
-class Scene:
+class Fixture:
     """A job whose every secret is a canary, and a proxy that takes the access token for the server's own."""
 
     def __init__(self, folder: Path, server: ScimServer, meddler: Meddler, token: Act | None = None) -> None:
@@ -127,27 +127,27 @@ def showing(asked: Asked) -> Act:
 
 
 def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_path: Path, server: ScimServer) -> None:
-    scene = Scene(tmp_path, server, showing)
-    with scene.login, scene.proxy:
-        scene.run("check", "--probe", "--save", "dialect.json")
-        scene.run("plan", *REPORTS)
-        scene.run("plan", "--save", "plan.json")
-        scene.run("apply", "--plan", "plan.json", *REPORTS)
-        assert scene.stored() == OLD, "what is looked for was never there"
-        scene.passwords(NEW)
-        scene.run("explain", "agent001")
-        scene.run("apply", *REPORTS)
-        assert scene.stored() == NEW
-        newest = json.loads(scene.run("runs", "--json"))[0]["id"]
-        scene.run("undo", newest, *REPORTS)
-        scene.run("undo", newest, "--apply", *REPORTS, code=None)
-        scene.run("release")
-        scene.init()
-        scene.run("audit", "catch-up", "job.yaml", job="")
-        scene.run("schema", "mapping", job="")
-        scene.serve()
-        assert scene.stored() == NEW
-    assert scene.ran == COMMANDS.keys() - {
+    fixture = Fixture(tmp_path, server, showing)
+    with fixture.login, fixture.proxy:
+        fixture.run("check", "--probe", "--save", "dialect.json")
+        fixture.run("plan", *REPORTS)
+        fixture.run("plan", "--save", "plan.json")
+        fixture.run("apply", "--plan", "plan.json", *REPORTS)
+        assert fixture.stored() == OLD, "what is looked for was never there"
+        fixture.passwords(NEW)
+        fixture.run("explain", "agent001")
+        fixture.run("apply", *REPORTS)
+        assert fixture.stored() == NEW
+        newest = json.loads(fixture.run("runs", "--json"))[0]["id"]
+        fixture.run("undo", newest, *REPORTS)
+        fixture.run("undo", newest, "--apply", *REPORTS, code=None)
+        fixture.run("release")
+        fixture.init()
+        fixture.run("audit", "catch-up", "job.yaml", job="")
+        fixture.run("schema", "mapping", job="")
+        fixture.serve()
+        assert fixture.stored() == NEW
+    assert fixture.ran == COMMANDS.keys() - {
         "demo",
         "state",
     }  # which has a directory of its own, and is looked through with LDAP
@@ -203,12 +203,12 @@ FAULTS: dict[str, Meddler] = {
 
 @pytest.mark.parametrize("meddler", FAULTS.values(), ids=FAULTS)
 def test_no_fault_of_a_server_shows_a_secret(tmp_path: Path, server: ScimServer, meddler: Meddler) -> None:
-    scene = Scene(tmp_path, server, meddler)
-    with scene.login, scene.proxy:
-        shown = scene.run("apply", *REPORTS, code=None)
+    fixture = Fixture(tmp_path, server, meddler)
+    with fixture.login, fixture.proxy:
+        shown = fixture.run("apply", *REPORTS, code=None)
         if meddler is FAULTS["PATCH in part"]:
             assert "invalidValue: Attribute sipPassword is too long: the value … " in shown
-        assert any("/Users" in seen.path for seen in scene.proxy.seen) or "GET" in str(scene.proxy.seen[0].method)
+        assert any("/Users" in seen.path for seen in fixture.proxy.seen) or "GET" in str(fixture.proxy.seen[0].method)
 
 
 def token_answers() -> dict[str, Act]:
@@ -223,8 +223,8 @@ def token_answers() -> dict[str, Act]:
 
 @pytest.mark.parametrize("answer", token_answers().values(), ids=token_answers())
 def test_no_fault_of_a_token_endpoint_shows_a_secret(tmp_path: Path, server: ScimServer, answer: Act) -> None:
-    scene = Scene(tmp_path, server, pass_on, answer)
-    with scene.login, scene.proxy:
-        scene.run("plan", code=1)
-        assert len(scene.login.seen) >= 1
-        assert scene.proxy.seen == []
+    fixture = Fixture(tmp_path, server, pass_on, answer)
+    with fixture.login, fixture.proxy:
+        fixture.run("plan", code=1)
+        assert len(fixture.login.seen) >= 1
+        assert fixture.proxy.seen == []

@@ -41,7 +41,7 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 
 
 @dataclass
-class Scene:
+class Fixture:
     """A world whose runs can die, what may not be written there, and what somebody else has touched in a run."""
 
     mortal: Mortal
@@ -77,17 +77,17 @@ class Scene:
 class Guarded(MortalDirectory):
     """One that says beforehand what may not be written, and keeps to it."""
 
-    scene: Scene
+    fixture: Fixture
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:
         for change in changes:
             for each in change.attributes:
-                if (change.user.id, each.name) in self.scene.forbidden:
+                if (change.user.id, each.name) in self.fixture.forbidden:
                     yield Objection(change.user.id, each.name, "rights", "may not be written")
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> Scene:
+def scenes(draw: st.DrawFn) -> Fixture:
     count = draw(st.integers(2, 5))
     writing = Writing.drawn(draw, OWNS)
     rules = writing.rules(draw, dict(zip(IDENTITY, IDENTITY, strict=True)))
@@ -98,15 +98,15 @@ def scenes(draw: st.DrawFn) -> Scene:
     store = MemoryStore(draw(people(count)), hidden=hidden, compares=draw(st.booleans()))
     mortal = Mortal(World(draw(tenants(count)), store, mapping), classes_first=draw(st.booleans()))
     pairs = st.tuples(st.integers(0, count - 1).map("id-{}".format), st.sampled_from(sorted(writing.owns)))
-    scene = Scene(mortal, draw(st.just(frozenset()) | st.frozensets(pairs, max_size=1)), writing)
+    fixture = Fixture(mortal, draw(st.just(frozenset()) | st.frozensets(pairs, max_size=1)), writing)
 
     def connect(view: View) -> Guarded:
         directory = Guarded(mortal, view)
-        directory.scene = scene
+        directory.fixture = fixture
         return directory
 
     mortal.world.connect = connect
-    return scene
+    return fixture
 
 
 @st.composite
@@ -126,76 +126,78 @@ def people(draw: st.DrawFn, count: int) -> dict[str, tuple[str, dict[str, list[A
     return found
 
 
-def check_apply(scene: Scene, before: Snapshot, written: set[str] | None) -> None:
+def check_apply(fixture: Fixture, before: Snapshot, written: set[str] | None) -> None:
     """Each matched user's identity is whole, or untouched. `written`: users whose outcome is that; None: it died.
 
     Whoever waits in a ring of single-holder values lets go of the number first: until the rest is written, a part of
     the old one is gone, and there is nothing of a new one.
     """
-    after = scene.mortal.world.store.snapshot()
-    for user in scene.agents:
-        spared = {name for id_, name in scene.touched if id_ == user}
-        was, now = scene.held(before, user), scene.held(after, user)
+    after = fixture.mortal.world.store.snapshot()
+    for user in fixture.agents:
+        spared = {name for id_, name in fixture.touched if id_ == user}
+        was, now = fixture.held(before, user), fixture.held(after, user)
         let_go = (written is None or user not in written) and all(
             now[name] <= was[name] for name in was.keys() - spared
         )
         if not let_go:
-            agent, tenant = scene.agents[user], scene.mortal.world.tenant
-            wrong = scene.writing.faults(agent, tenant, was, now, spared, untold=scene.untold(user))
+            agent, tenant = fixture.agents[user], fixture.mortal.world.tenant
+            wrong = fixture.writing.faults(agent, tenant, was, now, spared, untold=fixture.untold(user))
             assert list(wrong) == [], (agent, was, now)
 
 
-def meddling(scene: Scene, data: st.DataObject) -> Callable[[], None]:
+def meddling(fixture: Fixture, data: st.DataObject) -> Callable[[], None]:
     """Somebody else sets or empties an attribute of somebody's identity, now and then."""
-    store = scene.mortal.world.store
+    store = fixture.mortal.world.store
 
     def meddle() -> None:
         if data.draw(st.integers(0, 3)):
             return
         id_ = data.draw(st.sampled_from(sorted(store.entries)))
-        name = data.draw(st.sampled_from(sorted(scene.writing.owns)))
+        name = data.draw(st.sampled_from(sorted(fixture.writing.owns)))
         entry, values = store.snapshot()[id_]
         if "SIPIdentity" in values["objectClass"]:
             theirs = {ADDRESS: "sip:99@192.0.2.1", PASSWORD: b"theirs"}.get(name, "99")
             put = {each: list(held) for each, held in values.items()}
             store.put(id_, entry, {**put, name: data.draw(st.sampled_from([[theirs], []]))})
-            scene.touched.add((id_, name))
-            scene.ever |= {id_} if name == PASSWORD else set()
+            fixture.touched.add((id_, name))
+            fixture.ever |= {id_} if name == PASSWORD else set()
 
     return meddle
 
 
-def apply(scene: Scene, death: int | None) -> None:
+def apply(fixture: Fixture, death: int | None) -> None:
     """An apply, perhaps its last; what it leaves is held to the law."""
-    before = scene.mortal.world.store.snapshot()
+    before = fixture.mortal.world.store.snapshot()
     written = None
     with suppress(DeathError):
-        run = scene.mortal.apply(last=death)
+        run = fixture.mortal.apply(last=death)
         written = {outcome.user.id for outcome in run.outcomes or () if outcome.result is Result.WRITTEN}
         kinds = {problem.kind for problem in run.plan.problems}
         event("held back together" if "together" in kinds else "nothing held back together")
-    check_apply(scene, before, written)
+    check_apply(fixture, before, written)
 
 
 @law
 @given(scenes(), st.data(), st.booleans(), st.booleans())
 def test_11_no_apply_leaves_a_user_with_a_part_of_a_new_identity(
-    scene: Scene, data: st.DataObject, meddles: bool, dies: bool
+    fixture: Fixture, data: st.DataObject, meddles: bool, dies: bool
 ) -> None:
     for _ in range(3):
-        scene.touched.clear()
+        fixture.touched.clear()
         if meddles:
-            scene.mortal.meddle = meddling(scene, data)
-        apply(scene, data.draw(st.integers(1, 40)) if dies else None)
-        world = scene.mortal.world
+            fixture.mortal.meddle = meddling(fixture, data)
+        apply(fixture, data.draw(st.integers(1, 40)) if dies else None)
+        world = fixture.mortal.world
         world.tenant = data.draw(later(world.tenant, len(world.store.entries)))
 
 
 @law
 @given(scenes(), st.data(), st.booleans())
-def test_11_an_undo_puts_an_identity_back_whole_or_leaves_it(scene: Scene, data: st.DataObject, meddles: bool) -> None:
+def test_11_an_undo_puts_an_identity_back_whole_or_leaves_it(
+    fixture: Fixture, data: st.DataObject, meddles: bool
+) -> None:
     """Of any of three runs, whatever was written after it, and what somebody else did in between."""
-    mortal = scene.mortal
+    mortal = fixture.mortal
     runs: dict[str, Snapshot] = {}
     failed: set[str] = set()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -205,7 +207,7 @@ def test_11_an_undo_puts_an_identity_back_whole_or_leaves_it(scene: Scene, data:
         failed |= {outcome.user.id for outcome in run.outcomes or () if outcome.result is Result.FAILED}
         mortal.world.tenant = data.draw(later(mortal.world.tenant, len(before)))
     if meddles:
-        meddling(scene, data)()
+        meddling(fixture, data)()
     for _ in range(data.draw(st.integers(1, 2))):
         id_ = data.draw(st.sampled_from(list(runs)))
         before = mortal.world.store.snapshot()
@@ -213,8 +215,8 @@ def test_11_an_undo_puts_an_identity_back_whole_or_leaves_it(scene: Scene, data:
         event("undo held back together" if any(each.kind == "together" for each in plan.problems) else "undone")
         after = mortal.world.store.snapshot()
         for user in before.keys() - failed:  # a write that cannot be verified is told, and looked after by somebody
-            touched = {name for whose, name in scene.touched if whose == user}
-            old, was, now = (scene.held(each, user) for each in (runs[id_], before, after))
+            touched = {name for whose, name in fixture.touched if whose == user}
+            old, was, now = (fixture.held(each, user) for each in (runs[id_], before, after))
             if any(was[name] != now[name] for name in was):
                 event("an identity is put back")
                 assert all(now[name] == old[name] for name in now.keys() - touched), (old, was, now)

@@ -75,9 +75,9 @@ def ground(served: DirectoryFixture | ScimServer) -> Iterator[Ground]:
 class Refusing(Disturbed):
     """Refuses a write now and then."""
 
-    def __init__(self, scene: Scene, view: View) -> None:
-        super().__init__(scene.ground.open(view), scene.meddle)
-        self._scene = scene
+    def __init__(self, fixture: Fixture, view: View) -> None:
+        super().__init__(fixture.ground.open(view), fixture.meddle)
+        self._scene = fixture
 
     def alone(self, change: Change) -> Iterator[Outcome]:
         if self._scene.data.draw(st.integers(0, 7)) == 7:
@@ -86,7 +86,7 @@ class Refusing(Disturbed):
 
 
 @dataclass
-class Scene:
+class Fixture:
     """A directory, what is written there, and what somebody else has touched in a run."""
 
     ground: Ground
@@ -160,7 +160,7 @@ def quiet(plan: Plan, outcomes: object) -> None:
     """Nobody looks on."""
 
 
-def begun(ground: Ground, data: st.DataObject) -> Scene:
+def begun(ground: Ground, data: st.DataObject) -> Fixture:
     """Users who hold nothing, or what somebody gave them."""
     ground.begin(USERS)
     writing = data.draw(st.composite(lambda draw: Writing.drawn(draw, OURS))())
@@ -171,25 +171,25 @@ def begun(ground: Ground, data: st.DataObject) -> Scene:
     match = (MatchRule(Template.parse("{accountCode}"), ground.account),)
     classes = ("SIPIdentity",) if isinstance(ground, HouseGround) else ()
     world = World(Tenant([]), MemoryStore({}), Mapping(match, tuple(rules), classes))
-    scene = Scene(ground, data, writing, world)
-    world.connect = lambda view: Refusing(scene, view)
+    fixture = Fixture(ground, data, writing, world)
+    world.connect = lambda view: Refusing(fixture, view)
     for user in range(1, USERS):
         for name in data.draw(st.lists(st.sampled_from(sorted(writing.owns)), max_size=2, unique=True)):
-            scene.put(user, name, [data.draw(st.sampled_from(PUT[name]))])
-    return scene
+            fixture.put(user, name, [data.draw(st.sampled_from(PUT[name]))])
+    return fixture
 
 
 def test_11_an_identity_is_whole_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 8))
     @given(st.data())
     def law(data: st.DataObject) -> None:
-        scene = begun(ground, data)
-        scene.world.tenant = data.draw(tenants(USERS - 1))
+        fixture = begun(ground, data)
+        fixture.world.tenant = data.draw(tenants(USERS - 1))
         for _ in range(3):
-            old = scene.seen()
-            run = scene.apply()
+            old = fixture.seen()
+            run = fixture.apply()
             if data.draw(st.integers(0, 2)) == 2:
-                scene.undo(run, old)
-            scene.world.tenant = data.draw(later(scene.world.tenant, USERS - 1))
+                fixture.undo(run, old)
+            fixture.world.tenant = data.draw(later(fixture.world.tenant, USERS - 1))
 
     law()

@@ -42,11 +42,11 @@ def ground(served: DirectoryFixture | ScimServer) -> Iterator[Ground]:
 
 
 class Refusing(Disturbed):
-    """Refuses the users of the scene that are refused now, in one way or another."""
+    """Refuses the users of the fixture that are refused now, in one way or another."""
 
-    def __init__(self, scene: Scene, view: View) -> None:
-        super().__init__(scene.ground.open(view), lambda: None)
-        self._scene = scene
+    def __init__(self, fixture: Fixture, view: View) -> None:
+        super().__init__(fixture.ground.open(view), lambda: None)
+        self._scene = fixture
 
     def alone(self, change: Change) -> Iterator[Outcome]:
         user = self._scene.ground.users[change.user.id]
@@ -57,7 +57,7 @@ class Refusing(Disturbed):
 
 
 @dataclass
-class Scene:
+class Fixture:
     """A job, and the users that are refused now, and `how`; `tried`: which of them a run has tried."""
 
     ground: Ground
@@ -98,24 +98,24 @@ class Scene:
         return found
 
 
-def get_on(scene: Scene, data: st.DataObject) -> None:
+def get_on(fixture: Fixture, data: st.DataObject) -> None:
     """Refusals come and go for some runs; then those that are left stay, and all others are written."""
-    scene.ground.begin(USERS)
-    scene.employ(data.draw(st.permutations(everybody)))
+    fixture.ground.begin(USERS)
+    fixture.employ(data.draw(st.permutations(everybody)))
     for _ in range(data.draw(st.integers(0, 4))):
-        scene.refused = data.draw(some)
-        scene.apply()
+        fixture.refused = data.draw(some)
+        fixture.apply()
         if data.draw(st.integers(0, 2)) == 2:
-            scene.employ(data.draw(st.permutations(everybody)))
-    scene.refused = data.draw(some)
+            fixture.employ(data.draw(st.permutations(everybody)))
+    fixture.refused = data.draw(some)
     for runs in range(3 * USERS):
-        run = scene.apply()
-        pending = {scene.ground.users[change.user.id] for change in run.plan.changes}
-        if pending <= scene.waits_for(run.plan.changes):
+        run = fixture.apply()
+        pending = {fixture.ground.users[change.user.id] for change in run.plan.changes}
+        if pending <= fixture.waits_for(run.plan.changes):
             break
-        event(f"{'some' if scene.refused else 'none'} refused, run {min(runs, 3)} was not the last")
+        event(f"{'some' if fixture.refused else 'none'} refused, run {min(runs, 3)} was not the last")
     else:
-        pytest.fail(f"still to be written: {pending}; refused: {set(scene.refused)}")
+        pytest.fail(f"still to be written: {pending}; refused: {set(fixture.refused)}")
 
 
 paces = st.builds(
@@ -127,20 +127,20 @@ ways = st.sampled_from([Result.FAILED, Result.FAILED, Result.CONFLICT])
 @settings(suppress_health_check=CHECKS, max_examples=150)
 @given(ways, paces, st.data())
 def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject) -> None:
-    get_on(Scene(MemoryGround(), how, pace), data)
+    get_on(Fixture(MemoryGround(), how, pace), data)
 
 
 def test_12_all_others_are_written_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 6))
     @given(ways, paces, st.data())
     def law(how: Result, pace: Pace, data: st.DataObject) -> None:
-        get_on(Scene(ground, how, pace), data)
+        get_on(Fixture(ground, how, pace), data)
 
     law()
 
 
 class ProviderGround(MemoryGround):
-    """Users of a SCIM server in this process; those that the scene refuses are answered in a way of their own."""
+    """Users of a SCIM server in this process; those that the fixture refuses are answered in a way of their own."""
 
     account = "userName"
 
@@ -185,10 +185,10 @@ def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
     way: str, pace: Pace, data: st.DataObject
 ) -> None:
     ground = ProviderGround(way)
-    scene = Scene(ground, Result.FAILED, pace)
-    ground.refused = lambda: scene.refused
-    scene.world.connect = ground.open
-    get_on(scene, data)
+    fixture = Fixture(ground, Result.FAILED, pace)
+    ground.refused = lambda: fixture.refused
+    fixture.world.connect = ground.open
+    get_on(fixture, data)
     held = [held for id_ in ground.users for held in ground.provider.stored(id_).get(scim.CEC, {}).values()]
     assert way == "lists" or not any(isinstance(each, list) for each in held)
     assert all(map(scim.given, ground.provider.writes)), "a version protects every write"
@@ -196,34 +196,34 @@ def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(most: int) -> None:
-    scene = Scene(MemoryGround(), Result.FAILED, Pace((), most), frozenset(range(5)))
-    scene.ground.begin(USERS)
-    scene.employ(everybody)
-    while len(scene.apply().plan.changes) > len(scene.refused):
+    fixture = Fixture(MemoryGround(), Result.FAILED, Pace((), most), frozenset(range(5)))
+    fixture.ground.begin(USERS)
+    fixture.employ(everybody)
+    while len(fixture.apply().plan.changes) > len(fixture.refused):
         pass
     turns = []
     for _ in range(5):
-        run = scene.apply()
-        assert len(scene.tried) <= most
-        turns += scene.tried
+        run = fixture.apply()
+        assert len(fixture.tried) <= most
+        turns += fixture.tried
         lines = [problem.why for problem in run.plan.problems if problem.kind == "refused"]
         assert len(lines) == 5
         assert all("`exclude`" in why for why in lines)
         assert run.in_part
-    assert {turns.count(user) for user in scene.refused} == {most}
-    said = [problem.why for problem in scene.apply().plan.problems if problem.kind == "refused"]
+    assert {turns.count(user) for user in fixture.refused} == {most}
+    said = [problem.why for problem in fixture.apply().plan.problems if problem.kind == "refused"]
     assert any(f"refused {most + 1} runs running (refused)" in why for why in said), said
-    scene.refused = frozenset()
-    scene.apply()
-    assert not [problem for problem in scene.apply().plan.problems if problem.kind == "refused"]
-    assert scene.apply().plan.changes == ()
+    fixture.refused = frozenset()
+    fixture.apply()
+    assert not [problem for problem in fixture.apply().plan.problems if problem.kind == "refused"]
+    assert fixture.apply().plan.changes == ()
 
 
 def test_12_what_earlier_runs_were_refused_is_in_no_digest() -> None:
-    scene = Scene(MemoryGround(), Result.FAILED, Pace((1,), 8), frozenset({0}))
-    scene.ground.begin(1)
-    scene.employ([0])
-    first, second, third = (scene.apply().plan for _ in range(3))
+    fixture = Fixture(MemoryGround(), Result.FAILED, Pace((1,), 8), frozenset({0}))
+    fixture.ground.begin(1)
+    fixture.employ([0])
+    first, second, third = (fixture.apply().plan for _ in range(3))
     assert [len(each.problems) for each in (first, second, third)] == [0, 1, 1]
     assert first.digest == second.digest == third.digest
     assert second.problems != third.problems

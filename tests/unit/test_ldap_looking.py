@@ -28,7 +28,7 @@ NOTE = AttributeChange("description", ("old",), ("new",))
 CLASS = AttributeChange("objectClass", (), ("cecAgent",))
 
 
-class Scene:
+class Fixture:
     """`shown`: what users are read as, by number; `asked`: whom was read and what was asked about."""
 
     looker: Looker
@@ -57,7 +57,7 @@ class Scene:
 
 
 @contextmanager
-def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[str] = ()) -> Iterator[Scene]:
+def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[str] = ()) -> Iterator[Fixture]:
     line = Line(lambda line: None, *controls)
     wire = Wire(line, WHERE, 5)
     inspection = Inspection(wire, BASE)
@@ -65,10 +65,10 @@ def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[s
     assertions = Assertions(wire, modifier, lambda users: iter(()))
     assertions.proven |= set(proven)
     assertions.refuted |= set(refuted)
-    scene = Scene()
-    scene.looker = Looker(modifier, scene.read, scene.holds, VIEW.attributes, assertions)
+    fixture = Fixture()
+    fixture.looker = Looker(modifier, fixture.read, fixture.holds, VIEW.attributes, assertions)
     try:
-        yield scene
+        yield fixture
     finally:
         line.close()
         line.cut()
@@ -89,33 +89,33 @@ def looking(*controls: str, proven: Collection[str] = ALL, refuted: Collection[s
 def test_users_are_likely_to_be_looked_at_unless_all_that_is_known_is_believed(
     controls: tuple[str, ...], proven: Collection[str], refuted: Collection[str], *, reads: bool
 ) -> None:
-    with looking(*controls, proven=proven, refuted=refuted) as scene:
-        assert scene.looker.reads is reads
+    with looking(*controls, proven=proven, refuted=refuted) as fixture:
+        assert fixture.looker.reads is reads
 
 
 def test_whether_the_latest_were_looked_at_is_known_after_that() -> None:
-    with looking(ASSERTION) as scene:
+    with looking(ASSERTION) as fixture:
         blind = change(1, AttributeChange(FAX, ("1",), ("2",)))
         for changes, reads in (([change(1, SEAT)], False), ([blind], True), ([change(1, SEAT)], False)):
-            scene.before(*changes)
-            assert scene.looker.reads is reads
+            fixture.before(*changes)
+            assert fixture.looker.reads is reads
 
 
 def test_without_the_control_it_is_always_so() -> None:
-    with looking() as scene:
-        scene.before(change(1, SEAT))
-        scene.before()
-        assert scene.looker.reads
+    with looking() as fixture:
+        fixture.before(change(1, SEAT))
+        fixture.before()
+        assert fixture.looker.reads
 
 
 # ---------------------------------------------------------------- before a write
 
 
 def test_without_the_control_everybody_is_looked_at() -> None:
-    with looking() as scene:
-        scene.shown = {1: {"employeeNumber": ("7",)}, 2: {"employeeNumber": ("9",)}}
-        sights = scene.before(change(1, SEAT), change(2, SEAT), change(3, SEAT))
-        assert scene.read_ == ["id-1", "id-2", "id-3"]
+    with looking() as fixture:
+        fixture.shown = {1: {"employeeNumber": ("7",)}, 2: {"employeeNumber": ("9",)}}
+        sights = fixture.before(change(1, SEAT), change(2, SEAT), change(3, SEAT))
+        assert fixture.read_ == ["id-1", "id-2", "id-3"]
         assert sights["id-1"] == UNSEEN, "this server's entries have no mark in sight"
         assert [sights[id_].why for id_ in ("id-2", "id-3")] == [
             "employeeNumber is no longer what the plan saw",
@@ -124,15 +124,15 @@ def test_without_the_control_everybody_is_looked_at() -> None:
 
 
 def test_who_changes_what_can_be_asserted_is_not_looked_at() -> None:
-    with looking(ASSERTION) as scene:
-        assert scene.before(change(1, SEAT), change(2, FIRST), change(3, CLASS)) == {}
-        assert scene.read_ == []
+    with looking(ASSERTION) as fixture:
+        assert fixture.before(change(1, SEAT), change(2, FIRST), change(3, CLASS)) == {}
+        assert fixture.read_ == []
 
 
 def test_nobody_is_read_where_there_is_nobody_to_look_at() -> None:
-    with looking() as scene:
-        assert scene.before() == {}
-        assert scene.again() == {}
+    with looking() as fixture:
+        assert fixture.before() == {}
+        assert fixture.again() == {}
 
 
 @pytest.mark.parametrize(
@@ -147,17 +147,17 @@ def test_nobody_is_read_where_there_is_nobody_to_look_at() -> None:
 def test_who_replaces_a_value_that_cannot_be_compared_is_looked_at_and_the_mark_asserted(
     one: AttributeChange, *, looked: bool
 ) -> None:
-    with looking(ASSERTION) as scene:
-        scene.shown = {1: {FAX: one.old, "entryCSN": ("csn-1",)}}  # type: ignore[dict-item]
-        sights = scene.before(change(1, one), change(2, SEAT))
+    with looking(ASSERTION) as fixture:
+        fixture.shown = {1: {FAX: one.old, "entryCSN": ("csn-1",)}}  # type: ignore[dict-item]
+        sights = fixture.before(change(1, one), change(2, SEAT))
         assert sights == ({"id-1": Sight(mark=MARK)} if looked else {})
 
 
 def test_an_attribute_of_which_no_assertion_is_believed_is_looked_at() -> None:
-    with looking(ASSERTION, proven=(ID, FILTER, "employeeNumber")) as scene:
-        scene.shown = {1: {"description": ("old",), "entryCSN": ("csn-1",)}}
-        assert scene.before(change(1, NOTE), change(2, SEAT)) == {"id-1": Sight(mark=MARK)}
-        assert scene.read_ == ["id-1"]
+    with looking(ASSERTION, proven=(ID, FILTER, "employeeNumber")) as fixture:
+        fixture.shown = {1: {"description": ("old",), "entryCSN": ("csn-1",)}}
+        assert fixture.before(change(1, NOTE), change(2, SEAT)) == {"id-1": Sight(mark=MARK)}
+        assert fixture.read_ == ["id-1"]
 
 
 # ---------------------------------------------------------------- after a failed assertion
@@ -178,40 +178,40 @@ def test_an_attribute_of_which_no_assertion_is_believed_is_looked_at() -> None:
 def test_a_user_may_still_be_as_planned_where_no_value_was_asserted(
     attributes: tuple[AttributeChange, ...], *, may: bool
 ) -> None:
-    with looking(ASSERTION) as scene:
-        assert scene.looker.may_still_hold(change(1, *attributes)) is may
+    with looking(ASSERTION) as fixture:
+        assert fixture.looker.may_still_hold(change(1, *attributes)) is may
 
 
 def test_so_may_one_of_whom_nothing_is_proven() -> None:
-    with looking(ASSERTION, proven=(ID, FILTER)) as scene:
-        assert scene.looker.may_still_hold(change(1, SEAT))
+    with looking(ASSERTION, proven=(ID, FILTER)) as fixture:
+        assert fixture.looker.may_still_hold(change(1, SEAT))
 
 
 def test_what_a_user_does_not_show_is_asked_about_and_then_not_asserted() -> None:
-    with looking(ASSERTION) as scene:
-        scene.shown = {1: {"entryCSN": ("csn-1",)}}
-        scene.answers = [Holds.ABSENT]
-        assert scene.again(change(1, FIRST, CLASS)) == {
+    with looking(ASSERTION) as fixture:
+        fixture.shown = {1: {"entryCSN": ("csn-1",)}}
+        fixture.answers = [Holds.ABSENT]
+        assert fixture.again(change(1, FIRST, CLASS)) == {
             "id-1": Sight(mark=MARK, absent=frozenset({"employeeNumber"})),
         }  # fmt: skip
-        assert scene.asked == [("id-1", "employeeNumber", "7")]
+        assert fixture.asked == [("id-1", "employeeNumber", "7")]
 
 
 @pytest.mark.parametrize("answer", [Holds.SAME, Holds.OTHER, Holds.UNKNOWN])
 def test_a_value_that_may_be_hidden_keeps_its_user_alone(answer: Holds) -> None:
-    with looking(ASSERTION) as scene:
-        scene.shown = {1: {}, 2: {}, 3: {"employeeNumber": ("9",)}}
-        scene.answers = [answer, Holds.ABSENT]
-        sights = scene.again(change(1, FIRST), change(2, FIRST), change(3, FIRST))
+    with looking(ASSERTION) as fixture:
+        fixture.shown = {1: {}, 2: {}, 3: {"employeeNumber": ("9",)}}
+        fixture.answers = [answer, Holds.ABSENT]
+        sights = fixture.again(change(1, FIRST), change(2, FIRST), change(3, FIRST))
         assert sights["id-1"].why == "employeeNumber may have a value that this account cannot read"
         assert sights["id-2"].why is None
         assert sights["id-3"].why == "employeeNumber is no longer what the plan saw"
-        assert [user for user, _, _ in scene.asked] == ["id-1", "id-2"], "who differs is not asked about"
+        assert [user for user, _, _ in fixture.asked] == ["id-1", "id-2"], "who differs is not asked about"
 
 
 def test_of_an_attribute_that_shows_values_of_others_nothing_is_asked() -> None:
-    with looking(ASSERTION) as scene:
-        scene.shown = {1: {"description": ("theirs",)}}
+    with looking(ASSERTION) as fixture:
+        fixture.shown = {1: {"description": ("theirs",)}}
         ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
-        assert scene.again(change(1, ours)) == {"id-1": Sight(absent=frozenset({"description"}))}
-        assert scene.asked == []
+        assert fixture.again(change(1, ours)) == {"id-1": Sight(absent=frozenset({"description"}))}
+        assert fixture.asked == []

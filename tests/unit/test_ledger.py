@@ -52,7 +52,7 @@ def outcome(of: Change, result: Result = Result.WRITTEN, why: str = "") -> Outco
     return Outcome(of.user, result, why)
 
 
-class Scene:
+class Fixture:
     def __init__(self) -> None:
         self.journal, self.observer = Noting(), Hearing()
         self.ledger = Ledger(self.journal, self.observer)
@@ -78,14 +78,14 @@ class Scene:
 
 def test_of_a_write_that_was_sent_nobody_knows() -> None:
     for answered in (False, True):
-        of, scene = change("ann"), Scene()
-        scene.ledger.note([of])
-        scene.ledger.sent(of)
+        of, fixture = change("ann"), Fixture()
+        fixture.ledger.note([of])
+        fixture.ledger.sent(of)
         if answered:
-            scene.ledger.answered(of)
+            fixture.ledger.answered(of)
             with pytest.raises(ValueError, match="a write that is answered does not become sent"):
-                scene.ledger.sent(of)
-        found = scene.stands(of)
+                fixture.ledger.sent(of)
+        found = fixture.stands(of)
         assert (found.result, found.unknown) == (Result.FAILED, True)
         assert found.why.startswith("sent, and not waited for")
         assert found.why.endswith(f": {WHY}")
@@ -93,23 +93,23 @@ def test_of_a_write_that_was_sent_nobody_knows() -> None:
 
 @pytest.mark.parametrize("noted", [False, True])
 def test_a_write_that_was_not_sent_was_not_written(noted: bool) -> None:
-    of, scene = change("ann"), Scene()
+    of, fixture = change("ann"), Fixture()
     if noted:
-        scene.ledger.note([of])
-    assert scene.stands(of) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
+        fixture.ledger.note([of])
+    assert fixture.stands(of) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
 
 
 def test_a_write_that_was_told_is_told_so_again() -> None:
-    of, scene = change("ann"), Scene()
-    assert scene.stands(of).result is Result.SKIPPED
-    assert scene.settled(of) is scene.stands(of)
+    of, fixture = change("ann"), Fixture()
+    assert fixture.stands(of).result is Result.SKIPPED
+    assert fixture.settled(of) is fixture.stands(of)
 
 
 def test_a_write_that_the_journal_does_not_know_yet_is_said_to_be_unnoted() -> None:
     for result, unnoted in ((Result.WRITTEN, True), (Result.UNCHANGED, False), (Result.CONFLICT, False)):
-        of, scene = change("ann"), Scene()
-        became = scene.settled(of, result, told=False)
-        found = scene.stands(of)
+        of, fixture = change("ann"), Fixture()
+        became = fixture.settled(of, result, told=False)
+        found = fixture.stands(of)
         assert (found.result, found.unnoted) == (result, unnoted)
         assert found.why == (f"written, but the journal does not know: {WHY}" if unnoted else became.why)
 
@@ -117,68 +117,68 @@ def test_a_write_that_the_journal_does_not_know_yet_is_said_to_be_unnoted() -> N
 @pytest.mark.parametrize("part", [Part.RELEASE, Part.CLASSES, Part.STEP])
 @pytest.mark.parametrize("told", [False, True])
 def test_a_part_that_went_first_does_not_stand_for_the_whole(part: Part, told: bool) -> None:
-    of, scene = change("ann", part), Scene()
-    scene.settled(of, told=told)
-    assert scene.stands(change("ann")) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
+    of, fixture = change("ann", part), Fixture()
+    fixture.settled(of, told=told)
+    assert fixture.stands(change("ann")) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
 
 
 def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
-    sent, left, scene = change("ann"), change("bob"), Scene()
-    scene.ledger.note([sent])
-    scene.ledger.sent(sent)
-    scene.ledger.standing([sent, left], WHY)
-    assert (scene.journal.notes, scene.observer.told) == ([([], ["ann"])], [])
-    assert scene.ledger.unsettled() == [sent]
+    sent, left, fixture = change("ann"), change("bob"), Fixture()
+    fixture.ledger.note([sent])
+    fixture.ledger.sent(sent)
+    fixture.ledger.standing([sent, left], WHY)
+    assert (fixture.journal.notes, fixture.observer.told) == ([([], ["ann"])], [])
+    assert fixture.ledger.unsettled() == [sent]
 
 
 # ---------------------------------------------------------------- noted, then told
 
 
 def test_an_outcome_is_noted_with_what_is_intended_next_and_told_after_that() -> None:
-    ann, bob, scene = change("ann"), change("bob"), Scene()
-    scene.ledger.note([ann])
-    assert scene.ledger.of("ann") is ann
-    scene.ledger.sent(ann)
-    scene.ledger.settle(ann, outcome(ann))
-    assert scene.observer.told == []
-    scene.ledger.note([bob])
-    assert scene.observer.told == [("ann", ["title"], outcome(ann))]
-    scene.ledger.note()
-    assert scene.journal.notes == [([], ["ann"]), (["ann"], ["bob"])], "where there is nothing to note, nothing is"
-    assert len(scene.observer.told) == 1
+    ann, bob, fixture = change("ann"), change("bob"), Fixture()
+    fixture.ledger.note([ann])
+    assert fixture.ledger.of("ann") is ann
+    fixture.ledger.sent(ann)
+    fixture.ledger.settle(ann, outcome(ann))
+    assert fixture.observer.told == []
+    fixture.ledger.note([bob])
+    assert fixture.observer.told == [("ann", ["title"], outcome(ann))]
+    fixture.ledger.note()
+    assert fixture.journal.notes == [([], ["ann"]), (["ann"], ["bob"])], "where there is nothing to note, nothing is"
+    assert len(fixture.observer.told) == 1
 
 
 def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same() -> None:
-    ann, bob, scene = change("ann"), change("bob"), Scene()
-    scene.ledger.note([ann, bob])
+    ann, bob, fixture = change("ann"), change("bob"), Fixture()
+    fixture.ledger.note([ann, bob])
     for of, result in ((ann, Result.WRITTEN), (bob, Result.CONFLICT)):
-        scene.ledger.sent(of)
-        scene.ledger.settle(of, outcome(of, result))
-    scene.journal.full = True
-    scene.ledger.note()
-    assert scene.ledger.lost == "nothing is written without a journal: the disk is full"
-    assert [(user, found.unnoted) for user, _, found in scene.observer.told] == [("ann", True), ("bob", False)]
-    scene.journal.full = False
-    scene.ledger.leave([(change("cid"), outcome(change("cid"), Result.SKIPPED))])
-    assert scene.journal.left == [], "a journal that was lost is not written to again"
-    assert scene.ledger.outcomes["cid"].result is Result.SKIPPED
+        fixture.ledger.sent(of)
+        fixture.ledger.settle(of, outcome(of, result))
+    fixture.journal.full = True
+    fixture.ledger.note()
+    assert fixture.ledger.lost == "nothing is written without a journal: the disk is full"
+    assert [(user, found.unnoted) for user, _, found in fixture.observer.told] == [("ann", True), ("bob", False)]
+    fixture.journal.full = False
+    fixture.ledger.leave([(change("cid"), outcome(change("cid"), Result.SKIPPED))])
+    assert fixture.journal.left == [], "a journal that was lost is not written to again"
+    assert fixture.ledger.outcomes["cid"].result is Result.SKIPPED
 
 
 def test_a_journal_that_fails_with_what_is_left_is_lost() -> None:
-    ann, scene = change("ann"), Scene()
-    scene.journal.full = True
-    scene.ledger.leave([(ann, outcome(ann, Result.SKIPPED, "why"))])
-    assert scene.ledger.lost
-    assert scene.observer.told == [("ann", ["title"], outcome(ann, Result.SKIPPED, "why"))]
+    ann, fixture = change("ann"), Fixture()
+    fixture.journal.full = True
+    fixture.ledger.leave([(ann, outcome(ann, Result.SKIPPED, "why"))])
+    assert fixture.ledger.lost
+    assert fixture.observer.told == [("ann", ["title"], outcome(ann, Result.SKIPPED, "why"))]
 
 
 def test_the_same_outcome_is_left_once_and_another_one_again() -> None:
-    ann, scene = change("ann"), Scene()
-    became = scene.settled(ann, Result.FAILED)
-    scene.ledger.leave([(ann, became)])
-    assert (scene.journal.left, len(scene.observer.told)) == ([], 1)
-    scene.ledger.leave([(ann, replace(became, why="another reason"))])
-    assert (scene.journal.left, len(scene.observer.told)) == (["ann"], 2)
+    ann, fixture = change("ann"), Fixture()
+    became = fixture.settled(ann, Result.FAILED)
+    fixture.ledger.leave([(ann, became)])
+    assert (fixture.journal.left, len(fixture.observer.told)) == ([], 1)
+    fixture.ledger.leave([(ann, replace(became, why="another reason"))])
+    assert (fixture.journal.left, len(fixture.observer.told)) == (["ann"], 2)
 
 
 # ---------------------------------------------------------------- parts
@@ -186,30 +186,30 @@ def test_the_same_outcome_is_left_once_and_another_one_again() -> None:
 
 @pytest.mark.parametrize("part", [Part.CLASSES, Part.STEP])
 def test_parts_of_one_change_are_told_together_with_the_rest(part: Part) -> None:
-    scene = Scene()
-    scene.settled(change("ann", part, "a"))
-    scene.settled(change("ann", part, "b"))
-    assert scene.observer.told == []
-    assert scene.ledger.firsts == {"ann": (part, part)}
-    scene.settled(change("ann", attribute="c"))
-    assert scene.observer.told == [("ann", ["a", "b", "c"], outcome(change("ann")))]
-    scene.settled(change("bob"))
-    assert scene.observer.told[1][1] == ["title"]
+    fixture = Fixture()
+    fixture.settled(change("ann", part, "a"))
+    fixture.settled(change("ann", part, "b"))
+    assert fixture.observer.told == []
+    assert fixture.ledger.firsts == {"ann": (part, part)}
+    fixture.settled(change("ann", attribute="c"))
+    assert fixture.observer.told == [("ann", ["a", "b", "c"], outcome(change("ann")))]
+    fixture.settled(change("bob"))
+    assert fixture.observer.told[1][1] == ["title"]
 
 
 def test_what_was_let_go_for_others_is_told_at_once_and_by_itself() -> None:
-    scene = Scene()
-    scene.settled(change("ann", Part.RELEASE, "a"))
-    scene.settled(change("ann", attribute="b"))
-    assert [names for _, names, _ in scene.observer.told] == [["a"], ["b"]]
-    assert scene.ledger.firsts == {"ann": (Part.RELEASE,)}
+    fixture = Fixture()
+    fixture.settled(change("ann", Part.RELEASE, "a"))
+    fixture.settled(change("ann", attribute="b"))
+    assert [names for _, names, _ in fixture.observer.told] == [["a"], ["b"]]
+    assert fixture.ledger.firsts == {"ann": (Part.RELEASE,)}
 
 
 def test_a_part_that_is_not_confirmed_is_no_first() -> None:
-    scene = Scene()
-    scene.settled(change("ann", Part.RELEASE), Result.CONFLICT)
-    scene.settled(change("bob", Part.RELEASE), Result.UNCHANGED)
-    assert scene.ledger.firsts == {"bob": (Part.RELEASE,)}
+    fixture = Fixture()
+    fixture.settled(change("ann", Part.RELEASE), Result.CONFLICT)
+    fixture.settled(change("bob", Part.RELEASE), Result.UNCHANGED)
+    assert fixture.ledger.firsts == {"bob": (Part.RELEASE,)}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_part_that_is_not_confirmed_is_no_first() -> None:
     ],
 )
 def test_a_ledger_is_touched_from_the_first_write_on(results: list[Result], touched: bool) -> None:
-    scene = Scene()
+    fixture = Fixture()
     for name, result in zip("ab", results, strict=True):
-        scene.settled(change(name), result)
-    assert scene.ledger.touched is touched
+        fixture.settled(change(name), result)
+    assert fixture.ledger.touched is touched

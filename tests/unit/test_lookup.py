@@ -13,7 +13,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.near import SAMPLE, near_misses
+from connector.reconcile.matching.near_misses import SAMPLE, near_misses
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Proof, Prove, Search
 from connector.run.lookup import Lookup

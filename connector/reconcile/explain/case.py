@@ -22,7 +22,7 @@ from connector.reconcile.explain.explanation import Explanation, Lines, RuleTrac
 from connector.reconcile.explain.steps import Tracer
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.confirming import confirmed
-from connector.reconcile.matching.near import near_misses
+from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.matching.proof import proved
 from connector.reconcile.plan_builder import PlanBuilder

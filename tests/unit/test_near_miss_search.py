@@ -9,7 +9,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.claims import Claims, Verdicts
-from connector.reconcile.matching.near import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
+from connector.reconcile.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
 from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.roster import Roster
 

@@ -39,7 +39,7 @@ def tenant(passwords: list[str]) -> dict[str, Any]:
     return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
 
 
-class Scene:
+class Fixture:
     """A tenant, a server and a job, in which every secret is a canary."""
 
     sync, people, filter, mapping = SYNC, PEOPLE, "(objectClass=inetOrgPerson)", "openldap-h350"
@@ -77,7 +77,7 @@ class Scene:
         return shown.decode()
 
     def init(self) -> None:
-        """The same for `init`, which writes a job beside this scene's."""
+        """The same for `init`, which writes a job beside this fixture's."""
         tenant = ["--source", self.cec.url, "--app-key", "file:app-key", "--app-secret", "file:app-secret"]
         login = ["--directory", self.server.ldaps_url, "--bind-dn", self.sync, "--password", "env:LDAP_PASSWORD"]
         trusted = ["--source-ca-file", str(self.server.ca), "--ca-file", str(self.server.ca)]
@@ -113,45 +113,45 @@ def at_a_terminal(line: list[str], folder: Path, environment: dict[str, str]) ->
     return process.returncode, seen
 
 
-def runs(scene: Scene) -> list[dict[str, Any]]:
-    terminal, scene.terminal = scene.terminal, False
-    shown = scene.run("runs", "job.yaml", "--json")
-    scene.terminal = terminal
+def runs(fixture: Fixture) -> list[dict[str, Any]]:
+    terminal, fixture.terminal = fixture.terminal, False
+    shown = fixture.run("runs", "job.yaml", "--json")
+    fixture.terminal = terminal
     found: list[dict[str, Any]] = json.loads(shown)
     return found
 
 
-def every_command(scene: Scene) -> None:
+def every_command(fixture: Fixture) -> None:
     """Run every command, first with one password for everybody, then with another, and back."""
-    scene.run("schema", "job")
-    scene.run("schema", "mapping")
-    scene.init()
-    scene.run("check", "job.yaml")
-    scene.run("plan", "job.yaml", *REPORTS)
-    scene.run("plan", "job.yaml", "--save", "plan.json", "--fail-on-changes", code=2)
-    scene.run("apply", "job.yaml", "--plan", "plan.json", *REPORTS)
-    scene.run("apply", "job.yaml", "--plan", "plan.json", code=3)
-    assert scene.stored("user0", OLD[0]), "what is looked for was never there"
-    scene.cec.document = tenant(NEW)
-    scene.run("plan", "job.yaml", "--only", "user1")
-    scene.run("explain", "job.yaml", "user1")
-    scene.run("apply", "job.yaml", *REPORTS)
-    assert scene.stored("user0", NEW[0])
-    scene.run("plan", "job.yaml", "--fail-on-changes")
-    scene.run("runs", "job.yaml")
-    newest = runs(scene)[0]["id"]
-    scene.run("undo", "job.yaml", newest, *REPORTS)
-    scene.run("undo", "job.yaml", newest, "--apply", *REPORTS)
-    assert scene.stored("user0", OLD[0]), "nothing was sealed"
-    scene.run("apply", "job.yaml", code=3)
-    scene.run("release", "job.yaml")
-    with closing(sqlite3.connect(scene.folder / "state.db")) as state, state:
+    fixture.run("schema", "job")
+    fixture.run("schema", "mapping")
+    fixture.init()
+    fixture.run("check", "job.yaml")
+    fixture.run("plan", "job.yaml", *REPORTS)
+    fixture.run("plan", "job.yaml", "--save", "plan.json", "--fail-on-changes", code=2)
+    fixture.run("apply", "job.yaml", "--plan", "plan.json", *REPORTS)
+    fixture.run("apply", "job.yaml", "--plan", "plan.json", code=3)
+    assert fixture.stored("user0", OLD[0]), "what is looked for was never there"
+    fixture.cec.document = tenant(NEW)
+    fixture.run("plan", "job.yaml", "--only", "user1")
+    fixture.run("explain", "job.yaml", "user1")
+    fixture.run("apply", "job.yaml", *REPORTS)
+    assert fixture.stored("user0", NEW[0])
+    fixture.run("plan", "job.yaml", "--fail-on-changes")
+    fixture.run("runs", "job.yaml")
+    newest = runs(fixture)[0]["id"]
+    fixture.run("undo", "job.yaml", newest, *REPORTS)
+    fixture.run("undo", "job.yaml", newest, "--apply", *REPORTS)
+    assert fixture.stored("user0", OLD[0]), "nothing was sealed"
+    fixture.run("apply", "job.yaml", code=3)
+    fixture.run("release", "job.yaml")
+    with closing(sqlite3.connect(fixture.folder / "state.db")) as state, state:
         state.execute("update told set number = 0")
-    (scene.folder / "audit.jsonl").unlink()
-    scene.run("audit", "catch-up", "job.yaml")
-    assert '"late":true' in (scene.folder / "audit.jsonl").read_text()
-    scene.cec.document = tenant([SERVED, *NEW[1:]])
-    scene.serve()
-    scene.run("state", "rename", "job.yaml", "renamed")
-    scene.run("demo", "--folder", "demo")
-    assert scene.ran == set(COMMANDS), "a command that this test does not know: it belongs in here"
+    (fixture.folder / "audit.jsonl").unlink()
+    fixture.run("audit", "catch-up", "job.yaml")
+    assert '"late":true' in (fixture.folder / "audit.jsonl").read_text()
+    fixture.cec.document = tenant([SERVED, *NEW[1:]])
+    fixture.serve()
+    fixture.run("state", "rename", "job.yaml", "renamed")
+    fixture.run("demo", "--folder", "demo")
+    assert fixture.ran == set(COMMANDS), "a command that this test does not know: it belongs in here"
