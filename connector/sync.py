@@ -17,7 +17,7 @@ from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
 from connector.reconcile.undoing import undo
-from connector.run.context import Context, Dry, Undo, Wet, WetUndo
+from connector.run.context import ApplyContext, ApplyUndoContext, Context, PlanContext, UndoContext
 from connector.run.lookup import Lookup
 from connector.runtime import clock
 from connector.runtime.stopping import Settling, Stop
@@ -87,7 +87,7 @@ def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
 # ---------------------------------------------------------------- two heads
 
 
-def dry_run(context: Dry, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
+def dry_run(context: PlanContext, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
     """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`."""
     plan = make_plan(context, only).plan
     if save:
@@ -95,8 +95,8 @@ def dry_run(context: Dry, show: Show, only: Collection[str] = (), *, save: bool 
     return _shown(context, plan, show)
 
 
-def wet_run(
-    context: Wet,
+def apply_run(
+    context: ApplyContext,
     show: Show,
     only: Collection[str] = (),
     *,
@@ -148,12 +148,12 @@ def wet_run(
         return run
 
 
-def dry_undo(context: Undo, show: Show) -> Run:
+def dry_undo(context: UndoContext, show: Show) -> Run:
     """Show what would take a run back."""
     return _shown(context, make_undo(context), show)
 
 
-def wet_undo(context: WetUndo, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
+def apply_undo(context: ApplyUndoContext, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
     An undo that takes nothing back leaves the job as it was.
@@ -185,7 +185,7 @@ def _shown(context: Context, plan: Plan, show: Show) -> Run:
     return Run(plan, refused=bool(plan.refusals))
 
 
-def _permit(context: Wet, directory: str, reviewed: Plan | None) -> None:
+def _permit(context: ApplyContext, directory: str, reviewed: Plan | None) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
     held = context.state.held(context.job)
     if held is not None:
@@ -195,7 +195,7 @@ def _permit(context: Wet, directory: str, reviewed: Plan | None) -> None:
         context.state.permit(reviewed, context.job, directory)
 
 
-def _same_source(context: Wet) -> None:
+def _same_source(context: ApplyContext) -> None:
     """Raises OnHoldError for a job whose agents came from elsewhere before: then all of its users would be stale."""
     why = _moved(context)
     if why:
@@ -203,13 +203,13 @@ def _same_source(context: Wet) -> None:
         raise OnHoldError(f"this job is on hold: {why}", where=context.job)
 
 
-def _moved(context: Dry) -> str:
+def _moved(context: PlanContext) -> str:
     """That the agents of the job came from elsewhere before; empty where they did not."""
     before, now = context.state.source(context.job), context.source.identity
     return "" if before in (None, now) else f"its agents came from {before}, and now come from {now}"
 
 
-def _held(context: Dry) -> Iterator[tuple[str, str]]:
+def _held(context: PlanContext) -> Iterator[tuple[str, str]]:
     """That an apply would be refused, for whoever reads a plan."""
     held, moved = context.state.held(context.job), _moved(context)
     if held or moved:
@@ -217,14 +217,14 @@ def _held(context: Dry) -> Iterator[tuple[str, str]]:
         yield "on hold", f"{why}; applies are refused until `cec-connector release JOB`"
 
 
-def _found(context: Wet, plan: Plan, description: Description, *, some: bool) -> LastGood:
+def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:
     """What the next run is held against; no limit judges the users of a run of `some` agents, so it takes none away."""
     now = LastGood.of(plan.summary)
     last = context.state.memory(description.identity, context.job).last_good() if some else None
     return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
-def _held_to(context: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
+def _held_to(context: ApplyContext, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
     holding = hold_to(
         reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),
@@ -234,7 +234,7 @@ def _held_to(context: Wet, reviewed: Plan, fresh: Plan, only: Selection) -> Work
     return Work(reviewed, held.changes, held.left, held.aside)
 
 
-def _carry_out(context: Wet | WetUndo, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
+def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
     """Show, permit or refuse, apply, show what became of it."""
     run = _shown(context, work.plan, show)
     if run.refused and accept != work.plan.digest:
@@ -293,7 +293,7 @@ def _with_noticed(reader: Reader, plan: Plan) -> Plan:
 
 
 def make_plan(
-    context: Dry, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
+    context: PlanContext, only: Collection[str] = (), untold: Sequence[Change] = (), *, whole: bool = False
 ) -> PlanResult:
     """Read the tenant whole, and answer the planner's questions until it has made the plan.
 
@@ -316,7 +316,7 @@ def make_plan(
     return replace(planned, plan=_with_noticed(context.reader, planned.plan))
 
 
-def make_undo(context: Undo) -> Plan:
+def make_undo(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
     brief = context.brief()
     if brief.description.identity != context.wrote_to:

@@ -57,8 +57,8 @@ GROUPS: Final = {
         ("connector/reconcile/**/*.py", "connector/sync.py", "connector/run/lookup.py", "connector/explain/*.py"),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "claims", "people", "near_miss_search", "near_spellings", "digests", "equality", "patterns", "templates",
-                "schema_checks",
+                "claims", "people", "near_miss_search", "near_spellings", "digests", "equality", "patterns",
+                "templates", "schema_checks",
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "refused_last", "disabled", "another_key", "selection",
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",

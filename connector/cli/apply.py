@@ -21,8 +21,8 @@ from connector.cli.running import (
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError
 from connector.planfile import load
-from connector.run.composition import wet
-from connector.sync import wet_run
+from connector.run.composition import apply_context
+from connector.sync import apply_run
 
 
 @click.command
@@ -54,12 +54,12 @@ def command(
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
-        wet(job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
+        apply_context(job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
     ):
         show.stop = stop
         show.keep_off(context.files | ({saved.resolve()} if saved else set()))
         try:
-            run = wet_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
+            run = apply_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
         except OnHoldError as fault:
             fault.add_note(shlex.join(["cec-connector", "release", str(job)]))
             raise

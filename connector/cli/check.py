@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from connector.model import Description, Tenant
     from connector.reconcile.checks.survey import Survey
     from connector.reconcile.mapping import Mapping
-    from connector.run.context import Dry
+    from connector.run.context import PlanContext
 
 
 @click.command
@@ -37,12 +37,12 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.survey import Survey
     from connector.reconcile.diff.differences import Differ
-    from connector.run.composition import dry, try_state
+    from connector.run.composition import plan_context, try_state
     from connector.settings.job import load
 
     if save is not None and not probe:
         raise UsageError("needs --probe, whose findings it saves", where="--save")
-    with dry(job, lambda begun: observers(begun, log_level), remember=False) as context:
+    with plan_context(job, lambda begun: observers(begun, log_level), remember=False) as context:
         click.echo(f"job        {visible(context.job)}: the job and mapping files are valid")
         for path in open_to_others(load(job).job):
             click.echo(f"  note: {visible(str(path))}: {OPEN}; run `chmod o-r,g-r` on it")
@@ -90,7 +90,7 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
         click.echo(f"on hold    since {since}: {visible(why)}; applies are refused until `cec-connector release JOB`")
 
 
-def _tell_listed(context: Dry, tenant: Tenant, description: Description) -> None:
+def _tell_listed(context: PlanContext, tenant: Tenant, description: Description) -> None:
     """Say which lines of the pins and of the exclude list name nobody."""
     from connector.reconcile.matching.people import nowhere, strangers
     from connector.reconcile.matching.user_names import Naming

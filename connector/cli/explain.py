@@ -25,9 +25,9 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
     """
     from connector.explain.explainer import explain
     from connector.reports import explanation
-    from connector.run.composition import dry
+    from connector.run.composition import plan_context
 
-    with dry(job, lambda begun: observers(begun, log_level)) as context:
+    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         explained = explain(context, agent)
         say([explanation.as_document(context.job, explained)] if as_json else explanation.render(explained))
         context.observer.finished(None, Exit.DONE)

@@ -8,7 +8,7 @@ import click
 
 from connector.cli.observers import observers
 from connector.cli.running import Shower, exit_code, job_argument, only_option, report_option
-from connector.run.composition import dry
+from connector.run.composition import plan_context
 from connector.sync import dry_run
 
 
@@ -31,7 +31,7 @@ def command(
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save)
-    with dry(job, lambda begun: observers(begun, log_level, "plan")) as context:
+    with plan_context(job, lambda begun: observers(begun, log_level, "plan")) as context:
         show.keep_off(context.files)
         run = dry_run(context, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)

@@ -10,8 +10,8 @@ import click
 from connector.cli.observers import observers
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
-from connector.run.composition import undo, wet_undo as wet_undo_context
-from connector.sync import dry_undo, wet_undo
+from connector.run.composition import apply_undo_context, undo_context
+from connector.sync import apply_undo, dry_undo
 
 
 @click.command
@@ -31,20 +31,20 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with wet_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as wet:
+            with apply_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as context:
                 show.stop = stop
-                show.keep_off(wet.files)
-                ended = wet_undo(wet, show, accept, stop)
+                show.keep_off(context.files)
+                ended = apply_undo(context, show, accept, stop)
                 code = exit_code(ended)
                 say_untold(ended, job)
-                if ended.outcomes is not None and wet.state.held(wet.job):
+                if ended.outcomes is not None and context.state.held(context.job):
                     command_ = shlex.join(["cec-connector", "release", str(job)])
                     say([f"\nThe job is on hold: applies are refused. To allow them again, run:\n    {command_}\n"])
-                wet.observer.finished(ended.plan, code)
+                context.observer.finished(ended.plan, code)
         else:
-            with undo(job, lambda begun: observers(begun, log_level), run) as dry:
-                show.keep_off(dry.files)
-                ended = dry_undo(dry, show)
+            with undo_context(job, lambda begun: observers(begun, log_level), run) as context:
+                show.keep_off(context.files)
+                ended = dry_undo(context, show)
                 code = exit_code(ended)
-                dry.observer.finished(ended.plan, code)
+                context.observer.finished(ended.plan, code)
     return code

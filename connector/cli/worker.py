@@ -17,12 +17,12 @@ from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.observers.run_summary import RunSummary
 from connector.planfile import load, save
-from connector.run.composition import MakeObserver, dry, wet
-from connector.run.context import Dry, Wet
+from connector.run.composition import MakeObserver, apply_context, plan_context
+from connector.run.context import ApplyContext, PlanContext
 from connector.runtime.stopping import Stop
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.textfile import given
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 
 
 @click.command(hidden=True)
@@ -64,22 +64,22 @@ class _Scheduled:
 
     def plan(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
         with (
-            dry(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
+            plan_context(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
             self._turn(context, stop) as mine,
         ):
             return self._told(context, dry_run(context, _silent)) if mine else 0
 
     def write(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
         with (
-            wet(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
+            apply_context(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
             self._turn(context, stop) as mine,
         ):
-            return self._told(context, wet_run(context, _silent, stop=stop)) if mine else 0
+            return self._told(context, apply_run(context, _silent, stop=stop)) if mine else 0
 
     def _make_observer(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> MakeObserver:
         return lambda begun: observers(begun, log_level, self._request.kind, stop=stop, take=summaries.append)
 
-    def _told(self, context: Dry | Wet, run: Run) -> int:
+    def _told(self, context: PlanContext | ApplyContext, run: Run) -> int:
         self._leave(context, run)
         code = exit_code(run)
         context.observer.finished(run.plan, code)
@@ -87,7 +87,7 @@ class _Scheduled:
         return code
 
     @contextmanager
-    def _turn(self, context: Dry | Wet, stop: Stop) -> Iterator[bool]:
+    def _turn(self, context: PlanContext | ApplyContext, stop: Stop) -> Iterator[bool]:
         """The job's turn, and a note of how far it came.
 
         A run that was told to stop, or that another attempt may mend, has not come to its end.
@@ -114,7 +114,7 @@ class _Scheduled:
             if stop.why is None or self.good:  # also one that was asked to stop, and had done all
                 ticks.ended(self._request.tick, good=self.good)
 
-    def _leave(self, context: Dry | Wet, run: Run) -> None:
+    def _leave(self, context: PlanContext | ApplyContext, run: Run) -> None:
         """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
 
         If it is the same as the one that waits already, that one stays: it may be under review.

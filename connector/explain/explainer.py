@@ -7,14 +7,14 @@ from connector.model import AgentRef
 from connector.reconcile.explain.case import Case
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.matching.selection import looked_up, selected
-from connector.run.context import Dry
+from connector.run.context import PlanContext
 from connector.run.lookup import Lookup
 
 WHERE = "AGENT"
 """What a name on the command line is called there."""
 
 
-def explain(context: Dry, name: str) -> list[Explanation]:
+def explain(context: PlanContext, name: str) -> list[Explanation]:
     """The records of the source that this names, each explained: one, unless several share an account or a seat.
 
     A user stands for the agents that look for it. Raises UsageError for a name that is nobody's, or two things.

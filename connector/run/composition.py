@@ -24,7 +24,7 @@ from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.stale.other_jobs import OtherJobs
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
-from connector.run.context import Dry, Undo, Wet, WetUndo
+from connector.run.context import ApplyContext, ApplyUndoContext, PlanContext, UndoContext
 from connector.runtime.observer import Observer
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.textfile import noted
@@ -59,7 +59,7 @@ MakeObserver = Callable[[Begun], Observer]
 
 
 @contextmanager
-def dry(path: Path, make_observer: MakeObserver, *, remember: bool = True) -> Iterator[Dry]:
+def plan_context(path: Path, make_observer: MakeObserver, *, remember: bool = True) -> Iterator[PlanContext]:
     """The context of a dry run of the job in `path`; without `remember` its state is left alone.
 
     Raises FileError, StateError.
@@ -67,7 +67,7 @@ def dry(path: Path, make_observer: MakeObserver, *, remember: bool = True) -> It
     opening = _for_a_plan if remember else lambda _: open_state(None)
     with _opened(path, opening, make_observer, writes=False) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
-        yield Dry(reader=reader, **_sides(job, mapping), **common)
+        yield PlanContext(reader=reader, **_sides(job, mapping), **common)
 
 
 @contextmanager
@@ -95,29 +95,29 @@ def probe(path: Path) -> Iterator[Probe]:
 
 
 @contextmanager
-def wet(path: Path, make_observer: MakeObserver) -> Iterator[Wet]:
+def apply_context(path: Path, make_observer: MakeObserver) -> Iterator[ApplyContext]:
     """The context of an apply of the job in `path`. Raises FileError, StateError."""
     with _opened(path, _state, make_observer) as (stack, job, mapping, common):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
-        yield Wet(reader=directory, directory=directory, **_sides(job, mapping), **common)
+        yield ApplyContext(reader=directory, directory=directory, **_sides(job, mapping), **common)
 
 
 @contextmanager
-def undo(path: Path, make_observer: MakeObserver, run: str) -> Iterator[Undo]:
+def undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[UndoContext]:
     """The context of an undo that is only shown. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, make_observer, writes=False) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
-        yield Undo(reader=reader, **written, **common)
+        yield UndoContext(reader=reader, **written, **common)
 
 
 @contextmanager
-def wet_undo(path: Path, make_observer: MakeObserver, run: str) -> Iterator[WetUndo]:
+def apply_undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     with _opened(path, _state, make_observer) as (stack, job, mapping, common):
         written, view = _written(job, run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
-        yield WetUndo(reader=directory, directory=directory, **written, **common)
+        yield ApplyUndoContext(reader=directory, directory=directory, **written, **common)
 
 
 def accept(path: Path) -> Accepted:

@@ -71,27 +71,27 @@ class Context(Struct, frozen=True, kw_only=True):
             yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
 
 
-class Dry(Context, frozen=True, kw_only=True):
+class PlanContext(Context, frozen=True, kw_only=True):
     """What a dry run has at hand; nothing in it can write to the directory."""
 
     source: Source
     pins: tuple[Pin, ...]
 
 
-class Wet(Dry, frozen=True, kw_only=True):
+class ApplyContext(PlanContext, frozen=True, kw_only=True):
     """What an apply has at hand."""
 
     directory: Directory
 
 
-class Undo(Context, frozen=True, kw_only=True):
+class UndoContext(Context, frozen=True, kw_only=True):
     """What it takes to show what would take a run back. `wrote_to`: the identity of the directory it wrote to."""
 
     run: str
     wrote_to: str
 
 
-class WetUndo(Undo, frozen=True, kw_only=True):
+class ApplyUndoContext(UndoContext, frozen=True, kw_only=True):
     """What it takes to take a run back."""
 
     directory: Directory

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connector.model import Agent, Change, Outcome, Plan, Tenant
 from connector.reconcile import dn
-from connector.sync import dry_run, wet_run
+from connector.sync import apply_run, dry_run
 from tests.property.test_laws import law
 from tests.property.test_two_jobs import apply, plan, quiet
 from tests.support.disturbed import Disturbed
@@ -113,7 +113,7 @@ def test_where_nobody_may_look_nobody_lapses() -> None:
     for _ in range(2):
         with world.context() as context:
             blind = replace(context, beyond=None)
-            (line,) = stale(wet_run(blind, quiet).plan)
+            (line,) = stale(apply_run(blind, quiet).plan)
         assert "does not tell" in line
 
 

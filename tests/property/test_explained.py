@@ -15,7 +15,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.reconcile.matching.people import Pin
-from connector.sync import make_plan, wet_run
+from connector.sync import apply_run, make_plan
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 
@@ -149,7 +149,7 @@ def left_behind() -> World:
     of = world("cid", "dan", "ann", "bob", users=["ann", "bob", "cid", "dan"])
     of.tenant = Tenant([Agent(0, "cid"), Agent(1, "dan")])
     with of.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     of.tenant = Tenant([Agent(0, "ann"), Agent(1, "bob")])
     return of
 
@@ -188,7 +188,7 @@ def test_an_agent_who_was_looked_for_whole_and_has_no_user_keeps_nothing_from_co
 def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
     of = world("ann", "bob", users=["ann", "bob"])
     with of.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     of.tenant = Tenant([Agent(0, "ann"), Agent(7, "bob")])
     found = as_planned(of)
     assert (found["ann"].verdict, found["ann"].change, found["ann"].problems) == ("matched", None, ())

@@ -33,7 +33,7 @@ from connector.model import (
 from connector.reconcile import equality
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import dry_run, wet_run
+from connector.sync import apply_run, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
@@ -168,7 +168,7 @@ habits = st.builds(
 def test_the_same_users_match_however_they_are_read(world: World, habits: Habits, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         with world.context() as context:
-            wet_run(context, lambda plan, outcomes: None)
+            apply_run(context, lambda plan, outcomes: None)
         world.tenant = Tenant(data.draw(st.lists(st.sampled_from(world.tenant.agents), min_size=1, unique=True)))
     read = plan(world, habits, "scan")
     assert plan(world, habits, "auto").changes == read.changes
@@ -227,7 +227,7 @@ def test_nobody_is_cleared_whom_an_agent_would_claim(
     # nobody can tell whether values are equal that are merely alike, where the server does not find their user
     habits = replace_(habits, blind=blind, lost=() if habits.lax else (f"id-{lost}",))
     with world.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     sure = cleared(plan(world, Habits(lax=habits.lax), "scan"))
     reads: tuple[Read, ...] = ("auto", "scan", "find")
     for read in reads:
@@ -243,7 +243,7 @@ def test_nobody_is_cleared_whom_an_agent_with_another_user_would_claim_as_well(r
     held = {"objectClass": ["inetOrgPerson"], "cn": ["U"]}
     world = World(Tenant([Agent(1, "ann")]), MemoryStore({"id-0": (f"cn=0,{BASE}", {**held, rule: ["ann"]})}), mapping)
     with world.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     world.store.put("id-1", f"cn=1,{BASE}", {**held, "uid": ["ann"]})
     drawn = plan(world, Habits(lost=("id-0",)), "find")
     assert cleared(drawn) == (set() if kept else {"id-0"})

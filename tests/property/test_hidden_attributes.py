@@ -14,7 +14,7 @@ from connector.model import Agent, Description, Holds, Invalid, Outcome, Plan, Q
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import dry_run, wet_run
+from connector.sync import apply_run, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
@@ -222,7 +222,7 @@ def test_nobody_is_planned_for_again_and_again(users: list[tuple[bool, bool, boo
     of = world(*seats, veiled=veiled, mute=mute)
     of.pace = Pace(ramp=())  # a write that cannot be read back confirms no step
     with of.context() as context:
-        run = wet_run(context, quiet)
+        run = apply_run(context, quiet)
     assert all(outcome.result is not Result.CONFLICT for outcome in run.outcomes or ())
     after = of.store.snapshot()
     for number, (held, hides, silent) in enumerate(users):

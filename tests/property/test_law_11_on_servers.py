@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 from connector.model import Change, Outcome, Plan, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo
 from tests.support.directory_fixtures import DirectoryFixture, DomainFixture
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import Ground, HouseGround, ScimGround, few
@@ -127,7 +127,7 @@ class Fixture:
         self.touched.clear()
         before = self.seen()
         with self.world.context() as context:
-            run = wet_run(context, quiet)
+            run = apply_run(context, quiet)
         after = self.seen()
         written = {self.ground.users[each.user.id] for each in run.outcomes or () if each.result is Result.WRITTEN}
         for user, agent in self.agents().items():
@@ -145,7 +145,7 @@ class Fixture:
         """Take the last run back; each identity is as it was before that run, or untouched."""
         before = self.seen()
         with self.world.back(run.plan.id) as context:
-            wet_undo(context, quiet)
+            apply_undo(context, quiet)
         self.world.state.release(self.world.job)
         after = self.seen()
         for user in range(USERS):

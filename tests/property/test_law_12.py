@@ -20,7 +20,7 @@ from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, wet_run
+from connector.sync import Run, apply_run
 from tests.support import scim_provider as scim
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.disturbed import Disturbed
@@ -86,7 +86,7 @@ class Fixture:
     def apply(self) -> Run:
         self.tried.clear()
         with self.world.context() as context:
-            return wet_run(context, lambda plan, outcomes: None)
+            return apply_run(context, lambda plan, outcomes: None)
 
     def waits_for(self, changes: Iterable[Change]) -> set[int]:
         """The users refused now, and whoever waits for them, at once or by way of others."""

@@ -26,7 +26,7 @@ import structlog.tracebacks
 import connector
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reports import SUFFIXES, renderer, text
-from connector.sync import make_plan, wet_run
+from connector.sync import apply_run, make_plan
 from tests.support import memory
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
@@ -121,7 +121,7 @@ def everywhere() -> list[tuple[Place, int]]:
     for _ in range(2):
         calls.clear()
         with world().context() as context, watched(count):
-            wet_run(context, show)
+            apply_run(context, show)
     return [(place, times) for place, times in calls.items() if place is not None]
 
 
@@ -138,7 +138,7 @@ def broken(place: Place, call: int) -> FaultError | None:
 
     try:
         with world().context() as context, watched(break_):
-            wet_run(context, show)
+            apply_run(context, show)
     except FaultError as fault:
         return fault
     return None

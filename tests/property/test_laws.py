@@ -19,7 +19,7 @@ from connector.reconcile.matching.people import ExcludeList
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, Show, dry_run, make_plan, wet_run
+from connector.sync import Run, Show, apply_run, dry_run, make_plan
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
@@ -36,7 +36,7 @@ def show(world: World) -> Show:
 
 def apply(world: World) -> Run:
     with world.context() as context:
-        return wet_run(context, show(world))
+        return apply_run(context, show(world))
 
 
 def everything_kept(database: Sqlite) -> list[object]:
@@ -189,7 +189,7 @@ def test_3_a_read_that_is_cut_off_is_an_error_and_changes_nothing(world: World, 
         directory.after = after
         assume(any(is_looked_for(world, agent) for agent in world.tenant.agents))
         with pytest.raises(IncompleteRead):
-            wet_run(replace(context, reader=directory, directory=directory), show(world))
+            apply_run(replace(context, reader=directory, directory=directory), show(world))
     assert world.store.snapshot() == before
 
 
@@ -210,7 +210,7 @@ def test_3_an_empty_or_failed_source_changes_nothing(world: World, empty: bool) 
         assert run.refused
         assert run.plan.changes == ()
         with world.context() as context:
-            wet_run(context, show(world), accept=run.plan.digest)
+            apply_run(context, show(world), accept=run.plan.digest)
     else:
         with pytest.raises(UnreachableError):
             apply(world)

@@ -10,7 +10,7 @@ from connector.model import Agent, Plan, Problem, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
-from connector.sync import make_plan, wet_run
+from connector.sync import apply_run, make_plan
 from tests.support.worlds import SEATS, World, busy_worlds, later, worlds
 
 law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -75,7 +75,7 @@ def verdicts(explained: list[Explanation]) -> dict[str, int]:
 def test_an_explanation_says_what_the_plan_says(world: World, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         with world.context() as context:
-            wet_run(context, lambda plan, outcomes: None)
+            apply_run(context, lambda plan, outcomes: None)
         world.tenant = data.draw(later(world.tenant))
     plan, explained = explanations(world)
     for each in explained:
@@ -108,7 +108,7 @@ def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_mor
 ) -> None:
     world.mapping, world.tenant = KNOTTED, before
     with world.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     world.tenant = after
     plan, explained = explanations(world)
     for each in explained:
@@ -120,7 +120,7 @@ def test_also_where_several_want_a_value_or_wait_for_one_that_is_nobodys_any_mor
 def test_also_where_single_holder_values_go_round_and_nobodys_are_cleared(world: World, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         with world.context() as context:
-            wet_run(context, lambda plan, outcomes: None)
+            apply_run(context, lambda plan, outcomes: None)
         world.tenant = data.draw(later(world.tenant))
     plan, explained = explanations(world)
     for each in explained:

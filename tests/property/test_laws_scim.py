@@ -21,7 +21,7 @@ from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secre
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reports import document, text
-from connector.sync import Run, make_plan, wet_run
+from connector.sync import Run, apply_run, make_plan
 from tests.support.http_proxy import Asked, HttpProxy, Meddler, pass_on
 from tests.support.http_server import Act
 from tests.support.memory import MemoryStore
@@ -59,7 +59,7 @@ def apply(world: World, server: ScimServer) -> Run:
         world.shown.extend("".join(renderer.render(plan, outcomes)) for renderer in (text, document))
 
     with connected(world, server.url) as context:
-        return wet_run(context, show)
+        return apply_run(context, show)
 
 
 def plan(world: World, server: ScimServer) -> Plan:
@@ -136,7 +136,7 @@ def test_3_a_run_that_is_cut_off_while_it_reads_writes_nothing(
     shown: list[Plan] = []
     with connected(world, server.url, cut, page_size=2, concurrency=1) as context:
         try:
-            wet_run(context, lambda drawn, outcomes: shown.append(drawn))
+            apply_run(context, lambda drawn, outcomes: shown.append(drawn))
         except IncompleteRead:
             event("cut while reading")
     if shown:
@@ -233,7 +233,7 @@ def test_4_what_is_written_is_what_the_plan_showed_to_whom_was_as_the_plan_showe
         HttpProxy(reference.root, rival.meddler()) as proxy,
         connected(world, proxy.url + base, concurrency=4, filter=FILTER) as context,
     ):
-        run = wet_run(context, lambda drawn, outcomes: None)
+        run = apply_run(context, lambda drawn, outcomes: None)
     planned = {change.user.id: change for change in run.plan.changes}
     assert len(rival.seen) >= COUNT
     for id_, before, after in rival.seen:

@@ -18,7 +18,7 @@ from connector.model import Result, Secret, View
 from connector.reconcile.mapping import Mapping as AttributeMapping
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from connector.sync import Run, make_plan, wet_run
+from connector.sync import Run, apply_run, make_plan
 from tests.support import samba
 from tests.support.directory_fixtures import records
 from tests.support.ds389 import Ds389
@@ -206,7 +206,7 @@ def applied(server: LdapServer, world: World) -> Iterator[Callable[[], Run]]:
 
     def apply() -> Run:
         with world.context() as context:
-            run = wet_run(context, lambda plan, outcomes: None)
+            run = apply_run(context, lambda plan, outcomes: None)
             assert run.outcomes is not None
             assert make_plan(context).plan.changes == ()
             return run

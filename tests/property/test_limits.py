@@ -14,7 +14,7 @@ from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 
@@ -42,7 +42,7 @@ def plan(of: World) -> Plan:
 
 def apply(of: World) -> Run:
     with of.context() as context:
-        return wet_run(context, quiet)
+        return apply_run(context, quiet)
 
 
 def agent(number: int, line: str | None = None, password: str | None = None) -> Agent:

@@ -12,7 +12,7 @@ from connector.directories.common.schema import Schema
 from connector.model import Agent, Change, Objection, Outcome, Plan, Problem, Result, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, worlds
 
@@ -38,7 +38,7 @@ def plan(world: World) -> Plan:
 
 def apply(world: World) -> Run:
     with world.context() as context:
-        return wet_run(context, quiet)
+        return apply_run(context, quiet)
 
 
 def one(classes: Sequence[str], mapping: Mapping, *, schema: Schema | None = None, **held: Sequence[str]) -> World:

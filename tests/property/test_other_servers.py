@@ -16,7 +16,7 @@ from connector.model import Agent, Change, Description, Outcome, Plan, Result, T
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.state.store import open_state
-from connector.sync import dry_run, wet_run, wet_undo
+from connector.sync import apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
@@ -54,7 +54,7 @@ def lost(folder: Path) -> tuple[World, Plan]:
     at(world, "one", deaf=True)
     with world.context() as context:
         plan = dry_run(context, lambda plan, outcomes: None, save=True).plan
-        wet_run(context, lambda plan, outcomes: None, reviewed=plan)
+        apply_run(context, lambda plan, outcomes: None, reviewed=plan)
     return world, plan
 
 
@@ -88,7 +88,7 @@ def test_which_server_is_asked_is_in_no_digest(tmp_path: Path, lags: bool) -> No
     assert plans["two"].problems != plans["three"].problems
     assert len({plan.digest for plan in plans.values()}) == 1
     with world.context() as context:
-        shown = wet_run(context, lambda plan, outcomes: None).plan
+        shown = apply_run(context, lambda plan, outcomes: None).plan
     assert shown.digest == plans["two"].digest, "also where the value is found first, and the write settled"
 
 
@@ -97,19 +97,19 @@ def test_a_value_that_is_not_there_yet_does_not_say_that_it_was_taken_away(tmp_p
     world, _ = lost(tmp_path)
     at(world, "one")
     with world.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     entry = world.store.entries["id-0"]
     (run, *_) = reversed(world.state.history.runs(world.job))
     assert run.outcomes == {"written": 1}
     at(world, "one", deaf=True)
     with world.back(run.id) as back:
-        wet_undo(back, lambda plan, outcomes: None)
+        apply_undo(back, lambda plan, outcomes: None)
     lag(world)
     at(world, "two")
     world.state.release(world.job)
     world.tenant = Tenant([Agent(8, "u1")])
     with world.context() as context:
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     world.store.put("id-0", entry.name, entry.values)
     assert [problem.kind for problem in planned(world).problems].count("stale") == 1
 
@@ -119,7 +119,7 @@ def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_pa
     lag(world)
     at(world, "two")
     with world.context() as context:
-        again = wet_run(context, lambda plan, outcomes: None, reviewed=plan)
+        again = apply_run(context, lambda plan, outcomes: None, reviewed=plan)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.WRITTEN]
     assert world.state.history.runs(world.job)[-1].outcomes == {"written": 1}
     assert planned(world).problems == ()
@@ -131,7 +131,7 @@ def test_what_may_have_been_written_stays_ours_where_the_plan_goes_on_without_it
     at(world, "two")
     world.tenant = Tenant([Agent(8, "u1")])  # the agent has left
     with world.context() as context:
-        again = wet_run(context, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
+        again = apply_run(context, lambda plan, outcomes: None, reviewed=plan, accept=planned(world).digest)
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.CONFLICT]
     assert {problem.kind for problem in planned(world).problems} >= {"stale", "unsettled"}
 

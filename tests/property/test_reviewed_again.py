@@ -13,7 +13,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reports import document, document_reader
 from connector.state.store import Store
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import Entries, MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
 from tests.support.worlds import BASE, FILTER, NO_LIMITS, World
@@ -69,7 +69,7 @@ def plan(of: World) -> Plan:
 
 def apply(of: World, reviewed: Plan | None = None, accept: str | None = None) -> Run:
     with of.context() as context:
-        return wet_run(context, quiet, reviewed=reviewed, accept=accept)
+        return apply_run(context, quiet, reviewed=reviewed, accept=accept)
 
 
 def saved(of: World) -> Plan:

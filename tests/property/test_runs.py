@@ -13,9 +13,9 @@ from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, T
 from connector.reconcile.checks.limits import Limit
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
-from connector.run.context import Undo
+from connector.run.context import UndoContext
 from connector.runtime.observer import Observer, Telling
-from connector.sync import Run, dry_run, dry_undo, wet_run
+from connector.sync import Run, apply_run, dry_run, dry_undo
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World
 
@@ -50,7 +50,7 @@ class Shown:
 
 def apply(of: World, shown: Shown | None = None, accept: str | None = None) -> Run:
     with of.context() as context:
-        return wet_run(context, shown or Shown(), accept=accept)
+        return apply_run(context, shown or Shown(), accept=accept)
 
 
 def plan(of: World) -> Plan:
@@ -145,7 +145,7 @@ class Hearing(Observer):
 def heard(of: World, hearing: Hearing) -> list[str]:
     with of.context() as context:
         where = context.directory.describe().identity
-        wet_run(replace(context, observer=hearing), Shown())
+        apply_run(replace(context, observer=hearing), Shown())
     return [each.replace(where, "it") for each in hearing.told]
 
 
@@ -176,7 +176,7 @@ def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
     with of.context() as context:
         identity = context.directory.describe().identity
         for wrote_to in (identity, "another"):
-            undo = Undo(
+            undo = UndoContext(
                 job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits,
                 read=context.read, state=context.state, fingerprint=context.fingerprint, sealer=context.sealer,
                 pace=context.pace, observer=context.observer, exclude=context.exclude, run=run, wrote_to=wrote_to,

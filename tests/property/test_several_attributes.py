@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, MatchRule, WhenAbsent
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Mortal
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
@@ -32,7 +32,7 @@ def plan(world: World) -> Plan:
 
 def apply(world: World) -> Run:
     with world.context() as context:
-        return wet_run(context, quiet)
+        return apply_run(context, quiet)
 
 
 def people(*held: tuple[str | None, str | None]) -> MemoryStore:

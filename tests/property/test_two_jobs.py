@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, dry_run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, FILTER, World, passing_state
@@ -35,7 +35,7 @@ def plan(of: World) -> Plan:
 
 def apply(of: World) -> Run:
     with of.context() as context:
-        return wet_run(context, quiet)
+        return apply_run(context, quiet)
 
 
 def jobs(first: Sequence[AttributeRule], second: Sequence[AttributeRule], count: int = 3) -> tuple[World, World]:
@@ -212,7 +212,7 @@ def test_two_jobs_write_values_of_different_patterns_to_one_attribute_and_each_k
     assert left == [{"clerk 50"}, {"agent 1", "clerk 51"}, {"agent 2"}]
     assert (plan(hr).problems, plan(it).problems) == ((), ())
     with it.back(run.plan.id) as context:
-        wet_undo(context, quiet)
+        apply_undo(context, quiet)
     assert hr.store.snapshot()["id-1"][1]["title"] == ("agent 1",)
 
 

@@ -15,11 +15,11 @@ from connector.model import Agent, Change, Description, Outcome, Plan, Result, S
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.run.context import Undo
+from connector.run.context import UndoContext
 from connector.runtime.observer import Observers
 from connector.state.database import Transaction
 from connector.state.store import Store
-from connector.sync import dry_undo, wet_run
+from connector.sync import apply_run, dry_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, SEATS, World
@@ -67,7 +67,7 @@ def noted(mortal: Mortal, run: str) -> dict[str, str | None]:
 def taken_back(mortal: Mortal, run: str) -> Plan:
     """What an undo of this run would do; nothing is done."""
     with mortal.world.context() as context:
-        undo = Undo(
+        undo = UndoContext(
             job=context.job, reader=context.reader, mapping=context.mapping, limits=context.limits, read=context.read,
             state=context.state, fingerprint=context.fingerprint, sealer=context.sealer, pace=context.pace,
             observer=context.observer, exclude=context.exclude, run=run, wrote_to=context.directory.describe().identity,
@@ -243,7 +243,7 @@ def test_what_another_job_has_written_since_stays_and_that_job_is_named() -> Non
     it = World(Tenant([Agent(50, "u0", "1")]), mortal.world.store, other, state=mortal.world.state, job="it")
     put(mortal, 0, cecWorkNo=["9"])
     with it.context() as context:
-        assert len(wet_run(context, lambda plan, outcomes: None).plan.changes) == 1
+        assert len(apply_run(context, lambda plan, outcomes: None).plan.changes) == 1
     assert held(mortal, 0)["cecWorkNo"] == ("1",), "the very value of the run"
     plan = mortal.undo(run).plan
     assert ("cecWorkNo", "another job (it) has written it since, and it stays as it is") in told(plan)
@@ -660,7 +660,7 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
     assert done & still_open
     hearing = Hearing()
     with mortal.world.context() as context:
-        run = wet_run(replace(context, observer=hearing), lambda plan, outcomes: None)
+        run = apply_run(replace(context, observer=hearing), lambda plan, outcomes: None)
     settled = {(id_, plan.id, Result.WRITTEN if id_ in done else Result.SKIPPED) for id_ in still_open}
     written = {(change.user.id, None, Result.WRITTEN) for change in run.plan.changes}
     assert len(hearing.told) == len(set(hearing.told))
@@ -784,7 +784,7 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
     directory.sent = []
     world.connect = lambda view: directory
     with world.context() as context, pytest.raises(DeathError):
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
     directory.dies, world.tenant = False, Tenant([Agent(71, "u1", "8")])
 
     def fill() -> None:
@@ -792,7 +792,7 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
 
     directory.after = fill
     with world.context() as context:
-        run = wet_run(context, lambda plan, outcomes: None)
+        run = apply_run(context, lambda plan, outcomes: None)
     assert not run.remembered
     assert [(each.user.id, each.result, each.unnoted) for each in run.outcomes or ()] == [
         ("id-1", Result.WRITTEN, True)
@@ -809,7 +809,7 @@ def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been
     said: list[Sequence[Outcome]] = []
     with world.context() as context:
         try:
-            run = wet_run(context, lambda plan, outcomes: said.append(outcomes or ()))
+            run = apply_run(context, lambda plan, outcomes: said.append(outcomes or ()))
         except StateError:
             remembered = False
         else:

@@ -10,7 +10,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
@@ -50,7 +50,7 @@ def users(**values: list[str]) -> MemoryStore:
 def undone(world: World, way: Alone) -> Run:
     """Apply, and take that back in this way."""
     with world.context() as context:
-        run = wet_run(context, lambda plan, outcomes: None)
+        run = apply_run(context, lambda plan, outcomes: None)
     assert {outcome.result for outcome in run.outcomes or ()} == {Result.WRITTEN}
 
     def connect(view: View) -> Directory:
@@ -58,7 +58,7 @@ def undone(world: World, way: Alone) -> Run:
 
     world.connect = connect
     with world.back(run.plan.id) as back_context:
-        back = wet_undo(back_context, lambda plan, outcomes: None)
+        back = apply_undo(back_context, lambda plan, outcomes: None)
     assert Result.WRITTEN not in {outcome.result for outcome in back.outcomes or ()}
     return back
 

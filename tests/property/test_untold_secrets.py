@@ -10,7 +10,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Secret, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule, Stale
-from connector.sync import dry_run, wet_run
+from connector.sync import apply_run, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
@@ -51,7 +51,7 @@ class Job:
 
         self.world.connect = connect
         with self.world.context() as context:
-            run = wet_run(context, lambda plan, outcomes: None)
+            run = apply_run(context, lambda plan, outcomes: None)
         self.outcomes = run.outcomes or ()
         return run.plan
 

@@ -27,7 +27,7 @@ from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, MatchRule
 from connector.reconcile.matching.people import ExcludeList
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, busy_tenants, busy_worlds
 
@@ -45,7 +45,7 @@ def plan(world: World) -> Plan:
 
 def apply(world: World, only: Collection[str] = ()) -> Run:
     with world.context() as context:
-        return wet_run(context, quiet, only)
+        return apply_run(context, quiet, only)
 
 
 def cleared(drawn: Plan) -> set[str]:

@@ -15,7 +15,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reports import document, document_reader
 from connector.state.store import Store
-from connector.sync import Run, dry_run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, World
@@ -70,12 +70,12 @@ def plan(of: World) -> Plan:
 
 def apply(of: World, reviewed: Plan | None = None) -> Run:
     with of.context() as context:
-        return wet_run(context, quiet, reviewed=reviewed)
+        return apply_run(context, quiet, reviewed=reviewed)
 
 
 def undo(of: World, run: Run) -> Plan:
     with of.back(run.plan.id) as context:
-        plan = wet_undo(context, quiet).plan
+        plan = apply_undo(context, quiet).plan
     of.state.release(of.job)
     return plan
 

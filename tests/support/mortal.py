@@ -19,7 +19,7 @@ from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.sqlite import Sqlite
 from connector.state.store import Store
-from connector.sync import Run, dry_run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
@@ -165,7 +165,7 @@ class Mortal:
         """An apply, perhaps its last."""
         self.fate.begin(last)
         with self.world.context() as context:
-            return wet_run(context, self._show, reviewed=reviewed)
+            return apply_run(context, self._show, reviewed=reviewed)
 
     def save(self) -> Plan:
         """A plan as a reviewer has it: what comes back from its document."""
@@ -177,7 +177,7 @@ class Mortal:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
         with self.world.back(run) as context:
-            return wet_undo(context, self._show, accept)
+            return apply_undo(context, self._show, accept)
 
     def journal(self, outcome: str | None) -> Counter[Write]:
         """The writes of all runs that ended so, as the journal has them."""

@@ -18,15 +18,15 @@ from msgspec.structs import replace
 
 from connector.observers import audit, sinks
 from connector.observers.sinks import File
-from connector.run.context import Wet, WetUndo
+from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.runtime.stopping import Stop
 from connector.settings.operations import Audit
-from connector.sync import Run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo
 from tests.support.audit_lines import records
 from tests.support.mortal import DeathError, Fate, Mortal
 
 Number = tuple[str, int]
-Kind = TypeVar("Kind", Wet, WetUndo)
+Kind = TypeVar("Kind", ApplyContext, ApplyUndoContext)
 
 
 class Wire:
@@ -82,13 +82,13 @@ class Audited:
         """An apply, perhaps its last."""
         self._mortal.fate.begin(last)
         with self._mortal.world.context() as context, self._watched(context) as watched:
-            return wet_run(watched, lambda plan, outcomes: None, **options)
+            return apply_run(watched, lambda plan, outcomes: None, **options)
 
     def undo(self, run: str, last: int | None = None) -> Run:
         """Take a run back, perhaps not to the end."""
         self._mortal.fate.begin(last)
         with self._mortal.world.back(run) as context, self._watched(context) as watched:
-            return wet_undo(watched, lambda plan, outcomes: None)
+            return apply_undo(watched, lambda plan, outcomes: None)
 
     def rotate(self) -> None:
         """What logrotate does."""

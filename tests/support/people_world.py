@@ -12,7 +12,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT
 from tests.support.memory import MemoryStore
@@ -133,7 +133,7 @@ class People:
     def run(self, tenant: Tenant) -> None:
         self.world.tenant = tenant
         with self.world.context() as context:
-            self._end(wet_run(context, quiet))
+            self._end(apply_run(context, quiet))
 
     def _end(self, run: Run) -> None:
         lost = {each.user.id for each in run.outcomes or () if each.result is not Result.WRITTEN}
@@ -148,7 +148,7 @@ class People:
     def undo(self, run: str) -> None:
         self.undoing = True
         with self.world.back(run) as context:
-            self._end(wet_undo(context, quiet))
+            self._end(apply_undo(context, quiet))
         self.world.state.release(self.world.job)
         self.undoing = False
 

@@ -30,7 +30,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
-from connector.run.context import Dry
+from connector.run.context import PlanContext
 from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
@@ -165,7 +165,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
 
     with closing(open_state(None)) as state:
         key = Secret("the key of a table")
-        dry = Dry(
+        dry = PlanContext(
             job="table", source=Source(), reader=directory, mapping=mapping, pins=(), exclude=ExcludeList(),
             limits=_NO_LIMITS, read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key),
             pace=Pace(), observer=Observers(),

@@ -13,7 +13,7 @@ from connector.directories.scim.transport import HttpTransport
 from connector.model import Secret
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.run.context import Wet
+from connector.run.context import ApplyContext
 from connector.settings.scim import ScimDirectory as Settings
 from tests.support.memory import MemoryStore
 from tests.support.scim_servers import CEC, CORE, ENTERPRISE, ScimServer
@@ -97,7 +97,7 @@ def worlds(draw: st.DrawFn, several: bool) -> tuple[World, list[Json]]:
 @contextmanager
 def connected(
     world: World, url: str, open_: Callable[[Settings], HttpTransport] | None = None, **settings: Any
-) -> Iterator[Wet]:
+) -> Iterator[ApplyContext]:
     """The context of a run of this world on the server at an address."""
     given = {"type": "scim", "url": url, "token": {"env": "T"}, "allow_plaintext": True, "filter": FILTER} | settings
     job = Settings.model_validate(given)

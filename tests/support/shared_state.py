@@ -14,7 +14,7 @@ from connector.reconcile.diff.patterns import owns
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
 from connector.state.store import Store
-from connector.sync import dry_run, wet_run, wet_undo
+from connector.sync import apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, TITLE, Ground, Held
 from tests.support.memory import MemoryStore
@@ -190,7 +190,7 @@ class Shared:
         ledger, claimed = self.ledger, job.claimed()
         let_go = ledger.begin(job.name, claimed)
         with self.world(job, "take over" if job.take_over else "apply").context() as context:
-            run = wet_run(context, quiet)
+            run = apply_run(context, quiet)
         outcomes = self._known(run.outcomes)
         ledger.end(outcomes)
         if any(outcome.result is Result.WRITTEN for outcome in outcomes):
@@ -206,7 +206,7 @@ class Shared:
 
     def undo(self, job: Job, run: str) -> Plan:
         with self.world(job, "undo").back(run) as context:
-            taken = wet_undo(context, quiet)
+            taken = apply_undo(context, quiet)
         self.ledger.end(self._known(taken.outcomes))
         self.state.release(job.name)
         return taken.plan

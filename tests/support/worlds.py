@@ -18,7 +18,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.run.context import Wet, WetUndo
+from connector.run.context import ApplyContext, ApplyUndoContext
 from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
@@ -212,12 +212,12 @@ class World:
         return MemoryDirectory(self.store, self.mapping.view())
 
     @contextmanager
-    def context(self) -> Iterator[Wet]:
+    def context(self) -> Iterator[ApplyContext]:
         view = self.mapping.view()
         directory: Directory = MemoryDirectory(self.store, view, base=BASE, filter=FILTER)
         if self.connect is not None:
             directory = self.connect(view)
-        yield Wet(
+        yield ApplyContext(
             job=self.job, source=self, reader=directory, directory=directory, mapping=self.mapping, pins=self.pins,
             exclude=self.exclude, limits=self.limits, read="auto", state=self.state,
             fingerprint=fingerprinter(self.key), sealer=Sealer(self.key), pace=self.pace, observer=Observers(),
@@ -225,10 +225,10 @@ class World:
         )  # fmt: skip
 
     @contextmanager
-    def back(self, run: str) -> Iterator[WetUndo]:
+    def back(self, run: str) -> Iterator[ApplyUndoContext]:
         """What takes a run back."""
         with self.context() as context:
-            yield WetUndo(
+            yield ApplyUndoContext(
                 job=context.job, reader=context.reader, directory=context.directory, mapping=context.mapping,
                 limits=context.limits, read=context.read, state=context.state, fingerprint=context.fingerprint,
                 sealer=context.sealer, pace=context.pace, observer=context.observer, exclude=context.exclude, run=run,

@@ -11,7 +11,7 @@ from connector.reconcile.checks.limits import Limit
 from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from connector.sync import dry_run, wet_run
+from connector.sync import apply_run, dry_run
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, SEATS, World, closed_with_the_test
 
@@ -26,7 +26,7 @@ def world() -> World:
 
 def apply(of: World, stop: Stop | None = None) -> int:
     with of.context() as context:
-        return len(wet_run(context, lambda plan, outcomes: None, stop=stop).plan.changes)
+        return len(apply_run(context, lambda plan, outcomes: None, stop=stop).plan.changes)
 
 
 def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:

@@ -11,7 +11,7 @@ from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import dry_run, dry_undo, wet_run, wet_undo
+from connector.sync import apply_run, apply_undo, dry_run, dry_undo
 from tests.support.memory import MemoryStore
 from tests.support.scim_provider import ACCOUNT, SEAT, Provider, opened, said, user
 from tests.support.worlds import World
@@ -64,7 +64,7 @@ def held(provider: Provider) -> list[dict[str, object]]:
 def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: bool) -> None:
     provider, of = world(odd)
     with of.context() as context:
-        run = wet_run(context, lambda plan, outcomes: None)
+        run = apply_run(context, lambda plan, outcomes: None)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.FAILED] * USERS
     assert run.touched
     assert any(held(provider)), "something was written"
@@ -73,7 +73,7 @@ def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: b
         if look_first:
             shown = dry_undo(context, lambda plan, outcomes: None).plan
             assert len(shown.changes) == sum(map(bool, held(provider)))
-        back = wet_undo(context, lambda plan, outcomes: None)
+        back = apply_undo(context, lambda plan, outcomes: None)
     assert [outcome.result for outcome in back.outcomes or ()] == [Result.WRITTEN] * len(back.plan.changes)
     assert held(provider) == [{}] * USERS
 
@@ -81,12 +81,12 @@ def test_an_undo_takes_back_what_a_failed_write_has_left(odd: Odd, look_first: b
 def test_what_a_failed_write_has_left_is_ours_from_the_next_run_on() -> None:
     provider, of = world(erases)
     with of.context() as context:
-        first = wet_run(context, lambda plan, outcomes: None).plan
+        first = apply_run(context, lambda plan, outcomes: None).plan
     of.tenant = Tenant([Agent(n, f"agent{n:03}", None) for n in range(2, USERS + 1)])
     provider.meddle = lambda request: None
     with of.context() as context:
         assert dry_run(context, lambda plan, outcomes: None).plan.changes == ()
-        wet_run(context, lambda plan, outcomes: None)
+        apply_run(context, lambda plan, outcomes: None)
         problems = dry_run(context, lambda plan, outcomes: None).plan.problems
     assert [problem.kind for problem in problems] == ["stale"]
     counts = {record.id: record.outcomes for record in of.state.history.runs(of.job)}

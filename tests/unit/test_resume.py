@@ -13,7 +13,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.runtime.observer import Observer, Observers
 from connector.state.store import Store
-from connector.sync import Run, dry_run, wet_run
+from connector.sync import Run, apply_run, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
@@ -95,7 +95,9 @@ class Job:
         heard = Heard()
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
         with self.world.context() as context:
-            run = wet_run(replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed)
+            run = apply_run(
+                replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed
+            )
         self.told = heard.told
         return run
 

@@ -14,7 +14,7 @@ from connector.reports.wording import last_line
 from connector.runtime.observer import Observer, Observers, Telling
 from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
-from connector.sync import Run, wet_run
+from connector.sync import Run, apply_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 
@@ -129,7 +129,7 @@ def ran(of: World, stop: Stop, *observers: Observer, at_the_end: Callable[[], No
             at_the_end()
 
     with of.context() as context:
-        run = wet_run(replace(context, observer=Observers(observers)), show, stop=stop)
+        run = apply_run(replace(context, observer=Observers(observers)), show, stop=stop)
     return run, said[0]
 
 

@@ -8,7 +8,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.sync import Run, wet_run
+from connector.sync import Run, apply_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
@@ -32,7 +32,7 @@ def test_it_is_set_again_and_not_taken_for_hidden() -> None:
 
     def apply() -> Run:
         with world.context() as context:
-            return wet_run(context, lambda plan, outcomes: None)
+            return apply_run(context, lambda plan, outcomes: None)
 
     world.connect = connect
     (first,) = apply().outcomes or ()

@@ -13,7 +13,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.plan_builder import UNSHOWN
 from connector.reconcile.stale.stale_users import UNSEEN, UNSHOWN_LEAVER
-from connector.sync import Run, wet_run
+from connector.sync import Run, apply_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
@@ -62,7 +62,7 @@ class Case:
     def apply(self, line: str | None, seat: int = 7) -> Run:
         self.world.tenant = Tenant([Agent(seat, "u0", line)])
         with self.world.context() as context:
-            return wet_run(context, lambda plan, outcomes: None)
+            return apply_run(context, lambda plan, outcomes: None)
 
     def after(self, line: str | None, seat: int = 8) -> Run:
         """The run after one whose value `1` is not shown."""
@@ -150,7 +150,7 @@ def left(case: Case) -> Run:
     case.apply("1")
     case.world.tenant = Tenant([Agent(9, "nobody")])
     with case.world.context() as context:
-        return wet_run(context, lambda plan, outcomes: None)
+        return apply_run(context, lambda plan, outcomes: None)
 
 
 def stays(run: Run) -> bool:
@@ -185,6 +185,6 @@ def test_what_a_leaver_would_show_is_gone_and_no_line_is_needed() -> None:
     case.world.mapping = replace(case.world.mapping, stale="clear")
     case.world.tenant = Tenant([Agent(9, "nobody")])
     with case.world.context() as context:
-        run = wet_run(context, lambda plan, outcomes: None)
+        run = apply_run(context, lambda plan, outcomes: None)
     assert list(planned(run)) == ["employeeNumber"]
     assert not stays(run)

@@ -19,7 +19,7 @@ from connector.state.history import RunRecord
 from connector.state.memory import DirectoryMemory
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
-from connector.sync import Run, dry_run, dry_undo, wet_run, wet_undo
+from connector.sync import Run, apply_run, apply_undo, dry_run, dry_undo
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World, closed_with_the_test
@@ -64,7 +64,7 @@ def apply(
     show: Callable[[Plan, Sequence[Outcome] | None], None] = quiet,
 ) -> Run:  # fmt: skip
     with of.context() as context:
-        return wet_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
+        return apply_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)
 
 
 def plan(of: World, *only: str, save: bool = False) -> Plan:
@@ -74,7 +74,7 @@ def plan(of: World, *only: str, save: bool = False) -> Plan:
 
 def back(of: World, run: str, accept: str | None = None) -> Run:
     with of.back(run) as context:
-        return wet_undo(context, quiet, accept)
+        return apply_undo(context, quiet, accept)
 
 
 def memory(of: World) -> DirectoryMemory:
@@ -589,7 +589,7 @@ def test_an_undo_goes_to_the_directory_that_the_run_wrote_to() -> None:
     run = apply(of).plan.id
     of.store = MemoryStore({})
     with of.back(run) as context, pytest.raises(UsageError, match="another directory"):
-        wet_undo(replace(context, wrote_to="memory:another"), quiet)
+        apply_undo(replace(context, wrote_to="memory:another"), quiet)
 
 
 # ---------------------------------------------------------------- cautions that come up late
