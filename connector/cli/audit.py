@@ -24,7 +24,7 @@ def catch_up(log_level: str | None, job: Path) -> int:
     Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
     from connector.cli.observers import auditor, log_to_standard_error
-    from connector.run.composition import accounts
+    from connector.run.job_state import accounts
     from connector.runtime.stopping import Stop
 
     log_to_standard_error(log_level)

@@ -37,7 +37,8 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
     """Check JOB, its files, source and directory; write nothing."""
     from connector.reconcile.checks.survey import Survey
     from connector.reconcile.diff.differences import Differ
-    from connector.run.composition import plan_context, try_state
+    from connector.run.composition import plan_context
+    from connector.run.job_state import try_state
     from connector.settings.job import load
 
     if save is not None and not probe:
@@ -80,7 +81,7 @@ def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None)
 
 def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold."""
-    from connector.run.composition import hold_on, other_jobs
+    from connector.run.job_state import hold_on, other_jobs
 
     others = other_jobs(job, mapping, description)
     for place, what in others.told if others else ():

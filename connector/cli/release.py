@@ -13,7 +13,7 @@ from connector.cli.running import job_argument
 @job_argument
 def command(job: Path) -> int:
     """Allow applies of JOB again, after an undo or a changed source."""
-    from connector.run.composition import release
+    from connector.run.job_state import release
 
     click.echo("Released. The next apply may write." if release(job) else "The job was not on hold.")
     return 0

@@ -17,7 +17,7 @@ def command(job: Path, *, as_json: bool) -> int:
     from msgspec import json, to_builtins
 
     from connector.reports.visible import visible
-    from connector.run.composition import history
+    from connector.run.job_state import history
 
     runs = history(job)
     if as_json:

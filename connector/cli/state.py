@@ -23,7 +23,7 @@ def rename(job: Path, new: str) -> int:
 
     JOB is the job file under its old name; NEW is its new name or path. Rename the file before or after.
     """
-    from connector.run.composition import rename as renamed
+    from connector.run.job_state import rename as renamed
 
     old, name, users = renamed(job, new)
     click.echo(f"Renamed {visible(old)} to {visible(name)}. It owns values of {users} users.")

@@ -21,14 +21,13 @@ from connector.state.sealing import Sealer
 from connector.state.store import Store
 
 
-class Context(Struct, frozen=True, kw_only=True):
-    """What planning and taking back both have at hand. `plan_id`: of the plan that will be made; it names the run.
+class Common(Struct, frozen=True, kw_only=True):
+    """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
 
     `beyond` opens a reader of the same directory past base and filter, once.
     """
 
     job: str
-    reader: Reader
     mapping: Mapping
     limits: Limits
     read: Read
@@ -42,6 +41,12 @@ class Context(Struct, frozen=True, kw_only=True):
     files: frozenset[Path] = frozenset()
     beyond: Callable[[], Reader] | None = None
     plan_id: str = field(default_factory=lambda: str(uuid4()))
+
+
+class Context(Common, frozen=True, kw_only=True):
+    """What planning and taking back both have at hand."""
+
+    reader: Reader
 
     def brief(self) -> Brief:
         """What a plan is made from now; the directory is asked what it is."""

@@ -13,7 +13,8 @@ import structlog
 
 from connector.errors import FileError, StateError
 from connector.observers.run_summary import Kind
-from connector.run.composition import Accepted, accept, last_tick
+from connector.run.composition import Accepted, accept
+from connector.run.job_state import last_tick
 from connector.scheduler.accounts import Account, Mark
 from connector.scheduler.schedule import (
     BELIEVED,

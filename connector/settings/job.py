@@ -169,6 +169,9 @@ class LdapDirectory(Strict):
 class LdifDirectory(Strict):
     """An LDIF file (RFC 2849) as a directory; it is rewritten whole and atomically."""
 
+    read: ClassVar[Literal["auto"]] = "auto"
+    settle_time: ClassVar[float] = 0
+
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
     base: Annotated[DnOrAll, Field(description="The DN under which users are; empty: all entries.")] = ""

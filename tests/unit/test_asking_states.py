@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import StateError
-from connector.run.composition import last_tick
+from connector.run.job_state import last_tick
 from connector.scheduler.state_poll import Question
 from connector.settings import job as jobs
 from connector.state.ticks import Tick

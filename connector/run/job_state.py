@@ -1,0 +1,147 @@
+"""What the state of a job says, and does, without a run of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+from connector.errors import FileError, StateError, UsageError
+from connector.model import Description, Fingerprint, Secret
+from connector.net.secret_stores import resolve
+from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.mapping import Mapping
+from connector.reconcile.stale.other_jobs import OtherJobs
+from connector.run.job_files import set_apart
+from connector.settings import job as jobs
+from connector.state import keyfile
+from connector.state.history import RunRecord
+from connector.state.sealing import Sealer
+from connector.state.store import Store, open_state
+from connector.state.telling import Telling
+from connector.state.ticks import Tick
+
+
+def last_tick(job: jobs.LoadedJob) -> Tick | None:
+    """The last run of the job's schedule. Raises StateError."""
+    with _kept(job) as state:
+        return state.ticks(job.name).last() if state else None
+
+
+def history(path: Path) -> list[RunRecord]:
+    """The applies of the job in `path`, newest first."""
+    job = jobs.load(path)
+    with _kept(job) as state:
+        return state.history.runs(job.name) if state else []
+
+
+def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:
+    """What other jobs of this job's state wrote to the directory; None: nothing is remembered yet."""
+    job = jobs.load(path)
+    with _kept(job) as state:
+        memory = state.memory(description.identity, job.name) if state else None
+        return OtherJobs(memory, mapping, description, lambda _: True) if memory else None
+
+
+def hold_on(path: Path) -> tuple[str, str] | None:
+    """Since when the job in `path` is on hold, and why. Raises StateError."""
+    job = jobs.load(path)
+    with _kept(job) as state:
+        return state.held(job.name) if state else None
+
+
+def try_state(path: Path) -> None:
+    """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
+    job = jobs.load(path)
+    if job.state_path is not None:
+        where = Path(os.path.realpath(job.state_path)).parent
+        try:
+            with tempfile.TemporaryFile(dir=where):  # locks and the key are beside it
+                pass
+        except OSError as fault:
+            what = f"the state cannot be written: nothing can be made in its folder {where} ({fault.strerror})"
+            raise StateError(what, where=str(job.state_path)) from None
+    with _kept(job) as state:
+        if state:
+            state.try_writing()
+
+
+def rename(path: Path, new: str) -> tuple[str, str, int]:
+    """Give all that is known of a job to another name: the old name, the new one, and how many users it wrote to.
+
+    `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
+    StateError, UsageError, BusyError.
+    """
+    renamed = Path(new)
+    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
+    job = jobs.load(renamed if not path.exists() and renamed.exists() else path)
+    with _kept(job) as state:
+        if state is None:
+            raise UsageError("this job has no state yet, so there is nothing to rename", where=str(path))
+        return old, name, state.rename(old, name)
+
+
+@contextmanager
+def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Fingerprint]]:
+    """What is owed to the audit of the job in `path`, while no run of it is under way; None: it has no state yet.
+
+    Raises FileError, StateError, UsageError, BusyError.
+    """
+    job = jobs.load(path)
+    set_apart(job)
+    if job.job.audit is None:
+        raise UsageError("this job has no `audit` section: nothing is told to anybody", where=str(path))
+    with _kept(job) as state, state.leases(job.name) if state else nullcontext():
+        key = key_of(job, state, needed=False) if state else None
+        fingerprint = fingerprinter(key or Secret(secrets.token_hex(32)))
+        yield job, state.telling.of(job.name, Sealer(key)) if state else None, fingerprint
+
+
+def release(path: Path) -> bool:
+    """Let the job in `path` apply again; whether it was on hold."""
+    job = jobs.load(path)
+    with _kept(job) as state:
+        return state.release(job.name) if state else False
+
+
+@contextmanager
+def _kept(job: jobs.LoadedJob) -> Iterator[Store | None]:
+    """The state of a job; None where there is none yet. Raises StateError where that cannot be told."""
+    there = True
+    try:
+        if job.state_path is not None:
+            job.state_path.stat()
+    except FileNotFoundError:
+        there = False
+    except OSError as fault:
+        raise StateError(f"cannot be reached: {fault.strerror}", where=str(job.state_path)) from None
+    with closing(state_of(job)) if there else nullcontext() as state:
+        yield state
+
+
+def state_of(job: jobs.LoadedJob) -> Store:
+    """The state that the job names. Raises StateError, and FileError with the job's line."""
+    try:
+        return open_state(job.job.state)
+    except FileError as fault:
+        raise FileError(fault.what, where=job.where("state")) from None
+
+
+def state_for_a_plan(job: jobs.LoadedJob) -> Store:
+    """The same for a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
+    try:
+        return state_of(job)
+    except StateError:
+        if job.state_path is None or os.path.lexists(job.state_path):
+            raise
+        return open_state(None)
+
+
+def key_of(job: jobs.LoadedJob, state: Store, *, needed: bool) -> Secret | None:
+    """The key of fingerprints and seals; None where none can be kept, and none is `needed`."""
+    if job.job.key:
+        return resolve(job.job.key, "the key of fingerprints", job.where("key"))
+    return keyfile.key_of(job.state_path, needed=needed) if state.kept and job.state_path else None
