@@ -47,6 +47,6 @@ from connector.model.plan import (
     Summary as Summary,
     Unsettled as Unsettled,
 )
-from connector.model.secret import Held as Held, Secret as Secret, Value as Value
+from connector.model.secret import Held as Held, Secret as Secret, Value as Value, text_of as text_of
 from connector.model.secret_forms import spellings as spellings
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant

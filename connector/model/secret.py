@@ -50,5 +50,11 @@ def _octets(value: Value) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
+def text_of(secret: Secret) -> str:
+    """A secret as text, bare."""
+    held = secret.reveal()
+    return held if isinstance(held, str) else held.decode()
+
+
 Held = Value | Secret
 """A value as a directory hands it out: attributes that the mapping marks `secret` arrive wrapped."""

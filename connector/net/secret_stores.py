@@ -14,7 +14,7 @@ import msgspec
 from pydantic import BaseModel
 
 from connector.errors import NOT_JSON, DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
-from connector.model import Secret
+from connector.model import Secret, text_of
 from connector.settings import secrets
 from connector.settings.fields import AppRole, Place, SecretRef, VaultRef
 
@@ -147,5 +147,4 @@ class _Vault:
 
 
 def _header(token: Secret) -> str:
-    held = token.reveal()
-    return (held if isinstance(held, str) else held.decode()).strip()
+    return text_of(token).strip()

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from connector.errors import DeniedError, IncompleteRead, UnreachableError, UntrustedError
-from connector.model import Secret
+from connector.model import Secret, text_of
 from connector.net import tls
 from connector.net.deadlines import Bound, Line
 from connector.observers.notices import Notice
@@ -80,9 +80,8 @@ def _send(settings: Mail, password: Secret | None, message: EmailMessage) -> Non
 
 
 def _log_in(server: smtplib.SMTP, settings: Mail, user: str, password: Secret) -> None:
-    held = password.reveal()
     try:
-        server.login(user, held if isinstance(held, str) else held.decode())
+        server.login(user, text_of(password))
     except smtplib.SMTPServerDisconnected:  # some hang up on whoever they refuse
         raise DeniedError("the server hung up at the log-in", where=settings.server) from None
     except smtplib.SMTPAuthenticationError:  # its text may repeat what was sent

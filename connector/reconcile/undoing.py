@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -273,7 +273,7 @@ def _back(
     if each.secret:
         return _secret_back(each, held, user.ref, description, fingerprint)
     rule = description.equality(each.name)
-    ours = held if each.pattern is None else tuple(filter(_within(each.pattern), held))
+    ours = patterns.ours(each.pattern, held)
     if equality.same_set(rule, ours, each.old):
         return None
     if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
@@ -311,11 +311,6 @@ def _wrapped(value: Held) -> Secret:
     return value if isinstance(value, Secret) else Secret(value)
 
 
-def _within(pattern: str) -> Callable[[Held], bool]:
-    ours = patterns.owns(pattern)
-    return lambda value: ours(equality.plain(value))
-
-
 def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
     return [
         name
@@ -330,29 +325,19 @@ def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tup
     kept = [each.attribute or "" for each in draft.held] + _hidden(user, description, brief.memory)
     classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
     held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
-    going = {each.name for each in back if not each.new and not _stays(each, user)}
+    going = {each.name for each in back if not each.new and len(user.values.get(each.name, ())) <= len(each.old)}
     left = ({*user.values, *kept} | {each.name for each in back if each.new}) - going - {OBJECT_CLASS}
     gone: list[str] = []
-    for name in _only(classes, lambda each: (each.new, each.old)):
+    for name in [str(name) for each in classes for name in each.new if name not in each.old]:
         low = name.lower()
         others = held - {low} - {each.lower() for each in gone}
         needed = any(_needs(description, attribute, low, others) for attribute in left)
         known = any(low in info.classes for info in description.attributes.values())
         if low in held and known and not needed:
             gone.append(name)
-    come = [name for name in _only(classes, lambda each: (each.old, each.new)) if name.lower() not in held]
+    put = [str(name) for each in classes for name in each.old if name not in each.new]
+    come = [name for name in put if name.lower() not in held]
     return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),) if gone or come else ()
-
-
-def _only(
-    classes: Iterable[AttributeChange],
-    sides: Callable[[AttributeChange], tuple[tuple[Held, ...], tuple[Held, ...]]],
-) -> list[str]:
-    return [str(name) for each in classes for name in sides(each)[0] if name not in sides(each)[1]]
-
-
-def _stays(each: AttributeChange, user: User) -> bool:
-    return len(user.values.get(each.name, ())) > len(each.old)
 
 
 def _needs(description: Description, attribute: str, name: str, others: set[str]) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from connector.directories.common.schema import Schema
-from connector.model import AttributeChange, AttributeInfo, Change, Held, Value
+from connector.model import AttributeChange, AttributeInfo, Change, Equality, Held, Value
 from connector.reconcile.diff.conversion import UnfitError, fit
-from connector.reconcile.diff.patterns import owns
-from connector.reconcile.equality import key, plain
+from connector.reconcile.diff.patterns import ours
+from connector.reconcile.equality import keys_of, plain
 
 OBJECT_CLASS = "objectClass"
+S = TypeVar("S", str, bytes)
 
 
 class ConflictError(Exception):
@@ -67,23 +69,46 @@ def edits(values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema)
     return found
 
 
-def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -> Edit:
-    rule = info.equality
-    ours = list(held) if change.pattern is None else [value for value in held if owns(change.pattern)(value)]
-    mine = {key(rule, value) for value in ours}
-    if change.seen and mine != {key(rule, plain(value)) for value in change.old}:
+class Compared(Struct, Generic[S], frozen=True):
+    """What of an attribute's values goes, what comes, what is others', and all that is to be there of ours."""
+
+    removed: tuple[S, ...]
+    added: tuple[S, ...]
+    others: tuple[S, ...]
+    wanted: tuple[S, ...]
+
+    def refuse_several(self, name: str) -> None:
+        """Raises ForbiddenError where an attribute of one value would have more."""
+        if len(self.others) + len(self.wanted) > 1:
+            raise ForbiddenError(f"{name} can hold one value only")
+
+
+def compared(held: Sequence[S], change: AttributeChange, rule: Equality, stored: Callable[[Held], S]) -> Compared[S]:
+    """Compare and set: the values that are there against those that the plan saw. `stored`: a value as they are.
+
+    Raises ConflictError.
+    """
+    key = keys_of(rule)
+    mine = ours(change.pattern, held)
+    keys = set(map(key, mine))
+    if change.seen and keys != {key(plain(value)) for value in change.old}:
         raise ConflictError(f"{change.name} is no longer what the plan saw")
-    wanted = {key(rule, plain(value)): octets(value) for value in change.new}
-    removed = tuple(value for value in ours if key(rule, value) not in wanted)
-    added = tuple(value for name, value in wanted.items() if name not in mine)
-    others = [value for value in held if value not in ours]
-    if not wanted.keys().isdisjoint(key(rule, value) for value in others):
+    wanted = {key(plain(value)): stored(value) for value in change.new}
+    others = tuple(value for value in held if value not in mine)
+    if not wanted.keys().isdisjoint(map(key, others)):
         raise ConflictError(f"{change.name} holds the new value already, among those that are not ours")
-    if info.single and added and len(others) + len(wanted) > 1:
-        raise ForbiddenError(f"{change.name} can hold one value only")
-    for value in added:
+    removed = tuple(value for value in mine if key(value) not in wanted)
+    added = tuple(value for name, value in wanted.items() if name not in keys)
+    return Compared(removed, added, others, tuple(wanted.values()))
+
+
+def _edit(held: Sequence[bytes], change: AttributeChange, info: AttributeInfo) -> Edit:
+    found = compared(held, change, info.equality, octets)
+    if info.single and found.added:
+        found.refuse_several(change.name)
+    for value in found.added:
         _check(info, value)
-    return Edit(change.name, removed, added)
+    return Edit(change.name, found.removed, found.added)
 
 
 def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:

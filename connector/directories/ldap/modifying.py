@@ -22,14 +22,13 @@ from connector.model import (
     AttributeInfo,
     Change,
     Equality,
-    Held,
     Outcome,
     Result,
     Secret,
     User,
 )
-from connector.reconcile.diff.patterns import ALL, owns, parts
-from connector.reconcile.equality import minus, plain, same_set
+from connector.reconcile.diff.patterns import ALL, ours, parts
+from connector.reconcile.equality import minus, same_set
 
 FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
@@ -172,8 +171,7 @@ class Modifier(Struct, frozen=True, dict=True):
             if not attribute.seen or attribute.name.lower() == OBJECT_CLASS.lower():
                 continue
             held = now.values.get(attribute.name, ())
-            ours = held if attribute.pattern is None else tuple(filter(_within(attribute.pattern), held))
-            if not same_set(self.info(attribute.name).equality, ours, attribute.old):
+            if not same_set(self.info(attribute.name).equality, ours(attribute.pattern, held), attribute.old):
                 return f"{attribute.name} is no longer what the plan saw"
         return None
 
@@ -246,11 +244,6 @@ def _absence(name: str, pattern: str, rules: Rules) -> bytes:
     first, *middle, last = pattern.encode().split(ALL.encode())
     pieces = Substrings(name, first or None, tuple(piece for piece in middle if piece), last or None)
     return requests.encode_filter(Not(pieces))
-
-
-def _within(pattern: str) -> Callable[[Held], bool]:
-    ours = owns(pattern)
-    return lambda value: ours(plain(value))
 
 
 def _denied(change: Change, response: Response) -> str:

@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError
-from connector.model import Secret
+from connector.model import Secret, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.net.quoting import looks_like, phrase
@@ -154,9 +154,3 @@ def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[
     if text and not _TOKEN.fullmatch(text):
         raise FileError("holds a character that no header can carry", where="directory.token")
     return Fixed(f"Bearer {text}" if text else "")
-
-
-def text_of(secret: Secret) -> str:
-    """What a job keeps as a text, bare."""
-    held = secret.reveal()
-    return held if isinstance(held, str) else held.decode()

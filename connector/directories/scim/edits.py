@@ -8,17 +8,17 @@ replaced whole, as it was just read, but for the values that are ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from connector.directories.common.changing import ConflictError, ForbiddenError
+from connector.directories.common.changing import ForbiddenError, compared
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, something, text_of
 from connector.directories.scim.view import Attributes, Located
 from connector.model import AttributeChange, Change, Held
-from connector.reconcile.diff.patterns import owns
-from connector.reconcile.equality import keys_of, plain
+from connector.reconcile import folding
+from connector.reconcile.equality import plain
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 Clearing = Literal["remove", "null"]
@@ -71,29 +71,19 @@ def edits(resource: Resource, change: Change, attributes: Attributes) -> list[Ed
 
 def _edit(resource: Resource, change: AttributeChange, located: Located, before: Json) -> Edit | None:
     """The edit that one attribute needs; `before`: the whole attribute, as edits of other elements have left it."""
-    path, key = located.path, keys_of(located.info.equality)
+    path = located.path
     held = list(path.values(resource)) if located.shown else []
-    ours = held if change.pattern is None else list(filter(owns(change.pattern), held))
-    mine = {key(value) for value in ours}
-    if change.seen and mine != {key(plain(value)) for value in change.old}:
-        raise ConflictError(f"{change.name} is no longer what the plan saw")
-    wanted = {key(plain(value)): _text(value) for value in change.new}
-    others = [value for value in held if value not in ours]
-    if not wanted.keys().isdisjoint(map(key, others)):
-        raise ConflictError(f"{change.name} holds the new value already, among those that are not ours")
-    removed = {value for value in ours if key(value) not in wanted}
-    added = [text for name, text in wanted.items() if name not in mine]
-    if change.seen and not removed and not added:
+    found = compared(held, change, located.info.equality, _text)
+    if change.seen and not found.removed and not found.added:
         return None
     if located.info.single:
-        if len(others) + len(wanted) > 1:
-            raise ForbiddenError(f"{change.name} can hold one value only")
-        return Edit(path, _json(located, next(iter(wanted.values()))) if wanted else None, unseen=not change.seen)
-    left = _elements(before, located, removed, [_json(located, text) for text in added])
+        found.refuse_several(change.name)
+        return Edit(path, _json(located, found.wanted[0]) if found.wanted else None, unseen=not change.seen)
+    left = _elements(before, located, found.removed, [_json(located, text) for text in found.added])
     return Edit(Path(path.attribute, path.schema), left or None)
 
 
-def _elements(held: Json, located: Located, removed: set[str], added: list[Json]) -> list[Json]:
+def _elements(held: Json, located: Located, removed: Collection[str], added: list[Json]) -> list[Json]:
     """All that an attribute of several values is to hold. A value takes the place of one that goes, if there is one."""
     path, sub = located.path, located.path.sub or VALUE
     complex_ = located.found is not None and located.found.attribute.complex
@@ -119,8 +109,7 @@ def _json(located: Located, text: str) -> Json:
 
 
 def _text(value: Held) -> str:
-    bare = plain(value)
-    return bare if isinstance(bare, str) else bare.decode("utf-8", "surrogateescape")
+    return folding.text_of(plain(value))
 
 
 # ---------------------------------------------------------------- onto the wire

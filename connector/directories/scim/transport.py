@@ -15,7 +15,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.scim.credentials import credentials, text_of
+from connector.directories.scim.credentials import credentials
 from connector.directories.scim.pacing import Patience
 from connector.directories.scim.protocol import (
     BUSY,
@@ -37,7 +37,7 @@ from connector.errors import (
     TruncatedError,
     UnreachableError,
 )
-from connector.model import Secret
+from connector.model import Secret, text_of
 from connector.net import http, tls
 from connector.net.quoting import phrase
 from connector.net.retry import retry_after, seconds_to_wait

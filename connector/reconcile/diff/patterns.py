@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from connector.model import Equality, Held, Value
 from connector.reconcile import equality
 from connector.reconcile.folding import text_of
 
 ALL = "*"
+H = TypeVar("H", bound=Held)
 
 
 def joined(patterns: Iterable[str]) -> str:
@@ -39,6 +41,12 @@ def owns(pattern: str) -> Callable[[Value], bool]:
         return lambda value: True
     expression = re.compile("|".join(map(_expression, parts(pattern))), re.IGNORECASE | re.DOTALL)
     return lambda value: expression.fullmatch(text_of(value)) is not None
+
+
+def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
+    """Those of the values that are ours; None: all of them."""
+    test = owns(pattern or ALL)
+    return tuple(value for value in values if pattern is None or test(equality.plain(value)))
 
 
 def _expression(pattern: str) -> str:

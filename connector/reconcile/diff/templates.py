@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Agent, Held, Secret, Tenant
+from connector.model import Agent, Held, Secret, Tenant, text_of
 from connector.reconcile.diff.transforms import TRANSFORMS, Step, TemplateError
 
 AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
@@ -144,10 +144,7 @@ def _joined(parts: list[str | Piece], *, secret: bool) -> Render:
 
 
 def _sip_pwd(agent: Agent) -> str | None:
-    if agent.sip_pwd is None:
-        return None
-    value = agent.sip_pwd.reveal()
-    return value if isinstance(value, str) else value.decode()
+    return None if agent.sip_pwd is None else text_of(agent.sip_pwd)
 
 
 _GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {

@@ -14,6 +14,7 @@ from typing import Final
 from connector.model import Description, Key, Problem, User
 from connector.reconcile import equality
 from connector.reconcile.diff.draft import Draft
+from connector.reconcile.folding import text_of
 from connector.reconcile.mapping import Mapping as AttributeMapping
 
 Slot = tuple[str, Hashable]
@@ -47,8 +48,7 @@ class UniqueValues:
             if each.name in keys:
                 for value in equality.minus(self._rules[each.name], each.new, each.old):
                     plain = equality.plain(value)
-                    text = plain if isinstance(plain, str) else plain.decode("utf-8", "surrogateescape")
-                    yield (each.name, keys[each.name](plain)), text
+                    yield (each.name, keys[each.name](plain)), text_of(plain)
 
     def keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from connector.errors import DeniedError, FileError, IncompleteRead
-from connector.model import Secret, Tenant
+from connector.model import Secret, Tenant, text_of
 from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.settings.job import CecSource as CecSourceSettings
@@ -50,7 +50,7 @@ class CecSource:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Raises FileError if the app key cannot stand in a header."""
-        key, secret = _text(app_key), _text(app_secret)
+        key, secret = text_of(app_key), text_of(app_secret)
         if not _HEADER_VALUE.fullmatch(key):
             raise FileError("empty, or holds a character that no header can carry", where="source.app_key")
         self._settings = settings
@@ -103,11 +103,6 @@ class CecSource:
             self._hide.append(token)
         headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
         return exchange.send("GET", path, headers, bound=self._settings.max_bytes)
-
-
-def _text(secret: Secret) -> str:
-    held = secret.reveal()
-    return held if isinstance(held, str) else held.decode()
 
 
 def _other_spelling(path: str) -> str | None:
