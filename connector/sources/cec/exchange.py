@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Final, Self
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt
 
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError
 from connector.net import tls
@@ -39,14 +38,7 @@ class Exchange:
         """Raises FileError if `ca_file` cannot be used."""
         self.hide = hide
         self._base = settings.url.rstrip("/")
-        self._retrying = Retrying(
-            sleep=sleep,
-            stop=stop_after_attempt(settings.retries + 1),
-            wait=lambda state: min(seconds_to_wait(state.attempt_number, _headers(state)), LONGEST),
-            retry=retry_if_exception_type(UnreachableError) | retry_if_result(_passing),
-            before_sleep=_log_retry,
-            retry_error_callback=_last,
-        )
+        self._retries, self._sleep = settings.retries, sleep
         self._channel = Channel(
             tls.context(settings.ca_file),
             settings.headers,
@@ -67,8 +59,24 @@ class Exchange:
 
         `bound`: octets that a body may have. Raises UnreachableError, UntrustedError, MalformedError, TruncatedError.
         """
-        where = f"{self._base}{path}"
-        return self._retrying(self._channel.exchange, method, where, headers, content=content, bound=bound)
+        where, attempt = f"{self._base}{path}", 1
+        while True:
+            try:
+                answer = self._channel.exchange(method, where, headers, content=content, bound=bound)
+            except UnreachableError as fault:
+                if attempt > self._retries:
+                    raise
+                self._pause(attempt, str(fault), None)
+            else:
+                if attempt > self._retries or not _passing(answer):
+                    return answer
+                self._pause(attempt, f"status {answer.status}", answer.headers)
+            attempt += 1
+
+    def _pause(self, attempt: int, reason: str, headers: Mapping[str, str] | None) -> None:
+        wait = min(seconds_to_wait(attempt, headers), LONGEST)
+        log.warning("request repeated", attempt=attempt, reason=reason, wait=round(wait, 3))
+        self._sleep(wait)
 
     def summary(self, answer: Answer) -> str:
         """Status, and what the body says in an envelope or looks like."""
@@ -92,22 +100,3 @@ class Exchange:
 
 def _passing(answer: Answer) -> bool:
     return answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _headers(state: RetryCallState) -> Mapping[str, str] | None:
-    return None if _failed(state) else _last(state).headers
-
-
-def _failed(state: RetryCallState) -> bool:
-    return state.outcome is not None and state.outcome.failed
-
-
-def _last(state: RetryCallState) -> Answer:
-    """The last attempt's answer, or its error, raised."""
-    answer: Answer = state.outcome.result()  # type: ignore[union-attr]  # tenacity asks only after an attempt
-    return answer
-
-
-def _log_retry(state: RetryCallState) -> None:
-    reason = str(state.outcome and state.outcome.exception()) if _failed(state) else f"status {_last(state).status}"
-    log.warning("request repeated", attempt=state.attempt_number, reason=reason, wait=round(state.upcoming_sleep, 3))
