@@ -12,7 +12,6 @@ import os
 import pwd
 import socket
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -23,6 +22,7 @@ from connector.observers.sinks import File, Line, Receiver, Record, Sink
 from connector.observers.syslog import NOTICE, WARNING
 from connector.reconcile.digests import is_secret, readable
 from connector.reports.document import change_object
+from connector.runtime.clock import stamp
 from connector.runtime.observer import Observer, Owed, Telling
 from connector.settings.operations import Audit
 
@@ -159,7 +159,7 @@ class AuditObserver(Observer):
 
     def _note(self, event: str, **said: object) -> None:
         """A record that has no number."""
-        record = {"time": _now(), "event": event, **self._about, "who": self._who, **said}
+        record = {"time": stamp(), "event": event, **self._about, "who": self._who, **said}
         line = Line.of(record, WARNING if said.get("fault") or event == "open" else NOTICE)
         self._to_all(lambda sink: sink.tell([line]))
 
@@ -183,7 +183,7 @@ class AuditObserver(Observer):
 
     def _summary(self, owed: Owed, writes: int) -> Line:
         """What is known of a run of which something was told late: its begin or end may be missing too."""
-        record: Record = {"time": _now(), "event": "late", "job": self._job, "run": owed.run, "who": self._who}
+        record: Record = {"time": stamp(), "event": "late", "job": self._job, "run": owed.run, "who": self._who}
         record |= {"plan": owed.digest, "started": owed.started, "ended": owed.ended, "result": owed.result}
         return Line.of(record | {"writes": writes}, WARNING)
 
@@ -192,10 +192,6 @@ class AuditObserver(Observer):
         if not each.seen or self._fingerprint is None:
             return None
         return [self._fingerprint(change.user, each.name, value) for value in each.old]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _reason(fault: OSError) -> str:

@@ -120,17 +120,21 @@ def _boolean(value: Value) -> Hashable:
     return text_of(value).strip().upper()
 
 
-_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(\d\d)?)?(?:[.,](\d+))?(Z|[+-]\d\d(?:\d\d)?)")
+TIME: Final = re.compile(
+    r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
+)
+"""GeneralizedTime (RFC 4517 §3.3.13)."""
 
 
 def _like_time(value: Value) -> Hashable:
-    """GeneralizedTime (RFC 4517 §3.3.13) as an instant in UTC where it is well-formed and in UTC, else as it is."""
+    """An instant where it is well-formed and in UTC, else as it is."""
     text = text_of(value).strip()
-    match = _TIME.fullmatch(text)
-    if match is None or match.group(8) != "Z":
+    match = TIME.fullmatch(text)
+    if match is None or match["sign"]:
         return text
-    year, month, day, hour, minute, second, fraction, _ = match.groups()
-    return (year, month, day, hour, minute or "00", second or "00", (fraction or "").rstrip("0"))
+    day, hour, minute, second, part, *_ = match.groups()
+    return (day, hour, minute or "00", second or "00", (part or "").rstrip("0"))
 
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)

@@ -13,6 +13,11 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 """A random number that the kernel (Linux) draws at its start."""
 
 
+def stamp(timespec: str = "microseconds") -> str:
+    """The time now (RFC 3339, UTC)."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
+
+
 def now() -> Moment:
     """The time, to the second where it is written down."""
     try:

@@ -9,11 +9,11 @@ import socket
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from connector.errors import BusyError, StateError
+from connector.runtime.clock import stamp
 from connector.state.database import Row, Transaction, restored, storable
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -129,7 +129,8 @@ class Sqlite:
             except OSError as fault:
                 raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
             self._rests_on[path] = _itself(os.fstat(handle))
-            _leave(handle, f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {_now()}" if job else "")
+            who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
+            _leave(handle, who if job else "")
             yield
         finally:
             self._rests_on.pop(path, None)
@@ -159,10 +160,6 @@ def _left_by(handle: int) -> str:
     except OSError:
         return ""
     return f": {word}" if word.isprintable() and word else ""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class _Statements:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from msgspec.structs import astuple
 from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Description, LastGood, Noted, Outcome, Plan, Result
 from connector.reconcile.digests import HINTS, readable
+from connector.runtime.clock import stamp
 from connector.state.database import Database
 from connector.state.history import History
 from connector.state.journal import STEPS, Ours, RunJournal, Step, note_servers, step
@@ -142,7 +142,7 @@ class Store:
             transaction.execute(
                 "insert into holds (job, since, why) values (?, ?, ?) "
                 "on conflict (job) do update set since = excluded.since, why = excluded.why",
-                (job, _now(), why),
+                (job, stamp(), why),
             )
 
     def held(self, job: str) -> tuple[str, str] | None:
@@ -230,7 +230,7 @@ class Store:
                 plan.id,
                 plan.job,
                 where,
-                _now(),
+                stamp(),
                 plan.digest,
                 *astuple(found),
                 summary,
@@ -254,7 +254,7 @@ class Store:
         self.telling.secure()
         try:
             with self._database.writing() as transaction:
-                ended = (_now(), journal.result, plan.id)
+                ended = (stamp(), journal.result, plan.id)
                 transaction.execute("update runs set ended = ?, result = ? where id = ?", ended)
                 self.telling.keep(transaction)
         except StateError:
@@ -327,7 +327,3 @@ def _seal(plan: Plan) -> str:
     hints = sorted(readable(problem.why) for problem in plan.problems if problem.kind in HINTS)
     body = json.encode([plan.id, plan.digest, readable(plan.job), plan.created, about, *near, *outside, *hints])
     return hashlib.sha256(body).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

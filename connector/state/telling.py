@@ -8,10 +8,10 @@ what runs on its own directory left: the others may be under way, or have other 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 
 from connector.errors import StateError
 from connector.model import Change, Noted, Outcome
+from connector.runtime.clock import stamp
 from connector.runtime.observer import Owed
 from connector.state.database import Database, Transaction
 from connector.state.journal import OUTCOMES, note_outcomes, step
@@ -81,7 +81,7 @@ class Telling:
             return [Noted(run, change, outcome) for change, outcome in found]
         known = self._known.pop(run) if run in self._known else self._begun(transaction, run)
         last, directory, who = known
-        time = datetime.now(UTC).isoformat(timespec="microseconds")
+        time = stamp()
         noted = [
             Noted(run, change, outcome, number, time, directory, who)
             for number, (change, outcome) in enumerate(found, last + 1)

@@ -131,10 +131,6 @@ def _encoded(_: str) -> str:
 
 # ---------------------------------------------------------------- time
 
-_TIME: Final = re.compile(
-    r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
-)
 _FIRST_YEAR: Final = 1601
 """The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
 
@@ -173,7 +169,7 @@ def _date_time(text: str) -> str:
 
 def _instant(text: str) -> datetime:
     """What a GeneralizedTime means, in UTC. Raises UnfitError."""
-    match = _TIME.fullmatch(text)
+    match = folding.TIME.fullmatch(text)
     if match is None:
         raise UnfitError("it is not a time such as 20260131120000Z")
     day, hour, minute, second, part, sign, hours, minutes = match.groups()
