@@ -33,6 +33,24 @@ from connector.runtime.observer import Observer
 from connector.runtime.stopping import Settling, Stop
 
 CUT: Final = "the run was told to end at once"
+_PIECES: Final = 4
+"""A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
+_MOST_BATCHES: Final = 16
+"""So many batches at most go out before those of their users are read back that are read back as a sample.
+
+After the ramp the first one is waited for, too.
+"""
+_AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
+_TURN = (
+    "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
+    "(max_failures) are tried in a run, in turn"
+)
+_HALF: Final = {
+    Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
+    Part.CLASSES: " (object classes were added already)",
+    Part.STEP: " (some attributes were written already: the server takes one operation a request)",
+}
 
 
 class Applied(Struct, frozen=True):
@@ -358,23 +376,3 @@ class _Engine(Struct):
 def _half(ledger: Ledger, user: str, *parts: Part) -> str:
     firsts = dict.fromkeys(ledger.firsts.get(user, ()))
     return "".join(_HALF[part] for part in firsts if not parts or part in parts)
-
-
-_PIECES: Final = 4
-"""A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
-_MOST_BATCHES: Final = 16
-"""So many batches at most go out before those of their users are read back that are read back as a sample.
-
-After the ramp the first one is waited for, too.
-"""
-_AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
-_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
-_TURN = (
-    "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
-    "(max_failures) are tried in a run, in turn"
-)
-_HALF: Final = {
-    Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
-    Part.CLASSES: " (object classes were added already)",
-    Part.STEP: " (some attributes were written already: the server takes one operation a request)",
-}

@@ -20,6 +20,7 @@ from connector.state.journal import Step, without
 _Found = tuple[Step, Outcome]
 Slot = tuple[str, str]
 """A user's id, and an attribute."""
+_OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"
 
 
 class Settled(Struct, frozen=True):
@@ -103,9 +104,6 @@ def settle(context: Context, description: Description) -> Settled:
     _settle(context, description, _once(context, description, found))
     unwritten = [step for step, outcome in found if outcome.result is Result.SKIPPED]
     return Settled(left, unwritten, description.server)
-
-
-_OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"
 
 
 def _under_another_key(change: Change, user: User) -> bool:

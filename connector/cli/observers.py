@@ -26,6 +26,8 @@ from connector.settings.operations import Audit
 if TYPE_CHECKING:
     from connector.observers.audit import AuditObserver
 
+OPEN: Final = "other users of this machine can read this secret file"
+
 
 @contextmanager
 def _without(module: str) -> Iterator[None]:
@@ -85,9 +87,6 @@ class Json(structlog.processors.JSONRenderer):
         if "\\" not in text and text.isascii() and text.isprintable():
             return text
         return super().__call__(logger, name, _visible(logger, name, event_dict))
-
-
-OPEN: Final = "other users of this machine can read this secret file"
 
 
 class LogObserver(Observer):

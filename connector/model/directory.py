@@ -22,6 +22,8 @@ UNIDENTIFIED = "@unidentified "
 
 Key = tuple[str, str]
 """(attribute, value) that a user is looked up by."""
+Unit = Literal["characters", "octets", "utf-16"]
+"""What a directory counts the length of text in."""
 
 
 class UserRef(Struct, frozen=True, order=True, gc=False):
@@ -110,10 +112,6 @@ class Equality(StrEnum):
     DN = "distinguishedName"
     UUID = "uuid"
     OCTETS = "octetString"
-
-
-Unit = Literal["characters", "octets", "utf-16"]
-"""What a directory counts the length of text in."""
 
 
 class AttributeInfo(Struct, frozen=True):

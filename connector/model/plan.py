@@ -13,6 +13,15 @@ from connector.model.directory import User, UserRef
 from connector.model.moment import Moment
 from connector.model.secret import Held
 
+ANOTHER_KEY: Final = "another key"
+"""Under this word a plan's `about` says that the key is not that of earlier runs."""
+NEW_STATE: Final = "history"
+"""Under this word a plan's `about` says that the state knows no earlier run."""
+NOTICED: Final = "noticed"
+"""Under this word a report's `about` has cautions that came up while its plan was applied."""
+Fingerprint = Callable[[UserRef, str, Held], str]
+"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
+
 
 class AttributeChange(Struct, frozen=True, gc=False):
     """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
@@ -134,15 +143,6 @@ class Summary(Struct, frozen=True):
     secret: int = 0
 
 
-ANOTHER_KEY: Final = "another key"
-"""Under this word a plan's `about` says that the key is not that of earlier runs."""
-NEW_STATE: Final = "history"
-"""Under this word a plan's `about` says that the state knows no earlier run."""
-
-NOTICED: Final = "noticed"
-"""Under this word a report's `about` has cautions that came up while its plan was applied."""
-
-
 class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.
 
@@ -217,10 +217,6 @@ class Noted(Struct, frozen=True, gc=False):
     time: str = ""
     directory: str = ""
     who: str | None = None
-
-
-Fingerprint = Callable[[UserRef, str, Held], str]
-"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
 
 
 class Owned(Struct, frozen=True, array_like=True, gc=False):

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 SIDES: Final = ("source", "directory")
+_lock: Final = Lock()  # SCIM asks from several threads
 
 
 class RequestCounts(Struct):
@@ -21,7 +22,6 @@ class RequestCounts(Struct):
 
 
 _counts: Final[dict[str, RequestCounts]] = {}
-_lock: Final = Lock()  # SCIM asks from several threads
 
 
 def begin() -> None:

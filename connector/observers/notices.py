@@ -15,6 +15,12 @@ from connector.reports.visible import cleaned, visible
 from connector.settings.operations import Occasion
 
 SCHEMA: Final = "cec-connector/notice/1"
+_WORDS: Final[dict[Occasion, str]] = {
+    "refused": "a plan was refused",
+    "failed": "a run failed",
+    "conflict": "there were conflicts",
+    "pending": "changes are pending",
+}
 
 
 class Notice(Struct, frozen=True):
@@ -74,14 +80,6 @@ def notice(summary: RunSummary, found: tuple[Occasion, ...], job: Path, waiting:
     body = about | told | {"ending": summary.ending, "exit_code": summary.exit_code, "text": text}
     run = summary.run or f"{summary.started:.6f}"  # of letters that any header can carry, as a job's name may not be
     return Notice(f"{run}.{summary.kind}", found, subject, text, body)
-
-
-_WORDS: Final[dict[Occasion, str]] = {
-    "refused": "a plan was refused",
-    "failed": "a run failed",
-    "conflict": "there were conflicts",
-    "pending": "changes are pending",
-}
 
 
 def _lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:

@@ -25,6 +25,9 @@ from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
 from connector.reconcile.questions import Brief
 
+_NOBODY: Final[frozenset[str]] = frozenset()
+"""One for all: each empty set of its own would take 216 octets."""
+
 
 def change_of(draft: Draft, attributes: tuple[AttributeChange, ...], waiting: Mapping[str, frozenset[str]]) -> Change:
     """The change that a settled draft has become, with its digest. `waiting`: by user id, whom its change waits for."""
@@ -109,10 +112,6 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
         found["clear"] += clears
         found["secret"] += secrets
     return found
-
-
-_NOBODY: Final[frozenset[str]] = frozenset()
-"""One for all: each empty set of its own would take 216 octets."""
 
 
 def _order(problem: Problem) -> tuple[int, int, int, str, str]:

@@ -16,6 +16,9 @@ from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Probl
 
 UNKEYED: Final = "unkeyed"
 """Stands for the fingerprint of a secret that is set where no key is known: every such secret looks the same."""
+HINTS: Final = frozenset({"refused", "unsettled"})
+"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server asked, and not of this plan."""
+_NONE: Final = "n"
 
 
 def is_secret(each: AttributeChange) -> bool:
@@ -58,10 +61,6 @@ def plain_texts(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
 def readable(text: str) -> str:
     """A name or a sentence as UTF-8 can carry it, with U+FFFD for what is no character."""
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-HINTS: Final = frozenset({"refused", "unsettled"})
-"""Kinds of problems that are in no digest: they tell of earlier runs, or of the server asked, and not of this plan."""
 
 
 def digest_of_change(change: Change) -> str:
@@ -146,8 +145,6 @@ def _refusal(refusal: Refusal) -> str:
 # Every string and every octet string is led by its length in octets, so that no two values run into each other. What is
 # digested is octets, and is put together as a text of which each character stands for one of them (ISO 8859-1): text is
 # joined faster, and its order is that of the octets.
-
-_NONE: Final = "n"
 
 
 def _value(value: Value) -> str:

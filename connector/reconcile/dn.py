@@ -14,6 +14,14 @@ Rdn = frozenset[tuple[str, Hashable]]
 
 
 _PLAIN_RDN = re.compile(r'[^\\",+;]*')
+_ESCAPED = re.compile(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
+_TYPE = re.compile(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+")
+_TYPES: Final = {
+    "2.5.4.3": "cn", "commonname": "cn", "2.5.4.11": "ou", "organizationalunitname": "ou", "2.5.4.10": "o",
+    "organizationname": "o", "2.5.4.6": "c", "countryname": "c", "2.5.4.7": "l", "localityname": "l", "2.5.4.8": "st",
+    "stateorprovincename": "st", "2.5.4.9": "street", "streetaddress": "street",
+    "0.9.2342.19200300.100.1.25": "dc", "domaincomponent": "dc", "0.9.2342.19200300.100.1.1": "uid", "userid": "uid",
+}  # fmt: skip
 
 
 def key(value: Value) -> Hashable:
@@ -108,16 +116,6 @@ def _split(text: str, separators: str) -> list[str]:
             start = place + 1
         place += 1
     return [*parts, text[start:]]
-
-
-_ESCAPED = re.compile(r"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
-_TYPE = re.compile(r"[a-z][a-z0-9;-]*|\d+(\.\d+)+")
-_TYPES: Final = {
-    "2.5.4.3": "cn", "commonname": "cn", "2.5.4.11": "ou", "organizationalunitname": "ou", "2.5.4.10": "o",
-    "organizationname": "o", "2.5.4.6": "c", "countryname": "c", "2.5.4.7": "l", "localityname": "l", "2.5.4.8": "st",
-    "stateorprovincename": "st", "2.5.4.9": "street", "streetaddress": "street",
-    "0.9.2342.19200300.100.1.25": "dc", "domaincomponent": "dc", "0.9.2342.19200300.100.1.1": "uid", "userid": "uid",
-}  # fmt: skip
 
 
 def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hashable]:

@@ -14,6 +14,21 @@ from typing import Final
 
 from connector.model import Equality, Value
 
+_RUNS = re.compile(" {2,}")
+_LOWER: Final = str.maketrans({letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)})
+_TELEPHONE_NOISE = re.compile(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
+SHORT_NUMBER: Final = 20
+"""With fewer digits a number is read without more ado."""
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,3999}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
+TIME: Final = re.compile(
+    r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
+)
+"""GeneralizedTime (RFC 4517 §3.3.13)."""
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+
 
 def text_of(value: Value) -> str:
     """A value as text; octets that are none stand for themselves."""
@@ -22,10 +37,6 @@ def text_of(value: Value) -> str:
 
 def _octets(value: Value) -> Hashable:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-
-
-_RUNS = re.compile(" {2,}")
-_LOWER: Final = str.maketrans({letter: chr(letter + 32) for letter in range(ord("A"), ord("Z") + 1)})
 
 
 def _case_exact(value: Value) -> Hashable:
@@ -81,19 +92,8 @@ def _telephone(value: Value) -> Hashable:
     return text_of(value).replace(" ", "").replace("-", "")
 
 
-_TELEPHONE_NOISE = re.compile(r"[\s\-\u00ad\u2010\u2011\u2212\ufe63\uff0d]")
-
-
 def _like_telephone(value: Value) -> Hashable:
     return _TELEPHONE_NOISE.sub("", text_of(value)).lower()
-
-
-SHORT_NUMBER: Final = 20
-"""With fewer digits a number is read without more ado."""
-_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
-
-
-_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,3999}")
 
 
 def _integer(value: Value) -> Hashable:
@@ -108,9 +108,6 @@ def _like_integer(value: Value) -> Hashable:
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
-
-
 def _decimal(value: Value) -> Hashable:
     text = text_of(value).strip()
     return Decimal(text) if text.isascii() and _DECIMAL.fullmatch(text) else text
@@ -118,13 +115,6 @@ def _decimal(value: Value) -> Hashable:
 
 def _boolean(value: Value) -> Hashable:
     return text_of(value).strip().upper()
-
-
-TIME: Final = re.compile(
-    r"(?P<day>[0-9]{8})(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?)?(?:[.,](?P<part>[0-9]+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})?)"
-)
-"""GeneralizedTime (RFC 4517 §3.3.13)."""
 
 
 def _like_time(value: Value) -> Hashable:
@@ -135,9 +125,6 @@ def _like_time(value: Value) -> Hashable:
         return text
     day, hour, minute, second, part, *_ = match.groups()
     return (day, hour, minute or "00", second or "00", (part or "").rstrip("0"))
-
-
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def date_time(text: str) -> datetime | None:

@@ -29,6 +29,7 @@ KINDS: Final[dict[str, str]] = {
     "undo": "Something that the run wrote cannot be taken back. It stays as it is.",
     "unmatched": "No match rule finds a user for the agent.",
 }
+_PLACES: Final = {kind: number for number, kind in enumerate(KINDS)}
 
 
 def explain(kind: str) -> str:
@@ -47,6 +48,3 @@ def grouped(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
 def place(kind: str) -> int:
     """Where a kind comes in that order; one that is not in the table comes last."""
     return _PLACES.get(kind, len(_PLACES))
-
-
-_PLACES: Final = {kind: number for number, kind in enumerate(KINDS)}

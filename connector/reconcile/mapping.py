@@ -15,6 +15,7 @@ Groups = tuple[tuple[str, ...], ...]
 """Attributes that belong together, group by group, each in the order of the mapping."""
 SIP: Final = "sip"
 """The group of a user's SIP identity."""
+Disabled = Literal["report", "clear"]
 
 
 class Grace(Struct, frozen=True):
@@ -36,7 +37,6 @@ class Grace(Struct, frozen=True):
 
 
 Stale = Literal["report", "clear"] | Grace
-Disabled = Literal["report", "clear"]
 
 
 class MatchRule(Struct, frozen=True):

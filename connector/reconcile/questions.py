@@ -28,6 +28,9 @@ from connector.model import (
 from connector.reconcile.checks.limits import Limits
 from connector.reconcile.mapping import Mapping
 
+Answer = TypeVar("Answer")
+T = TypeVar("T")
+
 
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
@@ -44,10 +47,6 @@ class Brief(Struct, frozen=True, kw_only=True):
     plan_id: str
     now: Moment
     about: tuple[tuple[str, str], ...] = ()
-
-
-Answer = TypeVar("Answer")
-T = TypeVar("T")
 
 
 class Query(Struct, Generic[Answer], frozen=True):

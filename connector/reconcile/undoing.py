@@ -45,6 +45,11 @@ from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, 
 
 Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
+_LATE: Final = "that run wrote it at {wrote}, and {asked} does not show it yet. Rerun the undo once it does"
+_UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
+_SPARED: Final = "the exclude list says hands off; what that run wrote stays"
+_UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
+_STAYS: Final = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
 
 
 def undo(
@@ -224,13 +229,6 @@ class _Late(Struct, frozen=True):
     def why(self, name: str) -> str | None:
         """Why an attribute that is as it was before the run may not be so everywhere; None: it was taken back."""
         return None if name in self.since else _LATE.format(wrote=self.wrote, asked=self.asked)
-
-
-_LATE: Final = "that run wrote it at {wrote}, and {asked} does not show it yet. Rerun the undo once it does"
-_UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
-_SPARED: Final = "the exclude list says hands off; what that run wrote stays"
-_UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
-_STAYS: Final = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
 
 
 def _back_for(

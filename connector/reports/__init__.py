@@ -16,6 +16,8 @@ from connector.model import Outcome, Plan
 
 SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html": "html", ".ldif": "ldif"}
 """The formats of report files: suffix, and the module here that renders it."""
+_WITH_COMMAND: Final = frozenset({"markdown", "html"})
+"""Formats that tell their reader how to acknowledge a refused plan."""
 
 
 class Renderer(Protocol):
@@ -23,10 +25,6 @@ class Renderer(Protocol):
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
         """`outcomes` None: the plan has not been applied."""
-
-
-_WITH_COMMAND: Final = frozenset({"markdown", "html"})
-"""Formats that tell their reader how to acknowledge a refused plan."""
 
 
 def renderer(suffix: str, command: str = "") -> Renderer:

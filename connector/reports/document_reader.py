@@ -20,6 +20,10 @@ from connector.reports.document import SCHEMA
 from connector.reports.octets import Octets, held
 from connector.reports.visible import visible
 
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0)]
+C = TypeVar("C")
+
 
 class DocumentError(ValueError):
     """The document is not one, or not of the shape; `line` where it is known."""
@@ -82,9 +86,6 @@ def _verify(plan: Plan) -> None:
 
 
 # ---------------------------------------------------------------- the shape
-
-Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-Count = Annotated[int, Meta(ge=0)]
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -194,7 +195,6 @@ class _Summary(_Strict, frozen=True):
 
 
 _CHANGE: Final = msgspec.json.Decoder(_Change)
-C = TypeVar("C")
 
 
 class _Document(_Strict, Generic[C], frozen=True):

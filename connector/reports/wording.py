@@ -37,6 +37,28 @@ NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
 HIDDEN_CLEARED: Final = "(secret) cleared"
 NOT_READABLE: Final = "(not readable)"
+EXAMPLES: Final = 10
+"""How many of the users concerned are named under a refusal."""
+OUTSIDE: Final = "exists, outside base or filter"
+"""What is said of a user who is there and who is out of the job's reach."""
+_NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
+AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
+COUNTS: Final[dict[str, str]] = {
+    "agents": "records that the source gave",
+    "matched": "agents with exactly one user",
+    "unmatched": "agents for whom no rule finds a user",
+    "ambiguous": "agents for whom a rule finds several users",
+    "contested": "agents that claim a user whom another agent claims too",
+    "unassigned": "seats without an account",
+    "invalid": "records that cannot be read",
+    "unchanged": "matched users that already say what their agents say",
+    "update": "users of whom an attribute is set",
+    "clear": "users of whom an attribute is emptied",
+    "secret": "users of whom a secret is set",
+    "stale": "users that hold something we wrote, and that no agent claims",
+}
+"""What each count of the summary counts."""
 
 
 def shown(value: Held) -> str:
@@ -88,10 +110,6 @@ def effects(change: Change) -> frozenset[str]:
     return frozenset(kinds)
 
 
-EXAMPLES: Final = 10
-"""How many of the users concerned are named under a refusal."""
-
-
 def concerned(plan: Plan, refusal: Refusal) -> list[str]:
     """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
     if refusal.limit in OF_THE_SOURCE:
@@ -138,10 +156,6 @@ def subject(problem: Problem) -> str:
 def almost(near: Near) -> str:
     """How a user almost matches: `uid Ann: differs in case`."""
     return f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
-
-
-OUTSIDE: Final = "exists, outside base or filter"
-"""What is said of a user who is there and who is out of the job's reach."""
 
 
 def figures(refusal: Refusal) -> str:
@@ -192,9 +206,6 @@ def last_line(ending: Ending) -> str:
     return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: there was nothing to write."
 
 
-_NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
-
-
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
@@ -226,22 +237,3 @@ def outcome_text(outcome: Outcome | None) -> str:
     if outcome is None:
         return ""
     return f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
-
-
-AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
-USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
-COUNTS: Final[dict[str, str]] = {
-    "agents": "records that the source gave",
-    "matched": "agents with exactly one user",
-    "unmatched": "agents for whom no rule finds a user",
-    "ambiguous": "agents for whom a rule finds several users",
-    "contested": "agents that claim a user whom another agent claims too",
-    "unassigned": "seats without an account",
-    "invalid": "records that cannot be read",
-    "unchanged": "matched users that already say what their agents say",
-    "update": "users of whom an attribute is set",
-    "clear": "users of whom an attribute is emptied",
-    "secret": "users of whom a secret is set",
-    "stale": "users that hold something we wrote, and that no agent claims",
-}
-"""What each count of the summary counts."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from connector.directories.port import Reader
     from connector.directories.scim.probe import Probe
 
+Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Common]
+
 
 class Begun(Struct, frozen=True):
     """A run that has just begun: of which job, and the id of the plan that it will make."""
@@ -127,9 +129,6 @@ def accept(path: Path) -> Accepted:
         _pins(job.job)
         _exclude_list(job.job)
     return Accepted(job, texts)
-
-
-Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Common]
 
 
 @contextmanager

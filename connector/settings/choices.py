@@ -9,6 +9,36 @@ from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 from connector.reconcile.mapping import SIP, Disabled, Grace, Stale
 from connector.settings.shape import misfit
 
+_CHOICE: Final = {"type": "string", "enum": ["report", "clear"]}
+_STALE: Final = {
+    "anyOf": [
+        _CHOICE,
+        {
+            "type": "object",
+            "description": "What becomes of it, by where the user is.",
+            "properties": {
+                "clear_after": {
+                    "type": "string",
+                    "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
+                    "description": "Clear it, but not at once: after so many applies that see it so, or days since the "
+                    "first of them.",
+                },
+                "unclaimed": {**_CHOICE, "description": "Of users within base and filter."},
+                "disabled": {
+                    **_CHOICE,
+                    "description": "Of users below the base that the filter leaves out since they are disabled.",
+                },
+            },
+            "minProperties": 1,
+            "not": {"required": ["clear_after", "unclaimed"]},
+            "additionalProperties": False,
+        },
+    ]
+}
+_GROUP: Final = r"[a-z][a-z0-9_-]*"
+_NO_GROUPS: Final = frozenset({"false", "no", "none", "off", "true", "yes", "on"})
+_TOGETHER: Final = {"anyOf": [{"type": "boolean", "const": False}, {"type": "string", "pattern": f"^{_GROUP}$"}]}
+
 
 class StaleRules(Struct, frozen=True):
     """What becomes of our values of users whom no agent claims; of `disabled` ones that the filter leaves out."""
@@ -47,34 +77,6 @@ def _choice(value: object, key: str) -> Disabled:
     raise misfit(f"{key} must be report or clear")
 
 
-_CHOICE: Final = {"type": "string", "enum": ["report", "clear"]}
-_STALE: Final = {
-    "anyOf": [
-        _CHOICE,
-        {
-            "type": "object",
-            "description": "What becomes of it, by where the user is.",
-            "properties": {
-                "clear_after": {
-                    "type": "string",
-                    "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
-                    "description": "Clear it, but not at once: after so many applies that see it so, or days since the "
-                    "first of them.",
-                },
-                "unclaimed": {**_CHOICE, "description": "Of users within base and filter."},
-                "disabled": {
-                    **_CHOICE,
-                    "description": "Of users below the base that the filter leaves out since they are disabled.",
-                },
-            },
-            "minProperties": 1,
-            "not": {"required": ["clear_after", "unclaimed"]},
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
 def _together(value: object) -> str:
     """A group's name, or nothing for an attribute that stands alone."""
     if value is False:
@@ -82,11 +84,6 @@ def _together(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(_GROUP, value) or value in _NO_GROUPS:
         raise misfit(f"must be false, or the name of a group (small letters, digits, - and _), such as {SIP}")
     return value
-
-
-_GROUP: Final = r"[a-z][a-z0-9_-]*"
-_NO_GROUPS: Final = frozenset({"false", "no", "none", "off", "true", "yes", "on"})
-_TOGETHER: Final = {"anyOf": [{"type": "boolean", "const": False}, {"type": "string", "pattern": f"^{_GROUP}$"}]}
 
 
 def _object_class(name: str) -> str:

@@ -16,6 +16,24 @@ from connector.settings.shape import Strict, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
 CLEAR_SECRET: Final = "a secret is never written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+SettleTime = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=300,
+        allow_inf_nan=False,
+        description="Seconds a batch waits, at most, until reading shows what was written; 0: not at all.",
+    ),
+]
+Bytes = Annotated[int, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+ReadBy = Annotated[
+    Literal["auto", "find", "scan"],
+    Field(description="Look agents' keys up, read all users, or let the program choose."),
+]
+_PLACES: Final = ("env", "file", "credential")
+_OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
 
 
 def folder_of(info: ValidationInfo) -> Path | None:
@@ -45,19 +63,6 @@ def _regular(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-SettleTime = Annotated[
-    float,
-    Field(
-        ge=0,
-        le=300,
-        allow_inf_nan=False,
-        description="Seconds a batch waits, at most, until reading shows what was written; 0: not at all.",
-    ),
-]
-Bytes = Annotated[int, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1)]
-
 AnyPath = Annotated[Path, BeforeValidator(_resolved)]
 ExistingFile = Annotated[AnyPath, AfterValidator(_there)]
 RegularFile = Annotated[ExistingFile, AfterValidator(_regular)]
@@ -75,10 +80,6 @@ KeyFile = Annotated[
     Field(description="PEM file of the client certificate's key."),
 ]
 """The key of a validated `cert_file` before it."""
-ReadBy = Annotated[
-    Literal["auto", "find", "scan"],
-    Field(description="Look agents' keys up, read all users, or let the program choose."),
-]
 
 
 def _variable(name: str) -> str:
@@ -91,9 +92,6 @@ def _credential(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", name) or name in (".", ".."):
         raise misfit("must be the name of a credential: letters, digits and any of _ . : -")
     return name
-
-
-_PLACES: Final = ("env", "file", "credential")
 
 
 class Place(Strict):
@@ -317,8 +315,6 @@ def _postgresql(url: str) -> str:
 
 
 StateUrl = Annotated[str, AfterValidator(_state)]
-
-_OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
 
 
 def _header_name(name: str) -> str:

@@ -54,6 +54,7 @@ from connector.settings.textfile import wrong
 from connector.settings.yamlfile import Document, read
 
 LIMIT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
+_SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
 
 
 def as_written(limit: Limit) -> str | int:
@@ -96,9 +97,6 @@ class FileSource(Strict):
     type: Annotated[Literal["file"], Field(description="A file of the agent query's own shape.")]
     path: Annotated[ExistingFile, Field(description="Path of the JSON file.")]
     max_bytes: Annotated[Bytes, Field(description="The largest file to accept, in bytes.")] = 1 << 30
-
-
-_SAYS_WHO: Final = {"external": "the certificate or the socket", "gssapi": "the Kerberos ticket"}
 
 
 class LdapDirectory(Strict):

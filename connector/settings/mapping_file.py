@@ -30,6 +30,9 @@ from connector.settings.yamlfile import Document, read
 _PACKAGE: Final = Path(connector.__file__).parent
 READY: Final = (_PACKAGE / "mappings", _PACKAGE.parent / "mappings")
 """Where ready mappings are: inside the package as it is installed, beside it in a checkout."""
+_FIELDS: Final = ", ".join(f"{{{field}}}" for field in AGENT_FIELDS + TENANT_FIELDS)
+_TEMPLATE_SCHEMA: Final = {"type": "string", "minLength": 1, "description": f"Text with fields in braces: {_FIELDS}."}
+_OWNS: Final = {"type": "string", "minLength": 1}
 
 
 def _template(value: object) -> Template:
@@ -106,10 +109,7 @@ def _one_or_several(schema: Any) -> dict[str, Any]:
     return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
 
 
-_FIELDS: Final = ", ".join(f"{{{field}}}" for field in AGENT_FIELDS + TENANT_FIELDS)
-_TEMPLATE_SCHEMA: Final = {"type": "string", "minLength": 1, "description": f"Text with fields in braces: {_FIELDS}."}
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_TEMPLATE_SCHEMA)]
-_OWNS: Final = {"type": "string", "minLength": 1}
 Templates = Annotated[
     tuple[InstanceOf[Template], ...], BeforeValidator(_templates), WithJsonSchema(_one_or_several(_TEMPLATE_SCHEMA))
 ]

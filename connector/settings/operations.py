@@ -33,6 +33,8 @@ from connector.settings.fields import (
 from connector.settings.shape import Strict, misfit
 
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+Occasion = Literal["refused", "failed", "conflict", "pending"]
 
 
 def _syslog(url: str, info: ValidationInfo) -> str:
@@ -104,9 +106,6 @@ class Metrics(Strict):
         if self.textfile is None and self.pushgateway is None:
             raise misfit("names no place; write {textfile: PATH} or {pushgateway: URL}")
         return self
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _seconds(value: object) -> int:
@@ -239,9 +238,6 @@ class Mail(Strict):
         if "user" in info.data and (password is None) != (info.data["user"] is None):
             raise misfit("user and password go together")
         return password
-
-
-Occasion = Literal["refused", "failed", "conflict", "pending"]
 
 
 class Notify(Strict):

@@ -16,6 +16,29 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from connector.settings.textfile import Fault
 from connector.settings.yamlfile import Document, Loc
 
+M = TypeVar("M", bound=BaseModel)
+_SENTENCES: Final = {
+    "missing": "is missing",
+    "string_type": "must be a text (a number, true or false is put in quotes)",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "list_type": "must be a list",
+    "dict_type": "must be keys and values",
+    "model_type": "must be keys and values",
+    "model_attributes_type": "must be keys and values",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "misfit": "{what}",
+    "value_error": "{error}",
+}
+
 
 class Strict(BaseModel):
     """An unknown key is an error, and a value is never bent into another type.
@@ -31,9 +54,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     discreet: ClassVar[bool] = False
     renamed: ClassVar[Mapping[str, str]] = {}
-
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def misfit(what: str, *, at: str = "") -> PydanticCustomError:
@@ -126,29 +146,6 @@ def _unknown(key: str, owners: list[type[BaseModel]]) -> str:
 def _member(given: Any, members: list[type[BaseModel]]) -> str:
     choices = ", ".join(word for member in members for word in get_args(member.model_fields["type"].annotation))
     return _none_of(given["type"], choices) if given.get("type") is not None else f"is missing; one of {choices}"
-
-
-_SENTENCES: Final = {
-    "missing": "is missing",
-    "string_type": "must be a text (a number, true or false is put in quotes)",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a number",
-    "list_type": "must be a list",
-    "dict_type": "must be keys and values",
-    "model_type": "must be keys and values",
-    "model_attributes_type": "must be keys and values",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "too_short": "must not be empty",
-    "string_too_short": "must not be empty",
-    "misfit": "{what}",
-    "value_error": "{error}",
-}
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -17,6 +17,8 @@ from connector.errors import FileError
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
+_noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
+_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
 
 
 class Fault(Struct, frozen=True, order=True):
@@ -41,10 +43,6 @@ def wrong(path: Path, faults: list[Fault]) -> FileError:
 
 def _place(path: Path, fault: Fault) -> str:
     return ":".join(str(part) for part in (path, fault.line, fault.column) if part)
-
-
-_noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
-_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
 
 
 @contextmanager

@@ -41,6 +41,11 @@ MAX_KEY: Final = 500
 
 Loc = tuple[str | int, ...]
 """The way to a key or an item: keys and indices from the root."""
+_WORDS: Final[dict[str, bool | None]] = (
+    dict.fromkeys(("true", "True", "TRUE"), True)
+    | dict.fromkeys(("false", "False", "FALSE"), False)
+    | dict.fromkeys(("", "~", "null", "Null", "NULL"))
+)
 
 
 class Document(Struct, frozen=True):
@@ -185,13 +190,6 @@ class _Builder:
             self._fault(event, "a control character, or half of a surrogate pair, in a text")
             return ""
         return text if event.style else _core(text)
-
-
-_WORDS: Final[dict[str, bool | None]] = (
-    dict.fromkeys(("true", "True", "TRUE"), True)
-    | dict.fromkeys(("false", "False", "FALSE"), False)
-    | dict.fromkeys(("", "~", "null", "Null", "NULL"))
-)
 
 
 def _core(text: str) -> Any:

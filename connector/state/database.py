@@ -8,6 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 Row = Sequence[str | int | None]
+_ESCAPE: Final = "\ufdd0"
+"""A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
+_UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
+_ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
 
 class Transaction(Protocol):
@@ -53,12 +57,6 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of it. Never raises."""
-
-
-_ESCAPE: Final = "\ufdd0"
-"""A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
-_UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
-_ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
 
 def storable(row: Sequence[str | int | None]) -> Sequence[str | int | None]:

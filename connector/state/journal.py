@@ -53,6 +53,12 @@ _OUTCOME = """
 
 _AT_ONCE: Final = 2_000
 """Of so many users what is ours is looked at together: an LDIF file is written in one batch, however large it is."""
+_BESIDE: Final = ", "
+_STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
+STEPS = f"select {_STEP} from journal"  # noqa: S608  # fixed names, no values
+"""The rows that `step` reads."""
+OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608
+"""Such rows of a run, each with its number and when it was noted, above a number."""
 
 
 class _Noted(Struct, frozen=True, omit_defaults=True):
@@ -94,9 +100,6 @@ def beside(servers: str, server: str) -> str:
 def without(servers: str, server: str) -> str:
     """The servers that a write was meant for, but for one that is known not to have it."""
     return _BESIDE.join(each for each in servers.split(_BESIDE) if each != server)
-
-
-_BESIDE: Final = ", "
 
 
 class RunJournal:
@@ -286,13 +289,6 @@ class Ours:
             ),
             None,
         )
-
-
-_STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
-STEPS = f"select {_STEP} from journal"  # noqa: S608  # fixed names, no values
-"""The rows that `step` reads."""
-OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608
-"""Such rows of a run, each with its number and when it was noted, above a number."""
 
 
 def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:

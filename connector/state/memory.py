@@ -33,6 +33,11 @@ from connector.state.database import Database, Transaction
 from connector.state.journal import lost_of, names_of, past_of
 from connector.state.ownership import Ownership, Row
 
+_NOT_PUT: Final = ("conflict", "skipped")
+"""Outcomes of writes that put nothing there."""
+_LAG: Final = timedelta(days=1)
+"""So long a server may take to hear of what another one was told."""
+
 
 def _ours(attributes: Mapping[str, Owned]) -> Mapping[str, Owned]:
     """What a job wrote; neither an object class, which stays when its values go, nor what it put back."""
@@ -51,14 +56,6 @@ def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, O
             values = (*before.values, *(value for value in each.values if value not in before.values))
             both[spelt] = replace(before, values=values, fingerprint=before.fingerprint or each.fingerprint)
     return both
-
-
-_NOT_PUT: Final = ("conflict", "skipped")
-"""Outcomes of writes that put nothing there."""
-
-
-_LAG: Final = timedelta(days=1)
-"""So long a server may take to hear of what another one was told."""
 
 
 class DirectoryMemory:

@@ -30,6 +30,7 @@ _ASKED: Final = 500
 """So many users are looked up by one statement."""
 
 Attributes = dict[str, Owned]
+_decode = json.Decoder(Attributes).decode
 
 
 class Row(Struct, frozen=True):
@@ -47,9 +48,6 @@ class Taken(Struct, frozen=True, gc=False):
     change: AttributeChange
     job: str | None
     restored: bool = False
-
-
-_decode = json.Decoder(Attributes).decode
 
 
 class Ownership:

@@ -33,6 +33,8 @@ _OF_JOBS: Final = (
     "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule", "sources", "refused",
 )  # fmt: skip
 """The tables that know things by a job's name."""
+_TRIAL: Final = "a trial, which is taken back"
+_NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"
 
 
 def open_state(url: str | None) -> Store:
@@ -305,14 +307,8 @@ class Store:
         self.telling.tell(noted)
 
 
-_TRIAL: Final = "a trial, which is taken back"
-
-
 class _TakenBackError(Exception):
     """The end of a transaction of which nothing is to be kept."""
-
-
-_NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"
 
 
 def _key_of(job: str) -> str:

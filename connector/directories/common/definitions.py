@@ -13,6 +13,12 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 T = TypeVar("T")
+_FLAGS: Final = frozenset(
+    {"OBSOLETE", "SINGLE-VALUE", "COLLECTIVE", "NO-USER-MODIFICATION", "ABSTRACT", "STRUCTURAL", "AUXILIARY"}
+)
+_TOKEN: Final = re.compile(r"'([^']*)'|([()$])|([^\s()$']+)")
+_HEAD: Final = re.compile(r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE)
+_QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 class Definition(Struct, frozen=True):
@@ -32,14 +38,6 @@ class Definition(Struct, frozen=True):
     def first(self, keyword: str) -> str | None:
         arguments = self.fields.get(keyword, ())
         return arguments[0] if arguments else None
-
-
-_FLAGS: Final = frozenset(
-    {"OBSOLETE", "SINGLE-VALUE", "COLLECTIVE", "NO-USER-MODIFICATION", "ABSTRACT", "STRUCTURAL", "AUXILIARY"}
-)
-_TOKEN: Final = re.compile(r"'([^']*)'|([()$])|([^\s()$']+)")
-_HEAD: Final = re.compile(r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE)
-_QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 def decoded(text: str | bytes) -> str:

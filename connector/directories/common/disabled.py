@@ -12,6 +12,10 @@ from connector.directories.common.ldap_filters import And, Equal, Extensible, Fi
 
 Item = Filter | bool
 """A filter, or what it comes to whoever is looked at."""
+_ALL_BITS: Final = "1.2.840.113556.1.4.803"
+_ANY_BIT: Final = "1.2.840.113556.1.4.804"
+_OFF: Final = 0x2
+"""ADS_UF_ACCOUNTDISABLE ([MS-ADTS] 2.2.16)."""
 
 
 class Mark(Struct, frozen=True):
@@ -64,12 +68,6 @@ def _joined(kind: type[And | Or], parts: tuple[Filter, ...], mark: Mark, *, ends
 def _absent(item: Filter) -> Item:
     """An enabled user has no such attribute, or one that says FALSE."""
     return isinstance(item, Equal) and item.value.lower() == b"false"
-
-
-_ALL_BITS: Final = "1.2.840.113556.1.4.803"
-_ANY_BIT: Final = "1.2.840.113556.1.4.804"
-_OFF: Final = 0x2
-"""ADS_UF_ACCOUNTDISABLE ([MS-ADTS] 2.2.16)."""
 
 
 def _bit_off(item: Filter) -> Item:

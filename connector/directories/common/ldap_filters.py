@@ -14,6 +14,12 @@ from msgspec import Struct
 
 MAX_DEPTH: Final = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
+_NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
+_ATTRIBUTE: Final = re.compile(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
+_RULE: Final = re.compile(_NAME)
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
+_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
 
 
 class And(Struct, frozen=True):
@@ -111,14 +117,6 @@ def attributes_of(wanted: Filter) -> frozenset[str]:
             return frozenset()
         case _:
             return frozenset({str(wanted.attribute)})
-
-
-_NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
-_ATTRIBUTE: Final = re.compile(rf"{_NAME}(?:;[A-Za-z0-9_-]+)*")
-_RULE: Final = re.compile(_NAME)
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
-_VALUE: Final = re.compile(r"(?:[^\x00()*\\]|\\[0-9A-Fa-f]{2})*")
-_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
 
 
 class _Parser:

@@ -22,16 +22,6 @@ ATTRIBUTES: Final = (
     "mustContain", "systemMustContain", "mayContain", "systemMayContain",
 )  # fmt: skip
 """What is read of the schema's entries."""
-
-
-class Published(Struct, frozen=True):
-    """A schema as definitions (RFC 4512 §4.1)."""
-
-    types: list[str] = []
-    classes: list[str] = []
-    rules: list[str] = []
-
-
 _RFC4517: Final = "1.3.6.1.4.1.1466.115.121.1."
 _MICROSOFT: Final = "1.2.840.113556.1.4."
 _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX "
@@ -75,6 +65,14 @@ _TOP: Final = "top"
 _KINDS: Final = {"2": "ABSTRACT", "3": "AUXILIARY"}
 _SINGLE: Final = frozenset({"description"})
 """Several values by the schema, and one alone in whatever has an account (measured: result 20 for a second one)."""
+
+
+class Published(Struct, frozen=True):
+    """A schema as definitions (RFC 4512 §4.1)."""
+
+    types: list[str] = []
+    classes: list[str] = []
+    rules: list[str] = []
 
 
 def definitions(entries: Iterable[Entry]) -> Published:

@@ -20,6 +20,9 @@ from connector.reconcile.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
+_OPENLDAP: Final = "openldaprootdse"
+_DS389: Final = "389 project"
+_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
 
 
 class Identity(Struct, frozen=True):
@@ -204,10 +207,6 @@ ACTIVE_DIRECTORY: Final = Dialect(
     estimates=True, prepares=False, lengths=True, microsoft=True,
 )  # fmt: skip
 SAMBA: Final = replace(ACTIVE_DIRECTORY, kind="Samba Active Directory", classes_first=True)
-
-_OPENLDAP: Final = "openldaprootdse"
-_DS389: Final = "389 project"
-_ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
 
 
 def of(root: Root) -> Dialect:

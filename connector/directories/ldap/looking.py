@@ -23,6 +23,8 @@ from connector.directories.ldap.proving import Assertions
 from connector.errors import IncompleteRead
 from connector.model import AttributeChange, Change, Holds, Question, User, UserRef
 
+_CLASSES: Final = OBJECT_CLASS.lower()
+
 
 class Sight(Struct, frozen=True, gc=False):
     """What a look has found: `why` the user is not to be written; else the `mark` to assert (None: there is none).
@@ -124,6 +126,3 @@ def _firsts(change: Change) -> list[AttributeChange]:
     return [
         each for each in change.attributes if each.seen and each.new and not each.old and each.name.lower() != _CLASSES
     ]
-
-
-_CLASSES: Final = OBJECT_CLASS.lower()

@@ -34,6 +34,19 @@ FILTER: Final = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
 
 ENABLED: Final = "the user was disabled when the plan was made, and is enabled now"
+_CLASSES = OBJECT_CLASS.lower()
+_CONFLICTS = {
+    results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
+    results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
+    results.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
+    results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
+}
+_THERE = "the entry is no longer as planned: a value to be added is already there"
+_HIDDEN = (
+    "a value to be added is already there, though this account was shown none: most likely it may not read it. Give "
+    "the account the right to read {names}"
+)
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 class ForbiddenError(Exception):
@@ -214,24 +227,6 @@ class Modifier(Struct, frozen=True, dict=True):
         )
 
 
-_CLASSES = OBJECT_CLASS.lower()
-
-
-_CONFLICTS = {
-    results.ASSERTION_FAILED: "the entry is no longer as planned",  # its values, its id, or the job's filter
-    results.NO_SUCH_ATTRIBUTE: "the entry is no longer as planned: a value to be taken out is not there",
-    results.INAPPROPRIATE_MATCHING: "the entry is no longer as planned: a value is there where the plan saw none",
-    results.NO_SUCH_OBJECT: "the entry is gone, or has another name",
-}
-
-
-_THERE = "the entry is no longer as planned: a value to be added is already there"
-_HIDDEN = (
-    "a value to be added is already there, though this account was shown none: most likely it may not read it. Give "
-    "the account the right to read {names}"
-)
-
-
 @lru_cache(maxsize=1024)
 def _absence(name: str, pattern: str, rules: Rules) -> bytes:
     """That an attribute has no value that fits one pattern; nothing where no filter says that."""
@@ -252,9 +247,6 @@ def _denied(change: Change, response: Response) -> str:
     heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
     named = [name for name in names if name.lower() in heard]
     return f"one of {', '.join(names)}" if len(names) > 1 and not named else ", ".join(named or names)
-
-
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
 
 def _said(change: Change, response: Response) -> str:

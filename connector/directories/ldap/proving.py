@@ -28,6 +28,11 @@ Read = Callable[[Iterable[UserRef]], Iterator[User]]
 
 _TRIES: Final = 3
 """So often an attribute is tried whose value no user shows, or that somebody changes meanwhile."""
+_SAID: Final = {ID: "the user's id", FILTER: "the job's filter"}
+_CAUTION: Final = (
+    "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
+    "written. "
+)
 
 
 class Assertions:
@@ -125,10 +130,3 @@ class Assertions:
                 if mark in self.proven
                 else "Somebody else's change in between may go unnoticed. In `urls`, name the server itself, no proxy"
             )
-
-
-_SAID: Final = {ID: "the user's id", FILTER: "the job's filter"}
-_CAUTION: Final = (
-    "the server's assertion control (RFC 4528) does not work for {names}. Users are read again just before they are "
-    "written. "
-)

@@ -21,6 +21,10 @@ EFFECTIVE_RIGHTS: Final = "1.3.6.1.4.1.42.2.27.9.5.2"
 """Get effective rights, of 389-DS and its ancestors."""
 PAGED: Final = "1.2.840.113556.1.4.319"
 """Simple paged results, RFC 2696."""
+_UNBIND: Final = b"\x42\x00"
+_CRITICAL: Final = ber.boolean(value=True)
+_SHORT_MODIFICATION: Final = 0x80 - 9
+"""Octets of an attribute's name and of its value, up to which every length in a modification is a single octet."""
 
 
 class Scope(IntEnum):
@@ -57,8 +61,6 @@ class Search(Struct, frozen=True):
 
 
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
-_UNBIND: Final = b"\x42\x00"
-_CRITICAL: Final = ber.boolean(value=True)
 
 
 def message(number: int, operation: bytes, controls: Iterable[bytes] = ()) -> bytes:
@@ -113,10 +115,6 @@ def _modification(change: Modification) -> bytes:
             )
     values = ber.sequence(map(_octets, change.values), ber.SET)
     return ber.sequence((ber.integer(change.edit, ber.ENUMERATED), ber.tlv(ber.SEQUENCE, kind + values)))
-
-
-_SHORT_MODIFICATION: Final = 0x80 - 9
-"""Octets of an attribute's name and of its value, up to which every length in a modification is a single octet."""
 
 
 def compare(name: str, attribute: str, value: bytes) -> bytes:

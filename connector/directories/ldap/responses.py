@@ -29,6 +29,8 @@ COMPARED: Final = 0x6F
 REFERENCE: Final = 0x73
 EXTENDED: Final = 0x78
 _RESPONSES: Final = frozenset({DONE, MODIFIED, COMPARED, EXTENDED})
+_PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
+"""Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
 
 
 class Entry(Struct, frozen=True):
@@ -135,8 +137,6 @@ def response(message: Frame) -> Response:
 
 
 _REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8
-_PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
-"""Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
 
 
 def controls(message: Frame) -> dict[str, bytes]:

@@ -20,6 +20,19 @@ Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
 
 _EVERYBODY: Final = Present("objectClass")
+OPENLDAP: Final = Or((Equal("objectClass", b"olcDatabaseConfig"), Equal("objectClass", b"olcUniqueConfig"),
+                      Equal("objectClass", b"olcConstraintConfig")))  # fmt: skip
+OPENLDAP_ATTRIBUTES: Final = (
+    "objectClass", "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
+    "olcConstraintAttribute",
+)  # fmt: skip
+_URI: Final = re.compile(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
+_SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}
+DS389: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
+DS389_ATTRIBUTES: Final = (
+    "cn", "nsslapd-pluginEnabled", "uniqueness-attribute-name", "uniqueness-subtrees", "uniqueness-top-entry-oc",
+    "uniqueness-across-all-subtrees", "uniqueness-exclude-subtrees", "nsslapd-pluginarg0", "nsslapd-pluginarg1",
+)  # fmt: skip
 
 
 class Domain(Struct, frozen=True):
@@ -52,15 +65,6 @@ class Domain(Struct, frozen=True):
 
 
 # ---------------------------------------------------------------- OpenLDAP
-
-OPENLDAP: Final = Or((Equal("objectClass", b"olcDatabaseConfig"), Equal("objectClass", b"olcUniqueConfig"),
-                      Equal("objectClass", b"olcConstraintConfig")))  # fmt: skip
-OPENLDAP_ATTRIBUTES: Final = (
-    "objectClass", "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
-    "olcConstraintAttribute",
-)  # fmt: skip
-_URI: Final = re.compile(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
-_SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}
 
 
 def of_openldap(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Domain] | None:
@@ -117,12 +121,6 @@ def constrained(entries: Iterable[Entry], key: Callable[[str], str]) -> frozense
 
 
 # ---------------------------------------------------------------- 389-DS
-
-DS389: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
-DS389_ATTRIBUTES: Final = (
-    "cn", "nsslapd-pluginEnabled", "uniqueness-attribute-name", "uniqueness-subtrees", "uniqueness-top-entry-oc",
-    "uniqueness-across-all-subtrees", "uniqueness-exclude-subtrees", "nsslapd-pluginarg0", "nsslapd-pluginarg1",
-)  # fmt: skip
 
 
 def of_389ds(entries: Iterable[Entry], key: Callable[[str], str]) -> list[Domain] | None:

@@ -28,6 +28,7 @@ _READ_BEFORE: Final = 64
 
 _PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
+_TWICE: Final = "somebody else changed the entry twice, each time just before it was to be written"
 
 
 class Queue:
@@ -195,9 +196,6 @@ class Writer:
                 queue.done(change)
                 settled.append(outcome)
         return settled
-
-
-_TWICE: Final = "somebody else changed the entry twice, each time just before it was to be written"
 
 
 def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:

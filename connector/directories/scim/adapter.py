@@ -34,6 +34,18 @@ _AT_ONCE: Final = 500
 """So many questions are answered at once."""
 _UNTOLD: Final = "not checked (the server does not tell): schema, write rights"
 _TOLD: Final = "schema, uniqueness; not checked (no server tells): write rights"
+PUT = (
+    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them "
+    "and the mapping does not set, such as a password, it may then take away (RFC 7644 §3.5.1)"
+)
+SINGLY = (
+    "the server takes one operation a request (dialect file): a user's attributes are written one after the other, the "
+    "SIP number last; a run that is cut short may leave a user with a part of the new values"
+)
+NO_PUT = (
+    "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "
+    'password (RFC 7644 §3.5.1): nothing is written; where it keeps that, a dialect file says so ("writes": "put")'
+)
 
 
 class ScimReader:
@@ -218,20 +230,6 @@ class ScimDirectory(ScimReader):
         if self.dialect.writes == "no":
             return (Outcome(change.user, Result.SKIPPED, f"not sent: {NO_PUT}") for change in changes)
         return self._writer.write(changes)
-
-
-PUT = (
-    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them "
-    "and the mapping does not set, such as a password, it may then take away (RFC 7644 §3.5.1)"
-)
-SINGLY = (
-    "the server takes one operation a request (dialect file): a user's attributes are written one after the other, the "
-    "SIP number last; a run that is cut short may leave a user with a part of the new values"
-)
-NO_PUT = (
-    "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "
-    'password (RFC 7644 §3.5.1): nothing is written; where it keeps that, a dialect file says so ("writes": "put")'
-)
 
 
 def identity_of(url: str) -> str:

@@ -27,6 +27,12 @@ _SAID: Final = frozenset({
     "invalidVers", "sensitive",  # RFC 7644 §3.12
     "invalidCursor", "expiredCursor", "invalidCount",  # RFC 9865 §2.3
 })  # fmt: skip
+_RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
+_ANYTHING: Final = msgspec.json.Decoder(Any)
+_ADVICE: Final = {
+    403: "; grant the job's account that right",
+    404: "; nothing is there: check `url`, which is the base address, such as https://host/scim/v2",
+}
 
 
 class Listing(Struct, frozen=True):
@@ -49,8 +55,6 @@ class _Listing(Struct):
 
 
 _LISTING: Final = msgspec.json.Decoder(_Listing, strict=False)
-_RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
-_ANYTHING: Final = msgspec.json.Decoder(Any)
 
 
 def good(answer: Answer) -> bool:
@@ -134,12 +138,6 @@ def failure(answer: Answer, what: str) -> IncompleteRead:
     """The error that an answer is which is no yes; `what` was asked for."""
     error = DeniedError if answer.status in _REFUSED else IncompleteRead
     return error(f"{what} was answered with {said(answer)}{_ADVICE.get(answer.status, '')}", where=answer.where)
-
-
-_ADVICE: Final = {
-    403: "; grant the job's account that right",
-    404: "; nothing is there: check `url`, which is the base address, such as https://host/scim/v2",
-}
 
 
 def _seen(answer: Answer, fault: Exception) -> str:

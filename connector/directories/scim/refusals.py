@@ -18,6 +18,12 @@ from connector.errors import NOT_JSON
 _KEYS: Final = ("detail", "message", "error_description", "title", "description", "error", "errors")
 """Where words are: RFC 7644 §3.12, RFC 6749 §5.2, RFC 9457 §3, and what others use; some put them one level down."""
 _TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_NO_VALUES: Final = frozenset({"schemas", "op", "path"})
+_MORE: Final = (
+    "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag oauth "
+    "invalidfilter toomany invalidsyntax invalidpath notarget invalidvalue invalidvers caseexact value values type "
+    "primary display ref"
+)
 
 
 def detail(answer: Answer) -> str:
@@ -77,14 +83,6 @@ def _values(sent: Json) -> Iterator[str]:
         yield sent
     elif isinstance(sent, int | float) and not isinstance(sent, bool):
         yield str(sent)
-
-
-_NO_VALUES: Final = frozenset({"schemas", "op", "path"})
-_MORE: Final = (
-    "scimtype patchop resourcetype serviceproviderconfig listresponse startindex itemsperpage totalresults etag oauth "
-    "invalidfilter toomany invalidsyntax invalidpath notarget invalidvalue invalidvers caseexact value values type "
-    "primary display ref"
-)
 
 
 def _names() -> Iterator[str]:

@@ -10,6 +10,16 @@ from msgspec import Struct
 
 from connector.model import LastGood, Refusal, Summary
 
+MATCHED_DROP: Final = "matched_drop"
+LOST_STATE: Final = "state"
+"""The limit of users that are in step already, though the state knows no earlier run."""
+EXCLUDE: Final = "exclude"
+"""The limit of lines of the exclude list that name nobody."""
+OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
+"""Limits of what was read, whatever it would change."""
+LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, "update", "clear", "secret")
+"""What a refusal may be by, but for limits of single attributes."""
+
 
 class Limit(Struct, frozen=True):
     """A number of users, or a percentage of a whole, rounded down."""
@@ -35,17 +45,6 @@ class Limit(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
-
-
-MATCHED_DROP: Final = "matched_drop"
-LOST_STATE: Final = "state"
-"""The limit of users that are in step already, though the state knows no earlier run."""
-EXCLUDE: Final = "exclude"
-"""The limit of lines of the exclude list that name nobody."""
-OF_THE_SOURCE: Final = ("agents", "agents_drop", MATCHED_DROP)
-"""Limits of what was read, whatever it would change."""
-LIMITS: Final = (*OF_THE_SOURCE, LOST_STATE, EXCLUDE, "update", "clear", "secret")
-"""What a refusal may be by, but for limits of single attributes."""
 
 
 class Limits(Struct, frozen=True):

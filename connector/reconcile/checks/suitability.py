@@ -12,6 +12,15 @@ from connector.reconcile.mapping import AttributeRule, Mapping
 _ID: Final = "name another attribute in the job, or take this line out"
 _NEAR: Final = 0.75
 """Names that are less alike than this are two names, and no slip of the pen."""
+_FOLDERS: Final = {
+    "OpenLDAP": "openldap/{}.ldif",
+    "389": "389ds/60{}.ldif",
+    "Active Directory": "active-directory/{}.ldif",
+}
+"""Where the files for a kind of server are within `deploy/schema`."""
+_LATER: Final = frozenset({"cecsipserviceport"})
+"""What the class cecAgent has not had from the start."""
+_CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 
 
 def faults(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -59,14 +68,6 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             yield f"{rule.name} has a syntax that is not known here: what it may hold is not checked in advance"
 
 
-_FOLDERS: Final = {
-    "OpenLDAP": "openldap/{}.ldif",
-    "389": "389ds/60{}.ldif",
-    "Active Directory": "active-directory/{}.ldif",
-}
-"""Where the files for a kind of server are within `deploy/schema`."""
-
-
 def _file(name: str, description: Description) -> str:
     """The file of this project that defines an attribute or class of its own, or of H.350, for this kind of server."""
     low = name.lower()
@@ -79,11 +80,6 @@ def _file(name: str, description: Description) -> str:
     if low in _LATER and "cecagent" in description.classes and "389" not in where:
         file = "cec-agent-upgrade"
     return f"deploy/schema/{where.format(file)} (README.md beside it says how)"
-
-
-_LATER: Final = frozenset({"cecsipserviceport"})
-"""What the class cecAgent has not had from the start."""
-_CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 
 
 def _at(mapping: Mapping, line: int) -> str:

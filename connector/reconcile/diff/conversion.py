@@ -16,6 +16,24 @@ from typing import Final
 from connector.model import AttributeInfo, Syntax, Unit, Value
 from connector.reconcile import dn, folding
 
+_FIRST_YEAR: Final = 1601
+"""The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
+_SPECIAL: Final = r'"+,;<>\\'
+_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|[0-9A-Fa-f]{{2}})"
+_KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
+_PART: Final = re.compile(
+    rf"\ *(?P<kind>{_KIND})\ *=\ *+"
+    rf'(?:"(?P<quoted>(?:[^"\\\x00]|{_PAIR})+)"|(?P<value>(?!\#)(?:[^{_SPECIAL}\x00]|{_PAIR})+?))\ *'
+    r"(?P<then>[,;+]|\Z)",
+    re.DOTALL,
+)
+_UID: Final = re.compile(r"#'[01]*'B\Z")
+_PRINTABLE: Final = r"[A-Za-z0-9'()+,\-./:? =]+"
+_WORD: Final = "[A-Za-z0-9-]"
+_METHODS: Final = "any|mhs|physical|telex|teletex|g3fax|g4fax|ia5|videotex|telephone"
+_FAX: Final = "twoDimensional|fineResolution|unlimitedLength|b4Length|a3Width|b4Width|uncompressed"
+_HEX: Final = "[0-9A-Fa-f]"
+
 
 class UnfitError(ValueError):
     """A text that the attribute cannot hold; the message never repeats it, for it may be a secret."""
@@ -131,9 +149,6 @@ def _encoded(_: str) -> str:
 
 # ---------------------------------------------------------------- time
 
-_FIRST_YEAR: Final = 1601
-"""The calendar of Windows begins then ([MS-DTYP] 2.3.3)."""
-
 
 def _time(text: str) -> str:
     """GeneralizedTime (RFC 4517 §3.3.13), and the days that the calendar has."""
@@ -185,16 +200,6 @@ def _instant(text: str) -> datetime:
 
 # ---------------------------------------------------------------- names of entries
 
-_SPECIAL: Final = r'"+,;<>\\'
-_PAIR: Final = rf"\\(?:[{_SPECIAL} #=]|[0-9A-Fa-f]{{2}})"
-_KIND: Final = r"[A-Za-z][A-Za-z0-9-]*"  # no numbers: 389-DS refuses them
-_PART: Final = re.compile(
-    rf"\ *(?P<kind>{_KIND})\ *=\ *+"
-    rf'(?:"(?P<quoted>(?:[^"\\\x00]|{_PAIR})+)"|(?P<value>(?!\#)(?:[^{_SPECIAL}\x00]|{_PAIR})+?))\ *'
-    r"(?P<then>[,;+]|\Z)",
-    re.DOTALL,
-)
-
 
 def _name(text: str) -> str:
     for _ in _parts(text):
@@ -223,9 +228,6 @@ def _parts(name: str) -> list[list[tuple[str, str]]]:
     return rdns
 
 
-_UID: Final = re.compile(r"#'[01]*'B\Z")
-
-
 def _without_uid(text: str) -> str:
     return _UID.sub("", text)
 
@@ -236,11 +238,6 @@ def _name_and_uid(text: str) -> str:
     return text
 
 
-_PRINTABLE: Final = r"[A-Za-z0-9'()+,\-./:? =]+"
-_WORD: Final = "[A-Za-z0-9-]"
-_METHODS: Final = "any|mhs|physical|telex|teletex|g3fax|g4fax|ia5|videotex|telephone"
-_FAX: Final = "twoDimensional|fineResolution|unlimitedLength|b4Length|a3Width|b4Width|uncompressed"
-_HEX: Final = "[0-9A-Fa-f]"
 _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
     Syntax.IA5: _ascii,
     Syntax.PRINTABLE: _checked(_PRINTABLE, "made of letters, digits and '()+,-./:? = alone"),

@@ -40,6 +40,11 @@ from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Uncla
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""
+_Made = Held | None | tuple[Held | None, ...]
+"""What one template makes of an agent, or what each of several does."""
+_Render = Callable[[Agent], _Made]
+_BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
+"""Syntaxes of values that name something of the directory's schema."""
 
 
 class _Wanted(Struct, frozen=True):
@@ -72,9 +77,6 @@ class _Wanted(Struct, frozen=True):
         return cls(rule, info, _bound(rule, tenant), description, names, ours, unique, keeps, tenant)
 
 
-_Made = Held | None | tuple[Held | None, ...]
-"""What one template makes of an agent, or what each of several does."""
-_Render = Callable[[Agent], _Made]
 _Column = tuple[str, _Render, _Wanted]
 
 
@@ -342,10 +344,6 @@ def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, .
 def _owned(wanted: _Wanted, held: tuple[Held, ...]) -> tuple[Held, ...]:
     ours = wanted.ours
     return held if ours is None else tuple(value for value in held if ours(equality.plain(value)))
-
-
-_BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
-"""Syntaxes of values that name something of the directory's schema."""
 
 
 def _fitted(wanted: _Wanted, value: Held) -> Held:

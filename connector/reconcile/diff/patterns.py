@@ -16,6 +16,7 @@ from connector.reconcile.folding import text_of
 
 ALL = "*"
 H = TypeVar("H", bound=Held)
+_OPEN = "\0"
 
 
 def joined(patterns: Iterable[str]) -> str:
@@ -72,9 +73,6 @@ def _apart(one: str, other: str) -> bool:
     heads = owns(f"{head}*")(its_head) or owns(f"{its_head}*")(head)
     tails = owns(f"*{tail}")(its_tail) or owns(f"*{its_tail}")(tail)
     return not (heads and tails)
-
-
-_OPEN = "\0"
 
 
 def fits(rule: Equality, outline: Sequence[str | None], value: Held) -> bool:

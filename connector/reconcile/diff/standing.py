@@ -27,6 +27,9 @@ from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.questions import Brief
 
+_MOST_NAMES: Final = 50
+"""How many users one line names."""
+
 
 def stands(each: AttributeChange, held: tuple[Held, ...], description: Description) -> bool:
     """Whether the values that the change sets are there, and those that it takes away are gone."""
@@ -168,7 +171,3 @@ def unsettled(brief: Brief) -> Iterator[Problem]:
             "not show the values. They count as ours until that server is asked, or they are found"
         )
         yield Problem("unsettled", why, users=tuple(names)[:_MOST_NAMES])
-
-
-_MOST_NAMES: Final = 50
-"""How many users one line names."""

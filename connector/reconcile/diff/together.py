@@ -24,6 +24,7 @@ OWN: Final = frozenset(AGENT_FIELDS)
 _ANYTHING: Final = "1"
 """A value that nearly every syntax has."""
 _Changes = Mapping[str, AttributeChange]
+_HELD_BACK: Final = ": held back with "
 
 
 class Kept(Struct, frozen=True, gc=False):
@@ -115,9 +116,6 @@ class Together:
                 continue
             if not change.seen or (not member.fits(change.old, agent) if change.old else not stands):
                 yield change.name
-
-
-_HELD_BACK: Final = ": held back with "
 
 
 def held_back(names: Iterable[str], holder: Problem) -> str:

@@ -19,6 +19,11 @@ from connector.reconcile.mapping import Mapping as AttributeMapping
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
+_STUCK: Final = "the value is still held by another user, and nothing here takes it from there"
+_LATE: Final = (
+    "another user was given the value at another server less than a day ago, and this server does not show it yet. "
+    "Rerun once it does"
+)
 
 
 class UniqueValues:
@@ -142,10 +147,3 @@ class UniqueValues:
         self.problems.append(problem)
         for user in users:
             self._drafts[user].hold((problem.attribute or "",), problem)
-
-
-_STUCK: Final = "the value is still held by another user, and nothing here takes it from there"
-_LATE: Final = (
-    "another user was given the value at another server less than a day ago, and this server does not show it yet. "
-    "Rerun once it does"
-)

@@ -33,6 +33,7 @@ UNSHOWN_LEAVER = (
     "hand"
 )
 CHANGED = "changed by somebody else since this job wrote it; kept"
+_KEPT: Final = ". Our values stay there; `stale: {disabled: clear}` in the mapping clears them"
 
 
 class Place(Enum):
@@ -120,9 +121,6 @@ def judged(
         problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
         due += [each] if clears and not left else []
     return due, problems
-
-
-_KEPT: Final = ". Our values stay there; `stale: {disabled: clear}` in the mapping clears them"
 
 
 def _clears(place: Place, mapping: AttributeMapping) -> bool:
