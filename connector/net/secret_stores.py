@@ -111,7 +111,7 @@ class _Vault:
         if role is not None:
             return self._logged_in(channel, role)
         assert self._ref.token is not None
-        return _header(secrets.resolve(self._ref.token, f"{self._what}: the token of Vault", self._where))
+        return text_of(secrets.resolve(self._ref.token, f"{self._what}: the token of Vault", self._where)).strip()
 
     def _logged_in(self, channel: Channel, role: AppRole) -> str:
         secret_id = secrets.resolve(role.secret_id, f"{self._what}: the secret id of Vault's role", self._where)
@@ -144,7 +144,3 @@ class _Vault:
         if not isinstance(held, dict):
             raise MalformedError(f"{self._what}: this is no answer of Vault's (KV version 2)", where=answer.where)
         return held
-
-
-def _header(token: Secret) -> str:
-    return text_of(token).strip()

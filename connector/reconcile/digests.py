@@ -176,8 +176,4 @@ def _octets(text: str) -> bytes:
 
 
 def _digest(parts: Iterable[str]) -> str:
-    return "sha256:" + _sha256(_list(parts))
-
-
-def _sha256(spelling: str) -> str:
-    return hashlib.sha256(spelling.encode("latin-1")).hexdigest()
+    return "sha256:" + hashlib.sha256(_list(parts).encode("latin-1")).hexdigest()

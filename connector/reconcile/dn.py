@@ -126,12 +126,9 @@ def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hash
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
-    return kind, _likeness(rule_of(kind))(unescape(raw))
-
-
-def _likeness(rule: Equality) -> Callable[[Value], Hashable]:
-    """A name's values count as equal where they are alike."""
-    return key if rule is Equality.DN else LIKENESSES.get(rule, KEYS[rule])
+    rule = rule_of(kind)  # a name's values count as equal where they are alike
+    alike = key if rule is Equality.DN else LIKENESSES.get(rule, KEYS[rule])
+    return kind, alike(unescape(raw))
 
 
 @lru_cache(maxsize=256)

@@ -35,10 +35,6 @@ def text_of(value: Value) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
-def _octets(value: Value) -> Hashable:
-    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-
-
 def _case_exact(value: Value) -> Hashable:
     text = value if isinstance(value, str) else text_of(value)
     return _RUNS.sub(" ", text.strip(" ")) if " " in text else text
@@ -50,10 +46,6 @@ def _case_ignore(value: Value) -> Hashable:
     if " " in text:
         text = _RUNS.sub(" ", text.strip(" "))
     return text.lower() if text.isascii() else text.translate(_LOWER)
-
-
-def _case_alone(value: Value) -> Hashable:
-    return text_of(value).translate(_LOWER)
 
 
 _SPACES = re.compile(r"\s+")
@@ -80,18 +72,6 @@ def _like_ignoring_case(value: Value) -> Hashable:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.casefold())
 
 
-def _like_alone(value: Value) -> Hashable:
-    return text_of(value).casefold()
-
-
-def _numeric(value: Value) -> Hashable:
-    return text_of(value).replace(" ", "")
-
-
-def _telephone(value: Value) -> Hashable:
-    return text_of(value).replace(" ", "").replace("-", "")
-
-
 def _like_telephone(value: Value) -> Hashable:
     return _TELEPHONE_NOISE.sub("", text_of(value)).lower()
 
@@ -111,10 +91,6 @@ def _like_integer(value: Value) -> Hashable:
 def _decimal(value: Value) -> Hashable:
     text = text_of(value).strip()
     return Decimal(text) if text.isascii() and _DECIMAL.fullmatch(text) else text
-
-
-def _boolean(value: Value) -> Hashable:
-    return text_of(value).strip().upper()
 
 
 def _like_time(value: Value) -> Hashable:
@@ -141,28 +117,24 @@ def _date_time(value: Value) -> Hashable:
     return date_time(text) or text
 
 
-def _uuid(value: Value) -> Hashable:
-    return text_of(value).strip().lower()
-
-
 KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.CASE_IGNORE: _case_ignore,
     Equality.CASE_EXACT: _case_exact,
-    Equality.CASE_ALONE: _case_alone,
-    Equality.NUMERIC: _numeric,
-    Equality.TELEPHONE: _telephone,
+    Equality.CASE_ALONE: lambda value: text_of(value).translate(_LOWER),
+    Equality.NUMERIC: lambda value: text_of(value).replace(" ", ""),
+    Equality.TELEPHONE: lambda value: text_of(value).replace(" ", "").replace("-", ""),
     Equality.INTEGER: _integer,
     Equality.DECIMAL: _decimal,
-    Equality.BOOLEAN: _boolean,
+    Equality.BOOLEAN: lambda value: text_of(value).strip().upper(),
     Equality.TIME: text_of,
     Equality.DATE_TIME: _date_time,
-    Equality.UUID: _uuid,
-    Equality.OCTETS: _octets,
+    Equality.UUID: lambda value: text_of(value).strip().lower(),
+    Equality.OCTETS: lambda value: value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"),
 }
 LIKENESSES: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     Equality.CASE_IGNORE: _like_ignoring_case,
     Equality.CASE_EXACT: _like_exact,
-    Equality.CASE_ALONE: _like_alone,
+    Equality.CASE_ALONE: lambda value: text_of(value).casefold(),
     Equality.TELEPHONE: _like_telephone,
     Equality.INTEGER: _like_integer,
     Equality.TIME: _like_time,

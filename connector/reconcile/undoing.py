@@ -286,7 +286,7 @@ def _secret_back(
     shown = bool(held) or (info is not None and info.readable is True)
     if each.fingerprint and not shown:
         return _unreadable(description, Secret(""))
-    if (each.seen or each.absent) and _same(held, each.old):
+    if (each.seen or each.absent) and equality.same_set(Equality.OCTETS, held, each.old):
         return None
     if each.fingerprint == UNKEYED:
         return "that run had another key, so nobody can say whether it still is what it wrote; it stays as it is"
@@ -299,10 +299,6 @@ def _secret_back(
     print_ = fingerprint(user, each.name, new[0]) if new else ""
     was = tuple(map(_wrapped, held))
     return replace(each, old=was, new=tuple(map(_wrapped, new)), seen=shown, absent=not shown, fingerprint=print_)
-
-
-def _same(some: tuple[Held, ...], others: tuple[Held, ...]) -> bool:
-    return equality.same_set(Equality.OCTETS, some, others)
 
 
 def _wrapped(value: Held) -> Secret:

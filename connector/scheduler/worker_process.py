@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
 
 import msgspec
 
@@ -67,11 +66,7 @@ class Worker:
         if not self.input.closed:
             self.input.close()
         try:
-            return msgspec.json.decode(bytes(self._said), type=Result, dec_hook=_as), ""
+            return msgspec.json.decode(bytes(self._said), type=Result, dec_hook=lambda kind, value: kind(value)), ""
         except msgspec.DecodeError:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             return None, f"the process of the run ended by {how}, and said nothing"
-
-
-def _as(kind: type[Any], value: object) -> object:
-    return kind(value)

@@ -112,7 +112,8 @@ class Ownership:
         for row in rows:
             where = (self._directory, row.job, row.user.id)
             if row.attributes:
-                kept.append((*where, row.user.name, *_encoded(row.attributes)))
+                times = max([each.times for each in row.attributes.values()])
+                kept.append((*where, row.user.name, json.encode(row.attributes).decode(), times))
             else:
                 gone.append(where)
         transaction.executemany(_KEEP, kept)
@@ -153,7 +154,3 @@ def _owned(run: str, taken: Taken, before: Owned | None, rule: Equality) -> Owne
     print_ = change.fingerprint or None
     same = before is not None and (before.values, before.fingerprint) == (values, print_)
     return Owned(run, values, print_, before.times + 1 if same and before else 1, taken.restored, change.pattern)
-
-
-def _encoded(attributes: Attributes) -> tuple[str, int]:
-    return json.encode(attributes).decode(), max([each.times for each in attributes.values()])

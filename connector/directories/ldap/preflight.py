@@ -79,7 +79,8 @@ class Preflight:
             listed = {_text(name).lower(): {_text(value).lower() for value in some} for name, some in found.attributes}
             denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
             for each in _written(change):
-                if not self._names(each.name).isdisjoint(denied):
+                names = self._inspection.info(each.name).aliases | {_base(each.name).lower()}
+                if not names.isdisjoint(denied):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
 
     def _effective(self, changes: Sequence[Change], who: str) -> Iterator[Objection]:
@@ -183,9 +184,6 @@ class Preflight:
         for about, frame in self._wire.exchange(operations, self._window):
             if frame.tag == ENTRY:
                 yield about, self._wire.located(entry, frame)
-
-    def _names(self, attribute: str) -> frozenset[str]:
-        return self._inspection.info(attribute).aliases | {_base(attribute).lower()}
 
 
 def _written(change: Change) -> Iterator[AttributeChange]:

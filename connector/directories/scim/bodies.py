@@ -16,12 +16,9 @@ def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Colle
     `listed`: paths whose single value goes in an array.
     """
     ordered = sorted(some, key=lambda edit: (edit.value is not None, edit.unseen))
-    made = _operations(ordered, dialect, listed) if dialect.paths else _without_paths(ordered, dialect, before)
+    whole = (_operation(edit, dialect, listed) for edit in ordered)
+    made = whole if dialect.paths else _without_paths(ordered, dialect, before)
     return {"schemas": [PATCH_OP], "Operations": list(_spelt(made, dialect))}
-
-
-def _operations(some: Iterable[Edit], dialect: Dialect, listed: Collection[str]) -> Iterator[dict[str, Json]]:
-    return (_operation(edit, dialect, listed) for edit in some)
 
 
 def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> Iterator[dict[str, Json]]:

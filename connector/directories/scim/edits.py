@@ -16,7 +16,7 @@ from msgspec import Struct
 from connector.directories.common.changing import ForbiddenError, compared
 from connector.directories.scim.paths import VALUE, Json, Path, Resource, key_of, member, something, text_of
 from connector.directories.scim.view import Attributes, Located
-from connector.model import AttributeChange, Change, Held
+from connector.model import AttributeChange, Change
 from connector.reconcile import folding
 from connector.reconcile.equality import plain
 
@@ -73,7 +73,7 @@ def _edit(resource: Resource, change: AttributeChange, located: Located, before:
     """The edit that one attribute needs; `before`: the whole attribute, as edits of other elements have left it."""
     path = located.path
     held = list(path.values(resource)) if located.shown else []
-    found = compared(held, change, located.info.equality, _text)
+    found = compared(held, change, located.info.equality, lambda value: folding.text_of(plain(value)))
     if change.seen and not found.removed and not found.added:
         return None
     if located.info.single:
@@ -106,10 +106,6 @@ def _json(located: Located, text: str) -> Json:
         return located.json(text)
     except ValueError:
         raise ForbiddenError(f"{located.name}: the value is no {located.info.syntax}") from None
-
-
-def _text(value: Held) -> str:
-    return folding.text_of(plain(value))
 
 
 # ---------------------------------------------------------------- onto the wire

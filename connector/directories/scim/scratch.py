@@ -151,13 +151,11 @@ class Scratch:
             params = (("filter", filters.equal(USER_NAME, self.name)),)
             answer = transport.send(Request("GET", self._endpoint, params, repeatable=True))
             users = (resource(answer, raw) for raw in listing(answer).resources) if good(answer) else ()
-            self.id = next((id_of(user) for user in users if self._is(user)), "")
+            mine = (user for user in users if self.name.lower() in map(str.lower, USER_NAME.values(user)))
+            self.id = next(map(id_of, mine), "")
             if self.id:
                 return True
         return False
-
-    def _is(self, user: Resource) -> bool:
-        return any(held.lower() == self.name.lower() for held in USER_NAME.values(user))
 
 
 def _named(answer: Answer) -> str:

@@ -44,7 +44,7 @@ def turn(last: list[Change], refused: Mapping[str, Refused], most: int) -> Turn:
     known = {change.user.id: each.turn for change in last if (each := refused_again(change, refused))}
     chosen: set[str] = set()
     for user in sorted(known, key=lambda user: (known[user], user)):
-        wanted = chosen | (_ahead(user, waits) & known.keys())
+        wanted = chosen | (_reached([user], waits) & known.keys())
         if chosen and len(wanted) > most:
             break
         chosen = wanted
@@ -72,10 +72,6 @@ def _behind(changes: Iterable[Change], users: Collection[str]) -> set[str]:
         for each in change.after:
             waiting[each].append(change.user.id)
     return _reached(users, waiting)
-
-
-def _ahead(user: str, waits: Mapping[str, Collection[str]]) -> set[str]:
-    return _reached([user], waits)
 
 
 def _reached(users: Iterable[str], ways: Mapping[str, Collection[str]]) -> set[str]:

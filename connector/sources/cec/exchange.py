@@ -68,7 +68,8 @@ class Exchange:
                     raise
                 self._pause(attempt, str(fault), None)
             else:
-                if attempt > self._retries or not _passing(answer):
+                passing = answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= 500  # RFC 9110 §15.6
+                if attempt > self._retries or not passing:
                     return answer
                 self._pause(attempt, f"status {answer.status}", answer.headers)
             attempt += 1
@@ -96,7 +97,3 @@ class Exchange:
         if answer.status < 300:  # RFC 9110 §15.3
             return MalformedError(f"{said}, not 200", where=answer.where)
         return IncompleteRead(said, where=answer.where)
-
-
-def _passing(answer: Answer) -> bool:
-    return answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
