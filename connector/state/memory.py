@@ -6,30 +6,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from msgspec import DecodeError, ValidationError, json
 from msgspec.structs import replace
 
-from connector.errors import StateError
 from connector.model import (
     OBJECT_CLASS,
-    Change,
     Description,
     Held,
     LastGood,
-    Moment,
     Others,
-    Outcome,
     Owned,
     Past,
-    Refused,
-    Result,
     Unsettled,
     UserRef,
 )
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
-from connector.reconcile.stale.grace import passed
-from connector.state.database import Database, Transaction
+from connector.state.database import Database
+from connector.state.job_notes import JobNotes
 from connector.state.journal import lost_of, names_of, past_of
 from connector.state.ownership import Ownership, Row
 
@@ -58,14 +51,12 @@ def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, O
     return both
 
 
-class DirectoryMemory:
+class DirectoryMemory(JobNotes):
     """What is remembered of one directory, and of one job's runs on it. All of its methods raise StateError."""
 
     def __init__(self, database: Database, directory: str, job: str, description: Description | None = None) -> None:
-        self._database = database
+        super().__init__(database, directory, job)
         self._description = description
-        self._directory = directory
-        self._job = job
         self._ownership = Ownership(database, directory)
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
@@ -264,59 +255,6 @@ class DirectoryMemory:
             if each.times > 1
         }
 
-    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
-        query = "select user_id, waited, runs from stale where directory = ? and job = ?"
-        found = self._database.rows(query, self._directory, self._job)
-        try:
-            return {user_id: (timedelta(seconds=waited), runs) for user_id, waited, runs in found}
-        except (TypeError, OverflowError) as fault:
-            raise self._damaged() from fault
-
-    def lapsed(self) -> frozenset[str]:
-        query = "select user_id from lapsed where directory = ? and job = ?"
-        return frozenset(user_id for (user_id,) in self._database.rows(query, self._directory, self._job))
-
-    def note_lapsed(self, users: Collection[str]) -> None:
-        """That these users are nowhere has been said. What is known of them stays, for they may be shown again."""
-        if self.lapsed() == users:
-            return
-        rows = [(self._directory, self._job, user) for user in sorted(users)]
-        with self._database.writing() as transaction:
-            transaction.execute("delete from lapsed where directory = ? and job = ?", (self._directory, self._job))
-            transaction.executemany("insert into lapsed (directory, job, user_id) values (?, ?, ?)", rows)
-
-    def looked(self) -> Moment | None:
-        query = "select time, boot, up, sure from clocks where directory = ? and job = ?"
-        try:
-            for time, boot, up, sure in self._database.rows(query, self._directory, self._job):
-                return Moment(datetime.fromisoformat(time).astimezone(UTC), boot, int(up), bool(sure))
-        except (TypeError, ValueError, OverflowError) as fault:
-            raise self._damaged() from fault
-        return None
-
-    def _damaged(self) -> StateError:
-        why = "the state is damaged: since when users are nobody's cannot be read"
-        return StateError(why, where=self._database.where)
-
-    def excluded(self) -> Mapping[str, frozenset[str]]:
-        query = "select entry, user_id from excluded where directory = ? and job = ?"
-        found: dict[str, set[str]] = {}
-        for entry, user_id in self._database.rows(query, self._directory, self._job):
-            found.setdefault(entry, set()).add(user_id)
-        return {entry: frozenset(ids) for entry, ids in found.items()}
-
-    def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
-        """Keep whom the entries of the exclude list name, also who was renamed since; other entries are forgotten."""
-        known = self.excluded()
-        kept = {entry: ids | known.get(entry, frozenset()) for entry, ids in named.items()}
-        kept = {entry: ids for entry, ids in kept.items() if ids}
-        if kept == known:
-            return
-        rows = [(self._directory, self._job, entry, id_) for entry, ids in sorted(kept.items()) for id_ in sorted(ids)]
-        with self._database.writing() as transaction:
-            transaction.execute("delete from excluded where directory = ? and job = ?", (self._directory, self._job))
-            transaction.executemany("insert into excluded (directory, job, entry, user_id) values (?, ?, ?, ?)", rows)
-
     def last_good(self) -> LastGood | None:
         query = (
             "select agents, matched, assigned from runs where job = ? and directory = ? and kind = 'apply' "
@@ -335,59 +273,6 @@ class DirectoryMemory:
         )
         return self._database.kept and not self._database.rows(query, self._directory)
 
-    def refused(self) -> Mapping[str, Refused]:
-        query = "select user_id, attributes, runs, turn, why from refused where directory = ? and job = ?"
-        found = self._database.rows(query, self._directory, self._job)
-        try:
-            return {
-                user: Refused(frozenset(json.decode(names, type=list[str])), runs, turn, why)
-                for user, names, runs, turn, why in found
-            }
-        except (DecodeError, ValidationError) as fault:
-            why = "the state is damaged: who was refused cannot be read"
-            raise StateError(why, where=self._database.where) from fault
-
-    def note_refused(self, ended: Sequence[tuple[Change, Outcome]], turns: Collection[str]) -> None:
-        """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
-        known = self.refused()
-        rows: list[tuple[str, Refused]] = []
-        gone: list[str] = []
-        last = max((each.turn for each in known.values()), default=0)
-        for change, outcome in ended:
-            user, before = change.user.id, known.get(change.user.id)
-            if outcome.result in (Result.FAILED, Result.CONFLICT) and not outcome.unknown:
-                names = frozenset(each.name for each in change.attributes)
-                runs = before.runs + 1 if before and before.attributes <= names else 1
-                rows.append((user, Refused(names, runs, before.turn if before else last, outcome.why)))
-            elif before and outcome.result in (Result.WRITTEN, Result.UNCHANGED):
-                gone.append(user)
-            elif before and user in turns:
-                rows.append((user, before))
-        if rows or gone:
-            with self._database.writing() as transaction:
-                self._forget(transaction, gone)
-                transaction.executemany(
-                    "insert into refused (directory, job, user_id, attributes, runs, turn, why) "
-                    "values (?, ?, ?, ?, ?, ?, ?) on conflict (directory, job, user_id) do update set "
-                    "attributes = excluded.attributes, runs = excluded.runs, turn = excluded.turn, why = excluded.why",
-                    [
-                        (self._directory, self._job, user, json.encode(sorted(each.attributes)).decode(),
-                         each.runs, turn, each.why)
-                        for turn, (user, each) in enumerate(sorted(rows, key=lambda row: row[1].turn), last + 1)
-                    ],
-                )  # fmt: skip
-
-    def forget_refused(self, planned: Collection[str]) -> None:
-        """Only these users are still to be written."""
-        gone = self.refused().keys() - planned
-        if gone:
-            with self._database.writing() as transaction:
-                self._forget(transaction, gone)
-
-    def _forget(self, transaction: Transaction, users: Collection[str]) -> None:
-        rows = [(self._directory, self._job, user) for user in sorted(users)]
-        transaction.executemany("delete from refused where directory = ? and job = ? and user_id = ?", rows)
-
     def users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""
         found = self._database.rows("select users from directories where identity = ?", self._directory)
@@ -400,37 +285,4 @@ class DirectoryMemory:
                 "insert into directories (identity, users) values (?, ?) "
                 "on conflict (identity) do update set users = excluded.users",
                 (self._directory, users),
-            )
-
-    def note_claimed(self, users: Collection[str]) -> None:
-        """These users are claimed, and stale no longer."""
-        again = self.stale().keys() & users
-        if again:
-            rows = [(self._directory, self._job, user) for user in sorted(again)]
-            with self._database.writing() as transaction:
-                transaction.executemany("delete from stale where directory = ? and job = ? and user_id = ?", rows)
-
-    def note_stale(self, users: Collection[str], when: Moment) -> None:
-        """Count one more run, and the time that has passed, for these users, which nobody claims.
-
-        All others are stale no longer.
-        """
-        known = self.stale()
-        since = passed(self.looked(), when)
-        rows = []
-        for user in users:
-            waited, runs = known.get(user, (None, 0))
-            seconds = 0 if waited is None else int((waited + since.time).total_seconds())
-            rows.append((self._directory, self._job, user, seconds, runs + 1))
-        read = (when.time.isoformat(), when.boot, when.up, int(not since.jump))
-        with self._database.writing() as transaction:
-            transaction.execute("delete from stale where directory = ? and job = ?", (self._directory, self._job))
-            transaction.executemany(
-                "insert into stale (directory, job, user_id, waited, runs) values (?, ?, ?, ?, ?)", rows
-            )
-            transaction.execute(
-                "insert into clocks (directory, job, time, boot, up, sure) values (?, ?, ?, ?, ?, ?) "
-                "on conflict (directory, job) do update set time = excluded.time, boot = excluded.boot, "
-                "up = excluded.up, sure = excluded.sure",
-                (self._directory, self._job, *read),
             )
