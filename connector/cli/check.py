@@ -111,7 +111,7 @@ def _tell_listed(context: PlanContext, tenant: Tenant, description: Description)
 
 def _tell(description: Description, survey: Survey) -> None:
     """Say what the directory's attributes may hold, who could not take a value of them, and what is assumed."""
-    from connector.reports.attribute_line import attribute
+    from connector.reports.wording import attribute
 
     barred = survey.barred()
     for name, info in description.attributes.items():

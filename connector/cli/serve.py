@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from connector.scheduler.address import Address
+    from connector.scheduler.web import Address
 
 
 def _address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
-    from connector.scheduler.address import Address
+    from connector.scheduler.web import Address
 
     try:
         return Address.parse(value)

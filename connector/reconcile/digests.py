@@ -8,11 +8,25 @@ is in it by its keyed fingerprint only, so that a digest says nothing about a pa
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, TypeGuard
 
-from connector.model import AgentRef, AttributeChange, Change, Held, Plan, Problem, Refusal, Secret, UserRef, Value
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Fingerprint,
+    Held,
+    Plan,
+    Problem,
+    Refusal,
+    Secret,
+    UserRef,
+    Value,
+)
+from connector.reconcile import equality
 
 UNKEYED: Final = "unkeyed"
 """Stands for the fingerprint of a secret that is set where no key is known: every such secret looks the same."""
@@ -177,3 +191,17 @@ def _octets(text: str) -> bytes:
 
 def _digest(parts: Iterable[str]) -> str:
     return "sha256:" + hashlib.sha256(_list(parts).encode("latin-1")).hexdigest()
+
+
+def fingerprinter(key: Secret) -> Fingerprint:
+    """HMAC-SHA-256 (RFC 2104) under `key`, of one user's one attribute, so that equal passwords do not look equal."""
+    material = equality.plain(key)
+    octets = material if isinstance(material, bytes) else material.encode()
+
+    def fingerprint(user: UserRef, attribute: str, secret: Held) -> str:
+        value = equality.plain(secret)
+        body = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        message = b"\x00".join([user.id.encode(), attribute.lower().encode(), body])
+        return "hmac-sha256:" + hmac.new(octets, message, "sha256").hexdigest()
+
+    return fingerprint

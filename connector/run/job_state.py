@@ -12,10 +12,9 @@ from pathlib import Path
 from connector.errors import FileError, StateError, UsageError
 from connector.model import Description, Fingerprint, Secret
 from connector.net.secret_stores import resolve
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.stale.other_jobs import OtherJobs
-from connector.run.job_files import set_apart
 from connector.settings import job as jobs
 from connector.state import keyfile
 from connector.state.history import RunRecord
@@ -145,3 +144,25 @@ def key_of(job: jobs.LoadedJob, state: Store, *, needed: bool) -> Secret | None:
     if job.job.key:
         return resolve(job.job.key, "the key of fingerprints", job.where("key"))
     return keyfile.key_of(job.state_path, needed=needed) if state.kept and job.state_path else None
+
+
+def set_apart(job: jobs.LoadedJob) -> None:
+    """Raises FileError for an audit that would be added to another file of the job."""
+    audit = job.job.audit.file if job.job.audit else None
+    if audit is not None and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit)) > 1:
+        why = f"{audit} is another file of this job, and the audit would damage it: name a file of its own"
+        raise FileError(why, where=job.where("audit", "file"))
+
+
+def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
+    """Every file that the job is, names or keeps, but a ready mapping: nothing else may ever be written over them."""
+    yield from (job.path, Path(job.job.mapping))
+    if job.state_path is not None:
+        yield from (job.state_path, keyfile.beside(job.state_path))
+    waiting: list[object] = [job.job.model_dump()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from connector.demo.simulator import Request, Simulator
-from connector.scheduler.address import Address
 from connector.scheduler.scheduled_job import Scheduled
 from connector.scheduler.service import STUCK, Service
-from connector.scheduler.web import Web
+from connector.scheduler.web import Address, Web
 from tests.support.jobs import cec_source, changed, file
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import JOB, Job, agent

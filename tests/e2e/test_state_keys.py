@@ -14,7 +14,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from connector.model import Secret, UserRef
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.state.sealing import Sealer
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import Job, agent

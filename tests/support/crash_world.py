@@ -22,7 +22,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Fingerprint, Secret, UserRef
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.state.journal import Step
 from connector.state.sealing import Sealer
 from connector.state.store import open_state

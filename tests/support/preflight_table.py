@@ -27,7 +27,7 @@ from connector.model import (
 )
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import PlanContext

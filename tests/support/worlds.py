@@ -15,7 +15,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.context import ApplyContext, ApplyUndoContext

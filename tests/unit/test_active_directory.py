@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory
-from connector.directories.ldap.bind_refusals import explained
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, OPENLDAP
 from connector.directories.ldap.responses import Response
+from connector.directories.ldap.results import explained
 from connector.directories.ldap.wire import part_of
 from connector.model import Equality, Syntax
 from connector.reconcile.dn import rdns

@@ -9,7 +9,7 @@ import pytest
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Moment, Problem, Secret, Summary, UserRef
 from connector.reconcile.assembly import assembled, counts
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.questions import Brief
 from tests.support.worlds import NO_LIMITS, passing_state

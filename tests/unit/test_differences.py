@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.equality import digest
-from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.reconcile.stale.stale_users import CHANGED, Unclaimed
 

@@ -23,8 +23,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.checks.limits import MATCHED_DROP
-from connector.reconcile.digests import digest_of_change
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import digest_of_change, fingerprinter
 from connector.reconcile.mapping import Mapping as Rules
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.questions import Brief, Read

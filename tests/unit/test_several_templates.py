@@ -13,8 +13,8 @@ from connector.reconcile.checks.suitability import faults
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.patterns import joined
 from connector.reconcile.diff.templates import Template
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.equality import digest
-from connector.reconcile.fingerprints import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.reconcile.stale.stale_users import Unclaimed
 from connector.settings import mapping_file as mappings

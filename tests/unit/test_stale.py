@@ -23,7 +23,7 @@ from connector.model import (
 )
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.reconcile.questions import Brief
 from connector.reconcile.stale.stale_users import MISSED, Place, Unclaimed, cleared, judged, jumped, unclaimed

@@ -19,8 +19,8 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.diff.standing import aftermath, stands
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.equality import digest
-from connector.reconcile.fingerprints import fingerprinter
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}

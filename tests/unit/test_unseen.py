@@ -23,7 +23,7 @@ from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.together import Kept
 from connector.reconcile.diff.unseen import PROBES, Unseen
-from connector.reconcile.fingerprints import fingerprinter
+from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.reconcile.questions import Brief, Compare
 from tests.support.worlds import NO_LIMITS, passing_state
