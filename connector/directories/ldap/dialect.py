@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from connector.reconcile.equality import key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
+_IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
+"""What servers without entryUUID name their ids."""
 _OPENLDAP: Final = "openldaprootdse"
 _DS389: Final = "389 project"
 _ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
@@ -166,6 +168,29 @@ def _of_hexadecimal(text: str) -> bytes | None:
         return bytes.fromhex(text)
     except ValueError:
         return None
+
+
+def unidentified(identity: Identity, types: Collection[str], *, chosen: bool) -> str:
+    """Why a user may show no id, and what to do. `types`: what the schema defines, `chosen`: by the job."""
+    name = identity.attribute
+    if chosen:
+        return (
+            f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or give "
+            f"the account the right to read {name}"
+        )
+    if name.lower() in types:
+        return ""
+    there = [each for each in _IDS if each.lower() in types]
+    why = f"this server has no {name}, so its users have no id. Not written. Set"
+    if not types:
+        why = (
+            f"the user shows no {name}, and the server shows no schema that tells whether it has one. Not written. "
+            f"Give the account the right to read {name}. Or, if the server has none, set"
+        )
+    return (
+        f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "
+        f"{'This server has' if there else 'Other servers have'} {', '.join(there or _IDS)}"
+    )
 
 
 OPENLDAP: Final = Dialect(

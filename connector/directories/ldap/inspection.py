@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
@@ -38,8 +38,6 @@ _ANY = Present(OBJECT_CLASS)
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
-_IDS: Final = ("nsUniqueId", "ibm-entryUuid", "orclguid", "GUID")
-"""What servers without entryUUID name their ids."""
 _PAGE: Final = 1000
 _PARENT: Final = re.compile(r"^(?:[^,\\]|\\.)*,?")
 """The first RDN of a DN, with its comma."""
@@ -125,14 +123,7 @@ class Inspection:
         Its root DSE is that of the domain controller which it is. It has ports of its own; and where another port leads
         there, it is known by this: it alone finds entries below no base at all.
         """
-        known = urlsplit(self._wire.where).port in _GLOBAL_CATALOG
-        try:
-            known = known or bool(self._wire.search(_EVERY_DOMAIN))
-        except UnreachableError:
-            raise
-        except IncompleteRead:
-            known = False
-        if known:
+        if urlsplit(self._wire.where).port in _GLOBAL_CATALOG or self._wire.seen(_EVERY_DOMAIN):
             why = (
                 "this is a Global Catalog, which holds some attributes only and cannot be written: name the domain "
                 "controller itself, ldaps://host without a port (636), or ldap://host (389) with start_tls"
@@ -178,7 +169,7 @@ class Inspection:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
-            found = [_as_text(each) for each in self._wire.paged(search, _PAGE if self.native.pages else 0, entry)]
+            found = [as_text(each) for each in self._wire.paged(search, _PAGE if self.native.pages else 0, entry)]
             if any(";range=" in attribute for each in found for attribute in each):
                 raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
             return active_directory.definitions(found)
@@ -240,7 +231,7 @@ class Inspection:
             kind=self.dialect.kind,
             identity=identity,
             chosen_id=self.info(self._id) if self._id else None,
-            unidentified=self._unidentified(),
+            unidentified=dialect.unidentified(self.dialect.identity, self._types, chosen=self._id is not None),
             attributes=described,
             names=Equality.DN,
             ids=self._ids,
@@ -251,7 +242,7 @@ class Inspection:
             classes_first=self.dialect.classes_first,
             closed=bool(self._published.types),
             batch=BATCH if self.dialect.assertions else BATCH_READ_BEFORE,
-            types=self.schema.types if self._published.types else {},
+            types=self._types,
             classes=self.schema.classes if self._published.types else {},
             unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
             sees_past=self._sees_past(),
@@ -275,6 +266,10 @@ class Inspection:
                 infos[name] = replace(infos[name], known=False)
         return infos
 
+    @property
+    def _types(self) -> Mapping[str, AttributeInfo]:
+        return self.schema.types if self._published.types else {}
+
     def _server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
         name = next(iter(self.root.get("dnshostname", ())), "").lower()
@@ -292,29 +287,6 @@ class Inspection:
             f"{hidden}, so that two servers with a tree of this name are taken for one"
         ]
 
-    def _unidentified(self) -> str:
-        """Why a user may show no id, and what to do."""
-        name = self.dialect.identity.attribute
-        if self._id is not None:
-            return (
-                f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or give "
-                f"the account the right to read {name}"
-            )
-        types = self.schema.types if self._published.types else {}
-        if name.lower() in types:
-            return ""
-        there = [each for each in _IDS if each.lower() in types]
-        why = f"this server has no {name}, so its users have no id. Not written. Set"
-        if not types:
-            why = (
-                f"the user shows no {name}, and the server shows no schema that tells whether it has one. Not written. "
-                f"Give the account the right to read {name}. Or, if the server has none, set"
-            )
-        return (
-            f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "
-            f"{'This server has' if there else 'Other servers have'} {', '.join(there or _IDS)}"
-        )
-
     def _unmarked(self, infos: Iterable[AttributeInfo]) -> list[str]:
         """That neither the values of these attributes nor their entries' marks can be asserted, where it is so."""
         blind = [info.name for info in infos if info.known and info.writable and not info.comparable]
@@ -331,12 +303,7 @@ class Inspection:
 
     def _shown(self, name: str, attribute: str) -> list[bytes]:
         """The values that one entry shows of an attribute; none where the entry is hidden."""
-        try:
-            found = self._wire.search(Search(name, Scope.BASE, _ANY, (attribute,)))
-        except UnreachableError:
-            raise
-        except IncompleteRead:
-            return []
+        found = self._wire.seen(Search(name, Scope.BASE, _ANY, (attribute,)))
         return [value for each in found for _, some in each.attributes for value in some]
 
     @cached_property
@@ -363,10 +330,11 @@ class Inspection:
         entries = self._wire.search(Search(name, Scope.BASE, _ANY, attributes))
         if not entries:
             raise DeniedError(f"the entry {name!r} is hidden from us", where=self._wire.where)
-        return _as_text(entries[0])
+        return as_text(entries[0])
 
 
-def _as_text(found: Entry) -> dict[str, list[str]]:
+def as_text(found: Entry) -> dict[str, list[str]]:
+    """An entry's attributes as text, by their names in lower case."""
     return {
         attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
         for attribute, values in found.attributes

@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Filter, Present
 from connector.directories.ldap import dialect, requests, results, uniqueness
-from connector.directories.ldap.inspection import Inspection
+from connector.directories.ldap.inspection import Inspection, as_text
 from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import DONE, response
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.uniqueness import Domain
 from connector.directories.ldap.wire import Wire
-from connector.errors import IncompleteRead, UnreachableError
 from connector.model import OBJECT_CLASS, AttributeInfo, Description
 
 _ANY: Final = Present(OBJECT_CLASS)
@@ -60,20 +59,8 @@ class Restrictions:
 
     def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:
         """Entries of the server's configuration; none where we may not read it."""
-        try:
-            found = self._wire.search(Search(base, Scope.SUBTREE, filter_, attributes))
-        except UnreachableError:
-            raise
-        except IncompleteRead:
-            return []
-        return [
-            {"dn": [entry.name.decode("utf-8", "replace")]}
-            | {
-                name.decode().lower(): [value.decode("utf-8", "replace") for value in values]
-                for name, values in entry.attributes
-            }
-            for entry in found
-        ]
+        found = self._wire.seen(Search(base, Scope.SUBTREE, filter_, attributes))
+        return [{"dn": [entry.name.decode("utf-8", "replace")]} | as_text(entry) for entry in found]
 
     @property
     def domains(self) -> list[Domain]:

@@ -25,7 +25,7 @@ from connector.directories.ldap.responses import (
     response,
 )
 from connector.directories.ldap.session import Flight, Operation, Session
-from connector.errors import IncompleteRead, TruncatedError
+from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.net import counters
 from connector.reconcile.dn import Rdn, rdns
 
@@ -59,6 +59,15 @@ class Wire(Session):
     def search(self, request: Search) -> list[Entry]:
         """A search with a small answer, whole."""
         return list(self.searches([request], 1, entry))
+
+    def seen(self, request: Search) -> list[Entry]:
+        """The same of what may be hidden; nothing where it is. Raises UnreachableError."""
+        try:
+            return self.search(request)
+        except UnreachableError:
+            raise
+        except IncompleteRead:
+            return []
 
     def searches(
         self,
