@@ -22,7 +22,7 @@ from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
-from connector.run.context import Common, PlanContext, UndoContext, ApplyContext, ApplyUndoContext
+from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanContext, UndoContext
 from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of
 from connector.runtime.observer import Observer
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
