@@ -1,4 +1,4 @@
-"""The page on troubleshooting names messages as the program prints them, with an ellipsis for what a run puts in."""
+"""Pages name messages as the program prints them, with an ellipsis for what a run puts in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from connector.reconcile import kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
+FIRST_RUNS = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("first-run-*.md")))
 MESSAGES = {"Message", "Note"}
 """Columns that hold messages."""
 
@@ -22,10 +23,10 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def column(names: set[str]) -> Iterator[str]:
-    """The texts in code of every column that is called so."""
+def column(names: set[str], page: str = PAGE) -> Iterator[str]:
+    """The texts in code of every column of a page that is called so."""
     place: int | None = None
-    for line in PAGE.splitlines():
+    for line in page.splitlines():
         if not line.startswith("|"):
             place = None
         elif place is None:
@@ -53,8 +54,8 @@ def texts() -> str:
     return "\n".join(found)
 
 
-@pytest.mark.parametrize("message", sorted(set(column(MESSAGES))))
-def test_the_program_has_every_message_of_the_page(message: str) -> None:
+@pytest.mark.parametrize("message", sorted({*column(MESSAGES), *column(MESSAGES, FIRST_RUNS)}))
+def test_the_program_has_every_message_of_the_pages(message: str) -> None:
     parts = [part.strip() for part in message.split("…") if len(part.strip()) > 3]
     assert parts, "nothing in it can be found again"
     missing = [part for part in parts if part not in texts()]
