@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +13,9 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 """A random number that the kernel (Linux) draws at its start."""
 
 
-def stamp(timespec: str = "microseconds") -> str:
-    """The time now (RFC 3339, UTC)."""
-    return datetime.now(UTC).isoformat(timespec=timespec)
+def stamp(timespec: str = "microseconds", before: timedelta = timedelta()) -> str:
+    """The time now, or so long ago (RFC 3339, UTC)."""
+    return (datetime.now(UTC) - before).isoformat(timespec=timespec)
 
 
 def now() -> Moment:

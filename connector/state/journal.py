@@ -29,6 +29,7 @@ from connector.model import (
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.octets import Octets, held, kept
+from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, restored, storable
 from connector.state.ownership import Ownership, Taken
 from connector.state.sealing import Sealer
@@ -46,7 +47,7 @@ _INTENT = """
 """
 _LEFT = f"{_INTENT} where journal.outcome <> 'written' and journal.lost is null"
 _OUTCOME = """
-    update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = ?
+    update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = coalesce(?, noted)
     where run = ? and user_id = ? and digest = ? and part = ?
 """
 
@@ -171,7 +172,7 @@ class RunJournal:
         key = (self._run, user.id, user.name, change.digest, _part(change))
         if known is None:
             servers = beside(self._left_open.get((user.id, change.digest, _part(change)), ""), self._server)
-            return (*key, ref, change.rule, noted, None, None, servers, None, None)
+            return (*key, ref, change.rule, noted, None, None, servers, None, stamp())
         outcome = (known.outcome.result.value, known.outcome.why or None)
         return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
 

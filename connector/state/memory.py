@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
 
 from connector.model import (
     OBJECT_CLASS,
+    AttributeChange,
     Description,
     Held,
     LastGood,
@@ -21,9 +22,10 @@ from connector.model import (
 )
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
+from connector.runtime.clock import stamp
 from connector.state.database import Database
 from connector.state.job_notes import JobNotes
-from connector.state.journal import lost_of, names_of, past_of
+from connector.state.journal import lost_of, names_of, past_of, without
 from connector.state.ownership import Ownership, Row
 
 _NOT_PUT: Final = ("conflict", "skipped")
@@ -49,6 +51,14 @@ def _with(known: Mapping[str, Owned], maybe: Mapping[str, Owned]) -> dict[str, O
             values = (*before.values, *(value for value in each.values if value not in before.values))
             both[spelt] = replace(before, values=values, fingerprint=before.fingerprint or each.fingerprint)
     return both
+
+
+def _if_written(run: str, each: AttributeChange, description: Description) -> Owned:
+    """What is ours of an attribute where an open write of it happened."""
+    rule = description.equality(each.name)
+    put = () if each.secret else equality.minus(rule, each.new, each.old)
+    values = tuple(equality.digest(rule, one) for one in put)
+    return Owned(run, values, each.fingerprint or None, pattern=each.pattern)
 
 
 class DirectoryMemory(JobNotes):
@@ -106,13 +116,8 @@ class DirectoryMemory(JobNotes):
                 cleared = not (each.new or each.fingerprint)
                 if cleared or overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
-                rule = self._description.equality(each.name)
-                put = () if each.secret else equality.minus(rule, each.new, each.old)
-                values = tuple(equality.digest(rule, one) for one in put)
                 _, known = found.setdefault(user.id, (user, {}))
-                known.update(
-                    _with(known, {each.name: Owned(run, values, each.fingerprint or None, pattern=each.pattern)})
-                )
+                known.update(_with(known, {each.name: _if_written(run, each, self._description)}))
         return found
 
     def _overtaken(self, *, by_itself: bool) -> Callable[[str, str, str, str, str | None], bool]:
@@ -171,19 +176,29 @@ class DirectoryMemory(JobNotes):
         return {user: values for user, values in found.items() if values}
 
     def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
-        server = self._description.server if self._description else ""
+        here = self._description
+        if here is None or not here.server:
+            return
+        since = stamp(before=_LAG)
         query = (
             "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
-            "and started > ? and outcome = 'written' and journal.server not in ('', ?)"
+            "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
+            "and outcome = 'written' and journal.server not in ('', ?)"
         )
-        since = (datetime.now(UTC) - _LAG).isoformat()
-        writes = set(self._database.rows(query, self._directory, since, server)) if server else set()
+        writes = set(self._database.rows(query, self._directory, since, since, here.server))
         for row in self._ownership.of(sorted({id_ for _, id_ in writes})):
             elsewhere = {name: each for name, each in row.attributes.items() if (each.run, row.user.id) in writes}
             if elsewhere:
                 yield row.user, elsewhere
-        if server:
-            yield from self._maybe_ours().values()
+        query = (
+            "select run, journal.server, user_id, user_name, attributes from journal "
+            "join runs on runs.id = journal.run "
+            "where outcome is null and directory = ? and coalesce(noted, started) > ?"
+        )
+        for run, servers, id_, name, attributes in self._database.rows(query, self._directory, since):
+            puts = past_of(attributes, run, self._database.where) if without(servers, here.server) else ()
+            if puts:
+                yield UserRef(id_, name), {each.name: _if_written(run, each, here) for each in puts}
 
     def unsettled(self) -> Iterator[Unsettled]:
         overtaken = self._overtaken(by_itself=True)

@@ -9,7 +9,8 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for, or several with ", ";
              `lost`: attributes (JSON) that the directory took and does not show as written. `told_as`: the number of
-             its outcome in the audit, within the run, and when that was `noted`; null where nobody kept an account
+             its outcome in the audit, within the run; null where nobody kept an account. When it was `noted`, first as
+             about to be written
 told         of each run and sink of the audit (file, syslog), the number up to which it was told for certain
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same

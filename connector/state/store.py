@@ -247,7 +247,8 @@ class Store:
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
                 "who, pilot, number) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
-                "on conflict (id) do update set server = excluded.server, who = excluded.who",
+                "on conflict (id) do update set "
+                "server = excluded.server, who = excluded.who, ended = null, result = null",
                 row,
             )
             transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))

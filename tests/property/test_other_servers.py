@@ -177,6 +177,28 @@ def test_what_an_undo_has_let_go_alone_at_another_server_is_named_there() -> Non
     assert seats(replicas) == {"id-0": "1", "id-1": "2"}
 
 
+def hours_ago(replicas: Replicas, hours: int) -> None:
+    """All that was noted so far was noted then."""
+    then = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    with replicas.database.writing() as transaction:
+        transaction.execute("update runs set started = ?", (then,))
+        transaction.execute("update runs set ended = ? where ended is not null", (then,))
+        transaction.execute("update journal set noted = ?", (then,))
+
+
+def dies() -> None:
+    raise DeathError
+
+
+def killed_before_its_write() -> Replicas:
+    replicas = seated(Agent(1, "u0"))
+    replicas.meddle = dies
+    replicas.perhaps(replicas.apply)
+    replicas.meddle = lambda: None
+    assert (len(replicas.journal(None)), seats(replicas)) == (1, {})
+    return replicas
+
+
 def killed_right_after_its_write() -> Replicas:
     for last in count(1):
         replicas = seated(Agent(1, "u0"))
@@ -210,10 +232,60 @@ def test_a_server_is_not_waited_for_longer_than_a_day() -> None:
     replicas.apply()
     replicas.world.tenant = Tenant([Agent(1, "u1")])
     replicas.serve("two")
-    with replicas.database.writing() as transaction:
-        transaction.execute("update runs set started = ?", ((datetime.now(UTC) - timedelta(hours=25)).isoformat(),))
+    hours_ago(replicas, 25)
     replicas.apply()
     assert seats(replicas) == {"id-1": "1"}
+
+
+def test_nor_for_a_write_of_which_nobody_knows_whether_it_happened() -> None:
+    replicas = killed_before_its_write()
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    replicas.serve("two")
+    replicas.apply()
+    assert seats(replicas) == {}
+    hours_ago(replicas, 25)
+    replicas.apply()
+    assert seats(replicas) == {"id-1": "1"}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_plan_that_goes_on_after_days_has_given_its_values_now(ends: bool) -> None:
+    """The run keeps its id and its begin, and may be killed again right after its last write."""
+    replicas = seated(Agent(1, "u0"), Agent(2, "u1"))
+    plan = replicas.save()
+    replicas.meddle = dies
+    replicas.perhaps(partial(replicas.apply, plan))
+    replicas.meddle = lambda: None
+    hours_ago(replicas, 47)
+    for last in count(1):
+        replicas.perhaps(partial(replicas.apply, plan, None if ends else last))
+        if len(replicas.journal("written")) == 2:
+            break
+    assert seats(replicas) == {"id-0": "1", "id-1": "2"}
+    replicas.world.tenant = Tenant([Agent(1, "u2")])
+    replicas.serve("two")
+    replicas.apply()
+    assert seats(replicas) == {}
+
+
+def test_a_plan_sees_a_value_free_that_this_server_was_told_to_give_and_shows_nobody_to_hold() -> None:
+    replicas = killed_before_its_write()
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    plan = planned(replicas.world)
+    assert [change.user.id for change in plan.changes] == ["id-1"]
+    assert "reassigned" not in {problem.kind for problem in plan.problems}
+
+
+@pytest.mark.parametrize("attribute", ["employeeNumber", "EMPLOYEENUMBER"])
+def test_a_value_that_another_job_may_have_given_at_another_server_is_given_to_nobody_else(attribute: str) -> None:
+    replicas = killed_right_after_its_write()
+    (rule,) = replicas.world.mapping.attributes
+    replicas.world.mapping = replace(replicas.world.mapping, attributes=(replace(rule, name=attribute),))
+    replicas.world.job = "another"
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    replicas.serve("two")
+    replicas.apply()
+    assert seats(replicas) == {}
 
 
 def test_the_server_that_was_told_is_believed_if_it_no_longer_shows_the_value() -> None:
@@ -237,10 +309,6 @@ def test_what_was_taken_away_at_one_server_proves_no_write_at_another() -> None:
     replicas = Replicas(World(Tenant([Agent(1, "u0")]), store, Mapping(match, rules, stale="clear")))
     replicas.apply()
     replicas.serve("two")
-
-    def dies() -> None:
-        raise DeathError
-
     replicas.meddle = dies
     with pytest.raises(DeathError):
         replicas.apply()

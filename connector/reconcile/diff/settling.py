@@ -52,7 +52,8 @@ def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:
     """Users to whom another server was told to give a wanted value: this one may not show it yet."""
     wanted = unique.digests()
     for ref, attributes in brief.memory.late():
-        held = {name: (value,) for (name, digest), value in wanted.items() if _has(attributes.get(name), digest)}
+        known = {name.lower(): each for name, each in attributes.items()}
+        held = {name: (value,) for (name, digest), value in wanted.items() if _has(known.get(name.lower()), digest)}
         if held:
             yield User(ref.id, ref.name, held)
 
