@@ -15,7 +15,7 @@ from connector.model import Change, Description, Outcome, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.run.context import Context
-from connector.state.journal import Step, without
+from connector.state.journal import Step, among, without
 
 _Found = tuple[Step, Outcome]
 Slot = tuple[str, str]
@@ -89,7 +89,7 @@ def settle(context: Context, description: Description) -> Settled:
             server=step.server if others == step.server else description.server,
             run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
         )  # fmt: skip
-        if others not in ("", step.server) and outcome is not None and outcome.result is Result.SKIPPED:
+        if among(step.server, description.server) and outcome is not None and outcome.result is Result.SKIPPED:
             fewer.append(replace(step, server=others))
             left.append(fewer[-1])
             continue

@@ -103,6 +103,11 @@ def without(servers: str, server: str) -> str:
     return _BESIDE.join(each for each in servers.split(_BESIDE) if each != server)
 
 
+def among(servers: str, server: str) -> bool:
+    """Whether a write was meant for this server and for others."""
+    return without(servers, server) not in ("", servers)
+
+
 class RunJournal:
     """Notes what one run is about to write, and what came of it. All of its methods raise StateError."""
 
@@ -133,9 +138,17 @@ class RunJournal:
         known = [(change, outcome) for change, outcome in settled if not outcome.open]
         with self._writing() as transaction:
             noted = self._account.settle(transaction, self._run, known)
+            note_servers(transaction, self._gone_on(known))
             self._ours.take(transaction, (_stuck(change, outcome) for change, outcome in known if _took(outcome)))
             transaction.executemany(_INTENT, (self._row(change) for change in intended))
         return lambda: self._account.tell(noted)
+
+    def _gone_on(self, known: Iterable[tuple[Change, Outcome]]) -> Iterator[Step]:
+        """What was open at another server too, and is written at this one: whoever asks this one is told by it."""
+        for change, outcome in known:
+            key = (change.user.id, change.digest, _part(change))
+            if outcome.result is Result.WRITTEN and key in self._left_open:
+                yield Step(self._run, change, outcome.result, server=self._server)
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note what became of changes that were never going to be written.
@@ -227,7 +240,7 @@ def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
 
 
 def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
-    """Keep which servers may still have these writes, which are in the journal of their runs."""
+    """Keep which servers have these writes, or may have, which are in the journal of their runs."""
     transaction.executemany(
         "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
         ((each.server, each.run, each.change.user.id, each.change.digest, _part(each.change)) for each in steps),

@@ -202,11 +202,12 @@ class DirectoryMemory(JobNotes):
 
     def unsettled(self) -> Iterator[Unsettled]:
         overtaken = self._overtaken(by_itself=True)
+        here = self._description.server if self._description else ""
         for run, server, user, attributes in self._open("apply", "undo"):
             noted = names_of(attributes, run, self._database.where).items()
             names = tuple(each for each, owns in noted if not overtaken(self._job, run, user.id, each, owns))
             if names:
-                yield Unsettled(run, server, user, names)
+                yield Unsettled(run, without(server, here) or server, user, names)
 
     def others(self) -> Iterator[Others]:
         unclaimed = self._unclaimed()

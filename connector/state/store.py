@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import json, to_builtins
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Description, LastGood, Noted, Outcome, Plan, Result
@@ -21,7 +21,7 @@ from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
 from connector.state.database import Database
 from connector.state.history import History
-from connector.state.journal import STEPS, Ours, RunJournal, Step, note_servers, step
+from connector.state.journal import STEPS, Ours, RunJournal, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
 from connector.state.sealing import Sealer
@@ -294,12 +294,15 @@ class Store:
                 note_servers(transaction, steps)
 
     def settle(self, description: Description, found: Sequence[tuple[Step, Outcome]]) -> None:
-        """Keep what was found out about such writes."""
+        """Keep what was found out about such writes. Of several servers the one that shows a write has it."""
         of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
         noted: list[Noted] = []
+        here = description.server
+        shown = (each for each, outcome in found if outcome.result is Result.WRITTEN)
         with self._database.writing() as transaction:
+            note_servers(transaction, (replace(each, server=here) for each in shown if among(each.server, here)))
             for run, outcomes in of_runs.items():
                 noted += self.telling.settle(transaction, run, outcomes)
                 written = [change for change, outcome in outcomes if outcome.result is Result.WRITTEN]

@@ -340,3 +340,45 @@ def test_an_object_class_that_arrives_right_before_it_is_added_again_is_of_the_r
     assert not replicas.journal(None)
     steps = [step for (run,) in replicas.database.rows("select id from runs") for step in replicas.steps(run)]
     assert {each for step in steps if step.outcome is Result.WRITTEN for each in puts(step.change)} == replicas.put
+
+
+def goes_on_at_two(*, ends: bool = True) -> tuple[Replicas, Plan]:
+    """A reviewed plan whose run was killed at one server before its write, and which goes on at the other."""
+    replicas = seated(Agent(1, "u0"))
+    plan = replicas.save()
+    replicas.meddle = dies
+    replicas.perhaps(partial(replicas.apply, plan))
+    replicas.serve("two")
+    replicas.meddle = (lambda: None) if ends else dies
+    replicas.perhaps(partial(replicas.apply, plan))
+    replicas.meddle = lambda: None
+    return replicas, plan
+
+
+def test_the_server_where_a_plan_went_on_is_believed_if_it_no_longer_shows_the_value() -> None:
+    replicas, _ = goes_on_at_two()
+    assert seats(replicas) == {"id-0": "1"}
+    replicas.world.tenant = Tenant([Agent(1, "u1")])
+    replicas.world.store.put("id-0", f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})
+    replicas.apply()
+    assert seats(replicas) == {"id-1": "1"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_undo_believes_the_server_where_a_plan_went_on(killed: bool) -> None:
+    """Somebody has taken the value away there, before the next run or after it."""
+    replicas, plan = goes_on_at_two()
+    if killed:  # after the write, and before the note of it
+        with replicas.database.writing() as transaction:
+            transaction.execute("update journal set outcome = null, server = 'one, two'")
+        replicas.apply()
+    replicas.world.store.put("id-0", f"uid=u0,{BASE}", {"objectClass": ["inetOrgPerson"], "uid": ["u0"]})
+    assert replicas.undo(plan.id).plan.problems == ()
+
+
+def test_a_line_about_a_plan_that_went_on_names_the_other_server_alone() -> None:
+    replicas, _ = goes_on_at_two(ends=False)
+    with replicas.world.context() as context:
+        shown = dry_run(context, lambda plan, outcomes: None).plan
+    (line,) = (problem.why for problem in shown.problems if problem.kind == "unsettled")
+    assert "at one and heard no answer; two does" in line
