@@ -41,7 +41,6 @@ _MOST_BATCHES: Final = 16
 After the ramp the first one is waited for, too.
 """
 _AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
-_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
 _TURN = (
     "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
     "(max_failures) are tried in a run, in turn"
@@ -102,11 +101,9 @@ def apply(
     account of it.
     """
     brake = Brake(pace.max_failures, stop or Stop())
-    ledger = Ledger(journal, observer)
+    ledger = Ledger(journal, observer, left_open)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
-    engine = _Engine(
-        directory, description, ledger, brake, observer, sizes, again, left_open, settling or Settling(), last
-    )
+    engine = _Engine(directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last)
     ledger.leave(left)
     if stop is not None:
         stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
@@ -200,7 +197,6 @@ class _Engine(Struct):
     observer: Observer
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
-    left_open: Collection[WriteId]
     settling: Settling
     last: Sequence[str] = ()
     most_batches: int = 1
@@ -351,8 +347,6 @@ class _Engine(Struct):
         """Give a write its outcome, and watch out for reasons to stop."""
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
-        if (change.user.id, change.digest, change.part) in self.left_open and outcome.result is not Result.WRITTEN:
-            outcome = replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
         self.brake.heard(outcome)
         half = self._half(change, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if half and not outcome.why.endswith(half):

@@ -18,7 +18,7 @@ told      the journal has the outcome, and the audit and whoever watches were to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.runtime.observer import Observer
 
+_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
 _UNKNOWN: Final = "sent, and not waited for; the next run finds out whether it was written"
 WriteId = tuple[str, str, Part]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
@@ -89,11 +90,13 @@ class Ledger:
     parts that went first and are confirmed. Object classes and steps that went first are noted, and told together with
     the rest. `found`: by user, attributes that went first and were there already.
     `touched`: something was written, or may have been, be it a part that went first.
+    `left_open`: writes of this run that were open when it was interrupted. They stay so unless they are written.
     """
 
-    def __init__(self, journal: Journal, observer: Observer) -> None:
+    def __init__(self, journal: Journal, observer: Observer, left_open: Collection[WriteId] = ()) -> None:
         self._journal = journal
         self._observer = observer
+        self._left_open = left_open
         self._open: dict[str, Write] = {}
         self._settled: list[tuple[Write, Outcome]] = []
         self._told: dict[str, Outcome] = {}
@@ -142,7 +145,7 @@ class Ledger:
         """A write that was noted has its outcome, which is still to be noted."""
         write = self._open.pop(change.user.id)
         write.become(State.SETTLED)
-        self._settled.append((write, outcome))
+        self._settled.append((write, self._known(change, outcome)))
 
     def unsettled(self) -> list[Change]:
         return [write.change for write in self._open.values()]
@@ -150,6 +153,7 @@ class Ledger:
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note and tell outcomes of changes that are not written."""
         left = [(change, outcome) for change, outcome in left if self._told.get(change.user.id) is not outcome]
+        left = [(change, self._known(change, outcome)) for change, outcome in left]
         try:
             if left and self.lost is None:
                 self._journal.leave(left)
@@ -157,6 +161,13 @@ class Ledger:
             self._lose(fault)
         for change, outcome in left:
             self._tell(change, outcome)
+
+    def _known(self, change: Change, outcome: Outcome) -> Outcome:
+        """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
+        left_open = (change.user.id, change.digest, change.part) in self._left_open
+        if not left_open or outcome.open or outcome.result is Result.WRITTEN:
+            return outcome
+        return replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
 
     @property
     def touches(self) -> bool:

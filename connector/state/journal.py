@@ -154,13 +154,14 @@ class RunJournal:
         """Note what became of changes that were never going to be written.
 
         What this run has written before it was interrupted stays as it was noted then, pre-images of secrets included.
-        So does what it may have written, which is open, and of what was taken, that it was not shown.
+        So does what it may have written, which is open and has no number yet, and of what was taken, that it was not
+        shown.
         """
+        stays = self._stands | self._left_open.keys()
         fresh = [
             (change, outcome)
             for change, outcome in left
-            if outcome.result is not Result.WRITTEN
-            and (change.user.id, change.digest, _part(change)) not in self._stands
+            if outcome.result is not Result.WRITTEN and (change.user.id, change.digest, _part(change)) not in stays
         ]
         if fresh:
             with self._writing() as transaction:

@@ -8,10 +8,24 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import UnreachableError
-from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, User, UserRef, View
+from connector.model import (
+    Agent,
+    Change,
+    Description,
+    Fingerprint,
+    Noted,
+    Outcome,
+    Plan,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    UserRef,
+    View,
+)
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.runtime.observer import Observer, Observers
+from connector.runtime.observer import Observer, Observers, Telling
 from connector.state.store import Store
 from connector.sync import Run, apply_run, dry_run
 from tests.support.disturbed import Disturbed
@@ -48,10 +62,17 @@ class Server(Disturbed):
 
 
 class Heard(Observer):
-    """What is said of writes of earlier runs."""
+    """What is said of writes of earlier runs, and what the audit is told by its number."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Result, str, str]] = []
+        self.numbered: list[tuple[str, int, Result]] = []
+
+    def opens(self, directory: str, fingerprint: Fingerprint, telling: Telling) -> None:
+        telling.begin(directory, ["file"], "{}", self._number, nothing)
+
+    def _number(self, noted: Iterable[Noted]) -> None:
+        self.numbered += [(each.run, each.number, each.outcome.result) for each in noted]
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         if run is not None:
@@ -98,7 +119,7 @@ class Job:
             run = apply_run(
                 replace(context, observer=Observers([heard])), lambda plan, outcomes: None, reviewed=reviewed
             )
-        self.told = heard.told
+        self.told, self.numbered = heard.told, heard.numbered
         return run
 
     def save(self) -> Plan:
@@ -403,6 +424,17 @@ def test_a_plan_that_goes_on_at_another_server_leaves_open_what_it_does_not_writ
     assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
     job.says(50)
     assert job.changes() == 1, "it is changed as ours"
+
+
+def test_what_a_plan_that_goes_on_leaves_open_is_in_the_audit_once_it_is_known() -> None:
+    job = Job(SEATS)
+    plan = job.save()
+    job.apply(act=killed, reviewed=plan)
+    job.says(50)
+    ((outcome,), numbered) = job.apply(server="b", reviewed=plan).outcomes or (), job.numbered
+    assert (outcome.result, outcome.open, numbered, job.open()) == (Result.CONFLICT, True, [], {"id-0"})
+    run = job.apply()
+    assert job.numbered == [(plan.id, 1, Result.SKIPPED), (run.plan.id, 1, Result.WRITTEN)]
 
 
 def nobody_claims_what_was_sent_to(job: Job, *servers: str) -> Plan:
