@@ -15,12 +15,12 @@ import trustme
 
 from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Modification, modify
-from connector.directories.ldap.responses import MODIFIED, entry as decode
+from connector.directories.ldap.responses import entry as decode
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.tls import TlsSocket
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError, UnreachableError
-from tests.support.ldap_answers import SEARCH, entry, page_end, result
+from tests.support.ldap_answers import MODIFIED, SEARCH, entry, page_end, result
 
 AUTHORITY = trustme.CA(organization_name="Example test authority")
 CERTIFICATE = AUTHORITY.issue_cert("ldap.example.org", "192.0.2.7")

@@ -13,7 +13,7 @@ from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.adapter import LdapReader
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Edit, Modification
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, MODIFIED
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
 from connector.directories.ldap.session import Flight, Operation
 from connector.errors import (
     DeniedError,
@@ -26,7 +26,7 @@ from connector.errors import (
 from connector.model import Secret, View
 from connector.settings.fields import SecretRef
 from connector.settings.job import LdapDirectory as Settings
-from tests.support.ldap_answers import NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
+from tests.support.ldap_answers import MODIFIED, NOTICE, SEARCH, Answer, entry, page_end, reference, result, served
 
 
 def test_the_next_page_is_asked_for_before_the_first_is_decoded() -> None:

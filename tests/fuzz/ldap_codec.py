@@ -23,6 +23,7 @@ from connector.directories.ldap.users import Users, text
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
 from connector.model import ID, UNIDENTIFIED, Held, Secret, User, View
+from tests.support.ldap_answers import decode
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ def messages(pieces: list[bytes]) -> list[object] | None:
 
 def _decoded(frame: Frame) -> object:
     try:
-        return responses.decode(frame)
+        return decode(frame)
     except MalformedError:
         return MalformedError
 

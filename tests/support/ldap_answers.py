@@ -9,15 +9,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from connector.directories.common.ldap_filters import Present
-from connector.directories.ldap import ber, requests
+from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Entry, Reference, Response
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.wire import Wire
 
 SEARCH = Search("ou=people,dc=example,dc=org", Scope.SUBTREE, Present("objectClass"), ("cn",))
 Answer = Callable[[Frame], bytes]
+MODIFIED = 0x67
+COMPARED = 0x6F
+"""The tags of answers to a modify and to a compare."""
+
+
+def decode(message: Frame) -> Entry | Reference | Response:
+    """A message by its tag, as the program reads each kind where it expects it."""
+    if message.tag == ENTRY:
+        return responses.entry(message)
+    return responses.reference(message) if message.tag == REFERENCE else responses.response(message)
 
 
 def entry(number: int, name: str = "cn=a", *values: bytes) -> bytes:

@@ -21,11 +21,12 @@ from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.proving import Assertions
-from connector.directories.ldap.responses import COMPARED, DONE, ENTRY, MODIFIED
+from connector.directories.ldap.responses import DONE, ENTRY
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Writer
 from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef, View
+from tests.support.ldap_answers import COMPARED, MODIFIED
 
 Attributes = Mapping[str, Sequence[str | bytes]]
 WHERE = "ldap://ldap.example.org"

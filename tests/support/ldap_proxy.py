@@ -11,7 +11,7 @@ from typing import Self
 
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.framing import Frame, Framer
-from connector.directories.ldap.responses import MODIFIED
+from tests.support.ldap_answers import MODIFIED
 
 SEARCH, MODIFY, COMPARE = 0x63, 0x66, 0x6E
 Meddle = Callable[[str, bytes], bytes | None]

@@ -18,12 +18,12 @@ from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.proving import Assertions
-from connector.directories.ldap.responses import MODIFIED
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer
 from connector.errors import UnreachableError
 from connector.model import ID, AttributeChange, Change, Outcome, Result, User, UserRef, View
+from tests.support.ldap_answers import MODIFIED
 
 BASE = "ou=people,dc=example,dc=org"
 SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})

@@ -15,9 +15,10 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import ASSERTION
-from connector.directories.ldap.responses import DONE, MODIFIED
+from connector.directories.ldap.responses import DONE
 from connector.directories.ldap.wire import Wire
 from connector.model import ID, AttributeChange, Change, Held, Secret, User, UserRef
+from tests.support.ldap_answers import MODIFIED
 from tests.support.ldap_line import BASE, WHERE, Asked, Line, change, person
 
 FAX = "facsimileTelephoneNumber"

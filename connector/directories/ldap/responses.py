@@ -24,11 +24,8 @@ LEFT_OVER: Final = "an entry with octets in it that belong to none of its attrib
 
 ENTRY: Final = 0x64
 DONE: Final = 0x65
-MODIFIED: Final = 0x67
-COMPARED: Final = 0x6F
 REFERENCE: Final = 0x73
 EXTENDED: Final = 0x78
-_RESPONSES: Final = frozenset({DONE, MODIFIED, COMPARED, EXTENDED})
 _PLAIN_SUCCESS: Final = b"\x0a\x01\x00\x04\x00\x04\x00"
 """Code 0, and nothing said: neither a name nor a diagnostic, and no optional component."""
 
@@ -55,17 +52,6 @@ class Response(Struct, frozen=True, gc=False):
     referrals: tuple[str, ...] = ()
     name: str = ""
     controls: Mapping[str, bytes] = {}
-
-
-def decode(message: Frame) -> Entry | Reference | Response:
-    """What a message says."""
-    if message.tag == ENTRY:
-        return entry(message)
-    if message.tag == REFERENCE:
-        return reference(message)
-    if message.tag in _RESPONSES:
-        return response(message)
-    raise MalformedError(f"an LDAP message of kind {message.tag:#04x}, which answers nothing that was asked")
 
 
 def entry(message: Frame) -> Entry:
