@@ -1,19 +1,24 @@
-"""How a server empties attributes is learnt by several writers at once."""
+"""Forms of writes are learnt from a server's answers, by several writers at once."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
+
+from hypothesis import given, strategies as st
+from msgspec.structs import asdict
 
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
+from connector.directories.scim.forms import learnt
 from connector.directories.scim.paths import Path
 from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
 
 WRITERS = 4
+DIALECTS = st.builds(Dialect, **{name: st.from_type(hint) for name, hint in get_type_hints(Dialect).items()})
 
 
 class Server:
@@ -40,3 +45,11 @@ def test_whoever_asked_before_it_was_known_asks_again() -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         answers = list(pool.map(wire.write, [writing] * WRITERS))
     assert [answer.status for answer in answers] == [204] * WRITERS
+
+
+@given(DIALECTS, DIALECTS, st.booleans())
+def test_every_field_of_a_form_that_was_understood_is_kept(known: Dialect, spoken: Dialect, cleared: bool) -> None:
+    kept = asdict(learnt(known, spoken, cleared=cleared))
+    assert kept.pop("arrays") == known.arrays  # wanted path by path
+    assert kept.pop("clearing") == ((spoken.clearing or "remove") if cleared else known.clearing)
+    assert kept == {name: value for name, value in asdict(spoken).items() if name in kept}

@@ -1,4 +1,4 @@
-"""What a refusal says of the form of a PATCH that the server wants; only what names a form in so many words."""
+"""What answers say of the form of a write: a refusal, in so many words, the one that is wanted; a yes, that it fits."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ def adapted(spoken: Dialect, answer: Answer) -> Dialect | None:
     if not spoken.arrays and _ARRAY.search(said):
         return replace(spoken, arrays=True)
     return None
+
+
+def learnt(known: Dialect, spoken: Dialect, *, cleared: bool) -> Dialect:
+    """What is known of a server that has understood a write in the form `spoken`: all of it, with two exceptions.
+
+    How attributes are emptied shows only in a write that has `cleared` one; arrays are wanted path by path.
+    """
+    clearing = (spoken.clearing or "remove") if cleared else known.clearing
+    return replace(spoken, clearing=clearing, arrays=known.arrays)
 
 
 def _detail(answer: Answer) -> str:

@@ -14,7 +14,7 @@ from connector.directories.scim.answers import PRECONDITION_FAILED, good
 from connector.directories.scim.bodies import body
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.forms import adapted
+from connector.directories.scim.forms import adapted, learnt
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import Resource
 from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
@@ -95,8 +95,7 @@ class Wire:
     def _learn(self, writing: Writing, spoken: Dialect) -> None:
         """A form was understood; whether a value was taken out of its array is still to be seen."""
         with self._trying:
-            clearing = (spoken.clearing or "remove") if _clears(writing) else self._dialect.clearing
-            self._dialect = replace(self._dialect, clearing=clearing, capitals=spoken.capitals, media=spoken.media)
+            self._dialect = learnt(self._dialect, spoken, cleared=_clears(writing))
             if spoken.arrays:
                 self._in_doubt[writing.id] = _singles(writing)
 
