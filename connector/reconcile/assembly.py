@@ -8,17 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import (
-    AgentRef,
-    AttributeChange,
-    Change,
-    Description,
-    Owned,
-    Plan,
-    Problem,
-    Refusal,
-    Summary,
-)
+from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
 from connector.reconcile import equality, kinds
 from connector.reconcile.checks.limits import Limits
 from connector.reconcile.diff.draft import Draft

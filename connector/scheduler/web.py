@@ -6,11 +6,12 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from msgspec import Struct
 
 from connector.errors import UsageError
+from connector.scheduler.service import Service
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,23 +35,10 @@ class Address(Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Health(Protocol):
-    """What may be asked, from another thread."""
-
-    def ill(self) -> list[str]:
-        """Why the process does not do its work; empty: it does."""
-
-    def unready(self) -> list[str]:
-        """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
-
-    def metrics(self) -> str:
-        """In Prometheus's text format."""
-
-
 class Web:
     """Answers while it is open. Raises UsageError where the address cannot be had."""
 
-    def __init__(self, address: Address, health: Health) -> None:
+    def __init__(self, address: Address, health: Service) -> None:
         try:
             self._server = _Server(address, health)
         except OSError as fault:
@@ -70,7 +58,7 @@ class Web:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: Address, health: Health) -> None:
+    def __init__(self, address: Address, health: Service) -> None:
         if ":" in address.host:
             self.address_family = AF_INET6
         super().__init__((address.host, address.port), _Request)

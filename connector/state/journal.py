@@ -15,17 +15,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import (
-    AgentRef,
-    AttributeChange,
-    Change,
-    Description,
-    Noted,
-    Outcome,
-    Part,
-    Result,
-    UserRef,
-)
+from connector.model import AgentRef, AttributeChange, Change, Description, Noted, Outcome, Part, Result, UserRef
 from connector.reconcile import equality
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
 from connector.reports.octets import Octets, held, kept

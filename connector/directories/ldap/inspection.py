@@ -23,14 +23,7 @@ from connector.directories.ldap.requests import Scope, Search
 from connector.directories.ldap.responses import Entry, entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
-from connector.errors import (
-    DeniedError,
-    FileError,
-    IncompleteRead,
-    MalformedError,
-    TruncatedError,
-    UnreachableError,
-)
+from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.model import AttributeInfo, Description, Equality
 from connector.reconcile.dn import below, rdns
 

@@ -16,17 +16,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import (
-    ID,
-    AttributeChange,
-    AttributeInfo,
-    Change,
-    Equality,
-    Outcome,
-    Result,
-    Secret,
-    User,
-)
+from connector.model import ID, AttributeChange, AttributeInfo, Change, Equality, Outcome, Result, Secret, User
 from connector.reconcile.diff.patterns import ALL, ours, parts
 from connector.reconcile.equality import minus, same_set
 

@@ -8,13 +8,7 @@ from typing import Final
 
 from connector.directories.common.server_text import told
 from connector.directories.ldap.responses import Response
-from connector.errors import (
-    DeniedError,
-    ElsewhereError,
-    IncompleteRead,
-    TruncatedError,
-    UnreachableError,
-)
+from connector.errors import DeniedError, ElsewhereError, IncompleteRead, TruncatedError, UnreachableError
 from connector.model import Value
 
 SUCCESS: Final = 0

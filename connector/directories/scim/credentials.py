@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
@@ -39,32 +39,22 @@ ERRORS: Final = (
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class Credentials(Protocol):
-    """Who we are, as the value of an Authorization header; empty where none is needed."""
+class Credentials:
+    """Who we are, as the value of an Authorization header that stays the same; empty where none is needed."""
 
-    def value(self, ask: Ask) -> str:
-        """The header's value. Raises one of the kinds of IncompleteRead where it has to be asked for, in vain."""
-
-    def renewed(self, ask: Ask, refused: str) -> str | None:
-        """Another value in place of one that was refused; None where there is no other."""
-
-
-class Fixed(Struct, frozen=True):
-    """What does not change while the program runs."""
-
-    header: str
-
-    def __repr__(self) -> str:
-        return "<fixed credentials>"
+    def __init__(self, header: str) -> None:
+        self._header = header
 
     def value(self, ask: Ask) -> str:  # noqa: ARG002  # nothing has to be asked for
-        return self.header
+        """The header's value. Raises one of the kinds of IncompleteRead where it has to be asked for, in vain."""
+        return self._header
 
     def renewed(self, ask: Ask, refused: str) -> str | None:  # noqa: ARG002  # the same
+        """Another value in place of one that was refused; None where there is no other."""
         return None
 
 
-class OAuthClient:
+class OAuthClient(Credentials):
     """Access tokens by client credentials (RFC 6749 §4.4), renewed before they run out."""
 
     def __init__(self, settings: ClientCredentials, secret: str, clock: Callable[[], float]) -> None:
@@ -150,7 +140,7 @@ def credentials(settings: ScimDirectory, secret: Secret | None, clock: Callable[
     if settings.oauth is not None:
         return OAuthClient(settings.oauth, text, clock)
     if settings.basic is not None:
-        return Fixed(basic(settings.basic.user, text))
+        return Credentials(basic(settings.basic.user, text))
     if text and not _TOKEN.fullmatch(text):
         raise FileError("holds a character that no header can carry", where="directory.token")
-    return Fixed(f"Bearer {text}" if text else "")
+    return Credentials(f"Bearer {text}" if text else "")
