@@ -37,7 +37,7 @@ from connector.reconcile.diff.settling import in_order, settled
 from connector.reconcile.diff.standing import unsettled
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.diff.unseen import Unseen
-from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Claim, Verdicts
+from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.matching.proof import UNPROVEN
 from connector.reconcile.matching.selection import EVERYBODY, Selection
@@ -316,17 +316,14 @@ class PlanBuilder:
         summary = self._summary(verdicts, left_out, changes)
         ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()
         owned = len(ours.union(each.user.id for each in self._stale))
-        lost = self._holding(verdicts.matched) if changes and memory.blank() else None
+        holding = (self._differ.holds_most(self._tenant.agents[each.agent], each.draft) for each in verdicts.matched)
+        lost = sum(holding) if changes and memory.blank() else None  # what nobody can see counts as held
         whole = Whole(summary.matched, owned, memory.last_good(), lost)
         too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
         refused = (*self._refused, *too_many)
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
         )
-
-    def _holding(self, matched: Sequence[Claim]) -> int:
-        """How many users hold most of what their agents want there; what nobody can see counts as held."""
-        return sum(self._differ.holds_most(self._tenant.agents[claim.agent], claim.draft) for claim in matched)
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
         matched = len(verdicts.matched)

@@ -64,10 +64,6 @@ class _Wanted(Struct, frozen=True):
     keeps: bool
     tenant: Tenant
 
-    @property
-    def hidden(self) -> bool:
-        return self.schema.hides or self.info.readable is not True
-
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
         info = description.attributes[rule.name]
@@ -121,14 +117,11 @@ class Differ:
                 self._wanted.append(_Wanted.of(rule, description, tenant))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
-        self.problems += [
-            Problem("tenant", f"the tenant has no {field}, so nothing is planned for {', '.join(names)}")
-            for field, names in sorted(missing.items())
-        ]
-        self.problems += [
-            Problem("tenant", f"the tenant has no {field}, so what is made of it stays as it is in {', '.join(names)}")
-            for field, names in sorted(partly.items())
-        ]
+        for found, what in ((missing, "nothing is planned for"), (partly, "what is made of it stays as it is in")):
+            self.problems += [
+                Problem("tenant", f"the tenant has no {field}, so {what} {', '.join(names)}")
+                for field, names in sorted(found.items())
+            ]
 
     def draft(self, agent: Agent, user: User, rule: int | None) -> Draft | None:
         """Compare; None: the user is in step, which costs no object. `rule`: the one that matched the two."""
@@ -218,7 +211,7 @@ class Differ:
             covered = _owned(each, held)
             if not held and each.rule.secret and each.info.readable is not True:
                 planned.append(_attribute_change(each, (), (), seen=False))
-            elif unshown is not None and not held and each.hidden:
+            elif unshown is not None and not held and (each.schema.hides or each.info.readable is not True):
                 if unshown and each.schema.by_value and each.info.comparable:
                     planned.append(_attribute_change(each, unshown, (), seen=False))
                 else:
