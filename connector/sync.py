@@ -228,7 +228,8 @@ def _held_to(context: ApplyContext, reviewed: Plan, fresh: Plan, only: Selection
     holding = hold_to(
         reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),
-        released=context.state.history.released(reviewed.id, context.sealer), only=only,
+        released=context.state.history.released(reviewed.id, context.sealer),
+        since=context.state.history.overtaken(reviewed.id), only=only,
     )  # fmt: skip
     held = Lookup(context.reader, context.read, context.observer).run(holding)
     return Work(reviewed, held.changes, held.left, held.aside)

@@ -7,6 +7,7 @@ reviewed: left for the next plan.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,9 +39,14 @@ def hold_to(
     *,
     done: Collection[str],
     released: Mapping[str, Collection[str]],
+    since: Mapping[str, frozenset[str]],
     only: Selection = EVERYBODY,
 ) -> Planning[Held]:
-    """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone."""
+    """Hold `fresh` to `reviewed`. `done`: users that a killed run wrote; `released`: by id what it let go alone.
+
+    `since`: by id the attributes, in small letters, that later runs have written. What they wrote is not written again:
+    the plan keeps its place among the runs, so that theirs would count as the last.
+    """
     fresh_changes = {change.user.id: change for change in fresh.changes}
     open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
@@ -57,6 +63,8 @@ def hold_to(
             left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)", aside=True)))
         elif planned is None:
             left.append((change, _settled(change, now.get(user.id), brief)))
+        elif not since.get(user.id, frozenset()).isdisjoint(each.name.lower() for each in planned.attributes):
+            left.append((change, Outcome(user, Result.CONFLICT, _SINCE)))
         elif planned.digest in _digests(change, released.get(user.id, ())):
             write.append(planned)
         else:
@@ -66,6 +74,9 @@ def hold_to(
         aside.add(change.user.id)
         left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed", aside=True)))
     return Held(tuple(write), tuple(left), frozenset(aside))
+
+
+_SINCE: Final = "a later run has written these attributes since this plan was begun; make a new plan"
 
 
 def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:

@@ -110,6 +110,18 @@ class History:
                 found[user].add(name)
         return {user: frozenset(names) for user, names in found.items()}
 
+    def overtaken(self, run: str) -> dict[str, frozenset[str]]:
+        """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
+        query = (
+            "select user_id, journal.run, attributes from journal join runs on runs.id = journal.run "
+            "where (outcome = 'written' or lost is not null) and directory = (select directory from runs where id = ?) "
+            "and number > (select number from runs where id = ?)"
+        )
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for user, id_, attributes in self._database.rows(query, run, run):
+            found[user].update(name.lower() for name in names_of(attributes, id_, self._database.where))
+        return {user: frozenset(names) for user, names in found.items()}
+
     def _names_written(self, run: str) -> Iterator[tuple[str, str, str]]:
         """Of this run's users: the user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
         query = (

@@ -27,7 +27,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.runtime.observer import Observer, Observers, Telling
 from connector.state.store import Store
-from connector.sync import Run, apply_run, dry_run
+from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
@@ -435,6 +435,35 @@ def test_what_a_plan_that_goes_on_leaves_open_is_in_the_audit_once_it_is_known()
     assert (outcome.result, outcome.open, numbered, job.open()) == (Result.CONFLICT, True, [], {"id-0"})
     run = job.apply()
     assert job.numbered == [(plan.id, 1, Result.SKIPPED), (run.plan.id, 1, Result.WRITTEN)]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "attribute", "taken_back"), [(SEATS, SEAT, False), (PASSWORDS, PASSWORD, False), (SEATS, SEAT, True)]
+)
+def test_a_plan_that_goes_on_leaves_what_a_later_run_has_written(
+    mapping: Mapping, attribute: str, taken_back: bool
+) -> None:
+    """Somebody, or an undo, has taken that away since. Killed once more, the plan's write would be nobody's."""
+    job = Job(replace(mapping, stale="clear"), hidden=())
+    plan = job.save()
+    job.apply(act=killed, reviewed=plan)
+    job.says(50, password="second")
+    later = job.apply()
+    if taken_back:
+        with job.world.back(later.plan.id) as back:
+            apply_undo(back, lambda plan, outcomes: None)
+        job.world.state.release(job.world.job)
+    else:
+        id_, (name, held) = next(iter(job.store.snapshot().items()))
+        job.store.put(id_, name, {each: values for each, values in held.items() if each != attribute})
+    job.says(0)
+    ((outcome,), nobody) = job.apply(then=killed, reviewed=plan).outcomes or (), Tenant([Agent(99, "nobody")])
+    assert (outcome.result, "a later run has written" in outcome.why) == (Result.CONFLICT, True)
+    job.apply(then=killed)
+    job.apply()
+    job.world.tenant = nobody
+    job.apply()
+    assert attribute not in job.store.snapshot()["id-0"][1], "it was ours, and is cleared from a leaver"
 
 
 def nobody_claims_what_was_sent_to(job: Job, *servers: str) -> Plan:

@@ -71,7 +71,7 @@ def held(
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
         now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, only=only)
+    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, since={}, only=only)
     query = next(planning)
     assert isinstance(query, Read)
     asked = list(query.users)
