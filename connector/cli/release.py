@@ -15,5 +15,6 @@ def command(job: Path) -> int:
     """Allow applies of JOB again, after an undo or a changed source."""
     from connector.run.job_state import release
 
-    click.echo("Released. The next apply may write." if release(job) else "The job was not on hold.")
+    said = "Released." if release(job) else "The job was not on hold."
+    click.echo(f"{said} The next apply may write, also from a changed source.")
     return 0

@@ -57,6 +57,16 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert job.read("people.ldif") == after
 
 
+def test_a_changed_source_may_be_released_before_an_apply_asks(job: Job) -> None:
+    job.run("apply")
+    job.write("other.json", job.read("agents.json"))
+    job.configure(source={"path": "other.json"})
+    assert "from the next apply on" in job.run("plan")
+    assert "not on hold. The next apply may write, also from a changed source." in job.run("release")
+    assert "on hold" not in job.run("plan")
+    job.run("apply")
+
+
 def test_secrets_that_were_there_before_come_back_and_are_sealed_until_then(job: Job) -> None:
     job.run("apply")
     before = job.read("people.ldif")
