@@ -35,7 +35,7 @@ def load(path: Path) -> Plan:
         where = str(path) if fault.line is None else f"{path}:{fault.line}"
         raise FileError(f"not a plan document: {fault}", where=where) from None
     except document_reader.TamperedError as fault:
-        raise RefusedError(f"the plan was changed after it was written: {fault}", where=str(path)) from None
+        raise RefusedError(f"the plan was changed after it was saved: {fault}", where=str(path)) from None
 
 
 def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> None:

@@ -206,7 +206,7 @@ def _same_source(context: ApplyContext) -> None:
 def _moved(context: PlanContext) -> str:
     """That the agents of the job came from elsewhere before; empty where they did not."""
     before, now = context.state.source(context.job), context.source.identity
-    return "" if before in (None, now) else f"its agents came from {before}, and now come from {now}"
+    return "" if before in (None, now) else f"its source was {before} and is now {now}"
 
 
 def _held(context: PlanContext) -> Iterator[tuple[str, str]]:
@@ -214,7 +214,7 @@ def _held(context: PlanContext) -> Iterator[tuple[str, str]]:
     held, moved = context.state.held(context.job), _moved(context)
     if held or moved:
         why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
-        yield "on hold", f"{why}; applies are refused until `cec-connector release JOB`"
+        yield "on hold", f"{why}; applies are refused. To allow them, run: cec-connector release JOB"
 
 
 def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:

@@ -38,5 +38,5 @@ class Brake:
         if self.why is None:
             self.why = self._stop.why
         if self.why is None and self._failures >= self._most:
-            self.why = f"{self._failures} writes had failed (max_failures)"
+            self.why = f"{self._failures} writes failed (max_failures)"
         return self.why

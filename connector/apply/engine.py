@@ -33,7 +33,7 @@ from connector.reconcile.order.steps import rounds, steps
 from connector.runtime.observer import Observer
 from connector.runtime.stopping import Settling, Stop
 
-CUT: Final = "the run was told to end at once"
+CUT: Final = "the run was stopped"
 _PIECES: Final = 4
 """A batch is noted in so many pieces, each about as quickly as a server does the writes of a full window."""
 _MOST_BATCHES: Final = 16
@@ -41,15 +41,14 @@ _MOST_BATCHES: Final = 16
 
 After the ramp the first one is waited for, too.
 """
-_AGAIN = "written again, perhaps: nothing tells what an interrupted run had written"
+_AGAIN = "written again, perhaps: the result of an interrupted run is unknown"
 _TURN = (
-    "not tried in this run: it was refused before, or waits for a user that was; at most {most} such users "
-    "(max_failures) are tried in a run, in turn"
+    "not tried: refused in earlier runs, or waits for such a user. Each run tries at most {most} of them (max_failures)"
 )
 _HALF: Final = {
-    Part.RELEASE: " (a value that another user waited for was taken from it already; the next run sets its new one)",
-    Part.CLASSES: " (object classes were added already)",
-    Part.STEP: " (some attributes were written already: the server takes one operation a request)",
+    Part.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
+    Part.CLASSES: " (its object classes were added)",
+    Part.STEP: " (some attributes were written: the server takes one operation a request)",
 }
 
 
@@ -191,7 +190,7 @@ class _Engine(Struct):
             if pieces and first.trial and not any(self._is_confirmed(change.user.id) for change in first.trial):
                 count = len(first.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
-                self.brake.pull(f"nothing could be written for the {users}")
+                self.brake.pull(f"no write succeeded for the {users}")
         left = self._ready([change for piece in pieces for change in piece.changes], within=True)
         self.ledger.leave((change, self._not_sent(change)) for change in left)
 
@@ -255,7 +254,7 @@ class _Engine(Struct):
                 continue
             outcome = outcomes.get(change.user.id)
             if outcome is None or outcome.result in CONFIRMED:
-                why = "the write that was to come first, and to free a value for this one, was not confirmed"
+                why = "the write that frees this value was not confirmed"
                 outcome = Outcome(change.user, Result.SKIPPED, why + self._half(change))
             waiting.append((change, outcome))
         self.ledger.leave(waiting)
@@ -277,7 +276,7 @@ class _Engine(Struct):
         for change, outcome in verifier.read_back():
             self._settle(change, outcome)
         if self.brake.doubt:
-            self.brake.pull("it is not known what became of writes before this one")
+            self.brake.pull("the results of earlier writes are unknown")
         if verifier.blind:
             self.brake.pull(verifier.blind)
         for change in self.ledger.unsettled():

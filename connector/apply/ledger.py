@@ -29,8 +29,8 @@ from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.runtime.observer import Observer
 
-_BEFORE: Final = "; the interrupted run may have written it before, and the next run finds out"
-_UNKNOWN: Final = "sent, and not waited for; the next run finds out whether it was written"
+_BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
+_UNKNOWN: Final = "sent, answer not awaited; the next run settles whether it was written"
 WriteId = tuple[str, str, Part]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
@@ -211,10 +211,10 @@ class Ledger:
         self._observer.outcome(change, outcome)
 
     def _lose(self, fault: StateError) -> None:
-        self.lost = f"nothing is written without a journal: {fault}"
+        self.lost = f"nothing is written without the journal: {fault}"
 
 
 def _unnoted(outcome: Outcome, why: str) -> Outcome:
     if outcome.result is not Result.WRITTEN:
         return outcome
-    return replace(outcome, why=f"written, but the journal does not know: {why}", unnoted=True)
+    return replace(outcome, why=f"written, but not noted in the journal: {why}", unnoted=True)

@@ -20,7 +20,7 @@ from connector.state.journal import Step, among, without
 _Found = tuple[Step, Outcome]
 Slot = tuple[str, str]
 """A user's id, and an attribute."""
-_OF_ANOTHER_KEY: Final = "not confirmed then; it was noted with another key, so nothing tells whether it was written"
+_OF_ANOTHER_KEY: Final = "not confirmed; noted with another key, so its result stays unknown"
 
 
 class Settled(Struct, frozen=True):
@@ -134,7 +134,9 @@ def settle_late(
             continue
         told = testimony(step.change, _before(user, own.get(user.id)), description, context.fingerprint)
         if told and all(told):
-            found.append((step, Outcome(user.ref, Result.WRITTEN, "not confirmed then; found to be written after all")))
+            found.append(
+                (step, Outcome(user.ref, Result.WRITTEN, "not confirmed at first; the values are there after all"))
+            )
     if found:
         _settle(context, description, found)
 
@@ -216,7 +218,9 @@ def settle_secrets(
     left = []
     for step in settled.left:
         if all(confirmed.get((user, name)) == print_ for user, name, print_ in _slots(step)):
-            found.append((step, Outcome(step.change.user, Result.WRITTEN, "not confirmed then; found to be written")))
+            found.append(
+                (step, Outcome(step.change.user, Result.WRITTEN, "not confirmed at first; the values are there"))
+            )
         else:
             left.append(step)
     if found:

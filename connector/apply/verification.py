@@ -69,9 +69,12 @@ class Verifier:
         try:
             found = list(self._looked_at([change for change, _ in self._unconfirmed], shown))
         except IncompleteRead as fault:
-            self.blind = f"what was written could not be read back: {fault}"
+            self.blind = f"the written values could not be read back: {fault}"
             for change, _ in self._unconfirmed:
-                yield change, Outcome(change.user, Result.WRITTEN, f"the server said yes; not read back: {fault}")
+                yield (
+                    change,
+                    Outcome(change.user, Result.WRITTEN, f"the server confirmed the write; not read back: {fault}"),
+                )
             return
         late = yield from self._written_of(found)
         hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
@@ -79,7 +82,7 @@ class Verifier:
             try:
                 found = list(self._looked_at([change for change, _ in late], {}))
             except IncompleteRead as fault:
-                self.blind = f"what was written could not be read back: {fault}"
+                self.blind = f"the written values could not be read back: {fault}"
                 yield from (_not_waited_for(*each, str(fault)) for each in late)
                 return
             late = yield from self._written_of(found)
@@ -114,7 +117,7 @@ class Verifier:
         lost = _lost(change, user, self._description, answers)
         if not lost:
             return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
-        why = f"written, and the server said yes, but it does not show {', '.join(lost)} as written"
+        why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
@@ -122,7 +125,7 @@ class Verifier:
 
 def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:
     """What is not seen yet may be there later."""
-    said = f"{outcome.why}; it may show it later, and is not waited for: {why}"
+    said = f"{outcome.why}; it may show later. Not awaited: {why}"
     return change, Outcome(change.user, Result.FAILED, said, may_stand=True)
 
 
@@ -137,7 +140,7 @@ def _lost(
 ) -> list[str]:
     """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
     if user is None:
-        return ["the entry (it is gone, or no longer within base and filter)"]
+        return ["the entry (it is gone, or outside base and filter)"]
     lost = []
     for each in change.attributes:
         answer = answers.get((user.id, each.name))

@@ -35,7 +35,7 @@ _ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
     ),
     errors.OnHoldError: (
         Exit.REFUSED,
-        "Nothing was written. To allow applies again, run: cec-connector release JOB",
+        "Nothing was written. To allow applies again, run:",
     ),
     errors.BusyError: (
         Exit.BUSY,

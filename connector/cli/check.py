@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
@@ -88,7 +89,8 @@ def _tell_remembered(job: Path, mapping: Mapping, description: Description) -> N
         click.echo(f"{visible(place)}: {visible(what)}")
     if held := hold_on(job):
         since, why = held
-        click.echo(f"on hold    since {since}: {visible(why)}; applies are refused until `cec-connector release JOB`")
+        release = shlex.join(["cec-connector", "release", str(job)])
+        click.echo(f"on hold    since {since}: {visible(why)}; applies are refused. To allow them, run: {release}")
 
 
 def _tell_listed(context: PlanContext, tenant: Tenant, description: Description) -> None:

@@ -69,7 +69,10 @@ def flapping(changes: Iterable[Change], repeats: Mapping[str, frozenset[str]], b
             before = rewritten.get((change.user.id, each.name))
             again = each.name in repeats.get(change.user.id, ())
             if before is not None and not again and _same(before, each, brief.description):
-                why = f"we have written this very value {before.times} times running, and somebody changes it each time"
+                why = (
+                    f"this job wrote the same value {before.times} times in a row, and somebody changed it each "
+                    "time. Find the other writer"
+                )
                 yield Problem("flapping", why, change.agent, (change.user.name,), change.rule, each.name)
 
 

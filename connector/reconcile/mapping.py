@@ -30,10 +30,8 @@ class Grace(Struct, frozen=True):
     def left(self, waited: timedelta, runs: int) -> str:
         """What is left for a user seen so for so long and in so many runs, as the end of a sentence, or nothing."""
         if self.unit == "runs":
-            return "" if runs >= self.number else f" (seen so by {runs} applies; it is cleared after {self.number})"
-        return (
-            "" if waited >= timedelta(days=self.number) else f" (it is cleared {self} after an apply first sees that)"
-        )
+            return "" if runs >= self.number else f" (seen by {runs} applies; cleared after {self.number})"
+        return "" if waited >= timedelta(days=self.number) else f" (cleared {self} after the first apply that sees it)"
 
 
 Stale = Literal["report", "clear"] | Grace

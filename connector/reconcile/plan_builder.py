@@ -48,8 +48,8 @@ from connector.reconcile.stale import stale_users
 from connector.reconcile.stale.other_jobs import OtherJobs
 
 UNSHOWN = (
-    "the directory took our last value and shows none: most likely this account may not read it. Nothing more is "
-    "written there. Give the account the right to read it, and leave a value there or set one: what it sees is replaced"
+    "the directory accepted the last value and shows none. Probably this account may not read it. Nothing more is "
+    "written there. Grant the account the right to read it. Then leave a value there, or set one"
 )
 
 
@@ -163,7 +163,7 @@ class PlanBuilder:
                 continue
             draft = replace(claim.draft)  # the claim's own stays as it is, for whoever plans again
             if self._spared(draft.agent, draft.user):
-                why = "the exclude list says hands off; otherwise it would be changed"
+                why = "on the exclude list; without that it would be changed"
                 draft.planned, draft.held = (), (draft.problem("exclude", why),)
             elif not draft.user.identified:
                 draft.planned, draft.held = (), (draft.problem("unreadable", self._unidentified),)
@@ -174,7 +174,7 @@ class PlanBuilder:
             self._drafts.append(draft)
         if only:
             names = ", ".join(sorted(only.names))
-            self._cautions.append(f"restricted to {names} (--only): {left_out} other users that differ are left out")
+            self._cautions.append(f"limited to {names} (--only): changes of {left_out} other users are left out")
         return left_out
 
     def _leave_to_others(self, claimed: Collection[str]) -> None:
@@ -287,8 +287,8 @@ class PlanBuilder:
         if again:
             whose = "one user" if len(again) == 1 else f"{len(again)} users"
             self._cautions.append(
-                f"a run was interrupted while it wrote secrets of {whose}: they can be neither read nor compared, and "
-                "are written again"
+                f"an interrupted run wrote secrets of {whose}. They cannot be read or compared, so they are "
+                "written again"
             )
 
     # ------------------------------------------------------------ the plan
@@ -311,7 +311,8 @@ class PlanBuilder:
             self._cautions.append(stale_users.UNSEEN)
         if self._differ.schema_checks.blind:
             self._cautions.append(
-                "some users do not show their object classes: nobody can say whether these allow what is planned"
+                "some users do not show their object classes, so the plan is not checked against them. Grant the "
+                "account the right to read objectClass"
             )
         summary = self._summary(verdicts, left_out, changes)
         ours = {ref.id for ref, _ in memory.owned()} - memory.lapsed() if summary.clear else set()

@@ -68,7 +68,7 @@ def hold_to(
         elif planned.digest in _digests(change, released.get(user.id, ())):
             write.append(planned)
         else:
-            why = "what is to be done with this user is no longer what was reviewed"
+            why = f"differs from the reviewed plan in {_differing(change, planned)}. Not written. Review a new plan"
             left.append((change, Outcome(user, Result.CONFLICT, why)))
     for change in fresh_changes.values():
         aside.add(change.user.id)
@@ -76,16 +76,28 @@ def hold_to(
     return Held(tuple(write), tuple(left), frozenset(aside))
 
 
-_SINCE: Final = "a later run has written these attributes since this plan was begun; make a new plan"
+_SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
+
+
+def _differing(reviewed: Change, planned: Change) -> str:
+    """The attributes in which two changes of one user differ; else what leads to them."""
+    before, now = (
+        {
+            each.name: digest_of_change(replace(change, agent=None, rule=None, attributes=(each,)))
+            for each in change.attributes
+        }
+        for change in (reviewed, planned)
+    )
+    return ", ".join(name for name in before | now if before.get(name) != now.get(name)) or "its agent or rule"
 
 
 def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     differs = list(_not_true(change, user, brief))
     if differs:
-        why = f"it is no longer to be changed, and does not say what was reviewed: {', '.join(differs)}"
+        why = f"no change is planned any more. Not written. The reviewed values are not there: {', '.join(differs)}"
         return Outcome(change.user, Result.CONFLICT, why)
-    return Outcome(change.user, Result.UNCHANGED, "it says already what was reviewed")
+    return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 
 
 def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
@@ -99,7 +111,7 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
 
 def _not_true(change: Change, user: User | None, brief: Brief) -> Iterator[str]:
     if user is None:
-        yield "the user is gone, or no longer within base and filter"
+        yield "the user is gone, or outside base and filter"
         return
     for each in change.attributes:
         if not _true(each, user, brief):

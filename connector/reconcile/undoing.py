@@ -45,11 +45,11 @@ from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, 
 
 Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
-_LATE: Final = "that run wrote it at {wrote}, and {asked} does not show it yet. Rerun the undo once it does"
-_UNSHOWN: Final = "that run wrote {names}, and the directory did not show it: what the run wrote to this user stays"
-_SPARED: Final = "the exclude list says hands off; what that run wrote stays"
-_UNREADABLE: Final = "it cannot be read, so that nobody can say whether it still is what that run wrote"
-_STAYS: Final = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
+_LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
+_UNSHOWN: Final = "that run wrote {names}, and the directory did not show it. All its values of this user are kept"
+_SPARED: Final = "on the exclude list; the values of that run are kept"
+_UNREADABLE: Final = "this account cannot read it, so it may have changed since that run"
+_STAYS: Final = "kept. Grant the right to read it and rerun the undo, or remove it by hand"
 
 
 def undo(
@@ -82,7 +82,7 @@ def undo(
     for change in written:
         user = now.get(change.user.id)
         if user is None or (user.disabled and change.agent is not None):
-            why = "the user is gone, or no longer within base and filter: it stays as it is"
+            why = "the user is gone, or outside base and filter; kept"
             problems.append(Problem("undo", why, agent=change.agent, users=(change.user.name,)))
             continue
         if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
@@ -178,7 +178,7 @@ class _Writers:
         """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
         for job, pattern in self._theirs.get((user.id, each.name.lower()), ()):
             if not patterns.apart(pattern, each.pattern):
-                return f"another job ({job}) has written it since, and it stays as it is"
+                return f"another job ({job}) wrote it since; kept"
         if user.id in self._untold:
             return None  # what was written there is not noted yet
         last = self._mine.get(user.id, {}).get(each.name.lower(), Owned(""))
@@ -188,7 +188,7 @@ class _Writers:
         else:
             taken = equality.minus(rule, back.old, back.new)
             ours = {equality.digest(rule, value) for value in taken} <= set(last.values)
-        return None if ours else "what is there was not written by this job last, and stays as it is"
+        return None if ours else "this job did not write the current value; kept"
 
 
 def _staying(
@@ -200,7 +200,7 @@ def _staying(
     for change in written:
         user, names = now.get(change.user.id), {each.name for each in change.attributes}
         later = [name for name in since.get(change.user.id, ()) if name not in names]
-        stays[change.user.id] = dict.fromkeys(later, "a later run has written it, and it stays as it is")
+        stays[change.user.id] = dict.fromkeys(later, "a later run wrote it; kept")
         for each in change.attributes if user else ():
             info = brief.description.attributes.get(each.name)
             shown = info is None or info.readable is True or each.name in now[change.user.id].values
@@ -216,7 +216,7 @@ def _staying(
 
 def _unreadable(description: Description, value: Held) -> str:
     lost = isinstance(value, Secret) and description.replaces
-    return f"{_UNREADABLE}; {'it may be lost, for the user is written whole' if lost else _STAYS}"
+    return f"{_UNREADABLE}; {'it may be lost, since the whole user is written' if lost else _STAYS}"
 
 
 class _Late(Struct, frozen=True):
@@ -275,7 +275,7 @@ def _back(
     if equality.same_set(rule, ours, each.old):
         return None
     if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
-        return "it is no longer what that run wrote, and stays as it is"
+        return "changed since that run; kept"
     return replace(each, old=ours, new=each.old)
 
 
@@ -289,12 +289,12 @@ def _secret_back(
     if (each.seen or each.absent) and equality.same_set(Equality.OCTETS, held, each.old):
         return None
     if each.fingerprint == UNKEYED:
-        return "that run had another key, so nobody can say whether it still is what it wrote; it stays as it is"
+        return "that run had another key, so a later change cannot be excluded; kept"
     if not secret_stands(each, held, user, fingerprint):
-        return "it is no longer what that run wrote, and stays as it is"
+        return "changed since that run; kept"
     if not (each.seen or each.absent):
-        why = "what it held before that run could not be read, or is sealed with another key, so it cannot be put back"
-        return f"{why}; it stays as it is"
+        why = "its value before that run could not be read, or is sealed with another key"
+        return f"{why}; kept"
     new = each.old
     print_ = fingerprint(user, each.name, new[0]) if new else ""
     was = tuple(map(_wrapped, held))

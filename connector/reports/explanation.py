@@ -26,16 +26,16 @@ def render(explanations: Sequence[Explanation]) -> Iterator[str]:
         if each.user is not None:
             yield f"  user {visible(each.user.name)}, id {visible(each.user.id)}\n"
         if each.rules:
-            yield "\nWhat it was looked for by\n"
+            yield "\nLook-ups\n"
         for rule in each.rules:
             yield from _rule(rule)
         if each.user is not None:
-            yield f"\nWhat becomes of {visible(each.user.name)}\n"
+            yield f"\nAttributes of {visible(each.user.name)}\n"
         for attribute in each.attributes:
             yield from _attribute(attribute)
         yield from _further(each)
         if each.problems:
-            yield "\nWhat the plan says besides\n"
+            yield "\nNotes of the plan\n"
         for problem in each.problems:
             yield from problem_lines(problem)
 
@@ -51,7 +51,7 @@ def _rule(trace: RuleTrace) -> Iterator[str]:
     yield f"      {visible(trace.outcome)}\n"
     for told, names in (
         ("", trace.found),
-        ("returned by the directory, and not equal: ", trace.unequal),
+        ("returned by the directory but not equal: ", trace.unequal),
         ("outside of base and filter: ", trace.outside),
     ):
         for name in names:
@@ -82,7 +82,7 @@ def _further(explained: Explanation) -> Iterator[str]:
             yield f"  {visible(each.name)}\n      set: {difference(sides(each))}\n"
     if explained.change is not None and explained.change.after:
         others = ", ".join(map(visible, sorted(explained.change.after)))
-        yield f"  written once a value is free, so after the change of the user {others}\n"
+        yield f"  written after the change of user {others}, which frees a value\n"
 
 
 # ---------------------------------------------------------------- for programs

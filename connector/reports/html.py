@@ -114,12 +114,12 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterat
 def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str) -> Iterator[str]:
     if not plan.refusals:
         return
-    yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", and acknowledged"}</h2>\n'
+    yield f'<section class="refused">\n<h2>Refused{"" if outcomes is None else ", then accepted"}</h2>\n'
     rows = ([text(r.limit), say.figures(r), text(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
-    yield from _table(("Limit", "Users", "Why", "Whom"), rows)
+    yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
     if outcomes is None:
         accept = value(say.acknowledging(plan, command))
-        yield f"<p>If it is right all the same, acknowledge this very plan: {accept}</p>\n"
+        yield f"<p>Blocked. To apply anyway, run: {accept}</p>\n"
     yield "</section>\n"
 
 

@@ -26,7 +26,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield f"# A preview by cec-connector of job {visible(plan.job)}\n"
     yield f"# Plan {visible(plan.id)}, created {visible(plan.created)}\n"
     yield f"# Digest {visible(plan.digest)}\n"
-    yield "# Secrets are not in this file; only `cec-connector apply` sets them, and only it verifies what it writes.\n"
+    yield "# Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes.\n"
     for refusal in plan.refusals:
         yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
     for caution in plan.cautions:

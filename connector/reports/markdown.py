@@ -33,12 +33,12 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield "\n"
     yield f"**{say.headline(plan, outcomes)}**\n\n"
     if plan.refusals:
-        yield "## Refused\n\n" if outcomes is None else "## Refused, and acknowledged\n\n"
+        yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
         rows = ([code(r.limit), say.figures(r), prose(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
-        yield from _table(("Limit", "Users", "Why", "Whom"), rows)
+        yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
         if outcomes is None:
             accept = code(say.acknowledging(plan, command))
-            yield f"If it is right all the same, acknowledge this very plan: {accept}\n\n"
+            yield f"Blocked. To apply anyway, run: {accept}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)

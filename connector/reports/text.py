@@ -33,7 +33,7 @@ def render(
     yield from _changes(plan, outcomes, most)
     yield from _problems(plan, most)
     if outcomes is None:
-        yield f"Nothing has been written so far.{_attention(plan)}\n"
+        yield f"Nothing was written.{_attention(plan)}\n"
     else:
         yield from ending(plan, outcomes, most=most)
 
@@ -51,7 +51,7 @@ def ending(
 
 
 def _attention(plan: Plan) -> str:
-    return f" {say.count(len(plan.problems), 'problem')} for somebody to look at." if plan.problems else ""
+    return f" {say.count(len(plan.problems), 'problem')} to check." if plan.problems else ""
 
 
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
@@ -74,19 +74,19 @@ def _summary(plan: Plan) -> Iterator[str]:
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"
     held = plan.summary.matched - plan.summary.unchanged - sum(change.agent is not None for change in plan.changes)
     if held > 0:
-        yield f"\n{say.count(held, 'matched user')} held back: a problem or a note below says why.\n"
+        yield f"\n{say.count(held, 'matched user')} held back; problems and notes give the reason.\n"
     yield "\n"
 
 
 def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
     if not plan.refusals:
         return
-    yield "REFUSED, and acknowledged\n" if acknowledged else "REFUSED\n"
+    yield "REFUSED, then accepted\n" if acknowledged else "REFUSED\n"
     for refusal in plan.refusals:
         yield f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
         yield from _concerned(plan, refusal)
     if not acknowledged:
-        yield "  Nothing is written as long as this stands. If it is right all the same, acknowledge this very plan:\n"
+        yield "  Blocked. To apply anyway, run:\n"
         yield f"    {say.acknowledging(plan, command)}\n"
     yield "\n"
 

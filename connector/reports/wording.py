@@ -42,22 +42,22 @@ EXAMPLES: Final = 10
 """How many of the users concerned are named under a refusal."""
 OUTSIDE: Final = "exists, outside base or filter"
 """What is said of a user who is there and who is out of the job's reach."""
-_NEW: Final = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
+_NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
 AGENT_COUNTS: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
 USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
 COUNTS: Final[dict[str, str]] = {
-    "agents": "records that the source gave",
+    "agents": "records of the source",
     "matched": "agents with exactly one user",
-    "unmatched": "agents for whom no rule finds a user",
-    "ambiguous": "agents for whom a rule finds several users",
-    "contested": "agents that claim a user whom another agent claims too",
+    "unmatched": "agents without a user by any rule",
+    "ambiguous": "agents with several users by one rule",
+    "contested": "agents that claim the same user as another agent",
     "unassigned": "seats without an account",
-    "invalid": "records that cannot be read",
-    "unchanged": "matched users that already say what their agents say",
-    "update": "users of whom an attribute is set",
-    "clear": "users of whom an attribute is emptied",
-    "secret": "users of whom a secret is set",
-    "stale": "users that hold something we wrote, and that no agent claims",
+    "invalid": "invalid records",
+    "unchanged": "matched users without a change",
+    "update": "users with an attribute to set",
+    "clear": "users with an attribute to empty",
+    "secret": "users with a secret to set",
+    "stale": "users with values of this job and no agent",
 }
 """What each count of the summary counts."""
 
@@ -135,7 +135,7 @@ def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
 def who(agent: AgentRef | None) -> str:
     """The agent by the words that people know it by."""
     if agent is None:
-        return "no agent any more (stale)"
+        return "no agent (stale)"
     account = NONE if agent.account_code is None else shown(agent.account_code)
     return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
 
@@ -164,7 +164,7 @@ def figures(refusal: Refusal) -> str:
     if refusal.limit in ("agents", LOST_STATE):
         return ""
     if refusal.limit == EXCLUDE:
-        return count(refusal.planned, "line that names nobody", "lines that name nobody")
+        return count(refusal.planned, "line without a match", "lines without a match")
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
@@ -195,7 +195,7 @@ def ended(ending: Ending) -> str:
     said += f", {ending.unchanged:,} already as planned" if ending.unchanged else ""
     said += f", {ending.left_out:,} left out" if ending.left_out else ""
     half = ending.touched and not (ending.written or ending.not_known)
-    said += "; parts of changes were written" if half else ""
+    said += "; some changes were written in part" if half else ""
     return f"{said}; the audit may lack writes" if ending.untold else said
 
 
@@ -204,7 +204,7 @@ def last_line(ending: Ending) -> str:
     if ending.stopped:
         return f"Stopped: {ended(ending)}. Rerun the same command."
     how = "Done in part" if ending.in_part else "Done"
-    return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: there was nothing to write."
+    return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: nothing to write."
 
 
 def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
@@ -212,19 +212,19 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     about = dict(plan.about)
     said = [_what_happens(plan, outcomes)]
     said += [_NEW] if NEW_STATE in about else []
-    said += ["The key is another one than in earlier runs."] if ANOTHER_KEY in about else []
+    said += ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
     return " ".join(said)
 
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
-        return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: there was nothing to change."
+        return f"{ended(Ending.of(outcomes))}." if outcomes else "Nothing was written: no changes."
     if not plan.changes:
-        refused = "Refused as it stands" if plan.refusals else "Nothing would be written"
+        refused = "Refused" if plan.refusals else "Nothing would be written"
         return f"{refused}: no user would be changed."
     changed = count(len(plan.changes), "user")
     if plan.refusals:
-        return f"Refused as it stands: {changed} would be changed, and nothing is written until that is acknowledged."
+        return f"Refused: {changed} would be changed. Nothing is written until the plan is accepted."
     return f"{changed} would be changed."
 
 

@@ -77,7 +77,7 @@ def probe(path: Path) -> Iterator[Probe]:
     job = jobs.load(path)
     settings = job.job.directory
     if settings.type != "scim":
-        raise UsageError(f"only a SCIM server is probed; this directory is of type {settings.type}", where=str(path))
+        raise UsageError(f"the probe is for SCIM servers; this directory is of type {settings.type}", where=str(path))
     from connector.directories.scim.adapter import identity_of
     from connector.directories.scim.probe import Probe
 
@@ -211,7 +211,7 @@ def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
     limits = {}
     for name, limit in job.job.limits.attributes.items():
         if name.lower() not in names:
-            why = f"limits.attributes: the mapping writes no {name}; it writes {', '.join(sorted(names.values()))}"
+            why = f"limits.attributes: the mapping does not write {name}; it writes {', '.join(sorted(names.values()))}"
             raise FileError(why, where=job.where("limits", "attributes", name))
         limits[names[name.lower()]] = limit
     return limits

@@ -67,13 +67,19 @@ class Context(Common, frozen=True, kw_only=True):
     def _memory(self, description: Description) -> Iterator[tuple[str, str]]:
         """What cannot be kept here, or is not known again."""
         if not self.state.kept:
-            yield "state", "cannot be kept: what earlier runs wrote is not known to this one"
+            yield "state", "cannot be kept here: earlier runs are unknown"
         elif not self.sealer.check:
-            yield "key", "cannot be kept: fingerprints, and with them the digest, are of this run alone"
+            yield "key", "cannot be kept here: fingerprints and digest hold for this run only"
         if self.state.memory(description.identity, self.job).new():
-            yield NEW_STATE, "no earlier run is known: agents_drop and matched_drop cannot judge, and no user is stale"
+            yield (
+                NEW_STATE,
+                "no earlier run is known: agents_drop and matched_drop are not checked, and no user is stale",
+            )
         if not self.state.knows(self.job, self.sealer):
-            yield ANOTHER_KEY, "secrets that cannot be read are set anew; old values that are sealed cannot be put back"
+            yield (
+                ANOTHER_KEY,
+                "secrets that this account cannot read are set again; older sealed values cannot be restored",
+            )
 
 
 class PlanContext(Context, frozen=True, kw_only=True):

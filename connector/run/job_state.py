@@ -61,7 +61,7 @@ def try_state(path: Path) -> None:
             with tempfile.TemporaryFile(dir=where):  # locks and the key are beside it
                 pass
         except OSError as fault:
-            what = f"the state cannot be written: nothing can be made in its folder {where} ({fault.strerror})"
+            what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
             raise StateError(what, where=str(job.state_path)) from None
     with _kept(job) as state:
         if state:
@@ -79,7 +79,7 @@ def rename(path: Path, new: str) -> tuple[str, str, int]:
     job = jobs.load(renamed if not path.exists() and renamed.exists() else path)
     with _kept(job) as state:
         if state is None:
-            raise UsageError("this job has no state yet, so there is nothing to rename", where=str(path))
+            raise UsageError("this job has no state yet: nothing to rename", where=str(path))
         return old, name, state.rename(old, name)
 
 
@@ -92,7 +92,7 @@ def accounts(path: Path) -> Iterator[tuple[jobs.LoadedJob, Telling | None, Finge
     job = jobs.load(path)
     set_apart(job)
     if job.job.audit is None:
-        raise UsageError("this job has no `audit` section: nothing is told to anybody", where=str(path))
+        raise UsageError("this job has no `audit` section. Add one", where=str(path))
     with _kept(job) as state, state.leases(job.name) if state else nullcontext():
         key = key_of(job, state, needed=False) if state else None
         fingerprint = fingerprinter(key or Secret(secrets.token_hex(32)))
@@ -150,7 +150,7 @@ def set_apart(job: jobs.LoadedJob) -> None:
     """Raises FileError for an audit that would be added to another file of the job."""
     audit = job.job.audit.file if job.job.audit else None
     if audit is not None and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit)) > 1:
-        why = f"{audit} is another file of this job, and the audit would damage it: name a file of its own"
+        why = f"{audit} is another file of this job. Give the audit a file of its own"
         raise FileError(why, where=job.where("audit", "file"))
 
 

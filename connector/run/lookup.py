@@ -104,17 +104,17 @@ class Lookup:
         if unfindable:
             names = " and ".join(unfindable)
             if self._read == "find":
-                why = f"nobody can be looked up by {names}, which has no equality rule: say `read: scan`, or `auto`"
+                why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
                 raise FileError(why, where="directory.read")
             return self._ask("scan", keys, wanted, f"{names} has no equality rule")
         if self._read != "auto":
-            return self._ask(self._read, keys, wanted, "the job says so")
+            return self._ask(self._read, keys, wanted, "set in the job")
         size = self._reader.size()
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
             return self._ask(how, keys, wanted, f"a directory of about {size} users")
         if wanted <= max(FEW, self.at_least * SCAN_SHARE):
-            return self._ask("find", keys, wanted, f"few, for a directory of probably {self.at_least} users or more")
+            return self._ask("find", keys, wanted, f"looking up {wanted} keys (directory size unknown)")
         return self._either(keys, wanted, found)
 
     def _proof(self, attribute: str, shown: tuple[str, str] | None) -> asked.Proof:
@@ -129,7 +129,10 @@ class Lookup:
         if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
             return asked.Proof.GIVEN
         if self._read == "find":
-            why = f"look-ups by {attribute} find nobody, not even a user that shows a value of it: say `read: scan`"
+            why = (
+                f"look-ups by {attribute} do not find even a user that shows a value of it. Set `read: scan`, or "
+                "give it an index"
+            )
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
         self._observer.stage("look-up", how="scan", why=f"look-ups by {attribute} cannot be trusted", wanted=0)
@@ -158,10 +161,10 @@ class Lookup:
         least = {FIRST: FIRST * SCAN_SHARE / 2, int(most * TRIED): int(most * TRIED) * SCAN_SHARE}
         why = f"there are more than {most} users"
         number = 0
-        for number, user in enumerate(self._ask("scan", keys, wanted, "a directory that does not tell its size"), 1):
+        for number, user in enumerate(self._ask("scan", keys, wanted, "directory size unknown"), 1):
             yield user
             if number in least and found is not None and found() < least[number]:
-                why = f"few of the first {number} users are wanted, so there are probably more than {most}"
+                why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:
                 break
@@ -177,7 +180,7 @@ class Lookup:
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:
-                yield (f"looked for among the first {NEAR_USERS} users, since the job says `read: scan`")
+                yield (f"searched among the first {NEAR_USERS} users (`read: scan`)")
             return
         ends = monotonic() + NEAR_SECONDS
         late = False
@@ -196,4 +199,4 @@ class Lookup:
             if late:
                 break
         if late:
-            yield (f"given up after {NEAR_SECONDS} seconds: the attributes of the match rules may have no index")
+            yield (f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index")

@@ -761,7 +761,7 @@ def test_what_may_have_been_written_stays_open_where_the_run_goes_on_without_it(
         journal.note([], [each])
         journal.note([(each, Outcome(each.user, Result.FAILED, "no answer", unknown=True))], [])
     with state.run(plan(each), replace(at(HERE), server="ldap://other"), SEALER) as journal:
-        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "it is no longer to be changed"))])
+        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "no change is planned any more"))])
     assert [(step.server, step.outcome) for step in state.open_steps(HERE, "hr", SEALER)] == [("ldap://one", None)]
     assert dict(state.memory(HERE, "hr", at(HERE)).owned())[each.user].keys() == {"mail"}
 
@@ -772,7 +772,7 @@ def test_what_was_taken_and_not_shown_stays_so_where_the_run_goes_on_without_it(
         journal.note([], [each])
         journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=("mail",)))], [])
     with state.run(plan(each), at(HERE), SEALER) as journal:
-        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "it is no longer to be changed"))])
+        journal.leave([(each, Outcome(each.user, Result.CONFLICT, "no change is planned any more"))])
     assert [(step.outcome, step.lost) for step in state.steps("run-1", "hr", SEALER)[1]] == [(Result.FAILED, ("mail",))]
     assert state.memory(HERE, "hr").unshown() == {each.user.id: {"mail": ("a@example.org",)}}
 

@@ -125,7 +125,7 @@ def test_the_server_that_was_asked_settles_what_did_not_happen(pair: Pair, tmp_p
         job.run("apply", code=4)
         assert job.runs()[0]["outcomes"] == {"unknown": 1}
         at(job, pair.late.url)
-        assert "heard no answer" in told(job.run("plan"), "unsettled")[0]
+        assert "without an answer" in told(job.run("plan"), "unsettled")[0]
         at(job, proxy.url)
         assert told(job.run("plan"), "unsettled") == []
         job.run("apply", code=4)  # again no write arrives
@@ -150,7 +150,7 @@ def test_what_is_maybe_ours_is_taken_back_once_it_is_found(pair: Pair, tmp_path:
         job.run("apply", code=4)
     at(job, pair.late.url)
     run = job.runs()[0]["id"]
-    assert "heard no answer" in told(job.run("undo", run), "unsettled")[0]
+    assert "without an answer" in told(job.run("undo", run), "unsettled")[0]
     pair.replicate(0, "ipPhone", "7000")
     job.run("undo", run, "--apply")
     assert held(pair.late, 0, "ipPhone") == []

@@ -222,7 +222,7 @@ def _constructed(world: Domain) -> dict[str, str]:
         (_another_authority, 1, ["not trusted", "ca_file"]),
         (_in_clear, 1, ["strongerAuthRequired (8)", "ldaps://"]),
         (_back_link, 78, ["directReports cannot be written"]),
-        (_constructed, 78, ["match rule 1: canonicalName", "match by an attribute that is stored"]),
+        (_constructed, 78, ["match rule 1: canonicalName", "Match by a stored attribute"]),
     ],
 )
 def test_what_cannot_be_is_said_with_the_way_out(

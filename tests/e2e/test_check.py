@@ -48,12 +48,12 @@ def test_each_line_of_a_list_that_names_nobody_is_named(job: Job) -> None:
     job.configure(pins="pins.csv", exclude="exclude.csv")
     told = {line.strip() for line in job.run("check").splitlines() if line.startswith(("  pin", "  exclude"))}
     assert told == {
-        f"pin: line 3 of the pins names a user that is not within base and filter: user2 (workNo ?), uid=gone,{BASE}",
-        "pin: line 4 of the pins names a user that is not within base and filter: nobody (workNo ?), no-id",
-        "pin: line 4 of the pins names an agent that the source does not have: nobody (workNo ?)",
-        f"exclude: line 5 of the exclude list names a user that is not within base and filter: uid=misspelt,{BASE}",
-        "exclude: line 6 of the exclude list names an account that the source does not have: user9 (workNo ?)",
-        "exclude: line 7 of the exclude list names a seat that the source does not have: (no account) (workNo 77)",
+        f"pin: line 3 of the pins: no such user within base and filter: user2 (workNo ?), uid=gone,{BASE}",
+        "pin: line 4 of the pins: no such user within base and filter: nobody (workNo ?), no-id",
+        "pin: line 4 of the pins: no such agent in the source: nobody (workNo ?)",
+        f"exclude: line 5 of the exclude list: no such user within base and filter: uid=misspelt,{BASE}",
+        "exclude: line 6 of the exclude list: no such account in the source: user9 (workNo ?)",
+        "exclude: line 7 of the exclude list: no such seat in the source: (no account) (workNo 77)",
     }
 
 
@@ -124,9 +124,9 @@ object_classes: [cecAgent, SipIdentty]
         told = [line.partition("mapping.yaml:")[2] for line in ended.err.splitlines() if not line.startswith("{")]
     unknown = "the directory's schema has no"
     assert [line for line in told if line] == [
-        f"5: {unknown} attribute employeNumber (did you mean employeeNumber?): load its schema, or take the line out",
-        f"7: {unknown} attribute {FAX}: load its schema, or take the line out",
-        f"8: {unknown} attribute quiteSomethingElse: load its schema, or take the line out",
+        f"5: {unknown} attribute employeNumber (did you mean employeeNumber?): load its schema, or remove this line",
+        f"7: {unknown} attribute {FAX}: load its schema, or remove this line",
+        f"8: {unknown} attribute quiteSomethingElse: load its schema, or remove this line",
         f"3: match rule 2: {unknown} attribute mial (did you mean mail?)",
         f"9: object_classes: {unknown} class SipIdentty (did you mean sipidentity?)",
     ]

@@ -87,7 +87,7 @@ def test_a_line_that_names_nobody_refuses_until_it_is_mended_or_acknowledged(job
     before = job.read("people.ldif")
     said = job.run("apply", code=3)
     assert f"line 2 of the exclude list ({DN})" in said
-    assert "1 line that names nobody" in said
+    assert "1 line without a match" in said
     assert job.read("people.ldif") == before
     job.run("plan", code=3)
     command = next(line for line in said.splitlines() if "--accept" in line).split()

@@ -103,7 +103,7 @@ def test_one_user_whose_id_another_has_too_is_not_written(job: LdapJob, server: 
     _, report = job.run("apply")
     (problem,) = report["problems"]
     assert problem["why"].startswith(
-        f"its employeeNumber 'same' (`directory.id`) is that of uid=user10,{PEOPLE} too, so neither can be told"
+        f"its employeeNumber 'same' (`directory.id`) is also that of uid=user10,{PEOPLE}. Neither is written"
     )
     assert report["changes"] == []
     assert held(server, "user09", "title") == []

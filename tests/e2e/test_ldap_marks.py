@@ -197,5 +197,5 @@ def test_unique_is_refused_where_nobody_can_find_out_who_holds_a_value(tmp_path:
             ended, _ = job.run(command)
             assert ended.code == 78, ended.said
             assert "mapping.yaml:4: facsimileTelephoneNumber has no equality rule" in ended.said.replace("\n", " ")
-            assert "take `unique` out" in ended.said.replace("\n", " ")
+            assert "Remove `unique`" in ended.said.replace("\n", " ")
         assert held(server, "anna", FAX_NUMBER) == []

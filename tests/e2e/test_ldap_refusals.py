@@ -45,7 +45,7 @@ def test_an_apply_ends_itself_after_so_many_refusals_and_says_who_is_written_and
         assert 3 <= len(became["failed"]) <= 3 + 4, "more than the window was sent after the third"
         assert len(became["skipped"]) >= 15
         assert job.why(became["failed"][0]).startswith("insufficientAccessRights")
-        assert re.fullmatch(r"not sent: [3-7] writes had failed \(max_failures\)", job.why(became["skipped"][0]))
+        assert re.fullmatch(r"not sent: [3-7] writes failed \(max_failures\)", job.why(became["skipped"][0]))
         assert f"written: {len(became['written'])}\n" in said
         assert f"failed: {len(became['failed'])}\n" in said
         assert f"skipped: {len(became['skipped'])}\n" in said
@@ -69,7 +69,7 @@ def test_users_that_are_always_refused_keep_nobody_else_waiting(tmp_path: Path, 
         job.apply(4)
         became = job.outcomes()
         assert (len(became["failed"]), len(became["skipped"])) == (3, 9)
-        assert job.why(became["skipped"][0]).startswith("not tried in this run: it was refused before")
+        assert job.why(became["skipped"][0]).startswith("not tried: refused in earlier runs")
         assert job.result() == "part"
         said = (tmp_path / "report.md").read_text()
         assert "runs running (insufficientAccessRights" in said
@@ -82,7 +82,7 @@ def test_a_first_step_that_is_refused_whole_is_the_last(tmp_path: Path, people: 
         job.apply(4)
         became = job.outcomes()
         assert (len(became["failed"]), len(became["skipped"])) == (5, 35)
-        assert job.why(became["skipped"][0]) == "not sent: nothing could be written for the 5 users of this step"
+        assert job.why(became["skipped"][0]) == "not sent: no write succeeded for the 5 users of this step"
         assert job.stored() == []
 
 
@@ -177,7 +177,7 @@ def test_a_value_that_somebody_else_takes_back_each_time_is_named(tmp_path: Path
         server.modify(theirs)
         said = job.apply(0).out
         assert "Problems: flapping (1)" in said
-        assert "written this very value 2 times running" in said
+        assert "wrote the same value 2 times in a row" in said
         (problem,) = json.loads((tmp_path / "report.json").read_text())["problems"]
         assert (problem["kind"], problem["users"]) == ("flapping", [f"uid=user07,{PEOPLE}"])
         assert problem["attribute"] == "employeeNumber"

@@ -293,7 +293,7 @@ def test_a_value_that_something_on_the_way_has_altered_has_failed(tmp_path: Path
 def test_whoever_is_written_out_of_the_filter_has_failed(tmp_path: Path) -> None:
     why = failed(tmp_path, lambda name, message: message, filter_="(!(employeeNumber=1025))")
     assert sorted(why) == ["user25"]
-    assert "no longer within base and filter" in why["user25"]
+    assert "outside base and filter" in why["user25"]
 
 
 def test_whoever_may_not_be_read_after_the_write_has_failed(tmp_path: Path) -> None:

@@ -463,7 +463,7 @@ def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_i
     planned = job.plan(code=3)
     assert [refusal["limit"] for refusal in planned["refusals"]] == ["exclude"]
     assert planned["changes"] == []
-    assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
+    assert any("stale users are kept" in caution for caution in planned["cautions"])
     kinds = [problem["kind"] for problem in planned["problems"]]
     assert (kinds.count("pin"), kinds.count("exclude"), kinds.count("stale")) == (3, 2, planned["summary"]["stale"])
 
@@ -518,7 +518,7 @@ def test_agents_that_could_not_be_looked_for_clear_nobody(job: Job) -> None:
     planned = job.plan()
     assert planned["changes"] == []
     assert planned["summary"]["stale"] == 5
-    assert any("nothing stale is cleared" in caution for caution in planned["cautions"])
+    assert any("stale users are kept" in caution for caution in planned["cautions"])
 
 
 TWICE = "  fax: {value: '{workNo}', owns: '*'}\n  facsimileTelephoneNumber: {value: '{sipAccount}', owns: '*'}\n"
@@ -529,7 +529,7 @@ REWRITTEN = '"{sipAccount}", directory: employeeNumber'
     ("old", "new", "said"),
     [
         ("  employeeNumber:", TWICE + "  employeeNumber:", "two names"),
-        ('"{accountCode|lower}@example.org", directory: mail', REWRITTEN, "match other people"),
+        ('"{accountCode|lower}@example.org", directory: mail', REWRITTEN, "match other users"),
     ],
 )
 def test_a_mapping_that_would_undo_itself_is_refused(job: Job, old: str, new: str, said: str) -> None:
@@ -589,5 +589,5 @@ def test_a_crowd_on_one_key_is_told_in_time(job: Job) -> None:
     planned = job.plan()
     assert planned["changes"] == []
     (problem,) = [problem for problem in planned["problems"] if problem["kind"] == "ambiguous"]
-    assert problem["why"] == "1000 users fit"
+    assert problem["why"] == "1000 users match"
     assert len(problem["users"]) == 50

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.ldif_job import Job, agent, person
 
-NEW = "No earlier run of this job is known here, so agents_drop and matched_drop cannot judge."
+NEW = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def refused(job: Job, *options: str) -> list[str]:
 def test_a_first_run_says_that_no_earlier_one_is_known_and_a_second_does_not(tmp_path: Path) -> None:
     job = Job(tmp_path)
     report = job.plan()
-    assert "agents_drop and matched_drop cannot judge" in report["about"]["history"]
+    assert "agents_drop and matched_drop are not checked" in report["about"]["history"]
     assert report["refusals"] == []
     assert NEW in job.run("plan")
     assert NEW in job.run("apply")

@@ -115,7 +115,7 @@ def test_every_report_says_it(job: Job) -> None:
 def test_of_many_unmatched_agents_the_first_are_looked_for_and_the_report_says_so(job: Job) -> None:
     job.agents([f"stranger{number}" for number in range(300)] + ["jsmith", "claimed"])
     planned = job.plan()
-    assert planned["about"]["near misses"] == "looked for, for the first 200 unmatched agents; 101 more are left out"
+    assert planned["about"]["near misses"] == "searched for the first 200 unmatched agents; 101 more are left out"
     assert nearest(planned)["jsmith"] is None
     assert "near misses" in job.run("plan", "job.yaml").out
 

@@ -49,7 +49,7 @@ def test_a_refused_plan_is_told_with_what_refused_it(job: Job) -> None:
     assert (body["occasions"], body["ending"], body["exit_code"]) == (["refused"], "refused", 3)
     assert (body["run"], body["digest"], body["changes"]) == (report["id"], report["digest"], 3)
     assert body["refusals"][0]["limit"] == "update"
-    assert "Refused by update: it would set an attribute of 3 users, and 2 are allowed." in body["text"]
+    assert "Refused by update: it would set an attribute of 3 users; 2 are allowed." in body["text"]
 
 
 def test_pending_changes_conflicts_and_failures_are_told_and_a_good_run_is_not(job: Job) -> None:

@@ -295,7 +295,7 @@ def test_before_the_second_step_the_first_is_told_and_nothing_else_is_written(jo
     done = job.try_("apply", "--report", "report.json")
     assert done.code == 4, done.said
     assert told(job) == {"skipped": [f"uid=user{n}" for n in (2, 3, 4, 5)], "written": ["uid=user1"]}
-    assert "nothing is written without a journal" in done.out
+    assert "nothing is written without the journal" in done.out
     assert job.numbers() == 1
     assert [run["result"] for run in json.loads(job.run("runs", "--json"))] == [None]
     mend(job, "journal")

@@ -237,7 +237,7 @@ def test_a_limit_of_one_attribute_refuses_and_names_whom_it_concerns(job: Job) -
 
 def test_a_limit_of_an_attribute_that_the_mapping_does_not_write_is_a_mistake(job: Job) -> None:
     job.configure(limits={"attributes": {"mail": 2}})
-    assert "job.yaml:4: limits.attributes: the mapping writes no mail" in job.run("plan", code=78)
+    assert "job.yaml:4: limits.attributes: the mapping does not write mail" in job.run("plan", code=78)
 
 
 def leave(job: Job) -> None:

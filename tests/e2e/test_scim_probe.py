@@ -112,7 +112,7 @@ def test_the_file_of_an_earlier_probe_is_replaced_and_no_other_of_the_job(job: S
 
 
 @pytest.mark.parametrize(
-    ("options", "said_so"), [(["--save", "x.json"], "--probe"), (["--probe"], "only a SCIM server")]
+    ("options", "said_so"), [(["--save", "x.json"], "--probe"), (["--probe"], "the probe is for SCIM servers")]
 )
 def test_what_does_not_go_together_is_told(tmp_path: Path, options: list[str], said_so: str, job: ScimJob) -> None:
     if options == ["--probe"]:
@@ -365,7 +365,7 @@ def test_whoever_takes_a_run_back_is_told_which_secrets_may_go_with_it_and_the_n
     run = json.loads(replaced.try_("runs", "--json").out)[0]["id"]
     taken_back = replaced.try_("undo", run, "--apply")
     assert taken_back.code == 0, taken_back.said
-    assert "it may be lost, for the user is written whole" in taken_back.out
+    assert "it may be lost, since the whole user is written" in taken_back.out
     assert len(replaced.written()) == 7
     assert replaced.try_("release").code == 0
     replaced.run("apply")

@@ -41,7 +41,7 @@ def test_what_somebody_else_has_put_in_the_place_of_ours_stays_and_is_named(job:
     job.agents([agent(1), agent(3)])
     job.configure(limits={"agents_drop": "100%"})
     said = job.run("apply")
-    assert "changed by somebody else since" in said
+    assert "changed by somebody since" in said
     people = job.read("people.ldif")
     assert "employeeNumber: PAY-77" in people
     assert "seat 1002" not in people, "what is ours still was not cleared"
@@ -107,10 +107,10 @@ def test_a_job_whose_source_is_another_is_on_hold_until_it_is_released(job: Job)
     job.configure(source=file_source("elsewhere.json"))
     before = job.read("people.ldif")
     planned = job.run("plan")
-    assert "on hold   from the next apply on: its agents came from file" in planned
-    assert "refused until `cec-connector release JOB`" in planned
+    assert "on hold   from the next apply on: its source was file" in planned
+    assert "refused. To allow them, run: cec-connector release JOB" in planned
     said = job.run("apply", code=3)
-    assert "its agents came from file" in said
+    assert "its source was file" in said
     assert "agents.json" in said
     assert job.run("apply", code=3)
     assert "on hold" in job.run("plan")

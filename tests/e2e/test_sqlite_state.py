@@ -323,7 +323,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
             assert numbers(job) == 0
             assert "free space of its disk" in done.err
         elif done.code == 4:
-            assert "without a journal" in done.out or "the journal does not know" in done.out
+            assert "without the journal" in done.out or "the journal does not know" in done.out
         job.run("apply")
         assert numbers(job) == 40
         assert all("unknown" not in run["outcomes"] for run in json.loads(job.run("runs", "--json")))

@@ -45,9 +45,9 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
 
     said = job.run("apply", code=3)
     assert "on hold" in said
-    assert "To allow applies again, run: cec-connector release JOB\n    cec-connector release job.yaml" in said
-    assert "refused until `cec-connector release JOB`" in job.run("plan", "--fail-on-changes", code=2)
-    assert "refused until `cec-connector release JOB`" in job.run("check")
+    assert "To allow applies again, run:\n    cec-connector release job.yaml" in said
+    assert "refused. To allow them, run: cec-connector release JOB" in job.run("plan", "--fail-on-changes", code=2)
+    assert "refused. To allow them, run: cec-connector release job.yaml" in job.run("check")
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
@@ -85,7 +85,7 @@ def test_what_somebody_has_changed_since_stays(job: Job) -> None:
     people = job.read("people.ldif").replace("employeeNumber: 1002", "employeeNumber: 77")
     job.write("people.ldif", people.replace("canary-3", "canary-by-hand"))
     said = job.run("undo", run, "--apply")
-    assert "no longer what that run wrote" in said
+    assert "changed since that run" in said
     people = job.read("people.ldif")
     assert "employeeNumber: 77" in people
     assert "canary-by-hand" in people
@@ -246,7 +246,7 @@ def test_who_is_on_the_exclusion_list_stays_as_the_run_left_it(job: Job) -> None
         job.configure(exclude="exclude.csv")
         shown = job.run("undo", run)
         assert "3 users would be changed" in shown, listed
-        assert "hands off; what that run wrote stays" in shown
+        assert "exclude list; the values of that run are kept" in shown
     job.run("undo", run, "--apply")
     left = {entry for entry in job.read("people.ldif").split("\n\n") if "employeeNumber" in entry}
     assert left == {entry for entry in after.split("\n\n") if "uid: user2" in entry}

@@ -92,8 +92,10 @@ def test_a_number_does_not_change_beside_a_password_that_the_source_no_longer_te
     del changed["sipPwd"]
     world.cec.document = tenant([changed, agent(2), agent(3), agent(4)])
     assert held_back(world.plan()) == {
-        "agent001": "SIPIdentityUserName, SIPIdentitySIPURI: held back with SIPIdentityPassword, which stays as it is "
-        "without sipPwd, and does not go with the new values"
+        "agent001": (
+            "SIPIdentityUserName, SIPIdentitySIPURI: held back with SIPIdentityPassword, which is kept without "
+            "sipPwd and does not go with the new values"
+        )
     }
     world.run("apply")
     assert identity(world, 1) == whole(1, 7001)

@@ -275,10 +275,10 @@ def test_an_explanation_comes_to_its_end_also_where_the_holder_of_a_value_is_del
 def test_why_an_agent_matches_is_told_in_a_sentence() -> None:
     of = world("ann", "bob", users=["ann", "carl"])
     of.pins = (Pin("bob", user="id-carl"),)
-    assert one(of, "ann").why == "rule 1 found the user, and no other agent claims it"
-    assert one(of, "bob").why == "a pin found the user, and no other agent claims it"
+    assert one(of, "ann").why == "rule 1 found the user; no other agent claims it"
+    assert one(of, "bob").why == "a pin found the user; no other agent claims it"
     of.tenant = Tenant([*of.tenant.agents, Agent(9)])
-    assert one(of, "9").why == "the seat has no account, so nobody is looked for"
+    assert one(of, "9").why == "the seat has no account: no look-up"
 
 
 @pytest.mark.parametrize(

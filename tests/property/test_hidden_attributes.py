@@ -79,7 +79,7 @@ def unreadable(drawn: Plan) -> dict[str, str]:
 
 NONE = [None] * COUNT
 HAS = "employeeNumber has a value that this account cannot read; skipped"
-UNTOLD = "employeeNumber shows no value, and nothing tells whether it has one; skipped"
+UNTOLD = "employeeNumber shows no value to this account, which may be hidden; skipped"
 
 
 def test_where_nothing_tells_nothing_is_planned_and_that_is_said_once() -> None:

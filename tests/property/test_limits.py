@@ -192,24 +192,24 @@ def test_why_a_plan_is_refused_is_a_sentence_with_its_numbers() -> None:
     of = world(agent(0, "70"), agent(1, "71"))
     of.limits = replace(NO_LIMITS, update=Limit(50, percent=True), attributes={"telephoneNumber": Limit(0)})
     assert [refusal.why for refusal in plan(of).refusals] == [
-        "it would set an attribute of 2 users, and 1 are allowed (50% of 2)",
-        "it would change telephoneNumber of 2 users, and 0 are allowed",
+        "it would set an attribute of 2 users; 1 are allowed (50% of 2)",
+        "it would change telephoneNumber of 2 users; 0 are allowed",
     ]
     of.tenant = Tenant([agent(0, "70")])
     assert [refusal.why for refusal in plan(of).refusals][1:] == [
-        "it would change telephoneNumber of 1 user, and 0 are allowed"
+        "it would change telephoneNumber of 1 user; 0 are allowed"
     ]
 
 
 @pytest.mark.parametrize(
     ("grace", "waited", "runs", "left"),
     [
-        (Grace(3, "runs"), timedelta(days=9), 2, " (seen so by 2 applies; it is cleared after 3)"),
+        (Grace(3, "runs"), timedelta(days=9), 2, " (seen by 2 applies; cleared after 3)"),
         (Grace(3, "runs"), timedelta(0), 3, ""),
-        (Grace(3, "runs"), timedelta(0), 0, " (seen so by 0 applies; it is cleared after 3)"),
-        (Grace(2, "days"), timedelta(days=2, seconds=-1), 9, " (it is cleared 2 days after an apply first sees that)"),
+        (Grace(3, "runs"), timedelta(0), 0, " (seen by 0 applies; cleared after 3)"),
+        (Grace(2, "days"), timedelta(days=2, seconds=-1), 9, " (cleared 2 days after the first apply that sees it)"),
         (Grace(2, "days"), timedelta(days=2), 1, ""),
-        (Grace(1, "days"), timedelta(0), 1, " (it is cleared 1 day after an apply first sees that)"),
+        (Grace(1, "days"), timedelta(0), 1, " (cleared 1 day after the first apply that sees it)"),
     ],
 )
 def test_what_is_left_of_a_grace_is_told_until_it_is_over(

@@ -172,7 +172,7 @@ def test_where_what_a_class_requires_is_left_out_all_that_needs_the_class_is_and
     world.store.put("id-1", f"uid=u1,{BASE}", {"objectClass": ["inetOrgPerson", "guest"], "badge": ["7"]})
     drawn = plan(world)
     assert sets(drawn) == {"mail": ("u0@example.org",)}
-    why = "its object class requires another attribute, which this plan cannot set"
+    why = "its object class requires another attribute that this plan cannot set"
     assert [(problem.kind, problem.attribute) for problem in drawn.problems] == [
         ("reassigned", "badge"), ("schema", "desk"),
     ]  # fmt: skip

@@ -381,4 +381,4 @@ def test_a_line_about_a_plan_that_went_on_names_the_other_server_alone() -> None
     with replicas.world.context() as context:
         shown = dry_run(context, lambda plan, outcomes: None).plan
     (line,) = (problem.why for problem in shown.problems if problem.kind == "unsettled")
-    assert "at one and heard no answer; two does" in line
+    assert "at one and without an answer; two does" in line

@@ -184,7 +184,7 @@ def test_a_shown_password_that_is_gone_is_not_true_though_we_once_wrote_it() -> 
     assert results(apply(of, reviewed)) == {
         "id-0": (
             Result.CONFLICT,
-            f"it is no longer to be changed, and does not say what was reviewed: {PASSWORD}",
+            f"no change is planned any more. Not written. The reviewed values are not there: {PASSWORD}",
         )
     }
 

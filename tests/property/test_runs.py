@@ -24,7 +24,7 @@ MAPPING = Mapping(
     (AttributeRule("employeeNumber", Template.parse("{workNo}")),),
     stale=Grace(2, "runs"),
 )
-HOLD = "its agents came from a tenant, and now come from another"
+HOLD = "its source was a tenant and is now another"
 
 
 def world(count: int = 3, *, agents: int | None = None) -> World:
@@ -98,10 +98,10 @@ def test_a_run_that_is_refused_counts_for_no_grace() -> None:
     of.tenant = Tenant(of.tenant.agents[:3])
     of.limits = replace(NO_LIMITS, agents_drop=Limit(0))
     assert apply(of).refused
-    assert "seen so by 0 applies" in plan(of).problems[0].why
+    assert "seen by 0 applies" in plan(of).problems[0].why
     of.limits = NO_LIMITS
     apply(of)
-    assert "seen so by 1 applies" in plan(of).problems[0].why
+    assert "seen by 1 applies" in plan(of).problems[0].why
 
 
 def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say_so() -> None:
@@ -114,7 +114,7 @@ def test_a_job_whose_agents_come_from_elsewhere_is_put_on_hold_and_its_plans_say
     with pytest.raises(OnHoldError, match=HOLD):
         apply(of)
     (said,) = [said for name, said in plan(of).about if name == "on hold"]
-    assert said.endswith(f": {HOLD}; applies are refused until `cec-connector release JOB`")
+    assert said.endswith(f": {HOLD}; applies are refused. To allow them, run: cec-connector release JOB")
     assert of.state.release("law")
     of.identity = "another"
     of.tenant = Tenant([Agent(7, "u0")])

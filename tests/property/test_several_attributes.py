@@ -252,7 +252,7 @@ def by_hand(world: World, **values: Sequence[Value]) -> None:
 
 def test_each_attribute_is_counted_by_itself_when_somebody_keeps_changing_it() -> None:
     world = World(Tenant([Agent(7, "u0", "70")]), people((None, None)), SEATS)
-    times = "we have written this very value {} times running, and somebody changes it each time"
+    times = "this job wrote the same value {} times in a row, and somebody changed it each time. Find the other writer"
     apply(world)
     by_hand(world, cecWorkNo=["1"], SIPIdentityUserName=["1"])
     assert told(plan(world)) == [], "it was written once"
@@ -268,7 +268,7 @@ def test_each_attribute_is_counted_by_itself_when_somebody_keeps_changing_it() -
 
 
 def test_a_password_that_somebody_keeps_changing_is_counted_too_by_its_fingerprint() -> None:
-    password, times = "SIPIdentityPassword", "we have written this very value 2 times running, and somebody changes it"
+    password, times = "SIPIdentityPassword", "this job wrote the same value 2 times in a row, and somebody changed it"
     world = World(Tenant([Agent(7, "u0", None, Secret("canary"))]), people((None, None)), SEATS)
     for _ in range(2):
         apply(world)

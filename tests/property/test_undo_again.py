@@ -80,7 +80,7 @@ def told(plan: Plan) -> list[tuple[str | None, str]]:
     return [(problem.attribute, problem.why) for problem in plan.problems if problem.kind == "undo"]
 
 
-CHANGED = "it is no longer what that run wrote, and stays as it is"
+CHANGED = "changed since that run; kept"
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 SEAT = AttributeRule("cecWorkNo", Template.parse("{workNo}"))
 LINES = AttributeRule("SIPIdentityUserName", Template.parse("{sipAccount}"), owns="*", together="")
@@ -202,7 +202,7 @@ def test_a_password_that_is_gone_is_told_from_one_that_is_hidden(readable: bool)
     if not readable:
         shown(mortal)
     why = dict(told(taken_back(mortal, run)))[PASSWORD]
-    assert why == CHANGED if readable else why.startswith("it cannot be read")
+    assert why == CHANGED if readable else why.startswith("this account cannot read it")
 
 
 def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_seen_is_told() -> None:
@@ -214,12 +214,12 @@ def test_a_password_that_was_put_back_by_hand_is_done_and_one_that_was_never_see
     run = unseen.apply().plan.id
     unseen.world.store.hidden = frozenset()
     why = dict(told(taken_back(unseen, run)))[PASSWORD]
-    assert why.startswith("what it held before that run could not be read")
+    assert why.startswith("its value before that run could not be read")
     put(unseen, 0, **{PASSWORD: []})
     assert dict(told(taken_back(unseen, run)))[PASSWORD] == CHANGED
 
 
-AGAIN = "what is there was not written by this job last, and stays as it is"
+AGAIN = "this job did not write the current value; kept"
 
 
 def test_what_a_later_run_has_written_over_stays_though_somebody_put_it_there_again() -> None:
@@ -246,7 +246,7 @@ def test_what_another_job_has_written_since_stays_and_that_job_is_named() -> Non
         assert len(apply_run(context, lambda plan, outcomes: None).plan.changes) == 1
     assert held(mortal, 0)["cecWorkNo"] == ("1",), "the very value of the run"
     plan = mortal.undo(run).plan
-    assert ("cecWorkNo", "another job (it) has written it since, and it stays as it is") in told(plan)
+    assert ("cecWorkNo", "another job (it) wrote it since; kept") in told(plan)
     assert held(mortal, 0)["cecWorkNo"] == ("1",)
 
 
@@ -273,7 +273,7 @@ def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_to
     if not hidden:
         mortal.world.store.hidden = frozenset()
     why = dict(told(taken_back(mortal, run)))[PASSWORD]
-    assert why.startswith("what it held before that run could not be read")
+    assert why.startswith("its value before that run could not be read")
 
 
 def bare(count: int, **options: Any) -> MemoryStore:
@@ -329,8 +329,8 @@ def test_what_is_not_put_back_of_a_hidden_password_may_be_lost_where_users_are_w
     run = mortal.apply().plan.id
     world = mortal.world
     world.connect = lambda view: Written(world.store, view, base=BASE, filter=FILTER)
-    stays = "it stays as it is. Let the job's account read it and rerun the undo, or remove it by hand"
-    end = "it may be lost, for the user is written whole" if whole else stays
+    stays = "kept. Grant the right to read it and rerun the undo, or remove it by hand"
+    end = "it may be lost, since the whole user is written" if whole else stays
     assert dict(told(taken_back(mortal, run)))[PASSWORD].endswith(f"; {end}")
 
 
@@ -379,8 +379,8 @@ def test_what_is_hidden_by_now_stays_and_is_told_from_what_is_gone(compares: boo
     mortal.world.store.hidden = frozenset({"cecworkno"})
     plan = taken_back(mortal, run)
     unreadable = (
-        "it cannot be read, so that nobody can say whether it still is what that run wrote; it stays as it is. "
-        "Let the job's account read it and rerun the undo, or remove it by hand"
+        "this account cannot read it, so it may have changed since that run; kept. Grant the right to read it "
+        "and rerun the undo, or remove it by hand"
     )
     whys = {problem.users[0][4:6]: problem.why for problem in plan.problems if problem.attribute == "cecWorkNo"}
     assert whys == {"u0": unreadable, "u1": CHANGED if compares else unreadable}
@@ -668,7 +668,7 @@ def test_each_write_is_told_once_of_the_run_that_it_is_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("telling", "said"), [((), "secrets of 2 users:"), ((1,), "secrets of one user:"), ((1, 2), "")]
+    ("telling", "said"), [((), "secrets of 2 users."), ((1,), "secrets of one user."), ((1, 2), "")]
 )
 def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_nothing_tells(
     telling: Sequence[int], said: str
@@ -683,9 +683,9 @@ def test_the_next_run_says_of_how_many_users_it_writes_secrets_again_of_which_no
     assert {id_ for id_, _ in mortal.journal(None)} == {"id-1", "id-2"}, "what was under way"
     mortal.said.clear()
     mortal.apply()
-    cautions = {caution for caution in mortal.said if "was interrupted while it wrote secrets" in caution}
+    cautions = {caution for caution in mortal.said if "interrupted run wrote secrets" in caution}
     assert [said in caution for caution in cautions] == ([True] if said else [])
-    again = "written again, perhaps: nothing tells what an interrupted run had written"
+    again = "written again, perhaps: the result of an interrupted run is unknown"
     assert mortal.said.count(again) == 2 - len(telling)
 
 

@@ -152,10 +152,10 @@ def test_where_an_attribute_of_a_match_rule_is_hidden_from_us_nobody_is_cleared_
     told = [line for line in told_of_the_stale(drawn) if "not cleared" in line]
     if "uid" in hidden:  # by which agents were looked up
         (caution,) = drawn.cautions
-        assert caution.startswith(f"no user shows a value of {' and '.join(sorted(hidden))}, so")
+        assert caution.startswith(f"stale users are kept: no user shows a value of {' and '.join(sorted(hidden))}, ")
         assert not told
     else:
-        assert told == [f"('cn=Entry {n},{BASE}',) not cleared: it shows no mail, by which an agent might claim it"
+        assert told == [f"('cn=Entry {n},{BASE}',) not cleared: it shows no mail, so an agent may still match it"
                         for n in (2, 3)]  # fmt: skip
 
 
@@ -203,9 +203,7 @@ def taken(drawn: Plan) -> dict[str, bool]:
     return {id_: each.seen for id_, each in changes if each.name == PASSWORD and not each.new}
 
 
-UNSEEN = (
-    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
-)
+UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
 
 
 @pytest.mark.parametrize("hidden", [True, False])
@@ -229,7 +227,7 @@ def test_a_password_that_somebody_has_changed_since_is_kept_where_it_is_shown_an
     world.store.put("id-3", name, {**held, PASSWORD: [b"by hand"], "SIPIdentityUserName": ["by hand"]})
     drawn = plan(world)
     assert taken(drawn) == {"id-2": True}
-    why = "changed by somebody else since this job wrote it; kept"
+    why = "changed by somebody since this job wrote it; kept"
     told = {(problem.users, problem.attribute) for problem in drawn.problems if problem.why == why}
     assert told == {((name,), PASSWORD), ((name,), "SIPIdentityUserName")}
 
@@ -261,7 +259,7 @@ def test_an_agent_is_named_by_its_account_or_by_its_seat() -> None:
             drawn = dry_run(context, quiet, only).plan
         assert [change.user.id for change in drawn.changes] == ["id-1"]
         assert (drawn.summary.matched, drawn.summary.update, drawn.summary.unchanged) == (4, 1, 0)
-        assert f"restricted to {', '.join(sorted(only))} (--only): 3 other users" in drawn.cautions[-1]
+        assert f"limited to {', '.join(sorted(only))} (--only): changes of 3 other users" in drawn.cautions[-1]
     with world.context() as context, pytest.raises(UsageError, match="no agent with accountCode or workNo 'u9'"):
         dry_run(context, quiet, ["u1", "u9"])
 
@@ -298,7 +296,7 @@ def test_an_agent_without_a_value_for_every_match_rule_may_be_anybody() -> None:
     world.tenant = Tenant([*world.tenant.agents, Agent(99, "somebody")])
     drawn = plan(world)
     assert not cleared(drawn)
-    assert any("nothing stale is cleared in this run" in caution for caution in drawn.cautions)
+    assert any("stale users are kept" in caution for caution in drawn.cautions)
     world.tenant = Tenant([*world.tenant.agents[:-1], Agent(99, "somebody", "99")])
     assert cleared(plan(world)) == {"id-2", "id-3"}
 
@@ -427,7 +425,7 @@ def test_a_secret_of_ours_is_cleared_with_its_user_and_it_is_said_where_nobody_c
     world = left_with_a_password(hidden=hidden)
     drawn = plan(world)
     assert cleared(drawn) == {"id-1"}
-    assert any("secrets that cannot be read" in caution for caution in drawn.cautions) == hidden
+    assert any("secrets that this account cannot read" in caution for caution in drawn.cautions) == hidden
     apply(world)
     assert PASSWORD not in world.store.snapshot()["id-1"][1]
 

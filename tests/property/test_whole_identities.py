@@ -104,7 +104,7 @@ def lines(of: Plan, *kinds: str) -> list[tuple[str, str | None, str]]:
 
 def together(*names: str, holder: str = NUMBER, without: str = "") -> list[tuple[str, None, str]]:
     """The line that these are held back, with whom, and what it lacks."""
-    why = f", which stays as it is without {without}, and does not go with the new values" if without else ""
+    why = f", which is kept without {without} and does not go with the new values" if without else ""
     return [("together", None, f"{', '.join(names)}: held back with {holder}{why}")]
 
 
@@ -479,7 +479,7 @@ def test_whoever_lets_go_of_a_number_gets_all_of_the_new_identity_or_nothing_of_
 
 # ---------------------------------------------------------------- taking a run back
 
-LATER = "a later run has written it, and it stays as it is"
+LATER = "a later run wrote it; kept"
 
 
 def test_an_identity_of_which_the_password_was_changed_by_hand_stays_whole_and_the_seat_goes_back() -> None:

@@ -143,7 +143,7 @@ def test_nothing_follows_a_step_of_the_ramp_of_which_nothing_is_confirmed(result
     directory = Strange(people(12), dict.fromkeys(ids(*range(size)), result))
     done, _, noting = applied(directory, [seat(n) for n in range(12)], ramp=(size, 2))
     assert by_result(done) == {result.value: ids(*range(size)), "skipped": ids(*range(size, 12))}
-    assert done.stopped == f"nothing could be written for the {what}"
+    assert done.stopped == f"no write succeeded for the {what}"
     assert {outcome.why for outcome in done.outcomes[size:]} == {f"not sent: {done.stopped}"}
     assert directory.floods == [ids(*range(size))]
     assert noting.intended == ids(*range(size))
@@ -204,7 +204,7 @@ def test_so_many_failures_end_it_and_conflicts_are_none(most: int) -> None:
     done, _, _ = applied(Strange(people(20), results, batch=1), [seat(n) for n in range(20)], most=most)
     assert len(by_result(done)["failed"]) == most
     assert by_result(done)["skipped"] == ids(*range(2 * most - 1, 20))
-    assert done.stopped == f"{most} writes had failed (max_failures)"
+    assert done.stopped == f"{most} writes failed (max_failures)"
 
 
 def test_nothing_is_noted_as_about_to_be_written_once_too_much_has_failed() -> None:
@@ -261,7 +261,7 @@ def test_nothing_is_begun_any_more_once_it_is_not_known_what_became_of_a_write()
     done, _, noting = applied(directory, [seat(n) for n in range(60)])
     assert by_result(done) == {"written": ids(*range(14)), "failed": ids(14), "skipped": ids(*range(15, 60))}
     assert noting.intended == ids(*range(15)), "so many as are noted at once, and no more"
-    assert done.stopped == "it is not known what became of writes before this one"
+    assert done.stopped == "the results of earlier writes are unknown"
 
 
 @pytest.mark.parametrize("notes", [0, 1, 2, 3])
@@ -284,10 +284,10 @@ def test_a_journal_that_has_failed_is_left_alone_and_nothing_more_is_written(not
     directory, hearing, full = Strange(people(30), {}), Hearing(), Full()
     changes = [seat(0, new="1", after=[1]), seat(1, new="0", after=[0]), *(seat(n) for n in range(2, 30))]
     done = apply(changes, directory, directory.describe(), full, hearing, pace=Pace((1, 2), 100))
-    assert done.stopped == "nothing is written without a journal: the disk is full"
+    assert done.stopped == "nothing is written without the journal: the disk is full"
     assert [outcome.user.id for outcome in done.outcomes] == ids(*range(30))
     assert set(directory.done) <= set(full.intended)
-    lost = [outcome for outcome in done.outcomes if outcome.why.startswith("written, but the journal does not know")]
+    lost = [outcome for outcome in done.outcomes if outcome.why.startswith("written, but not noted in the journal")]
     assert {outcome.user.id for outcome in lost} == set(directory.done) - {id_ for id_, _ in full.settled}
 
 
@@ -302,8 +302,8 @@ def test_who_could_not_let_go_is_told_of_once_and_by_its_own_reason() -> None:
         first, second, third = done.outcomes
         assert (first.result, first.why) == (result, NO)
         assert second.result is Result.SKIPPED
-        assert "the write that was to come first" in second.why
-        assert "was taken from it already" not in second.why
+        assert "the write that frees this value" in second.why
+        assert "its old value was already released" not in second.why
         assert third.result is Result.WRITTEN
         assert noting.intended.count("id0") == 1
 
@@ -325,7 +325,7 @@ def test_who_has_let_go_when_it_ends_is_told_that_the_next_run_sets_the_rest(las
     done = apply(changes, directory, directory.describe(), Noting(), Hearing(), stop=stop)
     first, second = done.outcomes
     assert first.result is Result.SKIPPED
-    assert "was taken from it already" in first.why
+    assert "its old value was already released" in first.why
     if last == "id0":
         assert (second.result, second.why) == (Result.SKIPPED, "not sent: asked to stop")
     else:

@@ -74,7 +74,7 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     first, second = sorted(done.outcomes, key=lambda outcome: outcome.user)
     assert second.result is Result.CONFLICT
     assert first.result is Result.SKIPPED
-    assert "was taken from it already" in first.why
+    assert "its old value was already released" in first.why
     left = [(change.digest, outcome) for note, change, outcome in journal.notes if note == "leave"]
     assert left == [("sha256:0", first)]
     assert SEAT not in directory.store.snapshot()["id0"][1]
@@ -150,7 +150,7 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
     assert {outcome.result for outcome in done.outcomes if outcome.unknown} == {Result.FAILED}
     skipped = [outcome for outcome in done.outcomes if outcome.result is Result.SKIPPED]
     assert len(skipped) == 4 - after - 1
-    assert done.stopped == "it is not known what became of writes before this one"
+    assert done.stopped == "the results of earlier writes are unknown"
     assert all(done.stopped in outcome.why for outcome in skipped)
 
 
@@ -167,7 +167,7 @@ def test_a_failure_that_is_known_does_not_make_up_for_one_that_is_not(unknown: i
         [changes_seat(n) for n in range(4)], directory, replace(directory.describe(), batch=2), Noting(), Observers()
     )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED] * 2 + [Result.SKIPPED] * 2
-    assert done.stopped == "it is not known what became of writes before this one"
+    assert done.stopped == "the results of earlier writes are unknown"
 
 
 def test_where_nothing_can_be_read_back_any_more_nothing_more_is_written() -> None:
@@ -241,7 +241,7 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
     assert {outcome.user.id: (outcome.result, outcome.why) for outcome in done.outcomes} == {
         "id0": (Result.WRITTEN, ""),
         "id1": (Result.FAILED, "no"),
-        "id2": (Result.CONFLICT, "somebody was there (object classes were added already)"),
+        "id2": (Result.CONFLICT, "somebody was there (its object classes were added)"),
     }
     noted = [
         (note, change.digest, change.part.value, outcome and outcome.result) for note, change, outcome in journal.notes
@@ -264,9 +264,9 @@ def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_wr
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
     done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((), 1))
-    not_sent = "not sent: 1 writes had failed (max_failures)"
+    not_sent = "not sent: 1 writes failed (max_failures)"
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [
-        (Result.SKIPPED, f"{not_sent} (object classes were added already)"),
+        (Result.SKIPPED, f"{not_sent} (its object classes were added)"),
         (Result.FAILED, "no"),
         (Result.SKIPPED, not_sent),
     ]
@@ -346,13 +346,13 @@ def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_tha
     assert written() <= journal.intended()
     noted = {change.user.id: outcome for note, change, outcome in journal.notes
              if note != "intend" and change.part is not Part.CLASSES}  # fmt: skip
-    alone = " (object classes were added already)"
+    alone = " (its object classes were added)"
     for outcome in done.outcomes:
         if outcome.user.id in noted:
             assert noted[outcome.user.id] in (outcome, replace(outcome, why=outcome.why.removesuffix(alone)))
         elif outcome.user.id in written():
             assert (outcome.result, outcome.unnoted) == (Result.WRITTEN, True)
-            assert outcome.why.removesuffix(alone) == "written, but the journal does not know: the disk is full"
+            assert outcome.why.removesuffix(alone) == "written, but not noted in the journal: the disk is full"
         assert (outcome.result is Result.WRITTEN) <= (outcome.user.id in written())
     failures = sum(outcome.why == "no" for outcome in done.outcomes)
     assert failures < most + 3 + 1, "writing goes on for no more than what is in flight"

@@ -82,8 +82,8 @@ def test_what_is_planned_of_an_attribute(
 @pytest.mark.parametrize(
     ("name", "held", "why"),
     [
-        ("mail", ("2", "3"), "it holds 2 values, and the mapping does not say which of them are ours"),
-        ("one", ("tel:1",), "it holds one value only, and the one that it has is not ours"),
+        ("mail", ("2", "3"), "it holds 2 values. In the mapping, set `owns` to those of this job"),
+        ("one", ("tel:1",), "its only value is not this job's"),
     ],
 )
 def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held, ...], why: str) -> None:
@@ -102,7 +102,7 @@ def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_
         assert draft is not None
         assert (draft.planned, [problem.why for problem in draft.held]) == (
             (),
-            ["it names the entry, and a naming attribute is never written"],
+            ["it names the entry; a naming attribute is never written"],
         )
         assert found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("1",)}), 1) is None
     assert found.draft(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
@@ -119,9 +119,7 @@ def test_attribute_by_attribute_it_is_told_what_a_template_makes_and_what_is_pla
     assert drafts[1] is not None
     assert [(each.old, each.new) for each in drafts[1].planned] == [(("sip:2",), ("sip:1",))]
     assert drafts[2] is not None
-    assert [problem.why for problem in drafts[2].held] == [
-        "the value is not one that the mapping says is ours (owns: sip:*)"
-    ]
+    assert [problem.why for problem in drafts[2].held] == ["the value is not covered by `owns`: sip:*"]
     assert [made for _, made, _ in found.one_by_one(NOBODY, held)] == [(None,), (None,), (None,)]
 
 

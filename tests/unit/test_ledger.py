@@ -87,7 +87,7 @@ def test_of_a_write_that_was_sent_nobody_knows() -> None:
                 fixture.ledger.sent(of)
         found = fixture.stands(of)
         assert (found.result, found.unknown) == (Result.FAILED, True)
-        assert found.why.startswith("sent, and not waited for")
+        assert found.why.startswith("sent, answer not awaited")
         assert found.why.endswith(f": {WHY}")
 
 
@@ -111,7 +111,7 @@ def test_a_write_that_the_journal_does_not_know_yet_is_said_to_be_unnoted() -> N
         became = fixture.settled(of, result, told=False)
         found = fixture.stands(of)
         assert (found.result, found.unnoted) == (result, unnoted)
-        assert found.why == (f"written, but the journal does not know: {WHY}" if unnoted else became.why)
+        assert found.why == (f"written, but not noted in the journal: {WHY}" if unnoted else became.why)
 
 
 @pytest.mark.parametrize("part", [Part.RELEASE, Part.CLASSES, Part.STEP])
@@ -156,7 +156,7 @@ def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same(
         fixture.ledger.settle(of, outcome(of, result))
     fixture.journal.full = True
     fixture.ledger.note()
-    assert fixture.ledger.lost == "nothing is written without a journal: the disk is full"
+    assert fixture.ledger.lost == "nothing is written without the journal: the disk is full"
     assert [(user, found.unnoted) for user, _, found in fixture.observer.told] == [("ann", True), ("bob", False)]
     fixture.journal.full = False
     fixture.ledger.leave([(change("cid"), outcome(change("cid"), Result.SKIPPED))])

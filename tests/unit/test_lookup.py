@@ -144,7 +144,7 @@ def test_a_directory_that_does_not_find_whom_it_shows_is_read_whole_and_asked_no
 
 
 def test_a_job_that_says_find_is_refused_where_look_ups_find_nobody() -> None:
-    with pytest.raises(IncompleteRead, match="look-ups by uid find nobody, not even a user that shows a value"):
+    with pytest.raises(IncompleteRead, match="look-ups by uid do not find even a user that shows a value"):
         list(Lookup(Blind(1000, 1000), "find", Told()).answer(Prove("uid", ("1", "1"))))
 
 
@@ -175,7 +175,7 @@ def test_what_has_no_equality_rule_is_not_looked_up(read: Read) -> None:
     list(Lookup(directory, read, told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
     assert told.how == ["scan"]
     assert told.told[0][1]["why"] == "photo and sound has no equality rule"
-    with pytest.raises(FileError, match="nobody can be looked up by photo and sound"):
+    with pytest.raises(FileError, match="no look-ups by photo and sound"):
         list(Lookup(directory, "find", told).answer(Search([("photo", "1")], 1, None, ("photo", "sound"))))
 
 
@@ -256,7 +256,7 @@ def test_near_misses_are_looked_up_and_told() -> None:
 
 
 def test_a_directory_that_does_not_answer_is_told_and_ends_nothing() -> None:
-    assert almost(Strict(3, None)) == ([], "could not be looked for: a test: that is enough")
+    assert almost(Strict(3, None)) == ([], "the search failed: a test: that is enough")
 
 
 class Gone(Counted):
@@ -267,19 +267,19 @@ class Gone(Counted):
 
 
 def test_what_is_raised_as_soon_as_a_question_is_put_is_the_planners_to_catch() -> None:
-    assert almost(Gone(3, None)) == ([], "could not be looked for: a test: nobody answers")
+    assert almost(Gone(3, None)) == ([], "the search failed: a test: nobody answers")
 
 
 def test_looking_up_near_misses_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.run.lookup.NEAR_SECONDS", 0)
     directory = Nearby(1000, None)
-    assert almost(directory)[1].startswith("given up after 0 seconds")
+    assert almost(directory)[1].startswith("stopped after 0 seconds")
     assert directory.found == 0
 
 
 def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connector.run.lookup.NEAR_USERS", 500)
     large, small = Nearby(1000, None), Nearby(500, None)
-    assert almost(large, "scan")[1] == "looked for among the first 500 users, since the job says `read: scan`"
+    assert almost(large, "scan")[1] == "searched among the first 500 users (`read: scan`)"
     assert almost(small, "scan") == ([Near("uid=annn", "uid", "annn", "one edit")], "")
     assert (large.scanned, small.scanned) == (SAMPLE + 501, SAMPLE + 500)

@@ -246,7 +246,7 @@ def test_a_file_that_is_not_there_and_a_folder_are_file_errors(tmp_path: Path) -
     ],
 )
 def test_an_edited_plan_is_refused(tmp_path: Path, edit: Callable[[Document], object]) -> None:
-    with pytest.raises(RefusedError, match="changed after it was written"):
+    with pytest.raises(RefusedError, match="changed after it was saved"):
         load(edited(tmp_path / "plan.json", edit))
 
 

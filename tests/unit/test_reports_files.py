@@ -238,7 +238,7 @@ def test_a_reviewer_finds_changes_problems_and_refusals_on_the_page() -> None:
     start = words.index("employeeNumber")
     assert words[start : start + 3] == ["employeeNumber", "1001", "1002"]
     assert "(secret) set" in words
-    assert "Refused, and acknowledged" in words
+    assert "Refused, then accepted" in words
     assert "ambiguous (1)" in words
     assert "conflict: employeeNumber is 1009 now" in words
 

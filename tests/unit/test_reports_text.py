@@ -22,7 +22,7 @@ def test_a_reader_sees_who_gets_what_for_whom_and_by_which_rule() -> None:
         "    SIPIdentityPassword: (secret) set",
     ]
     assert "~ uid=agent2,ou=people,dc=example,dc=org  ← accountCode agent2, workNo 1002, pin" in lines
-    start = lines.index("~ uid=agent3,ou=people,dc=example,dc=org  ← no agent any more (stale)")
+    start = lines.index("~ uid=agent3,ou=people,dc=example,dc=org  ← no agent (stale)")
     assert lines[start + 1] == "    SIPIdentitySIPURI: - sip:1@192.0.2.1, - sip:2@192.0.2.1"
     assert lines[start + 2] == "    SIPIdentityPassword: (secret) cleared"
 
@@ -82,7 +82,7 @@ def test_the_command_is_one_that_a_shell_takes_as_it_is_and_another_may_be_named
 
 def test_an_acknowledged_plan_does_not_ask_again() -> None:
     shown = "".join(text.render(sample(), acknowledged=True))
-    assert "REFUSED, and acknowledged" in shown
+    assert "REFUSED, then accepted" in shown
     assert "--accept" not in shown
 
 
@@ -136,7 +136,7 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
     [
         (Outcome(user(2), Result.SKIPPED, "not sent: the disk is full"),
          "Stopped: 1 of 2 users written, 0 not written, 1 not sent, 0 not known. Rerun the same command."),
-        (Outcome(user(2), Result.SKIPPED, "not tried in this run"),
+        (Outcome(user(2), Result.SKIPPED, "not tried: refused"),
          "Done in part: 1 of 2 users written, 0 not written, 1 not sent, 0 not known."),
         (Outcome(user(2), Result.SKIPPED, "left out (--only)", aside=True),
          "Done: 1 of 2 users written, 0 not written, 0 not sent, 0 not known, 1 left out."),
@@ -144,7 +144,7 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
          "Done in part: 1 of 2 users written, 0 not written, 0 not sent, 1 not known."),
         (Outcome(user(2), Result.CONFLICT, "it is 9 now"),
          "Done in part: 1 of 2 users written, 1 not written, 0 not sent, 0 not known."),
-        (Outcome(user(2), Result.WRITTEN, "written, but the journal does not know", unnoted=True),
+        (Outcome(user(2), Result.WRITTEN, "written, but not noted in the journal", unnoted=True),
          "Done in part: 2 of 2 users written, 0 not written, 0 not sent, 0 not known."),
         (Outcome(user(2), Result.UNCHANGED, "it says so already"),
          "Done: 1 of 2 users written, 0 not written, 0 not sent, 0 not known, 1 already as planned."),
@@ -162,12 +162,12 @@ def test_the_last_line_has_four_numbers_and_says_what_the_exit_code_says(outcome
         (Ending(written=2, touched=True, untold=True), 4,
          "Done in part: 2 of 2 users written, 0 not written, 0 not sent, 0 not known; the audit may lack writes."),
         (Ending(not_sent=1, stopped=True, cut=True, touched=True), 4,
-         "Stopped: 0 of 1 user written, 0 not written, 1 not sent, 0 not known; parts of changes were written. Rerun"),
+         "Stopped: 0 of 1 user written, 0 not written, 1 not sent, 0 not known; some changes were written in part. "),
         (Ending(not_sent=1, stopped=True, cut=True), 1,
          "Stopped: 0 of 1 user written, 0 not written, 1 not sent, 0 not known. Rerun the same command."),
         (Ending(written=1, touched=True, cut=True), 0,
          "Done: 1 of 1 user written, 0 not written, 0 not sent, 0 not known."),
-        (Ending(), 0, "Done: there was nothing to write."),
+        (Ending(), 0, "Done: nothing to write."),
     ],
 )  # fmt: skip
 def test_the_last_line_and_the_exit_code_are_made_of_one_account(ending: Ending, code: int, line: str) -> None:

@@ -37,7 +37,7 @@ SEAT, PASSWORD, ROOM = "employeeNumber", "SIPIdentityPassword", "roomNumber"
 LOOKS = (MatchRule(Template.parse("{accountCode}"), "uid"),)
 SEATS = Mapping(LOOKS, (AttributeRule(SEAT, Template.parse("{workNo}")),))
 PASSWORDS = Mapping(LOOKS, (AttributeRule(PASSWORD, Template.parse("{sipPwd}"), owns="*", secret=True),))
-FOUND = "not confirmed then; found to be written"
+FOUND = "not confirmed at first; the values are there"
 OVERTAKEN = "a later run has written the same attributes"
 
 
@@ -159,7 +159,7 @@ def test_a_write_that_happened_is_settled_as_written_and_is_ours() -> None:
     second = job.apply()
     ((user, result, why, run),) = job.told
     assert (user, result, run) == ("id-0", Result.WRITTEN, first.plan.id)
-    assert why.startswith("not confirmed then")
+    assert why.startswith("not confirmed")
     assert (second.plan.changes, job.open(), job.outcomes(first)) == ((), set(), {"written": 1})
     job.says(50)
     assert job.changes() == 1, "it is changed as ours"
@@ -419,7 +419,7 @@ def test_a_plan_that_goes_on_at_another_server_leaves_open_what_it_does_not_writ
     second = job.apply(act=lambda change: job.arrives("0"), server="b", reviewed=plan)
     ((outcome,), job.server) = second.outcomes or (), Server
     assert (outcome.result, outcome.open, job.open()) == (result, True, {"id-0"})
-    assert "may have written it before" in outcome.why
+    assert "may have written it" in outcome.why
     job.apply(server="b")
     assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
     job.says(50)
@@ -458,7 +458,7 @@ def test_a_plan_that_goes_on_leaves_what_a_later_run_has_written(
         job.store.put(id_, name, {each: values for each, values in held.items() if each != attribute})
     job.says(0)
     ((outcome,), nobody) = job.apply(then=killed, reviewed=plan).outcomes or (), Tenant([Agent(99, "nobody")])
-    assert (outcome.result, "a later run has written" in outcome.why) == (Result.CONFLICT, True)
+    assert (outcome.result, "a later run wrote" in outcome.why) == (Result.CONFLICT, True)
     job.apply(then=killed)
     job.apply()
     job.world.tenant = nobody

@@ -90,7 +90,7 @@ def test_what_is_still_planned_is_written_and_nobody_is_read_for_it() -> None:
     assert result.changes == (mail(1),)
     assert asked == []
     assert left(result) == {
-        "id-2": (Result.CONFLICT, "what is to be done with this user is no longer what was reviewed"),
+        "id-2": (Result.CONFLICT, "differs from the reviewed plan in mail. Not written. Review a new plan"),
         "id-3": (Result.SKIPPED, "new since the plan was reviewed"),
     }
     assert result.aside == {"id-3"}
@@ -105,7 +105,7 @@ def test_who_is_no_longer_planned_is_read_for_what_became_of_it() -> None:
         Result.UNCHANGED, Result.CONFLICT, Result.CONFLICT,
     ]  # fmt: skip
     assert left(result)["id-2"][1].endswith(": mail")
-    assert left(result)["id-3"][1].endswith("the user is gone, or no longer within base and filter")
+    assert left(result)["id-3"][1].endswith("the user is gone, or outside base and filter")
 
 
 def test_what_a_killed_run_wrote_stays_written_whatever_is_there_now() -> None:

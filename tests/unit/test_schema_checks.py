@@ -62,7 +62,7 @@ def clear(name: str, *old: str) -> AttributeChange:
         (user("2.5.6.6"), "car", (), ""),
         (user("person"), "cn", (), ""),
         (user("driver"), "car", (), ""),
-        (user("person"), "badge", (), "no object class of the entry allows badge, and the mapping adds none"),
+        (user("person"), "badge", (), "no object class of the entry allows badge. Add one"),
         (user("person", "badged"), "badge", (), ""),
         (user("person"), "badge", ("badged",), ""),
         (user("person", "extensibleObject"), "badge", (), ""),
@@ -70,9 +70,9 @@ def clear(name: str, *old: str) -> AttributeChange:
         (user("person"), "stamp", (), ""),
         (user("person"), "badge", ("nowhere",), "no object class of the entry allows badge"),
         (user("person"), "badge", ("former",), "the object class former is obsolete"),
-        (user("person"), "badge", ("idea",), "idea is abstract, and only auxiliary ones can be added"),
-        (user("person"), "own", ("driver",), "driver is structural, and only auxiliary ones can be added"),
-        (user("person"), "secret", ("levelled",), "levelled requires level, which the entry neither shows nor gets"),
+        (user("person"), "badge", ("idea",), "idea is abstract. Only auxiliary classes can be added"),
+        (user("person"), "own", ("driver",), "driver is structural. Only auxiliary classes can be added"),
+        (user("person"), "secret", ("levelled",), "levelled requires level, which the entry lacks"),
         (user("person", level="3"), "secret", ("levelled",), ""),
         (user("person", levelName="3"), "secret", ("levelled",), ""),
         (user("person"), "old", (), "old is obsolete in the directory's schema"),
@@ -84,7 +84,7 @@ def clear(name: str, *old: str) -> AttributeChange:
         (user("person", "driver"), "secret", (), ""),
         (user("chauffeur"), "secret", (), "no object class of the entry allows secret"),
         (user("driver"), "badge", ("badged",), ""),
-        (user("driver", level="1"), "badge", ("extensibleObject",), "the content rule of driver does not let"),
+        (user("driver", level="1"), "badge", ("extensibleObject",), "the content rule of driver forbids"),
         (user("chauffeur"), "badge", ("extensibleObject",), ""),
         # an entry that breaks the schema as it is now takes nothing at all
         (user("person", "former"), "car", (), "the entry has the object class former, which is obsolete"),
@@ -172,7 +172,7 @@ def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() ->
     for each in (*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()):
         survey.add(each)
     assert survey.users == 7, "also who does not show its classes"
-    no_class = "no object class of the entry allows {}, and the mapping adds none that does"
+    no_class = "no object class of the entry allows {}. Add one under `object_classes` of the mapping"
     assert survey.barred() == {
         "car": {},
         "badge": {no_class.format("badge"): 3},
@@ -261,7 +261,7 @@ def test_bounds_of_length_and_range() -> None:
     assert fit(text, "ab") == "ab"
     assert [fit(number, value) for value in ("-1", "09", "+9")] == ["-1", "9", "9"]
     for info, value in ((text, "a"), (text, "abcd"), (number, "-2"), (number, "10")):
-        with pytest.raises(UnfitError, match=r"at (least|most)|least that|most that"):
+        with pytest.raises(UnfitError, match=r"at (least|most)|the least of|the most of"):
             fit(info, value)
 
 

@@ -184,7 +184,7 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
         (MATCH + "attributes:\n  a:\n", [f"4: attributes.a: {TEXT}"]),
         (MATCH + 'attributes:\n  a: ""\n', ["4: attributes.a: an empty template"]),
         (MATCH + 'attributes:\n  a: "{workno}"\n', [f"4: attributes.a: no field 'workno'; {FIELDS}"]),
-        (MATCH + 'attributes:\n  a: "{workNo"\n', ["4: attributes.a: a brace that is not closed, at character 1"]),
+        (MATCH + 'attributes:\n  a: "{workNo"\n', ["4: attributes.a: an unclosed brace at character 1"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo|pad}"}\n',
          ["4: attributes.a.value: pad takes 1 argument(s), not 0"]),
         (MATCH + 'attributes:\n  a: "{workNo|eval}"\n',

@@ -120,7 +120,7 @@ def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
     assert draft is not None
     assert (draft.planned, [each.why for each in draft.held]) == (
         (),
-        ["it holds the value already, among those that are not ours (owns)"],
+        ["it already holds the value among those that are not this job's (owns)"],
     )
 
 
@@ -128,7 +128,7 @@ def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
 def test_what_is_made_of_a_field_that_the_tenant_lacks_stays_and_is_told_once(when_absent: WhenAbsent) -> None:
     rule = replace(RULE, more=(Template.parse("tel:{sipAccount}@{sipServiceIp}"),))
     found = differ(when_absent, rule=rule)
-    why = "the tenant has no sipServiceIp, so what is made of it stays as it is in uri"
+    why = "the tenant has no sipServiceIp; values made of it are kept in uri"
     assert [problem.why for problem in found.problems] == [why]
     draft = found.draft(ANN, user("tel:7@192.0.2.1", "http:x"), 1)
     assert draft is not None
@@ -163,18 +163,18 @@ def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -
     found = differ("clear", rule=rule)
     assert found.draft(ANN, user("sip:1"), 1) is None
     assert [problem.why for problem in found.problems] == [
-        "the tenant has no sipServiceIp, so nothing is planned for uri",
-        "the tenant has no sipServicePort, so nothing is planned for uri",
+        "the tenant has no sipServiceIp; nothing is planned for uri",
+        "the tenant has no sipServicePort; nothing is planned for uri",
     ]
 
 
 @pytest.mark.parametrize(
     ("info", "why"),
     [
-        (AttributeInfo("uri"), "uri can hold one value only here, so `value` is one template and no list"),
+        (AttributeInfo("uri"), "uri can hold one value only here: give `value` one template, not a list"),
         (
             AttributeInfo("uri", known=False),
-            "uri may hold one value only: no schema says otherwise, so `value` is one template and no list",
+            "uri may hold one value only: no schema says otherwise: give `value` one template, not a list",
         ),
         (INFOS["uri"], ""),
     ],
@@ -188,7 +188,7 @@ def test_an_attribute_of_one_value_takes_no_list(info: AttributeInfo, why: str) 
 def test_an_attribute_that_users_are_matched_by_gets_nothing_but_what_they_are_looked_for_by() -> None:
     mapping = Mapping((MatchRule(RULE.value, "uri"),), (RULE,))
     (told,) = faults(mapping, Description("test", "test", INFOS))
-    assert "match rule 1 looks for sip:{sipAccount} in uri, and this line writes something else there" in told
+    assert "match rule 1 looks for sip:{sipAccount} in uri, and this line writes another value there" in told
 
 
 def loaded(folder: Path, attribute: str) -> AttributeRule:

@@ -62,21 +62,21 @@ RUNS, DAYS = Grace(2, "runs"), Grace(7, "days")
     ("stale", "memory", "today", "left"),
     [
         ("clear", [], 0, ""),
-        (RUNS, [], 0, " (seen so by 0 applies; it is cleared after 2)"),
-        (RUNS, [0], 0, " (seen so by 1 applies; it is cleared after 2)"),
+        (RUNS, [], 0, " (seen by 0 applies; cleared after 2)"),
+        (RUNS, [0], 0, " (seen by 1 applies; cleared after 2)"),
         (RUNS, [0, 0], 0, ""),
-        (DAYS, [], 0, " (it is cleared 7 days after an apply first sees that)"),
-        (DAYS, [0], 6, " (it is cleared 7 days after an apply first sees that)"),
+        (DAYS, [], 0, " (cleared 7 days after the first apply that sees it)"),
+        (DAYS, [0], 6, " (cleared 7 days after the first apply that sees it)"),
         (DAYS, [0], 7, ""),
         (DAYS, [0, 3], 7, ""),
-        (DAYS, [0, 3], 6, " (it is cleared 7 days after an apply first sees that)"),
-        (DAYS, [0, 40], 6, " (it is cleared 7 days after an apply first sees that)"),
+        (DAYS, [0, 3], 6, " (cleared 7 days after the first apply that sees it)"),
+        (DAYS, [0, 40], 6, " (cleared 7 days after the first apply that sees it)"),
     ],
 )
 def test_a_stale_user_is_due_when_its_grace_is_over(stale: Stale, memory: list[float], today: float, left: str) -> None:
     due, (problem,) = judged([ann()], mapping(stale), seen(*memory), after(today))
     assert due == ([] if left else [ann()])
-    assert problem.why == f"line, seat: ours, and no agent claims the user any more{left}"
+    assert problem.why == f"line, seat: values of this job; no agent claims the user any more{left}"
     assert (problem.kind, problem.users) == ("stale", (ANN.name,))
 
 
@@ -90,9 +90,9 @@ def test_only_where_the_mapping_clears_a_user_is_due_or_waits(place: Place, stal
     due, (problem,) = judged([ann(place)], mapping(stale, disabled), seen(0), after(0))
     assert bool(due) == (clears and not waits)
     said = problem.why.partition("any more")[2]
-    assert said.startswith(" (seen so by 1 applies") == waits
+    assert said.startswith(" (seen by 1 applies") == waits
     assert place.value in said
-    assert ("Our values stay there" in said) == (place is Place.DISABLED and not clears)
+    assert ("Its values are kept" in said) == (place is Place.DISABLED and not clears)
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_a_disabled_user_is_cleared_whatever_it_shows_and_whoever_would_claim_it
 def test_whoever_may_hide_what_an_agent_matches_by_keeps_all(
     values: dict[str, str], readable: bool | None, hides: bool, lacking: str
 ) -> None:
-    why = f"not cleared: it shows no {lacking}, by which an agent might claim it"
+    why = f"not cleared: it shows no {lacking}, so an agent may still match it"
     assert clear(now(values), readable=readable, hides=hides) == (([], [why]) if lacking else (["uid=ann"], []))

@@ -46,9 +46,9 @@ def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> t
     return (told.result, told.why) if told else None
 
 
-WRITTEN = (Result.WRITTEN, "not confirmed then; found to be written")
-SINCE = (Result.WRITTEN, "not confirmed then; found to be written, and changed by somebody since")
-NOT = (Result.SKIPPED, "not confirmed then; found not to be written")
+WRITTEN = (Result.WRITTEN, "not confirmed at first; the values are there")
+SINCE = (Result.WRITTEN, "not confirmed at first; it was written, and changed by somebody since")
+NOT = (Result.SKIPPED, "not confirmed at first; it was not written")
 
 
 @pytest.mark.parametrize(

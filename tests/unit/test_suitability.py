@@ -40,10 +40,13 @@ def test_a_mapping_that_fits_has_no_faults() -> None:
 @pytest.mark.parametrize(
     ("info", "why"),
     [
-        (UNKNOWN, "has no attribute nosuch: load its schema, or take the line out"),
+        (UNKNOWN, "has no attribute nosuch: load its schema, or remove this line"),
         (AttributeInfo("nosuch;lang-de", known=False), "no attribute nosuch;lang-de, or not with these options: load"),
-        (AttributeInfo("mail", single=False), "mail can hold several values here: say which are ours"),
-        (AttributeInfo("entryUUID", writable=False), "entryUUID cannot be written: the directory keeps it itself"),
+        (AttributeInfo("mail", single=False), "mail can hold several values here: set `owns`"),
+        (
+            AttributeInfo("entryUUID", writable=False),
+            "entryUUID cannot be written: the directory maintains it. Remove this line",
+        ),
     ],
 )
 def test_an_attribute_that_cannot_be_written_so_is_a_fault_of_its_line(info: AttributeInfo, why: str) -> None:
@@ -108,8 +111,8 @@ def test_a_class_of_ours_is_named_with_its_file() -> None:
 
 def test_what_no_look_up_finds_cannot_be_matched_by() -> None:
     (fault,) = found(described(AttributeInfo("canonicalName", constructed=True)), match="canonicalName")
-    assert fault.startswith("m.yaml: match rule 1: canonicalName: the directory works it out as it is read")
-    assert "match by an attribute that is stored" in fault
+    assert fault.startswith("m.yaml: match rule 1: canonicalName: the directory computes it on reading")
+    assert "Match by a stored attribute" in fault
 
 
 SURNAME = AttributeInfo("sn", aliases=frozenset({"sn", "surname"}))
@@ -127,7 +130,9 @@ def test_an_attribute_that_is_matched_by_is_written_as_it_is_looked_for_or_not_a
     assert found(both, rule("sn", "{accountCode}"), match="surname") == []
     assert found(both, match="surname") == []
     (fault,) = found(both, rule("sn", "{workNo}"), match="surname")
-    assert fault.startswith("m.yaml:7: match rule 1 looks for {accountCode} in surname, and this line writes something")
+    assert fault.startswith(
+        "m.yaml:7: match rule 1 looks for {accountCode} in surname, and this line writes another value"
+    )
 
 
 def warned(*infos: AttributeInfo, secret: bool = False) -> list[str]:
@@ -140,7 +145,7 @@ def test_what_the_schema_makes_less_sure_is_said() -> None:
     assert warned(AttributeInfo("word", equality=Equality.OCTETS), secret=True) == []
     assert warned(AttributeInfo("word", equality=Equality.CASE_IGNORE)) == []
     assert warned(AttributeInfo("word", equality=Equality.CASE_IGNORE), secret=True) == [
-        "word does not compare octet by octet: a secret that differs in case or spaces alone stays as it is"
+        "word does not compare octet by octet: a secret that differs only in case or spaces is not written"
     ]
     assert warned(AttributeInfo("odd", syntax=Syntax.OTHER)) == [
         "odd has a syntax that is not known here: what it may hold is not checked in advance"

@@ -168,7 +168,7 @@ def test_whatever_names_the_password_is_a_secret() -> None:
     ("text", "why"),
     [
         ("", "empty template"),
-        ("{", "not closed"),
+        ("{", "unclosed"),
         ("}", "closing brace"),
         ("{workno}", "no field 'workno'"),
         ("{workNo:3}", "no field"),
@@ -183,9 +183,9 @@ def test_whatever_names_the_password_is_a_secret() -> None:
         ("{workNo|after:}", "after: an empty argument"),
         ("{workNo|replace::x}", "replace: an empty argument"),
         ("{workNo|pad:99999999999}", "from 1 to 64"),
-        ("{workNo|replace:'a}", "not closed"),
+        ("{workNo|replace:'a}", "unclosed"),
         ("{workNo|before:}", "empty argument"),
-        ("{workNo{x}}", "not closed"),
+        ("{workNo{x}}", "unclosed"),
     ],
 )
 def test_a_faulty_template_says_what_is_wrong(text: str, why: str) -> None:

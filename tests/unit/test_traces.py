@@ -35,7 +35,7 @@ def test_who_is_returned_and_does_not_hold_the_value_is_said_to_be_unequal() -> 
     stranger = User("2", "uid=bob", {"uid": ("bob",)})  # a directory may return more than it was asked for
     first, second = tracer(Agent(1, "ann")).rules(0, {1: [other, stranger]})
     assert (first.outcome, first.found, first.unequal) == ("found nobody", (), ("uid=Ann",))
-    assert second.outcome == "looked for nobody: nothing is left of sipAccount"
+    assert second.outcome == "no look-up: sipAccount gives no value"
 
 
 def test_each_step_of_a_template_is_told_and_a_secret_is_one_in_each() -> None:

@@ -16,7 +16,7 @@ from tests.support.memory import MemoryDirectory, MemoryStore
 SECRET = "SIPIdentityPassword"
 VIEW = View(("uid", "employeeNumber", SECRET), frozenset({SECRET}))
 COUNT = 20
-LOST = "written, and the server said yes, but it does not show employeeNumber as written"
+LOST = "the server confirmed the write, but does not show employeeNumber as written"
 
 
 class Showing(MemoryDirectory):
@@ -162,7 +162,9 @@ def test_a_directory_that_goes_away_before_it_is_read_has_written_what_it_said_y
     directory.gone = True
     found = list(outcomes(directory).values())
     assert {outcome.result for outcome in found} == {Result.WRITTEN}
-    unread = [outcome.user.id for outcome in found if outcome.why == "the server said yes; not read back: gone"]
+    unread = [
+        outcome.user.id for outcome in found if outcome.why == "the server confirmed the write; not read back: gone"
+    ]
     assert sorted(unread) == [f"id{place}" for place in range(8)]
 
 
@@ -266,9 +268,7 @@ def test_a_request_to_stop_ends_the_wait_at_once_and_what_is_not_seen_may_stand(
     directory, found = late(3, 5, stop=1)
     assert directory.now == pytest.approx(1)
     assert {(outcome.result, outcome.may_stand) for outcome in found.values()} == {(Result.FAILED, True)}
-    assert {outcome.why for outcome in found.values()} == {
-        f"{LOST}; it may show it later, and is not waited for: asked"
-    }
+    assert {outcome.why for outcome in found.values()} == {f"{LOST}; it may show later. Not awaited: asked"}
 
 
 def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said_yes_to() -> None:
@@ -290,7 +290,7 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     found = [outcome for _, outcome in verifier.read_back()]
     assert {(outcome.result, outcome.may_stand) for outcome in found} == {(Result.FAILED, True)}
     assert len(found) == COUNT
-    assert verifier.blind == "what was written could not be read back: gone"
+    assert verifier.blind == "the written values could not be read back: gone"
 
 
 def waits(directory: Lagging, settling: Settling, *places: int) -> float:

@@ -278,7 +278,7 @@ def test_agents_from_elsewhere_put_the_job_on_hold_until_it_is_released() -> Non
     of = world()
     apply(of)
     of.identity, of.tenant = "another tenant", tenant([0], 50)
-    why = "its agents came from a tenant, and now come from another tenant"
+    why = "its source was a tenant and is now another tenant"
     about = dict(plan(of).about)
     assert about["on hold"].startswith(f"from the next apply on: {why}; ")
     with pytest.raises(OnHoldError, match=f"is on hold: {why}"):

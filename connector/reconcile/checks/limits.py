@@ -98,14 +98,14 @@ def refusals(
 
 def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
     if summary.agents == 0:
-        why = "the source has no agents at all; that is never taken to mean that everybody left"
+        why = "the source has no agents at all. Check the tenant and the app key"
         yield Refusal("agents", 1, 0, why)
         return
     if last is None:
         return
     allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
     if drop > allowed:
-        why = f"the source has {summary.agents} agents, and the last good run read {last.agents}"
+        why = f"the source has {summary.agents} agents; the last good run read {last.agents}. Check the tenant"
         yield Refusal("agents_drop", allowed, drop, why)
     expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
@@ -141,7 +141,5 @@ def too_many(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mappi
         allowed = limit.of(of)
         if planned > allowed:
             share = f" ({limit} of {of})" if limit.percent else ""
-            why = (
-                f"it would {what} of {planned} {'user' if planned == 1 else 'users'}, and {allowed} are allowed{share}"
-            )
+            why = f"it would {what} of {planned} {'user' if planned == 1 else 'users'}; {allowed} are allowed{share}"
             yield Refusal(name, allowed, planned, why)

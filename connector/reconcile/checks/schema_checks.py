@@ -138,14 +138,14 @@ class SchemaChecks:
     def _barred(self, entry: _Entry, change: AttributeChange, there: Collection[str]) -> str:
         info = self._info(change)
         if info.obsolete:
-            return f"{change.name} is obsolete in the directory's schema, and takes no new values"
+            return f"{change.name} is obsolete in the directory's schema and takes no new values"
         if entry.rule.never & info.aliases:
             return f"the content rule of {entry.structural} precludes {change.name}"
         if self._allowed(entry, info):
             return ""
         coming = self._coming(entry, change)
         if not coming and not entry.unknown:
-            return f"no object class of the entry allows {change.name}, and the mapping adds none that does"
+            return f"no object class of the entry allows {change.name}. Add one under `object_classes` of the mapping"
         return next(filter(None, (self._class_barred(entry, item, there) for item in coming)), "")
 
     def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
@@ -162,12 +162,12 @@ class SchemaChecks:
         if item.obsolete:
             return f"the object class {item.name} is obsolete in the directory's schema"
         if item.kind != "auxiliary":
-            return f"the object class {item.name} is {item.kind}, and only auxiliary ones can be added to an entry"
+            return f"the object class {item.name} is {item.kind}. Only auxiliary classes can be added to an entry"
         if entry.rule.auxiliary is not None and item.name not in entry.rule.auxiliary:
-            return f"the content rule of {entry.structural} does not let its entries have the class {item.name}"
+            return f"the content rule of {entry.structural} forbids the class {item.name}"
         for name in sorted(item.must - entry.required):
             if self._names(name).isdisjoint(there):
-                return f"the object class {item.name} requires {name}, which the entry neither shows nor gets"
+                return f"the object class {item.name} requires {name}, which the entry lacks"
         return ""
 
     def _names(self, attribute: str) -> frozenset[str]:
@@ -207,7 +207,7 @@ class _Entry(Struct, frozen=True, dict=True):
             if item.obsolete:
                 return f"the entry has the object class {item.name}, which is obsolete in the directory's schema"
         for name in sorted(self.unknown) if closed else ():
-            return f"the entry has the object class {name}, which the directory's schema does not know"
+            return f"the entry has the object class {name}, which the directory's schema lacks"
         return ""
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Final
 from connector.model import Description, Equality, Syntax
 from connector.reconcile.mapping import AttributeRule, Mapping
 
-_ID: Final = "name another attribute in the job, or take this line out"
+_ID: Final = "name another attribute in the job, or remove this line"
 _NEAR: Final = 0.75
 """Names that are less alike than this are two names, and no slip of the pen."""
 _FOLDERS: Final = {
@@ -36,7 +36,7 @@ def faults(mapping: Mapping, description: Description) -> Iterator[str]:
     for number, match in enumerate(mapping.match, start=1):
         info = description.attributes[match.directory]
         if info.constructed:
-            why = "works it out as it is read, so that no look-up finds it: match by an attribute that is stored"
+            why = "computes it on reading, so no look-up finds it. Match by a stored attribute"
             yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
         elif not info.known and description.closed:
             near = meant(match.directory, _attributes(description))
@@ -57,11 +57,11 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
     infos = description.attributes
     for rule in mapping.attributes:
         if rule.secret and infos[rule.name].equality is not Equality.OCTETS:
-            why = "a secret that differs in case or spaces alone stays as it is"
+            why = "a secret that differs only in case or spaces is not written"
             yield f"{rule.name} does not compare octet by octet: {why}"
     for number, match in enumerate(mapping.match, start=1):
         if description.hides and infos[match.directory].known and infos[match.directory].readable is None:
-            why = "without control access this account sees no value of it, and finds nobody by it"
+            why = "without control access this account sees no value of it and matches no user by it"
             yield f"match rule {number}: {match.directory} is confidential: {why}"
     for rule in mapping.attributes:
         if infos[rule.name].syntax is Syntax.OTHER:
@@ -110,7 +110,7 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
             }:
                 why = (
                     f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
-                    "something else there, so that the next run would match other people"
+                    "another value there. The next run would match other users. Change one of them"
                 )
                 yield f"{mapping.where}:{rule.line}: {why}"
 
@@ -121,18 +121,18 @@ def _forbidden(mapping: Mapping, rule: AttributeRule, description: Description) 
         options = ", or not with these options" if ";" in rule.name else ""
         options += meant(rule.name, _attributes(description))
         load = _file(rule.name, description) or "its schema"
-        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}, or take the line out"
+        why = f"the directory's schema has no attribute {rule.name}{options}: load {load}, or remove this line"
     elif not info.single and rule.owns is None:
-        why = f'{rule.name} can hold several values here: say which are ours (owns: "*" for all of them)'
+        why = f'{rule.name} can hold several values here: set `owns` to those of this job ("*" for all)'
     elif rule.more and info.single:
         known = "can hold one value only here" if info.known else "may hold one value only: no schema says otherwise"
-        why = f"{rule.name} {known}, so `value` is one template and no list"
+        why = f"{rule.name} {known}: give `value` one template, not a list"
     elif not info.writable:
-        why = f"{rule.name} cannot be written: the directory keeps it itself"
+        why = f"{rule.name} cannot be written: the directory maintains it. Remove this line"
     elif rule.unique and not (info.comparable or info.unique):
         why = (
-            f"{rule.name} has no equality rule, so nobody can find out who holds a value: take `unique` out of this "
-            "line, or write an attribute that has one"
+            f"{rule.name} has no equality rule, so the holder of a value cannot be found. Remove `unique` from "
+            "this line, or write another attribute"
         )
     else:
         return None

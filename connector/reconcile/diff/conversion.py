@@ -72,7 +72,7 @@ def _length(value: Value, unit: Unit) -> tuple[int, str]:
 def defined(value: str, types: Collection[str], classes: Collection[str]) -> None:
     """Hold an object identifier to what a schema defines. Raises UnfitError."""
     if value.lower() not in types and value.lower() not in classes:
-        raise UnfitError("it names nothing that the directory's schema defines")
+        raise UnfitError("the directory's schema does not define this name")
 
 
 def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -> None:
@@ -81,20 +81,20 @@ def named(info: AttributeInfo, value: str, types: Mapping[str, AttributeInfo]) -
         for kind, text in rdn:
             naming = types.get(kind.lower())
             if naming is None:
-                raise UnfitError(f"it is a name by {kind}, and the directory's schema has no such attribute")
+                raise UnfitError(f"it is a DN by {kind}, and the directory's schema has no such attribute")
             try:
                 same = naming.octets or fit(naming, text) == text
             except UnfitError:
                 same = False
             if not same:
-                raise UnfitError(f"it is a name with a value that {kind} cannot hold")
+                raise UnfitError(f"it is a DN with a value that {kind} cannot hold")
 
 
 def _bounded(info: AttributeInfo, number: int) -> None:
     if info.least is not None and number < info.least:
-        raise UnfitError(f"it is less than {info.least}, which is the least that {info.name} holds")
+        raise UnfitError(f"it is less than {info.least}, the least of {info.name}")
     if info.most is not None and number > info.most:
-        raise UnfitError(f"it is more than {info.most}, which is the most that {info.name} holds")
+        raise UnfitError(f"it is more than {info.most}, the most of {info.name}")
 
 
 def _checked(pattern: str, what: str) -> Callable[[str], str]:
@@ -139,12 +139,12 @@ def _boolean(text: str) -> str:
 
 def _ascii(text: str) -> str:
     if not text.isascii():
-        raise UnfitError("it is not plain ASCII, which is all that this attribute holds")
+        raise UnfitError("it is not ASCII, and this attribute holds ASCII only")
     return text
 
 
 def _encoded(_: str) -> str:
-    raise UnfitError("it is text, and this attribute holds certificates or other encoded data alone")
+    raise UnfitError("it is text, and this attribute holds certificates or other encoded data only")
 
 
 # ---------------------------------------------------------------- time
@@ -162,7 +162,7 @@ def _full_time(text: str) -> str:
     if not instant.year >= _FIRST_YEAR:
         raise UnfitError(f"it is a time before the year {_FIRST_YEAR}")
     if instant.microsecond:
-        raise UnfitError("it is a time with parts of a second, which the directory does not keep")
+        raise UnfitError("it is a time with fractions of a second, which the directory does not store")
     return f"{instant:%Y%m%d%H%M%S}.0Z"
 
 
@@ -195,7 +195,7 @@ def _instant(text: str) -> datetime:
         away = timedelta(hours=beside.hour, minutes=beside.minute)
         return moment + unit * float(f"0.{part or 0}") + (away if sign == "-" else -away)
     except (ValueError, OverflowError):
-        raise UnfitError("it is not a time: the calendar has no such day, or the clock no such hour") from None
+        raise UnfitError("it is not a time: no such day or hour") from None
 
 
 # ---------------------------------------------------------------- names of entries

@@ -117,9 +117,9 @@ class Differ:
                 self._wanted.append(_Wanted.of(rule, description, tenant))
         self.attributes = [rule.name for rule in mapping.attributes]
         self._columns = [(wanted.rule.name, wanted.render, wanted) for wanted in self._wanted]
-        for found, what in ((missing, "nothing is planned for"), (partly, "what is made of it stays as it is in")):
+        for found, what in ((missing, "nothing is planned for"), (partly, "values made of it are kept in")):
             self.problems += [
-                Problem("tenant", f"the tenant has no {field}, so {what} {', '.join(names)}")
+                Problem("tenant", f"the tenant has no {field}; {what} {', '.join(names)}")
                 for field, names in sorted(found.items())
             ]
 
@@ -264,7 +264,7 @@ class Differ:
         if not draft.relies or draft.relies <= {change.name for change in draft.planned}:
             return False
         needing = self.needing_classes(draft)
-        why = "its object class requires another attribute, which this plan cannot set"
+        why = "its object class requires another attribute that this plan cannot set"
         for name in [change.name for change in draft.planned if change.name in needing]:
             if any(change.name == name for change in draft.planned):  # it may have fallen with one before it
                 draft.hold((name,), draft.problem("schema", why, name))
@@ -296,7 +296,7 @@ def _change(
     """The change of one attribute, or None. Raises UnfitError where it cannot hold what is wanted."""
     rule, info = wanted.rule, wanted.info
     if not wanted.names.isdisjoint(naming):
-        raise UnfitError("it names the entry, and a naming attribute is never written")
+        raise UnfitError("it names the entry; a naming attribute is never written")
     if isinstance(value, tuple):
         new = equality.distinct(info.equality, [_fitted(wanted, each) for each in value if each is not None])
     else:
@@ -307,9 +307,9 @@ def _change(
         return _attribute_change(wanted, (), new, seen=True) if new else None
     owned = _owned(wanted, held)
     if rule.owns is None and len(held) > 1:
-        raise UnfitError(f"it holds {len(held)} values, and the mapping does not say which of them are ours (owns)")
+        raise UnfitError(f"it holds {len(held)} values. In the mapping, set `owns` to those of this job")
     if info.single and new and len(owned) < len(held):
-        raise UnfitError("it holds one value only, and the one that it has is not ours (owns)")
+        raise UnfitError("its only value is not this job's (owns). Remove it by hand, or widen `owns`")
     others = [each for each in held if each not in owned]
     taken = new and others and len(equality.minus(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
@@ -318,7 +318,7 @@ def _change(
     if equality.same_set(info.equality, owned, new):
         return None
     if taken:
-        raise UnfitError("it holds the value already, among those that are not ours (owns)")
+        raise UnfitError("it already holds the value among those that are not this job's (owns)")
     return _attribute_change(wanted, owned, new, seen=True)
 
 
@@ -349,7 +349,7 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
         else:
             named(info, fitted, wanted.schema.types)
     if wanted.ours is not None and not wanted.ours(fitted):
-        raise UnfitError(f"the value is not one that the mapping says is ours (owns: {patterns.said(rule.owns)})")
+        raise UnfitError(f"the value is not covered by `owns`: {patterns.said(rule.owns)}")
     return Secret(fitted) if rule.secret else fitted
 
 

@@ -80,11 +80,11 @@ def aftermath(
     news = tuple(each for each in news if not _ours(each, run, ours, description))
     put = testimony(replace(change, attributes=news), user, description, fingerprint)
     if all(told) and (put or not elsewhere):
-        return Outcome(change.user, Result.WRITTEN, "not confirmed then; found to be written")
+        return Outcome(change.user, Result.WRITTEN, "not confirmed at first; the values are there")
     if any(put):
-        why = "not confirmed then; found to be written, and changed by somebody since"
+        why = "not confirmed at first; it was written, and changed by somebody since"
         return Outcome(change.user, Result.WRITTEN, why)
-    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed then; found not to be written")
+    return None if elsewhere else Outcome(change.user, Result.SKIPPED, "not confirmed at first; it was not written")
 
 
 def _ours(each: AttributeChange, run: str, ours: Mapping[str, Owned], description: Description) -> bool:
@@ -167,7 +167,7 @@ def unsettled(brief: Brief) -> Iterator[Problem]:
             found.setdefault((each.run, each.server), {})[each.user.name] = None
     for (run, server), names in found.items():
         why = (
-            f"run {run} wrote to {len(names)} users at {server} and heard no answer; {brief.description.server} does "
-            "not show the values. They count as ours until that server is asked, or they are found"
+            f"run {run} wrote to {len(names)} users at {server} without an answer. {brief.description.server} "
+            f"does not show the values. They count as this job's until {server} is asked, or they are found"
         )
         yield Problem("unsettled", why, users=tuple(names)[:_MOST_NAMES])

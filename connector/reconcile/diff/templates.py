@@ -185,7 +185,7 @@ def _pieces(text: str) -> list[str | Piece]:
             place += 2
         elif letter == "}":
             raise TemplateError(
-                f"a closing brace without an opening one, at character {place + 1} (write }}}} for one)"
+                f"a closing brace without an opening one, at character {place + 1} (write }}}} for a brace)"
             )
         elif letter == "{":
             if literal:
@@ -210,7 +210,7 @@ def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
         if letter == "'":
             end = text.find("'", place + 1)
             if end < 0:
-                raise TemplateError(f"a quotation mark that is not closed, at character {place + 1}")
+                raise TemplateError(f"an unclosed quotation mark at character {place + 1}")
             words[-1][-1] += text[place + 1 : end]
             place = end
         elif letter == "}":
@@ -224,7 +224,7 @@ def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
         else:
             words[-1][-1] += letter
         place += 1
-    raise TemplateError(f"a brace that is not closed, at character {start}")
+    raise TemplateError(f"an unclosed brace at character {start}")
 
 
 def _piece(words: list[list[str]]) -> Piece:

@@ -40,7 +40,7 @@ class Kept(Struct, frozen=True, gc=False):
 
     @property
     def why(self) -> str:
-        return f"which stays as it is without {' and '.join(self.fields)}, and does not go with the new values"
+        return f"which is kept without {' and '.join(self.fields)} and does not go with the new values"
 
 
 class _Member(Struct, frozen=True):

@@ -19,10 +19,10 @@ from connector.reconcile.mapping import Mapping as AttributeMapping
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
-_STUCK: Final = "the value is still held by another user, and nothing here takes it from there"
+_STUCK: Final = "another user still holds the value, and this plan does not free it"
 _LATE: Final = (
-    "another user was given the value at another server less than a day ago, and this server does not show it yet. "
-    "Rerun once it does"
+    "another user got the value at another server less than a day ago. This server does not show it yet. Rerun "
+    "once it does"
 )
 
 
@@ -109,7 +109,7 @@ class UniqueValues:
 
     def _hold_shared(self, slot: Slot, users: list[str]) -> None:
         names = tuple(sorted(self._drafts[user].user.name for user in users))
-        why = "one user at a time may hold this value, and several users are to get it"
+        why = "several users are to get this unique value"
         self._hold(users, Problem("shared", why, users=names, attribute=slot[0]))
 
     def _hold_reassigned(self) -> None:

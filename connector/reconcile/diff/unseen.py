@@ -27,7 +27,7 @@ PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
 _UNREADABLE = "cannot be read by this account; skipped"
 _HIDDEN = "has a value that this account cannot read; skipped"
-_UNTOLD = "shows no value, and nothing tells whether it has one; skipped"
+_UNTOLD = "shows no value to this account, which may be hidden; skipped"
 
 Slot = tuple[str, str]
 """A user's id, and an attribute."""

@@ -181,9 +181,9 @@ class Case(Planner):
                 return Explanation(ref, kind, problem.why, rules, problems=(told,))
         claim = next((claim for claim in verdicts.matched if claim.agent == number), None)
         if claim is None:
-            return Explanation(ref, "unassigned", "the seat has no account, so nobody is looked for", rules)
+            return Explanation(ref, "unassigned", "the seat has no account: no look-up", rules)
         lines, change = _lines(plan, ref, claim.user)
-        why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user, and no other agent claims it"
+        why = f"{f'rule {claim.rule}' if claim.rule else 'a pin'} found the user; no other agent claims it"
         attributes = tuple(self._tracer.attributes(agent, self._users[claim.id], lines))
         return Explanation(ref, "matched", why, rules, claim.user, attributes, change, lines.problems)
 

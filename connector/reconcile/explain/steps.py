@@ -41,10 +41,10 @@ class Tracer(Struct, frozen=True):
             searches.setdefault(rule, key)  # a pin may be a name or an id
         for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
-            why = f"nothing is left of {' and '.join(made.absent)}" if rule else "the pin names another workNo"
-            trace = RuleTrace(rule, attribute, made, f"looked for nobody: {why}")
+            why = f"{' and '.join(made.absent)} gives no value" if rule else "the pin names another workNo"
+            trace = RuleTrace(rule, attribute, made, f"no look-up: {why}")
             if decided is not None:
-                trace = replace(trace, outcome=f"not tried: {_by(decided)} has decided")
+                trace = replace(trace, outcome=f"not tried: {_by(decided)} decided")
             elif key is not None:
                 users = {user.name: user for user in returned[rule]}
                 claimed = {name for name, user in users.items() if (number, rule) in self.roster.seekers(user)}
@@ -98,16 +98,16 @@ def _unchanged(
     if draft and draft.held:
         return "refused", draft.held[0].why
     if draft and draft.planned:
-        return ("refused", why) if why else ("same", "it was not shown, and is the same as far as can be told")
+        return ("refused", why) if why else ("same", "not shown; compared, and the same")
     if all(made.value is not None for made in trace.rendered):
         written = all(made.value in trace.held for made in trace.rendered)
-        return "same", "" if written else "the attribute's rule takes what is there for the same"
+        return "same", "" if written else "equal by the attribute's equality rule"
     if missing:
         return "kept", f"the tenant has no {missing}"
     absent = " and ".join(dict.fromkeys(field for made in trace.rendered for field in made.absent))
     if rule.when_absent == "keep":
-        return "kept", f"nothing is left of {absent}, and when_absent is keep"
-    return "same", f"nothing is left of {absent}, and there is nothing of ours to clear"
+        return "kept", f"{absent} gives no value, and when_absent is keep"
+    return "same", f"{absent} gives no value, and this job has none to clear"
 
 
 def _part(piece: Piece, tenant: Tenant, agent: Agent) -> Part:

@@ -19,13 +19,10 @@ from connector.reconcile.matching.roster import PIN, Doubt, Roster
 from connector.reconcile.questions import is_plain, telling
 
 UNIDENTIFIED_USER = (
-    "the user does not show its id (objectGUID, entryUUID, nsUniqueId) to this account, so it is not written: give the "
-    "account the right to read that attribute"
+    "the user does not show its id (objectGUID, entryUUID, nsUniqueId) to this account. Not written. Grant the "
+    "account the right to read it"
 )
-DOUBLED = (
-    "its {name} {id!r} (`directory.id`) is that of {other} too, so neither can be told from the other: give each a "
-    "value of its own. Not written"
-)
+DOUBLED = "its {name} {id!r} (`directory.id`) is also that of {other}. Neither is written. Give each its own value"
 MOST_NAMES = 50
 """How many users a problem names; the number of all of them is in its reason."""
 
@@ -194,12 +191,12 @@ class Claims:
     def _unmatched(self, number: int, agent: Agent) -> Problem:
         if number in self._roster.pinned:
             pinned = self._roster.pinned[number]
-            why = "its pin names its account together with another workNo than it has"
+            why = "its pin names its account with another workNo. Correct the pin"
             if pinned:
-                why = f"it is pinned to {pinned[0][1]!r}, and no such user is within base and filter"
+                why = f"it is pinned to {pinned[0][1]!r}, which is not within base and filter"
             return Problem("pin", why, agent=_ref(agent), rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
-        why = f"no user has {' or '.join(tried)}" if tried else "no match rule has a value for it"
+        why = f"no user has {' or '.join(tried)}" if tried else "no match rule gives a value for it"
         return Problem("unmatched", why, agent=_ref(agent))
 
 
@@ -231,7 +228,7 @@ def _names(claims: Iterable[Claim]) -> tuple[str, ...]:
 
 def _ambiguous(agent: Agent, claims: Collection[Claim]) -> Problem:
     rule = next(iter(claims)).rule
-    return Problem("ambiguous", f"{len(claims)} users fit", agent=_ref(agent), users=_names(claims), rule=rule)
+    return Problem("ambiguous", f"{len(claims)} users match", agent=_ref(agent), users=_names(claims), rule=rule)
 
 
 def _contested(agent: Agent, claims: Collection[Claim], why: str) -> Problem:

@@ -53,9 +53,9 @@ def near_misses(verdicts: Verdicts, roster: Roster, description: Description) ->
             else:
                 near.add(found)
     except IncompleteRead as fault:
-        return verdicts, f"could not be looked for: {fault}"
+        return verdicts, f"the search failed: {fault}"
     if near.left_out:
-        missed.append(f"looked for, for the first {AGENTS} unmatched agents; {near.left_out} more are left out")
+        missed.append(f"searched for the first {AGENTS} unmatched agents; {near.left_out} more are left out")
     return near.told(verdicts), "; ".join(missed)
 
 

@@ -108,16 +108,16 @@ def strangers(
         if pin.account_code not in accounts if pin.account_code else pin.work_no not in seats:
             near = alike.get(_LIKE(pin.account_code)) if pin.account_code else None
             meant = f"; did you mean {near!r}?" if near else ""
-            why = f"line {pin.line} of the pins names an agent that the source does not have{meant}"
+            why = f"line {pin.line} of the pins: no such agent in the source{meant}"
             yield Problem("pin", why, agent=agent)
     for account in sorted(each for each in exclude.account_codes if _LIKE(each) not in alike):
-        why = f"{exclude.at(account)} names an account that the source does not have"
+        why = f"{exclude.at(account)}: no such account in the source"
         yield Problem("exclude", why, AgentRef(None, account))
     for seat in sorted(exclude.work_nos - seats):
-        yield Problem("exclude", f"{exclude.at(seat)} names a seat that the source does not have", AgentRef(seat))
+        yield Problem("exclude", f"{exclude.at(seat)}: no such seat in the source", AgentRef(seat))
     for listed, ids in sorted(exclude.named(spared, naming).items()):
         if not ids:
-            why = f"{exclude.at(listed)} names a user that is not within base and filter"
+            why = f"{exclude.at(listed)}: no such user within base and filter"
             yield Problem("exclude", why, users=(listed,))
 
 
@@ -126,7 +126,7 @@ def nowhere(pins: Iterable[Pin], found: Collection[User], naming: Naming) -> Ite
     ids, names = {naming.id(user.id) for user in found}, {naming.name(user.name) for user in found}
     for pin in pins:
         if naming.id(pin.user) not in ids and naming.name(pin.user) not in names:
-            why = f"line {pin.line} of the pins names a user that is not within base and filter"
+            why = f"line {pin.line} of the pins: no such user within base and filter"
             yield Problem("pin", why, AgentRef(pin.work_no, pin.account_code), (pin.user,))
 
 
@@ -144,5 +144,5 @@ def unprotected(exclude: ExcludeList, naming: Naming, entries: Collection[str]) 
     if not lost:
         return []
     named = ", ".join(f"{exclude.at(entry)} ({entry})" for entry in lost[:TOLD])
-    why = f"nobody is called so, and whoever was meant may be written: {named}. Correct or remove these lines"
+    why = f"these lines match no agent or user, so the person meant may be written: {named}. Correct or remove them"
     return [Refusal(EXCLUDE, 0, len(lost), why)]

@@ -12,10 +12,7 @@ from connector.reconcile.matching.claims import Claims
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Planning, Proof, Prove, Scan, ask
 
-UNPROVEN = (
-    "no user shows a value of {names}, so an agent that no look-up finds may be there all the same: nothing stale is "
-    "cleared in this run"
-)
+UNPROVEN = "stale users are kept: no user shows a value of {names}, so look-ups by it prove nothing"
 
 
 def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None) -> Planning[frozenset[str]]:

@@ -17,23 +17,20 @@ from connector.reconcile.questions import Brief
 from connector.reconcile.stale.grace import passed
 
 UNSURE = (
-    "nothing stale is cleared in this run: there are agents that could not be looked for, who may be "
-    "anybody (a record that cannot be read, a pin that leads nowhere, an absent field of a match rule)"
+    "stale users are kept: some agents could not be matched (an invalid record, a pin without a match, or an "
+    "absent field of a match rule)"
 )
-MISSED = "an agent would claim this user as it is now, and no look-up found it: nothing stale is cleared in this run"
-UNSEEN = (
-    "secrets that cannot be read are cleared from stale users: nobody can tell whether this job wrote what is there"
-)
+MISSED = "stale users are kept: an agent matches this user, but no look-up found it"
+UNSEEN = "secrets that this account cannot read are cleared from stale users, whoever wrote them"
 JUMPED = (
-    "{jump} since the last apply ({last}): the time since then does not count towards clear_after. Check the clock of "
-    "this machine"
+    "{jump} since the last apply ({last}). The time since then does not count towards clear_after. Check the "
+    "clock of this machine"
 )
 UNSHOWN_LEAVER = (
-    "ours, and not shown to this account: it cannot be cleared. Grant the account the right to read it, or clear it by "
-    "hand"
+    "a value of this job that this account cannot read; not cleared. Grant the right to read it, or clear it by hand"
 )
-CHANGED = "changed by somebody else since this job wrote it; kept"
-_KEPT: Final = ". Our values stay there; `stale: {disabled: clear}` in the mapping clears them"
+CHANGED = "changed by somebody since this job wrote it; kept"
+_KEPT: Final = ". Its values are kept. To clear them, set `stale: {disabled: clear}` in the mapping"
 
 
 class Place(Enum):
@@ -46,10 +43,10 @@ class Place(Enum):
     DISABLED = ". The user is disabled, so the filter leaves it out"
     FILTERED = ". The filter leaves the user out, so nothing is written there. Clear it by hand, or widen the filter"
     MOVED = ". The user was moved out of the base, so nothing is written there. Clear it by hand, or widen the base"
-    DELETED = ". The user was deleted, or is hidden from the job's account. After an apply this is not said again"
+    DELETED = ". The user was deleted, or is hidden from the job's account. This note is given once"
     UNKNOWN = (
-        ". Base and filter leave the user out. A look past them does not tell whether it was disabled, moved or "
-        "deleted. Let the job's account read the whole tree, or look by hand"
+        ". The user is outside base and filter: disabled, moved or deleted. To tell which, grant the job's "
+        "account the right to read the whole tree, or check by hand"
     )
 
 
@@ -117,7 +114,7 @@ def judged(
         waited, runs = seen.get(each.user.id, (None, 0))
         left = grace.left(timedelta(0) if waited is None else waited + since, runs) if grace and clears else ""
         kept = "" if clears or each.place is not Place.DISABLED else _KEPT
-        why = f"{', '.join(sorted(each.names))}: ours, and no agent claims the user any more{left}"
+        why = f"{', '.join(sorted(each.names))}: values of this job; no agent claims the user any more{left}"
         problems.append(Problem("stale", f"{why}{each.place.value}{kept}", users=(each.user.name,)))
         due += [each] if clears and not left else []
     return due, problems
@@ -156,7 +153,7 @@ def cleared(
             missed += [Problem("stale", MISSED, agent, (user.name,)) for agent in claimers(user)]
             missing = [name for name in looked_at if name not in user.values]
         if missing:
-            why = f"not cleared: it shows no {' and no '.join(missing)}, by which an agent might claim it"
+            why = f"not cleared: it shows no {' and no '.join(missing)}, so an agent may still match it"
             problems.append(Problem("stale", why, users=(user.name,)))
         else:
             drafts.append(clearing(user, each, brief.fingerprint))
