@@ -15,7 +15,7 @@ from connector.model import Change, Description, Outcome, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
 from connector.run.context import Context
-from connector.state.journal import Step, among, without
+from connector.state.journal_rows import Step, among, without
 
 _Found = tuple[Step, Outcome]
 Slot = tuple[str, str]

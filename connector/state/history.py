@@ -10,7 +10,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from connector.errors import StateError
 from connector.state.database import Database
-from connector.state.journal import STEPS, names_of, step
+from connector.state.journal_rows import STEPS, names_of, step
 from connector.state.sealing import Sealer
 
 _COUNTS: Final = """

@@ -25,7 +25,7 @@ from connector.reconcile.diff.patterns import apart
 from connector.runtime.clock import stamp
 from connector.state.database import Database
 from connector.state.job_notes import JobNotes
-from connector.state.journal import lost_of, names_of, past_of, without
+from connector.state.journal_rows import lost_of, names_of, past_of, without
 from connector.state.ownership import Ownership, Row
 
 _NOT_PUT: Final = ("conflict", "skipped")

@@ -21,7 +21,8 @@ from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
 from connector.state.database import Database
 from connector.state.history import History
-from connector.state.journal import STEPS, Ours, RunJournal, Step, among, note_servers, step
+from connector.state.journal import Ours, RunJournal
+from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
 from connector.state.migrations import TABLES, migrate
 from connector.state.sealing import Sealer

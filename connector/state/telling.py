@@ -14,7 +14,7 @@ from connector.model import Change, Noted, Outcome
 from connector.runtime.clock import stamp
 from connector.runtime.observer import Owed
 from connector.state.database import Database, Transaction
-from connector.state.journal import OUTCOMES, note_outcomes, step
+from connector.state.journal_rows import OUTCOMES, note_outcomes, step
 from connector.state.sealing import Sealer
 
 Teller = Callable[[Sequence[Noted]], None]

@@ -45,7 +45,7 @@ from connector.reconcile.digests import UNKEYED
 from connector.reconcile.equality import digest
 from connector.reconcile.order.steps import parted
 from connector.state.database import restored, storable
-from connector.state.journal import Step
+from connector.state.journal_rows import Step
 from connector.state.migrations import MIGRATIONS
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state

@@ -1,0 +1,188 @@
+"""The rows of a journal: a write as it is kept, what becomes of it, and how it is read again.
+
+A change is kept as it was planned: values in clear, for the directory shows them too; of a secret its fingerprint, and,
+where it could be read, its old value sealed. That is what an interrupted run is settled by, and an undo is made from.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from msgspec import DecodeError, Struct, ValidationError, json
+
+from connector.errors import StateError
+from connector.model import AgentRef, AttributeChange, Change, Noted, Part, Result, UserRef
+from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
+from connector.reports.octets import Octets, held, kept
+from connector.state.database import Transaction, restored
+from connector.state.sealing import Sealer
+
+_OUTCOME = """
+    update journal set outcome = ?, why = ?, lost = ?, told_as = ?, noted = coalesce(?, noted)
+    where run = ? and user_id = ? and digest = ? and part = ?
+"""
+_BESIDE: Final = ", "
+_STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
+STEPS = f"select {_STEP} from journal"  # noqa: S608  # fixed names, no values
+"""The rows that `step` reads."""
+OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608
+"""Such rows of a run, each with its number and when it was noted, above a number."""
+
+
+class KeptChange(Struct, frozen=True, omit_defaults=True):
+    """An attribute's change as the journal keeps it; `sealed`: the old values of a secret, `key`: by which key."""
+
+    name: str
+    old: tuple[str | Octets, ...] = ()
+    new: tuple[str | Octets, ...] = ()
+    secret: str | None = None
+    sealed: str | None = None
+    seen: bool = True
+    pattern: str | None = None
+    unique: bool = False
+    key: str | None = None
+    absent: bool = False
+
+
+class Step(Struct, frozen=True):
+    """One write of a run, as its journal has it; `outcome` None: it is not known whether it was written.
+
+    A secret has no new values: its `fingerprint` says what it is, or is `UNKEYED` where it is of another key. Its old
+    ones are there where they were seen and can be opened. `server`: the one that it was meant for, or several.
+    `lost`: attributes that the directory took and does not show as written.
+    """
+
+    run: str
+    change: Change
+    outcome: Result | None
+    why: str = ""
+    server: str = ""
+    lost: tuple[str, ...] = ()
+
+
+def beside(servers: str, server: str) -> str:
+    """The servers that a write was meant for, and one more: where a run goes on at another one, each may have it."""
+    return _BESIDE.join(dict.fromkeys([*filter(None, servers.split(_BESIDE)), server]))
+
+
+def without(servers: str, server: str) -> str:
+    """The servers that a write was meant for, but for one that is known not to have it."""
+    return _BESIDE.join(each for each in servers.split(_BESIDE) if each != server)
+
+
+def among(servers: str, server: str) -> bool:
+    """Whether a write was meant for this server and for others."""
+    return without(servers, server) not in ("", servers)
+
+
+def kept_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptChange:
+    """An attribute's change as the journal keeps it."""
+    if not each.secret and plain_texts(each.old) and plain_texts(each.new):  # as nearly every one is
+        return KeptChange(each.name, each.old, each.new, None, None, each.seen, each.pattern, each.unique)
+    if is_secret(each):
+        sealed = sealer.seal(user, each.name, each.old) if each.old else None
+        seen = each.seen and (sealed is not None or not each.old)
+        key = sealer.check
+        print_ = each.fingerprint
+        return KeptChange(each.name, (), (), print_, sealed, seen, each.pattern, each.unique, key, each.absent)
+    return KeptChange(each.name, kept(each.old), kept(each.new), None, None, each.seen, each.pattern, each.unique)
+
+
+def part_of(change: Change) -> str:
+    """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
+    if change.part is not Part.STEP:
+        return change.part.value
+    return ":".join((change.part.value, "set" if change.attributes[0].new else "clear", change.attributes[0].name))
+
+
+def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
+    """Keep what became of writes that are in the journal of their runs."""
+    transaction.executemany(
+        _OUTCOME,
+        (
+            (
+                each.outcome.result.value,
+                each.outcome.why or None,
+                json.encode(each.outcome.lost).decode() if each.outcome.lost else None,
+                each.number or None,
+                each.time or None,
+                each.run,
+                each.change.user.id,
+                each.change.digest,
+                part_of(each.change),
+            )
+            for each in found
+        ),
+    )
+
+
+def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
+    """Keep which servers have these writes, or may have, which are in the journal of their runs."""
+    transaction.executemany(
+        "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
+        ((each.server, each.run, each.change.user.id, each.change.digest, part_of(each.change)) for each in steps),
+    )
+
+
+def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
+    """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
+    run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost = row
+    user = UserRef(user_id, user_name)
+    try:
+        ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
+        result, kind = Result(outcome) if outcome else None, Part(part.partition(":")[0])
+    except (DecodeError, ValidationError, ValueError, TypeError) as fault:
+        raise _damaged(run, where) from fault
+    changes = tuple(_read(user, each, sealer) for each in _decoded(attributes, run, where))
+    return Step(
+        run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, lost_of(lost, run, where)
+    )
+
+
+def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
+    """What a row of the journal set out to change; of secrets the new fingerprints, and whether there was an old one.
+
+    Without `put` what it saw stays, for it put nothing there. Raises StateError.
+    """
+    return [
+        AttributeChange(
+            each.name, held(each.old), held(each.new if put else each.old), each.secret is not None,
+            each.seen and not each.sealed, each.pattern, (each.secret or "") if put else UNKEYED,
+        )
+        for each in _decoded(attributes, run, where)
+        if put or each.old or each.sealed or not each.seen
+    ]  # fmt: skip
+
+
+def names_of(attributes: str, run: str, where: str) -> dict[str, str | None]:
+    """The attributes of a row of the journal, each with its pattern. Raises StateError where it is damaged."""
+    return {each.name: each.pattern for each in _decoded(attributes, run, where)}
+
+
+def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
+    """The attributes of a row of the journal that the directory took and did not show. Raises StateError likewise."""
+    try:
+        return json.decode(lost, type=tuple[str, ...]) if lost else ()
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+
+
+def _decoded(attributes: str, run: str, where: str) -> list[KeptChange]:
+    try:
+        return json.decode(attributes, type=list[KeptChange])
+    except (DecodeError, ValidationError) as fault:
+        raise _damaged(run, where) from fault
+
+
+def _damaged(run: str, where: str) -> StateError:
+    return StateError(f"the state is damaged: the journal of run {run} cannot be read", where=where)
+
+
+def _read(user: UserRef, each: KeptChange, sealer: Sealer) -> AttributeChange:
+    if each.secret is not None:
+        old = sealer.open(user, each.name, each.sealed) if each.sealed else ()
+        seen = each.seen and old is not None  # what cannot be opened was not seen
+        known = each.secret if each.key == sealer.check or not each.secret else UNKEYED
+        return AttributeChange(each.name, old or (), (), True, seen, each.pattern, known, each.unique, each.absent)
+    return AttributeChange(
+        each.name, held(each.old), held(each.new), seen=each.seen, pattern=each.pattern, unique=each.unique
+    )
