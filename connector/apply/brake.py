@@ -18,7 +18,6 @@ class Brake:
         self.why: str | None = None
 
     def heard(self, outcome: Outcome) -> None:
-        """Take in one more outcome."""
         if outcome.result is Result.FAILED:
             self._failures += self.counts
             self.doubt = self.doubt or outcome.unknown

@@ -178,7 +178,6 @@ class _Engine(Struct):
         return self.write_last(last, refused, most)
 
     def write(self, step: list[Change]) -> None:
-        """Write one step."""
         pieces = deque(self._pieces(self._ready(step)))
         while pieces and self._may_go_on():
             first = self._first_round(pieces)

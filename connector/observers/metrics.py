@@ -69,7 +69,6 @@ class Metrics:
             self._metrics["request_errors"].labels(job, side)
 
     def take(self, summary: RunSummary) -> None:
-        """Count a run."""
         self.expect(summary.job, summary.kind)
         self._add("runs", summary, 1, summary.kind, summary.ending)
         for outcome, number in summary.outcomes.items():

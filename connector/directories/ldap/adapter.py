@@ -234,7 +234,6 @@ class LdapReader:
         return questions.of(changes)
 
     def close(self) -> None:
-        """End the session. Never raises."""
         if self._connected is not None:
             self._connected.close()
 

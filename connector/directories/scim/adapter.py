@@ -197,7 +197,6 @@ class ScimReader:
         return Holds.SAME if same else Holds.OTHER
 
     def close(self) -> None:
-        """Let go of connections. Never raises."""
         self._transport.close()
 
 

@@ -27,7 +27,6 @@ class Recollection:
         self._lock = threading.Lock()
 
     def keep(self, found: Resource) -> None:
-        """Remember a resource as it is."""
         id_, octets = id_of(found), msgspec.json.encode(found)
         with self._lock:
             self._drop(id_)
