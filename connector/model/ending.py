@@ -1,10 +1,8 @@
 """How an apply ended, in numbers: what its last line and its exit code are made of."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -36,9 +34,7 @@ class Ending(Struct, frozen=True):
     untold: bool = False
 
     @classmethod
-    def of(
-        cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False
-    ) -> Ending:
+    def of(cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False) -> Self:
         outcomes = list(outcomes)
         counts = Counter(map(_place, outcomes))
         return cls(

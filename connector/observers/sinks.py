@@ -1,7 +1,5 @@
 """Where an audit is kept: a file, a syslog receiver. What was told to one is safe once `secure` says so."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -10,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import structlog
 from msgspec import Struct
@@ -37,7 +35,7 @@ class Line(Struct, frozen=True):
     number: Number | None = None
 
     @classmethod
-    def of(cls, record: Record, severity: int) -> Line:
+    def of(cls, record: Record, severity: int) -> Self:
         number = (str(record["run"]), int(record["number"])) if "number" in record else None
         return cls(str(record["event"]), severity, _text(record), number)
 

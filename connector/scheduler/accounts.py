@@ -1,13 +1,11 @@
 """Accounts that a directory refused: another attempt may lock them, so none is made before something has changed."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -34,7 +32,7 @@ class Account(Struct, frozen=True):
     kept: str = ""
 
     @classmethod
-    def of(cls, job: Job) -> Account:
+    def of(cls, job: Job) -> Self:
         directory = job.directory
         if directory.type == "scim":
             basic = directory.basic
@@ -49,7 +47,7 @@ class Account(Struct, frozen=True):
         return cls.proved((directory.bind_dn or "").lower(), directory.password)
 
     @classmethod
-    def proved(cls, who: str, ref: SecretRef | None) -> Account:
+    def proved(cls, who: str, ref: SecretRef | None) -> Self:
         path = file_of(ref) if ref else None
         return cls(who, (path,) if path else (), str(ref or ""))
 

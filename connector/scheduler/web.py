@@ -1,7 +1,5 @@
 """/healthz, /readyz and /metrics over HTTP, for whoever watches the process; nothing that it says is about a person."""
 
-from __future__ import annotations
-
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +22,7 @@ class Address(Struct, frozen=True):
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> Self:
         """`127.0.0.1:9467`, `[::1]:9467`, `localhost:9467`. Raises ValueError."""
         found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text)
         if not found or int(found[3]) > 65535:

@@ -5,9 +5,8 @@ what is safe with its sink, so that it may say less; what lies between is told a
 what runs on its own directory left: the others may be under way, or have other sinks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Self
 
 from connector.errors import StateError
 from connector.model import Change, Noted, Outcome
@@ -40,7 +39,7 @@ class Telling:
         self._sealer = Sealer(None)
         self.lost = False
 
-    def of(self, job: str, sealer: Sealer) -> Telling:
+    def of(self, job: str, sealer: Sealer) -> Self:
         self._job, self._sealer = job, sealer
         return self
 

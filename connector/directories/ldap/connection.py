@@ -5,15 +5,13 @@ that we do not trust, or that refuses our credentials, ends the search. Going on
 way choose our server, and would try a wrong password on every server, until the account is locked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 import ldap3
@@ -51,7 +49,7 @@ class Endpoint(Struct, frozen=True):
     port: int
 
     @classmethod
-    def of(cls, url: str) -> Endpoint:
+    def of(cls, url: str) -> Self:
         """`ldaps://host[:port]`, `ldap://host[:port]` or `ldapi://%2Fpath`, as the job's settings let them through."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()

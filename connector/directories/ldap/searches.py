@@ -1,8 +1,7 @@
 """What a job may ask an LDAP server for: searches that never leave its base, scope and filter. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
+from typing import Self
 from unicodedata import normalize
 
 from msgspec import Struct
@@ -27,7 +26,7 @@ class Realm(Struct, frozen=True):
     filter: Filter
 
     @classmethod
-    def of(cls, settings: LdapDirectory) -> Realm:
+    def of(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
         try:
             base = rdns(settings.base)

@@ -5,11 +5,9 @@ those of JSON members here do (RFC 7643 §2.1). Of a filter in a path there is w
 elements have to have, joined by `and`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec import Struct
@@ -49,7 +47,7 @@ class Path(Struct, frozen=True):
     sub: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Path:
+    def parse(cls, text: str) -> Self:
         """Raises FileError, without a place, for what is no path or cannot be written."""
         found = _PATH.fullmatch(text)
         if found is None:

@@ -1,11 +1,9 @@
 """What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -65,7 +63,7 @@ class _Wanted(Struct, frozen=True):
     tenant: Tenant
 
     @classmethod
-    def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> _Wanted:
+    def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
         info = description.attributes[rule.name]
         ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique

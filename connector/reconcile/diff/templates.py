@@ -7,11 +7,9 @@ A transform's arguments follow it after colons; one that holds a colon, a bar or
 that comes out empty, has no value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -48,7 +46,7 @@ class Template(Struct, frozen=True):
     pieces: tuple[str | Piece, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Template:
+    def parse(cls, text: str) -> Self:
         """Raises TemplateError."""
         pieces = tuple(_pieces(text))
         if not pieces:

@@ -5,11 +5,9 @@ is absent, if it does not go with the new ones: the address of another number, t
 is found here is which values those are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -52,7 +50,7 @@ class _Member(Struct, frozen=True):
     equality: Equality
 
     @classmethod
-    def of(cls, rule: AttributeRule, description: Description) -> _Member:
+    def of(cls, rule: AttributeRule, description: Description) -> Self:
         ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         info = description.attributes[rule.name]
         return cls(rule, ours, info.readable is not True, info.equality)

@@ -3,10 +3,8 @@
 `settings/people_lists.py` reads them from CSV.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -51,7 +49,7 @@ class ExcludeList(Struct, frozen=True):
     lines: dict[str | int, int] = {}
     known: Mapping[str, frozenset[str]] = {}
 
-    def remembering(self, known: Mapping[str, frozenset[str]]) -> ExcludeList:
+    def remembering(self, known: Mapping[str, frozenset[str]]) -> Self:
         """The same list, with what earlier runs know of its entries."""
         return replace(self, known={user: known.get(user, frozenset()) for user in self.users})
 

@@ -1,10 +1,9 @@
 """The roster: every agent under the keys of every rule, so that users can stream by and find theirs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from copy import copy
 from operator import attrgetter
+from typing import Self
 
 from msgspec import Struct
 
@@ -114,7 +113,7 @@ class Roster:
         """Each rule by number, with the attribute that users are looked up by."""
         return ((rule.rule, rule.attribute) for rule in self._rules)
 
-    def only(self, numbers: Collection[int]) -> Roster:
+    def only(self, numbers: Collection[int]) -> Self:
         """The same for these agents alone, also after the keys are gone."""
         few = copy(self)
         few._rules = []  # noqa: SLF001  # a roster's own
