@@ -106,8 +106,8 @@ def apply_run(
 ) -> Run:
     """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
 
-    `accept` is the digest of a plan acknowledged; `reviewed` a plan that was saved, of which no more than it says is
-    written.
+    `accept` is the digest of a refused plan that is accepted; `reviewed` a plan that was saved, of which no more than
+    it says is written.
     """
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):

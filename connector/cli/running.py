@@ -51,7 +51,7 @@ accept_option = click.option(
 class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
 
-    `arguments` are those of the command that applies this plan, to which an acknowledgement is added. `stop` has
+    `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
     the account of the run.
     """
 
@@ -82,7 +82,7 @@ class Shower:
         from connector.reports import text
 
         if outcomes is None:
-            lines = text.render(plan, command=self._command, acknowledged=self._accept == plan.digest)
+            lines = text.render(plan, command=self._command, accepted=self._accept == plan.digest)
         else:
             standing = self.stop.standing
             lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))

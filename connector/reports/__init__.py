@@ -17,7 +17,7 @@ from connector.model import Outcome, Plan
 SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html": "html", ".ldif": "ldif"}
 """The formats of report files: suffix, and the module here that renders it."""
 _WITH_COMMAND: Final = frozenset({"markdown", "html"})
-"""Formats that tell their reader how to acknowledge a refused plan."""
+"""Formats that tell their reader how to accept a refused plan."""
 
 
 class Renderer(Protocol):
@@ -30,7 +30,7 @@ class Renderer(Protocol):
 def renderer(suffix: str, command: str = "") -> Renderer:
     """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one.
 
-    `command` is the command line that an acknowledgement is appended to.
+    `command` is the command line that `--accept` is appended to.
     """
     name = SUFFIXES.get(suffix.lower())
     if name is None:

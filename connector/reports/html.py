@@ -64,7 +64,7 @@ _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-ur
 
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
-    """The page, piece by piece. `command`: what an acknowledgement is appended to."""
+    """The page, piece by piece. `command`: what `--accept` is appended to."""
     what = say.title(plan, outcomes).capitalize()
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -118,7 +118,7 @@ def _refusals(plan: Plan, outcomes: Sequence[Outcome] | None, command: str) -> I
     rows = ([text(r.limit), say.figures(r), text(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
     yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
     if outcomes is None:
-        accept = value(say.acknowledging(plan, command))
+        accept = value(say.accepting(plan, command))
         yield f"<p>Blocked. To apply anyway, run: {accept}</p>\n"
     yield "</section>\n"
 

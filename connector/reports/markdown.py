@@ -23,7 +23,7 @@ _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = "") -> Iterator[str]:
     """Line by line; every table is whole, so that it can be cut where a ticket is too short for it.
 
-    `command`: what an acknowledgement is appended to.
+    `command`: what `--accept` is appended to.
     """
     yield f"# CEC to directory: {say.title(plan, outcomes)}\n\n"
     yield f"Job {code(plan.job)}, plan {code(plan.id)}, created {code(plan.created)}.\nDigest {code(plan.digest)}.\n\n"
@@ -37,7 +37,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         rows = ([code(r.limit), say.figures(r), prose(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
         yield from _table(("Limit", "Users", "Reason", "Affected users"), rows)
         if outcomes is None:
-            accept = code(say.acknowledging(plan, command))
+            accept = code(say.accepting(plan, command))
             yield f"Blocked. To apply anyway, run: {accept}\n\n"
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"

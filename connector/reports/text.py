@@ -19,16 +19,16 @@ def render(
     *,
     most: int | None = 200,
     command: str = "",
-    acknowledged: bool = False,
+    accepted: bool = False,
 ) -> Iterator[str]:
     """Line by line. `most`: how many changes, and how many problems of a kind, are printed; None: all.
 
-    `command` is the command line that an acknowledgement is appended to; without it, `cec-connector apply` of the
-    plan's job. `acknowledged`: somebody has lifted the refusals of this very plan, so nobody is told how to.
+    `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
+    plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
     """
     yield from _header(plan, outcomes)
     yield from _summary(plan)
-    yield from _refusals(plan, command, acknowledged=acknowledged or outcomes is not None)
+    yield from _refusals(plan, command, accepted=accepted or outcomes is not None)
     yield from _cautions(plan)
     yield from _changes(plan, outcomes, most)
     yield from _problems(plan, most)
@@ -78,16 +78,16 @@ def _summary(plan: Plan) -> Iterator[str]:
     yield "\n"
 
 
-def _refusals(plan: Plan, command: str, *, acknowledged: bool) -> Iterator[str]:
+def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
     if not plan.refusals:
         return
-    yield "REFUSED, then accepted\n" if acknowledged else "REFUSED\n"
+    yield "REFUSED, then accepted\n" if accepted else "REFUSED\n"
     for refusal in plan.refusals:
         yield f"  {visible(refusal.limit)}  {say.figures(refusal)}".rstrip() + f"\n    {visible(refusal.why)}\n"
         yield from _concerned(plan, refusal)
-    if not acknowledged:
+    if not accepted:
         yield "  Blocked. To apply anyway, run:\n"
-        yield f"    {say.acknowledging(plan, command)}\n"
+        yield f"    {say.accepting(plan, command)}\n"
     yield "\n"
 
 

@@ -118,7 +118,7 @@ def concerned(plan: Plan, refusal: Refusal) -> list[str]:
     return [change.user.name for change in plan.changes if refusal.limit in effects(change)]
 
 
-def acknowledging(plan: Plan, command: str) -> str:
+def accepting(plan: Plan, command: str) -> str:
     """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
     return f"{command or f'cec-connector apply {shlex.quote(visible(plan.job))}'} --accept {visible(plan.digest)}"
 

@@ -177,7 +177,7 @@ class LdifDirectory(Strict):
 
 
 class Limits(Strict):
-    """How many users one run may change; beyond it the plan is refused until that very plan is acknowledged.
+    """How many users one run may change; beyond it the plan is refused unless that very plan is accepted.
 
     A number, or a percentage of the matched users (`clear`: of the users that hold something we wrote), rounded down.
     `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.

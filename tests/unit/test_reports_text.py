@@ -64,7 +64,7 @@ def test_a_class_that_goes_or_comes_alone_does_not_look_as_if_there_were_no_othe
         assert "(none)" not in shown
 
 
-def test_a_refused_plan_says_why_whom_and_the_command_that_acknowledges_it() -> None:
+def test_a_refused_plan_says_why_whom_and_the_command_that_accepts_it() -> None:
     shown = "".join(text.render(sample()))
     refused, changes = shown.split("Changes (")[0], shown.split("Changes (")[1]
     assert "REFUSED\n  clear  1 planned, 0 allowed\n    1 user would lose a value, and 0 may\n" in refused
@@ -80,8 +80,8 @@ def test_the_command_is_one_that_a_shell_takes_as_it_is_and_another_may_be_named
     assert "    cec-connector undo j.yaml run-1 --apply --accept sha256:" in shown
 
 
-def test_an_acknowledged_plan_does_not_ask_again() -> None:
-    shown = "".join(text.render(sample(), acknowledged=True))
+def test_an_accepted_plan_does_not_ask_again() -> None:
+    shown = "".join(text.render(sample(), accepted=True))
     assert "REFUSED, then accepted" in shown
     assert "--accept" not in shown
 
