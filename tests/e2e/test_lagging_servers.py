@@ -98,7 +98,7 @@ def test_a_signal_ends_the_wait_and_what_is_not_seen_yet_is_settled_by_the_next_
         assert len(job.run("undo", first["id"])["changes"]) == USERS, "what was not seen then is known to be ours"
     assert end.code == 4, end.said
     assert time.monotonic() - begun < 40
-    assert "is not waited for: stopped by SIGTERM" in end.said
+    assert "Not awaited: stopped by SIGTERM" in end.said
 
 
 @pytest.mark.slapd
