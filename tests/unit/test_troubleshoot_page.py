@@ -14,6 +14,7 @@ from connector.reconcile import kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
+OPERATE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
 FIRST_RUNS = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("first-run-*.md")))
 MESSAGES = {"Message", "Note"}
 """Columns that hold messages."""
@@ -60,6 +61,14 @@ def test_the_program_has_every_message_of_the_pages(message: str) -> None:
     assert parts, "nothing in it can be found again"
     missing = [part for part in parts if part not in texts()]
     assert not missing, "no text of the program holds this"
+
+
+def test_the_head_and_the_refusal_of_a_lost_state_are_shown_as_printed() -> None:
+    shown = OPERATE.partition("## A lost state")[2].partition("```\n")[2].partition("```")[0]
+    parts = [part.strip() for line in shown.splitlines() for part in re.split(r"…|\d+|  +", line)]
+    sentences = [part for part in parts if " " in part]
+    assert len(sentences) >= 3
+    assert [part for part in sentences if part not in texts()] == []
 
 
 def test_the_page_has_every_kind_of_problem() -> None:
