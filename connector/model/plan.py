@@ -18,7 +18,7 @@ ANOTHER_KEY: Final = "another key"
 NEW_STATE: Final = "history"
 """Under this word a plan's `about` says that the state knows no earlier run."""
 NOTICED: Final = "noticed"
-"""Under this word a report's `about` has cautions that came up while its plan was applied."""
+"""Under this word a report's `about` has cautions that came up while the directory was read or written."""
 Fingerprint = Callable[[UserRef, str, Held], str]
 """A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
 
