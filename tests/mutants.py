@@ -108,7 +108,8 @@ GROUPS: Final = {
                 f"connector/directories/ldap/{name}.py"
                 for name in ("writing", "looking", "modifying", "post_read", "holding", "proving")
             ),
-            *(f"connector/directories/{name}.py" for name in ("changing", "ldif", "ldif_format", "replacement")),
+            "connector/directories/common/changing.py", "connector/directories/common/file_replacement.py",
+            "connector/directories/ldif/adapter.py", "connector/directories/ldif/format.py",
         ),
         (
             "tests/unit/test_changing.py", "tests/unit/test_replacement.py", "tests/unit/test_ldap_*.py",

@@ -146,7 +146,7 @@ def test_a_run_is_taken_back(world: World) -> None:
         digest = next(word for word in ended.out.split() if word.startswith("sha256:"))
         ended = program("undo", "job.yaml", run, "--apply", "--accept", digest, folder=world.folder, env=SECRETS)
         assert ended.code == 0, ended.said
-    assert "this account cannot read it" in ended.out  # a password: nobody can say whether it still is what that run wrote
+    assert "this account cannot read it" in ended.out  # a password: who can say what it is
     after = world.server.all()
     assert rest(after) == rest(before)
     identity = held(1).keys() - {"accountCode", "workNo"}  # it stays whole, for its password does
