@@ -17,7 +17,7 @@ from connector.directories.ldap.framing import Framer
 from connector.directories.ldap.requests import Edit, Modification, modify
 from connector.directories.ldap.responses import entry as decode
 from connector.directories.ldap.session import Flight, Operation
-from connector.directories.ldap.tls import TlsSocket
+from connector.directories.ldap.tls_stream import TlsSocket
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError, UnreachableError
 from tests.support.ldap_answers import MODIFIED, SEARCH, entry, page_end, result

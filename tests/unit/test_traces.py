@@ -8,7 +8,7 @@ from connector.model import Agent, AttributeInfo, Description, Equality, Secret,
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Lines, Part
-from connector.reconcile.explain.steps import Tracer, normalised
+from connector.reconcile.explain.trace import Tracer, normalised
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.roster import Roster
 

@@ -22,7 +22,7 @@ from connector.directories.ldap import password_policy, results
 from connector.directories.ldap.password_policy import Notice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.results import explained
-from connector.directories.ldap.tls import TlsSocket
+from connector.directories.ldap.tls_stream import TlsSocket
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
     ConnectorError,

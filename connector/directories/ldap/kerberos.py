@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from ldap3.protocol.sasl.sasl import send_sasl_negotiation
 
 from connector.directories.ldap import results
-from connector.directories.ldap.tls import TlsSocket
+from connector.directories.ldap.tls_stream import TlsSocket
 from connector.errors import DeniedError, FileError, RefusedBindError
 
 _NO_LAYER: Final = 1

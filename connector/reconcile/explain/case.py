@@ -19,7 +19,7 @@ from connector.model import ID, NAME, AgentRef, Change, Key, Plan, Problem, Tena
 from connector.reconcile import equality
 from connector.reconcile.diff.unseen import PROBES
 from connector.reconcile.explain.explanation import Explanation, Lines, RuleTrace
-from connector.reconcile.explain.steps import Tracer
+from connector.reconcile.explain.trace import Tracer
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near_misses import near_misses

@@ -1,4 +1,4 @@
-"""What is said of one agent when it is explained: values that `steps.py` fills."""
+"""What is said of one agent when it is explained: values that `trace.py` fills."""
 
 from __future__ import annotations
 
