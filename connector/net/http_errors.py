@@ -18,7 +18,7 @@ _BEFORE: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 _WORDS: Final[dict[type[httpx.HTTPError], str]] = {
     httpx.ConnectTimeout: "no connection within {timeout:g} s",
     httpx.TimeoutException: "nothing came for {timeout:g} s",
-    httpx.ProxyError: "the proxy that the environment names refused or failed",
+    httpx.ProxyError: "the proxy of the environment (HTTPS_PROXY) refused or failed",
     httpx.ConnectError: "no connection: {why}",
     httpx.NetworkError: "the connection was cut: {why}",
 }
@@ -32,11 +32,11 @@ def translated(error: httpx.HTTPError | httpx.InvalidURL, where: str, timeout: f
         return UntrustedError(f"the server's certificate is not trusted: {cause.verify_message}", where=where)
     if isinstance(cause, ssl.SSLError) and _OUR_CERTIFICATE.search(cause.reason or ""):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused (RFC 8446 §4.4.2.4)
-        return DeniedError(f"the server refused us in TLS: {cause.reason}", where=where)
+        return DeniedError(f"the server refused the TLS connection: {cause.reason}", where=where)
     if isinstance(error, httpx.RemoteProtocolError):
         return _broken(str(error), where)
     if isinstance(error, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
-        return MalformedError("no HTTP request can be made of this address and these headers", where=where)
+        return MalformedError("this address or these headers are invalid for HTTP", where=where)
     said = next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the exchange failed")
     sent = not isinstance(error, _BEFORE)
     return UnreachableError(said.format(timeout=timeout, why=_why(cause)), where=where, sent=sent)

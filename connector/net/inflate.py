@@ -32,7 +32,7 @@ def inflated(chunks: Iterable[bytes], encoding: str, bound: int) -> Iterator[byt
     elif coding in ("", "identity"):
         pieces = iter(chunks)
     else:
-        raise GarbledError(f"Content-Encoding {shown(coding)}, which was not asked for")
+        raise GarbledError(f"Content-Encoding {shown(coding)}, which was not requested")
     size = 0
     for piece in pieces:
         size += len(piece)

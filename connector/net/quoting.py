@@ -38,7 +38,7 @@ def looks_like(body: bytes) -> str:
     if not head:
         return "empty"
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page, of a proxy or a login page perhaps"
+        return "an HTML page, perhaps of a proxy or a login"
     if head.startswith(b"<"):
         return "XML or HTML"
     if body.startswith(b"\x1f\x8b"):

@@ -142,5 +142,5 @@ class _Vault:
         for key in keys:
             held = held.get(key) if isinstance(held, dict) else None
         if not isinstance(held, dict):
-            raise MalformedError(f"{self._what}: this is no answer of Vault's (KV version 2)", where=answer.where)
+            raise MalformedError(f"{self._what}: not an answer of Vault (KV version 2)", where=answer.where)
         return held

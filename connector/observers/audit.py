@@ -66,7 +66,7 @@ class AuditObserver(Observer):
             try:
                 self._catch_up(sink, telling)
             except OSError as fault:
-                why = f"the audit cannot be kept: what earlier runs left cannot be told: {_reason(fault)}"
+                why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_reason(fault)}"
                 raise OutputError(why, where=sink.where) from None
         telling.flush()
 

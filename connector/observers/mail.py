@@ -36,7 +36,7 @@ def send(settings: Mail, password: Secret | None, told: Notice) -> None:
         kind = IncompleteRead if fault.smtp_code >= 500 else UnreachableError
         raise kind(f"the server answered with {fault.smtp_code}", where=settings.server) from None
     except smtplib.SMTPRecipientsRefused:
-        raise IncompleteRead("the server takes mail for none of the addresses", where=settings.server) from None
+        raise IncompleteRead("the server accepts mail for none of the addresses", where=settings.server) from None
     except (OSError, smtplib.SMTPException) as fault:
         why = getattr(fault, "strerror", None) or type(fault).__name__
         raise UnreachableError(f"no mail could be sent: {why}", where=settings.server) from None
@@ -83,7 +83,7 @@ def _log_in(server: smtplib.SMTP, settings: Mail, user: str, password: Secret) -
     try:
         server.login(user, text_of(password))
     except smtplib.SMTPServerDisconnected:  # some hang up on whoever they refuse
-        raise DeniedError("the server hung up at the log-in", where=settings.server) from None
+        raise DeniedError("the server closed the connection at the log-in", where=settings.server) from None
     except smtplib.SMTPAuthenticationError:  # its text may repeat what was sent
         raise DeniedError("the server refused the log-in", where=settings.server) from None
 

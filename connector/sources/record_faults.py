@@ -23,7 +23,7 @@ STAND_IN: Final = "\ufffe"
 SEPARATORS: Final = "\u2028\u2029"
 _DIGITS: Final = re.compile(DIGITS)
 _UNWELCOME: Final = re.compile(f"[\x00-\x1f\x7f-\x9f{SEPARATORS}\ud800-\udfff{STAND_IN}]")
-_UNREADABLE: Final = "the record holds a number too large to be read, or is nested too deeply"
+_UNREADABLE: Final = "the record has a number that is too large, or is nested too deeply"
 _KINDS: Final[dict[type, str]] = {
     bool: "a boolean",
     int: "a number",
@@ -49,7 +49,7 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
             said = [name for name, _ in json.loads(bytes(raw), object_pairs_hook=list, parse_int=str)]
         except RecursionError:
             return Invalid(number, _UNREADABLE)
-        why += [f"{name} is there twice" for name in FIELDS if said.count(name) > 1]
+        why += [f"{name} occurs twice" for name in FIELDS if said.count(name) > 1]
     work_no = _work_no(fields, why)
     account_code = _text(fields, "accountCode", why)
     sip_account = _text(fields, "sipAccount", why)
@@ -80,7 +80,7 @@ def service_ip(held: Any, notes: list[str]) -> str | None:
     if not isinstance(held, str):
         fault = f"is {_KINDS[type(held)]}, not a string"
     elif len(held) > 50:  # the vendor's bound
-        fault = f"has {len(held)} characters, and 50 are allowed"
+        fault = f"has {len(held)} characters; 50 are allowed"
     elif character_fault(held) or any(letter.isspace() for letter in held):
         fault = "holds white space or a control character"
     else:

@@ -292,7 +292,7 @@ def _said_once(text: bytes, where: str) -> None:
     names = [name for name, _ in json.loads(rest, object_pairs_hook=list, parse_int=str)]
     for name in _OneByOne.__struct_encode_fields__:
         if names.count(name) > 1:
-            raise MalformedError(f"the answer says {name} twice", where=where)
+            raise MalformedError(f"the answer has {name} twice", where=where)
 
 
 def _not_json(text: bytes, reason: str) -> str:
@@ -312,4 +312,4 @@ def _no_error(answer: _AllFull | _Whole | _OneByOne, where: str, hide: Collectio
     if answer.agents is None:
         raise MalformedError(f"an error in place of agents: {said}" if said else "no `agents` in it", where=where)
     if not answer.success:
-        raise MalformedError(f"agents, but together with an error, so not whole: {said}", where=where)
+        raise MalformedError(f"agents together with an error, so perhaps incomplete: {said}", where=where)

@@ -79,7 +79,7 @@ class JobNotes:
         return None
 
     def _damaged(self) -> StateError:
-        why = "the state is damaged: since when users are nobody's cannot be read"
+        why = "the state is damaged: the list of stale users cannot be read"
         return StateError(why, where=self._database.where)
 
     def lapsed(self) -> frozenset[str]:
@@ -118,7 +118,7 @@ class JobNotes:
                 for user, names, runs, turn, why in found
             }
         except (DecodeError, ValidationError) as fault:
-            why = "the state is damaged: who was refused cannot be read"
+            why = "the state is damaged: the list of refused users cannot be read"
             raise StateError(why, where=self._database.where) from fault
 
     def note_refused(self, ended: Sequence[tuple[Change, Outcome]], turns: Collection[str]) -> None:

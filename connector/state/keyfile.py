@@ -79,9 +79,9 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path)
         if status.st_mode & 0o077:
-            why = "others may read or write the key of the state: run `chmod 600` on it"
+            why = "others may read or write the key of the state. Run `chmod 600` on it"
             raise FileError(
-                f"{why}; if somebody may have read it, remove it, and the next run makes another", where=str(path)
+                f"{why}. If somebody may have read it, remove it; the next run creates another", where=str(path)
             )
         yield handle
     finally:
@@ -89,5 +89,5 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _refused(path: Path) -> FileError:
-    why = "the key of the state is no regular file: move it away, or name another place for the key in the job (`key:`)"
+    why = "the key of the state is no regular file. Move it away, or set `key` in the job"
     return FileError(why, where=str(path))

@@ -95,7 +95,7 @@ class Leases:
         try:
             db.execute("select pg_advisory_xact_lock(%s)", (gate,))
         except psycopg.errors.LockNotAvailable:
-            why = "a write of the run that held this directory before has not ended yet"
+            why = "a write of the previous run on this directory has not ended yet"
             raise BusyError(why, where=name) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
@@ -127,7 +127,7 @@ class Leases:
         )
         cursor.nextset()
         if cursor.fetchall() != [(False,)]:
-            why = "the lease was lost: the server ended its transaction, and another run may hold the directory"
+            why = "the lease was lost: the server ended its transaction. Another run may hold the directory. Rerun"
             raise StateError(why, where=self._where)
 
 

@@ -122,9 +122,9 @@ def _version(database: Database, latest: int) -> int:
     version = database.version()
     if 0 < version < FIRST:
         why = (
-            f"the state was written before release 0.1.0 (format {version}), and is not read: move it away, and the "
-            "next run begins a new one. It does not know what was written so far, which is neither cleared nor taken "
-            "back, nor who is on hold; passwords that cannot be read are set again"
+            f"the state was written before release 0.1.0 (format {version}) and is not read. Move it away; the "
+            "next run creates a new one. A new state knows no earlier writes: they are neither cleared nor "
+            "undone. It knows no holds, and hidden passwords are set again"
         )
         raise StateError(why, where=database.where)
     if not 0 <= version <= latest:

@@ -124,7 +124,7 @@ class Ownership:
             for job, id_, name, attributes in self._database.rows(sql, self._directory, *values):
                 yield Row(job, UserRef(id_, name), _decode(attributes))
         except (DecodeError, ValidationError, TypeError) as fault:
-            why = "the state is damaged: what was written by earlier runs cannot be read"
+            why = "the state is damaged: the values of earlier runs cannot be read"
             raise StateError(why, where=self._database.where) from fault
 
 

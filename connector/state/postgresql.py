@@ -87,8 +87,8 @@ class PostgreSQL:
             raise StateError(f"the state cannot be opened: {said(fault)}", where=self.where) from None
         if len(seen) != 1:
             why = (
-                f"the pooler at {self.where} pools statements, so that no transaction holds and no lease: let it pool "
-                "transactions or sessions, or name the server itself"
+                f"the pooler at {self.where} pools statements, so no lease holds. Let it pool transactions or "
+                "sessions, or name the server itself"
             )
             raise FileError(why, where="state")
 
@@ -121,7 +121,10 @@ class PostgreSQL:
             case [(str(version),)] if version.isdecimal():
                 return int(version)
             case _:
-                raise StateError("the table meta of this database is not this program's own", where=self.where)
+                raise StateError(
+                    "the table meta of this database belongs to another program. Name another database",
+                    where=self.where,
+                )
 
     def note_version(self, transaction: Transaction, version: int) -> None:
         noted = "insert into meta values ('version', ?) on conflict (name) do update set value = excluded.value"
@@ -159,7 +162,7 @@ def parameters_of(url: str) -> dict[str, Any]:
     try:
         said = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError) as fault:
-        raise FileError(f"this is no address of a database: {' '.join(str(fault).split())}", where="state") from None
+        raise FileError(f"not an address of a database: {' '.join(str(fault).split())}", where="state") from None
     usual = {
         "connect_timeout": 10, "application_name": "cec-connector",
         "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,

@@ -85,7 +85,7 @@ class Sqlite:
             except OSError:
                 there = None
             if there != known:
-                raise StateError(f"{path.name} was removed, or replaced, while a run was using it", where=self.where)
+                raise StateError(f"{path.name} was removed or replaced during a run", where=self.where)
 
     def _look_at_the_end(self) -> None:
         """SQLite takes what is missing of a last page for zeros; nobody else is writing now, so that none may be."""
@@ -104,7 +104,7 @@ class Sqlite:
         tables = self.rows("select 1 from sqlite_master limit 1")  # first, for they come together with the version
         ((version,),) = self.rows("pragma user_version")
         if version == 0 and tables:
-            raise StateError("this file is no state of this program, but some other database", where=self.where)
+            raise StateError("this file is another program's database. Correct `state` in the job", where=self.where)
         return int(version)
 
     def note_version(self, transaction: Transaction, version: int) -> None:

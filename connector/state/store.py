@@ -116,7 +116,7 @@ class Store:
     def keep(self, plan: Plan, directory: str) -> None:
         """Note that this plan is saved for a reviewer, so that it is known again."""
         if not self.kept:
-            raise StateError("a plan that is saved has to be noted, and no state can be kept here", where="--save")
+            raise StateError("a saved plan needs a state, and no state can be kept here", where="--save")
         row = (plan.id, plan.job, directory, plan.digest, _seal(plan))
         with self._database.writing() as transaction:
             transaction.execute("insert into plans (id, job, directory, digest, seal) values (?, ?, ?, ?, ?)", row)
@@ -125,7 +125,7 @@ class Store:
         """Raises RefusedError for a plan that was not saved by this job, for this directory, or is spent or changed."""
         found = self._database.rows("select job, directory, seal from plans where id = ?", plan.id)
         if not found:
-            raise RefusedError("this plan is foreign: it was not saved with the state of this job", where=plan.id)
+            raise RefusedError("this plan is foreign: it is not in the state of this job", where=plan.id)
         ((its_job, its_directory, seal),) = found
         if its_job != job or its_directory != directory:
             why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
@@ -133,10 +133,10 @@ class Store:
         if seal != _seal(plan):
             raise RefusedError("this plan was changed after it was saved", where=plan.id)
         for (back,) in self._database.rows("select id from runs where undoes = ?", plan.id):
-            raise RefusedError(f"this plan is spent: it was applied, and taken back by run {back}", where=plan.id)
+            raise RefusedError(f"this plan is spent: it was applied, then undone by run {back}", where=plan.id)
         spent = "select ended from runs where id = ? and result in ('done', 'part')"
         for (ended,) in self._database.rows(spent, plan.id):
-            raise RefusedError(f"this plan is spent: it was applied, and that ended {ended}", where=plan.id)
+            raise RefusedError(f"this plan is spent: it was applied, until {ended}", where=plan.id)
 
     # ------------------------------------------------------------ holds
 
@@ -192,7 +192,7 @@ class Store:
             if not self._known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._known(new):
-                raise UsageError(f"the state knows a job {new!r} already, and does not mix the two", where="NEW")
+                raise UsageError(f"the state already has a job {new!r}. Choose another name", where="NEW")
             ((users,),) = self._database.rows("select count(*) from ownership where job = ?", job)
             with self._database.writing() as transaction:
                 transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
@@ -269,7 +269,7 @@ class Store:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
         found = self._database.rows("select directory from runs where id = ? and job = ?", run, job)
         if not found:
-            raise UsageError(f"this job has no run {run!r}; `cec-connector runs` lists those it has", where="RUN")
+            raise UsageError(f"this job has no run {run!r}. To list its runs, run: cec-connector runs JOB", where="RUN")
         ((directory,),) = found
         query = STEPS + " where run = ? order by user_name, user_id, digest, part"
         return directory, [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]

@@ -105,7 +105,7 @@ def test_a_wrong_password_is_called_one(people: Samba) -> None:
     assert type(fault) is RefusedBindError
     assert "invalidCredentials (49)" in fault.what
     assert "data 52e" in fault.what
-    assert "the name or the password is wrong" in fault.what
+    assert "wrong name or password" in fault.what
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def _constructed(world: Domain) -> dict[str, str]:
     ("prepare", "code", "said"),
     [
         (_global_catalog, 78, ["Global Catalog", "636"]),
-        (_wrong_password, 1, ["data 52e", "the name or the password is wrong"]),
+        (_wrong_password, 1, ["data 52e", "wrong name or password"]),
         (_another_authority, 1, ["not trusted", "ca_file"]),
         (_in_clear, 1, ["strongerAuthRequired (8)", "ldaps://"]),
         (_back_link, 78, ["directReports cannot be written"]),

@@ -82,7 +82,7 @@ def test_what_a_full_disk_kept_from_the_audit_is_told_once_there_is_room(tmp_pat
         assert owed(job) - set(numbers(writes(torn))), "nothing was left untold"
 
         said = job.run("apply", code=1)
-        assert "audit.jsonl: the audit cannot be kept: what earlier runs left cannot be told: No space left" in said
+        assert "audit.jsonl: the audit cannot be kept: writes of earlier runs cannot be sent: No space left" in said
         assert job.read("people.ldif") == before, "something was written that no audit has"
 
         (disk / "filler").unlink()

@@ -152,7 +152,7 @@ def test_a_record_with_two_passwords_is_named_without_them(tmp_path: Path, serve
     fixture = failing(tmp_path, server)
     fixture.cec.document = BODY.replace(b'"sipPwd": ', b'"sipPwd": %s, "sipPwd": ' % json.dumps(NEW[0]).encode(), 1)
     with fixture.cec:
-        assert "sipPwd is there twice" in fixture.run("plan", "job.yaml", *REPORTS)
+        assert "sipPwd occurs twice" in fixture.run("plan", "job.yaml", *REPORTS)
 
 
 @pytest.mark.parametrize("wrong", [[OLD[0]], {"is": OLD[0]}, OLD[0] * 5000, f"{OLD[0]}\0", ""])

@@ -519,17 +519,17 @@ def test_a_compressed_stream_that_gives_nothing_for_ever_is_too_long_as_well() -
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (status(200, BODY, Content_Encoding="br"), "Content-Encoding br, which was not asked for"),
+        (status(200, BODY, Content_Encoding="br"), "Content-Encoding br, which was not requested"),
         (status(200, BODY, Content_Encoding="gzip"), "not the compressed body"),
         (status(200, gzip.compress(BODY) + b"{}", Content_Encoding="gzip"), "after the compressed body's end"),
         (status(200, b"", Content_Encoding="gzip"), "not JSON but empty"),
-        (status(200, b"<!DOCTYPE html><title>Sign in</title>"), "an HTML page, of a proxy or a login page perhaps"),
+        (status(200, b"<!DOCTYPE html><title>Sign in</title>"), "an HTML page, perhaps of a proxy or a login"),
         (status(200, BODY[:-2]), "not JSON: cut off"),
         (status(200, b"{}"), "no `agents` in it"),
         (status(200, b'{"agents":null}'), "no `agents` in it"),
         (status(200, b'{"resultCode":"0","resultMessage":"ok"}'), "error in place of agents: resultCode 0: ok"),
         (status(200, b'{"errorCode":"0","exceptionInfo":"auth fail!"}'), "errorCode 0: auth fail!"),
-        (status(200, b'{"retCode":"5","agents":[]}'), "together with an error, so not whole: retCode 5"),
+        (status(200, b'{"retCode":"5","agents":[]}'), "together with an error, so perhaps incomplete: retCode 5"),
         (faults.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "the answer is not HTTP"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_copy_that_cannot_be_written_says_where_to_write(worlds: tuple[World, 
     first.cec.document = tenant([agent(number, workNo=2000 + number) for number in range(1, COUNT + 1)])
     before = consumer.everything()
     out = consumer.run("apply", code=4).out
-    assert "this server is a copy that cannot be written: name one that can in `urls`" in out
+    assert "read-only replica. In `urls`, list a writable server" in out
     assert f"it refers to ldap://localhost:{first.server.port}" in out
     assert consumer.everything() == before
     first.run("apply")

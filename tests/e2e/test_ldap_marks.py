@@ -105,7 +105,7 @@ def test_a_value_that_somebody_wrote_after_the_plan_and_before_the_first_look_is
     with kind.start(tmp_path / "s", people) as server, LdapProxy(server.port, early(server)) as proxy:
         outcomes = LdapJob(tmp_path / "job", proxy.url, "anna", "bert", mapping=FAX, ramp=[1]).apply(code=4)
         assert {uid: each["outcome"] for uid, each in outcomes.items()} == {"anna": "written", "bert": "conflict"}
-        assert outcomes["bert"]["why"] == "facsimileTelephoneNumber is no longer what the plan saw"
+        assert outcomes["bert"]["why"] == "facsimileTelephoneNumber changed since the plan"
         assert held(server, "bert", FAX_NUMBER) == ["+49 555"]
 
 
@@ -114,9 +114,9 @@ def test_a_value_that_somebody_wrote_after_the_plan_and_before_the_first_look_is
     ("edits", "outcome", "sent"),
     [
         ([BESIDE], "written", 2),
-        ([BESIDE, BESIDE], "somebody else changed the entry twice", 2),
-        ([BESIDE, THEIRS], "somebody else changed the entry twice", 2),
-        ([THEIRS], "facsimileTelephoneNumber is no longer what the plan saw", 1),
+        ([BESIDE, BESIDE], "another program changed the entry twice", 2),
+        ([BESIDE, THEIRS], "another program changed the entry twice", 2),
+        ([THEIRS], "facsimileTelephoneNumber changed since the plan", 1),
     ],
 )
 def test_an_edit_beside_costs_one_more_try(tmp_path: Path, edits: list[str], outcome: str, sent: int) -> None:
@@ -172,8 +172,8 @@ def test_without_marks_users_are_read_just_before_and_the_report_says_what_may_g
         _, report = job.run("plan")
         (caution,) = report["cautions"]
         assert caution == (
-            "facsimileTelephoneNumber has no equality rule, and entries show no entryCSN: a user is read before the "
-            "value is written and after it, and a change made by somebody else in between may go unnoticed"
+            "facsimileTelephoneNumber has no equality rule, and entries show no entryCSN. Users are read "
+            "before and after each write of them. Another program's change in between may go unnoticed"
         )
         outcomes = job.apply(code=4)
         assert {uid: each["outcome"] for uid, each in outcomes.items()} == {"anna": "written", "bert": "conflict"}

@@ -58,7 +58,7 @@ def test_behind_rwm_all_is_written_and_the_report_says_once_what_did_not_work(
         assert noticed.count("answers to writes (RFC 4527) did not show departmentNumber as written") == 1
         if before.startswith("employee") or ramp:  # else all are under way before somebody has a value
             assert noticed.count("assertion control (RFC 4528) does not work for departmentNumber. ") == 1
-            assert "The entry's mark entryCSN is asserted instead" in noticed
+            assert "The entry's mark entryCSN is checked instead" in noticed
         assert held(server, "user07", "departmentNumber") == ["1007"]
         assert job.problems() == []
 
@@ -132,7 +132,7 @@ def test_assertions_that_are_passed_over_or_refused_are_not_believed(tmp_path: P
         assert set(outcomes.values()) == {"written"}
         names = noticed.partition("does not work for ")[2].partition(". ")[0]
         assert names == "departmentNumber, entryCSN, the job's filter, the user's id, title"
-        assert noticed.endswith("may go unnoticed. In `urls`, name the server itself, no proxy")
+        assert noticed.endswith("may go unnoticed. In `urls`, name the server itself, not a proxy")
 
 
 def test_where_assertions_are_passed_over_a_change_made_before_the_last_look_is_a_conflict(tmp_path: Path) -> None:

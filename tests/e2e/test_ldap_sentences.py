@@ -41,7 +41,9 @@ def test_without_a_root_dse_nothing_is_assumed_of_the_server_and_users_are_writt
         job = job_of(tmp_path / "job", server.url)
         _, report = job.run("plan")
         (caution,) = [each for each in report["cautions"] if "root DSE" in each]
-        assert caution.startswith("the server shows no root DSE (the entry '' is hidden from us): no control is used")
+        assert caution.startswith(
+            "the server shows no root DSE (this account may not read the entry ''): no control is used"
+        )
         assert {each["outcome"] for each in job.apply().values()} == {"written"}
         assert held(server, "user07", "employeeNumber") == ["1007"]
         assert job.problems() == []
@@ -57,7 +59,7 @@ def test_a_referral_is_told_apart_from_a_limit(tmp_path: Path) -> None:
     with Slapd.start(tmp_path / "s", [*map(person, UIDS), elsewhere]) as server:
         ended, _ = job_of(tmp_path / "job", server.url).run("plan")
     assert ended.code == 1
-    assert "is elsewhere: referral to ldap://192.0.2.7/" in in_one_line(ended.err)
+    assert "is on another server: referral to ldap://192.0.2.7/" in in_one_line(ended.err)
     assert "In `urls`, list the server that holds all of `base`" in in_one_line(ended.err)
     assert "Raise the limit" not in ended.err
 
@@ -72,7 +74,7 @@ def test_a_filter_that_nobody_matches_is_said(tmp_path: Path, read: str) -> None
         for command in ("plan", "apply"):
             ended, report = job.run(command)
             assert ended.code == 0, ended.said
-            said = f"0 of 12 users in {PEOPLE} are within `filter` (objectClass=posixAccount): check the filter"
+            said = f"0 of 12 users in {PEOPLE} match `filter` (objectClass=posixAccount). Check the filter"
             assert said in report["about"]["noticed"]
             assert said in in_one_line(ended.out)
         configure(job.folder / "job.yaml", directory={"filter": "(uid=user0*)"})
@@ -95,8 +97,8 @@ def test_a_view_is_no_base(tmp_path: Path) -> None:
             assert ended.code == 78
             said = in_one_line(ended.err)
             assert f"{view} is a view (nsView)" in said
-            assert f"Set `base` to {SUFFIX}, or to what the users are below" in said
-            assert "`filter` to include the view's own: (uid=user0*)" in said
+            assert f"Set `base` to {SUFFIX}, or to the parent of the users" in said
+            assert "include the view's own in `filter`: (uid=user0*)" in said
         configure(job.folder / "job.yaml", directory={"base": SUFFIX, "filter": "(uid=user0*)"})
         _, report = job.run("plan")
         assert report["summary"]["matched"] == 10

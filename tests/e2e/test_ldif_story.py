@@ -284,7 +284,7 @@ def test_a_file_with_another_hard_link_is_planned_for_and_never_replaced(job: Jo
     before = job.read("people.ldif")
     (job.folder / "other.ldif").hardlink_to(job.folder / "people.ldif")
     assert "another hard link" in job.run("check")
-    assert any("an apply would be refused" in caution for caution in job.plan()["cautions"])
+    assert any("an apply would fail" in caution for caution in job.plan()["cautions"])
     said = job.run("apply", code=78)
     assert "people.ldif: the file has another hard link, which would keep the old content" in said
     assert job.read("people.ldif") == before
@@ -556,7 +556,7 @@ def test_a_record_that_says_a_member_twice_is_one_line_and_the_others_are_writte
     job.write("agents.json", body.replace(named, rf'{named}, "account\u0043ode": "user3"'))
     planned = job.plan()
     assert [change["agent"]["accountCode"] for change in planned["changes"]] == ["user1"]
-    assert [(each["kind"], each["why"]) for each in planned["problems"]] == [("invalid", "accountCode is there twice")]
+    assert [(each["kind"], each["why"]) for each in planned["problems"]] == [("invalid", "accountCode occurs twice")]
 
 
 def test_a_damaged_state_is_an_error_without_a_traceback(job: Job) -> None:

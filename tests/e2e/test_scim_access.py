@@ -173,7 +173,7 @@ def test_by_a_certificate(mutual: ScimServer, tmp_path: Path) -> None:
     job.configure(directory={"ca_file": mutual.ca})
     ended = run(job.folder)
     assert ended.code == 1
-    assert "does the server want a client's certificate, directory.cert_file?" in ended.err
+    assert "If the server requires a client certificate, set directory.cert_file" in ended.err
     job.configure(directory={"cert_file": mutual.client_cert, "key_file": mutual.client_key})
     applied(job)
 

@@ -211,7 +211,7 @@ def test_a_server_that_refuses_its_own_versions_is_written_to_after_a_probe_and_
         assert all("`check --probe --save`" in each["why"] for each in outcomes if each["outcome"] == "conflict")
         assert not job.written()
         ended = job.try_("check", "--probe", "--save", "dialect.json")
-        assert "of no use: the one that the server shows is answered with 412" in " ".join(ended.out.split())
+        assert "unusable: the server's own is answered with 412" in " ".join(ended.out.split())
         job.configure(directory={"dialect": "dialect.json"})
         assert set(job.outcomes(job.run("apply")).values()) == {"written"}
         assert len(job.written()) == USERS

@@ -31,15 +31,15 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>canary-si
 
 
 @pytest.mark.parametrize(("meddler", "words"), [
-    (lambda asked: said(404, {"detail": "No such path"}), "404 Not Found: No such path; nothing is there: check `url`"),
-    (lambda asked: said(404, PAGE), "404 Not Found: Sign in; nothing is there: check `url`"),
-    (lambda asked: said(200, PAGE), "a list of users was answered with 200 OK and an HTML page, of a proxy or a login"),
+    (lambda asked: said(404, {"detail": "No such path"}), "404 Not Found: No such path; not found. Check `url`"),
+    (lambda asked: said(404, PAGE), "404 Not Found: Sign in; not found. Check `url`"),
+    (lambda asked: said(200, PAGE), "a list of users was answered with 200 OK and an HTML page, perhaps of a proxy"),
     (lambda asked: said(302, None, Location="https://login.example.org/x?t=canary-sip"),
-     "redirected to login.example.org, and not followed; name the final address as `url`"),
-    (lambda asked: said(401, {"detail": "canary-sip"}), "what proves who asks is wrong, or has expired"),
+     "redirected to login.example.org, not followed. Set `url` to the final address"),
+    (lambda asked: said(401, {"detail": "canary-sip"}), "the credentials are wrong or have expired"),
     (lambda asked: said(403, {"detail": "No right to read users"}),
      "403 Forbidden: No right to read users; grant the job's account that right"),
-    (busy(after="900"), "to be asked again after 900 s: the pauses of a run may take 1 s together (directory"),
+    (busy(after="900"), "to be asked again after 900 s: the server asked for longer pauses than 1 s in all (directory"),
     (lambda asked: said(200, {"schemas": []}), "a list of users was answered with neither users nor their number"),
 ], ids=["404", "404 page", "login page", "redirect", "401", "403", "429", "no list"])  # fmt: skip
 def test_each_has_a_sentence_of_its_own_and_nothing_is_written(job: ScimJob, meddler: Meddler, words: str) -> None:
@@ -84,11 +84,11 @@ def test_where_filters_are_refused_all_users_are_read_and_written(job: ScimJob, 
 @pytest.mark.parametrize("read", ["scan", "find"])
 def test_a_filter_that_leaves_everybody_out_is_told(job: ScimJob, read: str) -> None:
     job.point(filter='title eq "Nobody has it"', read=read)
-    words = 'are within `filter` title eq "Nobody has it": check the filter, and the attributes and values'
+    words = 'match `filter` title eq "Nobody has it". Check the filter, and its attributes and values'
     planned = job.try_("plan", "--report", "report.json")
     report = json.loads((job.folder / "report.json").read_text())
     assert report["summary"]["matched"] == 0
-    assert report["about"]["noticed"].endswith(f"{words} that it names")
+    assert report["about"]["noticed"].endswith(words)
     assert words not in planned.err
     checked = job.try_("check")
     assert f"note: 0 of 26 users in {job.server.url} {words}" in checked.out
@@ -111,4 +111,4 @@ def test_values_that_a_server_changes_beside_every_write_are_counted_once(job: S
         report = job.run("apply")
     job.server.restore(before)
     assert {each["outcome"] for each in report["outcomes"]} == {"written"}
-    assert "values beside those written changed: title of 3 users" in report["about"]["noticed"]
+    assert "other values changed with the writes: title of 3 users" in report["about"]["noticed"]

@@ -153,14 +153,14 @@ def test_versions_that_are_announced_and_not_heeded_are_seen(reference: ScimJob)
 
     with HttpProxy(reference.server.root, deaf) as proxy:
         dialect = through(reference, proxy)
-    assert dialect["found"]["versions (ETag, If-Match)"].startswith("not heeded")
+    assert dialect["found"]["versions (ETag, If-Match)"].startswith("ignored")
     assert dialect["versions"] is False
 
 
 def test_a_server_that_drops_changes_is_seen(reference: ScimJob) -> None:
     with HttpProxy(reference.server.root, at("PATCH", http_proxy.dropped)) as proxy:
         dialect = through(reference, proxy)
-    assert dialect["found"]["PATCH replace"] == "answered with yes and not done"
+    assert dialect["found"]["PATCH replace"] == "confirmed but not done"
 
 
 def test_a_server_that_wipes_what_stands_beside_is_seen(reference: ScimJob) -> None:
@@ -234,7 +234,7 @@ def test_a_server_whose_list_cannot_be_read_whole_is_probed_all_the_same(referen
         reference.point(proxy.url)
         ended = reference.try_("check", "--probe", "--save", "dialect.json")
     assert ended.code == 1
-    assert "speaks of 50 users" in ended.err
+    assert "reports 50 users" in ended.err
     assert "totalResults: wrong: 50, where 13 users are shown" in ended.out
     assert (reference.folder / "dialect.json").exists()
     assert len(reference.server.all()) == 12
@@ -264,9 +264,9 @@ def forgetting(asked: Asked) -> Act:
 
 @pytest.mark.parametrize(("put", "open_", "writes", "seen"), [
     (pass_on, True, "put", "works"),
-    (pass_on, False, "no", "works, as far as is shown: what is never shown it may take away"),
+    (pass_on, False, "no", "works for shown values; it may erase hidden ones"),
     (forgetting, True, "no", "takes away or changes displayname"),
-    (http_proxy.dropped, True, "no", "answered with yes and not done"),
+    (http_proxy.dropped, True, "no", "confirmed but not done"),
     (failing(405), True, "no", "refused: 405 Method Not Allowed"),
 ], ids=["keeps", "hides", "forgets", "drops", "refuses"])  # fmt: skip
 def test_where_patch_is_announced_and_refused_it_is_seen_what_a_put_does(
@@ -305,7 +305,7 @@ def patchless(tmp_path: Path) -> Iterator[ScimJob]:
 def test_without_patch_nothing_is_written_where_a_put_could_take_a_password_away(patchless: ScimJob) -> None:
     before = patchless.server.all()
     planned = patchless.run("plan")
-    assert any("takes no PATCH" in caution and "nothing is written" in caution for caution in planned["cautions"])
+    assert any("no PATCH" in caution and "Nothing was written" in caution for caution in planned["cautions"])
     document = patchless.run("apply", code=4)
     assert {each["outcome"] for each in document["outcomes"]} == {"skipped"}
     assert patchless.server.all() == before
@@ -330,7 +330,7 @@ def test_without_patch_a_probe_tells_that_a_put_keeps_what_is_shown_and_does_not
     before = patchless.server.all()
     dialect = probed(patchless)
     assert dialect["writes"] == "no"
-    assert dialect["found"]["PUT"] == "works, as far as is shown: what is never shown it may take away"
+    assert dialect["found"]["PUT"] == "works for shown values; it may erase hidden ones"
     assert patchless.server.all() == before
 
 

@@ -119,7 +119,7 @@ def test_what_the_schema_requires_is_said_and_a_password_only_then(job: ScimJob)
 
 def test_a_server_that_takes_no_user_at_all_is_told_with_its_words(job: ScimJob) -> None:
     _, told = probed(job, wanting(lambda user: False), code=1)
-    assert "a user to be made for the probe was answered with 400 Bad Request, invalidValue: The value of some" in told
+    assert "the user to create for the probe was answered with 400 Bad Request, invalidValue: The value of some" in told
 
 
 # ---------------------------------------------------------------- what is tried on it
@@ -214,7 +214,7 @@ def test_the_user_is_removed_whatever_the_answers_are_worth(job: ScimJob, meddle
 
 
 @pytest.mark.parametrize(("meddler", "why"), [
-    (at("DELETE", lambda asked: said(204)), "the server says yes, and still shows it"),
+    (at("DELETE", lambda asked: said(204)), "the server confirmed it, and still shows it"),
     (at("DELETE", lambda asked: said(403, {"detail": "No right to delete users"})), "No right to delete users"),
 ], ids=["stays", "refused"])  # fmt: skip
 def test_a_user_that_stays_is_named(job: ScimJob, meddler: Meddler, why: str) -> None:
@@ -236,7 +236,7 @@ def test_a_user_that_may_have_been_made_and_is_not_found_is_named(job: ScimJob) 
         ended_ = job.try_("check", "--probe")
     assert ended_.code == 1
     (left,) = [user["userName"] for user in job.server.all() if user["userName"].startswith(NAME)]
-    assert f"the probe's user {left} may have been made, and could not be found" in ended_.err
+    assert f"the probe's user {left} may have been created, and was not found" in ended_.err
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

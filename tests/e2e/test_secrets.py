@@ -135,7 +135,7 @@ def test_a_vault_that_is_sealed_strange_away_or_not_trusted_fails_the_run(
     store.sealed = False
     for odd in (b"<html>canary</html>", b'"\xff"', b"[" * 100_000):
         store.reply = odd
-        assert "this is no answer of Vault's" in _failed(plan(job))
+        assert "not an answer of Vault" in _failed(plan(job))
     store.reply = None
     store.secrets.clear()
     ended = plan(job)

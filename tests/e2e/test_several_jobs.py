@@ -134,7 +134,7 @@ def test_a_job_gets_another_name_and_keeps_what_it_wrote(job: Job, first: str) -
     assert job.program("runs", "hr.yaml").out.count("apply") == 1
     assert job.program("state", "rename", "nobody.yaml", "hr.yaml").code == 64
     assert job.program("apply", "copy.yaml").code == 0
-    assert "does not mix the two" in job.program("state", "rename", "copy.yaml", "hr").said
+    assert "Choose another name" in job.program("state", "rename", "copy.yaml", "hr").said
 
 
 def test_a_mapping_that_spells_an_attribute_otherwise_knows_what_it_wrote(job: Job) -> None:

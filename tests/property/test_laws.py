@@ -230,7 +230,7 @@ def test_6_silence_no_password_is_in_any_report_plan_state_or_repr(world: World)
 
 
 @law
-@given(worlds(), st.integers(1, 99), st.sampled_from(["workNo is a list", "accountCode is there twice", "\x1b]0;\n"]))
+@given(worlds(), st.integers(1, 99), st.sampled_from(["workNo is a list", "accountCode occurs twice", "\x1b]0;\n"]))
 def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, record: int, why: str) -> None:
     assume(world.mapping.stale == "report")
     before = plan(world)

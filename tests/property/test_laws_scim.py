@@ -114,7 +114,7 @@ class Cut(HttpTransport):
 
     def send(self, request: Request) -> Answer:
         if self.left <= 0:
-            raise UnreachableError("the server has gone")
+            raise UnreachableError("the server is gone")
         self.left -= 1
         return super().send(request)
 

@@ -136,7 +136,7 @@ class MemoryDirectory(EntryReader):
         entry = self.store.entries.get(change.user.id)
         shown = self._scope.shown(entry, disabled=self.view.disabled) if entry else None
         if entry is None or shown is None or (shown.name, shown.disabled) != (change.user.name, change.disabled):
-            return Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
+            return Outcome(change.user, Result.CONFLICT, "the entry is gone")
         try:
             wanted = edits(entry.values, change, self.schema)
             values = self._edited(entry.values, wanted)
@@ -145,7 +145,7 @@ class MemoryDirectory(EntryReader):
         except ForbiddenError as fault:
             return Outcome(change.user, Result.FAILED, str(fault))
         if not wanted and all(each.seen for each in change.attributes):  # a server does not tell what is hidden
-            return Outcome(change.user, Result.UNCHANGED, "the entry says all of it already")
+            return Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         self.store.writes += 1
         self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.rdns, values)
         return Outcome(change.user, Result.WRITTEN)

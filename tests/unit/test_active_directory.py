@@ -165,7 +165,7 @@ def test_a_refused_bind_says_what_to_do() -> None:
     words = "80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {}, v4563"
     refused = {code: Response(49, diagnostic=words.format(code)) for code in ("52e", "775", "9")}
     told = {code: explained(answer, in_clear=False) for code, answer in refused.items()}
-    assert "password is wrong" in told["52e"]
+    assert "wrong name or password" in told["52e"]
     assert "unlock" in told["775"]
     assert told["9"] == ""
     assert explained(Response(49, diagnostic="data 52e"), in_clear=True) == ""

@@ -118,7 +118,7 @@ def test_without_the_control_everybody_is_looked_at() -> None:
         assert fixture.read_ == ["id-1", "id-2", "id-3"]
         assert sights["id-1"] == UNSEEN, "this server's entries have no mark in sight"
         assert [sights[id_].why for id_ in ("id-2", "id-3")] == [
-            "employeeNumber is no longer what the plan saw",
+            "employeeNumber changed since the plan",
             "the entry is gone, or no longer in base and filter",
         ]
 
@@ -205,7 +205,7 @@ def test_a_value_that_may_be_hidden_keeps_its_user_alone(answer: Holds) -> None:
         sights = fixture.again(change(1, FIRST), change(2, FIRST), change(3, FIRST))
         assert sights["id-1"].why == "employeeNumber may have a value that this account cannot read"
         assert sights["id-2"].why is None
-        assert sights["id-3"].why == "employeeNumber is no longer what the plan saw"
+        assert sights["id-3"].why == "employeeNumber changed since the plan"
         assert [user for user, _, _ in fixture.asked] == ["id-1", "id-2"], "who differs is not asked about"
 
 

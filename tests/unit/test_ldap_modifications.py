@@ -208,7 +208,7 @@ def test_what_cannot_be_asserted_keeps_nothing_behind_it_from_being_asserted() -
     planned = change(unseen, classes, several("title", "a", "b", None))
     assert modifier().controls(planned) == (requests.assertion(parse(f"(&(entryUUID={ANNA.id})(uid=*)(title=a))")),)
     now = User(ANNA.id, ANNA.name, {"title": ("theirs",)})
-    assert modifier().differs(planned, now) == "title is no longer what the plan saw"
+    assert modifier().differs(planned, now) == "title changed since the plan"
 
 
 @pytest.mark.parametrize(
@@ -259,15 +259,15 @@ def test_an_entry_that_is_read_again_is_held_to_what_the_plan_saw(
     fine = several("title", "x", "y", None)
     now = User(ANNA.id, ANNA.name, {planned.name: held, "title": ("x",)})
     why = modifier().differs(change(fine, planned), now)
-    assert why == (f"{planned.name} is no longer what the plan saw" if differs else None)
+    assert why == (f"{planned.name} changed since the plan" if differs else None)
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
         (f"UID=Anna, {BASE.upper()}", None),
-        (f"uid=anna,ou=x,{BASE}", f"the entry has another name by now: uid=anna,ou=x,{BASE}"),
-        ("no name", "the entry has another name by now: no name"),
+        (f"uid=anna,ou=x,{BASE}", f"the entry was renamed: uid=anna,ou=x,{BASE}"),
+        ("no name", "the entry was renamed: no name"),
     ],
 )
 def test_an_entry_that_is_read_again_may_be_spelt_otherwise_and_not_be_another(name: str, why: str | None) -> None:
@@ -300,7 +300,7 @@ def test_where_nothing_is_asserted_a_place_that_is_taken_shows_in_the_answer(
     answer = Response(results.CONSTRAINT_VIOLATION)
     outcome = modifier(without).outcome(change(*attributes), answer)
     assert outcome.result is (Result.CONFLICT if conflict else Result.FAILED)
-    assert (outcome.why == "a value is there where the plan saw none") is conflict
+    assert (outcome.why == "a value is there that the plan did not see") is conflict
     assert modifier().outcome(change(*attributes), answer).result is Result.FAILED
     other = Response(results.INVALID_DN_SYNTAX)
     assert modifier(without).outcome(change(*attributes), other).result is Result.FAILED

@@ -319,7 +319,7 @@ def test_a_caution_names_each_attribute_once_and_the_mark_that_stands_in() -> No
     both = (LEFT, AttributeChange("title", ("a",), ("b",)))
     (said,) = cautions(["title", "description"], *both)
     assert " description, title." in said
-    assert f"mark {MARK} is asserted instead" in said
+    assert f"mark {MARK} is checked instead" in said
 
 
 def test_a_caution_says_that_nothing_stands_in_for_the_mark() -> None:

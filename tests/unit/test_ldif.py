@@ -151,7 +151,7 @@ def test_a_misspelt_attribute_or_class_is_said_with_the_name_that_is_meant(tmp_p
     path = tmp_path / "people.ldif"
     path.write_text("dn: uid=anna,dc=example\nuid: anna\n")
     view = View(("uid", "emploeeNumber", "badge"), object_classes=("cecAgnet", "cecAgent", "badgeHolder"))
-    unknown = "it compares to the letter, and has one value"
+    unknown = "it is taken as case-sensitive and single-valued"
     assert directory(path, view).describe().cautions == (
         f"emploeeNumber is not a known attribute (did you mean employeeNumber?): {unknown}",
         f"badge is not a known attribute: {unknown}",

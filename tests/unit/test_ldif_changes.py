@@ -88,7 +88,7 @@ def test_a_full_disk_that_shows_at_the_end_alone_leaves_the_file_as_it_was(tmp_p
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [outcome.result for outcome in outcomes] == [Result.FAILED]
-    assert "the file is as it was" in outcomes[0].why
+    assert "the file is unchanged" in outcomes[0].why
     assert path.read_text() == FILE
     assert list(tmp_path.iterdir()) == [path]
 

@@ -45,4 +45,4 @@ def test_any_octets_are_a_notice_or_malformed(octets: bytes) -> None:
 )
 def test_how_long_a_password_is_good(seconds: int, left: str) -> None:
     (said,) = Notice(seconds=seconds).cautions("uid=sync")
-    assert f"expires in {left}:" in said
+    assert f"expires in {left}." in said

@@ -66,5 +66,5 @@ def test_the_encoding_is_not_the_address_s_to_choose() -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://[cec/x", "postgresql://cec/x?colour=red", "postgresql://cec/c\ud800"])
 def test_what_is_no_address_is_a_fault_of_the_job(url: str) -> None:
-    with pytest.raises(FileError, match="no address of a database"):
+    with pytest.raises(FileError, match="not an address of a database"):
         parameters_of(url)

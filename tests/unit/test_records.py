@@ -293,7 +293,7 @@ def test_a_record_that_says_a_member_twice_is_invalid_however_it_is_spelt_and_no
     named = {invalid.record: invalid.why for invalid in tenant.invalid}
     for number, record in enumerate(records, 1):
         for name in record_faults.FIELDS:
-            assert (f"{name} is there twice" in named.get(number, "")) == (name in twice(record))
+            assert (f"{name} occurs twice" in named.get(number, "")) == (name in twice(record))
     alone = [record_faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
     assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
     assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
@@ -307,7 +307,7 @@ def test_an_answer_that_says_a_member_twice_is_refused_however_it_is_spelt(
 ) -> None:
     held = json.dumps(records) if name == "agents" else "0"
     text = f'{{"agents":{json.dumps(records)},{spelt(name, escaped)}:{held},{spelt(name, 0)} : {held}}}'
-    assert refusal(text.encode()) == f"the answer says {name} twice"
+    assert refusal(text.encode()) == f"the answer has {name} twice"
 
 
 def test_one_record_that_says_a_member_twice_among_thousands_is_one_line() -> None:
@@ -315,7 +315,7 @@ def test_one_record_that_says_a_member_twice_among_thousands_is_one_line() -> No
     good[2500] = '{"workNo":7,"accountCode":"a","sipAccount":"1","\\u0073ipAccount":"2"}'
     tenant = decode(f'{{"agents":[{",".join(good)}]}}'.encode(), "answer")
     assert len(tenant.agents) == 2999
-    assert [(each.record, each.why) for each in tenant.invalid] == [(2501, "sipAccount is there twice")]
+    assert [(each.record, each.why) for each in tenant.invalid] == [(2501, "sipAccount occurs twice")]
 
 
 # ---------------------------------------------------------------- the body as a whole

@@ -588,16 +588,16 @@ def test_several_mapped_elements_of_one_attribute_are_set_together(
 @pytest.mark.parametrize(
     ("planned", "result", "why"),
     [
-        (AttributeChange(PHONE, ("tel:1",), ("tel:2",), pattern="tel:*"), Result.CONFLICT, "no longer what"),
-        (AttributeChange(PHONE, ("tel:1", "tel:9"), ("3",), pattern="tel:*"), Result.CONFLICT, "not ours"),
+        (AttributeChange(PHONE, ("tel:1",), ("tel:2",), pattern="tel:*"), Result.CONFLICT, "changed since"),
+        (AttributeChange(PHONE, ("tel:1", "tel:9"), ("3",), pattern="tel:*"), Result.CONFLICT, "not this job's"),
         (AttributeChange(PHONE, ("tel:1", "tel:9"), ("",), pattern="tel:*"), Result.FAILED, "empty value"),
         (AttributeChange(SEAT, (), ("1", "2")), Result.FAILED, "one value only"),
         (AttributeChange(SEAT, (), ("canary",)), Result.FAILED, "is no integer"),
         (AttributeChange(ACCOUNT, (), ("theirs",), pattern="cec:*"), Result.WRITTEN, ""),
         (AttributeChange("title", (), ("cec:1",), pattern="cec:*"), Result.FAILED, "one value only"),
-        (AttributeChange("title", ("SAMPLE",), ("Sample",)), Result.UNCHANGED, "says all of it already"),
-        (AttributeChange("title", ("Other",), ("Sample",)), Result.CONFLICT, "no longer what the plan saw"),
-        (AttributeChange(LINE, ("1a",), ("2",)), Result.CONFLICT, "no longer what the plan saw"),
+        (AttributeChange("title", ("SAMPLE",), ("Sample",)), Result.UNCHANGED, "already has all values"),
+        (AttributeChange("title", ("Other",), ("Sample",)), Result.CONFLICT, "changed since the plan"),
+        (AttributeChange(LINE, ("1a",), ("2",)), Result.CONFLICT, "changed since the plan"),
         (AttributeChange(PASSWORD, (), (), secret=True, seen=False), Result.WRITTEN, ""),
     ],
 )  # fmt: skip
@@ -682,5 +682,5 @@ def test_nothing_is_put_where_the_server_keeps_something_to_itself() -> None:
     provider = Provider(user(1), patch=False)
     outcomes = write(opened(provider), seat(1))
     assert [outcome.result for outcome in outcomes] == [Result.SKIPPED]
-    assert "nothing is written" in outcomes[0].why
+    assert "Nothing was written" in outcomes[0].why
     assert provider.asked == []

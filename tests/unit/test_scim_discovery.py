@@ -92,7 +92,7 @@ def test_the_endpoint_of_users_is_found_on_a_further_page() -> None:
 ], ids=["paging ignored", "total too high", "empty", "cursor in a circle", "no list"])  # fmt: skip
 def test_a_list_that_never_comes_to_its_number_is_an_incomplete_read(page: Paged) -> None:
     provider, asked = server("/Schemas", page)
-    with pytest.raises(TruncatedError, match="the server speaks of"):
+    with pytest.raises(TruncatedError, match="the server reports"):
         opened(provider).describe()
     assert len(asked) <= len(schemas()) + 2
 
@@ -104,7 +104,7 @@ def test_a_list_without_an_end_is_given_up() -> None:
         return {"totalResults": 1 << 40, "Resources": some}
 
     provider, asked = server("/Schemas", page)
-    with pytest.raises(TruncatedError, match="the server speaks of"):
+    with pytest.raises(TruncatedError, match="the server reports"):
         opened(provider).describe()
     assert len(asked) == MOST // 1_000 + 1
 

@@ -179,7 +179,7 @@ def test_a_list_that_never_rests_is_told() -> None:
     def between(server: Server, asked: int) -> None:
         server.ids.insert(0, f"new{asked}")
 
-    with pytest.raises(TruncatedError, match="came or went"):
+    with pytest.raises(TruncatedError, match="added, removed or reordered"):
         read(Server(30, between))
 
 

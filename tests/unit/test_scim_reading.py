@@ -150,7 +150,7 @@ def test_by_index_pages_that_come_round_are_noticed_in_every_pass(pages: int, to
         page = next(asked) % pages
         return said({"totalResults": total, "Resources": [{"id": f"u{page}"}, {"id": f"v{page}"}]})
 
-    with pytest.raises(TruncatedError, match="came or went"):
+    with pytest.raises(TruncatedError, match="added, removed or reordered"):
         list(Pager(ask, 2).by_index())
     assert next(asked) <= 3 * 3 * pages + 3 * 2
 
@@ -177,7 +177,7 @@ def test_a_list_that_is_shorter_than_it_says_is_read_once_and_told() -> None:
         some = [{"id": f"u{number}"} for number in range(4)][start:][:3]
         return said({"totalResults": 5, "Resources": some})
 
-    with pytest.raises(TruncatedError, match="speaks of 5 users and shows 4"):
+    with pytest.raises(TruncatedError, match="reports 5 users and shows 4"):
         list(Pager(ask, 3).by_index())
     assert len(asked) == len(set(asked))
 
@@ -338,7 +338,7 @@ def test_what_a_filter_finds_on_several_pages_is_read_to_its_end() -> None:
 def test_a_filter_whose_pages_stand_still_has_not_found_all() -> None:
     provider = Provider(*(user(number, userName="same") for number in range(1, 6)))
     listed(provider, lambda page, params: {"totalResults": 5, "Resources": [provider.shown("u1")]})
-    with pytest.raises(TruncatedError, match="speaks of 5 users and shows 1"):
+    with pytest.raises(TruncatedError, match="reports 5 users and shows 1"):
         list(opened(provider).find([(NAME, "same")]))
 
 
@@ -549,4 +549,4 @@ def test_what_every_server_has_and_none_publishes_is_known_and_what_is_assumed_i
     assumed = opened(Provider(user(1), published=[]), View(names)).describe()
     assert not assumed.closed
     (caution,) = [caution for caution in assumed.cautions if "publishes no schema" in caution]
-    assert f"no schema {CORE} and no {CEC}: " in caution
+    assert f"no schema {CORE} and no {CEC}. " in caution

@@ -701,8 +701,8 @@ def test_what_changes_with_every_write_is_noted_once_for_each_attribute_and_read
     assert results(outcomes) == [Result.WRITTEN] * 4
     notes = [outcome.why for outcome in outcomes]
     assert notes == [NOTE.format(names="title"), "", NOTE.format(names="nickname"), ""]
-    counted = "values beside those written changed: nickname of 1 user, title of 4 users"
-    assert directory.describe().cautions == (f"{counted}; check whether the server overwrites them",)
+    counted = "other values changed with the writes: nickname of 1 user, title of 4 users"
+    assert directory.describe().cautions == (f"{counted}. Check whether the server overwrites them",)
     assert provider.said.count("GET u2") == 0
 
 
@@ -847,7 +847,7 @@ def test_what_was_done_in_part_before_it_was_refused_is_not_said_to_be_of_anothe
     outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
     assert outcome.result is Result.FAILED
     assert "invalidValue" in outcome.why
-    assert outcome.why.endswith("; what it had done of it was taken back")
+    assert outcome.why.endswith("; its partial change was undone")
     assert len(provider.writes) == 3
     assert "nickName" not in provider.users["u1"]
 
@@ -909,8 +909,8 @@ def test_what_was_done_of_several_attributes_before_a_refusal_is_taken_back_or_n
         return
     assert (outcome.result, outcome.unknown) == (Result.FAILED, False)
     assert outcome.why.startswith(f"refused: {status}")
-    assert outcome.why.endswith("; what it had done of it was taken back") is (status == 403 and done > 0)
-    assert outcome.why.endswith(", but nickName is no longer as it was") is (status == 500 and done == 1)
+    assert outcome.why.endswith("; its partial change was undone") is (status == 403 and done > 0)
+    assert outcome.why.endswith(", but nickName changed") is (status == 500 and done == 1)
     assert ("nickName" in provider.users["u1"]) is (status == 500 and done == 1)
     assert seats(provider) == [None]
 
@@ -925,7 +925,7 @@ def test_what_somebody_else_wrote_just_before_a_refusal_is_left_and_named_and_ou
     provider.meddle = once(meddle)
     shown = AttributeChange("displayName", ("before",), ("new",))
     outcome = only(provider, NAMED, shown, SEVENTH_FROM_NONE)
-    assert outcome.why.endswith(", but nickName is no longer as it was")
+    assert outcome.why.endswith(", but nickName changed")
     assert (provider.users["u1"]["nickName"], provider.users["u1"]["displayName"]) == ("theirs", "before")
 
 
@@ -943,7 +943,7 @@ def test_what_cannot_be_taken_back_is_named(status: int) -> None:
         return said({}, 403 if first else status, request=request)
 
     provider.meddle = meddle
-    assert only(provider, NAMED, SEVENTH_FROM_NONE).why.endswith(", but nickName is no longer as it was")
+    assert only(provider, NAMED, SEVENTH_FROM_NONE).why.endswith(", but nickName changed")
 
 
 @pytest.mark.parametrize("stands", [True, False])
@@ -986,7 +986,7 @@ def test_a_refusal_of_several_that_cannot_be_looked_after_is_not_known(*, gone: 
     provider.meddle = once(meddle)
     outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
     assert (outcome.result, outcome.unknown) == (Result.FAILED, not gone)
-    assert ("whether a part of it was done is not known" in outcome.why) is not gone
+    assert ("perhaps written in part" in outcome.why) is not gone
 
 
 # ---------------------------------------------------------------- no answer
@@ -1020,7 +1020,7 @@ def test_a_write_whose_answer_is_lost_is_looked_for(
         assert outcome.shown is not None
         assert outcome.shown.values[SEAT] == ("7" if attributes else "8",)
     else:
-        assert "it may have been written (cut off)" in outcome.why
+        assert "perhaps written (cut off)" in outcome.why
 
 
 @pytest.mark.parametrize("gone", [True, False])

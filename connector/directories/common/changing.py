@@ -92,11 +92,11 @@ def compared(held: Sequence[S], change: AttributeChange, rule: Equality, stored:
     mine = ours(change.pattern, held)
     keys = set(map(key, mine))
     if change.seen and keys != {key(plain(value)) for value in change.old}:
-        raise ConflictError(f"{change.name} is no longer what the plan saw")
+        raise ConflictError(f"{change.name} changed since the plan")
     wanted = {key(plain(value)): stored(value) for value in change.new}
     others = tuple(value for value in held if value not in mine)
     if not wanted.keys().isdisjoint(map(key, others)):
-        raise ConflictError(f"{change.name} holds the new value already, among those that are not ours")
+        raise ConflictError(f"{change.name} already holds the new value among those that are not this job's")
     removed = tuple(value for value in mine if key(value) not in wanted)
     added = tuple(value for name, value in wanted.items() if name not in keys)
     return Compared(removed, added, others, tuple(wanted.values()))
@@ -117,7 +117,7 @@ def _classes(held: Sequence[bytes], change: AttributeChange) -> Edit:
         {octets(value).strip().lower(): octets(value) for value in values} for values in (held, change.old, change.new)
     )
     if not old.keys() <= present.keys():
-        raise ConflictError(f"{change.name} is no longer what the plan saw")
+        raise ConflictError(f"{change.name} changed since the plan")
     removed = tuple(value for name, value in present.items() if name in old.keys() - new.keys())
     return Edit(change.name, removed, tuple(value for name, value in new.items() if name not in present))
 

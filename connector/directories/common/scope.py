@@ -100,4 +100,4 @@ class Scope:
 
 def nobody_within(counted: str, where: str, filter_: str | None, check: str) -> str:
     """That the job's filter leaves everybody out. `counted`: of how many; `check`: what to look at beside it."""
-    return f"0 of {counted} in {where} are within `filter` {filter_}: check the filter, and {check}"
+    return f"0 of {counted} in {where} match `filter` {filter_}. Check the filter, and {check}"

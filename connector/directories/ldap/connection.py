@@ -214,8 +214,8 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         raise kind(why, where=endpoint.url)
     if notice.must_change:
         raise DeniedError(
-            f"the server lets {who} do nothing before its password is changed (password policy): "
-            "change it, and put the new one where the job takes it from",
+            f"the server requires a new password for {who} (password policy): change it, and store the new one "
+            "where the job reads it",
             where=endpoint.url,
         )
     wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
@@ -247,7 +247,7 @@ def _translated(endpoint: Endpoint, tls: _Tls) -> Iterator[None]:
     except (LDAPExceptionError, OSError) as fault:
         raise _error(fault, tls.fault, endpoint) from None
     except Exception as fault:  # noqa: BLE001  # ldap3's decoder meets octets it does not expect with anything
-        raise MalformedError(f"what came is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
+        raise MalformedError(f"the answer is no LDAP message ({type(fault).__name__})", where=endpoint.url) from None
 
 
 def _error(fault: Exception, handshake: OSError | None, endpoint: Endpoint) -> ConnectorError:
@@ -264,5 +264,5 @@ def _error(fault: Exception, handshake: OSError | None, endpoint: Endpoint) -> C
         return UntrustedError(f"the server refused StartTLS: {fault}", where=url)
     if isinstance(fault, ssl.SSLError) and "ALERT" in str(fault):
         # in TLS 1.3 a client learns only with the first answer that its certificate was refused
-        return DeniedError(f"the server refused us in TLS: {fault}", where=url)
+        return DeniedError(f"the server refused the TLS connection: {fault}", where=url)
     return UnreachableError(f"no connection: {fault}", where=url)

@@ -175,7 +175,7 @@ def unidentified(identity: Identity, types: Collection[str], *, chosen: bool) ->
     name = identity.attribute
     if chosen:
         return (
-            f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or give "
+            f"the user shows no value of {name}, the job's `directory.id`. Not written. Give it a value, or grant "
             f"the account the right to read {name}"
         )
     if name.lower() in types:
@@ -184,8 +184,8 @@ def unidentified(identity: Identity, types: Collection[str], *, chosen: bool) ->
     why = f"this server has no {name}, so its users have no id. Not written. Set"
     if not types:
         why = (
-            f"the user shows no {name}, and the server shows no schema that tells whether it has one. Not written. "
-            f"Give the account the right to read {name}. Or, if the server has none, set"
+            f"the user shows no {name}, and the server shows no schema. Not written. Grant the account the right "
+            f"to read {name}. If the server has none, set"
         )
     return (
         f"{why} `directory.id` to an attribute that never changes and is unique. The mapping must not write it. "

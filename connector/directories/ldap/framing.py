@@ -80,10 +80,10 @@ def _extent(data: bytes, at: int) -> tuple[int, int] | None:
     """Where the content of the message at `at` starts and ends, which may be behind the data; None: not yet known."""
     try:
         if data[at] != ber.SEQUENCE:
-            raise MalformedError("what came is no LDAP message")
+            raise MalformedError("the answer is no LDAP message")
         size, start = ber.length(data, at + 1)
     except IndexError:
         return None
     if size > MAX_MESSAGE:
-        raise MalformedError(f"an LDAP message of {size} octets; {MAX_MESSAGE} is the most that is taken")
+        raise MalformedError(f"an LDAP message of {size} octets; the maximum is {MAX_MESSAGE}")
     return start, start + size

@@ -35,8 +35,8 @@ _PAGE: Final = 1000
 _PARENT: Final = re.compile(r"^(?:[^,\\]|\\.)*,?")
 """The first RDN of a DN, with its comma."""
 _UNROOTED: Final = (
-    "no control is used, and the directory is known by the entry of `base` alone. Give the account the right to read "
-    "the entry of the empty DN, if the server has one"
+    "no control is used, and only the entry of `base` identifies the directory. Grant the account the right to "
+    "read the root DSE"
 )
 BATCH: Final = 2000
 """Changes that are written before what no answer shows of them is read back, for which the server has to be waited."""
@@ -96,7 +96,7 @@ class Inspection:
     def _refuse_no_id(self, info: AttributeInfo) -> None:
         """Raises FileError for an attribute that cannot hold ids."""
         why = "has no such attribute" if not info.known else "lets it hold several values" if not info.single else ""
-        why = why or ("has no equality rule for it, so that nobody is found by it" if not info.comparable else "")
+        why = why or ("has no equality rule for it, so no look-up finds it" if not info.comparable else "")
         if why and (info.known or self._published.types):
             raise FileError(f"{info.name}: the server's schema {why}: name another attribute", where="directory.id")
 
@@ -118,8 +118,8 @@ class Inspection:
         """
         if urlsplit(self._wire.where).port in _GLOBAL_CATALOG or self._wire.seen(_EVERY_DOMAIN):
             why = (
-                "this is a Global Catalog, which holds some attributes only and cannot be written: name the domain "
-                "controller itself, ldaps://host without a port (636), or ldap://host (389) with start_tls"
+                "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain "
+                "controller itself: ldaps://host (port 636), or ldap://host (389) with start_tls"
             )
             raise FileError(why, where=f"directory.urls, {self._wire.where}")
 
@@ -134,10 +134,10 @@ class Inspection:
         if above == self._base:
             return
         filters = self._shown(self._base, "nsViewFilter")
-        also = f", and `filter` to include the view's own: {filters[0].decode('utf-8', 'replace')}" if filters else ""
+        also = f", and include the view's own in `filter`: {filters[0].decode('utf-8', 'replace')}" if filters else ""
         why = (
-            f"{self._base} is a view (nsView): the users that it shows have DNs that are not below it, so that none "
-            f"could be written. Set `base` to {above}, or to what the users are below{also}"
+            f"{self._base} is a view (nsView). The DNs of its users are not below it, so none can be written. Set "
+            f"`base` to {above}, or to the parent of the users{also}"
         )
         raise FileError(why, where="directory.base")
 
@@ -210,13 +210,14 @@ class Inspection:
         described = self._described((*attributes, OBJECT_CLASS))
         if not self._published.types:
             cautions.append(
-                "the server shows no schema: what its attributes may hold, and how their values compare, is assumed"
+                "the server shows no schema. Syntaxes and equality rules are assumed. Grant the account the right "
+                "to read the schema"
             )
         if not self.dialect.assertions:
             cautions.append(
-                "the server has no assertion control (RFC 4528): entries are read again just before they are written, "
-                "and a change made by somebody else in between may go unnoticed"
-                + ("" if self.dialect.microsoft else "; if two entries swap names in between, the wrong one is written")
+                "the server has no assertion control (RFC 4528). Entries are read again just before each write. "
+                "Another program's change in between may go unnoticed"
+                + ("" if self.dialect.microsoft else ". If two entries swap names in between, the wrong one is written")
             )
         else:
             cautions += self._unmarked(described.values())
@@ -277,7 +278,7 @@ class Inspection:
                 return f"ldap:{identity.show(values[0])}", []
         hidden = f"{context} does not show its {self.native.identity.attribute}"
         return f"ldap:{self.dialect.kind}:{context.lower()}", [
-            f"{hidden}, so that two servers with a tree of this name are taken for one"
+            f"{hidden}. Identity falls back to the DN; trees of the same name share a lease"
         ]
 
     def _unmarked(self, infos: Iterable[AttributeInfo]) -> list[str]:
@@ -287,10 +288,10 @@ class Inspection:
         if not blind or (mark and self._shown(self._base, mark)):
             return []
         names = f"{', '.join(blind)} {'has' if len(blind) == 1 else 'have'} no equality rule"
-        shown = f"and entries show no {mark}" if mark else "and the server keeps no mark of an entry's last change"
+        shown = f"and entries show no {mark}" if mark else "and the server has no mark of an entry's last change"
         why = (
-            f"{names}, {shown}: a user is read before the value is written and after it, and a change made by somebody "
-            "else in between may go unnoticed"
+            f"{names}, {shown}. Users are read before and after each write of them. Another program's change in "
+            "between may go unnoticed"
         )
         return [why]
 
@@ -322,7 +323,7 @@ class Inspection:
         """One entry's attributes as text, by their names in lower case."""
         entries = self._wire.search(Search(name, Scope.BASE, _ANY, attributes))
         if not entries:
-            raise DeniedError(f"the entry {name!r} is hidden from us", where=self._wire.where)
+            raise DeniedError(f"this account may not read the entry {name!r}", where=self._wire.where)
         return as_text(entries[0])
 
 

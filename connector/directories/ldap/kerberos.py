@@ -73,7 +73,7 @@ class _Connection(ldap3.Connection):
             token = answer["saslCreds"]
         offered = context.unwrap(token).message
         if not offered or not offered[0] & _NO_LAYER:
-            raise DeniedError("the server wants GSSAPI to protect the connection, not TLS", where=self._where)
+            raise DeniedError("the server requires GSSAPI protection instead of TLS", where=self._where)
         return self._say(controls, context.wrap(bytes((_NO_LAYER, 0, 0, 0)), False).message)
 
     def _say(self, controls: Any, token: bytes) -> Any:

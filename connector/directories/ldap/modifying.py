@@ -33,8 +33,8 @@ _CONFLICTS = {
 }
 _THERE = "the entry is no longer as planned: a value to be added is already there"
 _HIDDEN = (
-    "a value to be added is already there, though this account was shown none: most likely it may not read it. Give "
-    "the account the right to read {names}"
+    "a value to be added is already there, but was not shown. Probably this account may not read it. Grant it the "
+    "right to read {names}"
 )
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 
@@ -136,7 +136,7 @@ class Modifier(Struct, frozen=True, dict=True):
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
-                f"{name} {why}, so single values of it cannot be changed: the mapping must own all of them"
+                f'{name} {why}, so single values cannot be changed. In the mapping, set `owns: "*"` for it'
             )
         first = change.seen and change.new and not change.old  # added, for there may be a value by now
         return [Modification(Edit.ADD if first else Edit.REPLACE, name, tuple(map(octets, change.new)))]
@@ -169,13 +169,13 @@ class Modifier(Struct, frozen=True, dict=True):
         if change.disabled and not now.disabled:
             return ENABLED
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
-            return f"the entry has another name by now: {now.name}"
+            return f"the entry was renamed: {now.name}"
         for attribute in change.attributes:
             if not attribute.seen or attribute.name.lower() == OBJECT_CLASS.lower():
                 continue
             held = now.values.get(attribute.name, ())
             if not same_set(self.info(attribute.name).equality, ours(attribute.pattern, held), attribute.old):
-                return f"{attribute.name} is no longer what the plan saw"
+                return f"{attribute.name} changed since the plan"
         return None
 
     def outcome(
@@ -195,10 +195,10 @@ class Modifier(Struct, frozen=True, dict=True):
         if code in _CONFLICTS:
             return Outcome(change.user, Result.CONFLICT, _CONFLICTS[code] + said)
         if self.dialect.occupied(response) and self._fills_an_empty_place(change, refuted):
-            return Outcome(change.user, Result.CONFLICT, f"a value is there where the plan saw none{said}")
+            return Outcome(change.user, Result.CONFLICT, f"a value is there that the plan did not see{said}")
         if code == results.REFERRAL:
             others = ", ".join(response.referrals[:3]) or "another server"
-            why = f"this server is a copy that cannot be written: name one that can in `urls` (it refers to {others})"
+            why = f"read-only replica. In `urls`, list a writable server (it refers to {others})"
             return Outcome(change.user, Result.FAILED, why + said)
         why = said
         if code == results.UNAVAILABLE_CRITICAL_EXTENSION:

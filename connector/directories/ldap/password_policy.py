@@ -20,8 +20,8 @@ _EXPIRED, _LOCKED, _CHANGE_AFTER_RESET = 0, 1, 2
 _WARNING, _ERROR, _SECONDS, _BINDS = 0xA0, 0x81, 0x80, 0x81
 _DAY: Final = 86_400
 _REFUSED: Final = {
-    _EXPIRED: "the password has expired: set a new one, and put it where the job takes it from",
-    _LOCKED: "the account is locked: unlock it, or wait until the server's password policy does",
+    _EXPIRED: "the password has expired: set a new one, and store it where the job reads it",
+    _LOCKED: "the account is locked: unlock it, or wait for the server's password policy",
 }
 
 
@@ -47,7 +47,7 @@ class Notice(Struct, frozen=True):
         if self.seconds is not None:
             days = self.seconds // _DAY
             left = f"{days} days" if days > 1 else "a day" if days else "less than a day"
-            yield f"the password of {who} expires in {left}: set a new one before that"
+            yield f"the password of {who} expires in {left}. Set a new one before that"
         if self.binds is not None:
             yield f"the password of {who} has expired: the server lets it in {self.binds} times more"
 

@@ -73,8 +73,8 @@ class PostRead:
         if self._lacked:
             names = ", ".join(sorted(self._lacked))
             yield (
-                f"the server's answers to writes (RFC 4527) did not show {names} as written: such users were read "
-                "again by search"
+                f"the server's answers to writes (RFC 4527) did not show {names} as written. Those users were "
+                "read again by search"
             )
 
     def _classes(self, user: User) -> Values:

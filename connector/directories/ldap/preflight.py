@@ -31,9 +31,7 @@ _EFFECTIVE: Final = "allowedAttributesEffective"
 _TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
-_DENIED: Final = (
-    "the directory says that our account may not write this attribute of this entry: grant it the right to write it"
-)
+_DENIED: Final = "the job's account may not write this attribute of this entry. Grant it the right"
 
 T = TypeVar("T")
 
@@ -143,14 +141,14 @@ class Preflight:
                         searches.append(((change, each), domain.holders(name, stored)))
                         first = given.setdefault((number, key(info.equality, stored)), change.user.id)
                         if first != change.user.id and not self._restrictions.unique(each.name):
-                            why = "the directory lets one entry hold this value, and another user of this plan gets it"
+                            why = "the directory keeps this value unique, and another user of this plan gets it"
                             yield Objection(change.user.id, each.name, "shared", why)
         found = [(about, _text(entry.name)) for about, entry in self._entries(searches)]
         others = [(about, name) for about, name in found if rdns(name) != rdns(about[0].user.name)]
         seen = self._users({name for (_, each), name in others if self._restrictions.unique(each.name)})
         for (change, each), name in others:
             if not (name in seen and self._restrictions.unique(each.name)):
-                why = "the directory lets one entry hold this value, and another has it"
+                why = "the directory keeps this value unique, and another entry has it"
                 yield Objection(change.user.id, each.name, "reassigned", why)
 
     def _users(self, names: Iterable[str]) -> set[str]:
@@ -174,7 +172,7 @@ class Preflight:
         ]
         for (change, name), frame in self._wire.exchange(asked, self._window):
             if frame.tag == DONE and self._wire.located(response, frame).code in _NO_ENTRY:
-                yield Objection(change.user.id, name, "value", "it is the name of an entry that does not exist")
+                yield Objection(change.user.id, name, "value", "it is the DN of an entry that does not exist")
 
     def _entries(
         self, wanted: Iterable[tuple[T, Search]], controls: tuple[bytes, ...] = ()

@@ -126,7 +126,8 @@ class Assertions:
         mark = self._modifier.dialect.mark
         if names:
             yield _CAUTION.format(names=", ".join(names)) + (
-                f"The entry's mark {mark} is asserted instead"
+                f"The entry's mark {mark} is checked instead"
                 if mark in self.proven
-                else "Somebody else's change in between may go unnoticed. In `urls`, name the server itself, no proxy"
+                else "Another program's change in between may go unnoticed. In `urls`, name the server itself, not "
+                "a proxy"
             )

@@ -19,8 +19,8 @@ MAX_VALUES: Final = 100_000
 MAX_CONTROLS: Final = 100
 MAX_URIS: Final = 1000
 
-TWICE: Final = "an entry that has an attribute twice"
-LEFT_OVER: Final = "an entry with octets in it that belong to none of its attributes"
+TWICE: Final = "an entry with one attribute twice"
+LEFT_OVER: Final = "an entry with octets that belong to no attribute"
 
 ENTRY: Final = 0x64
 DONE: Final = 0x65

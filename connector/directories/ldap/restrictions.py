@@ -54,7 +54,7 @@ class Restrictions:
                 found = self._read("cn=plugins,cn=config", uniqueness.DS389, uniqueness.DS389_ATTRIBUTES)
                 return uniqueness.of_389ds(found, key), frozenset(), ""
         except ValueError as fault:
-            return None, frozenset(), f"a rule of the server's for unique values is not understood: {fault}"
+            return None, frozenset(), f"a uniqueness rule of the server is not understood: {fault}"
         return ([] if self._inspection.dialect.microsoft else None), frozenset(), ""
 
     def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:

@@ -47,7 +47,9 @@ NAMES: Final = {
     71: "affectsMultipleDSAs", 80: "other", 118: "canceled", 122: "assertionFailed",
 }  # fmt: skip
 
-UNWILLING: Final = "; the server lists a control and refuses it here: ask its administrator, or name another in `urls`"
+UNWILLING: Final = (
+    "; the server lists a control and refuses it here. Ask its administrator, or list another server in `urls`"
+)
 NO_ADVICE: Final[Mapping[int, str]] = {}
 _LIMITS: Final = {3: "time limit", 4: "size limit", 11: "administrative limit"}
 _DENIED: Final = frozenset({8, 13, 48, 49, 50})
@@ -70,15 +72,15 @@ _IN_CLEAR: Final = frozenset({8, 13})
 _REASON: Final = re.compile(r"AcceptSecurityContext error, data ([0-9a-f]+)", re.IGNORECASE)
 _REASONS: Final = {
     "525": "there is no such account",
-    "52e": "the name or the password is wrong; the name is a UPN (cec@example.org), EXAMPLE\\cec or a DN",
-    "52f": "the account is restricted, by its logon hours, its workstations or an empty password",
+    "52e": "wrong name or password. The name is a UPN (cec@example.org), EXAMPLE\\cec or a DN",
+    "52f": "the account is restricted by its logon hours, its workstations or an empty password",
     "530": "the account may not log on at this hour",
     "531": "the account may not log on from this machine",
-    "532": "the password has expired: set a new one, and let that of a service account never expire",
+    "532": "the password has expired: set a new one. Let a service account's password never expire",
     "533": "the account is disabled: enable it",
     "701": "the account has expired: extend it",
-    "773": 'the password must be changed before it is used: set one without "must change at next logon"',
-    "775": "the account is locked out, by wrong passwords: unlock it, and see that no other job has an old one",
+    "773": 'the password must be changed at the first logon: set one without "must change at next logon"',
+    "775": "the account is locked out after wrong passwords: unlock it. Check other jobs for an old password",
 }
 """Windows' error codes in hexadecimal, as a domain controller puts them behind `data`."""
 
@@ -116,7 +118,7 @@ def failure(
         looked = f" for {', '.join(sorted(sought))}" if sought else ""
         kind, what = TruncatedError, f"the server's {_LIMITS[code]} cut the search below {base!r}{looked} short"
     elif code == NO_SUCH_OBJECT:
-        what = f"there is no entry {base!r}, or we may not see it"
+        what = f"there is no entry {base!r}, or this account may not see it"
     elif code in _DENIED:
         kind, what = DeniedError, f"the search below {base!r} was denied"
     elif code in AWAY:
@@ -132,13 +134,13 @@ def failure(
 def referral(uris: tuple[str, ...], base: str, where: str, said: str = "") -> ElsewhereError:
     """A part of what was asked for is on other servers, so not the whole was read. `said`: the server's words."""
     others = ", ".join(uris[:3]) or "another server"
-    return ElsewhereError(f"a part of {base!r} is elsewhere: referral to {others}{said}", where=where)
+    return ElsewhereError(f"a part of {base!r} is on another server: referral to {others}{said}", where=where)
 
 
 def explained(end: Response, *, in_clear: bool) -> str:
     """What a refused bind means and what to do, behind a semicolon; nothing where its code says all there is."""
     if end.code in _IN_CLEAR and in_clear:
-        return "; this server takes credentials over TLS alone: use ldaps://, or start_tls: true"
+        return "; this server takes credentials only over TLS: use ldaps://, or start_tls: true"
     reason = _REASON.search(end.diagnostic)
     known = _REASONS.get(reason[1].lower()) if reason else None
     return f"; {known}" if known else ""

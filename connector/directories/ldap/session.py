@@ -151,7 +151,7 @@ class Session:
     def _unsolicited(self, frame: Frame) -> IncompleteRead | None:
         """A message that answers nothing: the server's farewell, a notice that we do not know, or nonsense."""
         if frame.id or frame.tag != EXTENDED:
-            return self.broken(f"an answer to message {frame.id}, which asked nothing")
+            return self.broken(f"an answer to message {frame.id}, which was never sent")
         notice = self.located(response, frame)
         if notice.name != NOTICE_OF_DISCONNECTION:
             return None

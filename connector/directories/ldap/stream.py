@@ -118,5 +118,5 @@ class Stream:
 
 def _cut(fault: OSError) -> str:
     if isinstance(fault, ssl.SSLError):
-        return f"the connection was cut: {fault.reason or 'TLS ended without a word'}"
+        return f"the connection was cut: {fault.reason or 'TLS ended without notice'}"
     return f"the connection was cut: {fault.strerror or type(fault).__name__}"

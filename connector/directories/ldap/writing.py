@@ -28,7 +28,7 @@ _READ_BEFORE: Final = 64
 
 _PLAIN: Final = re.compile(r'[A-Za-z][A-Za-z0-9-]*=[^\\",+;#=<>]*,')
 """An RDN without anything that would have to be parsed, with the comma behind it."""
-_TWICE: Final = "somebody else changed the entry twice, each time just before it was to be written"
+_TWICE: Final = "another program changed the entry twice, each time just before the write"
 
 
 class Queue:
@@ -199,7 +199,7 @@ class Writer:
 
 
 def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:
-    why = f"no answer: it may have been written ({fault})"
+    why = f"no answer: perhaps written ({fault})"
     return [Outcome(change.user, Result.FAILED, why, unknown=True) for change in changes]
 
 

@@ -30,7 +30,9 @@ from connector.settings.job import LdifDirectory as LdifSettings
 ATTEMPTS: Final = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
-LINKED: Final = "the file has another hard link, which would keep the old content; remove it or name a copy of the file"
+LINKED: Final = (
+    "the file has another hard link, which would keep the old content. Remove it, or name a copy of the file"
+)
 _RIGHTS: Final = "Check the rights on the file and its folder, and the free space of its disk"
 _BATCH: Final = 100_000
 """Changes in one rewriting of the file: it costs as much for one as for all."""
@@ -55,7 +57,7 @@ class LdifReader(EntryReader):
         unknown = [name for name, info in infos.items() if not info.known]
         types = [info.name for info in self.schema.types.values()] if unknown else []
         cautions = [
-            f"{name} is not a known attribute{meant(name, types)}: it compares to the letter, and has one value"
+            f"{name} is not a known attribute{meant(name, types)}: it is taken as case-sensitive and single-valued"
             for name in unknown
         ]
         cautions += [
@@ -64,11 +66,12 @@ class LdifReader(EntryReader):
             if self.schema.kind(name) is None and (near := meant(name, self.schema.class_names()))
         ]
         cautions += [
-            f"the filter names {name}, which is no known attribute and stands in no entry: it matches nobody"
+            f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
+            "the filter"
             for name in sorted(self.scope.unknown)
             if self.schema.key(name) not in recognised
         ]
-        cautions += [f"an apply would be refused: {LINKED}"] if self._linked() else []
+        cautions += [f"an apply would fail: {LINKED}"] if self._linked() else []
         return Description(
             "LDIF file", str(self.path), infos,
             atomic=True, compares=True, batch=_BATCH, base=self._base, cautions=tuple(cautions),
@@ -160,7 +163,7 @@ class LdifDirectory(LdifReader):
         except BlockingIOError:
             outcomes = _failed(batch, "another program has locked the file")
         except OSError as fault:
-            why = f"the file is as it was, for it could not be rewritten: {fault.strerror}. {_RIGHTS}"
+            why = f"the file is unchanged: it could not be rewritten: {fault.strerror}. {_RIGHTS}"
             outcomes = _failed(batch, why)
         yield from outcomes
 
@@ -170,7 +173,7 @@ class LdifDirectory(LdifReader):
                 return self._rewritten(batch)
             except ChangedError:
                 continue
-        return _failed(batch, f"the file is as it was, for others changed it {ATTEMPTS} times while it was rewritten")
+        return _failed(batch, f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun")
 
     def _rewritten(self, batch: list[Change]) -> list[Outcome]:
         """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
@@ -193,7 +196,7 @@ class LdifDirectory(LdifReader):
                     outcomes.append(outcome)
                 files.new.writelines(now.block.lines)
             outcomes += [
-                Outcome(change.user, Result.CONFLICT, "there is no such entry any more")
+                Outcome(change.user, Result.CONFLICT, "the entry is gone")
                 for changes in waiting.values()
                 for change in changes
             ]
@@ -203,14 +206,14 @@ class LdifDirectory(LdifReader):
                 except OSError as fault:
                     if not files.done:
                         raise
-                    return _failed(batch, f"the file was rewritten, but may not outlive a power cut: {fault.strerror}")
+                    return _failed(batch, f"the file was rewritten, but a power cut may undo it: {fault.strerror}")
         return outcomes
 
     def _apply(self, passage: Passage, passed: Passed, change: Change) -> tuple[Passed, Outcome]:
         """The block as the change makes it, and what became of the change."""
         record, entry = passed.record, passed.entry
         if record is None or entry is None or entry.rdns != _rdns(change.user.name):
-            return passed, Outcome(change.user, Result.CONFLICT, "the entry has another name now")
+            return passed, Outcome(change.user, Result.CONFLICT, "the entry was renamed")
         try:
             wanted = edits(entry.values, change, self.schema)
         except ConflictError as fault:
@@ -218,7 +221,7 @@ class LdifDirectory(LdifReader):
         except ForbiddenError as fault:
             return passed, Outcome(change.user, Result.FAILED, str(fault))
         if not wanted:
-            return passed, Outcome(change.user, Result.UNCHANGED, "the entry says all of it already")
+            return passed, Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         placed = [(edit, passage.places(record, self.schema.key(edit.name))) for edit in wanted]
         now = passage.again(passed.block.number, edited(record, placed, passage.format))
         return now, Outcome(change.user, Result.WRITTEN)

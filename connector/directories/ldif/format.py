@@ -152,9 +152,7 @@ class Format:
 
 def _no_dn(name: bytes) -> str:
     if name in (b"search", b"result", b"ref"):
-        return (
-            "the messages of ldapsearch stand between the entries: export again with -LLL, and see that it ended well"
-        )
+        return "messages of ldapsearch are between the entries. Export again with -LLL, and check its exit code"
     return "an entry begins with its 'dn:' line"
 
 

@@ -35,16 +35,16 @@ _AT_ONCE: Final = 500
 _UNTOLD: Final = "not checked (the server does not tell): schema, write rights"
 _TOLD: Final = "schema, uniqueness; not checked (no server tells): write rights"
 PUT = (
-    "the server takes no PATCH, so users are replaced whole (PUT) as they were just read; what it never shows of them "
-    "and the mapping does not set, such as a password, it may then take away (RFC 7644 §3.5.1)"
+    "no PATCH: users are replaced whole (PUT). PUT may erase attributes that the server hides, such as a password "
+    "(RFC 7644 §3.5.1)"
 )
 SINGLY = (
-    "the server takes one operation a request (dialect file): a user's attributes are written one after the other, the "
-    "SIP number last; a run that is cut short may leave a user with a part of the new values"
+    "the server takes one operation a request (dialect file). A user's attributes are written one by one, the SIP "
+    "number last. An interrupted run may leave users half written"
 )
 NO_PUT = (
-    "the server takes no PATCH, and to replace users whole (PUT) may take away what it never shows of them, such as a "
-    'password (RFC 7644 §3.5.1): nothing is written; where it keeps that, a dialect file says so ("writes": "put")'
+    "no PATCH; PUT could erase hidden attributes, such as a password (RFC 7644 §3.5.1). Nothing was written. If "
+    'the server keeps them, set "writes": "put" in a dialect file'
 )
 
 
@@ -117,7 +117,7 @@ class ScimReader:
     def _noticed(self) -> Iterator[str]:
         if self._resources.all_outside:
             counted = count(self._resources.shown, "user")
-            names = "the attributes and values that it names"
+            names = "its attributes and values"
             yield nobody_within(counted, self._settings.url, self._settings.filter, names)
 
     @cached_property
@@ -128,13 +128,12 @@ class ScimReader:
         cautions = list(self._discovery.cautions)
         if assumed:
             cautions.append(
-                f"the server publishes no schema {' and no '.join(assumed)}: what its attributes may hold, and how "
-                "their values compare, is assumed"
+                f"the server publishes no schema {' and no '.join(assumed)}. Syntaxes and equality rules are assumed"
             )
         if not dialect.versions:
             cautions.append(
-                "the server heeds no versions (RFC 7644 §3.14): users are read again just before they are written, and "
-                "a change made by somebody else in between may go unnoticed"
+                "the server supports no versions (RFC 7644 §3.14). Users are read again just before each write. "
+                "Another program's change in between may go unnoticed"
             )
         if not dialect.at_once:
             cautions.append(SINGLY)

@@ -31,7 +31,7 @@ _RESOURCE: Final = msgspec.json.Decoder(dict[str, Any])
 _ANYTHING: Final = msgspec.json.Decoder(Any)
 _ADVICE: Final = {
     403: "; grant the job's account that right",
-    404: "; nothing is there: check `url`, which is the base address, such as https://host/scim/v2",
+    404: "; not found. Check `url`: the base address, such as https://host/scim/v2",
 }
 
 
@@ -142,4 +142,4 @@ def failure(answer: Answer, what: str) -> IncompleteRead:
 
 def _seen(answer: Answer, fault: Exception) -> str:
     hint = "JSON that is nested too deeply" if isinstance(fault, RecursionError) else looks_like(answer.content)
-    return f"{phrase(answer.status)} and {hint or 'something that is not what SCIM says (RFC 7644 §3.4)'}"
+    return f"{phrase(answer.status)} and {hint or 'a body that is not SCIM (RFC 7644 §3.4)'}"

@@ -103,11 +103,11 @@ def _token(answer: Answer) -> tuple[str, float]:
     except NOT_JSON:
         read = None
     if read is None:
-        what = f"the token endpoint's answer is {hint or 'not what RFC 6749 §5.1 says'}"
+        what = f"the token endpoint's answer is {hint or 'not as in RFC 6749 §5.1'}"
     elif not read.access_token or not _TOKEN.fullmatch(read.access_token):
         what = "no usable access_token in the token endpoint's answer"
     elif read.token_type.lower() != "bearer":
-        what = "the token endpoint gives tokens of a type other than Bearer"
+        what = "the token endpoint issues tokens of another type than Bearer"
     else:
         return f"Bearer {read.access_token}", _seconds(read.expires_in)
     raise MalformedError(what, where=answer.where)

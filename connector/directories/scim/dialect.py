@@ -64,9 +64,7 @@ def load(path: Path) -> Dialect:
     except OSError as fault:
         raise FileError(fault.strerror or "it cannot be read", where=str(path)) from None
     except NOT_JSON as fault:
-        raise FileError(
-            f"this is no dialect that `check --probe --save` has written: {fault}", where=str(path)
-        ) from None
+        raise FileError(f"not a dialect file of `check --probe --save`: {fault}", where=str(path)) from None
     if found.schema != SCHEMA:
         raise FileError(f"this is not of the kind {SCHEMA}", where=str(path))
     return found

@@ -52,7 +52,7 @@ class Discovery:
             if found is not None:
                 return found
             whys.append(why)
-        self.cautions.append(f"the server answers {paths[0]} with {whys[0]}: what it would say there is assumed")
+        self.cautions.append(f"the server answers {paths[0]} with {whys[0]}; its content is assumed")
         return None
 
     def _page(self, path: str) -> tuple[Any, str]:
@@ -88,7 +88,7 @@ class Discovery:
             page = document(answer)
             found |= {_mark(each): each for each in _resources(page if isinstance(page, dict) else None)}
             if len(found) == shown or len(found) > MOST:
-                what = f"the server speaks of {total if isinstance(total, int) else 'more'} and shows {shown}"
+                what = f"the server reports {total if isinstance(total, int) else 'more'} and shows {shown}"
                 raise TruncatedError(f"{what}, page after page; have its paging fixed", where=answer.where)
         return list(found.values())
 
@@ -112,7 +112,7 @@ class Discovery:
     def schemas(self) -> Schemas:
         found = Schemas(self._all("/Schemas"))
         if found.unread:
-            self.cautions.append(f"{found.unread} of the server's schema definitions cannot be read and are left out")
+            self.cautions.append(f"{found.unread} of the server's schema definitions are invalid and left out")
         return found
 
     @cached_property

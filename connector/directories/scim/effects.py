@@ -20,7 +20,7 @@ from connector.directories.scim.view import Attributes
 from connector.reconcile.equality import key
 from connector.reports.wording import count
 
-NOTE: Final = "written; {names} changed with it, by the server or somebody else; said of each attribute once"
+NOTE: Final = "written; {names} changed with it, by the server or another program. Noted once an attribute"
 _ITS_OWN: Final = frozenset({"meta", "schemas", "id"})
 _DERIVED: Final = frozenset({"name.formatted", "displayname"})
 """What servers make of attributes beside it."""
@@ -63,7 +63,7 @@ class Notes:
     def cautions(self) -> Iterator[str]:
         if self._users:
             counted = ", ".join(f"{name} of {count(users, 'user')}" for name, users in sorted(self._users.items()))
-            yield f"values beside those written changed: {counted}; check whether the server overwrites them"
+            yield f"other values changed with the writes: {counted}. Check whether the server overwrites them"
 
 
 class _Fate(IntEnum):

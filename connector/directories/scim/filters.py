@@ -52,7 +52,7 @@ class Filter:
         self._next = next(self._tokens)
         self.holds = self._either("")
         if self._next:
-            raise FileError(f"the filter goes on where it should end: {self._next}")
+            raise FileError(f"the filter should end before: {self._next}")
 
     def judge_by(self, exact: Exact) -> None:
         """From now on compare texts as the schema says; until then case is ignored."""
@@ -95,7 +95,7 @@ class Filter:
         if self._next.lower() == "not":
             self._take()
             if not self._takes("("):
-                raise FileError("after not there has to be a (")
+                raise FileError("a ( is missing after not")
             test = self._closed(")", self._either(within))
             return lambda held: not test(held)
         name = self._take()
@@ -178,7 +178,7 @@ def _tokens(text: str) -> Iterator[str]:
     while rest:
         found = _TOKEN.match(rest)
         if found is None:
-            raise FileError(f"the filter cannot be read from here on: {rest}")
+            raise FileError(f"the filter is invalid from here on: {rest}")
         yield found[1]
         rest = rest[found.end() :].strip()
     while True:

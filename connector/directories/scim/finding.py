@@ -65,7 +65,7 @@ class Finder:
         if name not in self._said:
             self._said.add(name)
             why = {"refused": self._resources.refusal} if self._resources.refusal else {}
-            log.warning("look-ups cannot be trusted, reading all users", attribute=name, **why)
+            log.warning("look-ups are not reliable, reading all users", attribute=name, **why)
 
     def _by_value(self, located: Located, values: Iterator[str]) -> Generator[Resource, None, bool]:
         """Whoever holds one of the values; returns whether that is certain to be everybody who does."""

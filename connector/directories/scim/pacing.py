@@ -56,7 +56,7 @@ class Patience:
             until = now + seconds
             more = until - max(now, self._paid_until)
             if more > self._left:
-                self._spend(f"the pauses of a run may take {self._budget:g} s together (directory.budget)")
+                self._spend(f"the server asked for longer pauses than {self._budget:g} s in all (directory.budget)")
             if self._spent.is_set():
                 return False
             if more > 0:

@@ -86,7 +86,7 @@ class Pager:
                 break
         users = _different(shown.marks)  # one that is shown twice may have moved, and another with it
         if page.total is not None and users < page.total:
-            raise TruncatedError(f"the server speaks of {page.total} users and shows {users}", where=page.where)
+            raise TruncatedError(f"the server reports {page.total} users and shows {users}", where=page.where)
 
     # ------------------------------------------------------------ by index
 
@@ -103,8 +103,8 @@ class Pager:
             if known.end_pass(one) and one.settled:
                 return
         raise TruncatedError(
-            f"users came or went, or changed places, each of the {PASSES} times that all were read by index, so that "
-            "some may not have been shown; read when the directory is quiet",
+            f"users were added, removed or reordered during each of {PASSES} reads, so some may be missing. Rerun "
+            "when the directory is quiet",
             where=one.where,
         )
 
@@ -207,7 +207,7 @@ class _Pass:
             shown += len(fresh)
             before = fresh
         if shown < (total or 0) and self.settled:
-            raise TruncatedError(f"the server speaks of {total} users and shows {shown}", where=self.where)
+            raise TruncatedError(f"the server reports {total} users and shows {shown}", where=self.where)
         self.settled &= total is None or shown == total
 
     def _next(self, shown: int, before: dict[str, Resource], total: int | None) -> Page:

@@ -103,7 +103,7 @@ class Probe:
             yield f"attribute {name}", f"not tried: {why}"
         now, _ = self._now()
         if member(now, "active") is True:
-            yield "active", "the server makes users active, though it was told not to"
+            yield "active", "the server creates users as active, against the request"
         yield from self._writing()
         yield from self._versions()
         yield from self._secrets()
@@ -154,7 +154,7 @@ class Probe:
             return f"refused: {said(answer)}"
         wanted = [] if value is None else [text_of(value)]
         done = self._user.comes_to(lambda now: list(path.values(now)) == wanted)
-        return WORKS if done else "answered with yes and not done"
+        return WORKS if done else "confirmed but not done"
 
     # ------------------------------------------------------------ what is tried
 
@@ -166,7 +166,7 @@ class Probe:
     def _writing(self) -> Iterator[tuple[str, str]]:
         subject = self._subject()
         if subject is None:
-            yield "PATCH", "not tried: the mapping writes no single text or number that is shown and not matched by"
+            yield "PATCH", "not tried: the mapping writes no single text or number that is shown and not used to match"
             return
         path, whole = subject.path, str(subject.path)
         one, two, three, four = (_value(subject, number) for number in range(1, 5))
@@ -183,7 +183,7 @@ class Probe:
             return
         now, _ = self._now()
         lost = sorted(name for name in before if name not in {"meta", "schemas"} and not now.get(name) and before[name])
-        yield "PATCH beside", f"takes away {', '.join(lost)}" if lost else "what stands beside is kept"
+        yield "PATCH beside", f"takes away {', '.join(lost)}" if lost else "other values are kept"
         removed = self._done(self._patch({"op": "remove", "path": whole}), path, None)
         yield "PATCH remove", removed
         self._patch({"op": "replace", "path": whole, "value": two})
@@ -238,7 +238,7 @@ class Probe:
             if found:
                 seen = f"takes away or changes {', '.join((*found.lost, *found.changed))}"
             elif not self._open:
-                seen = f"{WORKS}, as far as is shown: what is never shown it may take away"
+                seen = f"{WORKS} for shown values; it may erase hidden ones"
         self.dialect = replace(self.dialect, writes="put" if seen == WORKS else "no")
         yield "PUT", seen
 
@@ -259,9 +259,9 @@ class Probe:
             wrong = self._set(path, five, 'W/"not-the-version"')
             right = self._set(path, six, version)
             heeded = wrong.status == PRECONDITION_FAILED and self._done(right, path, six) == WORKS
-            seen = "heeded" if heeded else f"not heeded: a wrong one is answered with {kind(wrong)}"
+            seen = "heeded" if heeded else f"ignored: a wrong one is answered with {kind(wrong)}"
             if wrong.status == right.status == PRECONDITION_FAILED:
-                seen = f"of no use: the one that the server shows is answered with {kind(right)}"
+                seen = f"unusable: the server's own is answered with {kind(right)}"
         self.dialect = replace(self.dialect, versions=heeded)
         yield "versions (ETag, If-Match)", seen
 
@@ -308,7 +308,7 @@ def _why_not(located: Located, keys: Collection[str]) -> str:
     if whole in keys:
         return "users are matched by it"
     if whole in _NEVER_TRIED:
-        return "it says who the user is, or whether it may log in"
+        return "it decides who the user is, or whether it may log in"
     return "" if located.info.writable else "no client may set it"
 
 

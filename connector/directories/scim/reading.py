@@ -152,5 +152,5 @@ class Resources:
             if len(found) == before:
                 if page.total is None:  # it does not say how many, so it is asked until it shows no more
                     return list(found.values())
-                why = f"the server speaks of {page.total} users and shows {len(found)}"
+                why = f"the server reports {page.total} users and shows {len(found)}"
                 raise TruncatedError(why, where=answer.where)

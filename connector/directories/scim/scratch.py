@@ -59,13 +59,15 @@ class Scratch:
             if good(answer):
                 self.id = _named(answer)
                 if not self.id and not self._found(self._transport):
-                    raise IncompleteRead("a user was made for the probe, and its id is not told", where=answer.where)
+                    raise IncompleteRead(
+                        "a user was created for the probe, but the answer has no id", where=answer.where
+                    )
                 return
             self._open = answer.status >= 500  # it may have been made all the same
             refusals.append(answer)
             if answer.status not in _OTHER_FORM:
                 break
-        raise failure(refusals[0], "a user to be made for the probe")
+        raise failure(refusals[0], "the user to create for the probe")
 
     def _bodies(self, extensions: tuple[str, ...]) -> Iterator[Resource]:
         """The forms in which it is tried: as most servers take it, named by an address, and with the least."""
@@ -124,9 +126,9 @@ class Scratch:
         except KeyboardInterrupt:
             why = "interrupted"
         if why:
-            known = "could not be removed" if self.id else "may have been made, and could not be found"
+            known = "could not be removed" if self.id else "may have been created, and was not found"
             ended = f"; the probe had ended with: {after}" if isinstance(after, ConnectorError) else ""
-            what = f"the probe's user {self.name} {known}: {why}; look for it, and remove it{ended}"
+            what = f"the probe's user {self.name} {known}: {why}. Search for it and remove it{ended}"
             raise IncompleteRead(what, where=where or self._endpoint)
 
     def _removed(self, transport: Transport) -> str:
@@ -143,7 +145,7 @@ class Scratch:
                     return ""
         except IncompleteRead as fault:
             return fault.what
-        return "the server says yes, and still shows it"
+        return "the server confirmed it, and still shows it"
 
     def _found(self, transport: Transport) -> bool:
         for pause in PAUSES:

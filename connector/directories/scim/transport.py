@@ -88,11 +88,11 @@ class HttpTransport:
             attempts, authorization = attempts + more, other
         if answer.status == 401:
             kind = RefusedBindError if self._settings.basic else DeniedError
-            what = f"{request.method} was answered with {phrase(401)}: what proves who asks is wrong, or has expired"
+            what = f"{request.method} was answered with {phrase(401)}: the credentials are wrong or have expired"
             raise kind(what, where=sending.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             target = http.host_of_redirect(answer)
-            said = f"{phrase(answer.status)}: redirected to {target}, and not followed; name the final address as `url`"
+            said = f"{phrase(answer.status)}: redirected to {target}, not followed. Set `url` to the final address"
             raise MalformedError(said, where=sending.where)
         proofs = (authorization.partition(" ")[2], self._proof)
         return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
@@ -130,7 +130,7 @@ class HttpTransport:
                 raise LostAnswerError(f"sent, but: {phrase(outcome.status)}", where=sending.where)
             return outcome, attempt
         if isinstance(outcome, UnreachableError) and attempt == TRIES:  # it has gone, and no other serves this run
-            self._patience.end("the server has gone")
+            self._patience.end("the server is gone")
         raise _lost(doubt, outcome)
 
     def _attempt(self, sending: _Sending) -> http.Answer | IncompleteRead:
@@ -148,7 +148,7 @@ class HttpTransport:
         """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
         if not fault.sent or self._settings.cert_file is not None or urlsplit(self._base).scheme != "https":
             return fault
-        what = f"{fault.what} (does the server want a client's certificate, directory.cert_file?)"
+        what = f"{fault.what}. If the server requires a client certificate, set directory.cert_file"
         return UnreachableError(what, where=fault.where, sent=fault.sent)
 
     def _pause(self, outcome: http.Answer | IncompleteRead, attempt: int) -> bool:
@@ -163,7 +163,7 @@ class HttpTransport:
     def _impatient(self, answer: http.Answer) -> ImpatientError:
         asked = retry_after(answer.headers)
         after = f", to be asked again after {asked:.0f} s" if asked else ""
-        slower = "; a lower directory.rate keeps within the server's own limit" if answer.status == 429 else ""
+        slower = "; lower directory.rate to keep within the server's limit" if answer.status == 429 else ""
         return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}{slower}", where=answer.where)
 
     @contextmanager

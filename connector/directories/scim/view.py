@@ -93,7 +93,7 @@ class Attributes:
             if located.found is None and self._schemas.publishes(path.schema):
                 raise FileError(f"the server's schema has no attribute {path}", where=where)
             if located.found is not None and not located.shown:
-                raise FileError(f"the server never shows {path}, so nobody can be told by it", where=where)
+                raise FileError(f"the server never shows {path}, so it identifies no user", where=where)
 
 
 class Users:

@@ -44,11 +44,11 @@ from connector.runtime.stopping import Settling
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
 SERVER_ERROR: Final = 500
-LOST: Final = "written, but values that were not to change are gone, by the server or somebody else just then"
-LISTS: Final = "written, but the server holds a list where a single value belongs"
+LOST: Final = "written, but other values are gone, by the server or another program at that moment"
+LISTS: Final = "written, but the server stored a list where one value belongs"
 STALE: Final = (
-    "the server refuses the version that it shows (412): reading lags behind, or its versions are of no use; if all "
-    "users are refused, run `check --probe --save` and name the file in `dialect`"
+    "the server refuses its own version (412): its reads lag, or its versions do not work. If this holds for all "
+    "users, run `check --probe --save FILE` and set `dialect` to FILE"
 )
 _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, TruncatedError)
 
@@ -122,7 +122,7 @@ class Writer:
             some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
             listed, recalled = recalled is not None, None
             if not some:
-                return Outcome(change.user, Result.UNCHANGED, "the user says all of it already")
+                return Outcome(change.user, Result.UNCHANGED, "the user already has all values")
             answer = self._wire.write(
                 Writing(change.user.id, before, some, version, partial(self._still, change, before, some))
             )
@@ -131,7 +131,7 @@ class Writer:
             if not self._once_more(answer, version, demanded=demanded):
                 return self._refused(change, before, some, answer)
             attempts, refused, demanded = answer.attempts, version, answer.status == PRECONDITION_REQUIRED
-        return Outcome(change.user, Result.CONFLICT, f"somebody else wrote to the user {RACES} times meanwhile")
+        return Outcome(change.user, Result.CONFLICT, f"another program wrote to the user {RACES} times meanwhile")
 
     def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
         """Whether to read and write again: somebody came in between, or the server demands a version now."""
@@ -162,7 +162,7 @@ class Writer:
         """The user as it is now, and its version where the server heeds it. Raises ConflictError."""
         found = self._user_of(change)
         if found is None:
-            raise ConflictError("the user is gone, or is no longer within the filter")
+            raise ConflictError("the user is gone, or outside the filter")
         now, answer = found
         if not self._wire.takes_versions:
             return now, ""
@@ -273,7 +273,7 @@ class Writer:
         try:
             found = self._user_of(change)
         except IncompleteRead as fault:
-            why += f"; whether a part of it was done is not known ({fault})"
+            why += f"; perhaps written in part ({fault})"
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
         if answer.status >= SERVER_ERROR and found and self._stands(now, change):
@@ -281,9 +281,9 @@ class Writer:
         done = self._differing(some, before, now)
         left = self._given_back(change, before, now, done) if found and answer.status < SERVER_ERROR else done
         if left:
-            why += f", but {', '.join(edit.path.whole for edit in left)} is no longer as it was"
+            why += f", but {', '.join(edit.path.whole for edit in left)} changed"
         elif done:
-            why += "; what it had done of it was taken back"
+            why += "; its partial change was undone"
         return Outcome(change.user, Result.FAILED, why, may_stand=bool(left))
 
     def _given_back(self, change: Change, before: Resource, now: Resource, done: list[Edit]) -> list[Edit]:
@@ -310,7 +310,7 @@ class Writer:
 
     def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
-        why = f"no answer: it may have been written ({lost})"
+        why = f"no answer: perhaps written ({lost})"
         unknown = Outcome(change.user, Result.FAILED, why, unknown=True)
         try:
             found = self._user_of(change)

@@ -78,7 +78,7 @@ class CecSource:
             answer = self._authorised(exchange, path)
             if answer.status == NOT_FOUND:
                 both = f"{exchange.summary(first)}, and {exchange.summary(answer)} at {path}"
-                raise IncompleteRead(f"no agent query at either spelling: {both}", where=first.where)
+                raise IncompleteRead(f"no agent query at either spelling of its path: {both}", where=first.where)
         if answer.status != OK:
             raise exchange.failure(answer, "the agent query")
         log.info("agent query answered", path=path, octets=len(answer.body))

@@ -93,7 +93,7 @@ class Exchange:
             return DeniedError(said, where=answer.where)
         if 300 <= answer.status < 400:  # RFC 9110 §15.4
             away = host_of_redirect(answer)
-            return MalformedError(f"{said}: redirected to {away}, and not followed", where=answer.where)
+            return MalformedError(f"{said}: redirected to {away}, not followed", where=answer.where)
         if answer.status < 300:  # RFC 9110 §15.3
             return MalformedError(f"{said}, not 200", where=answer.where)
         return IncompleteRead(said, where=answer.where)
