@@ -240,7 +240,7 @@ def test_a_state_of_before_the_first_release_is_refused_and_left_alone(kept: Kep
     noted = f"insert into meta values ('version', '{version}')"
     kept.execute(f"pragma user_version = {version}" if kept.url.startswith("sqlite") else noted)
     before = kept.execute("select * from meta")
-    with pytest.raises(StateError, match=f"before release 0.1.0 .format {version}.*move it away"):
+    with pytest.raises(StateError, match=f"before release 0.1.0 .format {version}.*Move it away"):
         kept.open()
     assert kept.execute("select * from meta") == before
 
@@ -1400,7 +1400,7 @@ def test_two_jobs_are_never_mixed_and_one_that_is_not_known_has_no_name_to_chang
             with state.ticks(job).turn(now, now):
                 pass
     before = [_known(state, job) for job in ("hr", "it")]
-    with pytest.raises(UsageError, match="a job 'it' already"):
+    with pytest.raises(UsageError, match="already has a job 'it'"):
         state.rename("hr", "it")
     assert [_known(state, job) for job in ("hr", "it")] == before
     assert state.rename("hr", "staff") == 0

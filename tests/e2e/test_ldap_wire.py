@@ -104,7 +104,7 @@ def test_an_estimate_is_passed_on_and_the_search_given_up() -> None:
     ("reply", "kind", "words"),
     [
         (lambda frame: NOTICE, UnreachableError, r"ended the connection: unavailable \(52\): going down"),
-        (lambda frame: entry(frame.id + 1), MalformedError, "asked nothing"),
+        (lambda frame: entry(frame.id + 1), MalformedError, "never sent"),
         (lambda frame: b"HTTP/1.1 400 Bad Request\r\n\r\n", MalformedError, "no LDAP message"),
         (lambda frame: result(frame.id, MODIFIED), MalformedError, "kind 0x67"),
         (lambda frame: requests.message(frame.id, ber.tlv(DONE, b"")), MalformedError, "BER"),

@@ -232,7 +232,7 @@ def test_when_no_answers_come_any_more_every_change_has_one_outcome_all_the_same
     assert results(outcomes) == expected
     assert [outcome.unknown for outcome in outcomes] == [result is Result.FAILED for result in expected]
     for outcome in outcomes[answered:]:
-        begin = "no answer: perhaps written (" if outcome.unknown else "not sent ("
+        begin = "no answer: it may have been written (" if outcome.unknown else "not sent ("
         assert outcome.why.startswith(begin)
         assert said in outcome.why
 

@@ -1020,7 +1020,7 @@ def test_a_write_whose_answer_is_lost_is_looked_for(
         assert outcome.shown is not None
         assert outcome.shown.values[SEAT] == ("7" if attributes else "8",)
     else:
-        assert "perhaps written (cut off)" in outcome.why
+        assert "it may have been written (cut off)" in outcome.why
 
 
 @pytest.mark.parametrize("gone", [True, False])

@@ -199,7 +199,7 @@ class Writer:
 
 
 def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:
-    why = f"no answer: perhaps written ({fault})"
+    why = f"no answer: it may have been written ({fault})"
     return [Outcome(change.user, Result.FAILED, why, unknown=True) for change in changes]
 
 

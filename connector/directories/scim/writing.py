@@ -310,7 +310,7 @@ class Writer:
 
     def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
-        why = f"no answer: perhaps written ({lost})"
+        why = f"no answer: it may have been written ({lost})"
         unknown = Outcome(change.user, Result.FAILED, why, unknown=True)
         try:
             found = self._user_of(change)
