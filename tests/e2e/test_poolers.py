@@ -69,7 +69,7 @@ def test_a_pooler_that_pools_statements_is_refused_with_the_line_of_the_job(
             said = job.run(command, code=78)
             assert "job.yaml:5" in said
             assert "pools statements" in said
-            assert "let it pool transactions or sessions" in said
+            assert "Let it pool transactions or sessions" in said
     assert job.numbers() == 0
     assert job.query("select 1 from pg_tables where schemaname = 'public'") == []
 

@@ -37,7 +37,7 @@ def try_(job: Job, command: str, *options: str) -> Ended:
     with started(command, "job.yaml", *options, folder=job.folder, under=under) as process:
         done = ended(process)
     assert "canary" not in done.said
-    assert "an unexpected" not in done.said
+    assert "fault of the program" not in done.said
     return done
 
 
@@ -123,8 +123,8 @@ def test_where_a_lost_key_cannot_be_made_again_a_plan_knows_passwords_for_itself
     (job.folder / "kept").chmod(0o700)
     assert planned.code == 2
     about = json.loads(job.read("report.json"))["about"]
-    assert "of this run alone" in about["key"]
-    assert "set anew" in about["another key"]
+    assert "for this run only" in about["key"]
+    assert "are set again" in about["another key"]
     assert done.code == 1
     assert "kept/state.db.key: the key of the state cannot be made" in done.err
     assert numbers(job) == 1
@@ -243,7 +243,7 @@ def reading(job: Job, *, code: int) -> Iterator[None]:
     (job.folder / "agents.json").unlink()
     job.write("agents.json", agents)
     assert done.code == code, done.said
-    assert "an unexpected" not in done.said
+    assert "fault of the program" not in done.said
     if code:
         assert "was removed or replaced during a run" in done.err
 
@@ -317,7 +317,7 @@ def test_a_disk_that_is_full_stops_the_writing_and_loses_nothing(tmp_path: Path)
         job = copy(made)
         job.folder = folder
         with full_at(job, most, "apply", "job.yaml") as done:
-            assert "an unexpected" not in done.said, done.said
+            assert "fault of the program" not in done.said, done.said
         codes.append(done.code)
         if done.code == 1:
             assert numbers(job) == 0

@@ -105,7 +105,7 @@ def test_a_job_is_checked_planned_applied_and_undone(job: Job, read: str) -> Non
     before = job.users()
     checked = job.try_("check", "job.yaml")
     assert checked.code == 0, checked.said
-    assert f"{USERS} users within base and filter, read whole" in checked.out
+    assert f"{USERS} users within base and filter (" in checked.out
     planned = job.run("plan")
     assert (planned["summary"]["matched"], planned["summary"]["update"]) == (AGENTS, AGENTS)
     assert job.users() == before

@@ -76,7 +76,7 @@ def everything(folder: Path, env: dict[str, str] | None = None) -> str:
         ended = program("--log-level", "debug", name, "job.yaml", *options, folder=folder, env=env)
         clean(ended.out)
         clean_log(ended.err)
-        assert "please report" not in ended.err
+        assert "fault of the program" not in ended.err
         heard += ended.said
     for path in folder.glob("out.*"):
         text = path.read_bytes().decode()

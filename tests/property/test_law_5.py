@@ -199,5 +199,5 @@ def test_a_plan_that_was_taken_back_is_not_applied_again(world: World, last: int
             return
     mortal.undo(plan.id)
     mortal.world.state.release("law")
-    with pytest.raises(RefusedError, match="taken back"):
+    with pytest.raises(RefusedError, match="undone by run"):
         mortal.apply(plan)
