@@ -309,7 +309,7 @@ def test_after_a_write_whose_outcome_cannot_be_noted_the_writing_stops(job: Post
     done = job.try_("apply", "--report", "report.json")
     assert done.code == 4, done.said
     assert told(job) == {"skipped": [f"uid=user{n}" for n in (2, 3, 4, 5)], "written": ["uid=user1"]}
-    assert "the journal does not know" in done.out
+    assert "written, but not noted in the journal" in done.out
     assert job.numbers() == 1
     assert json.loads(job.run("runs", "--json"))[0]["outcomes"] == {"unknown": 1}
     mend(job, "journal")

@@ -208,7 +208,7 @@ def test_a_server_that_refuses_its_own_versions_is_written_to_after_a_probe_and_
         job = ScimJob(tmp_path / "job", server, agents=USERS, url=proxy.url, settle_time=0)
         outcomes = job.run("apply", code=4)["outcomes"]
         assert {each["outcome"] for each in outcomes} <= {"conflict", "skipped"}
-        assert all("`check --probe --save`" in each["why"] for each in outcomes if each["outcome"] == "conflict")
+        assert all("`check --probe --save FILE`" in each["why"] for each in outcomes if each["outcome"] == "conflict")
         assert not job.written()
         ended = job.try_("check", "--probe", "--save", "dialect.json")
         assert "unusable: the server's own is answered with 412" in " ".join(ended.out.split())
