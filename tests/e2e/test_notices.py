@@ -251,7 +251,7 @@ def test_a_receiver_that_is_broken_keeps_no_other_from_being_told(job: Job) -> N
                 assert served.next("run ended")["ending"] == "refused"
             assert fine.next()["job"] == "other"
             assert "notice not sent" not in served.text, "the broken one was given up first"
-            assert broken.ids
+            assert broken.asked.get(timeout=PATIENCE)
             assert served.stop() == 0
 
 

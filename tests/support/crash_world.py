@@ -158,10 +158,13 @@ class World(ABC):
 
     def once(self, command: str, *options: str, kill: Kill | None = None) -> int:
         """Run a command, perhaps not to its end; its exit code, which is -9 if it was killed."""
+        outputs = [self.folder / name for name in ("stdout", "stderr")]
+        for output in outputs:
+            output.write_text("")  # it may be killed before it opens them
         self.last = self.launcher.run(self.folder, [command, "job.yaml", *options], kill, self.env)
         code: int = self.last["code"]
         self.kills += code == -9
-        said = "".join((self.folder / name).read_text() for name in ("stdout", "stderr"))
+        said = "".join(output.read_text() for output in outputs)
         self.said += f"$ {command} {' '.join(options)} (kill: {kill}) -> {code}\n{said}\n"
         assert "Traceback" not in said, self.said
         return code

@@ -33,6 +33,7 @@ class Hook:
     def __init__(self, answer: Callable[[int], int]) -> None:
         self.answer = answer
         self.ids: list[str] = []
+        self.asked: queue.Queue[str] = queue.Queue()
         self.coming: queue.Queue[dict[str, Any]] = queue.Queue()
         self.url = ""
 
@@ -51,6 +52,7 @@ class Hook:
         expected = base64.b64encode(hmac.new(SECRET.encode(), content, "sha256").digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
         self.ids.append(headers["webhook-id"])
+        self.asked.put(headers["webhook-id"])
         status = self.answer(len(self.ids))
         if status == 200:
             self.coming.put(json.loads(body))
