@@ -24,17 +24,17 @@ attributes:
   cecAccountCode: "{accountCode}"
   cecWorkNo: {value: "{workNo}", unique: true}
   SIPIdentityUserName: {value: "{sipAccount}", owns: "*"}
-  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}:{sipServicePort}", owns: "sip:*"}
+  SIPIdentitySIPURI: {value: "sip:{sipAccount}@{sipServiceIp}", owns: "sip:*"}
 """
 ONE_RULE_ATTRIBUTES = (
     "uid", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName", "SIPIdentitySIPURI", "objectClass",
 )  # fmt: skip
 """What that mapping has read, besides entryUUID."""
 READY = "ldif"
-"""The ready mapping with five attributes and two match rules, none of them a secret."""
+"""The ready mapping with six attributes and two match rules, none of them a secret."""
 READY_ATTRIBUTES = (
     "uid", "mail", "cecAccountCode", "cecWorkNo", "SIPIdentityUserName", "SIPIdentityRegistrarAddress",
-    "SIPIdentitySIPURI", "objectClass",
+    "SIPIdentitySIPURI", "cecSipServicePort", "objectClass",
 )  # fmt: skip
 
 

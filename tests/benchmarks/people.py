@@ -27,7 +27,8 @@ cecAccountCode: {uid}
 cecWorkNo: {work_no}
 SIPIdentityUserName: {sip}
 SIPIdentityRegistrarAddress: {ip}
-SIPIdentitySIPURI: sip:{sip}@{ip}:{port}
+SIPIdentitySIPURI: sip:{sip}@{ip}
+cecSipServicePort: {port}
 """
 
 
