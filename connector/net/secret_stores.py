@@ -84,8 +84,8 @@ class _Vault:
         self._address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
 
     def read(self) -> Secret:
-        from connector.net import tls  # noqa: PLC0415  # TLS and httpx, for jobs with a secret in Vault only
-        from connector.net.http import Channel  # noqa: PLC0415
+        from connector.net import tls  # noqa: PLC0415  # loads ssl: only jobs with a secret in Vault need it
+        from connector.net.http import Channel  # noqa: PLC0415  # loads httpx: the same
 
         headers = {"X-Vault-Request": "true"}
         if self._ref.namespace is not None:
@@ -127,7 +127,7 @@ class _Vault:
 
     def _answered(self, answer: Answer, *keys: str) -> Mapping[str, Any]:
         """What stands under these keys of an answer of 200; errors in our words, for Vault's could repeat a value."""
-        from connector.net.quoting import phrase  # noqa: PLC0415  # as above
+        from connector.net.quoting import phrase  # noqa: PLC0415  # of use only after an answer of Vault's
 
         if answer.status in (401, 403):
             raise DeniedError(f"{self._what}: Vault denied it ({phrase(answer.status)})", where=answer.where)

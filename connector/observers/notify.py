@@ -102,7 +102,7 @@ def deliver(
 
 
 def _post(job: LoadedJob, told: Notice) -> None:
-    from connector.observers.webhook import post  # noqa: PLC0415  # httpx, when there is something to say
+    from connector.observers.webhook import post  # noqa: PLC0415  # loads httpx: only runs that notify a webhook need it
 
     settings = job.job.notify and job.job.notify.webhook
     assert settings
@@ -111,7 +111,7 @@ def _post(job: LoadedJob, told: Notice) -> None:
 
 
 def _mail(job: LoadedJob, told: Notice) -> None:
-    from connector.observers.mail import send  # noqa: PLC0415  # smtplib, when there is something to say
+    from connector.observers.mail import send  # noqa: PLC0415  # loads smtplib: only runs that send mail need it
 
     settings = job.job.notify and job.job.notify.mail
     assert settings

@@ -214,7 +214,7 @@ class Receiver:
                 raise
             self._syslog.send(line.event, line.severity, line.short)
 
-    def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # as `File.holds`
+    def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
     def secure(self) -> bool:

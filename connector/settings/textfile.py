@@ -18,7 +18,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
 NOT_REGULAR: Final = "is a device, a socket or a pipe: name a regular file"
 _noted: ContextVar[dict[Path, str] | None] = ContextVar("noted", default=None)
-_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # never changed
+_given: ContextVar[Mapping[Path, str]] = ContextVar("given", default={})  # noqa: B039  # the default is only read; `set` puts another in its place
 
 
 class Fault(Struct, frozen=True, order=True):

@@ -23,22 +23,22 @@ class JobNotes:
         self._job = job
 
     def _noted(self, table: str, columns: str) -> list[tuple[Any, ...]]:
-        query = f"select {columns} from {table} where directory = ? and job = ?"  # noqa: S608  # fixed names, no values
+        query = f"select {columns} from {table} where directory = ? and job = ?"  # noqa: S608  # names are literals of this class; values are bound
         return self._database.rows(query, self._directory, self._job)
 
     def _note(self, transaction: Transaction, table: str, columns: str, rows: Iterable[Row]) -> None:
         """In place of all that was noted."""
-        transaction.execute(f"delete from {table} where directory = ? and job = ?", (self._directory, self._job))  # noqa: S608  # fixed names, no values
+        transaction.execute(f"delete from {table} where directory = ? and job = ?", (self._directory, self._job))  # noqa: S608  # names are literals of this class; values are bound
         self._add(transaction, table, columns, rows)
 
     def _add(self, transaction: Transaction, table: str, columns: str, rows: Iterable[Row]) -> None:
         places = ", ".join("?" * (2 + len(columns.split(","))))
-        insert = f"insert into {table} (directory, job, {columns}) values ({places})"  # noqa: S608  # fixed names, no values
+        insert = f"insert into {table} (directory, job, {columns}) values ({places})"  # noqa: S608  # names are literals of this class; values are bound
         transaction.executemany(insert, [(self._directory, self._job, *row) for row in rows])
 
     def _forget(self, transaction: Transaction, table: str, users: Iterable[str]) -> None:
         rows = [(self._directory, self._job, user) for user in sorted(users)]
-        delete = f"delete from {table} where directory = ? and job = ? and user_id = ?"  # noqa: S608  # fixed names, no values
+        delete = f"delete from {table} where directory = ? and job = ? and user_id = ?"  # noqa: S608  # names are literals of this class; values are bound
         transaction.executemany(delete, rows)
 
     # ------------------------------------------------------------ whom no agent claims

@@ -22,9 +22,9 @@ _OUTCOME = """
 """
 _BESIDE: Final = ", "
 _STEP = "run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost"
-STEPS = f"select {_STEP} from journal"  # noqa: S608  # fixed names, no values
+STEPS = f"select {_STEP} from journal"  # noqa: S608  # columns are the literal above
 """The rows that `step` reads."""
-OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608
+OUTCOMES = f"select {_STEP}, told_as, noted from journal where run = ? and told_as > ? order by told_as"  # noqa: S608  # the same; values are bound
 """Such rows of a run, each with its number and when it was noted, above a number."""
 
 

@@ -100,8 +100,8 @@ class Store:
         """Write to every table, and take that back. Raises StateError where one cannot be written."""
         with suppress(_TakenBackError), self._database.writing() as transaction:
             for table in TABLES:
-                transaction.execute(f"insert into {table} select * from {table} where 1 = 0")  # noqa: S608  # fixed names, no values
-                transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # fixed names, no values
+                transaction.execute(f"insert into {table} select * from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
+                transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
             transaction.execute("insert into meta (name, value) values (?, '')", (_TRIAL,))
             raise _TakenBackError
 
@@ -198,11 +198,11 @@ class Store:
                 transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
                 transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
                 for table in _OF_JOBS:
-                    transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # placeholders alone
+                    transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
         return int(users)
 
     def _known(self, job: str) -> bool:
-        query = " union all ".join(f"select 1 from {table} where job = ?" for table in _OF_JOBS)  # noqa: S608  # as above
+        query = " union all ".join(f"select 1 from {table} where job = ?" for table in _OF_JOBS)  # noqa: S608  # the same
         return bool(self._database.rows(query, *[job] * len(_OF_JOBS)))
 
     # ------------------------------------------------------------ runs

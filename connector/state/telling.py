@@ -67,9 +67,9 @@ class Telling:
             return
         others = "sink not in (?, ?) and run in (select id from runs where job = ? and directory = ?)"
         values = (*(*sinks, *sinks)[:2], self._job, directory)
-        if self._database.rows(f"select 1 from told where {others} limit 1", *values):  # noqa: S608  # placeholders alone
+        if self._database.rows(f"select 1 from told where {others} limit 1", *values):  # noqa: S608  # `others` is the literal above; values are bound
             with self._database.writing() as transaction:
-                transaction.execute(f"delete from told where {others}", values)  # noqa: S608  # placeholders alone
+                transaction.execute(f"delete from told where {others}", values)  # noqa: S608  # `others` is the literal above; values are bound
 
     # ------------------------------------------------------------ while a run goes on
 
@@ -148,7 +148,7 @@ class Telling:
     def owed(self, sink: str) -> Iterator[Owed]:
         """What this sink was not told for certain of this job's runs on the directory held, the oldest run first."""
         query = (
-            "select id, told.number, numbered, digest, started, ended, result, directory, who from told "  # noqa: S608
+            "select id, told.number, numbered, digest, started, ended, result, directory, who from told "  # noqa: S608  # of two literals; values are bound
             "join runs on runs.id = told.run where sink = ? and job = ? and told.number < numbered "
             f"{'and directory = ? ' if self._directory else ''}order by runs.number"
         )

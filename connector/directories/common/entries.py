@@ -99,7 +99,7 @@ class EntryReader(ABC):
             held = {entry.id: entry.values for entry in self.entries(attributes) if entry.id in ids}
         return (self._answer(question, held.get(question.user.id)) for question in asked)
 
-    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port's
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; a file has no server to ask
         """None: there are no rights, and whoever is outside of base and filter may hold what they like."""
         return iter(())
 

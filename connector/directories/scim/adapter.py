@@ -181,7 +181,7 @@ class ScimReader:
             shown = {id_of(found): found for found, _ in filter(None, self._transport.each(self._resources.get, ids))}
             yield from (self._held(each, shown.get(each.user.id)) for each in some)
 
-    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port's
+    def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; SCIM has no request that asks without writing
         """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""
         return iter(())
 
