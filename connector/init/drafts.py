@@ -84,7 +84,7 @@ def job_text(answers: Answers, mapping: str) -> str:
             "directory:",
             *_keys(directory),
             f"mapping: {_scalar(mapping)}",
-            "# The first run sets everybody's values. Lower `update` once the directory is in step (default: 20%).",
+            "# The first run changes all users. Then lower `update` (default: 20%).",
             "limits: {update: 100%}",
             "",
         ]
@@ -164,7 +164,7 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
     _, _, tail = rest.partition("\n\n")
     counts = {(each.rule.agent.text, each.rule.directory): each for each in chosen.tried}
     lines = [f"# Written by `cec-connector init`, from the ready mapping {chosen.name}:", "#", head, "match:"]
-    lines.append(f"  # tried on {chosen.agents} agents; a number says how many have just one user by that rule alone")
+    lines.append(f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone")
     for rule in chosen.mapping.match:
         found = counts.get((rule.agent.text, rule.directory))
         line = f"  - {{agent: {json.dumps(rule.agent.text)}, directory: {rule.directory}}}"

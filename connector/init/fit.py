@@ -113,8 +113,8 @@ def _filter(answers: Answers, path: Path, server: Server) -> str:
             if next(reader.scan(), None) is not None:
                 return filter_
     where = answers.base or ", ".join(answers.directories)
-    why = f"nobody is within {where} by {' or '.join(tries) or 'no filter'}, or we may not see who is"
-    raise UsageError(f"{why}; say which users are meant", where="--base, --filter")
+    why = f"no users within {where} by {' or '.join(tries) or 'no filter'}, or this account may not see them"
+    raise UsageError(f"{why}. Give --filter", where="--base, --filter")
 
 
 def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str, ...]]:
@@ -133,7 +133,7 @@ def _ready(job: jobs.LoadedJob, server: Server) -> tuple[str, Mapping, tuple[str
             continue
         if description.closed or name == names[-1]:  # without a schema nobody can say, so the plainest is the safest
             return name, mapping, tuple(misfits)
-        misfits.append(f"{name}: the server publishes no schema that says so")
+        misfits.append(f"{name}: the server publishes no schema with it")
     raise UsageError(f"no ready mapping fits this directory: {'; '.join(misfits)}", where=server.kind)
 
 

@@ -65,7 +65,7 @@ def _metrics(before: str, summary: RunSummary, only: str | None = None) -> Metri
     try:
         metrics.restore(before, only)
     except ValueError as fault:
-        log.warning("metrics begin anew", reason=f"what was there cannot be read: {fault}")
+        log.warning("metrics start at zero", reason=f"the old file cannot be read: {fault}")
         metrics = Metrics()
     metrics.take(summary)
     return metrics

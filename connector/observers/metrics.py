@@ -24,20 +24,20 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 _PREFIX: Final = "cec_connector_"
 _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] = {
-    "runs": (Counter, "Runs, by what kind they were and how they ended.", ("kind", "ending")),
-    "outcomes": (Counter, "Users whose change was settled, by what became of it.", ("outcome",)),
-    "refusals": (Counter, "Plans that were refused, by the limit that refused them.", ("limit",)),
+    "runs": (Counter, "Runs by kind and result.", ("kind", "ending")),
+    "outcomes": (Counter, "Users of changes, by outcome.", ("outcome",)),
+    "refusals": (Counter, "Refused plans, by limit.", ("limit",)),
     "requests": (Counter, "Requests to the source and to the directory.", ("side",)),
-    "request_errors": (Counter, "Requests that failed or were answered with an error.", ("side",)),
-    "stage_seconds": (Counter, "Seconds spent in each stage of the runs.", ("stage",)),
+    "request_errors": (Counter, "Requests that failed or got an error.", ("side",)),
+    "stage_seconds": (Counter, "Seconds in each stage of the runs.", ("stage",)),
     "last_run_timestamp_seconds": (Gauge, "When the last run began.", ()),
     "last_run_duration_seconds": (Gauge, "How long the last run took.", ()),
-    "last_success_timestamp_seconds": (Gauge, "When the last run began that ended well.", ()),
-    "agents": (Gauge, "Agents of the last plan, by how they were matched.", ("match",)),
-    "users": (Gauge, "Users of the last plan: unchanged, stale, and by what would be changed of them.", ("state",)),
+    "last_success_timestamp_seconds": (Gauge, "When the last good run began.", ()),
+    "agents": (Gauge, "Agents of the last plan, by match result.", ("match",)),
+    "users": (Gauge, "Users of the last plan: unchanged, stale, and by change.", ("state",)),
     "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
     "ready": (Gauge, "Whether the last good run is recent enough.", ()),
-    "files_accepted": (Gauge, "Whether the job's files were in order when they were last read.", ()),
+    "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
 _MATCHES: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")

@@ -90,12 +90,10 @@ def _lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:
     if summary.changes:
         lines.append(f"Users that the plan would change: {summary.changes:,}.")
     if summary.outcomes:
-        lines.append(
-            "Users by what became of them: " + ", ".join(f"{n:,} {what}" for what, n in summary.outcomes.items())
-        )
+        lines.append("Outcomes: " + ", ".join(f"{n:,} {what}" for what, n in summary.outcomes.items()))
     if waiting is not None:
         accept = ["--accept", summary.digest] if summary.refusals else []
-        lines.append("The plan waits. To apply it, once it was reviewed:")
+        lines.append("The plan waits for a review. To apply it, run:")
         lines.append("  " + shlex.join(["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]))
     if summary.run:
         lines.append(f"Run {summary.run}")

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 Record = dict[str, Any]
 Number = tuple[str, int]
 """A run, and the number of an outcome in it."""
-_PIPE: Final = "this is a pipe or a socket, which could hold a run: name a regular file"
+_PIPE: Final = "this is a pipe or a socket, which could block a run. Name a regular file"
 _TAIL: Final = 1 << 28
 """So many octets of a file at most are looked through for what it was told last."""
 

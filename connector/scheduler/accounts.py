@@ -86,8 +86,8 @@ class RefusedAccounts:
         change = f"{names} changes" if names else "the secret is changed"
         again = "" if names else " and `serve` restarted"
         why = (
-            f"the server refused the account {account.who}; no run of it begins before {change}{again}, "
-            f"SIGHUP, or {until}: each further attempt could lock the account"
+            f"the server refused the account {account.who}. Its runs wait for {change}{again}, SIGHUP, or "
+            f"{until}. Each further attempt could lock the account"
         )
         self._refused[account] = _Refused(mark, self._clock() + WAITING, why)
         return why

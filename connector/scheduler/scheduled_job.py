@@ -79,7 +79,7 @@ class Scheduled:
     def _accept(self, accepted: Accepted) -> None:
         loaded = accepted.job
         if loaded.job.serve is None:
-            raise FileError("has no `serve` section that says when to run it", where=str(self.path))
+            raise FileError("has no `serve` section. Add one with its schedule", where=str(self.path))
         self.accepted = accepted
         self.settings: Serve = loaded.job.serve
         self.name = loaded.name

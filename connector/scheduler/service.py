@@ -33,7 +33,7 @@ LONGEST_WAIT: Final = 20.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
 STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
-_REFUSED: Final = "the directory refused its account: runs wait until its secret changes, SIGHUP, or a day; see the log"
+_REFUSED: Final = "the directory refused its account. Runs wait for a new secret, SIGHUP, or a day. See the log"
 
 Told = Callable[[Scheduled, RunSummary, Result], None]
 """Is told of every run that has ended."""
@@ -175,14 +175,14 @@ class Service:
             log.info("run was another process's", job=job.name, tick=worker.request.tick.isoformat())
             return
         if result is None or result.summary is None:
-            summary = nothing_told(worker.request, 1, how or "the run ended without a word")
+            summary = nothing_told(worker.request, 1, how or "the run ended without a result")
             result = Result(summary, stopped=job.asked)  # before it could listen, or it did not heed it
         assert result.summary is not None
         self._ended(job, worker.request, result.summary, result)
 
     def _ended(self, job: Scheduled, request: RunRequest, summary: RunSummary, result: Result) -> None:
         if job.late and result.stopped:
-            why = f"the run took longer than max_run_time ({job.settings.max_run_time} s), and was ended"
+            why = f"the run took longer than max_run_time ({job.settings.max_run_time} s) and was ended"
             summary, result = replace(summary, exit_code=1, fault=why), replace(result, stopped=False)
         self._metrics.take(summary)
         if summary.good:
@@ -223,7 +223,7 @@ class Service:
             try:
                 job.reread(utc())
             except FileError as fault:
-                log.error("files refused, the old ones go on", job=job.name, reason=str(fault))  # noqa: TRY400
+                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))  # noqa: TRY400
             else:
                 log.info("files read again", job=job.name)
 
@@ -269,5 +269,5 @@ def _in_order(paths: Sequence[Path], now: datetime) -> list[Scheduled]:
     names = [job.name for job in jobs]
     for job in jobs:
         if names.count(job.name) > 1:
-            raise FileError(f"there are two jobs of the name {job.name}", where=str(job.path))
+            raise FileError(f"two jobs have the name {job.name}. Rename one", where=str(job.path))
     return jobs

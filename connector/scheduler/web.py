@@ -26,7 +26,7 @@ class Address(Struct, frozen=True):
         """`127.0.0.1:9467`, `[::1]:9467`, `localhost:9467`. Raises ValueError."""
         found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})", text)
         if not found or int(found[3]) > 65535:
-            raise ValueError("an address to listen at is HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467")
+            raise ValueError("must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467")
         return cls(found[1] or found[2], int(found[3]))
 
     def __str__(self) -> str:

@@ -69,4 +69,4 @@ class Worker:
             return msgspec.json.decode(bytes(self._said), type=Result, dec_hook=lambda kind, value: kind(value)), ""
         except msgspec.DecodeError:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            return None, f"the process of the run ended by {how}, and said nothing"
+            return None, f"the process of the run ended by {how} without a result"

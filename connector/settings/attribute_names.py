@@ -17,15 +17,15 @@ _SCIM: Final = re.compile(
 )
 _CORE: Final = re.compile(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE)
 
-_NAMING: Final = "it names the entry, and renaming is not this program's work"
-_PASSWORD: Final = "it is how the user proves who they are to the directory itself"  # noqa: S105
-_STATUS: Final = "it says whether and how the account may be used"
-_LOGON: Final = "it says what a user's logon runs, mounts or may use"
-_RIGHTS: Final = "it gives rights, and those are not this program's work"
-_SERVER: Final = "the directory keeps it itself"
+_NAMING: Final = "it is part of the DN, and this program renames no entries"
+_PASSWORD: Final = "it holds the user's credentials for the directory itself"  # noqa: S105
+_STATUS: Final = "it controls whether the account may be used"
+_LOGON: Final = "it controls what a user's logon runs, mounts or may use"
+_RIGHTS: Final = "it grants rights, and this program grants none"
+_SERVER: Final = "the directory maintains it"
 
 _REFUSED: Final = {
-    "objectClass": "say which classes to add with object_classes",
+    "objectClass": "list classes to add under object_classes",
     "schemas": _SERVER,
 } | {
     name: why
@@ -64,11 +64,11 @@ _REFUSED_BY_KEY: Final = {name.lower(): why for name, why in _REFUSED.items()} |
     ("aci", "openldapaci", "nsidletimeout", "nslookthroughlimit", "nssizelimit", "nstimelimit"), _RIGHTS
 )
 _REFUSED_BY_PREFIX: Final = {
-    "krb": "Kerberos decides by it who may log on, and how",
-    "sudo": "sudo decides by it who may do what on a machine",
-    "samba": "Samba decides by it who may log on, and as whom",
-    "pwd": "the directory's password policy keeps it",
-    "shadow": "Unix decides by it whether the account may be used",
+    "krb": "Kerberos uses it to decide on log-ons",
+    "sudo": "sudo uses it to grant rights",
+    "samba": "Samba uses it to decide on log-ons",
+    "pwd": "the directory's password policy maintains it",
+    "shadow": "Unix uses it to decide whether the account may be used",
     "olc": "it configures the server itself",
 }
 _OF_EVERY_SCHEMA: Final = frozenset({_RIGHTS, _LOGON})
@@ -82,7 +82,7 @@ def fault_of_name(name: str) -> str | None:
         return None
     if re.fullmatch(r"[0-9]+(\.[0-9]+)+(;.*)?", name):
         return "write the attribute's name, not its number"
-    return "this is no attribute's name"
+    return "is no attribute name"
 
 
 def why_not_written(name: str) -> str | None:

@@ -15,18 +15,17 @@ _STALE: Final = {
         _CHOICE,
         {
             "type": "object",
-            "description": "What becomes of it, by where the user is.",
+            "description": "What to do, by where the user is.",
             "properties": {
                 "clear_after": {
                     "type": "string",
                     "pattern": r"^[1-9]\d{0,3} (run|day)s?$",
-                    "description": "Clear it, but not at once: after so many applies that see it so, or days since the "
-                    "first of them.",
+                    "description": "Clear after this many applies, or days, in which the user is stale.",
                 },
-                "unclaimed": {**_CHOICE, "description": "Of users within base and filter."},
+                "unclaimed": {**_CHOICE, "description": "For users within base and filter."},
                 "disabled": {
                     **_CHOICE,
-                    "description": "Of users below the base that the filter leaves out since they are disabled.",
+                    "description": "For users below the base that are disabled and so outside the filter.",
                 },
             },
             "minProperties": 1,
@@ -52,7 +51,7 @@ def _stale(value: object) -> StaleRules:
         return value
     if isinstance(value, dict) and value and value.keys() <= {"unclaimed", "clear_after", "disabled"}:
         if {"unclaimed", "clear_after"} <= value.keys():
-            raise misfit("clear_after stands in the place of unclaimed: name one of them")
+            raise misfit("give either clear_after or unclaimed, not both")
         grace = _grace(value["clear_after"]) if "clear_after" in value else None
         disabled = _choice(value.get("disabled", "report"), "disabled")
         return StaleRules(grace or _choice(value.get("unclaimed", "report"), "unclaimed"), disabled)

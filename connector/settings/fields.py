@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from connector.settings.shape import Strict, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
-CLEAR_SECRET: Final = "a secret is never written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
+CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 SettleTime = Annotated[
     float,
@@ -23,14 +23,14 @@ SettleTime = Annotated[
         ge=0,
         le=300,
         allow_inf_nan=False,
-        description="Seconds a batch waits, at most, until reading shows what was written; 0: not at all.",
+        description="Most seconds to wait until the server shows the written values; 0: no wait.",
     ),
 ]
 Bytes = Annotated[int, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 ReadBy = Annotated[
     Literal["auto", "find", "scan"],
-    Field(description="Look agents' keys up, read all users, or let the program choose."),
+    Field(description="find: look up agents' keys. scan: read all users. auto: the program chooses."),
 ]
 _PLACES: Final = ("env", "file", "credential")
 _OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
@@ -105,11 +105,11 @@ class Place(Strict):
         Annotated[str, AfterValidator(_variable)] | None, Field(description="Name of the environment variable.")
     ] = None
     file: Annotated[
-        AnyPath | None, Field(description="Path of the file; its last line break is not part of the secret.")
+        AnyPath | None, Field(description="Path of the file; a final line break is not part of the secret.")
     ] = None
     credential: Annotated[
         Annotated[str, AfterValidator(_credential)] | None,
-        Field(description="Name of a credential that systemd hands over (LoadCredential=)."),
+        Field(description="Name of a systemd credential (LoadCredential=)."),
     ] = None
 
     @model_validator(mode="before")
@@ -129,20 +129,20 @@ class Place(Strict):
 def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
     """The parts of a URL that has an authority and nothing behind it (RFC 3986 §3). Never repeats the URL."""
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise misfit("holds characters that a URL cannot have (a host name is written in its xn-- form)")
+        raise misfit("holds characters that a URL cannot have; write host names in their xn-- form")
     if "@" in url:
         raise misfit("must not hold a user or a password")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise misfit("is no valid URL: see its host and port") from None
+        raise misfit("is no valid URL: check its host and port") from None
     if parts.scheme not in schemes or f"{parts.scheme}://" != url[: len(parts.scheme) + 3].lower():
         raise misfit(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     if "?" in url or "#" in url:
         raise misfit("must not hold a query or a fragment")
     if port == 0:
-        raise misfit("port 0 is none")
+        raise misfit("port 0 is not valid")
     return parts
 
 
@@ -150,7 +150,7 @@ def check_host(parts: SplitResult) -> None:
     """Raises where the URL names no host."""
     host = parts.hostname or ""
     if "[" not in parts.netloc and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?", host):
-        raise misfit("names no host" if not host else "is no valid URL: see its host and port")
+        raise misfit("names no host" if not host else "is no valid URL: check its host and port")
 
 
 def http_url(url: str, info: ValidationInfo) -> str:
@@ -158,7 +158,7 @@ def http_url(url: str, info: ValidationInfo) -> str:
     parts = split_url(url, ("https", "http"))
     check_host(parts)
     if parts.path not in ("", "/"):
-        raise misfit("must end after the host and port; what follows goes into path and token_path")
+        raise misfit("must end after the host and port; put the rest into path and token_path")
     return _allowed(url, parts, info).rstrip("/")
 
 
@@ -170,7 +170,7 @@ def _http_address(url: str, info: ValidationInfo) -> str:
 
 def _allowed(url: str, parts: SplitResult, info: ValidationInfo) -> str:
     if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
-        raise misfit("http:// sends secrets in clear; use https://, or say allow_plaintext: true")
+        raise misfit("http:// sends secrets in clear; use https://, or set allow_plaintext: true")
     return url
 
 
@@ -184,7 +184,7 @@ def url_path(path: str) -> str:
 def _ldap_url(url: str, info: ValidationInfo) -> str:
     parts = split_url(url, ("ldaps", "ldap", "ldapi"))
     if parts.path not in ("", "/"):
-        raise misfit("must end after the host and port; a DN goes into base, a socket is written ldapi://%2Fpath")
+        raise misfit("must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath")
     start_tls = info.data.get("start_tls")
     if parts.scheme == "ldapi":
         if not re.fullmatch(r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*", parts.netloc):
@@ -194,7 +194,7 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
     if start_tls and parts.scheme != "ldap":
         raise misfit(f"start_tls goes with ldap://, not with {parts.scheme}://")
     if parts.scheme == "ldap" and start_tls is False and not info.data.get("allow_plaintext", True):
-        raise misfit("ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or say allow_plaintext: true")
+        raise misfit("ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true")
     return url.rstrip("/") if parts.scheme != "ldapi" else url
 
 
@@ -217,9 +217,9 @@ VaultPath = Annotated[str, AfterValidator(_vault_path)]
 class AppRole(Strict):
     """A role to log in to Vault as."""
 
-    mount: Annotated[VaultPath, Field(description="Where the auth method is mounted.")] = "approle"
-    role_id: Annotated[str, Field(min_length=1, description="The id of the role.")]
-    secret_id: Annotated[Place, Field(description="Where its secret id is kept.")]
+    mount: Annotated[VaultPath, Field(description="Mount path of the auth method.")] = "approle"
+    role_id: Annotated[str, Field(min_length=1, description="Id of the role.")]
+    secret_id: Annotated[Place, Field(description="Place of its secret id.")]
 
 
 class VaultRef(Strict):
@@ -229,18 +229,18 @@ class VaultRef(Strict):
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
     url: Annotated[HttpUrl, Field(description="https://host[:port] of the server.")]
-    mount: Annotated[VaultPath, Field(description="Where the store is mounted.")] = "secret"
-    path: Annotated[VaultPath, Field(description="The path of the secret in it.")]
-    key: Annotated[str, Field(min_length=1, description="The key whose value is wanted.")]
-    namespace: Annotated[VaultPath | None, Field(description="The namespace, where there are any.")] = None
+    mount: Annotated[VaultPath, Field(description="Mount path of the store.")] = "secret"
+    path: Annotated[VaultPath, Field(description="Path of the secret in the store.")]
+    key: Annotated[str, Field(min_length=1, description="Key of the value in the secret.")]
+    namespace: Annotated[VaultPath | None, Field(description="Vault namespace, if any.")] = None
     ca_file: CaFile = None
-    token: Annotated[Place | None, Field(description="Where a token is kept.")] = None
-    approle: Annotated[AppRole | None, Field(description="A role to log in as.")] = None
+    token: Annotated[Place | None, Field(description="Place of a token.")] = None
+    approle: Annotated[AppRole | None, Field(description="AppRole to log in with.")] = None
 
     @model_validator(mode="after")
     def _one_proof(self) -> Self:
         if (self.token is None) == (self.approle is None):
-            raise misfit("says who asks by exactly one of token and approle")
+            raise misfit("needs exactly one of token and approle")
         return self
 
 
@@ -300,7 +300,7 @@ def _postgresql(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise misfit("is no valid URL: see its host and port") from None
+        raise misfit("is no valid URL: check its host and port") from None
     query = parse_qs(parts.query, keep_blank_values=True)
     if parts.password is not None or "password" in query:
         raise misfit("holds a password: leave it to PGPASSWORD, or to a password file (PGPASSFILE, ~/.pgpass)")
@@ -308,7 +308,7 @@ def _postgresql(url: str) -> str:
         raise misfit(f"holds a secret ({', '.join(secret)}): leave it to a service file (PGSERVICEFILE)")
     for host in parts.netloc.rpartition("@")[2].split(","):
         if not re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d{0,5})?", host):
-            raise misfit("is no valid URL: see its host and port")
+            raise misfit("is no valid URL: check its host and port")
     if not parts.path.strip("/") and not {"service", "dbname"} & query.keys():
         raise misfit("names no database; write postgresql://user@host/database")
     return url
@@ -319,9 +319,9 @@ StateUrl = Annotated[str, AfterValidator(_state)]
 
 def _header_name(name: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110 §5.1
-        raise misfit("this is no name of a header")
+        raise misfit("is no header name")
     if name.lower() in _OURS:
-        raise misfit("cannot be set here: it is the program's own, or a secret")
+        raise misfit("cannot be set here: the program sets it, or it is a secret")
     return name
 
 

@@ -76,8 +76,8 @@ class CecSource(Strict):
     type: Annotated[Literal["cec"], Field(description="The agent query of a CEC tenant.")]
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
     url: Annotated[HttpUrl, Field(description="https://host[:port] of the tenant's API.")]
-    app_key: Annotated[SecretRef, Field(description="Where the app key is kept.")]
-    app_secret: Annotated[SecretRef, Field(description="Where the app secret is kept.")]
+    app_key: Annotated[SecretRef, Field(description="Place of the app key.")]
+    app_secret: Annotated[SecretRef, Field(description="Place of the app secret.")]
     path: Annotated[UrlPath, Field(description="Path of the agent query.")] = (
         "/apiaccess/CC-Mangemant/v1/queryAgentInfo"  # spelt as on the vendor's page
     )
@@ -87,16 +87,16 @@ class CecSource(Strict):
     headers: Headers = Field(description="Further headers, such as X-TenantSpaceID.", default_factory=dict, repr=False)
     ca_file: CaFile = None
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
-    max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 1 << 30
-    retries: Annotated[int, Field(ge=0, le=20, description="How often a failed call is tried again.")] = 4
+    max_bytes: Annotated[Bytes, Field(description="Largest answer to accept, in bytes.")] = 1 << 30
+    retries: Annotated[int, Field(ge=0, le=20, description="Retries of a failed call.")] = 4
 
 
 class FileSource(Strict):
     """A file of the API's own JSON shape."""
 
-    type: Annotated[Literal["file"], Field(description="A file of the agent query's own shape.")]
+    type: Annotated[Literal["file"], Field(description="A file in the format of the agent query.")]
     path: Annotated[ExistingFile, Field(description="Path of the JSON file.")]
-    max_bytes: Annotated[Bytes, Field(description="The largest file to accept, in bytes.")] = 1 << 30
+    max_bytes: Annotated[Bytes, Field(description="Largest file to accept, in bytes.")] = 1 << 30
 
 
 class LdapDirectory(Strict):
@@ -104,35 +104,35 @@ class LdapDirectory(Strict):
 
     type: Annotated[Literal["ldap"], Field(description="An LDAP server.")]
     allow_plaintext: Annotated[bool, Field(description="Allow ldap:// without StartTLS.")] = False
-    start_tls: Annotated[bool, Field(description="Begin TLS on an ldap:// connection (RFC 4511 §4.14).")] = False
+    start_tls: Annotated[bool, Field(description="Use StartTLS on an ldap:// connection (RFC 4511 §4.14).")] = False
     urls: Annotated[list[LdapUrl], Field(min_length=1, description="ldaps://, ldap:// or ldapi:// of its servers.")]
     sasl: Annotated[
         Literal["external", "gssapi"] | None,
         Field(description="Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."),
     ] = None
-    bind_dn: Annotated[
-        Text | None, Field(description="The DN to bind as; for Active Directory also a UPN, or DOMAIN\\name.")
-    ] = None
+    bind_dn: Annotated[Text | None, Field(description="Bind DN; for Active Directory also a UPN, or DOMAIN\\name.")] = (
+        None
+    )
     password: Annotated[
-        SecretRef | None, Field(description="Where the password of bind_dn is kept.", validate_default=True)
+        SecretRef | None, Field(description="Place of the password of bind_dn.", validate_default=True)
     ] = None
     ca_file: CaFile = None
     cert_file: Annotated[
         RegularFile | None, Field(description="PEM file of the client certificate.", validate_default=True)
     ] = None
     key_file: KeyFile = None
-    base: Annotated[Dn, Field(description="The DN under which users are; nothing outside is read or written.")]
-    filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
+    base: Annotated[Dn, Field(description="Base DN of the users. Entries outside are not read or written.")]
+    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
     scope: Annotated[
-        Literal["subtree", "onelevel"], Field(description="All below base, or only its direct children.")
+        Literal["subtree", "onelevel"], Field(description="sub: all entries below base. one: its direct children.")
     ] = "subtree"
     read: ReadBy = "auto"
     id: Annotated[
         AttributeName | None,
-        Field(description="The attribute that holds each user's id, where the server has none of its own."),
+        Field(description="Attribute with each user's id, if the server has no ids."),
     ] = None
-    page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no pages.")] = 1000
-    window: Annotated[int, Field(ge=1, le=256, description="Writes in flight; of reads, 64 at most.")] = 256
+    page_size: Annotated[int, Field(ge=0, le=100_000, description="Entries a page (RFC 2696); 0: no paging.")] = 1000
+    window: Annotated[int, Field(ge=1, le=256, description="Concurrent writes; reads use 64 at most.")] = 256
     settle_time: SettleTime = 5
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
 
@@ -141,7 +141,7 @@ class LdapDirectory(Strict):
     def _one_identity(cls, bind_dn: str | None, info: ValidationInfo) -> str | None:
         sasl = info.data.get("sasl")
         if bind_dn and sasl:
-            raise misfit(f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} says who binds")
+            raise misfit(f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account")
         return bind_dn
 
     @field_validator("password")
@@ -149,7 +149,7 @@ class LdapDirectory(Strict):
     def _name_and_password(cls, password: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
         if "bind_dn" in info.data and "sasl" in info.data:
             if password is None and info.data["bind_dn"]:
-                raise misfit("needs a password as well (RFC 4513 §5.1.2: without one it proves nothing)", at="bind_dn")
+                raise misfit("needs a password as well (RFC 4513 §5.1.2)", at="bind_dn")
             if password is not None and not info.data["bind_dn"]:
                 other = f"sasl: {info.data['sasl']} needs none" if info.data["sasl"] else "needs a bind_dn as well"
                 raise misfit(other)
@@ -172,8 +172,8 @@ class LdifDirectory(Strict):
 
     type: Annotated[Literal["ldif"], Field(description="An LDIF file (RFC 2849).")]
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
-    base: Annotated[DnOrAll, Field(description="The DN under which users are; empty: all entries.")] = ""
-    filter: Annotated[Text, Field(description="The filter that users match (RFC 4515).")] = "(objectClass=*)"
+    base: Annotated[DnOrAll, Field(description="Base DN of the users; empty: all entries.")] = ""
+    filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
 
 
 class Limits(Strict):
@@ -183,18 +183,23 @@ class Limits(Strict):
     `secret` is as `update` unless it is said. `agents_drop` and `matched_drop` are against the last good run.
     """
 
-    update: Annotated[UserLimit, Field(description="Users that get a value.")] = Limit.parse("20%")
-    clear: Annotated[UserLimit, Field(description="Users of whom an attribute is emptied.")] = Limit.parse("10")
-    secret: Annotated[UserLimit | None, Field(description="Users that get a secret; as update if not said.")] = None
-    agents_drop: Annotated[UserLimit, Field(description="Fewer agents than in the last good run.")] = Limit.parse("10%")
+    update: Annotated[UserLimit, Field(description="Most users with an attribute to set.")] = Limit.parse("20%")
+    clear: Annotated[UserLimit, Field(description="Most users with an attribute to empty.")] = Limit.parse("10")
+    secret: Annotated[UserLimit | None, Field(description="Most users with a secret to set. Default: as update.")] = (
+        None
+    )
+    agents_drop: Annotated[UserLimit, Field(description="Most agents fewer than in the last good run.")] = Limit.parse(
+        "10%"
+    )
     matched_drop: Annotated[
-        UserLimit, Field(description="Fewer agents with a user than in the last good run, beyond those that are gone.")
+        UserLimit,
+        Field(description="Most matched agents fewer than in the last good run, without those that are gone."),
     ] = Limit.parse("10%")
     state: Annotated[
-        UserLimit, Field(description="Users that hold the values already, where the state knows no earlier apply.")
+        UserLimit, Field(description="Most users that already hold the values when the state knows no earlier apply.")
     ] = Limit.parse("50%")
     attributes: dict[str, UserLimit] = Field(
-        description="Users of whom this one attribute is set or emptied.", default_factory=dict
+        description="Most users with this one attribute to set or empty.", default_factory=dict
     )
 
 
@@ -222,42 +227,42 @@ class Job(Strict):
 
     renamed: ClassVar[Mapping[str, str]] = {"never": "exclude"}
 
-    source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Where agents come from.")]
+    source: Annotated[CecSource | FileSource, Field(discriminator="type", description="Source of the agents.")]
     directory: Annotated[
         LdapDirectory | LdifDirectory | ScimDirectory,
-        Field(discriminator="type", description="Where their users are."),
+        Field(discriminator="type", description="Directory of the users."),
     ]
-    mapping: Annotated[Text, AfterValidator(_located), Field(description="A ready mapping's name, or a path.")]
-    limits: Annotated[Limits, Field(description="How much one run may change.")] = Limits()
+    mapping: Annotated[Text, AfterValidator(_located), Field(description="Name of a ready mapping, or path of a file.")]
+    limits: Annotated[Limits, Field(description="Limits of what one run may change.")] = Limits()
     state: Annotated[
-        StateUrl, Field(description="Where runs and what was written are remembered.", validate_default=True)
+        StateUrl, Field(description="State: runs, and the values that they wrote.", validate_default=True)
     ] = "sqlite:///state.db"
     key: Annotated[
         SecretRef | None,
         Field(
-            description="The key of fingerprints and seals; else a file beside a SQLite state.", validate_default=True
+            description="Key of fingerprints and seals. Default: a file beside a SQLite state.", validate_default=True
         ),
     ] = None
     ramp: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
-        description="Sizes of the first steps of an apply: each is written and read back before the next begins.",
+        description="Users in each first step of an apply. Each step is read back before the next.",
         default_factory=lambda: [5, 50],
     )
-    max_failures: Annotated[int, Field(ge=1, description="So many failed writes end an apply.")] = 8
-    pins: Annotated[RegularFile | None, Field(description="CSV file of agents tied to users by hand.")] = None
-    exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users left alone.")] = None
-    audit: Annotated[Audit | None, Field(description="Where every write is noted for auditors.")] = None
-    metrics: Annotated[Metrics | None, Field(description="Where a single run leaves its metrics.")] = None
-    notify: Annotated[Notify | None, Field(description="Who is told when a run needs somebody.")] = None
+    max_failures: Annotated[int, Field(ge=1, description="Failed writes that end an apply.")] = 8
+    pins: Annotated[RegularFile | None, Field(description="CSV file that ties agents to users by hand.")] = None
+    exclude: Annotated[RegularFile | None, Field(description="CSV file of agents and users to exclude.")] = None
+    audit: Annotated[Audit | None, Field(description="Audit: a record of each write.")] = None
+    metrics: Annotated[Metrics | None, Field(description="Metrics of single runs.")] = None
+    notify: Annotated[Notify | None, Field(description="Notices of runs that need attention.")] = None
     traces: Annotated[
-        Literal["otlp"] | None, Field(description="Send a trace of each run, to where OTEL_* variables say.")
+        Literal["otlp"] | None, Field(description="Send a trace of each run, as OTEL_* variables configure.")
     ] = None
-    serve: Annotated[Serve | None, Field(description="When `cec-connector serve` runs this job.")] = None
+    serve: Annotated[Serve | None, Field(description="Schedule of this job for `cec-connector serve`.")] = None
 
     @field_validator("key")
     @classmethod
     def _not_in_the_database(cls, key: SecretRef | None, info: ValidationInfo) -> SecretRef | None:
         if key is None and info.data.get("state", "").startswith("postgres"):
-            raise misfit("in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`", at="state")
+            raise misfit("in PostgreSQL needs a key outside the database; add `key: {file: PATH}`", at="state")
         return key
 
 

@@ -58,7 +58,7 @@ def _owned(value: object) -> object:
     """Several globs as one text; anything else is left to be judged as a text."""
     several = value if isinstance(value, list) else [value]
     if any(isinstance(each, str) and not each.isprintable() for each in several):
-        raise misfit("a pattern holds a character that does not print")
+        raise misfit("a pattern holds an unprintable character")
     if isinstance(value, list) and value and all(isinstance(each, str) and each for each in value):
         return patterns.joined(value)
     if isinstance(value, list):
@@ -73,9 +73,9 @@ def _unquoted(value: object) -> bool:
 
 def _match_template(template: Template) -> Template:
     if template.fields & SECRET_FIELDS:
-        raise misfit("agents are not matched by a secret")
+        raise misfit("agents cannot be matched by a secret")
     if not template.fields & set(AGENT_FIELDS):
-        raise misfit("names no field of the agent, so it would be the same for all of them")
+        raise misfit("has no field of the agent, so it is the same for all agents. Add a field")
     return template
 
 
@@ -87,7 +87,7 @@ def _named(name: str) -> str:
 
 def _matchable(name: str) -> str:
     if why := why_not_matched(_named(name)):
-        raise misfit(f"agents are not matched by {name}: {why}")
+        raise misfit(f"agents cannot be matched by {name}: {why}")
     return name
 
 
@@ -111,31 +111,33 @@ Patterns = Annotated[str, Field(min_length=1), BeforeValidator(_owned), WithJson
 class MatchShape(Strict):
     """One rule: the user who holds the template's value in an attribute."""
 
-    agent: Annotated[TemplateText, AfterValidator(_match_template), Field(description="The value to look for.")]
-    directory: Annotated[str, AfterValidator(_matchable), Field(description="The attribute to look for it in.")]
+    agent: Annotated[TemplateText, AfterValidator(_match_template), Field(description="Value to look for.")]
+    directory: Annotated[str, AfterValidator(_matchable), Field(description="Attribute to look in.")]
 
 
 class AttributeShape(Strict):
     """What is written into one attribute."""
 
-    value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list of them.")]
+    value: Annotated[Templates, Field(description="A template; for a multi-valued attribute also a list.")]
     owns: Annotated[
         Patterns | None,
-        Field(description='Which values of a multi-valued attribute are ours: a glob, or a list; "*" for all.'),
+        Field(description='Values of a multi-valued attribute that belong to this job: a glob or a list; "*" for all.'),
     ] = None
-    unique: Annotated[bool, Field(description="One user at a time holds a value.")] = False
-    secret: Annotated[bool, Field(description="Values are secrets and are never shown.", validate_default=True)] = False
+    unique: Annotated[bool, Field(description="Only one user may hold a value.")] = False
+    secret: Annotated[bool, Field(description="Values are secrets: they are never shown.", validate_default=True)] = (
+        False
+    )
     when_absent: Annotated[
-        WhenAbsent | None, Field(description="What becomes of a value when the agent has none; else the mapping's.")
+        WhenAbsent | None, Field(description="What to do when the agent has no value. Default: as the mapping.")
     ] = None
-    adopt: Annotated[bool, Field(description="Whatever it holds counts as written by us, even if it was not.")] = False
-    take_over: Annotated[bool, Field(description="Written also where another job of this state wrote last.")] = False
+    adopt: Annotated[bool, Field(description="Any value counts as written by this job.")] = False
+    take_over: Annotated[bool, Field(description="Write also where another job of this state wrote last.")] = False
     together: Annotated[
         Together | None,
         Field(
             description=(
-                "The group that it belongs to: a user gets all new values of a group, or none. false: it stands alone. "
-                f"Without this, attributes made of a sip… field are the group {SIP}."
+                "Group of the attribute: a user gets all new values of a group, or none. false: no group. "
+                f"Default: attributes made of a sip… field form the group {SIP}."
             )
         ),
     ] = None
@@ -147,7 +149,7 @@ class AttributeShape(Strict):
         for place, template in enumerate(templates, start=1):
             if owns and not any(_may_own(each.lower(), template) for each in patterns.parts(owns)):
                 which = "value" if len(templates) == 1 else f"template {place} of value"
-                raise misfit(f"{patterns.said(owns)!r} does not cover what {which} writes, so that would never be ours")
+                raise misfit(f"{patterns.said(owns)!r} does not cover what {which} writes. Widen `owns`")
         return owns
 
     @field_validator("secret")
@@ -155,9 +157,9 @@ class AttributeShape(Strict):
     def _says_that_it_is_secret(cls, secret: bool, info: ValidationInfo) -> bool:
         templates = info.data.get("value", ())
         if any(template.secret for template in templates) and not secret:
-            raise misfit("writes a secret, so it must say secret: true", at="value")
+            raise misfit("writes a secret: set secret: true", at="value")
         if secret and len(templates) > 1:
-            raise misfit("a secret takes one template and no list", at="value")
+            raise misfit("a secret takes one template, not a list", at="value")
         return secret
 
 
@@ -178,30 +180,32 @@ def _spread(value: object) -> object:
     if isinstance(value, dict) and not (_unquoted(value) and not value.keys() & AttributeShape.model_fields.keys()):
         return value
     if isinstance(value, list):
-        raise misfit('a list of templates is put under value: {value: ["…", "…"], owns: "…"}')
+        raise misfit('write a list of templates under value: {value: ["…", "…"], owns: "…"}')
     return {"value": _template(value)}
 
 
 class MappingShape(Strict):
     """Which agent is which user, and what is written where."""
 
-    match: Annotated[list[MatchShape], Field(min_length=1, description="Tried in order; the first that finds decides.")]
+    match: Annotated[
+        list[MatchShape], Field(min_length=1, description="Match rules, tried in order; the first with a user decides.")
+    ]
     attributes: Annotated[
         dict[
             Annotated[str, AfterValidator(_writable)],
             Annotated[AttributeShape, BeforeValidator(_spread, json_schema_input_type=str | AttributeShape)],
         ],
-        Field(min_length=1, description="What is written, by the directory's own names."),
+        Field(min_length=1, description="Attributes to write, by their names in the directory."),
     ]
-    when_absent: Annotated[WhenAbsent, Field(description="What becomes of values that the agent no longer has.")] = (
+    when_absent: Annotated[WhenAbsent, Field(description="What to do with values that the agent no longer has.")] = (
         "keep"
     )
     object_classes: list[ObjectClass] = Field(
         description="Auxiliary classes to add with the attributes.", default_factory=list
     )
     stale: StaleChoice = Field(
-        description="What becomes of values whose agent is gone; clear_after so many runs or days have seen it; "
-        "disabled: of users whom the filter leaves out since they are disabled. It is report unless it is said.",
+        description="What to do with values whose agent is gone. clear_after: after this many runs or days. "
+        "disabled: for disabled users outside the filter. Default: report.",
         default_factory=StaleRules,
     )
 
@@ -213,7 +217,7 @@ def locate(named: str, folder: Path) -> tuple[Path, bool]:
     """
     if "/" in named or named.endswith((".yaml", ".yml")):
         path = folder / named
-        if why := why_no_file(path) if named.isprintable() else "this is no path of a file":
+        if why := why_no_file(path) if named.isprintable() else "is no path of a file":
             raise FileError(why)
         return path, False
     home = next((home for home in READY if home.is_dir()), READY[0])
@@ -297,12 +301,12 @@ def _across(document: Document) -> Iterator[Fault]:
         line = document.line("attributes", name)
         first, before = seen.setdefault(name.lower(), (name, line))
         if first != name:
-            yield Fault(line, 0, f"attributes.{name}: is {first} of line {before} in another spelling")
+            yield Fault(line, 0, f"attributes.{name}: line {before} has it as {first}. Remove one")
     for place, name in _searched(document.data.get("match")):
         loc = ("match", place, "directory")
         first, before = seen.setdefault(name.lower(), (name, document.line(*loc)))
         if first != name:
-            what = f"match[{place + 1}].directory: {name} is spelt {first} on line {before}; spell it one way"
+            what = f"match[{place + 1}].directory: {name} is spelt {first} on line {before}; use one spelling"
             yield Fault(document.line(*loc), 0, what)
         rule = attributes.get(first)
         if isinstance(rule, dict) and rule.get("secret") is True:

@@ -50,14 +50,14 @@ def _syslog(url: str, info: ValidationInfo) -> str:
     try:
         port = parts.port or _SYSLOG_PORTS[parts.scheme]
     except ValueError:
-        raise misfit("is no valid URL: see its host and port") from None
+        raise misfit("is no valid URL: check its host and port") from None
     if "@" in url or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise misfit("must end after the host and port")
     host = parts.hostname or ""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?|[0-9a-f:.]+", host):
-        raise misfit("names no host" if not host else "is no valid URL: see its host and port")
+        raise misfit("names no host" if not host else "is no valid URL: check its host and port")
     if parts.scheme != "tls" and not info.data.get("allow_plaintext"):
-        raise misfit(f"{parts.scheme}:// sends values in clear; use tls://, or say allow_plaintext: true")
+        raise misfit(f"{parts.scheme}:// sends values in clear; use tls://, or set allow_plaintext: true")
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
@@ -66,7 +66,7 @@ class Audit(Strict):
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["file"]}, {"required": ["syslog"]}]})
 
-    file: Annotated[AnyPath | None, Field(description="JSON lines are added to this file.")] = None
+    file: Annotated[AnyPath | None, Field(description="Append JSON lines to this file.")] = None
     allow_plaintext: Annotated[bool, Field(description="Allow udp:// and tcp://: values travel in clear.")] = False
     syslog: Annotated[
         Annotated[str, AfterValidator(_syslog)] | None,
@@ -79,13 +79,13 @@ class Audit(Strict):
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         if self.file is None and self.syslog is None:
-            raise misfit("names no place; write {file: PATH} or {syslog: URL}")
+            raise misfit("needs a place: {file: PATH} or {syslog: URL}")
         return self
 
 
 def _collected(path: Path) -> Path:
     if path.suffix != ".prom":
-        raise misfit("must end in .prom, for node-exporter collects no other file")
+        raise misfit("must end in .prom: node-exporter collects no other file")
     return path
 
 
@@ -104,7 +104,7 @@ class Metrics(Strict):
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         if self.textfile is None and self.pushgateway is None:
-            raise misfit("names no place; write {textfile: PATH} or {pushgateway: URL}")
+            raise misfit("needs a place: {textfile: PATH} or {pushgateway: URL}")
         return self
 
 
@@ -130,7 +130,7 @@ def _zone(name: str) -> str:
     except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
         raise misfit("is no time zone's name, such as Europe/Berlin") from None
     except KeyError:
-        raise misfit("is no time zone that is known here; a name is written like Europe/Berlin") from None
+        raise misfit("is not a known time zone; write a name such as Europe/Berlin") from None
     return name
 
 
@@ -141,7 +141,7 @@ def _cron(expression: str) -> str:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as fault:
         said = str(fault).lower()
-        raise misfit(f"is no cron expression ({said}): minute, hour, day, month, day of the week") from None
+        raise misfit(f"is no cron expression ({said}); write minute, hour, day, month, day of the week") from None
     return expression
 
 
@@ -150,32 +150,32 @@ class Serve(Strict):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["cron"]}, {"required": ["every"]}]})
 
-    every: Annotated[Duration | None, Field(description="The time between runs: 90s, 30m, 6h, 1d.")] = None
+    every: Annotated[Duration | None, Field(description="Time between runs: 90s, 30m, 6h, 1d.")] = None
     timezone: Annotated[
-        Annotated[str, AfterValidator(_zone)] | None, Field(description="The zone whose clock cron follows. Else UTC.")
+        Annotated[str, AfterValidator(_zone)] | None, Field(description="Time zone of cron. Default: UTC.")
     ] = None
     cron: Annotated[
         Annotated[str, AfterValidator(_cron)] | None,
         Field(description="Minute, hour, day, month, day of the week, such as `15 6-20 * * 1-5`."),
     ] = None
-    jitter: Annotated[Duration | None, Field(description="Runs begin up to so much later, spread evenly.")] = None
+    jitter: Annotated[Duration | None, Field(description="Random delay of each start, up to this.")] = None
     mode: Annotated[
         Literal["dry-run", "apply"],
-        Field(description="apply writes what is within the limits; any other plan is saved and waits."),
+        Field(description="apply: write plans within the limits; save others. dry-run: save all plans."),
     ] = "dry-run"
-    plans: Annotated[AnyPath | None, Field(description="The folder for plans that wait; else the state's.")] = None
+    plans: Annotated[AnyPath | None, Field(description="Folder of saved plans. Default: that of the state.")] = None
     max_age: Annotated[
-        Duration | None, Field(description="A last good run older than that is no longer ready; else three runs.")
+        Duration | None, Field(description="Most age of the last good run for /readyz. Default: three runs.")
     ] = None
 
-    max_run_time: Annotated[Duration, Field(description="A run that takes longer is ended, and counts as failed.")] = (
+    max_run_time: Annotated[Duration, Field(description="Longest time of a run. A longer run is ended as failed.")] = (
         86400
     )
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if (self.every is None) == (self.cron is None):
-            raise misfit("says when by exactly one of: {every: 30m} or {cron: 15 6 * * *}")
+            raise misfit("needs exactly one of {every: 30m} or {cron: 15 6 * * *}")
         if self.every is not None and self.timezone is not None:
             raise misfit("timezone goes with cron; `every` is the same in every zone")
         return self
@@ -195,7 +195,7 @@ class Webhook(Strict):
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://.")] = False
     url: Annotated[Annotated[str, AfterValidator(_hook)], Field(description="https://host[:port]/path.")]
-    secret: Annotated[SecretRef, Field(description="Where the secret is kept that messages are signed with.")]
+    secret: Annotated[SecretRef, Field(description="Place of the secret that signs messages.")]
     ca_file: CaFile = None
 
 
@@ -224,11 +224,11 @@ class Mail(Strict):
         Annotated[str, AfterValidator(_smtp)],
         Field(description="smtp://host[:port], with STARTTLS (RFC 3207), or smtps://host[:port]."),
     ]
-    sender: Annotated[MailAddress, Field(description="The address that messages come from.")]
-    to: Annotated[list[MailAddress], Field(min_length=1, description="The addresses that they go to.")]
-    user: Annotated[str | None, Field(min_length=1, description="The name to log in with.")] = None
+    sender: Annotated[MailAddress, Field(description="Sender address.")]
+    to: Annotated[list[MailAddress], Field(min_length=1, description="Recipient addresses.")]
+    user: Annotated[str | None, Field(min_length=1, description="User name of the log-in.")] = None
     password: Annotated[
-        SecretRef | None, Field(description="Where the password of user is kept.", validate_default=True)
+        SecretRef | None, Field(description="Place of the password of user.", validate_default=True)
     ] = None
     ca_file: CaFile = None
 
@@ -247,7 +247,7 @@ class Notify(Strict):
 
     when: list[Occasion] = Field(
         min_length=1,
-        description="On what: a refused plan, a run or write that failed, a conflict, changes that wait for an apply.",
+        description="Occasions: a refused plan, a failed run or write, a conflict, or changes that wait for an apply.",
         default_factory=lambda: list(get_args(Occasion)),
     )
     webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
@@ -256,5 +256,5 @@ class Notify(Strict):
     @model_validator(mode="after")
     def _somebody(self) -> Self:
         if self.webhook is None and self.mail is None:
-            raise misfit("names nobody; write {webhook: …} or {mail: …}")
+            raise misfit("needs a recipient: {webhook: …} or {mail: …}")
         return self

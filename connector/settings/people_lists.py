@@ -86,7 +86,7 @@ def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Itera
                 faults.extend(Fault(line, 0, what) for what in unfit)
                 return
         elif len(cells) != len(header):
-            hint = "; a cell that holds a comma, such as a DN, is put in double quotes"
+            hint = "; put a cell with a comma, such as a DN, in double quotes"
             what = f"has {len(cells)} cells, the header has {len(header)}{hint if len(cells) > len(header) else ''}"
             faults.append(Fault(line, 0, what))
         else:
@@ -97,13 +97,13 @@ def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Itera
 
 def _unfit(header: list[str], needs: tuple[str, ...]) -> Iterator[str]:
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
-        yield "columns are separated by commas"
+        yield "separate columns by commas"
         return
     for name in header:
         if name not in COLUMNS:
-            yield f"no column is called {name[:40]!r}; there are {', '.join(COLUMNS)}"
+            yield f"no column is called {name[:40]!r}; use {', '.join(COLUMNS)}"
     for name in sorted({name for name in header if header.count(name) > 1}):
-        yield f"the column {name[:40]!r} is there twice"
+        yield f"the column {name[:40]!r} occurs twice. Remove one"
     for name in needs:
         if name not in header:
             yield f"the column {name} is missing"
@@ -120,7 +120,7 @@ def _cells(path: Path, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
                 yield begins, [cell.strip() for cell in cells]
             begins = reader.line_num + 1
     except csv.Error:
-        faults.append(Fault(begins, 0, "is not CSV: see its quotation marks"))
+        faults.append(Fault(begins, 0, "is not CSV: check its quotation marks"))
 
 
 def _work_no(row: dict[str, str], line: int, faults: list[Fault]) -> int | None:

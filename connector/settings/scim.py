@@ -34,26 +34,26 @@ class ClientCredentials(Strict):
     """An access token of OAuth 2.0 for the program itself (RFC 6749 §4.4); it is renewed before it runs out."""
 
     token_url: Annotated[HttpAddress, Field(description="https:// address of the token endpoint.")]
-    client_id: Annotated[Text, Field(description="The client's name at the authorization server.")]
-    client_secret: Annotated[SecretRef, Field(description="Where the client's secret is kept.")]
+    client_id: Annotated[Text, Field(description="Client id at the authorization server.")]
+    client_secret: Annotated[SecretRef, Field(description="Place of the client's secret.")]
     scope: Annotated[Text | None, Field(description="Scopes to ask for, separated by spaces.")] = None
     client_auth: Annotated[
         Literal["client_secret_basic", "client_secret_post"],
-        Field(description="How the secret is sent: in a header, or in the body (RFC 6749 §2.3.1)."),
+        Field(description="Send the secret in a header, or in the body (RFC 6749 §2.3.1)."),
     ] = "client_secret_basic"
 
 
 class Basic(Strict):
     """A user and a password (RFC 7617)."""
 
-    user: Annotated[Text, Field(description="The name to log in as.")]
-    password: Annotated[SecretRef, Field(description="Where the password is kept.")]
+    user: Annotated[Text, Field(description="User name of the log-in.")]
+    password: Annotated[SecretRef, Field(description="Place of the password.")]
 
     @field_validator("user")
     @classmethod
     def _without_a_colon(cls, user: str) -> str:
         if ":" in user:
-            raise misfit("cannot hold a colon, where the password would begin (RFC 7617 §2)")
+            raise misfit("cannot hold a colon (RFC 7617 §2)")
         return user
 
 
@@ -70,7 +70,7 @@ class ScimDirectory(Strict):
 
     type: Annotated[Literal["scim"], Field(description="A SCIM 2.0 service provider.")]
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
-    url: Annotated[HttpAddress, Field(description="Its base address, such as https://host/scim/v2.")]
+    url: Annotated[HttpAddress, Field(description="Base address, such as https://host/scim/v2.")]
     cert_file: Annotated[RegularFile | None, Field(description="PEM file of the client certificate.")] = None
     key_file: KeyFile = None
     ca_file: CaFile = None
@@ -79,34 +79,28 @@ class ScimDirectory(Strict):
     )
     basic: Annotated[Basic | None, Field(description="Log in with a user and a password.")] = None
     token: Annotated[
-        SecretRef | None, Field(description="Where a bearer token is kept (RFC 6750).", validate_default=True)
+        SecretRef | None, Field(description="Place of a bearer token (RFC 6750).", validate_default=True)
     ] = None
-    filter: Annotated[Text | None, Field(description="The filter that users match (RFC 7644 §3.4.2.2).")] = None
+    filter: Annotated[Text | None, Field(description="Filter of the users (RFC 7644 §3.4.2.2).")] = None
     read: ReadBy = "auto"
-    urn: Annotated[
-        str, AfterValidator(_urn), Field(description="The URN under which the server has the extension.")
-    ] = EXTENSION
-    dialect: Annotated[
-        RegularFile | None, Field(description="What `check --probe --save` has found out about the server.")
-    ] = None
+    urn: Annotated[str, AfterValidator(_urn), Field(description="URN of the extension on the server.")] = EXTENSION
+    dialect: Annotated[RegularFile | None, Field(description="Dialect file that `check --probe --save` wrote.")] = None
     page_size: Annotated[int, Field(ge=2, le=100_000, description="Users a page; the server may give fewer.")] = 100
-    concurrency: Annotated[int, Field(ge=1, le=64, description="Requests in flight.")] = 8
+    concurrency: Annotated[int, Field(ge=1, le=64, description="Concurrent requests.")] = 8
     rate: Annotated[
         float | None, Field(gt=0, le=10_000, allow_inf_nan=False, description="Requests a second, at most.")
     ] = None
     settle_time: SettleTime = 5
     timeout: Annotated[Seconds, Field(description="Seconds to wait for an answer.")] = 30
-    budget: Annotated[
-        Seconds, Field(description="Seconds that all pauses which the server asks for may take together in a run.")
-    ] = 300
-    max_bytes: Annotated[Bytes, Field(description="The largest answer to accept, in bytes.")] = 64 << 20
+    budget: Annotated[Seconds, Field(description="Most seconds of all pauses that the server asks for in a run.")] = 300
+    max_bytes: Annotated[Bytes, Field(description="Largest answer to accept, in bytes.")] = 64 << 20
 
     @field_validator("oauth")
     @classmethod
     def _not_in_clear(cls, oauth: ClientCredentials | None, info: ValidationInfo) -> ClientCredentials | None:
         clear = oauth is not None and oauth.token_url.lower().startswith("http:")
         if clear and not info.data.get("allow_plaintext", True):
-            raise misfit("token_url: http:// sends secrets in clear; use https://, or say allow_plaintext: true")
+            raise misfit("token_url: http:// sends secrets in clear; use https://, or set allow_plaintext: true")
         return oauth
 
     @field_validator("token")
@@ -115,9 +109,9 @@ class ScimDirectory(Strict):
         if {"oauth", "basic", "cert_file"} <= info.data.keys():
             given = [name for name in ("oauth", "basic") if info.data[name]] + ["token"] * (token is not None)
             if len(given) > 1:
-                raise misfit(f"goes with neither of the others: of {', '.join(given)} say one", at=given[0])
+                raise misfit(f"cannot be combined: of {', '.join(given)} set one", at=given[0])
             if not given and not info.data["cert_file"]:
-                raise misfit("is missing; say who asks by one of token, oauth, basic, or by a cert_file")
+                raise misfit("is missing; set one of token, oauth, basic or cert_file")
         return token
 
     @property

@@ -34,7 +34,10 @@ def _handed_over(name: str, what: str, where: str) -> Path:
     """The file of a credential (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        why = f"credential {name}: systemd hands none over here (CREDENTIALS_DIRECTORY is not set)"
+        why = (
+            f"credential {name}: systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= "
+            "to the unit"
+        )
         raise FileError(f"{what}: {why}", where=where)
     return Path(folder) / name
 

@@ -19,7 +19,7 @@ from connector.settings.yamlfile import Document, Loc
 M = TypeVar("M", bound=BaseModel)
 _SENTENCES: Final = {
     "missing": "is missing",
-    "string_type": "must be a text (a number, true or false is put in quotes)",
+    "string_type": "must be a text; put a number, true or false in quotes",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -154,7 +154,7 @@ def _sentence(error: ErrorDetails) -> str:
         return _none_of(given, str(context["expected"]).replace("'", "").replace(" or ", ", "))
     if given is None and kind.endswith("_type"):
         return "has no value"
-    return _SENTENCES.get(kind, "is not what belongs here").format(**context)
+    return _SENTENCES.get(kind, "is not valid here").format(**context)
 
 
 def _none_of(given: Any, choices: str) -> str:

@@ -129,9 +129,9 @@ class _Builder:
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
                 if self.found:
-                    self._stop("a second document begins here; one file holds one", event.start_mark.line + 1)
+                    self._stop("a second document begins here; use one file for each", event.start_mark.line + 1)
                 if event.version not in (None, (1, 2)):
-                    self._stop("this file is read as YAML 1.2; take the %YAML line out", 1)
+                    self._stop("this file is read as YAML 1.2; remove the %YAML line", 1)
             elif not isinstance(event, StreamStartEvent | StreamEndEvent | DocumentEndEvent):
                 self.found = True
                 self.lines[()] = event.start_mark.line + 1
@@ -140,12 +140,12 @@ class _Builder:
 
     def _node(self, event: Any, loc: Loc) -> Any:
         if isinstance(event, AliasEvent):
-            self._fault(event, "aliases are not used here; write the value out (or put the text in quotes)")
+            self._fault(event, "aliases are not supported; write the value out, or put the text in quotes")
             return None
         if isinstance(event, NodeEvent) and event.anchor is not None:
-            self._fault(event, "anchors are not used here; write the value out (or put the text in quotes)")
+            self._fault(event, "anchors are not supported; write the value out, or put the text in quotes")
         if getattr(event, "ctag", None) is not None:
-            self._fault(event, "tags are not used here (put a text that begins with ! in quotes)")
+            self._fault(event, "tags are not supported; put a text that begins with ! in quotes")
         if isinstance(event, ScalarEvent):
             return self._scalar(event)
         if isinstance(event, CollectionStartEvent) and len(loc) >= MAX_DEPTH:
@@ -171,7 +171,7 @@ class _Builder:
 
     def _key(self, event: Any) -> str:
         if not isinstance(event, ScalarEvent) or not event.value.isprintable() or not 0 < len(event.value) <= MAX_KEY:
-            self._stop("a key is a word or a quoted text", event.start_mark.line + 1, event.start_mark.column + 1)
+            self._stop("a key must be a word or a quoted text", event.start_mark.line + 1, event.start_mark.column + 1)
         self._node(event, ())
         return str(event.value)
 
@@ -212,5 +212,5 @@ def _syntax(problem: str, line: str) -> str:
     if "'\\t'" in problem:
         return "a tab is used for indentation; use spaces"
     words = re.sub(r"""(['"])(?!<).{2,}\1""", "a word", problem)
-    hint = "; a text that holds braces is put in quotes" if re.search(r"[:,\[-]\s*\{", line) else ""
+    hint = "; put a text with braces in quotes" if re.search(r"[:,\[-]\s*\{", line) else ""
     return f"not YAML: {words}{hint}"

@@ -134,7 +134,7 @@ def test_a_pipe_is_no_audit_file_and_nobody_waits_for_it(job: Job, read: bool) -
     job.configure(audit={"file": "pipe"})
     before = job.read("people.ldif")
     said = job.run("apply", code=1)
-    assert "the audit cannot be kept: this is a pipe or a socket, which could hold a run: name a regular file" in said
+    assert "the audit cannot be kept: this is a pipe or a socket, which could block a run. Name a regular file" in said
     assert job.read("people.ldif") == before
     if reader is not None:
         os.close(reader)
@@ -253,7 +253,7 @@ def test_a_job_says_that_it_wants_plain_text_on_the_network(job: Job) -> None:
     job.configure(audit={"file": None, "syslog": "udp://log.example.org"})
     assert "job.yaml:5: audit.syslog: udp:// sends values in clear" in job.run("apply", code=78)
     job.configure(audit={"syslog": None})
-    assert "job.yaml:5: audit: names no place" in job.run("apply", code=78)
+    assert "job.yaml:5: audit: needs a place" in job.run("apply", code=78)
 
 
 # ---------------------------------------------------------------- the log

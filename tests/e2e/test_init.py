@@ -254,7 +254,7 @@ def test_a_base_or_a_filter_that_nobody_is_within_is_a_usage_error(folder: Path)
     (folder / "people.ldif").write_text("version: 1\n\n" + "\n".join(people()))
     given = ["--source", "agents.json", "--directory", "people.ldif"]
     said = run(folder, "init", *given, "--filter", "(uid=nobody)", code=64).err
-    assert "nobody is within people.ldif by (uid=nobody)" in said
+    assert "no users within people.ldif by (uid=nobody)" in said
     assert "--base, --filter" in said
     assert not (folder / "job.yaml").exists()
 

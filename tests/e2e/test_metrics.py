@@ -103,7 +103,7 @@ def test_refusals_and_conflicts_are_counted(job: Job) -> None:
 
 def test_a_file_that_is_damaged_begins_anew_and_one_that_cannot_be_written_costs_no_run(job: Job) -> None:
     job.write("cec.prom", "# TYPE cec_connector_runs counter\ncec_connector_runs_total{cec_job=\n")
-    assert "metrics begin anew" in job.program("plan", "job.yaml").err
+    assert "metrics start at zero" in job.program("plan", "job.yaml").err
     assert samples(job.read("cec.prom"))["runs_total", "done", "plan"] == 1
     job.configure(metrics={"textfile": "gone/cec.prom"})
     ended = job.program("plan", "job.yaml")

@@ -161,7 +161,7 @@ def test_mail_goes_over_tls_from_the_start_and_again_to_a_server_that_is_busy(jo
     [
         ("webhook: {url: http://hooks.example.org/x, secret: {file: secret}}", "notify.webhook.url: http:// sends"),
         ("webhook: {url: https://hooks.example.org/x}", "notify.webhook.secret: is missing"),
-        ("webhook: {url: https://hooks.example.org/x, secret: abc}", "a secret is never written here in clear"),
+        ("webhook: {url: https://hooks.example.org/x, secret: abc}", "a secret must not be written here in clear"),
         ("mail: {server: mail.example.org, sender: a@b, to: [a@b]}", "notify.mail.server: must begin with smtp://"),
         ("mail: {server: smtps://mail.example.org, sender: a@b, to: []}", "notify.mail.to: must not be empty"),
         ("mail: {server: smtps://mail.example.org, sender: a@b, to: [a@b], user: x}", "user and password go together"),

@@ -156,8 +156,8 @@ def _failed(ended: Ended) -> str:
     ("change", "said"),
     [
         ({"vault": {"url": "http://vault.example.org"}}, "app_secret.vault.url: http:// sends secrets in clear"),
-        ({"vault": BY_ROLE}, "says who asks by exactly one of token and approle"),
-        ({"vault": {"token": "canary-clear"}}, "a secret is never written here in clear"),
+        ({"vault": BY_ROLE}, "needs exactly one of token and approle"),
+        ({"vault": {"token": "canary-clear"}}, "a secret must not be written here in clear"),
         (
             {"vault": {"token": {"file": None, "vault": {}}}},
             "a key that is not known here; there are env, file, credential",

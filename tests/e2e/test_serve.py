@@ -345,7 +345,7 @@ def test_sighup_takes_new_files_and_refuses_wrong_ones_while_the_old_go_on(job: 
         served.next("run ended")
         job.write("mapping.yaml", "match: [\n")
         served.signal(signal.SIGHUP)
-        refused = served.next("files refused, the old ones go on")
+        refused = served.next("files invalid, the old ones stay in use")
         assert "mapping.yaml" in refused["reason"]
         assert served.metric("files_accepted") == 0
         job.agents([agent(1), agent(2), agent(3, workNo=1033)])
@@ -450,12 +450,12 @@ def test_what_is_wrong_in_any_file_is_said_before_anything_runs(job: Job) -> Non
     job.write("other.yaml", JOB)
     ended = program("serve", "job.yaml", "other.yaml", folder=job.folder)
     assert ended.code == 78
-    assert "job.yaml:5: serve.timezone: is no time zone" in ended.err
+    assert "job.yaml:5: serve.timezone: is not a known time zone" in ended.err
     assert "serve.cron: is no cron expression" in ended.err
     assert "serve.jitter: must be a length of time" in ended.err
     assert "other.yaml: has no `serve` section" in ended.err
     schedule(job, every="1h", cron="1 2 3 4 5")
-    assert "says when by exactly one of" in program("serve", "job.yaml", folder=job.folder).err
+    assert "needs exactly one of" in program("serve", "job.yaml", folder=job.folder).err
     schedule(job, cron="0 0 30 2 *")
     assert "is no cron expression (bad day-of-month)" in program("serve", "job.yaml", folder=job.folder).err
     schedule(job, every="1h", timezone="Europe/Berlin")

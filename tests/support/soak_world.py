@@ -144,7 +144,7 @@ class World:
     def reread(self, *, refused: bool = False) -> None:
         """Let it read its files again, those of both jobs, and so look at its clock."""
         self.served.signal(signal.SIGHUP)
-        said = "files refused, the old ones go on" if refused else "files read again"
+        said = "files invalid, the old ones stay in use" if refused else "files read again"
         for job in ("hr", "beat"):  # in this order: nothing of it is left for whoever waits for the next
             self.served.next(said, job=job)
             assert self.served.metric("files_accepted", cec_job=job) == (not refused)

@@ -15,7 +15,7 @@ from connector.settings.fields import SecretRef
 from connector.settings.job import CecSource, FileSource, Job, LdapDirectory, LdifDirectory, LoadedJob, load
 
 SECRET = "hunter-2-canary"
-SAYS_WHO = "where the certificate or the socket says who binds"
+SAYS_WHO = "where the certificate or the socket identifies the account"
 READY = (
     "389ds, active-directory, inetorgperson, ldif, openldap-h350, scim-enterprise, scim-extension "
     "(the path of a file ends in .yaml)"
@@ -146,7 +146,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         ),
         (
             SOURCE + DIRECTORY + "mapping: 5\n",
-            ["3: mapping: must be a text (a number, true or false is put in quotes)"],
+            ["3: mapping: must be a text; put a number, true or false in quotes"],
         ),
         (SOURCE + DIRECTORY + "mapping:\n", ["3: mapping: has no value"]),
         (SOURCE + DIRECTORY + "mapping: ''\n", ["3: mapping: must not be empty"]),
@@ -218,7 +218,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         # who binds
         (
             SOURCE + MAPPING + LDAP + "  bind_dn: cn=x\n",
-            ["7: directory.bind_dn: needs a password as well (RFC 4513 §5.1.2: without one it proves nothing)"],
+            ["7: directory.bind_dn: needs a password as well (RFC 4513 §5.1.2)"],
         ),
         (
             SOURCE + MAPPING + LDAP + "  password: {env: A}\n",
@@ -240,7 +240,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + MAPPING + LDAP + "  sasl: plain\n", ["7: directory.sasl: 'plain' is none of external, gssapi"]),
         (
             SOURCE + MAPPING + LDAP + "  sasl: gssapi\n  bind_dn: cn=x\n",
-            ["8: directory.bind_dn: does not go with sasl: gssapi, where the Kerberos ticket says who binds"],
+            ["8: directory.bind_dn: does not go with sasl: gssapi, where the Kerberos ticket identifies the account"],
         ),
         (SOURCE + MAPPING + LDAP + "  key_file: key.pem\n", ["7: directory.key_file: needs a cert_file as well"]),
         (
@@ -254,11 +254,11 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         # headers
         (
             CEC + "  headers:\n    X-TenantSpaceID: '1'\n    Authorization: Bearer\n" + DIRECTORY + MAPPING,
-            ["8: source.headers.Authorization: cannot be set here: it is the program's own, or a secret"],
+            ["8: source.headers.Authorization: cannot be set here: the program sets it, or it is a secret"],
         ),
         (
             CEC + "  headers:\n    a b: c\n" + DIRECTORY + MAPPING,
-            ["7: source.headers.a b: this is no name of a header"],
+            ["7: source.headers.a b: is no header name"],
         ),
         (
             CEC + '  headers:\n    a: "b\\nc"\n' + DIRECTORY + MAPPING,
@@ -280,24 +280,24 @@ def test_a_mistake_is_said_on_its_line(folder: Path, text: str, expected: list[s
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://cec.example.org", "http:// sends secrets in clear; use https://, or say allow_plaintext: true"),
+        ("http://cec.example.org", "http:// sends secrets in clear; use https://, or set allow_plaintext: true"),
         ("ftp://cec.example.org", "must begin with https:// or http://"),
         ("cec.example.org", "must begin with https:// or http://"),
         ("https:cec.example.org", "must begin with https:// or http://"),
         ("https://", "names no host"),
         ("https://:443", "names no host"),
-        ("https://-x", "is no valid URL: see its host and port"),
-        ("https://a_b%2f", "is no valid URL: see its host and port"),
-        ("https://x:port", "is no valid URL: see its host and port"),
-        ("https://x:65536", "is no valid URL: see its host and port"),
-        ("https://[::1", "is no valid URL: see its host and port"),
-        ("https://x:0", "port 0 is none"),
+        ("https://-x", "is no valid URL: check its host and port"),
+        ("https://a_b%2f", "is no valid URL: check its host and port"),
+        ("https://x:port", "is no valid URL: check its host and port"),
+        ("https://x:65536", "is no valid URL: check its host and port"),
+        ("https://[::1", "is no valid URL: check its host and port"),
+        ("https://x:0", "port 0 is not valid"),
         ("https://user:pass@x", "must not hold a user or a password"),
         ("https://x?a=b", "must not hold a query or a fragment"),
         ("https://x#a", "must not hold a query or a fragment"),
-        ("https://x/api", "must end after the host and port; what follows goes into path and token_path"),
-        ("https://bücher.example", "holds characters that a URL cannot have (a host name is written in its xn-- form)"),
-        ("https://a b", "holds characters that a URL cannot have (a host name is written in its xn-- form)"),
+        ("https://x/api", "must end after the host and port; put the rest into path and token_path"),
+        ("https://bücher.example", "holds characters that a URL cannot have; write host names in their xn-- form"),
+        ("https://a b", "holds characters that a URL cannot have; write host names in their xn-- form"),
     ],
 )
 def test_an_address_of_the_source_that_cannot_be_is_refused(folder: Path, url: str, expected: str) -> None:
@@ -311,7 +311,7 @@ def test_an_address_of_the_source_that_cannot_be_is_refused(folder: Path, url: s
         (
             "ldap://x",
             "",
-            "ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or say allow_plaintext: true",
+            "ldap:// sends secrets in clear; use ldaps:// or start_tls: true, or set allow_plaintext: true",
         ),
         ("http://x", "", "must begin with ldaps:// or ldap:// or ldapi://"),
         ("ldaps://x", "  start_tls: true\n", "start_tls goes with ldap://, not with ldaps://"),
@@ -319,16 +319,16 @@ def test_an_address_of_the_source_that_cannot_be_is_refused(folder: Path, url: s
         (
             "ldaps://x/dc=example",
             "",
-            "must end after the host and port; a DN goes into base, a socket is written ldapi://%2Fpath",
+            "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath",
         ),
         (
             "ldapi:///run/ldapi",
             "",
-            "must end after the host and port; a DN goes into base, a socket is written ldapi://%2Fpath",
+            "must end after the host and port; put a DN into base, write a socket as ldapi://%2Fpath",
         ),
-        ("ldapi://a:b", "", "is no valid URL: see its host and port"),
+        ("ldapi://a:b", "", "is no valid URL: check its host and port"),
         ("ldapi://a%2", "", "a socket is written ldapi://%2Fpath, with %2F for each slash"),
-        ("ldaps://x:0", "", "port 0 is none"),
+        ("ldaps://x:0", "", "port 0 is not valid"),
         ("ldaps://cn=x:y@x", "", "must not hold a user or a password"),
         ("ldaps://x??sub", "", "must not hold a query or a fragment"),
     ],
@@ -394,7 +394,7 @@ def test_a_state_that_cannot_be_is_refused(folder: Path, state: str, expected: s
 def test_a_state_in_a_database_server_needs_a_key_that_is_not_kept_there(folder: Path) -> None:
     text = SOURCE + DIRECTORY + MAPPING + "state: postgresql://cec@db.example.org/cec\n"
     (said,) = faults(folder, text)
-    assert said == "4: state: in PostgreSQL needs a key that is kept elsewhere; add `key: {file: PATH}`"
+    assert said == "4: state: in PostgreSQL needs a key outside the database; add `key: {file: PATH}`"
     assert loaded(folder, text + "key: {env: CEC_KEY}\n").job.key == SecretRef(env="CEC_KEY")
 
 
@@ -435,7 +435,7 @@ limits: {{update: x}}
         ["8", "directory.urls"],
         ["9", "directory.bind_dn"],
         ["11", "mapping"],
-        ["11:10", "anchors are not used here; write the value out (or put the text in quotes)"],
+        ["11:10", "anchors are not supported; write the value out, or put the text in quotes"],
         ["12", "pins"],
         ["13", "limits.update"],
     ]
@@ -466,7 +466,7 @@ def test_a_secret_in_clear_is_refused_on_its_line_and_not_repeated(folder: Path,
     assert max(places) >= line, "it is said where the secret is, or where the syntax breaks behind it"
     if value == SECRET:
         assert str(caught.value).endswith(
-            f"{key}: a secret is never written here in clear; write {{env: NAME}} or {{file: PATH}}"
+            f"{key}: a secret must not be written here in clear; write {{env: NAME}} or {{file: PATH}}"
         )
 
 

@@ -132,8 +132,8 @@ def test_stale_says_what_becomes_of_disabled_users(tmp_path: Path, text: str, un
     assert (mapping.stale, mapping.disabled, mapping.view().disabled) == (unclaimed, disabled, disabled == "clear")
 
 
-BRACES = "a text that holds braces is put in quotes"
-PROVES = "it is how the user proves who they are to the directory itself"
+BRACES = "put a text with braces in quotes"
+PROVES = "it holds the user's credentials for the directory itself"
 QUOTES = 'put the template in quotes: "{…}"'
 TEXT = 'must be a template in quotes, such as "{accountCode}"'
 FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipServicePort"
@@ -155,7 +155,7 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
          ["5: stale: must be one of report, clear, {clear_after: 3 runs}, {unclaimed: clear, disabled: clear}"]),
         (MATCH + ATTRIBUTES + "stale: {disabled: keep}\n", ["5: stale: disabled must be report or clear"]),
         (MATCH + ATTRIBUTES + "stale: {unclaimed: clear, clear_after: 3 runs}\n",
-         ["5: stale: clear_after stands in the place of unclaimed: name one of them"]),
+         ["5: stale: give either clear_after or unclaimed, not both"]),
         (MATCH + ATTRIBUTES + "stale: keep\n",
          ["5: stale: 'keep' is none of report, clear, {clear_after: 3 runs}, {unclaimed: clear, disabled: clear}"]),
         (MATCH + ATTRIBUTES + "when_absent: no\n", ["5: when_absent: 'no' is none of keep, clear"]),
@@ -191,39 +191,39 @@ FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, sipServiceIp, sipSe
          [f"4: attributes.a: no transform 'eval'; there are {', '.join(TRANSFORMS)}"]),
         # match rules
         ('match:\n  - {agent: "{sipPwd}", directory: uid}\n' + ATTRIBUTES,
-         ["2: match[1].agent: agents are not matched by a secret"]),
+         ["2: match[1].agent: agents cannot be matched by a secret"]),
         ('match:\n  - {agent: "{sipServiceIp}", directory: uid}\n' + ATTRIBUTES,
-         ["2: match[1].agent: names no field of the agent, so it would be the same for all of them"]),
+         ["2: match[1].agent: has no field of the agent, so it is the same for all agents. Add a field"]),
         ('match:\n  - {agent: "{workNo}", directory: "@id"}\n' + ATTRIBUTES,
-         ["2: match[1].directory: this is no attribute's name"]),
+         ["2: match[1].directory: is no attribute name"]),
         ('match:\n  - {agent: "{workNo}", directory: userPassword}\n' + ATTRIBUTES,
-         ["2: match[1].directory: agents are not matched by userPassword: " + PROVES]),
+         ["2: match[1].directory: agents cannot be matched by userPassword: " + PROVES]),
         ('match:\n  - {agent: "{workNo}", directory: p}\nattributes:\n  p: {value: "{sipPwd}", secret: true}\n',
          ["2: match[1].directory: p holds secrets"]),
         # secrets
         (MATCH + 'attributes:\n  a: "x{sipPwd}"\n',
-         ["4: attributes.a.value: writes a secret, so it must say secret: true"]),
+         ["4: attributes.a.value: writes a secret: set secret: true"]),
         (MATCH + 'attributes:\n  a:\n    secret: false\n    value: "{sipPwd}"\n',
-         ["6: attributes.a.value: writes a secret, so it must say secret: true"]),
+         ["6: attributes.a.value: writes a secret: set secret: true"]),
         # names
         (MATCH + ATTRIBUTES + '  employeeNumber: "x"\n',
          ["5:3: the key 'employeeNumber' is there twice, first on line 4"]),
         (MATCH + ATTRIBUTES + '  EmployeeNumber: "x"\n',
-         ["5: attributes.EmployeeNumber: is employeeNumber of line 4 in another spelling"]),
+         ["5: attributes.EmployeeNumber: line 4 has it as employeeNumber. Remove one"]),
         ('match:\n  - {agent: "{workNo}", directory: employeenumber}\n' + ATTRIBUTES,
-         ["2: match[1].directory: employeenumber is spelt employeeNumber on line 4; spell it one way"]),
+         ["2: match[1].directory: employeenumber is spelt employeeNumber on line 4; use one spelling"]),
         ('match:\n  - {agent: "{workNo}", directory: UID}\n  - {agent: "{accountCode}", directory: uid}\n' + ATTRIBUTES,
-         ["3: match[2].directory: uid is spelt UID on line 2; spell it one way"]),
-        (MATCH + 'attributes:\n  "a b": "x"\n', ["4: attributes.a b: this is no attribute's name"]),
+         ["3: match[2].directory: uid is spelt UID on line 2; use one spelling"]),
+        (MATCH + 'attributes:\n  "a b": "x"\n', ["4: attributes.a b: is no attribute name"]),
         (MATCH + 'attributes:\n  2.5.4.35: "x"\n',
          ["4: attributes.2.5.4.35: write the attribute's name, not its number"]),
         (MATCH + 'attributes:\n  objectclass: "x"\n',
-         ["4: attributes.objectclass: is not written: say which classes to add with object_classes"]),
+         ["4: attributes.objectclass: is not written: list classes to add under object_classes"]),
         # owns
         (MATCH + 'attributes:\n  a: {value: "tel:{workNo}", owns: "sip:*"}\n',
-         ["4: attributes.a.owns: 'sip:*' does not cover what value writes, so that would never be ours"]),
+         ["4: attributes.a.owns: 'sip:*' does not cover what value writes. Widen `owns`"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo} desk", owns: "* phone"}\n',
-         ["4: attributes.a.owns: '* phone' does not cover what value writes, so that would never be ours"]),
+         ["4: attributes.a.owns: '* phone' does not cover what value writes. Widen `owns`"]),
         (MATCH + 'attributes:\n  a: {value: "{workNo}", owns: ""}\n', ["4: attributes.a.owns: must not be empty"]),
     ],
 )  # fmt: skip

@@ -42,7 +42,7 @@ def test_one_way_to_name_the_agent_is_enough(tmp_path: Path) -> None:
     assert load_pins(file(tmp_path, "workNo,user\n")) == ()
 
 
-QUOTED = "is put in double quotes"
+QUOTED = "in double quotes"
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ QUOTED = "is put in double quotes"
         ("user\nu\n", ["list.csv:1: a column that names the agent is missing: accountCode or workNo"]),
         ("\naccountcode,user\na,u\n", [
             "list.csv:2: a column that names the agent is missing: accountCode or workNo",
-            "list.csv:2: no column is called 'accountcode'; there are accountCode, workNo, user",
+            "list.csv:2: no column is called 'accountcode'; use accountCode, workNo, user",
         ]),
-        ("user,workNo,user\n", ["list.csv:1: the column 'user' is there twice"]),
-        ("accountCode;user\na;u\n", ["list.csv:1: columns are separated by commas"]),
-        ("accountCode\tuser\na\tu\n", ["list.csv:1: columns are separated by commas"]),
+        ("user,workNo,user\n", ["list.csv:1: the column 'user' occurs twice. Remove one"]),
+        ("accountCode;user\na;u\n", ["list.csv:1: separate columns by commas"]),
+        ("accountCode\tuser\na\tu\n", ["list.csv:1: separate columns by commas"]),
         ("accountCode,user\na,\n", ["list.csv:2: user is empty"]),
         ("accountCode,workNo,user\n, ,u\n", ["list.csv:2: names no agent"]),
         ("workNo,user\n1a,u\n0,v\n-1,w\n", [
@@ -70,10 +70,10 @@ QUOTED = "is put in double quotes"
         ("accountCode,workNo,user\na,7,u\nb,007,w\n", ["list.csv:3: workNo 7 is pinned already, on line 2"]),
         ("accountCode,user\na\n", ["list.csv:2: has 1 cells, the header has 2"]),
         ("accountCode,user\na,uid=a,dc=x\n", [
-            "list.csv:2: has 3 cells, the header has 2; a cell that holds a comma, such as a DN, " + QUOTED,
+            "list.csv:2: has 3 cells, the header has 2; put a cell with a comma, such as a DN, " + QUOTED,
         ]),
-        ('accountCode,user\na,u\nb,"v\nc,w\n', ["list.csv:3: is not CSV: see its quotation marks"]),
-        ('accountCode,user\na,"u"x\n', ["list.csv:2: is not CSV: see its quotation marks"]),
+        ('accountCode,user\na,u\nb,"v\nc,w\n', ["list.csv:3: is not CSV: check its quotation marks"]),
+        ('accountCode,user\na,"u"x\n', ["list.csv:2: is not CSV: check its quotation marks"]),
         (b"accountCode,user\na,u\nb,\xe9\n", ["list.csv:3: is not UTF-8 text"]),
     ],
 )  # fmt: skip
@@ -99,7 +99,7 @@ def test_those_left_alone_are_read(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         ("", "list.csv:1: the file is empty; its first row names the columns: accountCode, workNo, user"),
-        ("name\nx\n", "list.csv:1: no column is called 'name'; there are accountCode, workNo, user"),
+        ("name\nx\n", "list.csv:1: no column is called 'name'; use accountCode, workNo, user"),
         ("workNo,user\n1,\nx,u\n", "list.csv:3: 'x' is no workNo: a whole number from 1"),
         ('user,workNo\n"",""\n', ""),
     ],

@@ -99,7 +99,7 @@ def test_basic_keeps_a_password_and_a_certificate_alone_keeps_nothing(folder: Pa
 
 
 def test_plain_http_is_refused_unless_it_is_allowed_and_so_is_that_of_the_token_endpoint(folder: Path) -> None:
-    clear = "http:// sends secrets in clear; use https://, or say allow_plaintext: true"
+    clear = "http:// sends secrets in clear; use https://, or set allow_plaintext: true"
     oauth = "  oauth: {token_url: 'http://login.example.org', client_id: a, client_secret: {env: A}}\n"
     assert faults(folder, TOKEN, url="http://scim.example.org") == [f"3: directory.url: {clear}"]
     assert faults(folder, oauth) == [f"4: directory.oauth: token_url: {clear}"]
@@ -114,7 +114,7 @@ def test_plain_http_is_refused_unless_it_is_allowed_and_so_is_that_of_the_token_
         (f"https://joe:{CANARY}@scim.example.org/v2", "must not hold a user or a password"),
         ("ftp://scim.example.org", "must begin with https:// or http://"),
         ("https://", "names no host"),
-        ("https://scim.example.org:x/", "is no valid URL: see its host and port"),
+        ("https://scim.example.org:x/", "is no valid URL: check its host and port"),
     ],
 )
 def test_an_address_that_is_none_says_why(folder: Path, url: str, why: str) -> None:
@@ -124,22 +124,27 @@ def test_an_address_that_is_none_says_why(folder: Path, url: str, why: str) -> N
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("", ["1: directory.token: is missing; say who asks by one of token, oauth, basic, or by a cert_file"]),
+        ("", ["1: directory.token: is missing; set one of token, oauth, basic or cert_file"]),
         (
             TOKEN + "  basic: {user: sync, password: {env: PASSWORD}}\n",
-            ["5: directory.basic: goes with neither of the others: of basic, token say one"],
+            ["5: directory.basic: cannot be combined: of basic, token set one"],
         ),
         (
             f"  token: {CANARY}\n",
-            ["4: directory.token: a secret is never written here in clear; write {env: NAME} or {file: PATH}"],
+            ["4: directory.token: a secret must not be written here in clear; write {env: NAME} or {file: PATH}"],
         ),
         (
             f"  basic: {{user: sync, password: {CANARY}}}\n",
-            ["4: directory.basic.password: a secret is never written here in clear; write {env: NAME} or {file: PATH}"],
+            [
+                (
+                    "4: directory.basic.password: a secret must not be written here in clear; write {env: NAME} or "
+                    "{file: PATH}"
+                )
+            ],
         ),
         (
             "  basic: {user: 'a:b', password: {env: PASSWORD}}\n",
-            ["4: directory.basic.user: cannot hold a colon, where the password would begin (RFC 7617 §2)"],
+            ["4: directory.basic.user: cannot hold a colon (RFC 7617 §2)"],
         ),
         (TOKEN + "  key_file: client.key\n", ["5: directory.key_file: needs a cert_file as well"]),
         (TOKEN + "  cert_file: other.pem\n", ["5: directory.cert_file: there is no file {folder}/other.pem"]),

@@ -13,7 +13,7 @@ from connector.settings import textfile, yamlfile
 from connector.settings.textfile import Fault, wrong
 from connector.settings.yamlfile import Document, read
 
-BRACES = "a text that holds braces is put in quotes"
+BRACES = "put a text with braces in quotes"
 
 
 def file(folder: Path, content: str | bytes) -> Path:
@@ -39,8 +39,8 @@ def faults(path: Path) -> str:
         ("# a\n- x\n", "some.yaml:2: must be keys and values, such as `key: value`"),
         ("just words", "some.yaml:1: must be keys and values, such as `key: value`"),
         ("# a\n---\n", "some.yaml:1: the file is empty"),
-        ("a: 1\n---\nb: 2\n", "some.yaml:2: a second document begins here; one file holds one"),
-        ("%YAML 1.1\n---\na: no\n", "some.yaml:1: this file is read as YAML 1.2; take the %YAML line out"),
+        ("a: 1\n---\nb: 2\n", "some.yaml:2: a second document begins here; use one file for each"),
+        ("%YAML 1.1\n---\na: no\n", "some.yaml:1: this file is read as YAML 1.2; remove the %YAML line"),
         ("%YAML 1.9\n---\na: no\n", "some.yaml:1: this is not YAML 1.2"),
         ("a:\n\tb: 1\n", "some.yaml:2:1: a tab is used for indentation; use spaces"),
         ("a: 1\nb: [1,\n", "some.yaml:3:1: not YAML: expected the node content, but found '<stream end>'"),
@@ -53,16 +53,16 @@ def faults(path: Path) -> str:
         ("a: {b: 1,\n  b: 2}\n", "some.yaml:2:3: the key 'b' is there twice, first on line 1"),
         (
             "a: &x 1\nb: 2\n",
-            "some.yaml:1:4: anchors are not used here; write the value out (or put the text in quotes)",
+            "some.yaml:1:4: anchors are not supported; write the value out, or put the text in quotes",
         ),
-        ("a: 1\nb: *x\n", "some.yaml:2:4: aliases are not used here; write the value out (or put the text in quotes)"),
-        ("a: !!int 5\n", "some.yaml:1:4: tags are not used here (put a text that begins with ! in quotes)"),
-        ("a: !x [1]\n", "some.yaml:1:4: tags are not used here (put a text that begins with ! in quotes)"),
-        ("? [a]\n: b\n", "some.yaml:1:3: a key is a word or a quoted text"),
-        ("a: 1\n: b\n", "some.yaml:2:1: a key is a word or a quoted text"),
+        ("a: 1\nb: *x\n", "some.yaml:2:4: aliases are not supported; write the value out, or put the text in quotes"),
+        ("a: !!int 5\n", "some.yaml:1:4: tags are not supported; put a text that begins with ! in quotes"),
+        ("a: !x [1]\n", "some.yaml:1:4: tags are not supported; put a text that begins with ! in quotes"),
+        ("? [a]\n: b\n", "some.yaml:1:3: a key must be a word or a quoted text"),
+        ("a: 1\n: b\n", "some.yaml:2:1: a key must be a word or a quoted text"),
         ('a: "\\0"\n', "some.yaml:1:4: a control character, or half of a surrogate pair, in a text"),
-        ('a: 1\n"\\ud800": 2\n', "some.yaml:2:1: a key is a word or a quoted text"),
-        ('a: 1\n"a\\nb": 2\n', "some.yaml:2:1: a key is a word or a quoted text"),
+        ('a: 1\n"\\ud800": 2\n', "some.yaml:2:1: a key must be a word or a quoted text"),
+        ('a: 1\n"a\\nb": 2\n', "some.yaml:2:1: a key must be a word or a quoted text"),
         ('a: 1\nb: "\\UFFFFFFFF"\n', "some.yaml:2: this is not YAML 1.2"),
         (b"a: 1\nb: \x01\n", "some.yaml:2: a character that YAML does not allow"),
         (b"a: 1\nb: \xff\n", "some.yaml:2: is not UTF-8 text"),
