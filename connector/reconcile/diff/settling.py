@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
-from connector.model import Owned, User
+from connector.model import User
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.unique_values import UniqueValues
 from connector.reconcile.questions import Brief, Find, Planning, Search, ask
@@ -50,13 +50,7 @@ def settled(
 
 def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:
     """Users to whom another server was told to give a wanted value: this one may not show it yet."""
-    wanted = unique.digests()
-    for ref, attributes in brief.memory.late():
-        known = {name.lower(): each for name, each in attributes.items()}
-        held = {name: (value,) for (name, digest), value in wanted.items() if _has(known.get(name.lower()), digest)}
+    for ref, owned in brief.memory.late():
+        held = unique.among(owned)
         if held:
             yield User(ref.id, ref.name, held)
-
-
-def _has(owned: Owned | None, digest: str) -> bool:
-    return owned is not None and digest in owned.values

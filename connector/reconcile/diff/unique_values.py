@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Final
 
-from connector.model import Description, Key, Problem, User
+from connector.model import Description, Key, Owned, Problem, User
 from connector.reconcile import equality
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.folding import text_of
@@ -60,10 +61,20 @@ class UniqueValues:
         for (name, _), value in self._values.items():
             yield name, value
 
-    def digests(self) -> dict[tuple[str, str], str]:
-        """The same values, by attribute and digest (`equality.digest`)."""
-        rules = self._rules
-        return {(name, equality.digest(rules[name], value)): value for (name, _), value in self._values.items()}
+    def among(self, owned: Mapping[str, Owned]) -> dict[str, tuple[str, ...]]:
+        """Those of the same values that a job wrote to a user last, by attribute, however that was spelt then."""
+        found: dict[str, tuple[str, ...]] = {}
+        for spelt, each in owned.items():
+            for digest in each.values:
+                name, value = self._digests.get((spelt.lower(), digest), ("", ""))
+                if name:
+                    found[name] = (*found.get(name, ()), value)
+        return found
+
+    @cached_property
+    def _digests(self) -> dict[tuple[str, str], tuple[str, str]]:
+        rules, wanted = self._rules, self.keys()
+        return {(name.lower(), equality.digest(rules[name], value)): (name, value) for name, value in wanted}
 
     def __len__(self) -> int:
         return len(self._values)

@@ -66,20 +66,11 @@ def still_holding(unique: UniqueValues, unclaimed: Sequence[Unclaimed]) -> list[
 
     Whoever is found nowhere holds nothing. Where nobody may look past base and filter, the state is believed.
     """
-    wanted = unique.digests() if unclaimed else {}
     holders = []
-    for each in unclaimed if wanted else ():
-        values: dict[str, tuple[str, ...]] = {}
-        for (name, digest), value in wanted.items():
-            if _wrote(each, name, digest):
-                values[name] = (*values.get(name, ()), value)
+    for each in unclaimed:
+        values = unique.among(each.owned)
         if values and each.place is Place.UNKNOWN:
             holders.append(User(each.user.id, each.user.name, values))
         elif values and each.place is not Place.WITHIN and each.now is not None:
             holders.append(each.now)
     return holders
-
-
-def _wrote(each: Unclaimed, name: str, digest: str) -> bool:
-    last = each.last(name)
-    return last is not None and digest in last.values
