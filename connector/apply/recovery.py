@@ -14,12 +14,11 @@ from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.reconcile.diff.standing import aftermath, as_known, testimony
 from connector.reconcile.digests import UNKEYED
+from connector.reconcile.questions import Slot
 from connector.run.context import Context
 from connector.state.journal_rows import Step, among, without
 
 _Found = tuple[Step, Outcome]
-Slot = tuple[str, str]
-"""A user's id, and an attribute."""
 _OF_ANOTHER_KEY: Final = "not confirmed; noted with another key, so its result stays unknown"
 
 

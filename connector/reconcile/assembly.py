@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -10,7 +9,6 @@ from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
 from connector.reconcile import equality, kinds
-from connector.reconcile.checks.limits import Limits
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
 from connector.reconcile.questions import Brief
@@ -81,13 +79,6 @@ def _same(before: Owned, each: AttributeChange, description: Description) -> boo
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)
     return set(before.values) == {equality.digest(rule, value) for value in each.new}
-
-
-def users_by_attribute(changes: Iterable[Change], limits: Limits) -> Counter[str]:
-    """Of how many users each attribute is changed that has a limit of its own."""
-    limited = limits.attributes
-    names = (each.name for change in changes for each in change.attributes if each.name in limited)
-    return Counter(names if limited else ())
 
 
 def counts(changes: Iterable[Change]) -> dict[str, int]:

@@ -7,7 +7,6 @@ the directory has against the changes, and for who holds single-holder values.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +15,6 @@ from connector.model import (
     ID,
     OBJECT_CLASS,
     AgentRef,
-    AttributeChange,
     Change,
     Objection,
     Plan,
@@ -28,15 +26,14 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.assembly import assembled, change_of, counts, flapping, held_back, users_by_attribute
+from connector.reconcile.assembly import assembled, change_of, counts, flapping, held_back
 from connector.reconcile.checks.limits import Whole, refusals
-from connector.reconcile.diff.alike import judge_alike
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.settling import in_order, settled
 from connector.reconcile.diff.standing import unsettled
 from connector.reconcile.diff.unique_values import UniqueValues
-from connector.reconcile.diff.unseen import Unseen
+from connector.reconcile.diff.unseen import Unseen, judge_alike
 from connector.reconcile.matching.claims import DOUBLED, UNIDENTIFIED_USER, Verdicts
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.matching.proof import UNPROVEN
@@ -77,7 +74,7 @@ class PlanBuilder:
     """Drafts on their way to one plan. `few`: for some agents alone; no scan takes the place of look-ups.
 
     `claimers`: of a user that is to be cleared, the agents that would claim it.
-    `unique`: who holds single-holder values. `probed`: users were asked about attributes that may be hidden.
+    `unique`: who holds single-holder values. `unseen`: what users were asked about that they do not show.
     """
 
     def __init__(
@@ -101,11 +98,8 @@ class PlanBuilder:
         self._stale: list[stale_users.Unclaimed] = []
         self._problems = list(differ.problems)
         self._cautions = [*brief.description.cautions, *differ.cautions]
-        self._refused: tuple[Refusal, ...] = ()
-        self._confirmed: dict[tuple[str, str], str] = {}
-        self._denied: dict[tuple[str, str], str] = {}
         self.unique = UniqueValues((), brief.mapping, brief.description)
-        self.probed = False
+        self.unseen = Unseen(brief, ())
 
     def build(
         self,
@@ -123,7 +117,6 @@ class PlanBuilder:
         `untold`: writes of an interrupted run of which it is not known whether they happened. `refused`: for what else
         the plan is refused.
         """
-        self._refused = tuple(refused)
         unsure = verdicts.unsure or bool(self._tenant.invalid) or bool(verdicts.unproven)
         if verdicts.unproven:
             self._cautions.append(UNPROVEN.format(names=" and ".join(sorted(verdicts.unproven))))
@@ -134,7 +127,8 @@ class PlanBuilder:
         self._leave_to_others(verdicts.claimed)
         self._clear(unsure=unsure, unproven=bool(verdicts.unproven), only=only)
         yield from judge_alike(self._drafts, self._brief)
-        yield from self._compare(shown)
+        self.unseen = Unseen(self._brief, self._drafts)
+        yield from self.unseen.judge(shown)
         self._settle_unshown()
         yield from self._hold_doubled()
         yield from self._object()
@@ -142,11 +136,11 @@ class PlanBuilder:
         self.unique = yield from settled(
             self._drafts, self._brief, self._differ.hold_classless, few=self._few, unclaimed=self._stale
         )
-        plan = self._plan(verdicts, left_out, some=bool(only))
+        plan = self._plan(verdicts, left_out, refused, some=bool(only))
         sure = not (unsure or only)
         gone = frozenset(each.user.id for each in self._stale) if sure else None
         matched = [claim.user.id for claim in verdicts.matched if claim.user.identified]
-        return PlanResult(plan, gone, self._confirmed, self._denied, matched)
+        return PlanResult(plan, gone, self.unseen.confirmed, self.unseen.denied, matched)
 
     # ------------------------------------------------------------ whose users, and what is planned for them
 
@@ -207,12 +201,6 @@ class PlanBuilder:
 
     # ------------------------------------------------------------ what is to be asked
 
-    def _compare(self, shown: Collection[str]) -> Planning[None]:
-        """Find out what is there unseen, and what may not be read; give every secret its fingerprint."""
-        unseen = Unseen(self._brief, self._drafts)
-        yield from unseen.judge(shown)
-        self._confirmed, self._denied, self.probed = unseen.confirmed, unseen.denied, unseen.probed
-
     def _object(self) -> Planning[None]:
         """Hold back what the directory objects to; without an object class, whatever needs it."""
         for draft in self._drafts:
@@ -225,7 +213,10 @@ class PlanBuilder:
             objected = against.get(draft.user.id)
             if objected is not None:
                 classless = self._differ.needing_classes(draft) if OBJECT_CLASS in objected else frozenset()
-                draft.judge(partial(_objected, draft, objected, classless))
+                for each in draft.planned:
+                    found = objected.get(each.name) or (objected[OBJECT_CLASS] if each.name in classless else None)
+                    if found is not None:
+                        draft.hold((each.name,), draft.problem(found.kind, found.why, each.name))
 
     def _hold_doubled(self) -> Planning[None]:
         """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
@@ -280,7 +271,7 @@ class PlanBuilder:
             (change.user.id, each.name)
             for change in untold
             for each in change.attributes
-            if each.secret and self._denied.get((change.user.id, each.name)) != each.fingerprint
+            if each.secret and self.unseen.denied.get((change.user.id, each.name)) != each.fingerprint
         }
         planned = ((draft.user.id, each.name) for draft in self._drafts if secrets for each in draft.planned)
         again = {user for user, name in planned if (user, name) in secrets}
@@ -293,8 +284,8 @@ class PlanBuilder:
 
     # ------------------------------------------------------------ the plan
 
-    def _plan(self, verdicts: Verdicts, left_out: int, *, some: bool) -> Plan:
-        """The plan, its refusals included; `some`: for some agents alone."""
+    def _plan(self, verdicts: Verdicts, left_out: int, refused: Iterable[Refusal], *, some: bool) -> Plan:
+        """The plan, with these refusals and its own; `some`: for some agents alone."""
         brief, memory = self._brief, self._brief.memory
         waiting = self.unique.waiting()
         changes = [
@@ -320,8 +311,7 @@ class PlanBuilder:
         holding = (self._differ.holds_most(self._tenant.agents[each.agent], each.draft) for each in verdicts.matched)
         lost = sum(holding) if changes and memory.blank() else None  # what nobody can see counts as held
         whole = Whole(summary.matched, owned, memory.last_good(), lost)
-        too_many = refusals(brief.limits, summary, whole, users_by_attribute(changes, brief.limits), some=some)
-        refused = (*self._refused, *too_many)
+        refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
         return assembled(
             brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
         )
@@ -341,10 +331,3 @@ class PlanBuilder:
             unchanged=matched - left_out - differing,
             **counts(changes),
         )
-
-
-def _objected(
-    draft: Draft, objected: dict[str, Objection], classless: Collection[str], change: AttributeChange
-) -> AttributeChange | Problem:
-    found = objected.get(change.name) or (objected[OBJECT_CLASS] if change.name in classless else None)
-    return change if found is None else draft.problem(found.kind, found.why, change.name)

@@ -140,6 +140,17 @@ class Compare(Query[Holds], frozen=True):
     questions: tuple[Question, ...]
 
 
+Slot = tuple[str, str]
+"""A user's id, and an attribute."""
+
+
+def compared(questions: Iterable[Question]) -> Planning[list[tuple[Question, Holds]]]:
+    """Each of these questions with its answer; where there is none, nothing is asked."""
+    asked = tuple(questions)
+    answers = (yield from ask(Compare(asked))) if asked else ()
+    return list(zip(asked, answers, strict=True))
+
+
 class Preflight(Query[Objection], frozen=True):
     """What the directory has against these changes, as far as reading tells."""
 

@@ -32,7 +32,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile import equality
-from connector.reconcile.assembly import assembled, change_of, counts, held_back, users_by_attribute
+from connector.reconcile.assembly import assembled, change_of, counts, held_back
 from connector.reconcile.checks.limits import Whole, too_many
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.draft import Draft
@@ -41,7 +41,7 @@ from connector.reconcile.diff.standing import aftermath, secret_stands, unsettle
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.questions import Brief, Compare, Find, Planning, Read, ask
+from connector.reconcile.questions import Brief, Find, Planning, Read, ask, compared
 
 Written = tuple[Change, Result | None, str, str]
 """A write, its outcome (None: nobody knows whether it happened), the server that it was meant for, and its run."""
@@ -105,7 +105,7 @@ def undo(
     summary = Summary(**counts(changes))
     whole = max(len(written), writers.users)
     refused = yield from _unprotected(exclude, naming, [change.user for change in written])
-    refused += too_many(brief.limits, summary, Whole(whole, whole), users_by_attribute(changes, brief.limits))
+    refused += too_many(brief.limits, summary, Whole(whole, whole), changes)
     problems = [*problems, *held_back(drafts, unique.problems), *unsettled(brief)]
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
                  for each, lost in unshown]  # fmt: skip
@@ -208,7 +208,7 @@ def _staying(
                 unseen.append(Question(change.user, each.name, each.new[0]))
             elif each.secret and not each.fingerprint and each.old and not shown:  # cleared: is there none still?
                 unseen.append(Question(change.user, each.name, _wrapped(each.old[0])))
-    for asked, answer in zip(unseen, (yield from ask(Compare(tuple(unseen)))) if unseen else (), strict=True):
+    for asked, answer in (yield from compared(unseen)):
         if answer is not Holds.ABSENT:
             stays[asked.user.id][asked.attribute] = _unreadable(brief.description, asked.value)
     return stays

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from connector.model import LastGood, Refusal, Summary
+from connector.model import Change, LastGood, Refusal, Summary
 
 MATCHED_DROP: Final = "matched_drop"
 LOST_STATE: Final = "state"
@@ -86,14 +87,14 @@ class Whole(Struct, frozen=True):
 
 
 def refusals(
-    limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int], *, some: bool = False
+    limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change], *, some: bool = False
 ) -> tuple[Refusal, ...]:
     """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left".
 
-    `by_attribute`: of how many users each attribute would be changed. `some`: the plan is for some agents alone.
+    `some`: the plan is for some agents alone.
     """
     source = _of_the_source(limits, summary, whole.last, some=some)
-    return (*source, *_of_the_state(limits, whole), *too_many(limits, summary, whole, by_attribute))
+    return (*source, *_of_the_state(limits, whole), *too_many(limits, summary, whole, changes))
 
 
 def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
@@ -127,14 +128,15 @@ def _of_the_state(limits: Limits, whole: Whole) -> Iterator[Refusal]:
         yield Refusal(LOST_STATE, most, whole.holding, why)
 
 
-def too_many(limits: Limits, summary: Summary, whole: Whole, by_attribute: Mapping[str, int]) -> Iterator[Refusal]:
+def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
+    users = Counter(each.name for change in changes for each in change.attributes) if limits.attributes else {}
     for name, limit, planned, of, what in (
         ("update", limits.update, summary.update, whole.matched, "set an attribute"),
         ("clear", limits.clear, summary.clear, whole.owned, "empty an attribute"),
         ("secret", limits.secret or limits.update, summary.secret, whole.matched, "set a secret"),
         *(
-            (f"attributes.{name}", limit, by_attribute.get(name, 0), whole.matched, f"change {name}")
+            (f"attributes.{name}", limit, users.get(name, 0), whole.matched, f"change {name}")
             for name, limit in limits.attributes.items()
         ),
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -90,18 +90,6 @@ class Draft(Struct, gc=False):
             said = held_back(names, problem)
             shared = problem.agent is None and not problem.users
             self.held = (*self.held, everybodys(said) if shared else self.problem("together", said))
-
-    def judge(self, verdict: Callable[[AttributeChange], AttributeChange | Problem | None]) -> None:
-        """Ask of each planned attribute: the change (as it is, or completed), what holds it back, or None: in step."""
-        planned: list[AttributeChange] = []
-        held = list(self.held)
-        for each in self.planned:
-            answer = verdict(each)
-            if isinstance(answer, Problem):
-                held.append(answer)
-            elif answer is not None:
-                planned.append(answer)
-        self.planned, self.held = tuple(planned), tuple(held)
 
     def problem(self, kind: str, why: str, attribute: str | None = None, others: Iterable[str] = ()) -> Problem:
         """A line about this user, and `others` by name."""

@@ -1,5 +1,6 @@
-"""What users do not show: secrets, which are compared, and attributes that may be hidden from us. Pure.
+"""What the directory has to compare: values that are spelt otherwise than they are there, and what users do not show.
 
+Secrets are not shown, nor are attributes that may be hidden from us.
 Of each attribute whose absence may be an access rule's, a sample of those who are to get a first value is asked about.
 Where nobody has one, that is all it costs.
 
@@ -14,14 +15,15 @@ unreadable for all.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Holds, Problem, Question, Secret
+from connector.model import AttributeChange, Description, Holds, Problem, Question, Secret
+from connector.reconcile import equality
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.together import Kept
-from connector.reconcile.questions import Brief, Compare, Planning, ask
+from connector.reconcile.questions import Brief, Planning, Slot, compared
 
 PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it, all are asked."""
@@ -29,8 +31,25 @@ _UNREADABLE = "cannot be read by this account; skipped"
 _HIDDEN = "has a value that this account cannot read; skipped"
 _UNTOLD = "shows no value to this account, which may be hidden; skipped"
 
-Slot = tuple[str, str]
-"""A user's id, and an attribute."""
+
+def judge_alike(drafts: Collection[Draft], brief: Brief) -> Planning[None]:
+    """Take for in step what the directory takes for the same, though not every server would."""
+    same: dict[Slot, bool] = {}
+    for question, answer in (yield from compared(_respelt(drafts, brief.description))):
+        slot = question.user.id, question.attribute
+        same[slot] = same.get(slot, True) and answer is Holds.SAME
+    for draft in drafts if same else ():
+        draft.planned = tuple([each for each in draft.planned if not same.get((draft.user.id, each.name))])
+
+
+def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Question]:
+    for draft in drafts:
+        for each in draft.planned:
+            if each.old and each.new and not each.secret:
+                rule = description.equality(each.name)
+                if equality.alike(rule, each.old, each.new):
+                    respelt = equality.minus(rule, each.new, each.old)
+                    yield from (Question(draft.user, each.name, value) for value in respelt)
 
 
 class Unseen:
@@ -66,14 +85,12 @@ class Unseen:
         for draft in self._drafts if secrets or doubtful or silent else ():
             if draft.keeps:
                 draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
-            draft.judge(partial(self._judged, draft, answers))
+            self._judge(draft, answers)
             if not draft.news:
                 draft.planned = ()
 
     def _ask(self, questions: Iterable[Question]) -> Planning[dict[Slot, Holds]]:
-        asked = tuple(questions)
-        answers = (yield from ask(Compare(asked))) if asked else ()
-        return {(each.user.id, each.attribute): answer for each, answer in zip(asked, answers, strict=True)}
+        return {(each.user.id, each.attribute): answer for each, answer in (yield from compared(questions))}
 
     def _questions(self, hidden: Collection[str]) -> Iterator[Question]:
         left = dict.fromkeys(hidden, PROBES)
@@ -118,9 +135,15 @@ class Unseen:
         open_ = self._brief.memory.unsettled()
         return frozenset((each.user.id, name) for each in open_ for name in each.attributes)
 
+    def _judge(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
+        verdicts = [self._judged(draft, answers, each) for each in draft.planned]
+        draft.planned = tuple([each for each in verdicts if isinstance(each, AttributeChange)])
+        draft.held = (*draft.held, *(each for each in verdicts if isinstance(each, Problem)))
+
     def _judged(
         self, draft: Draft, answers: Mapping[Slot, Holds], change: AttributeChange
     ) -> AttributeChange | Problem | None:
+        """The change (as it is, or completed), what holds it back, or None: in step."""
         answer = answers.get((draft.user.id, change.name))
         if change.secret:
             return self._secret(draft, answer or Holds.OTHER, change)

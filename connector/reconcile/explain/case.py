@@ -9,7 +9,8 @@ nobody more is concerned. Limits are judged for whole plans, and so not here.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
-from itertools import islice
+from functools import cache
+from itertools import chain, islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -44,7 +45,7 @@ class Case(Planner):
         self._tracer = Tracer(tenant, brief.mapping, brief.description, self.roster, self.differ)
         self._asked: set[int] = set()
         self._users: dict[str, User] = {}
-        self._wanted_by: dict[str, dict[Hashable, set[int]]] = {}
+        self._wanting_it = cache(self._agents_by_value)
         self._unsure: bool | None = None
 
     # ------------------------------------------------------------ who claims whom
@@ -118,15 +119,13 @@ class Case(Planner):
         yield from self._bring(unique.holders())
         more = {other for id_ in unique.holders() for other in self._finders(id_)} | self._wanting(unique.keys())
         having = (number for number, agent in enumerate(self.tenant.agents) if agent.account_code is not None)
-        return more | set(islice(having, 3 * PROBES if builder.probed else 0))  # those that a plan asks about first
+        asked_first = islice(having, 3 * PROBES if builder.unseen.probed else 0)
+        return more.union(asked_first)
 
     def _wanting(self, keys: Iterable[Key]) -> set[int]:
-        found = set()
-        for name, value in keys:
-            if name not in self._wanted_by:
-                self._wanted_by[name] = self._agents_by_value(name)
-            found |= self._wanted_by[name].get(equality.likeness(self.brief.description.equality(name), value), set())
-        return found
+        likeness, rule_of = equality.likeness, self.brief.description.equality
+        found = (self._wanting_it(name).get(likeness(rule_of(name), value), ()) for name, value in keys)
+        return set(chain.from_iterable(found))
 
     def _agents_by_value(self, name: str) -> dict[Hashable, set[int]]:
         key = equality.likenesses_of(self.brief.description.equality(name))
