@@ -45,11 +45,6 @@ _AGAIN = "written again, perhaps: the result of an interrupted run is unknown"
 _TURN = (
     "not tried: refused in earlier runs, or waits for such a user. Each run tries at most {most} of them (max_failures)"
 )
-_HALF: Final = {
-    Part.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
-    Part.CLASSES: " (its object classes were added)",
-    Part.STEP: " (some attributes were written: the server takes one operation a request)",
-}
 
 
 class Applied(Struct, frozen=True):
@@ -123,12 +118,7 @@ def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
     planned = {change.user.id for change in changes}
     outcomes = list(ledger.outcomes.items())  # another thread may be at work on them
     left = [outcome for user, outcome in outcomes if user not in planned]
-    return [*left, *(_with_half(ledger, outcome) for outcome in ledger.standing(changes, CUT))]
-
-
-def _with_half(ledger: Ledger, outcome: Outcome) -> Outcome:
-    half = _half(ledger, outcome.user.id) if outcome.result is Result.SKIPPED else ""
-    return replace(outcome, why=outcome.why + half) if half else outcome
+    return [*left, *ledger.standing(changes, CUT)]
 
 
 class _Then(Enum):
@@ -254,7 +244,7 @@ class _Engine(Struct):
             outcome = outcomes.get(change.user.id)
             if outcome is None or outcome.result in CONFIRMED:
                 why = "the write that frees this value was not confirmed"
-                outcome = Outcome(change.user, Result.SKIPPED, why + self._half(change))
+                outcome = Outcome(change.user, Result.SKIPPED, why + self.ledger.half(change.user.id))
             waiting.append((change, outcome))
         self.ledger.leave(waiting)
         return ready
@@ -311,7 +301,7 @@ class _Engine(Struct):
         if outcome.result is Result.WRITTEN and change.user.id in self.again:
             outcome = Outcome(outcome.user, Result.WRITTEN, _AGAIN)
         self.brake.heard(outcome)
-        half = self._half(change, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
+        half = self.ledger.half(change.user.id, Part.CLASSES, Part.STEP) if outcome.result not in CONFIRMED else ""
         if half and not outcome.why.endswith(half):
             outcome = replace(outcome, why=outcome.why + half)
         self.ledger.settle(change, outcome)
@@ -319,17 +309,8 @@ class _Engine(Struct):
     def _not_sent(self, change: Change) -> Outcome:
         reason = self.stopped or ""
         why = reason if reason.startswith(NOT_SENT) else f"{NOT_SENT}: {reason}"
-        return Outcome(change.user, Result.SKIPPED, why + self._half(change))
-
-    def _half(self, change: Change, *parts: Part) -> str:
-        """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
-        return _half(self.ledger, change.user.id, *parts)
+        return Outcome(change.user, Result.SKIPPED, why + self.ledger.half(change.user.id))
 
     def _is_confirmed(self, user: str) -> bool:
         outcome = self.ledger.outcomes.get(user)
         return outcome is not None and outcome.result in CONFIRMED
-
-
-def _half(ledger: Ledger, user: str, *parts: Part) -> str:
-    firsts = dict.fromkeys(ledger.firsts.get(user, ()))
-    return "".join(_HALF[part] for part in firsts if not parts or part in parts)

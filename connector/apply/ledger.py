@@ -30,6 +30,11 @@ from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
 from connector.runtime.observer import Observer
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
+_HALF: Final = {
+    Part.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
+    Part.CLASSES: " (its object classes were added)",
+    Part.STEP: " (some attributes were written: the server takes one operation a request)",
+}
 _UNKNOWN: Final = "sent, answer not awaited; the next run settles whether it was written"
 WriteId = tuple[str, str, Part]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
@@ -190,7 +195,12 @@ class Ledger:
             return self._whole[user.id]
         if user.id in settled:
             return _unnoted(settled[user.id], why)
-        return Outcome(user, Result.SKIPPED, f"{NOT_SENT}: {why}")
+        return Outcome(user, Result.SKIPPED, f"{NOT_SENT}: {why}{self.half(user.id)}")
+
+    def half(self, user: str, *parts: Part) -> str:
+        """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
+        firsts = dict.fromkeys(self.firsts.get(user, ()))
+        return "".join(_HALF[part] for part in firsts if not parts or part in parts)
 
     def _tell(self, change: Change, outcome: Outcome) -> None:
         self.outcomes[change.user.id] = outcome

@@ -114,12 +114,30 @@ def test_a_write_that_the_journal_does_not_know_yet_is_said_to_be_unnoted() -> N
         assert found.why == (f"written, but not noted in the journal: {WHY}" if unnoted else became.why)
 
 
-@pytest.mark.parametrize("part", [Part.RELEASE, Part.CLASSES, Part.STEP])
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Part.RELEASE, "its old value was already released"),
+        (Part.CLASSES, "its object classes were added"),
+        (Part.STEP, "some attributes were written"),
+    ],
+)
 @pytest.mark.parametrize("told", [False, True])
-def test_a_part_that_went_first_does_not_stand_for_the_whole(part: Part, told: bool) -> None:
+def test_a_part_that_went_first_does_not_stand_for_the_whole_and_is_said(part: Part, said: str, told: bool) -> None:
     of, fixture = change("ann", part), Fixture()
     fixture.settled(of, told=told)
-    assert fixture.stands(change("ann")) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
+    found = fixture.stands(change("ann"))
+    reason, _, half = found.why.partition(" (")
+    assert (found.result, reason) == (Result.SKIPPED, f"not sent: {WHY}")
+    assert half.startswith(said) if told else not half
+
+
+def test_what_went_first_of_a_change_that_was_skipped_is_said_once() -> None:
+    first, rest, fixture = change("ann", Part.CLASSES), change("ann"), Fixture()
+    fixture.settled(first)
+    skipped = outcome(rest, Result.SKIPPED, f"not sent: no more{fixture.ledger.half('ann')}")
+    fixture.ledger.leave([(rest, skipped)])
+    assert fixture.stands(rest) == skipped
 
 
 def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
