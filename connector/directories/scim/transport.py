@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
+from queue import SimpleQueue
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -28,7 +30,6 @@ from connector.directories.scim.protocol import (
     Request,
     Result,
 )
-from connector.directories.scim.thread_pool import Crowd
 from connector.errors import (
     DeniedError,
     IncompleteRead,
@@ -76,7 +77,7 @@ class HttpTransport:
         self._patience = Patience(rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep)
         self._heard = False
         self._idle: deque[http.Channel] = deque()
-        self._crowd = Crowd(settings.concurrency, lambda: self._patience.end("interrupted"))
+        self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
 
     def send(self, request: Request) -> Answer:
         sending = _Sending.of(request, self._base)
@@ -98,11 +99,31 @@ class HttpTransport:
         return Answer(answer.status, dict(answer.headers), answer.body, sending.where, attempts, request.body, proofs)
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        return self._crowd.each(work, items)
+        done: SimpleQueue[Future[Result]] = SimpleQueue()
+        busy = 0
+        source = iter(items)
+        try:
+            while True:
+                for item in islice(source, self._settings.concurrency - busy):
+                    self._pool.submit(work, item).add_done_callback(done.put)
+                    busy += 1
+                if not busy:
+                    return
+                future = done.get()
+                busy -= 1
+                yield future.result()
+        except BaseException as reason:
+            if not isinstance(reason, Exception | GeneratorExit):
+                self._patience.end("interrupted")
+            raise
+        finally:
+            while busy:
+                done.get()
+                busy -= 1
 
     def close(self) -> None:
         self._patience.end("closed")
-        self._crowd.close()
+        self._pool.shutdown()
         while self._idle:
             self._idle.pop().close()
 
