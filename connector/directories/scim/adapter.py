@@ -15,14 +15,13 @@ from connector.directories.scim import dialect as dialects
 from connector.directories.scim.answers import id_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.discovery import Discovery
-from connector.directories.scim.effects import Notes
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.finding import Finder
 from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.protocol import Transport
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.recollection import Recollection
-from connector.directories.scim.view import USER_NAME, Attributes, Users
+from connector.directories.scim.view import USER_NAME, Attributes
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
@@ -89,18 +88,13 @@ class ScimReader:
         return attributes
 
     @cached_property
-    def _users(self) -> Users:
-        return Users(self._attributes, self._view.secrets)
-
-    @cached_property
     def _resources(self) -> Resources:
         _ = self._attributes  # the filter has to know them
-        size = self._settings.page_size
         return Resources(
             self._transport,
             self._discovery.users,
             self._filter,
-            page_size=size,
+            page_size=self._settings.page_size,
             cursor=self.dialect.cursor,
             seen=Recollection() if self.writes and self.dialect.versions else None,
         )
@@ -161,16 +155,16 @@ class ScimReader:
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """Filters, many keys to each, and a few in flight; or all users, where filters cannot be trusted."""
-        return (self._users.user(id_of(found), found) for found in self._finder.find(keys))
+        return map(self._attributes.user, self._finder.find(keys))
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
-        users = (self._users.user(id_of(found), found) for found in self._resources.all())
+        users = map(self._attributes.user, self._resources.all())
         return (user for user in users if any(name in user.values for name in holding)) if holding else users
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         ids = dict.fromkeys(ref.id for ref in users)
         for found, _ in filter(None, self._transport.each(partial(self._resources.get, disabled=disabled), ids)):
-            user = self._users.user(id_of(found), found)
+            user = self._attributes.user(found)
             yield replace(user, disabled=True) if disabled and self._resources.disables(found) else user
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
@@ -204,22 +198,16 @@ class ScimDirectory(ScimReader):
 
     writes = True
 
-    @cached_property
-    def _notes(self) -> Notes:
-        return Notes()
-
     def _noticed(self) -> Iterator[str]:
         yield from super()._noticed()
-        yield from self._notes.cautions()
+        yield from self._writer.notes.cautions()
 
     @cached_property
     def _writer(self) -> Writer:
         return Writer(
             self._resources,
             self._attributes,
-            self._users,
             self.dialect,
-            self._notes,
             settle_time=self._settings.settle_time,
             disabled=self._view.disabled,
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.scim import core_schema
+from connector.directories.scim.answers import id_of
 from connector.directories.scim.paths import CORE, ENTERPRISE, Json, Path, Resource
 from connector.directories.scim.resource_schema import Attribute, Found, Schemas, info
 from connector.errors import FileError
@@ -50,6 +51,7 @@ class Attributes:
         self._view, self._schemas, self._urn = view, schemas, urn
         self._known: dict[str, Located] = {}
         self.view = [self.located(name) for name in view.attributes]
+        self._shown = [(each.name, each.path, each.name in view.secrets) for each in self.view if each.shown]
 
     def located(self, name: str) -> Located:
         if name not in self._known:
@@ -95,27 +97,16 @@ class Attributes:
             if located.found is not None and not located.shown:
                 raise FileError(f"the server never shows {path}, so it identifies no user", where=where)
 
-
-class Users:
-    """From resources to users of a view."""
-
-    def __init__(self, attributes: Attributes, secrets: frozenset[str]) -> None:
-        self._shown = [(each.name, each.path, each.name in secrets) for each in attributes.view if each.shown]
-
-    def user(self, id_: str, resource: Resource) -> User:
+    def user(self, resource: Resource) -> User:
+        """The user of this view that a resource is."""
         values: dict[str, tuple[Held, ...]] = {}
         for name, path, secret in self._shown:
             held = tuple(path.values(resource))
             if held:
                 values[name] = tuple(map(Secret, held)) if secret else held
-        return User(id_, name_of(id_, resource), values)
+        return User(id_of(resource), name_of(resource), values)
 
 
-def name_of(id_: str, resource: Resource) -> str:
+def name_of(resource: Resource) -> str:
     """What a resource is called; by its id where it has no userName."""
-    return next(names(resource), id_)
-
-
-def names(resource: Resource) -> Iterator[str]:
-    """Its userName."""
-    return USER_NAME.values(resource)
+    return next(USER_NAME.values(resource), id_of(resource))

@@ -36,7 +36,7 @@ from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.protocol import BUSY, Answer, LostAnswerError
 from connector.directories.scim.reading import Resources
 from connector.directories.scim.sending import Wire, Writing
-from connector.directories.scim.view import USER_NAME, Attributes, Users, name_of
+from connector.directories.scim.view import USER_NAME, Attributes, name_of
 from connector.errors import DeniedError, IncompleteRead, TruncatedError, UnreachableError, UntrustedError
 from connector.model import Change, Outcome, Result
 from connector.runtime.stopping import Settling
@@ -56,26 +56,24 @@ _NOBODY_ANSWERS: Final = (UnreachableError, UntrustedError, DeniedError, Truncat
 class Writer:
     """Writes changes to the resources at one endpoint.
 
-    `settle_time`: seconds that reading may lag behind. `disabled`: also those planned for who is not active.
+    `settle_time`: seconds that reading may lag behind. `disabled`: also those planned for who is not active. `notes`:
+    what changed beside the writes.
     """
 
     def __init__(
         self,
         resources: Resources,
         attributes: Attributes,
-        users: Users,
         dialect: Dialect,
-        notes: Notes,
         *,
         settle_time: float,
         disabled: bool = False,
     ) -> None:
         self._resources = resources
         self._attributes = attributes
-        self._users = users
         self._whole = dialect.writes == "put"
         self._wire = Wire(resources, dialect)
-        self._notes = notes
+        self.notes = Notes()
         self._settle_time = settle_time
         self._disabled = disabled
 
@@ -118,7 +116,7 @@ class Writer:
             if version and version == refused:
                 before, version = self._later(change, refused, attempts)
             if attempts > 1 and self._stands(before, change):  # it was our own write that came in between
-                return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, before))
+                return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(before))
             some = recalled[2] if recalled else editing.edits(before, change, self._attributes)
             listed, recalled = recalled is not None, None
             if not some:
@@ -208,12 +206,12 @@ class Writer:
         """
         now = self._shown(change, answer)
         found = None if now is None else self._effects(before, now, some)
-        if now is None or self._notes.news(found):
+        if now is None or self.notes.news(found):
             now = self._now(change)
             if now is None:  # it will be read back, and then it is said why it cannot be
                 return Outcome(change.user, Result.WRITTEN)
             found = self._effects(before, now, some)
-        if listed and self._notes.news(found):
+        if listed and self.notes.news(found):
             self._resources.seen = None
             like = self._listed(change.user.id, now)
             found = self._effects(before, like, some) if like else found
@@ -224,7 +222,7 @@ class Writer:
         if found and found.lost:
             why = f"{LOST}: {', '.join(found.lost)}"
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
-        return Outcome(change.user, Result.WRITTEN, self._notes.of(found), shown=self._users.user(change.user.id, now))
+        return Outcome(change.user, Result.WRITTEN, self.notes.of(found), shown=self._attributes.user(now))
 
     def _stored_as_lists(self, change: Change, before: Resource, now: Resource, wrong: list[Edit]) -> Outcome:
         """The server wanted single values in arrays, and has not taken them out: the user is to be as it was."""
@@ -244,7 +242,7 @@ class Writer:
         return found[0] if found else None
 
     def _listed(self, id_: str, now: Resource) -> Resource | None:
-        by_name = filters.equal(USER_NAME, name_of(id_, now))
+        by_name = filters.equal(USER_NAME, name_of(now))
         try:
             found = self._resources.matching(by_name, lambda each: id_of(each) == id_)
         except IncompleteRead:
@@ -277,7 +275,7 @@ class Writer:
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
         if answer.status >= SERVER_ERROR and found and self._stands(now, change):
-            return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, now))
+            return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(now))
         done = self._differing(some, before, now)
         left = self._given_back(change, before, now, done) if found and answer.status < SERVER_ERROR else done
         if left:
@@ -310,15 +308,11 @@ class Writer:
 
     def _found_out(self, change: Change, lost: LostAnswerError) -> Outcome:
         """What became of a write whose answer was lost; that it is not there does not mean that it will not be."""
+        now = self._now(change)
+        if now is not None and self._stands(now, change):
+            return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(now))
         why = f"no answer: it may have been written ({lost})"
-        unknown = Outcome(change.user, Result.FAILED, why, unknown=True)
-        try:
-            found = self._user_of(change)
-        except IncompleteRead:
-            return unknown
-        if found is None or not self._stands(found[0], change):
-            return unknown
-        return Outcome(change.user, Result.WRITTEN, shown=self._users.user(change.user.id, found[0]))
+        return Outcome(change.user, Result.FAILED, why, unknown=True)
 
     def _stands(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
