@@ -9,19 +9,19 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 LONGEST: Final = 30.0
-"""Seconds that a wait of our own choosing lasts at most."""
+"""Seconds that a wait of our own choosing lasts at most, while a run waits for it."""
 
 
-def seconds_to_wait(attempt: int, headers: Mapping[str, str] | None) -> float:
+def seconds_to_wait(attempt: int, headers: Mapping[str, str] | None = None, *, longest: float = LONGEST) -> float:
     """Seconds, after the attempt of this number (from 1); `headers` are those of its answer, if there was one.
 
-    Of our own choosing is a random time between none and a bound that doubles, so that those who were sent away
-    together do not come back together.
+    Of our own choosing is a random time between none and a bound that doubles, up to `longest`, so that those who were
+    sent away together do not come back together.
     """
     asked = retry_after(headers) if headers is not None else None
     if asked is not None:
         return asked
-    return random.uniform(0, min(LONGEST, 2.0 ** (attempt - 1)))  # noqa: S311  # nobody is to guess it, nobody to fear
+    return random.uniform(0, min(longest, 2.0 ** (attempt - 1)))  # noqa: S311  # nobody is to guess it, nobody to fear
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

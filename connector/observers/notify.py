@@ -6,22 +6,15 @@ Nothing here ever fails a run: what cannot be told is logged.
 from __future__ import annotations
 
 import threading
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
 import structlog
 from msgspec import Struct
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_any,
-    stop_when_event_set,
-    wait_exponential_jitter,
-)
 
 from connector.errors import ConnectorError, UnreachableError
+from connector.net.retry import seconds_to_wait
 from connector.net.secret_stores import resolve
 from connector.observers.notices import Notice, notice, occasions
 from connector.observers.run_summary import RunSummary
@@ -31,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 SINGLE_RUN: Final = 3
 """Attempts before a process that is about to end gives up."""
+LONGEST: Final = 300.0
+"""Seconds that a wait between two attempts lasts at most."""
 
 
 class Target(Struct, frozen=True):
@@ -85,18 +80,15 @@ def deliver(
     """
     leaving = leaving or threading.Event()
     send = _post if target.way == "webhook" else _mail
-    retrying = Retrying(
-        sleep=sleep_using_event(leaving),
-        stop=stop_any(stop_after_attempt(attempts), stop_when_event_set(leaving)),
-        wait=wait_exponential_jitter(initial=1, max=300, jitter=1),
-        retry=retry_if_exception_type(UnreachableError),
-        reraise=True,
-    )
-    try:
-        retrying(send, job, told)
-    except ConnectorError as fault:
-        log.warning("notice not sent", job=job.name, way=target.way, reason=str(fault))
-        return False
+    for attempt in count(1):
+        try:
+            send(job, told)
+            break
+        except ConnectorError as fault:
+            again = isinstance(fault, UnreachableError) and attempt < attempts
+            if not again or leaving.wait(seconds_to_wait(attempt, longest=LONGEST)):
+                log.warning("notice not sent", job=job.name, way=target.way, reason=str(fault))
+                return False
     log.info("notice sent", job=job.name, way=target.way, occasions=told.occasions)
     return True
 

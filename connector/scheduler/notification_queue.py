@@ -22,8 +22,8 @@ from connector.settings.job import LoadedJob
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS: Final = 8
-"""With waits that double up to five minutes, a receiver may be away for some minutes."""
+ATTEMPTS: Final = 10
+"""With bounds of the waits that double, a receiver may be away for four minutes on the average."""
 WAITING: Final = 100
 """So many notices wait for a receiver at most."""
 REPEATED_AFTER: Final = 86400.0

@@ -176,7 +176,7 @@ class HttpTransport:
         """Wait before the next attempt; False where there is no patience left."""
         headers = outcome.headers if isinstance(outcome, http.Answer) else {}
         asked = retry_after(headers)  # none at all is no answer to how long, and would never use the patience up
-        wait = asked or seconds_to_wait(attempt, None)
+        wait = asked or seconds_to_wait(attempt)
         reason = f"status {outcome.status}" if isinstance(outcome, http.Answer) else str(outcome)
         log.warning("request to be repeated", attempt=attempt, reason=reason, wait=round(wait, 3))
         return self._patience.pause(wait, everybody=bool(asked))
