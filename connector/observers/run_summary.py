@@ -57,10 +57,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
 
 class SummaryObserver(Observer):
-    """Gathers the summary of one run, and hands it over at its end. `code_of`: the exit code that a fault makes.
-
-    `clock` (seconds since 1970) and `timer` (seconds, monotonic) are there for tests.
-    """
+    """Gathers the summary of one run, and hands it over at its end. `code_of`: the exit code that a fault makes."""
 
     def __init__(
         self,
@@ -69,16 +66,12 @@ class SummaryObserver(Observer):
         kind: Kind,
         take: Callable[[RunSummary], None],
         code_of: Callable[[BaseException], int],
-        *,
-        clock: Callable[[], float] = time.time,
-        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job, self._run, self._kind = job, run, kind
         self._take = take
         self._code_of = code_of
-        self._timer = timer
-        self._started = clock()
-        self._begun = self._since = timer()
+        self._started = time.time()
+        self._begun = self._since = time.monotonic()
         self._stage = "begin"
         self._stages: defaultdict[str, float] = defaultdict(float)
         self._course: list[tuple[str, float, float]] = []
@@ -86,7 +79,7 @@ class SummaryObserver(Observer):
         self._plan: Plan | None = None
 
     def stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
-        now = self._timer()
+        now = time.monotonic()
         self._stages[self._stage] += now - self._since
         self._course.append((self._stage, self._since - self._begun, now - self._begun))
         self._stage, self._since = name, now
@@ -104,7 +97,7 @@ class SummaryObserver(Observer):
         self._take(
             RunSummary(
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
-                seconds=self._timer() - self._begun, exit_code=code, fault=_said(fault),
+                seconds=time.monotonic() - self._begun, exit_code=code, fault=_said(fault),
                 stages={name: round(seconds, 6) for name, seconds in self._stages.items()},
                 outcomes=dict(self._outcomes), requests=counters.counted(), course=self._course,
                 **(_planned(plan) if plan else {}),

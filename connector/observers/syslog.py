@@ -14,7 +14,6 @@ import ssl
 import struct
 import termios
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,15 +33,12 @@ class Syslog:
     """A connection to one receiver; a stream is connected when there is something to send, and again once it ended.
 
     A receiver acknowledges nothing (RFC 5425, RFC 6587). A stream has been read whole where the receiver closes it
-    after our end: a receiver that dies with octets unread has its system reset the connection. `clock` is for tests.
+    after our end: a receiver that dies with octets unread has its system reset the connection.
     """
 
-    def __init__(
-        self, url: str, ca_file: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, url: str, ca_file: Path | None = None) -> None:
         self._parts = urlsplit(url)
         self._ca_file = ca_file
-        self._clock = clock
         self.stream = self._parts.scheme in ("tcp", "tls")
         self._head = f"{_name(socket.getfqdn(), 255)} {APP_NAME} {os.getpid()}"
         self._socket: socket.socket | None = self._connected()
@@ -52,7 +48,7 @@ class Syslog:
 
         Of a stream that ended in order, where all was read, nobody is told: it is connected again.
         """
-        time = self._clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
+        time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         octets = f"<{FACILITY * 8 + severity}>1 {time} {self._head} {_name(kind, 32)} - {message}".encode("ascii")
         if self._socket is not None and self._hung_up(self._socket):
             self.close()

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hmac
 import time
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -24,10 +23,10 @@ IN_ALL: Final = 15.0
 """Seconds that one wait, and that a whole attempt may take."""
 
 
-def post(settings: Webhook, secret: Secret, told: Notice, clock: Callable[[], float] = time.time) -> None:
+def post(settings: Webhook, secret: Secret, told: Notice) -> None:
     """One attempt. Raises UnreachableError where another may help, and other kinds of IncompleteRead where not."""
     body = msgspec.json.encode(told.body)
-    headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(clock()), body)
+    headers = {"Content-Type": "application/json"} | signed(secret, told.id, int(time.time()), body)
     with Channel(
         tls.context(settings.ca_file), headers,
         timeout=SECONDS, max_bytes=1 << 16, place="notify", clock=time.monotonic, in_all=IN_ALL,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
 from typing import Final, Self
 
 import structlog
@@ -35,10 +34,9 @@ About = tuple[object, ...]
 
 
 class NotificationQueue:
-    """Threads that send; a context manager. `clock`: seconds, steady."""
+    """Threads that send; a context manager."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._leaving = threading.Event()
         self._receivers: dict[Target, _Receiver] = {}
 
@@ -60,7 +58,7 @@ class NotificationQueue:
         for target in targets(loaded):
             receiver = self._receivers.get(target)
             if receiver is None:
-                receiver = self._receivers[target] = _Receiver(target, self._leaving, self._clock)
+                receiver = self._receivers[target] = _Receiver(target, self._leaving)
             if notice is not None:
                 receiver.offer(loaded, notice)
             elif summary.ending != "busy":
@@ -70,10 +68,9 @@ class NotificationQueue:
 class _Receiver:
     """One receiver: by job what waits for it, and what it has taken, and when."""
 
-    def __init__(self, target: Target, leaving: threading.Event, clock: Callable[[], float]) -> None:
+    def __init__(self, target: Target, leaving: threading.Event) -> None:
         self._target = target
         self._leaving = leaving
-        self._clock = clock
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = queue.SimpleQueue()
         self._offered: dict[str, About] = {}
@@ -85,7 +82,7 @@ class _Receiver:
         """Send this, unless the same waits already, or was taken within a day."""
         with self._lock:
             about, since = self._taken.get(job.name, (None, 0.0))
-            again = about == notice.about and self._clock() - since < REPEATED_AFTER
+            again = about == notice.about and time.monotonic() - since < REPEATED_AFTER
             if again or self._offered.get(job.name) == notice.about:
                 return
             if self._queue.qsize() >= WAITING:
@@ -114,4 +111,4 @@ class _Receiver:
                 if self._offered.get(job.name) == notice.about:  # else it is old news
                     del self._offered[job.name]
                     if taken:
-                        self._taken[job.name] = notice.about, self._clock()
+                        self._taken[job.name] = notice.about, time.monotonic()

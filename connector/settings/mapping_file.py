@@ -228,15 +228,15 @@ def locate(named: str, folder: Path) -> tuple[Path, bool]:
     return ready[named], True
 
 
-def load(named: str, relative_to: Path, line: int = 0) -> Mapping:
-    """Read a mapping, by a ready one's name or a path. `relative_to` is the job file that names it, on that line.
+def load(named: str, relative_to: Path) -> Mapping:
+    """Read a mapping, by a ready one's name or a path. `relative_to` is the job file that names it.
 
     Raises FileError with every fault of the file and the line of each.
     """
     try:
         path, _ = locate(named, relative_to.parent)
     except FileError as fault:
-        raise FileError(fault.what, where=f"{relative_to}:{line}" if line else str(relative_to)) from None
+        raise FileError(fault.what, where=str(relative_to)) from None
     return shaped(read(path))
 
 

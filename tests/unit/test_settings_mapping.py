@@ -22,7 +22,7 @@ ATTRIBUTES = 'attributes:\n  employeeNumber: "{workNo}"\n'
 
 def loaded(folder: Path, text: str) -> Mapping:
     (folder / "own.yaml").write_text(text)
-    return mappings.load("own.yaml", folder / "job.yaml", 3)
+    return mappings.load("own.yaml", folder / "job.yaml")
 
 
 def faults(folder: Path, text: str) -> list[str]:
@@ -105,7 +105,7 @@ attributes:
     ],
 )  # fmt: skip
 def test_ready_mappings_have_one_group_at_most(tmp_path: Path, name: str, group: int) -> None:
-    groups = mappings.load(name, tmp_path / "job.yaml", 3).groups
+    groups = mappings.load(name, tmp_path / "job.yaml").groups
     assert [len(each) for each in groups] == ([group] if group else [])
 
 
@@ -326,7 +326,7 @@ def test_agents_may_be_matched_by_names_but_not_by_passwords() -> None:
     "name", ["openldap-h350", "389ds", "active-directory", "inetorgperson", "ldif", "scim-extension", "scim-enterprise"]
 )
 def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path: Path, name: str) -> None:
-    mapping = mappings.load(name, tmp_path / "job.yaml", 3)
+    mapping = mappings.load(name, tmp_path / "job.yaml")
     assert Path(mapping.where).name == f"{name}.yaml"
     assert mapping.match
     assert all(rule.agent.fields == {"accountCode"} for rule in mapping.match)
@@ -359,7 +359,7 @@ def test_ready_mappings_write_an_address_of_record_and_the_port_somewhere(
     tmp_path: Path, name: str, expected: dict[str, list[str]]
 ) -> None:
     """RFC 3944 §5: a URI without a port is what registrars look up. One user at a time has the account."""
-    mapping = mappings.load(name, tmp_path / "job.yaml", 3)
+    mapping = mappings.load(name, tmp_path / "job.yaml")
     agent, tenant = Agent(7, "ada", "1001"), Tenant([], sip_service_ip="192.0.2.10", sip_service_port=PORT)
     sip = [rule for rule in mapping.attributes if rule.group == "sip" and not rule.secret]
     assert {rule.name: [each.bind(tenant)(agent) for each in rule.templates] for rule in sip} == expected
@@ -386,19 +386,19 @@ def test_only_the_mapping_that_says_so_writes_passwords(tmp_path: Path) -> None:
     }
 
 
-def test_a_mapping_that_is_not_there_is_said_on_the_jobs_line(tmp_path: Path) -> None:
+def test_a_mapping_that_is_not_there_is_said(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     with pytest.raises(FileError) as ready:
-        mappings.load("inetperson", job, 7)
+        mappings.load("inetperson", job)
     assert str(ready.value) == (
-        f"{job}:7: no ready mapping is called 'inetperson'; there are 389ds, active-directory, inetorgperson, ldif, "
+        f"{job}: no ready mapping is called 'inetperson'; there are 389ds, active-directory, inetorgperson, ldif, "
         "openldap-h350, scim-enterprise, scim-extension (the path of a file ends in .yaml)"
     )
     with pytest.raises(FileError) as named:
         mappings.load("maps/own.yml", job)
     assert str(named.value) == f"{job}: there is no file {tmp_path}/maps/own.yml"
-    with pytest.raises(FileError, match=r"job\.yaml:7: .*File name too long"):
-        mappings.load("x" * 300 + ".yaml", job, 7)
+    with pytest.raises(FileError, match=r"job\.yaml: .*File name too long"):
+        mappings.load("x" * 300 + ".yaml", job)
 
 
 def test_a_ready_mapping_is_found_inside_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
