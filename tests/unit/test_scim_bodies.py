@@ -439,6 +439,18 @@ def test_without_a_path_no_refusal_is_heard_as_a_wish_for_arrays(tmp_path: Path)
     assert (outcome.result, len(provider.writes)) == (Result.FAILED, 1)
 
 
+def test_of_a_value_that_is_refused_in_every_form_the_refusal_of_the_bare_value_is_told() -> None:
+    """The server wants an array, then operations in capitals, and then refuses the value in both."""
+    provider = Provider(user(1), etag=False)
+    refusals = iter(["The value must be an array", "op must be one of 'Add', 'Replace'", "no such seat"])
+    provider.meddle = lambda request: (
+        said({"detail": next(refusals)}, 400, request=request) if request.method == "PATCH" else None
+    )
+    outcome = one(provider, (), *seat(1).attributes)
+    assert (outcome.result, len(provider.writes)) == (Result.FAILED, 3)
+    assert "array" in outcome.why
+
+
 def test_no_refusal_leads_to_an_operation_without_a_path() -> None:
     provider = Pathless(user(1), etag=False)
     (outcome,) = write(opened(provider), seat(1))

@@ -151,6 +151,16 @@ def test_one_who_comes_first_just_as_the_last_of_a_page_goes_is_read_though_the_
     assert sorted(read(Server(5, between), 3)) == ["new", *(f"u{number}" for number in range(5))]
 
 
+def test_two_that_change_places_are_both_read_though_all_pages_join() -> None:
+    """Neither is the last of a page, and the number stays."""
+
+    def between(server: Server, asked: int) -> None:
+        if asked == 1:
+            server.ids[0], server.ids[28] = server.ids[28], server.ids[0]
+
+    assert set(read(Server(30, between))) == {f"u{number}" for number in range(30)}
+
+
 def test_two_that_change_places_are_both_read_where_pages_are_not_joined() -> None:
     """As many are shown as there are: one of them twice, and another not at all."""
 

@@ -200,6 +200,33 @@ def test_a_server_that_speaks_of_no_cursors_is_read_by_index() -> None:
     assert all(request.repeatable for request in provider.asked)
 
 
+def test_a_server_that_speaks_of_cursors_is_read_by_cursor() -> None:
+    provider = Provider(*map(user, range(1, 6)))
+
+    def meddle(request: Request) -> Answer | None:
+        params = dict(request.params)
+        if request.path == "/ServiceProviderConfig":
+            return said({"patch": {"supported": True}, "pagination": {"cursor": True}}, request=request)
+        if request.path != "/Users":
+            return None
+        start = int(params["cursor"] or 0)
+        some = [provider.shown(f"u{number}") for number in range(1, 6)][start : start + 2]
+        return said({"Resources": some} | ({"nextCursor": str(start + 2)} if start < 4 else {}), request=request)
+
+    provider.meddle = meddle
+    assert [found.id for found in opened(provider, page_size=2).scan()] == [f"u{number}" for number in range(1, 6)]
+    assert [dict(request.params)["cursor"] for request in provider.asked] == ["", "2", "4"]
+
+
+@pytest.mark.parametrize(("users", "within", "told"), [(0, 0, False), (1, 0, True), (2, 1, False), (1, 1, False)])
+def test_a_filter_that_leaves_out_everybody_who_was_shown_is_told(users: int, within: int, *, told: bool) -> None:
+    provider = Provider(*(user(number, active=number <= within) for number in range(1, users + 1)))
+    directory = opened(provider, filter="active eq true")
+    list(directory.scan())
+    cautions = " ".join(directory.describe().cautions)
+    assert ("active eq true" in cautions) is told
+
+
 def test_the_number_of_users_is_known_of_a_server_that_bears_no_parameters() -> None:
     provider = Provider(*map(user, range(1, 8)))
     provider.meddle = lambda request: said({}, 400) if request.params else None

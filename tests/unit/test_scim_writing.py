@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from connector.directories.scim.adapter import ScimDirectory
 from connector.directories.scim.effects import NOTE
 from connector.directories.scim.protocol import Answer, ImpatientError, LostAnswerError, Request
 from connector.directories.scim.writing import LOST, STALE
 from connector.errors import DeniedError, IncompleteRead, MalformedError, UnreachableError, UntrustedError
-from connector.model import AttributeChange, Outcome, Result, Secret, User
+from connector.model import AttributeChange, Outcome, Result, Secret, User, View
 from tests.support.scim_provider import (
     CEC,
     NO_VERSION,
@@ -452,6 +453,19 @@ def test_users_that_are_replaced_whole_have_their_version_named_where_that_is_de
     assert provider.said[:5] == ["GET u1", "PUT u1", "GET u1", f"PUT u1 {NO_VERSION}", 'PUT u1 W/"1"']
 
 
+# ---------------------------------------------------------------- disabled users
+
+
+def test_a_change_is_for_a_user_that_is_as_active_as_when_it_was_planned() -> None:
+    """Whoever was enabled or disabled since is another matter, though a job may clear disabled users."""
+    provider = Provider(*(user(number, active=number in (1, 2), **{CEC: {"workNo": 7}}) for number in (1, 2, 3, 4)))
+    directory = opened(provider, View((SEAT,), disabled=True), filter="active eq true")
+    clears = [replace(seat(number, "7", ""), disabled=number in (2, 3)) for number in (1, 2, 3, 4)]
+    outcomes = write(directory, *clears)
+    assert results(outcomes) == [Result.WRITTEN, Result.CONFLICT, Result.WRITTEN, Result.CONFLICT]
+    assert seats(provider) == [None, 7, None, 7]
+
+
 # ---------------------------------------------------------------- what lists say
 
 
@@ -618,6 +632,14 @@ def test_a_server_that_takes_away_more_than_it_was_told_is_named_with_what_is_go
     assert (outcome.result, outcome.may_stand) == (Result.FAILED, True)
     assert outcome.why == f"{LOST}: {named}"
     assert "GET" not in provider.said, "lists have nothing to do with it"
+
+
+def test_what_a_server_says_nothing_about_is_not_the_servers_alone() -> None:
+    core, *rest = schemas()
+    unsaid = [attribute | {"mutability": None} for attribute in core["attributes"]]
+    provider = Provider(user(1), published=[core | {"attributes": unsaid}, *rest])
+    provider.meddle = beside(setting(title=None))(provider)
+    assert only(provider).why == f"{LOST}: title"
 
 
 def test_a_value_that_is_gone_is_not_derived_because_it_says_what_was_taken_away_elsewhere() -> None:
@@ -911,6 +933,7 @@ def test_what_was_done_of_several_attributes_before_a_refusal_is_taken_back_or_n
     assert outcome.why.startswith(f"refused: {status}")
     assert outcome.why.endswith("; its partial change was undone") is (status == 403 and done > 0)
     assert outcome.why.endswith(", but nickName changed") is (status == 500 and done == 1)
+    assert outcome.may_stand is (status == 500 and done == 1)
     assert ("nickName" in provider.users["u1"]) is (status == 500 and done == 1)
     assert seats(provider) == [None]
 
@@ -927,6 +950,19 @@ def test_what_somebody_else_wrote_just_before_a_refusal_is_left_and_named_and_ou
     outcome = only(provider, NAMED, shown, SEVENTH_FROM_NONE)
     assert outcome.why.endswith(", but nickName changed")
     assert (provider.users["u1"]["nickName"], provider.users["u1"]["displayName"]) == ("theirs", "before")
+
+
+def test_where_only_somebody_else_wrote_before_a_refusal_nothing_more_is_sent() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", nickName="theirs")
+        return said({}, 403, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
+    assert (outcome.may_stand, outcome.why.endswith(", but nickName changed")) == (True, True)
+    assert len(provider.writes) == 1
 
 
 @pytest.mark.parametrize("status", [403, 500])

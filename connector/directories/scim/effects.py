@@ -137,7 +137,7 @@ class _Comparison:
     def _is_the_servers(self, path: Path) -> bool:
         found = self._attributes.at(path).found
         levels = () if found is None else (found.attribute, found.meant) if path.sub else (found.attribute,)
-        return any((each.mutability or "").lower() == "readonly" for each in levels)
+        return any(each.read_only for each in levels)
 
     def _complex(self, path: Path, was: Json, now: Json, names: Iterable[str]) -> _Fate:
         """What became of these sub-attributes of a complex value."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
-from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -100,8 +99,9 @@ class Pager:
                     yield user
                 if known.stale():
                     raise TruncatedError("the pager shows the same users over and over", where=one.where)
-            if known.end_pass(one) and one.settled:
+            if one.settled and known.each_once():
                 return
+            known.end_pass()
         raise TruncatedError(
             f"users were added, removed or reordered during each of {PASSES} reads, so some may be missing. Rerun "
             "when the directory is quiet",
@@ -164,14 +164,13 @@ class _Known:
         """Whether most of those who were new had been shown before in this very pass."""
         return self._now.repeats()
 
-    def end_pass(self, one: _Pass) -> bool:
-        """Whether the pass showed nobody twice, which is only looked for where its pages were not joined."""
-        if one.settled and one.joined:
-            return True
-        shown = sorted(self._now.marks)
-        self._earlier = array("q", sorted((*self._earlier, *shown)))
+    def each_once(self) -> bool:
+        """Whether this pass showed nobody twice who was new; else another user may have been hidden by that."""
+        return _different(self._now.marks) == len(self._now.marks)
+
+    def end_pass(self) -> None:
+        self._earlier = array("q", sorted((*self._earlier, *self._now.marks)))
         self._now = _Shown()
-        return all(one != other for one, other in pairwise(shown))
 
 
 class _Pass:

@@ -41,6 +41,10 @@ class Attribute(Struct, frozen=True, rename="camel"):
         """Whether its values are objects; a type is compared whatever its case."""
         return self.type.lower() == "complex"
 
+    @property
+    def read_only(self) -> bool:
+        return (self.mutability or "").lower() == "readonly"
+
     def sub(self, name: str) -> Attribute | None:
         return next((each for each in self.sub_attributes or () if each.name.lower() == name.lower()), None)
 
@@ -99,7 +103,7 @@ class Schemas:
     def required(self, schema: str) -> list[Attribute]:
         """What a user of this schema has to have, of what a client can set."""
         attributes = self._schemas.get(schema.lower(), ("", {}))[1].values()
-        return [each for each in attributes if each.required and (each.mutability or "").lower() != "readonly"]
+        return [each for each in attributes if each.required and not each.read_only]
 
     @property
     def open(self) -> bool:
