@@ -22,14 +22,14 @@ def render(explanations: Sequence[Explanation]) -> Iterator[str]:
     """Line by line, for a reader."""
     for number, each in enumerate(explanations):
         yield "\n" if number else ""
-        yield f"{who(each.agent)}: {each.verdict}\n  {visible(each.why)}\n"
+        yield f"{who(each.agent) if each.agent else 'user'}: {each.verdict}\n  {visible(each.why)}\n"
         if each.user is not None:
             yield f"  user {visible(each.user.name)}, id {visible(each.user.id)}\n"
         if each.rules:
             yield "\nLook-ups\n"
         for rule in each.rules:
             yield from _rule(rule)
-        if each.user is not None:
+        if each.user is not None and (each.attributes or each.change):
             yield f"\nAttributes of {visible(each.user.name)}\n"
         for attribute in each.attributes:
             yield from _attribute(attribute)
@@ -79,7 +79,7 @@ def _further(explained: Explanation) -> Iterator[str]:
     told = {trace.name for trace in explained.attributes}
     for each in explained.change.attributes if explained.change else ():
         if each.name not in told:
-            yield f"  {visible(each.name)}\n      set: {difference(sides(each))}\n"
+            yield f"  {visible(each.name)}\n      {'set' if each.new else 'cleared'}: {difference(sides(each))}\n"
     if explained.change is not None and explained.change.after:
         others = ", ".join(map(visible, sorted(explained.change.after)))
         yield f"  written after the change of user {others}, which frees a value\n"

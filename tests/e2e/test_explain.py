@@ -264,7 +264,7 @@ def test_a_value_that_another_user_still_has_waits_for_that_users_change(job: Jo
 
 def test_an_unknown_agent_is_a_usage_error_that_names_the_near_ones(job: Job) -> None:
     said = job.run("explain", "job.yaml", "Anb", code=64).err
-    assert "no agent with accountCode or workNo 'Anb'; did you mean 'Ann'" in said
+    assert "workNo 'Anb', and base and filter have no user of that name; did you mean 'Ann'" in said
     assert "did you mean 1" not in job.run("explain", "job.yaml", "somebody-else", code=64).err
     job.run("explain", "job.yaml", code=64)
 
@@ -322,3 +322,4 @@ def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
     page = Page("docs/explain.md", tmp_path, {}, {})
     page.follow("matched")
     page.follow("unmatched")
+    page.follow("user")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
-from connector.model import ID, Agent, Invalid, Key, Tenant, User
+from connector.model import ID, Agent, AgentRef, Invalid, Key, Tenant, User
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
@@ -107,8 +107,8 @@ def test_every_record_of_that_name_is_explained_those_that_cannot_be_read_too() 
     of.tenant = Tenant([*of.tenant.agents, Agent(9, "ann"), Agent(1)], invalid=unread)
     of.mapping = replace(of.mapping, stale="report")
 
-    def told(name: str) -> list[tuple[int | None, str]]:
-        return [(each.agent.work_no, each.verdict) for each in explained(of, name)]
+    def told(name: str) -> list[tuple[int | AgentRef | None, str]]:
+        return [(each.agent and each.agent.work_no, each.verdict) for each in explained(of, name)]
 
     assert told("ann") == [(0, "contested"), (9, "contested"), (None, "invalid")]
     assert told("0") == [(0, "contested"), (0, "invalid")]
@@ -213,10 +213,10 @@ def test_a_user_stands_for_the_agents_that_look_for_it() -> None:
     mail = MatchRule(Template.parse("{accountCode}@example.org"), "mail")
     of.mapping = replace(of.mapping, match=(*of.mapping.match, mail))
     of.store.entries["id-ann"].values["mail"] = [b"cid@example.org"]
-    assert [each.agent.account_code for each in explained(of, "user:id-ann")] == ["ann", "cid"]
-    assert [each.agent.account_code for each in explained(of, f"user:uid=bob,{BASE}")] == ["bob"]
-    with pytest.raises(UsageError, match="no agent looks for the user 'id-dan'"):
-        explained(of, "user:id-dan")
+    assert [each.agent and each.agent.account_code for each in explained(of, "user:id-ann")] == ["ann", "cid"]
+    assert [each.agent and each.agent.account_code for each in explained(of, f"user:uid=bob,{BASE}")] == ["bob"]
+    dan = one(of, "user:id-dan")
+    assert (dan.agent, dan.verdict, dan.why) == (None, "untouched", "no agent looks for uid 'dan'; it shows no mail")
     with pytest.raises(UsageError, match="there is no user 'id-eve' within base and filter"):
         explained(of, "user:id-eve")
 
@@ -299,4 +299,6 @@ def test_of_an_agent_that_there_is_not_those_of_nearly_that_name_are_named(name:
     of.tenant = Tenant([*agents, *(Agent(70 + number, f"agent{each}") for number, each in enumerate("fdbgeca"))])
     with pytest.raises(UsageError) as fault:
         explained(of, name)
-    assert str(fault.value).endswith(f"no agent with accountCode or workNo {name!r}{meant}")
+    assert str(fault.value).endswith(
+        f"no agent with accountCode or workNo {name!r}, and base and filter have no user of that name{meant}"
+    )

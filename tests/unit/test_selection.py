@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import UsageError
 from connector.model import AgentRef, UserRef
-from connector.reconcile.matching.selection import EVERYBODY, selected
+from connector.reconcile.matching.selection import EVERYBODY, nobody, selected
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
 AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]
@@ -31,13 +31,11 @@ def test_a_name_names_agents_by_account_or_seat(name: str, agents: list[AgentRef
     ("name", "why"),
     [
         ("7", "'7' is the account of 7 (workNo 2), and the seat of bob (workNo 7): say account:7 or seat:7"),
-        ("anna", "no agent with accountCode or workNo 'anna'; did you mean 'ann'?"),
         ("account:1", "no agent with accountCode '1'"),
         ("seat:ann", "no agent with workNo 'ann'"),
         ("seat:", "no agent with workNo ''"),
         ("user:", "no agent with accountCode or workNo 'user:'"),
         ("", "no agent with accountCode or workNo ''"),
-        ("Seat:7", "no agent with accountCode or workNo 'Seat:7'"),
     ],
 )
 def test_a_name_that_is_nobody_or_two_things_is_a_mistake(name: str, why: str) -> None:
@@ -45,6 +43,14 @@ def test_a_name_that_is_nobody_or_two_things_is_a_mistake(name: str, why: str) -
         selected(["ann", name], AGENTS, "--only")
     assert why in str(raised.value)
     assert raised.value.where == "--only"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("anna", "; did you mean 'ann'?"), ("Seat:7", ""), ("uid=ann,o=x", "")])
+def test_a_bare_name_that_is_no_agents_may_be_a_users(name: str, meant: str) -> None:
+    found = selected(["ann", name], AGENTS, "--only")
+    assert found.users == (name,)
+    why = f"the source has no agent with accountCode or workNo {name!r}, and base and filter have no user of that name"
+    assert nobody(found, name) == f"{why}{meant}"
 
 
 def test_nobody_named_is_everybody() -> None:

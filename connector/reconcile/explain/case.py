@@ -8,7 +8,7 @@ nobody more is concerned. Limits are judged for whole plans, and so not here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from functools import cache
 from itertools import chain, islice
 from typing import Final
@@ -30,6 +30,7 @@ from connector.reconcile.plan_builder import PlanBuilder
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask
 from connector.reconcile.stale import stale_users
+from connector.reconcile.stale.stale_users import Unclaimed
 
 _OF_ALL: Final = ("unreadable", "together")
 """Kinds of which a line without users is about all of them."""
@@ -95,13 +96,14 @@ class Case(Planner):
 
     # ------------------------------------------------------------ the plan, as far as it concerns one agent
 
-    def _plan(self, number: int) -> Planning[tuple[Verdicts, Plan]]:
-        """What is planned for this agent and for whoever else has a part in that."""
-        concerned, holders = {number}, set[str]()
+    def _plan(self, agents: Iterable[int], users: Sequence[Unclaimed] = ()) -> Planning[tuple[Verdicts, Plan]]:
+        """What is planned for these agents, and users of ours, and for whoever else has a part in that."""
+        concerned, holders = set(agents), set[str]()
         while True:
             verdicts = yield from self._judge(concerned)
-            unclaimed = self._unclaimed_of(holders - verdicts.claimed)
-            if unclaimed and self._unsure is None:
+            unclaimed = self._unclaimed_of(holders - verdicts.claimed - {each.user.id for each in users})
+            unclaimed += [each for each in users if each.user.id not in verdicts.claimed]
+            if unclaimed and self._unsure is None and self.brief.mapping.clears:
                 self._unsure = yield from self._some_are_not_looked_for()
                 continue
             verdicts = replace(verdicts, unsure=verdicts.unsure or bool(self._unsure))
@@ -138,7 +140,7 @@ class Case(Planner):
                     agents.setdefault(key(value), set()).add(number)
         return agents
 
-    def _unclaimed_of(self, ids: Collection[str]) -> list[stale_users.Unclaimed]:
+    def _unclaimed_of(self, ids: Collection[str]) -> list[Unclaimed]:
         """Those of these users that hold something of ours, as the plan would find them, grace and all."""
         users = [self._users[id_] for id_ in ids if id_ in self._users]
         if not users or self.brief.mapping.stale == "report":
@@ -163,13 +165,8 @@ class Case(Planner):
 
     # ------------------------------------------------------------ the explanation
 
-    def seeking(self, users: Collection[str]) -> Planning[list[int]]:
-        """The agents, by number, that look for one of these users, by id."""
-        found = yield from self._found([(ID, id_) for id_ in sorted(users)])
-        return sorted({number for user in found if user.id in users for number, _ in self.roster.seekers(user)})
-
     def explain(self, number: int) -> Planning[Explanation]:
-        verdicts, plan = yield from self._plan(number)
+        verdicts, plan = yield from self._plan([number])
         agent = self.tenant.agents[number]
         ref = AgentRef(agent.work_no, agent.account_code)
         rules = yield from self._rules(number, beyond=number in verdicts.unmatched)

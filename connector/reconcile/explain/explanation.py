@@ -1,4 +1,4 @@
-"""What is said of one agent when it is explained: values that `trace.py` fills."""
+"""What is said of one agent or user when it is explained: values that `trace.py` fills."""
 
 from __future__ import annotations
 
@@ -76,9 +76,12 @@ class Lines(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """One agent: what became of it, and how. `change` and `problems` are the lines that the plan has for it."""
+    """One agent: what became of it, and how. `change` and `problems` are the lines that the plan has for it.
 
-    agent: AgentRef
+    `agent` None: a user that no agent claims.
+    """
+
+    agent: AgentRef | None
     verdict: str
     why: str
     rules: tuple[RuleTrace, ...] = ()

@@ -1,8 +1,8 @@
-"""The agents and users that a command line names: `account:1001`, `seat:1001`, `user:…`, or an agent's bare name."""
+"""The agents and users that a command line names: `account:1001`, `seat:1001`, `user:…`, or a bare name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -24,7 +24,8 @@ USER: Final = "user"
 class Selection(Struct, frozen=True):
     """Agents by accounts and seats, and `users` as they are written. `ids`: whom these are, once they are looked up.
 
-    `names`: all of it as somebody wrote it; none: everybody.
+    `names`: all of it as somebody wrote it; none: everybody. `bare`: users that are no agent's name, each with what to
+    say where it is no user's name either.
     """
 
     names: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class Selection(Struct, frozen=True):
     seats: frozenset[int] = frozenset()
     users: tuple[str, ...] = ()
     ids: frozenset[str] = frozenset()
+    bare: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -48,17 +50,18 @@ EVERYBODY: Final = Selection()
 
 def selected(names: Iterable[str], agents: Sequence[AgentRef], where: str) -> Selection:
     """Whom these names name, of the source's agents. Raises UsageError for a name that is nobody's, or two things."""
-    accounts, seats, users = set[str](), set[int](), list[str]()
+    accounts, seats, users, bare = set[str](), set[int](), list[str](), dict[str, str]()
     names = tuple(dict.fromkeys(names))
     for name in names:
-        kind, text = _read(name, agents, where)
+        kind, text, unknown = _read(name, agents, where)
         if kind == ACCOUNT:
             accounts.add(text)
         elif kind == SEAT:
             seats.add(int(text))
         else:
             users.append(text)
-    return Selection(names, frozenset(accounts), frozenset(seats), tuple(users))
+            bare |= {text: unknown} if unknown else {}
+    return Selection(names, frozenset(accounts), frozenset(seats), tuple(users), bare=bare)
 
 
 def looked_up(selection: Selection, naming: Naming, where: str) -> Planning[Selection]:
@@ -68,16 +71,21 @@ def looked_up(selection: Selection, naming: Naming, where: str) -> Planning[Sele
         named = naming.among([name])
         found = {user.id for user in (yield from ask(Find(naming.keys(name)))) if named(user.ref)}
         if not found:
-            raise UsageError(f"there is no user {name!r} within base and filter", where=where)
+            raise UsageError(nobody(selection, name), where=where)
         ids |= found
     return replace(selection, ids=frozenset(ids))
 
 
-def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str]:
-    """What a name names: a kind, and the name without it."""
+def nobody(selection: Selection, name: str) -> str:
+    """That a user in a selection is not there."""
+    return selection.bare.get(name) or f"there is no user {name!r} within base and filter"
+
+
+def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str, str]:
+    """What a name names: a kind, and the name without it; of a bare one that is no agent's, what to say of that."""
     kind, colon, text = name.partition(":")
     if colon and kind == USER and text:
-        return USER, text
+        return USER, text, ""
     bare = not (colon and kind in (ACCOUNT, SEAT))
     text = name if bare else text
     found = {
@@ -87,14 +95,19 @@ def _read(name: str, agents: Sequence[AgentRef], where: str) -> tuple[str, str]:
     match [kind for kind, some in found.items() if some]:
         case []:
             what = {ACCOUNT: "accountCode", SEAT: "workNo"}.get("" if bare else kind, "accountCode or workNo")
-            raise UsageError(f"the source has no agent with {what} {text!r}{_meant(agents, text)}", where=where)
+            maybe = bare and text and kind != USER
+            neither = ", and base and filter have no user of that name" if maybe else ""
+            unknown = f"the source has no agent with {what} {text!r}{neither}{_meant(agents, text)}"
+            if not maybe:
+                raise UsageError(unknown, where=where)
+            return USER, text, unknown
         case [only]:
-            return only, text
+            return only, text, ""
     theirs, others = found.values()
     if theirs != others:
         why = f"{text!r} is the account of {theirs[0]}, and the seat of {others[0]}"
         raise UsageError(f"{why}: say account:{text} or seat:{text}", where=where)
-    return ACCOUNT, text
+    return ACCOUNT, text, ""
 
 
 def _meant(agents: Iterable[AgentRef], name: str) -> str:

@@ -1,0 +1,104 @@
+"""A user explained: the agents that look for it, or why none claims it and what becomes of what this job wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from connector.errors import IncompleteRead
+from connector.model import AgentRef, Key, Plan, User, UserRef
+from connector.reconcile.equality import plain
+from connector.reconcile.explain.case import Case
+from connector.reconcile.explain.explanation import Explanation
+from connector.reconcile.matching.near_misses import MOST_KEYS
+from connector.reconcile.matching.variants import spellings
+from connector.reconcile.questions import Find, Planning, Scan, ask
+from connector.reconcile.stale import stale_users
+from connector.reconcile.stale.leavers import placed
+from connector.reconcile.stale.outside import told_outside
+from connector.reconcile.stale.stale_users import Place, Unclaimed
+
+
+class UserCase(Case):
+    """A case that may begin with a user."""
+
+    def explain_user(self, written: str) -> Planning[list[Explanation]]:
+        """A user by name or id, if no agent claims it, and each agent that looks for it; nothing: there is none."""
+        named, keys = self.naming.among([written]), self.naming.keys(written)
+        found = [user for user in (yield from self._found(list(keys))) if named(user.ref)]
+        agents = sorted({number for user in found for number, _ in self.roster.seekers(user)})
+        ids = {user.id for user in found}
+        ours = stale_users.unclaimed(
+            self.brief.memory, lambda ref: ref.id in ids or named(ref), found, self.differ.adopted
+        )
+        witness = None if {each.user.id for each in ours} <= ids else (yield from self._witness())
+        ours = yield from placed(ours, self.brief.description, witness)
+        verdicts, plan = yield from self._plan(agents, ours)
+        claimed = verdicts.claimed | verdicts.unidentified if agents else set()
+        told = [self._stale(each, plan) for each in ours if each.user.id not in claimed]
+        nobodys = [user for user in found if not {user.id, user.name} & {*claimed, *(each.user.id for each in ours)}]
+        for user in nobodys:
+            why = yield from self._unsought(user, agents)
+            told.append(Explanation(None, "untouched", why, user=user.ref))
+        if not found and not ours:
+            told = yield from self._beyond(keys, named)
+        for number in agents:
+            told.append((yield from self.explain(number)))
+        return told
+
+    def _witness(self) -> Planning[str | None]:
+        """The id of a user that is there, and can be seen."""
+        try:
+            return next((user.id for user in (yield from ask(Scan())) if user.ref.identified), None)
+        except IncompleteRead:
+            return None
+
+    def _stale(self, each: Unclaimed, plan: Plan) -> Explanation:
+        """A user of ours that nobody claims: why it is cleared, or is not."""
+        plan = told_outside(plan, [each], {}, self.roster)
+        names = {each.user.name, each.now.name if each.now else each.user.name}
+        problems = tuple(line for line in plan.problems if line.agent is None and names & {*line.users})
+        change = next((change for change in plan.changes if change.user.id == each.user.id), None)
+        mapping, why = self.brief.mapping, "this job wrote to it, and no agent claims it"
+        if change is not None:
+            why += ": its values are cleared"
+        elif each.place is Place.WITHIN and mapping.stale == "report":
+            why += ": its values are kept, since `stale` is report"
+        elif each.place is Place.WITHIN and stale_users.UNSURE in plan.cautions:
+            why += f"; {stale_users.UNSURE}"
+        elif self.exclude.spares(self.naming)(None, each.user):
+            why += ": on the exclude list"
+        return Explanation(None, "stale", why, user=each.user, change=change, problems=problems)
+
+    def _unsought(self, user: User, agents: Sequence[int]) -> Planning[str]:
+        """Why no agent claims a user that holds nothing of ours, and which agents without a user almost do."""
+        if agents:
+            return "the agents that look for it claim other users"
+        names = dict.fromkeys(name for _, name in self.roster.attributes())
+        held = [f"{name} {value!r}" for name in names for value in user.values.get(name, ()) if isinstance(value, str)]
+        missing = [name for name in names if not user.values.get(name)]
+        why = f"no agent looks for {' or '.join(held)}" if held else ""
+        why += ("; it" if why else "it") + f" shows no {' and no '.join(missing)}" if missing else ""
+        near = yield from self._nearly_looking(user)
+        return f"{why}; almost: {', '.join(near)}" if near else why
+
+    def _nearly_looking(self, user: User) -> Planning[list[str]]:
+        """Agents without a user that look for a value like one of this user's."""
+        near: dict[int, str] = {}
+        for name in dict.fromkeys(name for _, name in self.roster.attributes()):
+            for value in user.values.get(name, ()):
+                for how, text in islice(spellings(str(plain(value)), ()), MOST_KEYS):
+                    for number, _ in self.roster.seekers(User(user.id, user.name, {name: (text,)})):
+                        near.setdefault(number, f"{name}: differs in {how}")
+        verdicts = yield from self._judge(near)
+        agents = {number: self.tenant.agents[number] for number in near if number in verdicts.unmatched}
+        return [f"{AgentRef(each.work_no, each.account_code)} ({near[number]})" for number, each in agents.items()]
+
+    def _beyond(self, keys: Sequence[Key], named: Callable[[UserRef], bool]) -> Planning[list[Explanation]]:
+        """A user that base and filter leave out, and of which this job has written nothing."""
+        why = "base or filter leaves it out: no run reads or writes it"
+        try:
+            users = list((yield from ask(Find(keys, outside=True))))
+        except IncompleteRead:
+            return []
+        return [Explanation(None, "outside", why, user=user.ref) for user in users if named(user.ref)]
