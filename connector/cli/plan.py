@@ -17,6 +17,7 @@ from connector.sync import dry_run
 @only_option
 @report_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
+@click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
 def command(
@@ -26,11 +27,12 @@ def command(
     reports: tuple[Path, ...],
     save: Path | None,
     *,
+    whole: bool,
     fail_on_changes: bool,
 ) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
-    show = Shower(["apply", str(job), *options], reports, save=save)
+    show = Shower(["apply", str(job), *options], reports, save=save, whole=whole)
     with plan_context(job, lambda begun: observers(begun, log_level, "plan")) as context:
         show.keep_off(context.files)
         run = dry_run(context, show, only, save=save is not None)

@@ -52,7 +52,7 @@ class Shower:
     """Shows a plan on standard output and writes the reports; again with outcomes, once there are some.
 
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
-    the account of the run.
+    the account of the run. `whole`: all changes are listed on standard output.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Shower:
         *,
         save: Path | None = None,
         accept: str | None = None,
+        whole: bool = False,
     ) -> None:
         from connector.reports import renderer
 
@@ -69,6 +70,7 @@ class Shower:
         self._reports = [(path, renderer(path.suffix, self._command)) for path in reports]
         self._save = save
         self._accept = accept
+        self._whole = whole
         self.stop = Stop()
 
     def keep_off(self, files: Collection[Path]) -> None:
@@ -82,7 +84,7 @@ class Shower:
         from connector.reports import text
 
         if outcomes is None:
-            lines = text.render(plan, command=self._command, accepted=self._accept == plan.digest)
+            lines = text.render(plan, whole=self._whole, command=self._command, accepted=self._accept == plan.digest)
         else:
             standing = self.stop.standing
             lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))

@@ -1,5 +1,14 @@
 """The words of this program as values: every one frozen, none that knows a file, a clock or a network."""
 
+from connector.model.change import (
+    AgentRef as AgentRef,
+    AttributeChange as AttributeChange,
+    Change as Change,
+    Fingerprint as Fingerprint,
+    Kind as Kind,
+    Look as Look,
+    Part as Part,
+)
 from connector.model.directory import (
     ID as ID,
     NAME as NAME,
@@ -21,15 +30,12 @@ from connector.model.directory import (
     View as View,
 )
 from connector.model.ending import NOT_SENT as NOT_SENT, Ending as Ending
+from connector.model.form import Form as Form
 from connector.model.moment import Moment as Moment
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
     NEW_STATE as NEW_STATE,
     NOTICED as NOTICED,
-    AgentRef as AgentRef,
-    AttributeChange as AttributeChange,
-    Change as Change,
-    Fingerprint as Fingerprint,
     LastGood as LastGood,
     Memory as Memory,
     Near as Near,
@@ -37,7 +43,6 @@ from connector.model.plan import (
     Others as Others,
     Outcome as Outcome,
     Owned as Owned,
-    Part as Part,
     Past as Past,
     Plan as Plan,
     Problem as Problem,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from connector.model.change import AgentRef, AttributeChange, Change, Kind, Look
 from connector.model.directory import User, UserRef
 from connector.model.moment import Moment
 from connector.model.secret import Held
@@ -19,71 +20,6 @@ NEW_STATE: Final = "history"
 """Under this word a plan's `about` says that the state knows no earlier run."""
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
-Fingerprint = Callable[[UserRef, str, Held], str]
-"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
-
-
-class AttributeChange(Struct, frozen=True, gc=False):
-    """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
-
-    Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
-    value could not be read, so `old` says nothing, or of one that is no secret, what was written last; `absent`: a
-    comparison found that there was none.
-    `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
-    knows the `fingerprint`, which is empty for one that clears.
-    """
-
-    name: str
-    old: tuple[Held, ...]
-    new: tuple[Held, ...]
-    secret: bool = False
-    seen: bool = True
-    pattern: str | None = None
-    fingerprint: str = ""
-    unique: bool = False
-    absent: bool = False
-
-
-class AgentRef(Struct, frozen=True, order=True, gc=False):
-    """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""
-
-    work_no: int | None = None
-    account_code: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
-
-
-class Part(StrEnum):
-    """The part of a user's change that is one write. What goes first is confirmed before the rest.
-
-    `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
-    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them. `STEP`:
-    one attribute of several, where a server takes one operation a request.
-    """
-
-    REST = ""
-    RELEASE = "release"
-    CLASSES = "classes"
-    STEP = "step"
-
-
-class Change(Struct, frozen=True, gc=False):
-    """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
-
-    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
-    a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
-    the change is for no other one. Each run that writes makes it anew, so neither plan document nor journal has it.
-    """
-
-    user: UserRef
-    agent: AgentRef | None
-    rule: int | None
-    attributes: tuple[AttributeChange, ...]
-    digest: str = ""
-    after: frozenset[str] = frozenset()
-    part: Part = Part.REST
-    disabled: bool = False
 
 
 class Near(Struct, frozen=True, order=True):
@@ -147,7 +83,8 @@ class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.
 
     `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
-    `created` (RFC 3339, UTC) and `about`, in which one server of several may be named.
+    `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
+    they partition, and users that are `worth_a_look`, are made of the changes (`reconcile/overview`).
     """
 
     id: str
@@ -160,6 +97,8 @@ class Plan(Struct, frozen=True):
     refusals: tuple[Refusal, ...] = ()
     cautions: tuple[str, ...] = ()
     about: tuple[tuple[str, str], ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    worth_a_look: tuple[Look, ...] = ()
 
 
 class Result(StrEnum):
@@ -296,6 +235,9 @@ class Memory(Protocol):
 
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""
+
+    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
+        """By user id the agent for whom this job wrote these users last, where it is known."""
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         """By user id what runs of any job set out to change there."""

@@ -8,9 +8,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Owned, Plan, Problem, Refusal, Summary
-from connector.reconcile import equality, kinds
+from connector.reconcile import equality, problem_kinds
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.digests import digest_of, digest_of_plan
+from connector.reconcile.overview import overviewed
+from connector.reconcile.overview.forms import Places, formed
 from connector.reconcile.questions import Brief
 
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -32,21 +34,26 @@ def assembled(
     summary: Summary,
     refusals: Iterable[Refusal],
     cautions: Iterable[str],
+    beside: Places = (),
+    taken: Places = (),
 ) -> Plan:
-    """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
+    """The plan with its digest; its problems in the order in which a reviewer has to act on them.
+
+    `beside`, `taken`: as in `forms.formed`.
+    """
     plan = Plan(
         id=brief.plan_id,
         digest="",
         job=brief.job,
         created=brief.now.time.isoformat(timespec="seconds"),
         summary=summary,
-        changes=tuple(changes),
+        changes=tuple(formed(changes, brief, beside=beside, taken=taken)),
         problems=tuple(sorted(problems, key=_order)),
         refusals=tuple(refusals),
         cautions=tuple(cautions),
         about=brief.about,
     )
-    return replace(plan, digest=digest_of_plan(plan))
+    return overviewed(replace(plan, digest=digest_of_plan(plan)))
 
 
 def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
@@ -101,4 +108,10 @@ def counts(changes: Iterable[Change]) -> dict[str, int]:
 def _order(problem: Problem) -> tuple[int, int, int, str, str]:
     """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
     agent = problem.agent or AgentRef()
-    return (kinds.place(problem.kind), problem.record or 0, agent.work_no or 0, agent.account_code or "", problem.why)
+    return (
+        problem_kinds.place(problem.kind),
+        problem.record or 0,
+        agent.work_no or 0,
+        agent.account_code or "",
+        problem.why,
+    )

@@ -313,8 +313,9 @@ class PlanBuilder:
         whole = Whole(summary.matched, owned, memory.last_good(), lost)
         refused = (*refused, *refusals(brief.limits, summary, whole, changes, some=some))
         return assembled(
-            brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions
-        )
+            brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=self._cautions,
+            beside={(draft.user.id, name) for draft in self._drafts for name in draft.shows}, taken=self.unique.taken(),
+        )  # fmt: skip
 
     def _summary(self, verdicts: Verdicts, left_out: int, changes: Sequence[Change]) -> Summary:
         matched = len(verdicts.matched)

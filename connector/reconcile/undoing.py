@@ -110,7 +110,10 @@ def undo(
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
                  for each, lost in unshown]  # fmt: skip
     cautions = brief.description.cautions
-    return assembled(brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions)
+    return assembled(
+        brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
+        taken=unique.taken(),
+    )  # fmt: skip
 
 
 def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) -> Planning[list[Refusal]]:

@@ -1,5 +1,7 @@
 """The report for a spreadsheet (RFC 4180, UTF-8): a row for every changed attribute, problem, refusal and caution.
 
+So has every kind of changes, and every user that is worth a look.
+
 No cell becomes a formula: one that a spreadsheet could take for one is led by an apostrophe, which Excel, LibreOffice
 and Google Sheets take as "this is text" (OWASP, "CSV Injection"). Several values of one attribute are joined by ` | `.
 """
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 from connector.reports.visible import visible
 from connector.reports.wording import OUTSIDE, almost, by_user, outcome_text, sides
 
@@ -29,6 +31,8 @@ COLUMNS: Final = (
     "why",
     "outcome",
     "near",
+    "form",
+    "users",
 )
 _SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
 """Spaces and quotation marks, plain, typographic and full-width."""
@@ -66,15 +70,20 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
         yield {"kind": f"refused: {refusal.limit}", "why": refusal.why}
     for caution in plan.cautions:
         yield {"kind": "note", "why": caution}
+    for kind in plan.kinds:
+        row = {"kind": f"kind: {kind.form}", "users": str(kind.users), "why": kind.sentence}
+        yield row | _rule(kind.rule) | {"user": " | ".join(kind.examples), "attribute": " | ".join(kind.attributes)}
+    for look in plan.worth_a_look:
+        yield {"kind": "worth a look", "user": look.user.name, "id": look.user.id, "why": look.why}
     results = by_user(outcomes)
     for change in plan.changes:
         yield from _change(change, results.pop(change.user.id, None))
     for outcome in results.values():
         about = {"user": outcome.user.name, "id": outcome.user.id}
         yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
-    for kind, problems in kinds.grouped(plan.problems).items():
+    for name, problems in problem_kinds.grouped(plan.problems).items():
         for problem in problems:
-            yield {"kind": f"problem: {kind}"} | _problem(problem)
+            yield {"kind": f"problem: {name}"} | _problem(problem)
 
 
 def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
@@ -86,15 +95,20 @@ def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
             "old": " | ".join(values.old),
             "new": " | ".join(values.new),
             "outcome": outcome_text(outcome),
+            "form": each.form or "",
         }
 
 
 def _agent(agent: AgentRef | None, rule: int | None) -> Row:
-    said = {} if rule is None else {"rule": str(rule) if rule else "pin"}
+    said = _rule(rule)
     if agent is not None:
         said["agent_account_code"] = agent.account_code or ""
         said["agent_work_no"] = "" if agent.work_no is None else str(agent.work_no)
     return said
+
+
+def _rule(rule: int | None) -> Row:
+    return {} if rule is None else {"rule": str(rule) if rule else "pin"}
 
 
 def _problem(problem: Problem) -> Row:

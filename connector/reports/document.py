@@ -14,7 +14,19 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import asdict
 
-from connector.model import AgentRef, AttributeChange, Change, Held, Outcome, Plan, Problem, Refusal
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Held,
+    Kind,
+    Look,
+    Outcome,
+    Plan,
+    Problem,
+    Refusal,
+    UserRef,
+)
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts, readable, secret_fingerprint
 from connector.reports.octets import kept
 from connector.reports.visible import is_visible
@@ -71,6 +83,8 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
     yield from _list("refusals", map(as_json, map(_refusal, plan.refusals)))
     if plan.cautions:
         yield from _list("cautions", map(as_json, map(readable, plan.cautions)))
+    yield from _list("kinds", map(as_json, map(_kind, plan.kinds)))
+    yield from _list("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
     if outcomes is not None:
         yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"
@@ -104,13 +118,23 @@ def agent_object(agent: AgentRef | None) -> Object | None:
 
 def change_object(change: Change) -> Object:
     """One user's change, as the document has it."""
-    return {
-        "user": {"id": readable(change.user.id), "name": readable(change.user.name)},
+    said: Object = {
+        "user": _user(change.user),
         "agent": agent_object(change.agent),
         "rule": change.rule,
         "digest": change.digest,
         "attributes": [_attribute(each) for each in change.attributes],
     }
+    forms = [each.form for each in change.attributes]
+    if any(forms):
+        said["forms"] = forms
+    if change.disabled:
+        said["disabled"] = True
+    return said
+
+
+def _user(user: UserRef) -> Object:
+    return {"id": readable(user.id), "name": readable(user.name)}
 
 
 def _attribute(each: AttributeChange) -> Object:
@@ -149,6 +173,21 @@ def problem_object(problem: Problem) -> Object:
     if problem.outside:
         said["outside"] = list(map(readable, problem.outside))
     return said
+
+
+def _kind(kind: Kind) -> Object:
+    return {
+        "kind": kind.form.value,
+        "rule": kind.rule,
+        "attributes": list(map(readable, kind.attributes)),
+        "users": kind.users,
+        "sentence": readable(kind.sentence),
+        "examples": list(map(readable, kind.examples)),
+    }
+
+
+def _look(look: Look) -> Object:
+    return {"user": _user(look.user), "why": readable(look.why)}
 
 
 def _refusal(refusal: Refusal) -> Object:

@@ -14,8 +14,21 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from connector.model import AgentRef, AttributeChange, Change, Near, Plan, Problem, Refusal, Result, Summary, UserRef
+from connector.model import (
+    AgentRef,
+    AttributeChange,
+    Change,
+    Form,
+    Near,
+    Plan,
+    Problem,
+    Refusal,
+    Result,
+    Summary,
+    UserRef,
+)
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
+from connector.reconcile.overview import overviewed
 from connector.reports.document import SCHEMA
 from connector.reports.octets import Octets, held
 from connector.reports.visible import visible
@@ -38,7 +51,7 @@ class TamperedError(ValueError):
 
 
 def parse(octets: bytes) -> Plan:
-    """The plan of a document. Its outcomes, if any, are checked and left out.
+    """The plan of a document. Its outcomes, if any, are checked and left out; its kinds are made anew.
 
     A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
     """
@@ -58,7 +71,7 @@ def parse(octets: bytes) -> Plan:
     except msgspec.DecodeError as fault:
         raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
     _verify(plan)
-    return plan
+    return overviewed(plan)
 
 
 def _plan(octets: bytes) -> Plan:
@@ -112,18 +125,19 @@ class _Attribute(_Strict, frozen=True):
     secret: Literal["set", "clear"] | UnsetType = UNSET
     fingerprint: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
 
-    def value(self) -> AttributeChange:
+    def value(self, form: Form | None) -> AttributeChange:
         """Raises DocumentError where it is neither a plain attribute nor a secret one."""
         name = visible(self.name)
         if self.secret is UNSET:
             if self.old is UNSET or self.new is UNSET or self.fingerprint is not UNSET:
                 raise DocumentError(f"attribute {name}: it needs either old and new, or secret")
-            return AttributeChange(sys.intern(self.name), held(self.old), held(self.new))
+            return AttributeChange(sys.intern(self.name), held(self.old), held(self.new), form=form)
         sets = self.secret == "set"  # noqa: S105  # a word of the document, not a password
         if self.old is not UNSET or self.new is not UNSET or (self.fingerprint is not UNSET and not sets):
             raise DocumentError(f"attribute {name}: a secret has a fingerprint where it is set, and no values")
         keyed = UNKEYED if self.fingerprint is UNSET else self.fingerprint
-        return AttributeChange(sys.intern(self.name), (), (), secret=True, fingerprint=keyed if sets else "")
+        set_to = keyed if sets else ""
+        return AttributeChange(sys.intern(self.name), (), (), secret=True, fingerprint=set_to, form=form)
 
 
 class _Change(_Strict, frozen=True):
@@ -132,11 +146,18 @@ class _Change(_Strict, frozen=True):
     rule: Count | None
     digest: Digest
     attributes: Annotated[list[_Attribute], Meta(min_length=1)]
+    forms: list[Form | None] = []
+    disabled: bool = False
 
     def value(self) -> Change:
+        """Raises DocumentError where not each attribute has a form, or none has."""
         agent = self.agent.value() if self.agent else None
-        attributes = tuple(each.value() for each in self.attributes)
-        return Change(UserRef(self.user.id, self.user.name), agent, self.rule, attributes, self.digest)
+        forms = self.forms or [None] * len(self.attributes)
+        if len(forms) != len(self.attributes):
+            raise DocumentError(f"the change of {visible(self.user.name)} has not one of forms for each attribute")
+        attributes = tuple(each.value(form) for each, form in zip(self.attributes, forms, strict=True))
+        user = UserRef(self.user.id, self.user.name)
+        return Change(user, agent, self.rule, attributes, self.digest, disabled=self.disabled)
 
 
 class _Near(_Strict, frozen=True):
@@ -163,6 +184,20 @@ class _Problem(_Strict, frozen=True):
         outside = tuple(self.outside)
         users = tuple(self.users)
         return Problem(self.kind, self.why, agent, users, self.rule, self.attribute, self.record, near, outside)
+
+
+class _Kind(_Strict, frozen=True):
+    kind: Form
+    rule: Count | None
+    attributes: list[str]
+    users: Count
+    sentence: str
+    examples: list[str]
+
+
+class _Look(_Strict, frozen=True):
+    user: _User
+    why: str
 
 
 class _Outcome(_Strict, frozen=True):
@@ -210,6 +245,8 @@ class _Document(_Strict, Generic[C], frozen=True):
     cautions: list[str] = []
     about: dict[str, str] = {}
     outcomes: list[_Outcome] = []
+    kinds: list[_Kind] = []
+    worth_a_look: list[_Look] = msgspec.field(name="worth_a_look", default=[])
 
     def value(self, changes: tuple[Change, ...]) -> Plan:
         return Plan(

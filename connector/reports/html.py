@@ -13,7 +13,7 @@ from html import escape
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem, Result
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
@@ -78,6 +78,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     yield from _refusals(plan, outcomes, command)
     yield from (f'<p class="note">{text(caution)}</p>\n' for caution in plan.cautions)
     yield from _summary(plan)
+    yield from _kinds(plan)
     yield from _problems(plan)
     yield from _changes(plan, outcomes)
     yield from _strays(plan, outcomes)
@@ -148,12 +149,27 @@ def _summary(plan: Plan) -> Iterator[str]:
         yield "</ul>\n</section>\n"
 
 
+def _kinds(plan: Plan) -> Iterator[str]:
+    if plan.worth_a_look:
+        yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
+        yield from _table(("User", "Why"), ([value(look.user.name), text(look.why)] for look in plan.worth_a_look))
+        yield "</section>\n"
+    if plan.kinds:
+        yield f"<section>\n<h2>Kinds of changes ({len(plan.kinds):,})</h2>\n"
+        rows = (
+            [f"{kind.users:,}", text(kind.form), text(kind.sentence), "<br>".join(map(value, kind.examples))]
+            for kind in plan.kinds
+        )
+        yield from _table(("Users", "Kind", "What", "Examples"), rows)
+        yield "</section>\n"
+
+
 def _problems(plan: Plan) -> Iterator[str]:
     if not plan.problems:
         return
     yield f"<section>\n<h2>Problems ({len(plan.problems):,})</h2>\n"
-    for kind, problems in kinds.grouped(plan.problems).items():
-        yield f"<h3>{text(kind)} ({len(problems):,})</h3>\n<p>{text(kinds.explain(kind))}</p>\n"
+    for kind, problems in problem_kinds.grouped(plan.problems).items():
+        yield f"<h3>{text(kind)} ({len(problems):,})</h3>\n<p>{text(problem_kinds.explain(kind))}</p>\n"
         yield from _table(("About", "Users", "Why"), map(_problem, problems))
     yield "</section>\n"
 

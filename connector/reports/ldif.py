@@ -31,6 +31,10 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
         yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
     for caution in plan.cautions:
         yield f"# Note: {visible(caution)}\n"
+    for kind in plan.kinds:
+        yield f"# {kind.form}: {visible(kind.sentence)}\n"
+    for look in plan.worth_a_look:
+        yield f"# Worth a look: {visible(look.user.name)}: {visible(look.why)}\n"
     yield "version: 1\n"
     results = by_user(outcomes)
     for change in in_order(plan.changes):

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Problem
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
@@ -42,6 +42,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     for caution in plan.cautions:
         yield f"> {prose(caution)}\n\n"
     yield from _summary(plan)
+    yield from _kinds(plan)
     yield from _changes(plan, outcomes)
     found = say.strays(plan, outcomes)
     if found:
@@ -49,8 +50,8 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield from _table(
             ("User", "Outcome"), ([code(each.user.name), prose(say.outcome_text(each))] for each in found)
         )
-    for kind, problems in kinds.grouped(plan.problems).items():
-        yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{kinds.explain(kind)}\n\n"
+    for kind, problems in problem_kinds.grouped(plan.problems).items():
+        yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
         facts = ([prose(say.subject(p)), " ".join(map(code, p.users)), _why(p)] for p in problems)
         yield from _table(("About", "Users", "Why"), facts)
 
@@ -105,6 +106,16 @@ def _why(problem: Problem) -> str:
     nearby = [f"{code(near.user)} ({prose(say.almost(near))})" for near in problem.near]
     said = f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
     return f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(map(code, problem.outside))}" if problem.outside else said
+
+
+def _kinds(plan: Plan) -> Iterator[str]:
+    if plan.kinds:
+        yield f"## Kinds of changes ({len(plan.kinds)})\n\n"
+        rows = ([str(k.users), prose(k.form), prose(k.sentence), " ".join(map(code, k.examples))] for k in plan.kinds)
+        yield from _table(("Users", "Kind", "What", "Examples"), rows)
+    if plan.worth_a_look:
+        yield f"## Worth a look ({len(plan.worth_a_look)})\n\n"
+        yield from _table(("User", "Why"), ([code(look.user.name), prose(look.why)] for look in plan.worth_a_look))
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:

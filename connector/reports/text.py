@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from connector.model import NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
-LONGEST = 400
+LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
+LISTED: Final = 20
+"""Up to so many changes are listed one by one."""
 
 
 def render(
@@ -18,10 +21,13 @@ def render(
     outcomes: Sequence[Outcome] | None = None,
     *,
     most: int | None = 200,
+    whole: bool = False,
     command: str = "",
     accepted: bool = False,
 ) -> Iterator[str]:
-    """Line by line. `most`: how many changes, and how many problems of a kind, are printed; None: all.
+    """Line by line. `most`: how many problems of a kind, and outcomes of a result, are printed; None: all.
+
+    Of more than `LISTED` changes, kinds and users that are worth a look are printed; `whole`: all of them as well.
 
     `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
     plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
@@ -30,7 +36,9 @@ def render(
     yield from _summary(plan)
     yield from _refusals(plan, command, accepted=accepted or outcomes is not None)
     yield from _cautions(plan)
-    yield from _changes(plan, outcomes, most)
+    yield from _kinds(plan)
+    yield from _worth_a_look(plan, outcomes)
+    yield from _changes(plan, outcomes, whole=whole)
     yield from _problems(plan, most)
     if outcomes is None:
         yield f"Nothing was written.{_attention(plan)}\n"
@@ -106,14 +114,41 @@ def _cautions(plan: Plan) -> Iterator[str]:
         yield "\n"
 
 
-def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, most: int | None) -> Iterator[str]:
+def _kinds(plan: Plan) -> Iterator[str]:
+    if not plan.kinds:
+        return
+    yield f"Kinds of changes ({say.count(len(plan.changes), 'user')}), the riskiest first\n"
+    for kind in plan.kinds:
+        yield f"{kind.users:>7,}  {kind.form}\n         {_cut(visible(kind.sentence))}\n"
+        if len(plan.changes) > LISTED:
+            yield from (f"           {_cut(visible(name))}\n" for name in kind.examples)
+            if kind.users > len(kind.examples):
+                yield f"           … and {kind.users - len(kind.examples):,} more\n"
+    yield "\n"
+
+
+def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    if not plan.worth_a_look:
+        return
+    yield f"Worth a look ({say.count(len(plan.worth_a_look), 'user')})\n"
+    changes = {change.user: change for change in plan.changes}
+    results = say.by_user(outcomes)
+    for look in plan.worth_a_look:
+        yield from _change(changes[look.user], results.get(look.user.id))
+        yield f"    ! {_cut(visible(look.why))}\n"
+    yield "\n"
+
+
+def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
-    results = say.by_user(outcomes)
-    for change in plan.changes[:most]:
-        yield from _change(change, results.get(change.user.id))
-    yield from _more(len(plan.changes), most)
+    if whole or len(plan.changes) <= LISTED:
+        results = say.by_user(outcomes)
+        for change in plan.changes:
+            yield from _change(change, results.get(change.user.id))
+    else:
+        yield "  To list all, use --all or --report FILE.\n"
     yield "\n"
 
 
@@ -135,9 +170,9 @@ def difference(change: say.Sides) -> str:
 
 
 def _problems(plan: Plan, most: int | None) -> Iterator[str]:
-    for kind, problems in kinds.grouped(plan.problems).items():
+    for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
-        yield f"  {kinds.explain(kind)}\n"
+        yield f"  {problem_kinds.explain(kind)}\n"
         for problem in problems[:most]:
             yield from problem_lines(problem)
         yield from _more(len(problems), most)

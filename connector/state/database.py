@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 Row = Sequence[str | int | None]
 _ESCAPE: Final = "\ufdd0"
 """A code point that is reserved for a program's own use (Unicode 23.7), and that both databases take."""
+_ASKED: Final = 500
+"""So many users are asked about by one statement."""
 _UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
 _ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
@@ -69,6 +71,13 @@ def storable(row: Sequence[str | int | None]) -> Sequence[str | int | None]:
 
 def _spelt(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]):04x}", text)
+
+
+def rows_of_users(database: Database, sql: str, users: Sequence[str], *values: str) -> Iterator[tuple[Any, ...]]:
+    """What a query finds of these users, by id, for whom `{users}` stands after all other values."""
+    for start in range(0, len(users), _ASKED):
+        some = users[start : start + _ASKED]
+        yield from database.rows(sql.format(users=", ".join("?" * len(some))), *values, *some)
 
 
 def restored(row: tuple[Any, ...]) -> tuple[Any, ...]:

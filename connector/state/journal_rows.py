@@ -127,15 +127,23 @@ def step(row: Sequence[Any], sealer: Sealer, where: str) -> Step:
     """A row of the journal, as `STEPS` finds it. Raises StateError where it is damaged."""
     run, user_id, user_name, digest, part, agent, rule, attributes, outcome, why, server, lost = row
     user = UserRef(user_id, user_name)
+    ref = agent_of(agent, run, where) if agent else None
     try:
-        ref = AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None]))) if agent else None
         result, kind = Result(outcome) if outcome else None, Part(part.partition(":")[0])
-    except (DecodeError, ValidationError, ValueError, TypeError) as fault:
+    except ValueError as fault:
         raise _damaged(run, where) from fault
     changes = tuple(_read(user, each, sealer) for each in _decoded(attributes, run, where))
     return Step(
         run, Change(user, ref, rule, changes, digest, part=kind), result, why or "", server, lost_of(lost, run, where)
     )
+
+
+def agent_of(agent: str, run: str, where: str) -> AgentRef:
+    """The agent of a row. Raises StateError where it is damaged."""
+    try:
+        return AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None])))
+    except (DecodeError, ValidationError, TypeError) as fault:
+        raise _damaged(run, where) from fault
 
 
 def past_of(attributes: str, run: str, where: str, *, put: bool = True) -> list[AttributeChange]:
@@ -162,14 +170,14 @@ def lost_of(lost: str | None, run: str, where: str) -> tuple[str, ...]:
     """The attributes of a row of the journal that the directory took and did not show. Raises StateError likewise."""
     try:
         return json.decode(lost, type=tuple[str, ...]) if lost else ()
-    except (DecodeError, ValidationError) as fault:
+    except (DecodeError, ValidationError, TypeError) as fault:
         raise _damaged(run, where) from fault
 
 
 def _decoded(attributes: str, run: str, where: str) -> list[KeptChange]:
     try:
         return json.decode(attributes, type=list[KeptChange])
-    except (DecodeError, ValidationError) as fault:
+    except (DecodeError, ValidationError, TypeError) as fault:
         raise _damaged(run, where) from fault
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from connector.model import (
     OBJECT_CLASS,
+    AgentRef,
     AttributeChange,
     Description,
     Held,
@@ -23,9 +24,9 @@ from connector.model import (
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
 from connector.runtime.clock import stamp
-from connector.state.database import Database
+from connector.state.database import Database, rows_of_users
 from connector.state.job_notes import JobNotes
-from connector.state.journal_rows import lost_of, names_of, past_of, without
+from connector.state.journal_rows import agent_of, lost_of, names_of, past_of, without
 from connector.state.ownership import Ownership, Row
 
 _NOT_PUT: Final = ("conflict", "skipped")
@@ -76,6 +77,15 @@ class DirectoryMemory(JobNotes):
     def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
         rows = [row for row in self._ownership.of(sorted(users)) if row.job == self._job]
         return {row.user.id: row.attributes for row in rows}
+
+    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
+        query = (
+            "select user_id, agent, run from journal join runs on runs.id = journal.run "
+            "where directory = ? and job = ? and outcome = 'written' and agent is not null and user_id in ({users}) "
+            "order by number"
+        )
+        rows = rows_of_users(self._database, query, sorted(users), self._directory, self._job)
+        return {user: agent_of(agent, run, self._database.where) for user, agent, run in rows}
 
     def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         query = (

@@ -9,7 +9,7 @@ each has its own values.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
@@ -17,7 +17,7 @@ from connector.errors import StateError
 from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
-from connector.state.database import Database, Transaction
+from connector.state.database import Database, Transaction, rows_of_users
 
 _ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"
 _KEEP: Final = """
@@ -26,9 +26,6 @@ _KEEP: Final = """
     do update set user_name = excluded.user_name, attributes = excluded.attributes, times = excluded.times
 """
 _FORGET: Final = "delete from ownership where directory = ? and job = ? and user_id = ?"
-_ASKED: Final = 500
-"""So many users are looked up by one statement."""
-
 Attributes = dict[str, Owned]
 _decode = json.Decoder(Attributes).decode
 
@@ -68,9 +65,7 @@ class Ownership:
 
     def of(self, users: Sequence[str]) -> Iterator[Row]:
         """What any job wrote last to these users, by id."""
-        for start in range(0, len(users), _ASKED):
-            some = users[start : start + _ASKED]
-            yield from self._found(f"{_ROWS} and user_id in ({', '.join('?' * len(some))})", *some)
+        return self._read(rows_of_users(self._database, f"{_ROWS} and user_id in ({{users}})", users, self._directory))
 
     def note(
         self,
@@ -120,8 +115,11 @@ class Ownership:
         transaction.executemany(_FORGET, gone)
 
     def _found(self, sql: str, *values: str) -> Iterator[Row]:
+        return self._read(self._database.rows(sql, self._directory, *values))
+
+    def _read(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
         try:
-            for job, id_, name, attributes in self._database.rows(sql, self._directory, *values):
+            for job, id_, name, attributes in rows:
                 yield Row(job, UserRef(id_, name), _decode(attributes))
         except (DecodeError, ValidationError, TypeError) as fault:
             why = "the state is damaged: the values of earlier runs cannot be read"

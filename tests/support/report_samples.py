@@ -9,6 +9,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Form,
     Near,
     Outcome,
     Plan,
@@ -20,6 +21,7 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.digests import digest_of_change, digest_of_plan
+from connector.reconcile.overview import overviewed
 
 CANARY = "c4n4ry-Pa55word"
 
@@ -50,7 +52,7 @@ def drawn(plan: Plan) -> Plan:
     """The plan with its digests, as drawing leaves it."""
     changes = tuple(replace(change, digest=digest_of_change(change)) for change in plan.changes)
     whole = replace(plan, changes=changes)
-    return replace(whole, digest=digest_of_plan(whole))
+    return overviewed(replace(whole, digest=digest_of_plan(whole)))
 
 
 def user(number: int, name: str = "") -> UserRef:
@@ -72,21 +74,34 @@ def sample() -> Plan:
             1,
             (
                 AttributeChange("objectClass", (), ("cecAgent", "SIPIdentity")),
-                AttributeChange("employeeNumber", ("1001",), ("1002",)),
+                AttributeChange("employeeNumber", ("1001",), ("1002",), form=Form.TAKEN_OVER),
                 AttributeChange(
-                    "SIPIdentityPassword", (), (Secret(CANARY),), secret=True, seen=False, fingerprint="f1"
+                    "SIPIdentityPassword",
+                    (),
+                    (Secret(CANARY),),
+                    secret=True,
+                    seen=False,
+                    fingerprint="f1",
+                    form=Form.SECRET,
                 ),
             ),
             after=frozenset({user(2).id}),
         ),
-        Change(user(2), AgentRef(1002, "agent2"), 0, (AttributeChange("employeeNumber", ("1002",), ("1003",)),)),
+        Change(
+            user(2),
+            AgentRef(1002, "agent2"),
+            0,
+            (AttributeChange("employeeNumber", ("1002",), ("1003",), form=Form.OURS),),
+        ),
         Change(
             user(3),
             None,
             None,
             (
-                AttributeChange("SIPIdentitySIPURI", ("sip:1@192.0.2.1", "sip:2@192.0.2.1"), (), pattern="sip:*"),
-                AttributeChange("SIPIdentityPassword", (Secret(CANARY),), (), secret=True),
+                AttributeChange(
+                    "SIPIdentitySIPURI", ("sip:1@192.0.2.1", "sip:2@192.0.2.1"), (), pattern="sip:*", form=Form.EMPTIED
+                ),
+                AttributeChange("SIPIdentityPassword", (Secret(CANARY),), (), secret=True, form=Form.EMPTIED),
             ),
         ),
     )
@@ -144,14 +159,16 @@ text = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categor
 values = st.lists(st.one_of(text, st.binary(max_size=6)), max_size=3, unique=True).map(tuple)
 number = st.integers(0, 2**53)
 agents = st.builds(AgentRef, st.none() | st.integers(-(2**53), 2**53), st.none() | text)
-plain = st.builds(AttributeChange, text, values, values)
+forms = st.none() | st.sampled_from(Form)
+plain = st.builds(AttributeChange, text, values, values, form=forms)
 secret = st.builds(
-    lambda name, sets, fingerprint: AttributeChange(
-        name, (), (Secret(CANARY),) if sets else (), secret=True, fingerprint=fingerprint if sets else ""
+    lambda name, sets, fingerprint, form: AttributeChange(
+        name, (), (Secret(CANARY),) if sets else (), secret=True, fingerprint=fingerprint if sets else "", form=form
     ),
     text,
     st.booleans(),
     text,
+    forms,
 )
 changes = st.builds(
     Change,

@@ -13,7 +13,7 @@ from connector.cli.main import cli
 from connector.reconcile.checks.limits import LIMITS
 from connector.reconcile.diff.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.reconcile.diff.transforms import TRANSFORMS
-from connector.reconcile.kinds import KINDS
+from connector.reconcile.problem_kinds import KINDS
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.planfile import load, save, write_out
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
+from connector.reconcile.overview import overviewed
 from connector.reports import document as documents
 from connector.reports.document import Twice, as_json, change_object, render
 from connector.reports.document_reader import parse
@@ -36,14 +37,15 @@ def without_values(plan: Plan) -> Plan:
 
     def bare(each: AttributeChange) -> AttributeChange:
         if not each.secret:
-            return AttributeChange(each.name, each.old, each.new)
+            return AttributeChange(each.name, each.old, each.new, form=each.form)
         sets = bool(each.new)
-        return AttributeChange(each.name, (), (), secret=True, fingerprint=each.fingerprint or UNKEYED * sets)
+        print_ = each.fingerprint or UNKEYED * sets
+        return AttributeChange(each.name, (), (), secret=True, fingerprint=print_, form=each.form)
 
     changes = tuple(
         replace(change, after=frozenset(), attributes=tuple(map(bare, change.attributes))) for change in plan.changes
     )
-    return replace(plan, changes=changes)
+    return overviewed(replace(plan, changes=changes))
 
 
 @given(plan=plans, results=outcome_lists)
@@ -101,12 +103,13 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
     document = json.loads("".join(render(sample(), outcomes())))
     assert list(document) == [
         *("schema", "id", "digest", "job", "created", "summary"),
-        *("changes", "problems", "refusals", "cautions", "outcomes"),
+        *("changes", "problems", "refusals", "cautions", "kinds", "worth_a_look", "outcomes"),
     ]
     assert document["schema"] == "cec-connector/plan/1"
     assert document["summary"]["agents"] == 5
     first = document["changes"][0]
-    assert list(first) == ["user", "agent", "rule", "digest", "attributes"]
+    assert list(first) == ["user", "agent", "rule", "digest", "attributes", "forms"]
+    assert first["forms"] == [None, "taken over from another user", "secret set"]
     assert first["user"] == {"id": user(1).id, "name": user(1).name}
     assert first["agent"] == {"workNo": 1001, "accountCode": "agent1"}
     assert first["attributes"][1:] == [
@@ -115,6 +118,20 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
     ]
     assert document["changes"][2]["agent"] is None
     assert document["changes"][2]["attributes"][1] == {"name": "SIPIdentityPassword", "secret": "clear"}
+    assert document["kinds"][0] == {
+        "kind": "taken over from another user",
+        "rule": 1,
+        "attributes": ["employeeNumber", "SIPIdentityPassword"],
+        "users": 1,
+        "sentence": "1 user by rule 1. Taken over from another user: employeeNumber. Secret set: SIPIdentityPassword.",
+        "examples": [user(1).name],
+    }
+    assert document["worth_a_look"] == [
+        {
+            "user": {"id": user(1).id, "name": user(1).name},
+            "why": "taken over from another user: employeeNumber",
+        }
+    ]
     assert document["outcomes"][1] == {
         "user": user(1).name,
         "id": user(1).id,

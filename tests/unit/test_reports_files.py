@@ -44,14 +44,25 @@ def evaluated(cell: str) -> bool:
 def test_there_is_a_row_for_every_changed_attribute_and_every_problem() -> None:
     found = rows(sample(), applied=True)
     assert tuple(found[0]) == COLUMNS
-    assert [row["kind"] for row in found] == ["refused: clear", "note"] + ["change"] * 6 + [
+    assert [row["kind"] for row in found] == [
+        "refused: clear",
+        "note",
+        "kind: taken over from another user",
+        "kind: emptied",
+        "kind: replaces ours",
+        "worth a look",
+        *["change"] * 6,
         "problem: invalid",
         "problem: ambiguous",
         "problem: tenant",
         "problem: unmatched",
         "problem: brand-new-kind",
     ]
+    assert (found[4]["users"], found[4]["rule"], found[4]["user"]) == ("1", "pin", user(2).name)
+    assert found[5]["why"] == "taken over from another user: employeeNumber"
+    found = found[4:]
     number = found[3]
+    assert number["form"] == "taken over from another user"
     assert number["user"] == "uid=agent1,ou=people,dc=example,dc=org"
     assert (number["attribute"], number["old"], number["new"]) == ("employeeNumber", "1001", "1002")
     assert (number["agent_account_code"], number["agent_work_no"], number["rule"]) == ("agent1", "1001", "1")

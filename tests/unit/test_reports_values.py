@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 from connector.reconcile.digests import digest_of_change, digest_of_plan
 from connector.reports import SUFFIXES, Renderer, renderer, text
 from connector.reports.visible import visible
@@ -95,7 +95,7 @@ def test_a_kind_of_problem_that_is_not_known_is_shown_with_its_reason(suffix: st
 
 def test_kinds_come_in_the_order_of_the_table_and_the_unknown_last() -> None:
     problems = [Problem(kind, "") for kind in ("zzz", "unmatched", "invalid", "contested", "invalid")]
-    groups = kinds.grouped(problems)
+    groups = problem_kinds.grouped(problems)
     assert list(groups) == ["invalid", "contested", "unmatched", "zzz"]
     assert len(groups["invalid"]) == 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.reconcile import kinds
+from connector.reconcile import problem_kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
@@ -72,5 +72,5 @@ def test_the_head_and_the_refusal_of_a_lost_state_are_shown_as_printed() -> None
 
 
 def test_the_page_has_every_kind_of_problem() -> None:
-    missing = kinds.KINDS.keys() - set(column({"Kind"}))
+    missing = problem_kinds.KINDS.keys() - set(column({"Kind"}))
     assert missing <= {"several", "naming"}

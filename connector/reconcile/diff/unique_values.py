@@ -106,6 +106,15 @@ class UniqueValues:
         if self._held:
             self._hold_reassigned()
 
+    def taken(self) -> set[tuple[str, str]]:
+        """Attributes of users, by id, that are to get a value which another user holds now."""
+        return {
+            (user, slot[0])
+            for slot, holders in self._held.items()
+            for user in self._wanted[slot]
+            if holders.keys() - {user} and self._brings(user, slot)
+        }
+
     def waiting(self) -> Mapping[str, frozenset[str]]:
         """The users who have to wait for others, with these: whoever holds a value that they still are to get."""
         waiting: dict[str, frozenset[str]] = defaultdict(frozenset)

@@ -1,0 +1,128 @@
+"""One user's change, and kinds of changes that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from connector.model.directory import UserRef
+from connector.model.form import Form
+from connector.model.secret import Held
+
+EXAMPLES: Final = 3
+"""Users that a report names of a kind of changes."""
+Fingerprint = Callable[[UserRef, str, Held], str]
+"""A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
+
+
+class AttributeChange(Struct, frozen=True, gc=False):
+    """One attribute of one user: of the values that are ours, those believed to be there and those to be there.
+
+    Values outside `owns` appear in neither and are not touched. A `secret` one holds `Secret`s; `seen` False: the old
+    value could not be read, so `old` says nothing, or of one that is no secret, what was written last; `absent`: a
+    comparison found that there was none.
+    `pattern` is the attribute's `owns`, where it has one. A plan read from a file has no secrets: of a secret change it
+    knows the `fingerprint`, which is empty for one that clears. `form`: for the reader of a plan; in no digest.
+    """
+
+    name: str
+    old: tuple[Held, ...]
+    new: tuple[Held, ...]
+    secret: bool = False
+    seen: bool = True
+    pattern: str | None = None
+    fingerprint: str = ""
+    unique: bool = False
+    absent: bool = False
+    form: Form | None = None
+
+
+class AgentRef(Struct, frozen=True, order=True, gc=False):
+    """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""
+
+    work_no: int | None = None
+    account_code: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
+
+
+class Part(StrEnum):
+    """The part of a user's change that is one write. What goes first is confirmed before the rest.
+
+    `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
+    for, while it waits for theirs. `CLASSES`: object classes, where a server wants them before what needs them. `STEP`:
+    one attribute of several, where a server takes one operation a request.
+    """
+
+    REST = ""
+    RELEASE = "release"
+    CLASSES = "classes"
+    STEP = "step"
+
+
+class Change(Struct, frozen=True, gc=False):
+    """What is to become of one user, for one agent, and by which rule (from 1; 0 is a pin; None: stale).
+
+    `after`: ids of users whose change frees a single-holder value that this one sets; it waits for theirs. A change of
+    a plan is whole; an apply may write it in parts. `disabled`: the user was read as disabled (`User.disabled`), and
+    the change is for no other one. Each run that writes makes it anew, so neither plan document nor journal has it.
+    """
+
+    user: UserRef
+    agent: AgentRef | None
+    rule: int | None
+    attributes: tuple[AttributeChange, ...]
+    digest: str = ""
+    after: frozenset[str] = frozenset()
+    part: Part = Part.REST
+    disabled: bool = False
+
+
+class Kind(Struct, frozen=True):
+    """Changes that are alike. The riskiest `form` among its attributes names it.
+
+    `rule`: from 1; 0 is a pin; None: the users have no agent, or several rules were merged. `forms`: its attributes by
+    form, the riskiest first. `merged`: how many kinds it was made of.
+    """
+
+    form: Form
+    rule: int | None
+    forms: tuple[tuple[Form, tuple[str, ...]], ...]
+    changes: tuple[Change, ...]
+    merged: int = 1
+
+    @property
+    def users(self) -> int:
+        return len(self.changes)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names, in the order of their forms, each once."""
+        return tuple(dict.fromkeys(name for _, names in self.forms for name in names))
+
+    @property
+    def examples(self) -> list[str]:
+        """Names of its first users."""
+        return [change.user.name for change in self.changes[:EXAMPLES]]
+
+    @property
+    def sentence(self) -> str:
+        """What these changes do: `196 users by rule 1. First value: mail. Secret set: SIPIdentityPassword.`."""
+        users = f"{self.users:,} {'user' if self.users == 1 else 'users'}"
+        rules = sorted({-1 if change.rule is None else change.rule for change in self.changes})
+        by = " and ".join("no agent" if rule < 0 else f"rule {rule}" if rule else "pin" for rule in rules)
+        some = ", each with some of these" if self.merged > 1 else ""
+        said = [f"{users} {'without an agent' if by == 'no agent' else f'by {by}'}{some}"]
+        said += [f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms]
+        return ". ".join(said) + "."
+
+
+class Look(Struct, frozen=True):
+    """A user that is worth a look, and why."""
+
+    user: UserRef
+    why: str

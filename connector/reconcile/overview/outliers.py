@@ -1,0 +1,108 @@
+"""Users of a plan that are worth a look: of a kind that is rare for its risk, or unlike the rest of their kind."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from connector.model import Change, Form, Kind, Look, UserRef
+from connector.reconcile import dn
+from connector.reconcile.digests import is_secret
+from connector.reconcile.overview.change_kinds import RISKS
+
+RARE: Final = {Form.TAKEN_OVER: 10, Form.OTHER_AGENT: 10, Form.FOREIGN: 5, Form.EMPTIED: 2, Form.BESIDE: 2}
+"""Percent of a plan's changes up to which a kind of this form is rare; one user always is."""
+FEW: Final = 20
+"""Below so many changes there is no rest that somebody could be unlike; a reviewer reads them all."""
+_SHARE: Final = 100
+"""One in so many may be unlike the rest."""
+_SERVICE: Final = re.compile(
+    r"(?<![^\W_])(?:admin|administrator|backup|bot|daemon|dummy|noreply|pbx|robot|root|service|srv|svc|sys|system|"
+    r"test)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""Words in the name of an account that belongs to nobody."""
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_DIGIT: Final = re.compile(r"\d")
+
+
+def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
+    """These users, each once with all reasons, those of the riskiest kind first."""
+    total = sum(kind.users for kind in kinds)
+    of_rules = Counter(change.rule for kind in kinds for change in kind.changes)
+    reasons: dict[UserRef, list[str]] = {}
+    for kind in kinds:
+        for change, why in (*_rare(kind, total), *_unlike(kind, total, of_rules)):
+            reasons.setdefault(change.user, []).append(why)
+    return [Look(user, "; ".join(why)) for user, why in reasons.items()]
+
+
+def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
+    """Users of a kind that is rare for its risk. Leavers lose our values in due course: no agent claims them."""
+    share = RARE.get(kind.form)
+    leaving = kind.form is Form.EMPTIED and all(change.agent is None for change in kind.changes)
+    risky = total >= FEW or RISKS[kind.form] <= RISKS[Form.FOREIGN]
+    if share is None or leaving or not risky or kind.users > max(1, total * share // 100):
+        return
+    for change in kind.changes:
+        names = [each.name for each in change.attributes if each.form is kind.form]
+        yield change, f"{kind.form}: {', '.join(names)}" if names else str(kind.form)
+
+
+def _unlike(kind: Kind, total: int, of_rules: Counter[int | None]) -> Iterator[tuple[Change, str]]:
+    if total < FEW:
+        return
+    for change in kind.changes:
+        if of_rules[change.rule] == 1 and change.rule is not None:
+            yield change, f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}"
+    yield from _exceptions(kind, lambda change: change.disabled, "a disabled account")
+    yield from _exceptions(kind, _of_a_service, "looks like a service account")
+    if kind.users >= FEW:
+        yield from _alone(kind, _container, "the only user in its container")
+        for name in kind.attributes:
+            yield from _alone(kind, partial(_shape, name), f"{name}: a value of another shape")
+
+
+def _exceptions(kind: Kind, holds: Callable[[Change], bool], why: str) -> Iterator[tuple[Change, str]]:
+    """Those of a kind that something is true of, if they are few."""
+    found = [change for change in kind.changes if holds(change)]
+    if len(found) <= max(1, kind.users // _SHARE):
+        yield from ((change, why) for change in found)
+
+
+def _alone(kind: Kind, key_of: Callable[[Change], str | None], why: str) -> Iterator[tuple[Change, str]]:
+    """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
+    keys = [key_of(change) for change in kind.changes]
+    counts = Counter(keys)
+    found = [change for change, key in zip(kind.changes, keys, strict=True) if key is not None and counts[key] == 1]
+    if len(found) <= max(1, kind.users // _SHARE):
+        yield from ((change, why) for change in found)
+
+
+def _container(change: Change) -> str | None:
+    """The DN above the entry; None for a name that is no DN."""
+    _, comma, above = change.user.name.partition(",")
+    if "\\" in change.user.name or '"' in change.user.name:
+        try:
+            above = ",".join(dn.rdn_texts(change.user.name)[1:])
+        except ValueError:
+            return None
+    return above.lower() if comma and "=" in above else None
+
+
+def _of_a_service(change: Change) -> bool:
+    """Whether the words of the user's own name, or of its agent's account, are those of a service."""
+    own = change.user.name.partition(",")[0].partition("=")[2] or change.user.name
+    account = change.agent.account_code if change.agent else None
+    return any(_SERVICE.search(text) for text in (own, account) if text)
+
+
+def _shape(name: str, change: Change) -> str | None:
+    """The shape of the first new value: letters in a row are one `a`, each digit is a `9`, all else is itself."""
+    each = next((each for each in change.attributes if each.name == name), None)
+    if each is None or is_secret(each) or not each.new or not isinstance(each.new[0], str):
+        return None
+    return _DIGIT.sub("9", _LETTERS.sub("a", each.new[0]))
