@@ -8,7 +8,8 @@ the more is tried for each.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Final
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
-from connector.model import Description, Equality, Key, Near, User, Value
+from connector.model import Description, Equality, Key, Near, User
 from connector.reconcile import equality
 from connector.reconcile.matching.claims import Verdicts
 from connector.reconcile.matching.roster import Roster
@@ -76,22 +77,18 @@ class NearMisses:
         agents = roster.agents
         chosen = sorted(unmatched, key=lambda each: (agents[each].work_no, agents[each].account_code))[:AGENTS]
         self.left_out = len(unmatched) - len(chosen)
-        self._wanted: dict[str, dict[Hashable, list[_Hit]]] = {}
-        self._keys: dict[str, list[str]] = {}
-        self._key_of: dict[str, Callable[[Value], Hashable]] = {}
+        self._rule_of = description.equality
+        self._wanted: dict[str, dict[Hashable, tuple[str, list[_Hit]]]] = {}
         self._found: dict[int, dict[str, tuple[int, Near]]] = {}
-        domains = _Domains(sample)
+        domains = _domains(sample)
         share = min(MOST_KEYS, KEYS // max(1, len(chosen)))
         for number in chosen:
-            self._look_for(number, list(roster.tried(agents[number])), description, domains, share)
+            self._look_for(number, roster.tried(agents[number]), domains, share)
 
-    def _look_for(
-        self, number: int, tried: Sequence[Key], description: Description, domains: _Domains, share: int
-    ) -> None:
+    def _look_for(self, number: int, tried: Iterable[Key], domains: Mapping[str, Sequence[str]], share: int) -> None:
         """Let the rules take turns, so that a long value of one does not take the share of the others."""
         turns = [
-            _spelt(attribute, value, description.equality(attribute), domains.of(attribute))
-            for attribute, value in tried
+            _spelt(attribute, value, self._rule_of(attribute), domains.get(attribute, ())) for attribute, value in tried
         ]
         seen: set[tuple[str, Hashable]] = set()
         for rank, turn in enumerate(zip_longest(*turns)):
@@ -101,30 +98,26 @@ class NearMisses:
                     return
                 if (attribute, key) not in seen:
                     seen.add((attribute, key))
-                    self._want(attribute, key, _Hit(rank, number, how), text, description)
-
-    def _want(self, attribute: str, key: Hashable, hit: _Hit, text: str, description: Description) -> None:
-        self._key_of.setdefault(attribute, equality.keys_of(description.equality(attribute)))
-        hits = self._wanted.setdefault(attribute, {}).setdefault(key, [])
-        if not hits:
-            self._keys.setdefault(attribute, []).append(text)
-        hits.append(hit)
+                    _, hits = self._wanted.setdefault(attribute, {}).setdefault(key, (text, []))
+                    hits.append(_Hit(rank, number, how))
 
     def wanted(self) -> Iterator[Key]:
         """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
-        return ((attribute, text) for attribute, texts in self._keys.items() for text in texts)
+        return ((attribute, text) for attribute, keys in self._wanted.items() for text, _ in keys.values())
 
     def __len__(self) -> int:
-        return sum(map(len, self._keys.values()))
+        return sum(map(len, self._wanted.values()))
 
     def add(self, user: User) -> None:
         """Take a user in, if it holds one of the keys and nobody claims it."""
         if user.id in self._claimed:
             return
         for attribute, wanted in self._wanted.items():
+            key_of = equality.keys_of(self._rule_of(attribute))
             for held in user.values.get(attribute, ()):
                 if isinstance(held, str):
-                    for hit in wanted.get(self._key_of[attribute](held), ()):
+                    _, hits = wanted.get(key_of(held), ("", ()))
+                    for hit in hits:
                         near = (hit.rank, Near(user.name, attribute, held, hit.how))
                         known = self._found.setdefault(hit.agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
@@ -137,22 +130,17 @@ class NearMisses:
         return replace(verdicts, unmatched=lines)
 
 
-class _Domains:
+def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
     """What stands after the `@` in a sample of users, by attribute: the commonest first."""
-
-    def __init__(self, sample: Iterable[User]) -> None:
-        self._counted: dict[str, dict[str, int]] = {}
-        for user in sample:
-            for attribute, values in user.values.items():
-                for held in values:
-                    if isinstance(held, str) and "@" in held:
-                        counts = self._counted.setdefault(attribute, {})
-                        domain = held.rpartition("@")[2].lower()
-                        counts[domain] = counts.get(domain, 0) + 1
-
-    def of(self, attribute: str) -> list[str]:
-        counts = self._counted.get(attribute, {})
-        return sorted(counts, key=lambda domain: (-counts[domain], domain))[:DOMAINS]
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for user in sample:
+        for attribute, values in user.values.items():
+            texts = [held for held in values if isinstance(held, str) and "@" in held]
+            counted[attribute].update(text.rpartition("@")[2].lower() for text in texts)
+    return {
+        attribute: [domain for domain, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:DOMAINS]]
+        for attribute, counts in counted.items()
+    }
 
 
 def _spelt(
