@@ -37,6 +37,11 @@ class _Index:
         self.others: dict[Hashable, list[int]] = {}
         self.odd: set[int] = set()
 
+    def sought(self, agent: Agent) -> Key | None:
+        """What this agent's user is looked up by; None: nothing."""
+        value = self.render(agent)
+        return (self.attribute, value) if isinstance(value, str) else None
+
     def put(self, seekers: Iterable[tuple[int, Held | None]]) -> Iterator[int]:
         """Let these agents be found, each by its value; those that have one."""
         first, key_of = self.first, self.key
@@ -79,8 +84,8 @@ class Roster:
     def __init__(self, tenant: Tenant, mapping: Mapping, pins: Iterable[Pin], description: Description) -> None:
         self.agents = tenant.agents
         self.doubles = _doubles(tenant.agents)
-        self.pinned = _pinned(tenant.agents, pins, description)
         naming = Naming(description)
+        self.pinned = _pinned(tenant.agents, pins, naming)
         self._pins = {ID: _Index(PIN, ID, description.ids), NAME: _Index(PIN, NAME, description.names)}
         for name, fold in ((ID, naming.id), (NAME, naming.name)):
             self._pins[name].key = self._pins[name].certain = fold  # nobody is asked whether a pin means what is alike
@@ -126,19 +131,14 @@ class Roster:
 
     def tried(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
-        for rule in self._rules:
-            value = rule.render(agent)
-            if isinstance(value, str):
-                yield rule.attribute, value
+        return filter(None, (rule.sought(agent) for rule in self._rules))
 
     def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
         """What this agent is looked for by: its pin, or what each rule looks for (None: nothing), by number."""
         if number in self.pinned:
             yield from ((PIN, key) for key in self.pinned[number] or (None,))
         elif self.agents[number].account_code is not None:
-            for rule in self._rules:
-                value = rule.render(self.agents[number])
-                yield rule.rule, (rule.attribute, value) if isinstance(value, str) else None
+            yield from ((rule.rule, rule.sought(self.agents[number])) for rule in self._rules)
 
     def looked_for_whole(self, number: int) -> bool:
         """Whether every rule has something to look for, for this agent, and no pin stands in its way."""
@@ -179,11 +179,12 @@ class Roster:
                 if number is not None:  # nearly every user is asked after twice or more, so without a call
                     if rule.odd or not plain:
                         for each in (number, *rule.others.get(key, ())):
-                            sought = self._sought_by(rule, each)
-                            if (plain and each not in rule.odd) or rule.certain(value) == rule.certain(sought):
+                            sought = rule.sought(self.agents[each])
+                            assert sought  # an agent that is found has a key
+                            if (plain and each not in rule.odd) or rule.certain(value) == rule.certain(sought[1]):
                                 found.append((each, rule.rule))
                             else:
-                                unsure.append(Doubt(each, rule.rule, user, (rule.attribute, sought)))
+                                unsure.append(Doubt(each, rule.rule, user, sought))
                         continue
                     found.append((number, rule.rule))
                     if rule.others:
@@ -198,18 +199,13 @@ class Roster:
         unsure: list[Doubt] = []
         return {*self.finds(user, unsure), *((doubt.agent, doubt.rule) for doubt in unsure)}
 
-    def _sought_by(self, rule: _Index, agent: int) -> str:
-        value = rule.render(self.agents[agent])
-        assert isinstance(value, str)  # a rule never looks for a secret
-        return value
-
     def close(self) -> None:
         """Let go of the keys, once every user has been seen: what comes next can use their memory."""
         for rule in (*self._rules, *self._pins.values()):
             rule.first, rule.others = {}, {}
 
 
-def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Description) -> dict[int, tuple[Key, ...]]:
+def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], naming: Naming) -> dict[int, tuple[Key, ...]]:
     """Agents by number, each with what finds the user that it is pinned to.
 
     An account decides where a pin names one, for a seat can be given to somebody else. Nothing finds the user of an
@@ -220,15 +216,11 @@ def _pinned(agents: Iterable[Agent], pins: Iterable[Pin], description: Descripti
     if not by_account and not by_seat:
         return {}
     pinned: dict[int, tuple[Key, ...]] = {}
-    naming = Naming(description)
     for number, agent in enumerate(agents):
         pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
         if pin is None or agent.account_code is None:
             continue
-        if pin.work_no not in (None, agent.work_no):
-            pinned[number] = ()
-        else:
-            pinned[number] = naming.keys(pin.user)
+        pinned[number] = naming.keys(pin.user) if pin.work_no in (None, agent.work_no) else ()
     return pinned
 
 
