@@ -93,7 +93,8 @@ def _differing(reviewed: Change, planned: Change) -> str:
 
 def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
-    differs = list(_not_true(change, user, brief))
+    gone = ["the user is gone, or outside base and filter"]
+    differs = gone if user is None else [each.name for each in change.attributes if not _true(each, user, brief)]
     if differs:
         why = f"no change is planned any more. Not written. The reviewed values are not there: {', '.join(differs)}"
         return Outcome(change.user, Result.CONFLICT, why)
@@ -107,15 +108,6 @@ def _digests(change: Change, released: Collection[str]) -> Iterator[str]:
         yield digest_of_rest(change, released)
         left = tuple(each for each in change.attributes if each.name not in released)
         yield digest_of_change(replace(change, attributes=left))
-
-
-def _not_true(change: Change, user: User | None, brief: Brief) -> Iterator[str]:
-    if user is None:
-        yield "the user is gone, or outside base and filter"
-        return
-    for each in change.attributes:
-        if not _true(each, user, brief):
-            yield each.name
 
 
 def _true(each: AttributeChange, user: User, brief: Brief) -> bool:

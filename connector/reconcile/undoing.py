@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import (
@@ -18,7 +17,6 @@ from connector.model import (
     Fingerprint,
     Held,
     Holds,
-    Memory,
     Owned,
     Part,
     Plan,
@@ -88,13 +86,13 @@ def undo(
         if spared(change.agent, user.ref) or spared(None, change.user):  # by its name of now, or of then
             problems.append(Problem("exclude", _SPARED, agent=change.agent, users=(user.name,)))
             continue
-        staying = stays.get(user.id, {})
-        late = (
-            _Late(elsewhere[user.id], server, frozenset(since.get(user.id, ())).difference(begun.get(user.id, ())))
-            if user.id in elsewhere
-            else None
-        )
-        draft = _back_for(change, user, brief, writers, begun=begun.get(user.id, ()), stays=staying, late=late)
+        emptied = begun.get(user.id, ())
+        late = dict[str, str]()  # why an attribute that is as it was before the run may not be so everywhere
+        if user.id in elsewhere:
+            done = set(since.get(user.id, ())).difference(emptied)
+            why = _LATE.format(wrote=elsewhere[user.id], asked=server)
+            late = {each.name: why for each in change.attributes if each.name not in done}
+        draft = _back_for(change, user, brief, writers, begun=emptied, stays=stays.get(user.id, {}), late=late)
         backs.append((draft, change, user))
     drafts = [draft for draft, _, _ in backs]
     unique = yield from settled(drafts, brief, lambda draft: False)
@@ -222,18 +220,6 @@ def _unreadable(description: Description, value: Held) -> str:
     return f"{_UNREADABLE}; {'it may be lost, since the whole user is written' if lost else _STAYS}"
 
 
-class _Late(Struct, frozen=True):
-    """A user that was written at one server and is read at another. `since`: what later runs have written to an end."""
-
-    wrote: str
-    asked: str
-    since: Collection[str]
-
-    def why(self, name: str) -> str | None:
-        """Why an attribute that is as it was before the run may not be so everywhere; None: it was taken back."""
-        return None if name in self.since else _LATE.format(wrote=self.wrote, asked=self.asked)
-
-
 def _back_for(
     change: Change,
     user: User,
@@ -242,7 +228,7 @@ def _back_for(
     *,
     begun: Collection[str],
     stays: Mapping[str, str],
-    late: _Late | None,
+    late: Mapping[str, str],
 ) -> Draft:
     """What takes back one user's change, and what of it, or of the groups that it is part of, must stay."""
     back, kept = [], dict[str, str]()
@@ -252,8 +238,8 @@ def _back_for(
         answer = stays.get(each.name) or _back(
             each, user, brief.description, brief.fingerprint, emptied=each.name in begun
         )
-        if answer is None and late is not None:
-            answer = late.why(each.name)
+        if answer is None:
+            answer = late.get(each.name)
         if isinstance(answer, AttributeChange):
             answer = writers.since(each, answer, user.ref) or answer
         if isinstance(answer, str):
@@ -308,22 +294,19 @@ def _wrapped(value: Held) -> Secret:
     return value if isinstance(value, Secret) else Secret(value)
 
 
-def _hidden(user: User, description: Description, memory: Memory) -> list[str]:
-    return [
-        name
-        for name, info in description.attributes.items()
-        if info.readable is not True and memory.fingerprint_of(user.id, name)
-    ]
-
-
 def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tuple[AttributeChange, ...]:
     """Away with the object classes that the run added and nothing left on the entry needs; back with those it took."""
     back, description = draft.planned, brief.description
-    kept = [each.attribute or "" for each in draft.held] + _hidden(user, description, brief.memory)
+    kept = {each.attribute or "" for each in draft.held}
+    kept |= {
+        name
+        for name, info in description.attributes.items()
+        if info.readable is not True and brief.memory.fingerprint_of(user.id, name)
+    }
     classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
     held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
     going = {each.name for each in back if not each.new and len(user.values.get(each.name, ())) <= len(each.old)}
-    left = ({*user.values, *kept} | {each.name for each in back if each.new}) - going - {OBJECT_CLASS}
+    left = (user.values.keys() | kept | {each.name for each in back if each.new}) - going - {OBJECT_CLASS}
     gone: list[str] = []
     for name in [str(name) for each in classes for name in each.new if name not in each.old]:
         low = name.lower()
