@@ -240,9 +240,9 @@ def _step(name: str, arguments: list[str]) -> Step:
     transform = TRANSFORMS.get(name)
     if transform is None:
         raise TemplateError(f"no transform {name!r}; there are {', '.join(TRANSFORMS)}")
-    if len(arguments) != transform.arguments:
-        raise TemplateError(f"{name} takes {transform.arguments} argument(s), not {len(arguments)}")
+    if len(arguments) != len(transform.takes):
+        raise TemplateError(f"{name} takes {len(transform.takes)} argument(s), not {len(arguments)}")
     try:
-        return transform.make(*arguments)
+        return transform.step(arguments)
     except TemplateError as fault:
         raise TemplateError(f"{name}: {fault}") from None
