@@ -23,7 +23,6 @@ from connector.model import (
     Syntax,
     Tenant,
     User,
-    Value,
 )
 from connector.reconcile import dn, equality
 from connector.reconcile.checks import suitability
@@ -31,8 +30,7 @@ from connector.reconcile.checks.schema_checks import SchemaChecks, spelt
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.conversion import UnfitError, defined, fit, named
 from connector.reconcile.diff.draft import Draft
-from connector.reconcile.diff.lists import staying
-from connector.reconcile.diff.together import Together
+from connector.reconcile.diff.together import Together, staying
 from connector.reconcile.mapping import AttributeRule, Mapping
 from connector.reconcile.stale.stale_users import CHANGED, UNSHOWN_LEAVER, Unclaimed
 
@@ -48,8 +46,7 @@ _BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
 class _Wanted(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute; all of its names.
 
-    `ours`: whether a value is one of those that the rule is about; None: each of them is. `unique`: one user alone may
-    hold a value. `keeps`: values may stay of which no template makes one any more.
+    `unique`: one user alone may hold a value. `keeps`: values may stay of which no template makes one any more.
     """
 
     rule: AttributeRule
@@ -57,7 +54,6 @@ class _Wanted(Struct, frozen=True):
     render: _Render
     schema: Description
     names: frozenset[str]
-    ours: Callable[[Value], bool] | None
     unique: bool
     keeps: bool
     tenant: Tenant
@@ -65,10 +61,9 @@ class _Wanted(Struct, frozen=True):
     @classmethod
     def of(cls, rule: AttributeRule, description: Description, tenant: Tenant) -> Self:
         info = description.attributes[rule.name]
-        ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
         names, unique = info.aliases | {rule.name.lower()}, rule.unique or info.unique
         keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
-        return cls(rule, info, _bound(rule, tenant), description, names, ours, unique, keeps, tenant)
+        return cls(rule, info, _bound(rule, tenant), description, names, unique, keeps, tenant)
 
 
 _Column = tuple[str, _Render, _Wanted]
@@ -206,7 +201,7 @@ class Differ:
             if last is None and unshown is None and name not in found.adopted:
                 continue
             held = user.values.get(name, ())
-            covered = _owned(each, held)
+            covered = patterns.ours(each.rule.owns, held)
             if not held and each.rule.secret and each.info.readable is not True:
                 planned.append(_attribute_change(each, (), (), seen=False))
             elif unshown is not None and not held and (each.schema.hides or each.info.readable is not True):
@@ -238,7 +233,7 @@ class Differ:
         return frozenset(
             each.rule.name
             for each in self._wanted
-            if each.rule.adopt and _owned(each, user.values.get(each.rule.name, ()))
+            if each.rule.adopt and patterns.ours(each.rule.owns, user.values.get(each.rule.name, ()))
         )
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
@@ -303,7 +298,7 @@ def _change(
         return _attribute_change(wanted, (), new, seen=False)
     if not held:
         return _attribute_change(wanted, (), new, seen=True) if new else None
-    owned = _owned(wanted, held)
+    owned = patterns.ours(wanted.rule.owns, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(f"it holds {len(held)} values. In the mapping, set `owns` to those of this job")
     if info.single and new and len(owned) < len(held):
@@ -332,11 +327,6 @@ def _attribute_change(wanted: _Wanted, old: tuple[Held, ...], new: tuple[Held, .
     return AttributeChange(rule.name, old, new, rule.secret, seen, rule.owns, "", wanted.unique)
 
 
-def _owned(wanted: _Wanted, held: tuple[Held, ...]) -> tuple[Held, ...]:
-    ours = wanted.ours
-    return held if ours is None else tuple(value for value in held if ours(equality.plain(value)))
-
-
 def _fitted(wanted: _Wanted, value: Held) -> Held:
     rule, info = wanted.rule, wanted.info
     text = equality.plain(value)
@@ -346,7 +336,7 @@ def _fitted(wanted: _Wanted, value: Held) -> Held:
             defined(fitted, wanted.schema.types, wanted.schema.classes)
         else:
             named(info, fitted, wanted.schema.types)
-    if wanted.ours is not None and not wanted.ours(fitted):
+    if not patterns.ours(rule.owns, (fitted,)):
         raise UnfitError(f"the value is not covered by `owns`: {patterns.said(rule.owns)}")
     return Secret(fitted) if rule.secret else fitted
 

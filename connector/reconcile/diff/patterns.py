@@ -46,8 +46,10 @@ def owns(pattern: str) -> Callable[[Value], bool]:
 
 def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
     """Those of the values that are ours; None: all of them."""
-    test = owns(pattern or ALL)
-    return tuple(value for value in values if pattern is None or test(equality.plain(value)))
+    if pattern is None or pattern == ALL:
+        return tuple(values)
+    test = owns(pattern)
+    return tuple(value for value in values if test(equality.plain(value)))
 
 
 def _expression(pattern: str) -> str:

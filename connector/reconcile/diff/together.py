@@ -2,16 +2,27 @@
 
 An attribute that is held back holds its group (`draft.py`). So does a value that stays, since a field of its template
 is absent, if it does not go with the new ones: the address of another number, the password of another account. What
-is found here is which values those are.
+is found here is which values those are, and which values of several templates stay beside the new ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final
 
 from msgspec import Struct
 
-from connector.model import Agent, AttributeChange, Description, Equality, Held, Problem, Secret, Tenant, User, Value
+from connector.model import (
+    Agent,
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    Equality,
+    Held,
+    Problem,
+    Secret,
+    Tenant,
+    User,
+)
 from connector.reconcile import equality
 from connector.reconcile.diff import patterns
 from connector.reconcile.diff.templates import AGENT_FIELDS
@@ -42,37 +53,28 @@ class Kept(Struct, frozen=True, gc=False):
 
 
 class _Member(Struct, frozen=True):
-    """An attribute of a group. `ours`: which of its values are; None: all. `hides`: it may hold what is not shown."""
+    """An attribute of a group, with what the directory says of it."""
 
     rule: AttributeRule
-    ours: Callable[[Value], bool] | None
-    hides: bool
-    equality: Equality
-
-    @classmethod
-    def of(cls, rule: AttributeRule, description: Description) -> Self:
-        ours = None if rule.owns in (None, "*") else patterns.owns(rule.owns)
-        info = description.attributes[rule.name]
-        return cls(rule, ours, info.readable is not True, info.equality)
+    info: AttributeInfo
 
     def held(self, user: User) -> tuple[Held, ...]:
-        values = user.values.get(self.rule.name, ())
-        return values if self.ours is None else tuple(value for value in values if self.ours(equality.plain(value)))
+        return patterns.ours(self.rule.owns, user.values.get(self.rule.name, ()))
 
     def fits(self, values: Iterable[Held], agent: Agent, tenant: Tenant | None = None) -> bool:
         """Whether all of them may be made of this agent; without a tenant, whatever its fields were."""
         of = [each for each in self.rule.templates if tenant is not None or not OWN.isdisjoint(each.fields)]
         outlines = [template.outline(agent, tenant) for template in of]
-        return all(any(patterns.fits(self.equality, outline, value) for outline in outlines) for value in values)
+        return all(any(patterns.fits(self.info.equality, outline, value) for outline in outlines) for value in values)
 
 
 class Together:
     """A mapping's groups, for one tenant. `lacking`: it lacks a field of its own that a group is made of."""
 
     def __init__(self, mapping: AttributeMapping, tenant: Tenant, description: Description) -> None:
-        rules = {rule.name: rule for rule in mapping.attributes}
+        members = {rule.name: _Member(rule, description.attributes[rule.name]) for rule in mapping.attributes}
         self._tenant = tenant
-        self._groups = [[_Member.of(rules[name], description) for name in group] for group in mapping.groups]
+        self._groups = [[members[name] for name in group] for group in mapping.groups]
         self.lacking = any(member.rule.missing(tenant) for group in self._groups for member in group)
 
     def kept(self, agent: Agent, user: User, planned: Iterable[AttributeChange]) -> tuple[Kept, ...]:
@@ -85,7 +87,7 @@ class Together:
             name, held, change = member.rule.name, member.held(user), changes.get(member.rule.name)
             if change is not None:
                 held = tuple(value for value in change.old if value in change.new)
-            if not (held or (member.hides and change is None)):
+            if not (held or (member.info.readable is not True and change is None)):
                 continue
             fields = member.rule.lacks(agent, self._tenant)
             if not fields:
@@ -114,6 +116,38 @@ class Together:
                 continue
             if not change.seen or (not member.fits(change.old, agent) if change.old else not stands):
                 yield change.name
+
+
+def staying(
+    rule: AttributeRule,
+    compared: Equality,
+    tenant: Tenant,
+    agent: Agent,
+    *,
+    owned: tuple[Held, ...],
+    new: tuple[Held, ...],
+) -> tuple[Held, ...]:
+    """Of our values, the new ones and those that a template without a value may have made for this agent.
+
+    Its absent fields may be anything. Where the agent lacks one, so may the tenant's: nobody knows where that number
+    was. Under `keep`, everything stays if nothing is made, as with one template.
+    """
+    keep, gone = rule.when_absent == "keep", equality.minus(compared, owned, new)
+    if not gone or (keep and not new):
+        return owned
+    outlines = []
+    for template in rule.templates:
+        lacks = template.lacks(agent, tenant)
+        known = OWN.isdisjoint(lacks)
+        if lacks and (keep or known):
+            outlines.append(template.outline(agent, tenant if known else None))
+
+    def may_be(value: Held) -> bool:
+        if equality.written(compared, value) is None:
+            return bool(outlines)  # a value that is no text, such as a name, fits no pattern
+        return any(patterns.fits(compared, outline, value) for outline in outlines)
+
+    return tuple(value for value in owned if value not in gone or may_be(value))
 
 
 def held_back(names: Iterable[str], holder: Problem) -> str:
