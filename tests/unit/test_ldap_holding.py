@@ -53,22 +53,14 @@ def test_answers_to_comparisons_come_in_the_order_of_their_questions_whatever_th
 
     line = server(backwards)
     questions = (question(number) for number in range(len(CODES)))
-    answers = holding.compared(Wire(line, WHERE, 5), questions, window, is_user, asserted=asserted)
-    assert list(holding.in_order(answers)) == list(CODES.values())
+    answers = holding.told(Wire(line, WHERE, 5), questions, window, is_user, str.lower, asserted=asserted)
+    assert list(answers) == list(CODES.values())
     assert max(line.waits) == min(window, len(CODES))
     for number, asked in enumerate(line.came):
         assert asked.edits == [("compare", "userPassword", [b"canary\xff"])]
         assert asked.name == person(number).name
         assertion = requests.encode_filter(is_user(f"id-{number}"))
         assert asked.controls == ({ASSERTION: (True, assertion)} if asserted else {})
-
-
-def test_an_answer_is_handed_on_as_soon_as_all_before_it_are_there() -> None:
-    places = iter([(1, Holds.OTHER), (0, Holds.SAME), (2, Holds.ABSENT), (4, Holds.SAME)])
-    answers = holding.in_order(places)
-    assert next(answers) is Holds.SAME
-    assert next(places) == (2, Holds.ABSENT)
-    assert list(answers) == [Holds.OTHER]
 
 
 INFOS = {
@@ -102,7 +94,7 @@ def test_where_comparing_tells_nothing_values_are_read(
     line = server(lambda line: None, **entries, u2={"seat": ["7"]})
     asked = [question(2, "7", "seat"), question(1, value, attribute), question(2, "8", "seat")]
     answers = holding.read(Wire(line, WHERE, 5), iter(asked), 2, is_user, INFOS.__getitem__)
-    assert list(holding.in_order(answers)) == [Holds.SAME, answer, Holds.OTHER]
+    assert list(answers) == [Holds.SAME, answer, Holds.OTHER]
     assert [(search.name, search.attributes) for search in line.searches] == [
         (f"uid=u{number},{BASE}", [name]) for number, name in ((2, "seat"), (1, attribute), (2, "seat"))
     ]

@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from connector.model import OBJECT_CLASS
+
 MAX_DEPTH: Final = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
 _NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
@@ -93,6 +95,9 @@ class Extensible(Struct, frozen=True):
 
 
 Filter = And | Or | Not | Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx | Extensible
+
+ANYTHING: Final = Present(OBJECT_CLASS)
+"""True of every entry."""
 
 
 def parse(text: str) -> Filter:

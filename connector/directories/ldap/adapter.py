@@ -11,11 +11,10 @@ from msgspec.structs import replace
 
 from connector.directories.common.changing import OBJECT_CLASS
 from connector.directories.common.disabled import left_out
-from connector.directories.common.ldap_filters import Equal, Or, Present
+from connector.directories.common.ldap_filters import ANYTHING, Equal, Or
 from connector.directories.common.scope import nobody_within
 from connector.directories.ldap import holding, ranges
 from connector.directories.ldap.connection import connect
-from connector.directories.ldap.holding import in_order
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
 from connector.directories.ldap.modifying import Modifier
@@ -49,7 +48,7 @@ from connector.settings.job import LdapDirectory as Settings
 _MANY: Final = 1000
 """So many entries are counted at most."""
 _USERS: Final = Or(tuple(Equal(OBJECT_CLASS, name) for name in (b"person", b"account", b"posixAccount")))
-_ALL: Final = (("users", _USERS), ("entries", Present(OBJECT_CLASS)))
+_ALL: Final = (("users", _USERS), ("entries", ANYTHING))
 """Whom a filter leaves out: users, or where there are none, whatever is there."""
 _QUESTIONS: Final = 64
 """So many reads and comparisons are in flight at most. OpenLDAP hangs up on a client that has not bound and has more
@@ -225,7 +224,7 @@ class LdapReader:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""
         dialect, is_user, window = self._inspection.dialect, self._modifier.is_user, self._questions
         if dialect.microsoft:
-            return in_order(holding.read(self._wire, questions, window, is_user, self._inspection.info))
+            return holding.read(self._wire, questions, window, is_user, self._inspection.info)
         key, asserted = self._inspection.schema.key, dialect.assertions
         return holding.told(self._wire, questions, window, is_user, key, asserted=asserted)
 

@@ -8,8 +8,7 @@ from typing import Final
 from connector.directories.common.changing import octets, value_of
 from connector.directories.common.ldap_filters import And, Filter, Not, Present
 from connector.directories.ldap import requests, results
-from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import ENTRY, entry
+from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeInfo, Holds, Question, Secret
@@ -28,27 +27,6 @@ _NOBODYS: Final = "xCecConnectorNone"
 """An attribute type that no server has."""
 
 
-def compared(
-    wire: Wire, questions: Iterable[Question], window: int, is_user: IsUser, *, asserted: bool
-) -> Iterator[tuple[int, Holds]]:
-    """Compare requests (RFC 4511 §4.10), many in flight: answers by the place of their question, in any order.
-
-    Measured on OpenLDAP 2.6: with the right to compare, an attribute without a value answers noSuchAttribute (16).
-    Without it the answer is insufficientAccessRights (50), whether there is a value or not; so 16 is never a
-    hidden value. Where `asserted`, the entry has to be that user still, not just one of that name.
-    """
-    operations = (
-        Operation(
-            place,
-            requests.compare(asked.user.name, asked.attribute, octets(asked.value)),
-            (requests.assertion(is_user(asked.user.id)),) if asserted else (),
-        )
-        for place, asked in enumerate(questions)
-    )
-    for place, response in wire.answers(operations, window):
-        yield place, _ANSWERS.get(response.code, Holds.UNKNOWN)
-
-
 def told(
     wire: Wire,
     questions: Iterable[Question],
@@ -58,9 +36,14 @@ def told(
     *,
     asserted: bool,
 ) -> Iterator[Holds]:
-    """The answers of comparing, in order; of what is no secret, of searching too where there may be a value.
+    """The answers of comparing (RFC 4511 §4.10), in order; of what is no secret, of searching too.
 
-    `key`: what all spellings of an attribute description have in common.
+    `key`: what all spellings of an attribute description have in common. Where `asserted`, the entry has to be that
+    user still, not just one of that name.
+
+    Measured on OpenLDAP 2.6: with the right to compare, an attribute without a value answers noSuchAttribute (16).
+    Without it the answer is insufficientAccessRights (50), whether there is a value or not; so 16 is never a
+    hidden value.
 
     No value can be compared without an equality rule (result 18), nor without the right to compare. A search for
     whoever has no value of the attribute finds the user if it has none. Measured on OpenLDAP 2.6 and 389-DS 3.1: it
@@ -68,21 +51,28 @@ def told(
     (`employeeNumber;lang-de`, RFC 4512 §2.5) as well, which are not the attribute's own; those they show as such.
     """
     asked = list(questions)
-    answers = dict(compared(wire, asked, window, is_user, asserted=asserted))
+    comparisons = (
+        Operation(
+            place,
+            requests.compare(each.user.name, each.attribute, octets(each.value)),
+            (requests.assertion(is_user(each.user.id)),) if asserted else (),
+        )
+        for place, each in enumerate(asked)
+    )
+    answers = {place: _ANSWERS.get(end.code, Holds.UNKNOWN) for place, end in wire.answers(comparisons, window)}
     others = [place for place, answer in answers.items() if answer is Holds.OTHER and _open(asked[place])]
     if others and _undiscerning(wire, asked[others[0]].user.name):
         answers |= dict.fromkeys(others, Holds.UNKNOWN)
-    operations = (
-        Operation((place, name), requests.search(search))
+    searches = (
+        ((place, name), search)
         for place, each in enumerate(asked)
         if answers[place] is not Holds.ABSENT and _open(each)
         for name, search in _searches(each, is_user, untold=answers[place] is Holds.UNKNOWN)
     )
-    for (place, name), frame in wire.exchange(operations, window):
-        if frame.tag == ENTRY:
-            shown = {key(each.decode("utf-8", "replace")) for each, _ in wire.located(entry, frame).attributes}
-            if not name or (shown and key(name) not in shown):
-                answers[place] = Holds.ABSENT
+    for (place, name), found in wire.entries(searches, window):
+        shown = {key(each) for each in found.texts()}
+        if not name or (shown and key(name) not in shown):
+            answers[place] = Holds.ABSENT
     return (answers[place] for place in range(len(asked)))
 
 
@@ -105,47 +95,31 @@ def _searches(asked: Question, is_user: IsUser, *, untold: bool) -> Iterator[tup
     name, user = asked.user.name, is_user(asked.user.id)
     yield asked.attribute, Search(name, Scope.BASE, user, (asked.attribute,))
     if untold:
-        yield "", Search(name, Scope.BASE, And((user, Not(Present(asked.attribute)))), ("1.1",))
+        yield "", Search(name, Scope.BASE, And((user, Not(Present(asked.attribute)))), NOTHING)
 
 
 def read(
     wire: Wire, questions: Iterable[Question], window: int, is_user: IsUser, info: Callable[[str], AttributeInfo]
-) -> Iterator[tuple[int, Holds]]:
+) -> Iterator[Holds]:
     """The same by searches, for Active Directory: there a hidden value compares as one that is not there.
 
     (Measured on Samba 4.22: compareFalse, with and without a value; and so it is for every filter.) What is not shown
     is absent where the attribute can be read, and unknown where it is confidential.
     """
     asked = list(questions)
-    operations = (
-        Operation(
-            place,
-            requests.search(Search(each.user.name, Scope.BASE, is_user(each.user.id), (each.attribute,))),
-        )
+    answers = [Holds.UNKNOWN] * len(asked)
+    searches = (
+        (place, Search(each.user.name, Scope.BASE, is_user(each.user.id), (each.attribute,)))
         for place, each in enumerate(asked)
     )
-    shown: dict[int, Holds] = {}
-    for place, frame in wire.exchange(operations, window):
-        if frame.tag == ENTRY:
-            described = info(asked[place].attribute)
-            values = [value for _, some in wire.located(entry, frame).attributes for value in some]
-            absent = Holds.ABSENT if described.readable else Holds.UNKNOWN
-            shown[place] = _verdict(described, values, asked[place]) if values else absent
-        else:
-            yield place, shown.pop(place, Holds.UNKNOWN)
+    for place, found in wire.entries(searches, window):
+        described = info(asked[place].attribute)
+        values = [value for _, some in found.attributes for value in some]
+        absent = Holds.ABSENT if described.readable else Holds.UNKNOWN
+        answers[place] = _verdict(described, values, asked[place]) if values else absent
+    return iter(answers)
 
 
 def _verdict(info: AttributeInfo, values: Iterable[bytes], asked: Question) -> Holds:
     held = [value_of(info, value) for value in values]
     return Holds.SAME if any(same_set(info.equality, [value], [asked.value]) for value in held) else Holds.OTHER
-
-
-def in_order(answers: Iterable[tuple[int, Holds]]) -> Iterator[Holds]:
-    """The answers in the order of their questions."""
-    early: dict[int, Holds] = {}
-    due = 0
-    for place, answer in answers:
-        early[place] = answer
-        while due in early:
-            yield early.pop(due)
-            due += 1

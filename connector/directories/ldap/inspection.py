@@ -14,20 +14,19 @@ from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import OBJECT_CLASS
-from connector.directories.common.ldap_filters import Equal, Extensible, Or, Present
+from connector.directories.common.ldap_filters import Equal, Extensible, Or
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, results
 from connector.directories.ldap.active_directory import Published
 from connector.directories.ldap.dialect import Dialect
-from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import Entry, entry
+from connector.directories.ldap.requests import NOTHING, Scope, Search, one
+from connector.directories.ldap.responses import entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.model import AttributeInfo, Description, Equality
 from connector.reconcile.dn import below, rdns
 
-_ANY = Present(OBJECT_CLASS)
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
 _SCHEMA_ENTRIES: Final = Or((Equal(OBJECT_CLASS, b"attributeSchema"), Equal(OBJECT_CLASS, b"classSchema")))
@@ -45,7 +44,7 @@ BATCH_READ_BEFORE: Final = 500
 _GLOBAL_CATALOG: Final = frozenset({3268, 3269})
 _DOMAINS: Final = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
 """True of the references to a forest's domains (FLAG_CR_NTDS_DOMAIN, [MS-ADTS] 2.2.11)."""
-_EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), ("1.1",))
+_EVERY_DOMAIN: Final = Search("", Scope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), NOTHING)
 
 
 class Rules(Struct, frozen=True):
@@ -162,7 +161,7 @@ class Inspection:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
-            found = [as_text(each) for each in self._wire.paged(search, _PAGE if self.native.pages else 0, entry)]
+            found = [each.texts() for each in self._wire.paged(search, _PAGE if self.native.pages else 0, entry)]
             if any(";range=" in attribute for each in found for attribute in each):
                 raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
             return active_directory.definitions(found)
@@ -297,7 +296,7 @@ class Inspection:
 
     def _shown(self, name: str, attribute: str) -> list[bytes]:
         """The values that one entry shows of an attribute; none where the entry is hidden."""
-        found = self._wire.seen(Search(name, Scope.BASE, _ANY, (attribute,)))
+        found = self._wire.seen(one(name, (attribute,)))
         return [value for each in found for _, some in each.attributes for value in some]
 
     @cached_property
@@ -314,22 +313,14 @@ class Inspection:
         if not (self.context and self.native.microsoft):
             return bool(self.context)
         for configuration in self.root.get("configurationnamingcontext", ())[:1]:
-            domains = Search(f"CN=Partitions,{configuration}", Scope.ONELEVEL, _DOMAINS, ("1.1",))
+            domains = Search(f"CN=Partitions,{configuration}", Scope.ONELEVEL, _DOMAINS, NOTHING)
             with contextlib.suppress(DeniedError, TruncatedError, MalformedError):
                 return len(self._wire.search(domains)) == 1
         return False
 
     def _read(self, name: str, attributes: tuple[str, ...]) -> dict[str, list[str]]:
         """One entry's attributes as text, by their names in lower case."""
-        entries = self._wire.search(Search(name, Scope.BASE, _ANY, attributes))
+        entries = self._wire.search(one(name, attributes))
         if not entries:
             raise DeniedError(f"this account may not read the entry {name!r}", where=self._wire.where)
-        return as_text(entries[0])
-
-
-def as_text(found: Entry) -> dict[str, list[str]]:
-    """An entry's attributes as text, by their names in lower case."""
-    return {
-        attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
-        for attribute, values in found.attributes
-    }
+        return entries[0].texts()

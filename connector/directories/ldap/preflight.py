@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from connector.directories.common.changing import octets
-from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, ENTRY, Entry, entry, response
+from connector.directories.ldap.requests import NOTHING, Search, one
+from connector.directories.ldap.responses import Entry
 from connector.directories.ldap.restrictions import Restrictions
 from connector.directories.ldap.searches import Realm
-from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Objection, Syntax
 from connector.reconcile.dn import rdns
 from connector.reconcile.equality import key, minus
 
-_ANY: Final = Present(OBJECT_CLASS)
-_NOTHING: Final = ("1.1",)
 _NO_ENTRY: Final = frozenset({results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX})
 _ALLOWED: Final = "allowedAttributes"
 _EFFECTIVE: Final = "allowedAttributesEffective"
@@ -32,8 +28,6 @@ _TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,"
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
 _DENIED: Final = "the job's account may not write this attribute of this entry. Grant it the right"
-
-T = TypeVar("T")
 
 
 class Preflight:
@@ -72,9 +66,9 @@ class Preflight:
         It lists those that the entry's classes allow now, so that of one whose class comes with the change nothing is
         known.
         """
-        searches = ((each, _entry(each, (_ALLOWED, _EFFECTIVE))) for each in changes)
-        for change, found in self._entries(searches):
-            listed = {_text(name).lower(): {_text(value).lower() for value in some} for name, some in found.attributes}
+        searches = ((each, one(each.user.name, (_ALLOWED, _EFFECTIVE))) for each in changes)
+        for change, found in self._wire.entries(searches, self._window):
+            listed = {name: {value.lower() for value in some} for name, some in found.texts().items()}
             denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
             for each in _written(change):
                 names = self._inspection.info(each.name).aliases | {_base(each.name).lower()}
@@ -90,11 +84,11 @@ class Preflight:
         both are alike in what may be done with objectClass.
         """
         control = (requests.effective_rights(who),)
-        searches = ((each, _entry(each, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
+        searches = ((each, one(each.user.name, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
         shown: dict[str, dict[str, str]] = {}
         made_up: dict[tuple[str, str], dict[str, str]] = {}
-        for change, found in self._entries(searches, control):
-            template = _TEMPLATE.match(_text(found.name).lower())
+        for change, found in self._wire.entries(searches, self._window, control):
+            template = _TEMPLATE.match(found.dn.lower())
             if template:
                 made_up[change.user.id, template["class"]] = dict(_levels(found))
             else:
@@ -143,7 +137,7 @@ class Preflight:
                         if first != change.user.id and not self._restrictions.unique(each.name):
                             why = "the directory keeps this value unique, and another user of this plan gets it"
                             yield Objection(change.user.id, each.name, "shared", why)
-        found = [(about, _text(entry.name)) for about, entry in self._entries(searches)]
+        found = [(about, entry.dn) for about, entry in self._wire.entries(searches, self._window)]
         others = [(about, name) for about, name in found if rdns(name) != rdns(about[0].user.name)]
         seen = self._users({name for (_, each), name in others if self._restrictions.unique(each.name)})
         for (change, each), name in others:
@@ -153,8 +147,8 @@ class Preflight:
 
     def _users(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are of users of the job, about whom the plan sees to it itself."""
-        wanted = ((name, self._realm.named(name, _NOTHING)) for name in names if self._realm.covers(name))
-        return {name for name, _ in self._entries(wanted)}
+        wanted = ((name, self._realm.named(name, NOTHING)) for name in names if self._realm.covers(name))
+        return {name for name, _ in self._wire.entries(wanted, self._window)}
 
     # ------------------------------------------------------------ names of nobody
 
@@ -163,25 +157,16 @@ class Preflight:
         if not self._inspection.dialect.microsoft:
             return
         asked = [
-            Operation((change, each.name), requests.search(Search(value, Scope.BASE, _ANY, _NOTHING)))
+            ((change, each.name), one(value))
             for change in changes
             for each in _written(change)
             if self._inspection.info(each.name).syntax is Syntax.DN
             for value in each.new
             if isinstance(value, str)
         ]
-        for (change, name), frame in self._wire.exchange(asked, self._window):
-            if frame.tag == DONE and self._wire.located(response, frame).code in _NO_ENTRY:
+        for (change, name), end in self._wire.ends(asked, self._window):
+            if end.code in _NO_ENTRY:
                 yield Objection(change.user.id, name, "value", "it is the DN of an entry that does not exist")
-
-    def _entries(
-        self, wanted: Iterable[tuple[T, Search]], controls: tuple[bytes, ...] = ()
-    ) -> Iterator[tuple[T, Entry]]:
-        """What the server shows of it. What it does not show is not known, and is no reason against anything."""
-        operations = (Operation(about, requests.search(search), controls) for about, search in wanted)
-        for about, frame in self._wire.exchange(operations, self._window):
-            if frame.tag == ENTRY:
-                yield about, self._wire.located(entry, frame)
 
 
 def _written(change: Change) -> Iterator[AttributeChange]:
@@ -192,22 +177,12 @@ def _written(change: Change) -> Iterator[AttributeChange]:
     return (each for each in change.attributes if each.name != OBJECT_CLASS)
 
 
-def _entry(change: Change, attributes: tuple[str, ...]) -> Search:
-    return Search(change.user.name, Scope.BASE, _ANY, attributes)
-
-
 def _levels(found: Entry) -> Iterator[tuple[str, str]]:
     """The letters of each attribute: w, values may be added; o, values may be taken out."""
-    for name, values in found.attributes:
-        if name.lower() == b"attributelevelrights":
-            for value in values:
-                for attribute, letters in _LEVEL.findall(_text(value)):
-                    yield attribute.lower(), "" if letters == "none" else letters
+    for value in found.texts().get("attributelevelrights", ()):
+        for attribute, letters in _LEVEL.findall(value):
+            yield attribute.lower(), "" if letters == "none" else letters
 
 
 def _base(name: str) -> str:
     return name.partition(";")[0]
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

@@ -14,13 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from connector.directories.common.changing import OBJECT_CLASS, octets
+from connector.directories.common.changing import octets
 from connector.directories.common.ldap_filters import Equal, Filter, Not, Present
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.modifying import FILTER, Modifier
-from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, response
-from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.model import ID, Change, User, UserRef
 
@@ -112,14 +109,7 @@ class Assertions:
 
     def _asserted(self, user: User, wanted: Filter) -> int | None:
         """The result of a search for one entry under this assertion; None where the answer is no result of one."""
-        search = Search(self._modifier.dialect.address(user.ref), Scope.BASE, Present(OBJECT_CLASS), ("1.1",))
-        operation = Operation(None, requests.search(search), (requests.assertion(wanted),))
-        codes = [
-            self._wire.located(response, frame).code
-            for _, frame in self._wire.exchange([operation], 1)
-            if frame.tag == DONE
-        ]
-        return next(iter(codes), None)
+        return self._wire.code(requests.one(self._modifier.dialect.address(user.ref)), requests.assertion(wanted))
 
     def cautions(self) -> Iterator[str]:
         names = sorted(_SAID.get(name, name) for name in self.refuted)

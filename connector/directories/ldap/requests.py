@@ -60,6 +60,15 @@ class Search(Struct, frozen=True):
     attributes: tuple[str, ...]
 
 
+NOTHING: Final = ("1.1",)
+"""No attribute at all (RFC 4511 §4.5.1.8)."""
+
+
+def one(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
+    """A search for the entry of this name, whatever it is."""
+    return Search(name, Scope.BASE, ldap_filters.ANYTHING, attributes)
+
+
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
 
 

@@ -36,6 +36,17 @@ class Entry(Struct, frozen=True):
     name: bytes
     attributes: list[tuple[bytes, list[bytes]]]
 
+    @property
+    def dn(self) -> str:
+        return self.name.decode("utf-8", "replace")
+
+    def texts(self) -> dict[str, list[str]]:
+        """The attributes as text, by their names in lower case."""
+        return {
+            attribute.decode("utf-8", "replace").lower(): [value.decode("utf-8", "replace") for value in values]
+            for attribute, values in self.attributes
+        }
+
 
 class Reference(Struct, frozen=True):
     """A search result reference: other servers that hold a part of what was asked for."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec.structs import replace
 
-from connector.directories.common.ldap_filters import Filter, Present
+from connector.directories.common.ldap_filters import Filter
 from connector.directories.ldap import dialect, requests, results, uniqueness
-from connector.directories.ldap.inspection import Inspection, as_text
+from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, response
-from connector.directories.ldap.session import Operation
 from connector.directories.ldap.uniqueness import Domain
 from connector.directories.ldap.wire import Wire
-from connector.model import OBJECT_CLASS, AttributeInfo, Description
+from connector.model import AttributeInfo, Description
 
-_ANY: Final = Present(OBJECT_CLASS)
 Told = Literal["", "effective", "allowed"]
 """How rights are told: not at all, by 389-DS's control, by Active Directory's attribute."""
 
@@ -37,10 +34,8 @@ class Restrictions:
             return "allowed"
         if not (self._inspection.dialect.effective_rights and self.who):
             return ""
-        search = Search(self._base, Scope.BASE, _ANY, ("1.1",))
-        asked = Operation(None, requests.search(search), (requests.effective_rights(self.who),))
-        ends = [frame for _, frame in self._wire.exchange([asked], 1) if frame.tag == DONE]
-        return "effective" if self._wire.located(response, ends[0]).code == results.SUCCESS else ""
+        code = self._wire.code(requests.one(self._base), requests.effective_rights(self.who))
+        return "effective" if code == results.SUCCESS else ""
 
     @cached_property
     def _configuration(self) -> tuple[list[Domain] | None, frozenset[str], str]:
@@ -60,7 +55,7 @@ class Restrictions:
     def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:
         """Entries of the server's configuration; none where we may not read it."""
         found = self._wire.seen(Search(base, Scope.SUBTREE, filter_, attributes))
-        return [{"dn": [entry.name.decode("utf-8", "replace")]} | as_text(entry) for entry in found]
+        return [{"dn": [entry.dn]} | entry.texts() for entry in found]
 
     @property
     def domains(self) -> list[Domain]:

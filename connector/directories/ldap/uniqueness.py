@@ -12,14 +12,13 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from connector.directories.common.ldap_filters import And, Equal, Filter, Or, Present, parse
-from connector.directories.ldap.requests import Scope, Search
+from connector.directories.common.ldap_filters import ANYTHING, And, Equal, Filter, Or, parse
+from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.reconcile.dn import below, rdns
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
 
-_EVERYBODY: Final = Present("objectClass")
 OPENLDAP: Final = Or((Equal("objectClass", b"olcDatabaseConfig"), Equal("objectClass", b"olcUniqueConfig"),
                       Equal("objectClass", b"olcConstraintConfig")))  # fmt: skip
 OPENLDAP_ATTRIBUTES: Final = (
@@ -44,7 +43,7 @@ class Domain(Struct, frozen=True):
     names: frozenset[str] | None
     base: str
     scope: Scope = Scope.SUBTREE
-    filter: Filter = _EVERYBODY
+    filter: Filter = ANYTHING
 
     def minds(self, attribute: str) -> bool:
         """Whether it is about this attribute, by its `Schema.key`."""
@@ -56,12 +55,12 @@ class Domain(Struct, frozen=True):
 
     def over(self, base: str) -> bool:
         """Whether everybody below this base is in it."""
-        return self.scope is Scope.SUBTREE and self.filter == _EVERYBODY and below(base, self.base)
+        return self.scope is Scope.SUBTREE and self.filter == ANYTHING and below(base, self.base)
 
     def holders(self, attribute: str, value: bytes) -> Search:
         names = sorted(self.names) if self.names is not None else [attribute]
         terms: list[Filter] = [Equal(name, value) for name in names]
-        return Search(self.base, self.scope, And((self.filter, Or(tuple(terms)))), ("1.1",))
+        return Search(self.base, self.scope, And((self.filter, Or(tuple(terms)))), NOTHING)
 
 
 # ---------------------------------------------------------------- OpenLDAP
@@ -110,7 +109,7 @@ def _uris(text: str, suffix: str, key: Callable[[str], str]) -> Iterator[Domain]
             names or None,
             unquote(match["base"]) or suffix,
             _SCOPES.get((match["scope"] or "sub").lower(), Scope.SUBTREE),
-            parse(unquote(match["filter"])) if match["filter"] else _EVERYBODY,
+            parse(unquote(match["filter"])) if match["filter"] else ANYTHING,
         )
 
 

@@ -208,6 +208,31 @@ class Wire(Session):
         operation = Operation(None, requests.search(search, most), ())
         return sum(frame.tag == ENTRY for _, frame in self.exchange([operation], 1))
 
+    def entries(
+        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...] = ()
+    ) -> Iterator[tuple[T, Entry]]:
+        """What many searches show, so many in flight, in any order. What they do not show is not known."""
+        for about, frame in self._asked(wanted, window, controls):
+            if frame.tag == ENTRY:
+                yield about, self.located(entry, frame)
+
+    def ends(
+        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...] = ()
+    ) -> Iterator[tuple[T, Response]]:
+        """How many searches end, so many in flight, in any order; whatever else answers one is passed over."""
+        for about, frame in self._asked(wanted, window, controls):
+            if frame.tag == DONE:
+                yield about, self.located(response, frame)
+
+    def code(self, search: Search, control: bytes) -> int | None:
+        """The result of one search under a control; None where what answers it is no result of a search."""
+        return next((end.code for _, end in [*self.ends([(None, search)], 1, (control,))]), None)
+
+    def _asked(
+        self, wanted: Iterable[tuple[T, Search]], window: int, controls: tuple[bytes, ...]
+    ) -> Iterator[tuple[T, Frame]]:
+        return self.exchange((Operation(about, requests.search(each), controls) for about, each in wanted), window)
+
     def answers(self, wanted: Iterable[Operation[T]], window: int) -> Iterator[tuple[T, Response]]:
         """The results of many operations that are no searches, so many in flight, in any order."""
         for about, frame in self.exchange(wanted, window):
