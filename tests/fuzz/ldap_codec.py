@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from connector.directories.common.changing import text
 from connector.directories.ldap import ber, dialect, requests, responses
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.users import Users, text
+from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError
 from connector.model import ID, UNIDENTIFIED, Held, Secret, User, View

@@ -9,11 +9,12 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.changing import ForbiddenError
 from connector.directories.common.ldap_filters import Filter, parse
 from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, DS389, Dialect
 from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.responses import Response
 from connector.model import AttributeChange, Change, Held, Outcome, Result, Secret, User, UserRef
 from tests.support.ldap_line import BASE, Asked, asked_of

@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
+from connector.directories.common.changing import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse
 from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
 from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef

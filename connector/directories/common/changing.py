@@ -13,7 +13,6 @@ from connector.reconcile.diff.conversion import UnfitError, fit
 from connector.reconcile.diff.patterns import ours
 from connector.reconcile.equality import keys_of, plain
 
-OBJECT_CLASS = "objectClass"
 S = TypeVar("S", str, bytes)
 
 
@@ -22,7 +21,7 @@ class ConflictError(Exception):
 
 
 class ForbiddenError(Exception):
-    """The schema does not let the entry hold what the change sets; the message says why, without a value."""
+    """What the schema forbids, or cannot be written without touching what is not ours; the message tells no value."""
 
 
 class Edit(Struct, frozen=True):
@@ -44,8 +43,11 @@ def octets(value: Held) -> bytes:
 
 def value_of(info: AttributeInfo, stored: bytes) -> Value:
     """A stored value as the model has it: text, but for octet strings and for what is no UTF-8."""
-    if info.octets:
-        return stored
+    return stored if info.octets else text(stored)
+
+
+def text(stored: bytes) -> Value:
+    """A value of a text syntax; octets where it is no UTF-8, whatever the server may say."""
     try:
         return stored.decode()
     except UnicodeDecodeError:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator
+from contextlib import suppress
 
 from msgspec.structs import replace
 
-from connector.directories.common.changing import OBJECT_CLASS, value_of
+from connector.directories.common.changing import value_of
 from connector.directories.common.schema import Schema
 from connector.directories.common.scope import Entry
 from connector.model import (
     ID,
     NAME,
+    OBJECT_CLASS,
     AttributeInfo,
     Change,
     Held,
@@ -69,7 +71,8 @@ class EntryReader(ABC):
             if attribute == ID:
                 ids.add(value.lower())
             elif attribute == NAME:
-                names |= _names(value)
+                with suppress(ValueError):  # a text that is no DN names nobody
+                    names.add(rdns(value))
             else:
                 rule = self.schema.info(attribute).equality
                 wanted.setdefault(self.schema.key(attribute), set()).add(key(rule, value))
@@ -125,11 +128,3 @@ class EntryReader(ABC):
                 secret = name in self.view.secrets
                 values[name] = tuple(Secret(value) if secret else value for value in plain_values)
         return User(entry.id, entry.name, values, entry.disabled)
-
-
-def _names(value: str) -> set[tuple[Rdn, ...]]:
-    """The name looked for; a text that is no DN names nobody."""
-    try:
-        return {rdns(value)}
-    except ValueError:
-        return set()

@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.directories.common.changing import OBJECT_CLASS
 from connector.directories.common.disabled import left_out
 from connector.directories.common.ldap_filters import ANYTHING, Equal, Or
 from connector.directories.common.scope import nobody_within
@@ -30,6 +29,7 @@ from connector.directories.ldap.writing import Queue, Writer, skipped
 from connector.errors import IncompleteRead
 from connector.model import (
     ID,
+    OBJECT_CLASS,
     Change,
     Description,
     Holds,

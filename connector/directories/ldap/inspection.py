@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.builtin_schema import known_schema
-from connector.directories.common.changing import OBJECT_CLASS
 from connector.directories.common.ldap_filters import Equal, Extensible, Or
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, results
@@ -24,7 +23,7 @@ from connector.directories.ldap.responses import entry
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
-from connector.model import AttributeInfo, Description, Equality
+from connector.model import OBJECT_CLASS, AttributeInfo, Description, Equality
 from connector.reconcile.dn import below, rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes

@@ -17,13 +17,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.changing import OBJECT_CLASS
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.modifying import Modifier, judged
 from connector.directories.ldap.proving import Assertions
 from connector.errors import IncompleteRead
 from connector.model import AttributeChange, Change, Holds, Question, User, UserRef
-
-_CLASSES: Final = OBJECT_CLASS.lower()
 
 
 class Sight(Struct, frozen=True, gc=False):
@@ -123,6 +120,4 @@ class Looker:
 
 def _firsts(change: Change) -> list[AttributeChange]:
     """The attributes of which no value is asserted to be there."""
-    return [
-        each for each in change.attributes if each.seen and each.new and not each.old and each.name.lower() != _CLASSES
-    ]
+    return [each for each in judged(change) if each.new and not each.old]

@@ -9,14 +9,25 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.common.changing import OBJECT_CLASS, octets
+from connector.directories.common.changing import ForbiddenError, octets
 from connector.directories.common.ldap_filters import And, Equal, Filter, Not, Or, Present, Substrings
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import ID, AttributeChange, AttributeInfo, Change, Equality, Outcome, Result, Secret, User
+from connector.model import (
+    ID,
+    OBJECT_CLASS,
+    AttributeChange,
+    AttributeInfo,
+    Change,
+    Equality,
+    Outcome,
+    Result,
+    Secret,
+    User,
+)
 from connector.reconcile.diff.patterns import ALL, ours, parts
 from connector.reconcile.equality import minus, same_set
 
@@ -37,10 +48,6 @@ _HIDDEN = (
     "right to read {names}"
 )
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
-
-
-class ForbiddenError(Exception):
-    """A change that cannot be written here without touching what is not ours; the message says why."""
 
 
 class Modifier(Struct, frozen=True, dict=True):
@@ -85,9 +92,7 @@ class Modifier(Struct, frozen=True, dict=True):
     def asserted(self, change: Change) -> Iterator[str]:
         """What an assertion for this change says something of: attributes, by name, beside `ID` and `FILTER`."""
         yield from (ID, FILTER)
-        for each in change.attributes:
-            if each.seen and each.name.lower() != _CLASSES and not (each.secret and each.old):
-                yield each.name
+        yield from (each.name for each in judged(change) if not (each.secret and each.old))
 
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
@@ -144,12 +149,11 @@ class Modifier(Struct, frozen=True, dict=True):
     def _beliefs(self, change: Change, without: Collection[str]) -> Iterable[Filter | bytes]:
         """What the plan saw of each attribute that the server can judge.
 
-        Old secrets are left to the deletion of their values, since a filter may end up in the server's log. Object
-        classes are added to whatever others there are.
+        Old secrets are left to the deletion of their values, since a filter may end up in the server's log.
         """
-        for attribute in change.attributes:
+        for attribute in judged(change):
             name, rules = attribute.name, self.rules(attribute.name)
-            if not attribute.seen or name.lower() == _CLASSES or name in without:
+            if name in without:
                 continue
             if not attribute.old:
                 pattern = attribute.pattern
@@ -170,9 +174,7 @@ class Modifier(Struct, frozen=True, dict=True):
             return ENABLED
         if not same_set(Equality.DN, (now.name,), (change.user.name,)):
             return f"the entry was renamed: {now.name}"
-        for attribute in change.attributes:
-            if not attribute.seen or attribute.name.lower() == OBJECT_CLASS.lower():
-                continue
+        for attribute in judged(change):
             held = now.values.get(attribute.name, ())
             if not same_set(self.info(attribute.name).equality, ours(attribute.pattern, held), attribute.old):
                 return f"{attribute.name} changed since the plan"
@@ -215,6 +217,11 @@ class Modifier(Struct, frozen=True, dict=True):
             for item in change.attributes
             if not self.dialect.assertions or item.name in refuted
         )
+
+
+def judged(change: Change) -> Iterator[AttributeChange]:
+    """The attributes whose values have to be what the plan saw; object classes are added to whatever others are."""
+    return (each for each in change.attributes if each.seen and each.name.lower() != _CLASSES)
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from connector.directories.common.changing import OBJECT_CLASS, octets
+from connector.directories.common.changing import octets
 from connector.directories.common.filter_matching import Matcher, Values, matcher
 from connector.directories.common.ldap_filters import Filter, attributes_of
 from connector.directories.ldap import requests, responses
@@ -14,7 +14,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import Entry, Response
 from connector.directories.ldap.users import Users
 from connector.errors import MalformedError
-from connector.model import Change, User
+from connector.model import OBJECT_CLASS, Change, User
 
 _CLASSES: Final = OBJECT_CLASS.lower()
 

@@ -22,13 +22,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from connector.directories.common.changing import OBJECT_CLASS
+from connector.directories.common.changing import text
 from connector.directories.ldap import ber
 from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import LEFT_OVER, TWICE, attribute
 from connector.errors import MalformedError
-from connector.model import ID, UNIDENTIFIED, Held, Secret, User, Value, View
+from connector.model import ID, OBJECT_CLASS, UNIDENTIFIED, Held, Secret, User, Value, View
 
 MOST_SPELLINGS: Final = 1000
 MOST_HEADERS: Final = 10_000
@@ -50,14 +50,6 @@ class _Column(Struct, frozen=True):
 
 
 _NOT_ASKED: Final = _Column()
-
-
-def text(value: bytes) -> Value:
-    """A value of a text syntax; octets where it is no UTF-8, whatever the server may say."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
 
 
 def _secret(decode: Callable[[bytes], Value]) -> Decode:

@@ -11,9 +11,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+from connector.directories.common.changing import ForbiddenError
 from connector.directories.ldap import results
 from connector.directories.ldap.looking import UNLIKE, UNSEEN, Looker, Sight
-from connector.directories.ldap.modifying import ForbiddenError, Modifier
+from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.session import Flight, Operation
 from connector.directories.ldap.wire import Wire
