@@ -10,9 +10,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.directories.common.disabled import left_out
-from connector.directories.common.ldap_filters import ANYTHING, Equal, Or
+from connector.directories.common.ldap_filters import ANYTHING, Equal, Or, Present
 from connector.directories.common.scope import nobody_within
-from connector.directories.ldap import holding, ranges
+from connector.directories.ldap import holding
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.looking import Looker
@@ -20,13 +20,12 @@ from connector.directories.ldap.modifying import Modifier
 from connector.directories.ldap.post_read import PostRead
 from connector.directories.ldap.preflight import Preflight
 from connector.directories.ldap.proving import Assertions
-from connector.directories.ldap.requests import Search
 from connector.directories.ldap.restrictions import Restrictions
 from connector.directories.ldap.searches import Realm, lookups
 from connector.directories.ldap.users import Users
 from connector.directories.ldap.wire import Wire
 from connector.directories.ldap.writing import Queue, Writer, skipped
-from connector.errors import IncompleteRead
+from connector.errors import IncompleteRead, TruncatedError
 from connector.model import (
     ID,
     OBJECT_CLASS,
@@ -161,8 +160,9 @@ class LdapReader:
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         attributes = self._users.attributes
-        whole = self._realm.showing(holding, attributes) if holding else self._realm.all(attributes)
-        return self._whole(self._wire.paged(whole, self._page_size, self._users.user), self._users, self._realm)
+        shown = Or(tuple(map(Present, holding)))
+        search = self._realm.holding(shown, attributes) if holding else self._realm.all(attributes)
+        return self._whole(self._wire.paged(search, self._page_size, self._users.user), self._users, self._realm)
 
     def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
         """By name, or where the server takes that by id, many in flight; the renamed that no name finds by id."""
@@ -207,18 +207,38 @@ class LdapReader:
         return self._whole(found, shown, realm)
 
     def _whole(self, found: Iterable[User], shown: Users, realm: Realm) -> Iterator[User]:
-        """With all values of attributes that have too many for one answer."""
-
-        def by_id(id_: str, attributes: tuple[str, ...]) -> Search:
-            return realm.holding(self._modifier.is_user(id_), attributes)
-
-        users = ranges.whole(found, shown, self._wire, by_id)
-        for user in users:
-            self._seen = self._seen or realm is self._realm
-            yield user
-            break
-        yield from users
+        """With all values of attributes that have too many for one answer; who goes while it is read is left out."""
+        unfinished, own = shown.unfinished, realm is self._realm
+        for user in found:
+            whole = self._completed(user, shown, realm) if user.id in unfinished else user
+            if whole is not None:
+                self._seen = self._seen or own
+                yield whole
         self._seen = bool(self._seen)
+
+    def _completed(self, user: User, shown: Users, realm: Realm) -> User | None:
+        """The user with the values that are still to come, asked for piece by piece; None where it is gone.
+
+        Active Directory sends 1,500 values of an attribute (MaxValRange), under a name that says which:
+        `member;range=0-1499`. What follows is asked for as `member;range=1500-*`, until a name ends in `*` ([MS-ADTS]
+        3.1.1.3.1.3.3).
+        """
+        values = dict(user.values)
+        missing = shown.unfinished.pop(user.id)
+        while missing:
+            attributes = (*(f"{name};range={start}-*" for name, start in missing.items()), shown.id_attribute)
+            search = realm.holding(self._modifier.is_user(user.id), attributes)
+            found = [each for each in self._wire.searches([search], 1, shown.user) if each.id == user.id]
+            if not found:
+                return None
+            following = shown.unfinished.pop(user.id, {})
+            if any(start <= missing.get(name, start) for name, start in following.items()):
+                why = f"the server sends no more values of {', '.join(following)}"
+                raise TruncatedError(why, where=self._wire.where)
+            for name in missing:
+                values[name] = (*values[name], *found[0].values.get(name, ()))
+            missing = following
+        return User(user.id, user.name, values)
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By comparing, many in flight; on servers where that tells nothing, by reading."""

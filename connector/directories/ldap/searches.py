@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 from msgspec import Struct
 
-from connector.directories.common.ldap_filters import And, Equal, Filter, Or, Present, parse
+from connector.directories.common.ldap_filters import And, Equal, Filter, Or, parse
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import Scope, Search
 from connector.errors import FileError
@@ -43,9 +43,6 @@ class Realm(Struct, frozen=True):
 
     def all(self, attributes: tuple[str, ...]) -> Search:
         return Search(self.base, self.scope, self.filter, attributes)
-
-    def showing(self, names: Iterable[str], attributes: tuple[str, ...]) -> Search:
-        return Search(self.base, self.scope, And((self.filter, Or(tuple(map(Present, names))))), attributes)
 
     def named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""

@@ -82,7 +82,7 @@ class Users:
         self._pieces: dict[str, int] = {}
         self._blank: list[str] = []
         self.unfinished: dict[str, dict[str, int]] = {}
-        """By user id, attributes of which the first values came alone, and how many: `ranges.whole` gets the rest."""
+        """By user id, attributes of which the first values came alone, and how many: the reader gets the rest."""
         self._spellings: dict[bytes, _Column] = {}
         self._headers: dict[bytes, tuple[int, str, Decode]] = {}
         """The octets before a value: how many the value has, under which name it is shown, and how."""
