@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
@@ -16,14 +16,23 @@ _UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
 _ESCAPED: Final = re.compile(f"{_ESCAPE}([0-9a-f]{{4}})")
 
 
-class Transaction(Protocol):
-    """Statements that are durable together, or not at all."""
+class Transaction:
+    """Statements that are durable together, or not at all; they take `?` for values, and any text.
 
-    def execute(self, sql: str, values: Row = ()) -> object:
+    `translated`: a statement as the library of `cursor` takes it.
+    """
+
+    def __init__(self, cursor: Any, translated: Callable[[str], str | bytes] = str) -> None:
+        self._cursor = cursor
+        self._translated = translated
+
+    def execute(self, sql: str, values: Row = ()) -> None:
         """One statement."""
+        self._cursor.execute(self._translated(sql), storable(values))
 
-    def executemany(self, sql: str, rows: Iterable[Row]) -> object:
+    def executemany(self, sql: str, rows: Iterable[Row]) -> None:
         """One statement for every row."""
+        self._cursor.executemany(self._translated(sql), map(storable, rows))
 
 
 class Database(Protocol):
@@ -61,7 +70,7 @@ class Database(Protocol):
         """Let go of it. Never raises."""
 
 
-def storable(row: Sequence[str | int | None]) -> Sequence[str | int | None]:
+def storable(row: Row) -> Row:
     """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
     for value in row:
         if isinstance(value, str) and (not value.isascii() or "\0" in value):

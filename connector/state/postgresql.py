@@ -7,13 +7,13 @@ settings and locks are those of a transaction.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
 from connector.errors import FileError, StateError
-from connector.state.database import Row, Transaction, restored, storable
+from connector.state.database import Transaction, restored, storable
 
 try:
     import psycopg
@@ -101,9 +101,9 @@ class PostgreSQL:
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         try:
-            with self._db.transaction():
+            with self._db.transaction(), self._db.cursor() as cursor:
                 self._leases.begin_write(self._db)
-                yield _Statements(self._db)
+                yield Transaction(cursor, _translated)
         except psycopg.Error as fault:
             raise StateError(f"the state cannot be written: {said(fault)}", where=self.where) from None
 
@@ -136,20 +136,6 @@ class PostgreSQL:
     def close(self) -> None:
         with suppress(psycopg.Error):
             self._db.close()
-
-
-class _Statements:
-    """A transaction that takes `?` for values, and any text."""
-
-    def __init__(self, db: psycopg.Connection[Any]) -> None:
-        self._db = db
-
-    def execute(self, sql: str, values: Row = ()) -> object:
-        return self._db.execute(_translated(sql), storable(values))
-
-    def executemany(self, sql: str, rows: Iterable[Row]) -> None:
-        with self._db.cursor() as cursor:
-            cursor.executemany(_translated(sql), map(storable, rows))
 
 
 @cache

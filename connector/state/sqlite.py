@@ -7,14 +7,14 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from connector.errors import BusyError, StateError
 from connector.runtime.clock import stamp
-from connector.state.database import Row, Transaction, restored, storable
+from connector.state.database import Transaction, restored, storable
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 """The second where the library's own message quotes a name in a file that is damaged."""
@@ -66,7 +66,7 @@ class Sqlite:
             self._db.execute("begin immediate")
             try:
                 self._look_at_the_end()
-                yield _Statements(self._db)
+                yield Transaction(self._db)
                 self._db.execute("commit")
             except BaseException:
                 # a failed commit may have been rolled back already; what cannot be rolled back now is so by whoever
@@ -160,19 +160,6 @@ def _left_by(handle: int) -> str:
     except OSError:
         return ""
     return f": {word}" if word.isprintable() and word else ""
-
-
-class _Statements:
-    """A transaction that takes any text."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def execute(self, sql: str, values: Row = ()) -> object:
-        return self._db.execute(sql, storable(values))
-
-    def executemany(self, sql: str, rows: Iterable[Row]) -> object:
-        return self._db.executemany(sql, map(storable, rows))
 
 
 def _itself(file: os.stat_result) -> tuple[int, int]:
