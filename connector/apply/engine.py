@@ -27,10 +27,10 @@ from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier
 from connector.directories.port import Directory
 from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
+from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Pace
 from connector.reconcile.order.refused_last import go_last, turn
 from connector.reconcile.order.steps import rounds, steps
-from connector.runtime.observer import Observer
 from connector.runtime.stopping import Settling, Stop
 
 CUT: Final = "the run was stopped"

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from connector.errors import StateError
 from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
-from connector.runtime.observer import Observer
+from connector.observers.observer import Observer
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
 _HALF: Final = {

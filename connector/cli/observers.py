@@ -14,11 +14,11 @@ from connector.cli.advice import code_of
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.net.secret_stores import open_to_others
+from connector.observers.observer import Observer, Observers
 from connector.observers.run_summary import Kind, RunSummary, SummaryObserver
 from connector.reports.document import as_json
 from connector.reports.visible import cleaned
 from connector.run.composition import Begun
-from connector.runtime.observer import Observer, Observers
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Audit

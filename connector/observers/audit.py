@@ -18,13 +18,14 @@ import structlog
 
 from connector.errors import OutputError, StateError
 from connector.model import AttributeChange, Change, Fingerprint, Noted, Outcome, Plan, Result
+from connector.observers.observer import Observer
 from connector.observers.sinks import File, Line, Receiver, Record, Sink
 from connector.observers.syslog import NOTICE, WARNING
 from connector.reconcile.digests import is_secret, readable
 from connector.reports.document import change_object
 from connector.runtime.clock import stamp
-from connector.runtime.observer import Observer, Owed, Telling
 from connector.settings.operations import Audit
+from connector.state.telling import Owed, Telling
 
 log = structlog.get_logger(__name__)
 

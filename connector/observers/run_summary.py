@@ -13,7 +13,7 @@ from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Refusal
 from connector.net import counters
 from connector.net.counters import RequestCounts
-from connector.runtime.observer import Observer
+from connector.observers.observer import Observer
 
 Kind = Literal["plan", "apply", "undo"]
 ENDINGS: Final = {

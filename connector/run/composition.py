@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 from connector.errors import FileError, UsageError
 from connector.model import OBJECT_CLASS, Secret, View
 from connector.net import counters
+from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
@@ -24,7 +25,6 @@ from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.adapters import directory_of, past_reader_of, reader_of, source_of, transport_of
 from connector.run.context import ApplyContext, ApplyUndoContext, Common, PlanContext, UndoContext
 from connector.run.job_state import files_of, key_of, set_apart, state_for_a_plan, state_of
-from connector.runtime.observer import Observer
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.textfile import noted
 from connector.state.sealing import Sealer

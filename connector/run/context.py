@@ -10,12 +10,12 @@ from msgspec import Struct, field
 
 from connector.directories.port import Directory, Read, Reader
 from connector.model import ANOTHER_KEY, NEW_STATE, Description, Fingerprint
+from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Limits, Pace
 from connector.reconcile.mapping import Mapping
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.reconcile.questions import Brief
 from connector.runtime import clock
-from connector.runtime.observer import Observer
 from connector.sources.port import Source
 from connector.state.sealing import Sealer
 from connector.state.store import Store

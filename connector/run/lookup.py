@@ -10,9 +10,9 @@ from typing import Any
 from connector.directories.port import Read, Reader
 from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.model import Key, User
+from connector.observers.observer import Observer
 from connector.reconcile import questions as asked
 from connector.reconcile.questions import Planning, Query, T
-from connector.runtime.observer import Observer
 
 SCAN_SHARE = 0.4
 """Measured: reading everything wins only where more than about this share of the users is wanted."""

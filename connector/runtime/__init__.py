@@ -1,1 +1,1 @@
-"""What a running process has: its clock, its observers, and requests to stop."""
+"""What a running process has: its clock, and requests to stop."""

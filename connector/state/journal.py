@@ -100,7 +100,7 @@ class RunJournal:
                 yield transaction
         except StateError:
             self.broken = True
-            self._account.broke()
+            self._account.lost = True
             raise
 
     def _row(self, change: Change, known: Noted | None = None) -> tuple[str | int | None, ...]:

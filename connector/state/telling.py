@@ -8,15 +8,32 @@ what runs on its own directory left: the others may be under way, or have other 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self
 
+from msgspec import Struct
+
 from connector.errors import StateError
 from connector.model import Change, Noted, Outcome
 from connector.runtime.clock import stamp
-from connector.runtime.observer import Owed
 from connector.state.database import Database, Transaction
 from connector.state.journal_rows import OUTCOMES, note_outcomes, step
 from connector.state.sealing import Sealer
 
 Teller = Callable[[Sequence[Noted]], None]
+
+
+class Owed(Struct, frozen=True):
+    """What a sink was not told of one run, for certain: every outcome whose number is above its `mark`.
+
+    `last`: the highest number of the run. `result` None: it was interrupted.
+    """
+
+    run: str
+    mark: int
+    last: int
+    digest: str
+    started: str
+    ended: str | None
+    result: str | None
+    outcomes: Sequence[Noted]
 
 
 class Telling:
@@ -47,10 +64,6 @@ class Telling:
     def who(self) -> str | None:
         """Who writes, for the record of a run; None where nobody keeps an account."""
         return self._who if self._teller is not None else None
-
-    def broke(self) -> None:
-        """A transaction failed: what it was to keep is not known to be kept."""
-        self.lost = True
 
     def begin(
         self, directory: str, sinks: Collection[str], who: str, teller: Teller, secure: Callable[[], None]
@@ -139,6 +152,7 @@ class Telling:
             self._marks = {}
 
     def flush(self) -> None:
+        """Note the marks now."""
         if self._marks:
             with self._database.writing() as transaction:
                 self.keep(transaction)

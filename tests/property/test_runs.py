@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from connector.errors import OnHoldError, OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
+from connector.observers.observer import Observer
 from connector.reconcile.checks.limits import Limit
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.run.context import UndoContext
-from connector.runtime.observer import Observer, Telling
+from connector.state.telling import Telling
 from connector.sync import Run, apply_run, dry_run, dry_undo
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, NO_LIMITS, World

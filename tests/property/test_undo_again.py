@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from connector.directories.common.schema import Schema
 from connector.errors import StateError
 from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
+from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.run.context import UndoContext
-from connector.runtime.observer import Observers
 from connector.state.database import Transaction
 from connector.state.store import Store
 from connector.sync import apply_run, dry_undo

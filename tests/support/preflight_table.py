@@ -25,13 +25,13 @@ from connector.model import (
     User,
     View,
 )
+from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import PlanContext
-from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import open_state
 from connector.sync import make_plan

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from connector.directories.port import Directory
 from connector.model import Agent, Invalid, Secret, Tenant, View
+from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Limit, Limits, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList, Pin
 from connector.run.context import ApplyContext, ApplyUndoContext
-from connector.runtime.observer import Observers
 from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 from tests.support.memory import MemoryDirectory, MemoryStore

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.apply.ledger import Ledger
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
-from connector.runtime.observer import Observer
+from connector.observers.observer import Observer
 
 WHY = "told to end at once"
 

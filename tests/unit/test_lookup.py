@@ -9,6 +9,7 @@ import pytest
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
+from connector.observers.observer import Observer
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
@@ -17,7 +18,6 @@ from connector.reconcile.matching.near_misses import SAMPLE, near_misses
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Proof, Prove, Search
 from connector.run.lookup import Lookup
-from connector.runtime.observer import Observer
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 

@@ -23,10 +23,11 @@ from connector.model import (
     UserRef,
     View,
 )
+from connector.observers.observer import Observer, Observers
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
-from connector.runtime.observer import Observer, Observers, Telling
 from connector.state.store import Store
+from connector.state.telling import Telling
 from connector.sync import Run, apply_run, apply_undo, dry_run
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

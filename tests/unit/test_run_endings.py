@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from connector.apply.engine import apply
 from connector.cli.advice import code_of_ending
 from connector.model import Agent, AttributeChange, Change, Ending, Outcome, Plan, Result, Tenant, UserRef, View
+from connector.observers.observer import Observer, Observers
 from connector.reports.wording import last_line
-from connector.runtime.observer import Observer, Observers, Telling
 from connector.runtime.stopping import Stop
 from connector.state.sealing import Sealer
+from connector.state.telling import Telling
 from connector.sync import Run, apply_run
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World

@@ -2,57 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable
 
-from msgspec import Struct
-
-from connector.model import Change, Fingerprint, Noted, Outcome, Plan
-
-
-class Owed(Struct, frozen=True):
-    """What a sink was not told of one run, for certain: every outcome whose number is above its `mark`.
-
-    `last`: the highest number of the run. `result` None: it was interrupted.
-    """
-
-    run: str
-    mark: int
-    last: int
-    digest: str
-    started: str
-    ended: str | None
-    result: str | None
-    outcomes: Sequence[Noted]
-
-
-class Telling(Protocol):
-    """What the journal owes the audit; see `state/telling.py`. It raises StateError."""
-
-    lost: bool
-    """The journal could not be written."""
-
-    def begin(
-        self,
-        directory: str,
-        sinks: Collection[str],
-        who: str,
-        teller: Callable[[Sequence[Noted]], None],
-        secure: Callable[[], None],
-    ) -> None:
-        """Number outcomes from now on, and hand them to `teller` once they are durable."""
-
-    def owed(self, sink: str) -> Iterator[Owed]:
-        """What this sink was not told for certain of the job's runs on the directory held, the oldest run first."""
-
-    def safe(self, sink: str, run: str, number: int) -> None:
-        """One more outcome is safe with a sink."""
-
-    def mark(self, sink: str, run: str, number: int) -> None:
-        """What has numbers up to this one is safe with a sink."""
-
-    def flush(self) -> None:
-        """Note the marks now."""
+from connector.model import Change, Fingerprint, Outcome, Plan
+from connector.state.telling import Telling
 
 
 class Observer:
