@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final
 
@@ -14,12 +15,8 @@ from connector.directories.scim.refusals import detail
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
 from connector.net.quoting import looks_like, phrase
 
-UNAUTHORIZED: Final = 401
-NOT_FOUND: Final = 404
-GONE: Final = 410
-PRECONDITION_FAILED: Final = 412
-PRECONDITION_REQUIRED: Final = 428  # RFC 6585 §3
-_REFUSED: Final = (UNAUTHORIZED, 403)
+GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in an answer: it is walked through by functions that call themselves."""
 _SAID: Final = frozenset({

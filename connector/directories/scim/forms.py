@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,7 +13,6 @@ from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.paths import member
 from connector.directories.scim.protocol import PLAIN_JSON, Answer
 
-_UNSUPPORTED_MEDIA_TYPE: Final = 415
 _MALFORMED: Final = (400, 422, 501)
 _OFFERED: Final = (
     r"(?i:must be|should be|has to be|expected|expects|use|one of|case[- ]sensitive"
@@ -36,7 +36,7 @@ _LONGEST: Final = 2000
 
 def adapted(spoken: Dialect, answer: Answer) -> Dialect | None:
     """The form that a refusal asks for in place of the one that was `spoken`; None where it names no other."""
-    if answer.status == _UNSUPPORTED_MEDIA_TYPE and spoken.media != PLAIN_JSON:
+    if answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE and spoken.media != PLAIN_JSON:
         return replace(spoken, media=PLAIN_JSON)
     said = _detail(answer) if answer.status in _MALFORMED and spoken.writes == "patch" else ""
     if not spoken.capitals and _CAPITALS.search(said):

@@ -8,23 +8,14 @@ by, are tried: a user whose name was changed by its own probe could not even be 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
 
 from msgspec.structs import replace
 
 from connector.directories.scim import bodies, filters
-from connector.directories.scim.answers import (
-    PRECONDITION_FAILED,
-    PRECONDITION_REQUIRED,
-    good,
-    id_of,
-    kind,
-    listing,
-    resource,
-    said,
-    version_of,
-)
+from connector.directories.scim.answers import good, id_of, kind, listing, resource, said, version_of
 from connector.directories.scim.dialect import announced
 from connector.directories.scim.discovery import Discovery
 from connector.directories.scim.edits import PATCH_OP, Edit, edited
@@ -143,7 +134,7 @@ class Probe:
             version = _version(*self._now())
         headers = (("If-Match", version),) if version else ()
         answer = self._transport.send(Request(method, self._user.address, body=body, headers=headers))
-        if answer.status == PRECONDITION_REQUIRED and not (version or self._demands):
+        if answer.status == HTTPStatus.PRECONDITION_REQUIRED and not (version or self._demands):
             self._demands = True
             return self._write(method, body, _version(*self._now()))
         return answer
@@ -258,9 +249,9 @@ class Probe:
             path, five, six = subject.path, _value(subject, 5), _value(subject, 6)
             wrong = self._set(path, five, 'W/"not-the-version"')
             right = self._set(path, six, version)
-            heeded = wrong.status == PRECONDITION_FAILED and self._done(right, path, six) == WORKS
+            heeded = wrong.status == HTTPStatus.PRECONDITION_FAILED and self._done(right, path, six) == WORKS
             seen = "heeded" if heeded else f"ignored: a wrong one is answered with {kind(wrong)}"
-            if wrong.status == right.status == PRECONDITION_FAILED:
+            if wrong.status == right.status == HTTPStatus.PRECONDITION_FAILED:
                 seen = f"unusable: the server's own is answered with {kind(right)}"
         self.dialect = replace(self.dialect, versions=heeded)
         yield "versions (ETag, If-Match)", seen

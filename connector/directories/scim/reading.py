@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import (
-    GONE,
-    NOT_FOUND,
-    UNAUTHORIZED,
-    failure,
-    good,
-    id_of,
-    listing,
-    resource,
-    said,
-)
+from connector.directories.scim.answers import GONE, failure, good, id_of, listing, resource, said
 from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
@@ -110,7 +101,7 @@ class Resources:
         `disabled`: also one that the filter leaves out since it is not active.
         """
         answer = self.transport.send(Request("GET", self.address(id_), repeatable=True))
-        if answer.status in {NOT_FOUND, GONE}:
+        if answer.status in GONE:
             return None
         if not good(answer):
             if answer.status in _ODD and self._knows_nobody(id_):
@@ -137,7 +128,7 @@ class Resources:
             start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
             answer = self._ask((("filter", text), *start))
             if not good(answer):
-                if found or answer.status == UNAUTHORIZED:
+                if found or answer.status == HTTPStatus.UNAUTHORIZED:
                     raise failure(answer, "a search for users")
                 self.refusal = said(answer)  # also 403: some let an account read, and not search (measured)
                 return None

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from connector.directories.scim import filters
-from connector.directories.scim.answers import GONE, NOT_FOUND, failure, good, id_of, listing, resource, said
+from connector.directories.scim.answers import GONE, failure, good, id_of, listing, resource, said
 from connector.directories.scim.paths import CORE, Json, Resource
 from connector.directories.scim.protocol import Answer, Request, Transport
 from connector.directories.scim.resource_schema import Attribute, Schemas
@@ -27,7 +27,6 @@ DOMAIN: Final = "example.org"
 """Reserved for documentation (RFC 2606 §3), and taken by validators that refuse `.invalid` and `.test`."""
 PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each look at what a server has done: some show it a moment later only (measured: 0.3 s)."""
-_GONE: Final = (NOT_FOUND, GONE)
 _OTHER_FORM: Final = (400, 409, 422)
 """How servers refuse a user for what it is, and not for who makes it."""
 _SAMPLES: Final[dict[str, Json]] = {
@@ -95,7 +94,7 @@ class Scratch:
         for pause in PAUSES:
             time.sleep(pause)
             answer = self._transport.send(Request("GET", self.address, repeatable=True))
-            if answer.status not in _GONE:
+            if answer.status not in GONE:
                 break
         if not good(answer):
             raise failure(answer, "the probe's user")
@@ -137,7 +136,7 @@ class Scratch:
             if not self.id and not self._found(transport):
                 return "no answer told its id, and a search by its name does not show it"
             answer = transport.send(Request("DELETE", self.address, repeatable=True))
-            if not good(answer) and answer.status not in _GONE:
+            if not good(answer) and answer.status not in GONE:
                 return said(answer)
             for pause in PAUSES:
                 time.sleep(pause)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.scim import edits as editing
-from connector.directories.scim.answers import PRECONDITION_FAILED, good
+from connector.directories.scim.answers import good
 from connector.directories.scim.bodies import body
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
@@ -20,7 +21,6 @@ from connector.directories.scim.paths import Resource
 from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
 from connector.directories.scim.reading import Resources
 
-_BAD_REQUEST: Final = 400
 _NO_SUCH_OPERATION: Final = (400, 405, 501)
 _NO_VERSION: Final = 'W/"no-such-version"'
 WHOLE: Final = (("excludedAttributes", "x509Certificates"),)
@@ -66,7 +66,7 @@ class Wire:
             answer = self._write(replace(writing, version=_NO_VERSION))
             if good(answer):  # versions are nothing to it, and the user was compared just before
                 return answer
-            self.heeds_versions = answer.status == PRECONDITION_FAILED
+            self.heeds_versions = answer.status == HTTPStatus.PRECONDITION_FAILED
         return self._write(writing)
 
     def _first(self) -> bool:
@@ -83,7 +83,7 @@ class Wire:
             if other.arrays and not spoken.arrays:
                 first = answer
             again = self._spoken(writing, other)
-            if again.status == PRECONDITION_FAILED and writing.version != _NO_VERSION:
+            if again.status == HTTPStatus.PRECONDITION_FAILED and writing.version != _NO_VERSION:
                 return answer  # the version was changed by the first one, which did a part before its refusal
             spoken, answer = other, again
         if good(answer):
@@ -129,11 +129,11 @@ class Wire:
         answer = self._send(writing, dialect, "PATCH", document, WHOLE)
         if good(answer):
             self._asks_back = bool(answer.content)
-        elif answer.status == _BAD_REQUEST and adapted(dialect, answer) is None:  # that parameter perhaps
+        elif answer.status == HTTPStatus.BAD_REQUEST and adapted(dialect, answer) is None:  # that parameter perhaps
             without = self._send(writing, dialect, "PATCH", document)
             self._asks_back = not good(without)
             # what is refused then for its version was changed by the first one, which did a part before its refusal
-            return answer if without.status == PRECONDITION_FAILED else without
+            return answer if without.status == HTTPStatus.PRECONDITION_FAILED else without
         return answer
 
     def _send(self, writing: Writing, dialect: Dialect, method: Method, document: Any, params: Params = ()) -> Answer:

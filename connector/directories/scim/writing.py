@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from itertools import chain
 from typing import Final
 
@@ -18,17 +19,7 @@ from msgspec.structs import replace
 
 from connector.directories.common.changing import ConflictError, ForbiddenError
 from connector.directories.scim import edits as editing, filters
-from connector.directories.scim.answers import (
-    GONE,
-    NOT_FOUND,
-    PRECONDITION_FAILED,
-    PRECONDITION_REQUIRED,
-    good,
-    id_of,
-    resource,
-    said,
-    version_of,
-)
+from connector.directories.scim.answers import GONE, good, id_of, resource, said, version_of
 from connector.directories.scim.dialect import Dialect
 from connector.directories.scim.edits import Edit
 from connector.directories.scim.effects import Effects, Notes, effects, same
@@ -43,7 +34,6 @@ from connector.runtime.stopping import Settling
 
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
-SERVER_ERROR: Final = 500
 LOST: Final = "written, but other values are gone, by the server or another program at that moment"
 LISTS: Final = "written, but the server stored a list where one value belongs"
 STALE: Final = (
@@ -128,15 +118,15 @@ class Writer:
                 return self._confirmed(change, before, some, answer, listed=listed)
             if not self._once_more(answer, version, demanded=demanded):
                 return self._refused(change, before, some, answer)
-            attempts, refused, demanded = answer.attempts, version, answer.status == PRECONDITION_REQUIRED
+            attempts, refused, demanded = answer.attempts, version, answer.status == HTTPStatus.PRECONDITION_REQUIRED
         return Outcome(change.user, Result.CONFLICT, f"another program wrote to the user {RACES} times meanwhile")
 
     def _once_more(self, answer: Answer, version: str, *, demanded: bool) -> bool:
         """Whether to read and write again: somebody came in between, or the server demands a version now."""
-        if answer.status == PRECONDITION_REQUIRED:
-            self._wire.takes_versions = True  # each write names one from now on
+        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
+            self._wire.takes_versions = True  # each write names one from now on (RFC 6585 §3)
             return not version and not demanded
-        return answer.status in {PRECONDITION_FAILED, *BUSY}
+        return answer.status in {HTTPStatus.PRECONDITION_FAILED, *BUSY}
 
     def _recalled(self, change: Change) -> tuple[Resource, str, list[Edit]] | None:
         """The user as it was read for the plan, its version, and the edits, where that is as good as reading it now.
@@ -261,12 +251,13 @@ class Writer:
 
     def _refused(self, change: Change, before: Resource, some: list[Edit], answer: Answer) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
-        if answer.status in {NOT_FOUND, GONE}:
+        if answer.status in GONE:
             return Outcome(change.user, Result.CONFLICT, "the user is gone")
         why = f"refused: {said(answer)}"
-        if answer.status == PRECONDITION_REQUIRED:
+        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
             why += "; it demands a version (If-Match), and shows none that it takes"
-        if len(some) == 1 and answer.status < SERVER_ERROR:
+        broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if len(some) == 1 and not broken:
             return Outcome(change.user, Result.FAILED, why)
         try:
             found = self._user_of(change)
@@ -274,10 +265,10 @@ class Writer:
             why += f"; perhaps written in part ({fault})"
             return Outcome(change.user, Result.FAILED, why, unknown=True)
         now = found[0] if found else {}
-        if answer.status >= SERVER_ERROR and found and self._stands(now, change):
+        if broken and found and self._stands(now, change):
             return Outcome(change.user, Result.WRITTEN, shown=self._attributes.user(now))
         done = self._differing(some, before, now)
-        left = self._given_back(change, before, now, done) if found and answer.status < SERVER_ERROR else done
+        left = done if broken or not found else self._given_back(change, before, now, done)
         if left:
             why += f", but {', '.join(edit.path.whole for edit in left)} changed"
         elif done:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -20,12 +21,11 @@ from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import token
-from connector.sources.cec.exchange import OK, REFUSED, Exchange
+from connector.sources.cec.exchange import REFUSED, Exchange
 from connector.sources.records import decode
 
 log = structlog.get_logger(__name__)
 
-NOT_FOUND: Final = 404
 SPELLINGS: Final = ("CC-Mangemant", "CC-Management")
 """How the vendor's pages spell one and the same part of the path."""
 
@@ -72,14 +72,14 @@ class CecSource:
     def _query(self, exchange: Exchange) -> Answer:
         path = self._settings.path
         answer = self._authorised(exchange, path)
-        if answer.status == NOT_FOUND and (other := _other_spelling(path)):
+        if answer.status == HTTPStatus.NOT_FOUND and (other := _other_spelling(path)):
             log.warning("agent query not found, trying the other spelling", path=path, other=other)
             first, path = answer, other
             answer = self._authorised(exchange, path)
-            if answer.status == NOT_FOUND:
+            if answer.status == HTTPStatus.NOT_FOUND:
                 both = f"{exchange.summary(first)}, and {exchange.summary(answer)} at {path}"
                 raise IncompleteRead(f"no agent query at either spelling of its path: {both}", where=first.where)
-        if answer.status != OK:
+        if answer.status != HTTPStatus.OK:
             raise exchange.failure(answer, "the agent query")
         log.info("agent query answered", path=path, octets=len(answer.body))
         return answer

@@ -18,8 +18,7 @@ from connector.sources.envelopes import envelope_in
 
 log = structlog.get_logger(__name__)
 
-OK: Final = 200
-REFUSED: Final = (401, 403)
+REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 LONGEST: Final = 120.0
 """Seconds that `Retry-After` is honoured for at most."""
 

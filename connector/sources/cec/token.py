@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Struct
 from connector.errors import NOT_JSON, DeniedError, MalformedError
 from connector.net.http import Answer
 from connector.net.quoting import looks_like
-from connector.sources.cec.exchange import OK, Exchange
+from connector.sources.cec.exchange import Exchange
 from connector.sources.envelopes import envelope_in
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,7 @@ def fetch(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
     """A new token and its seconds. Raises DeniedError, or another kind of IncompleteRead."""
     headers = {"Content-Type": "application/json", "X-Token-Expire": str(ASKED_SECONDS)}
     answer = exchange.send("POST", path, headers, content=credentials, bound=MAX_OCTETS)
-    if answer.status != OK:
+    if answer.status != HTTPStatus.OK:
         raise exchange.failure(answer, "the token call")
     token, seconds = _read(exchange, answer)
     log.info("access token received", seconds=seconds)
