@@ -4,10 +4,10 @@ import re
 from typing import Annotated, Final
 
 from msgspec import Struct
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, WithJsonSchema
 
 from connector.reconcile.mapping import SIP, Disabled, Grace, Stale
-from connector.settings.shape import misfit
+from connector.settings.shape import matching, misfit
 
 _CHOICE: Final = {"type": "string", "enum": ["report", "clear"]}
 _STALE: Final = {
@@ -85,12 +85,7 @@ def _together(value: object) -> str:
     return value
 
 
-def _object_class(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", name):  # RFC 4512 §1.4, oid
-        raise misfit("this is no object class's name")
-    return name
-
-
-ObjectClass = Annotated[str, AfterValidator(_object_class)]
+ObjectClass = Annotated[str, matching(r"[A-Za-z][A-Za-z0-9_-]*|[0-9]+(\.[0-9]+)+", "this is no object class's name")]
+"""An oid of RFC 4512 §1.4."""
 StaleChoice = Annotated[StaleRules, PlainValidator(_stale), WithJsonSchema(_STALE)]
 Together = Annotated[str, PlainValidator(_together), WithJsonSchema(_TOGETHER)]

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from connector.settings.shape import Strict, misfit
+from connector.settings.shape import Strict, matching, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
@@ -82,16 +82,12 @@ KeyFile = Annotated[
 """The key of a validated `cert_file` before it."""
 
 
-def _variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name):
-        raise misfit("must be the name of an environment variable: letters, digits and _")
-    return name
-
-
-def _credential(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", name) or name in (".", ".."):
-        raise misfit("must be the name of a credential: letters, digits and any of _ . : -")
-    return name
+_VARIABLE: Final = matching(
+    r"[A-Za-z_][A-Za-z0-9_]{0,200}", "must be the name of an environment variable: letters, digits and _"
+)
+_CREDENTIAL: Final = matching(
+    r"(?!\.{1,2}\Z)[A-Za-z0-9_.:-]{1,200}", "must be the name of a credential: letters, digits and any of _ . : -"
+)
 
 
 class Place(Strict):
@@ -101,14 +97,12 @@ class Place(Strict):
     discreet: ClassVar[bool] = True
     choice: ClassVar[str] = "{env: NAME}, {file: PATH} or {credential: NAME}"
 
-    env: Annotated[
-        Annotated[str, AfterValidator(_variable)] | None, Field(description="Name of the environment variable.")
-    ] = None
+    env: Annotated[Annotated[str, _VARIABLE] | None, Field(description="Name of the environment variable.")] = None
     file: Annotated[
         AnyPath | None, Field(description="Path of the file; a final line break is not part of the secret.")
     ] = None
     credential: Annotated[
-        Annotated[str, AfterValidator(_credential)] | None,
+        Annotated[str, _CREDENTIAL] | None,
         Field(description="Name of a systemd credential (LoadCredential=)."),
     ] = None
 
@@ -153,25 +147,15 @@ def check_host(parts: SplitResult) -> None:
         raise misfit("names no host" if not host else "is no valid URL: check its host and port")
 
 
-def http_url(url: str, info: ValidationInfo) -> str:
-    """`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
+def http_address(url: str, info: ValidationInfo, *, with_path: bool = True) -> str:
+    """`https://host[:port]/path`; `http://` where a validated `allow_plaintext` before it says so."""
     parts = split_url(url, ("https", "http"))
     check_host(parts)
-    if parts.path not in ("", "/"):
+    if not with_path and parts.path not in ("", "/"):
         raise misfit("must end after the host and port; put the rest into path and token_path")
-    return _allowed(url, parts, info).rstrip("/")
-
-
-def _http_address(url: str, info: ValidationInfo) -> str:
-    parts = split_url(url, ("https", "http"))
-    check_host(parts)
-    return _allowed(url, parts, info)
-
-
-def _allowed(url: str, parts: SplitResult, info: ValidationInfo) -> str:
     if parts.scheme == "http" and not info.data.get("allow_plaintext", True):
         raise misfit("http:// sends secrets in clear; use https://, or set allow_plaintext: true")
-    return url
+    return url if with_path else url.rstrip("/")
 
 
 def url_path(path: str) -> str:
@@ -198,20 +182,21 @@ def _ldap_url(url: str, info: ValidationInfo) -> str:
     return url.rstrip("/") if parts.scheme != "ldapi" else url
 
 
-HttpUrl = Annotated[str, AfterValidator(http_url)]
+HttpUrl = Annotated[str, AfterValidator(lambda url, info: http_address(url, info, with_path=False))]
 """`https://host[:port]`; `http://` where a validated `allow_plaintext` before it says so."""
-HttpAddress = Annotated[str, AfterValidator(_http_address)]
+HttpAddress = Annotated[str, AfterValidator(http_address)]
 """The same with a path: `https://host[:port]/path`; a slash at its end is kept, for it may matter."""
 UrlPath = Annotated[str, AfterValidator(url_path)]
+"""A path on that host, without a query."""
 
 
-def _vault_path(path: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.@=:+-]+(/[A-Za-z0-9_.@=:+-]+)*", path):
-        raise misfit("must be a path in Vault without a slash at either end, such as cec/production")
-    return path
-
-
-VaultPath = Annotated[str, AfterValidator(_vault_path)]
+VaultPath = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9_.@=:+-]+(/[A-Za-z0-9_.@=:+-]+)*",
+        "must be a path in Vault without a slash at either end, such as cec/production",
+    ),
+]
 
 
 class AppRole(Strict):
@@ -253,30 +238,22 @@ class SecretRef(Place):
     vault: Annotated[VaultRef | None, Field(description="A value in HashiCorp Vault.")] = None
 
 
-"""A path on that host, without a query."""
 LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
 """`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""
 
 
-def _attribute_type(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,255}", name):
-        raise misfit("must be an attribute's name without options, such as nsUniqueId")
-    return name
-
-
-AttributeName = Annotated[str, AfterValidator(_attribute_type)]
+AttributeName = Annotated[
+    str,
+    matching(r"[A-Za-z][A-Za-z0-9_-]{0,255}", "must be an attribute's name without options, such as nsUniqueId"),
+]
 """An LDAP attribute by name, without options; the schema is the judge of the rest."""
 
 
-def _dn(text: str) -> str:
-    if not re.match(r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s]", text):
-        raise misfit("must be a distinguished name, such as ou=people,dc=example,dc=org")
-    return text
-
-
-Dn = Annotated[str, AfterValidator(_dn)]
+_DN: Final = r"\s*([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)\s*=\s*[^,\s](?s:.*)"
+_NO_DN: Final = "must be a distinguished name, such as ou=people,dc=example,dc=org"
+Dn = Annotated[str, matching(_DN, _NO_DN)]
 """Looks like a distinguished name (RFC 4514 §3); the directory is the judge of the rest."""
-DnOrAll = Annotated[str, AfterValidator(lambda text: _dn(text) if text else text)]
+DnOrAll = Annotated[str, matching(f"({_DN})?", _NO_DN)]
 """The same, or empty."""
 
 
@@ -325,10 +302,7 @@ def _header_name(name: str) -> str:
     return name
 
 
-def _header_value(value: str) -> str:
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise misfit("holds characters that a header cannot have")
-    return value
-
-
-Headers = dict[Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]]
+Headers = dict[
+    Annotated[str, AfterValidator(_header_name)],
+    Annotated[str, matching(r"([!-~]([ -~]*[!-~])?)?", "holds characters that a header cannot have")],
+]

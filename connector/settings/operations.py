@@ -26,11 +26,11 @@ from connector.settings.fields import (
     RegularFile,
     SecretRef,
     check_host,
-    http_url,
+    http_address,
     split_url,
     url_path,
 )
-from connector.settings.shape import Strict, misfit
+from connector.settings.shape import Strict, matching, misfit
 
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -184,7 +184,7 @@ class Serve(Strict):
 def _hook(url: str, info: ValidationInfo) -> str:
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
-    http_url(f"{scheme}://{host}", info)
+    http_address(f"{scheme}://{host}", info)
     if slash:
         url_path(f"/{path}")
     return url
@@ -207,13 +207,7 @@ def _smtp(url: str) -> str:
     return url.rstrip("/")
 
 
-def _address(text: str) -> str:
-    if not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", text):
-        raise misfit("must be a mail address, such as identity@example.org")
-    return text
-
-
-MailAddress = Annotated[str, AfterValidator(_address)]
+MailAddress = Annotated[str, matching(r"[!-~]+@[A-Za-z0-9.-]+", "must be a mail address, such as identity@example.org")]
 
 
 class Mail(Strict):

@@ -1,10 +1,9 @@
 """The part of a job that names a SCIM 2.0 service provider (RFC 7644)."""
 
-import re
 from typing import Annotated, Literal
 
 from msgspec import Struct
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from connector.settings.fields import (
     Bytes,
@@ -18,16 +17,19 @@ from connector.settings.fields import (
     SettleTime,
     Text,
 )
-from connector.settings.shape import Strict, misfit
+from connector.settings.shape import Strict, matching, misfit
 
 EXTENSION = "urn:ietf:params:scim:schemas:extension:cec:2.0:User"
 """The URN of the extension that is shipped."""
 
 
-def _urn(text: str) -> str:
-    if not re.fullmatch(r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,.:=@;$_!*'%/?#-]+", text):
-        raise misfit("must be a URN, such as urn:ietf:params:scim:schemas:extension:example:2.0:User")
-    return text
+Urn = Annotated[
+    str,
+    matching(
+        r"urn:[A-Za-z0-9][A-Za-z0-9-]{1,31}:[A-Za-z0-9()+,.:=@;$_!*'%/?#-]+",
+        "must be a URN, such as urn:ietf:params:scim:schemas:extension:example:2.0:User",
+    ),
+]
 
 
 class ClientCredentials(Strict):
@@ -46,15 +48,10 @@ class ClientCredentials(Strict):
 class Basic(Strict):
     """A user and a password (RFC 7617)."""
 
-    user: Annotated[Text, Field(description="User name of the log-in.")]
+    user: Annotated[
+        Text, matching("[^:]*", "cannot hold a colon (RFC 7617 §2)"), Field(description="User name of the log-in.")
+    ]
     password: Annotated[SecretRef, Field(description="Place of the password.")]
-
-    @field_validator("user")
-    @classmethod
-    def _without_a_colon(cls, user: str) -> str:
-        if ":" in user:
-            raise misfit("cannot hold a colon (RFC 7617 §2)")
-        return user
 
 
 class Kept(Struct, frozen=True):
@@ -83,7 +80,7 @@ class ScimDirectory(Strict):
     ] = None
     filter: Annotated[Text | None, Field(description="Filter of the users (RFC 7644 §3.4.2.2).")] = None
     read: ReadBy = "auto"
-    urn: Annotated[str, AfterValidator(_urn), Field(description="URN of the extension on the server.")] = EXTENSION
+    urn: Annotated[Urn, Field(description="URN of the extension on the server.")] = EXTENSION
     dialect: Annotated[RegularFile | None, Field(description="Dialect file that `check --probe --save` wrote.")] = None
     page_size: Annotated[int, Field(ge=2, le=100_000, description="Users a page; the server may give fewer.")] = 100
     concurrency: Annotated[int, Field(ge=1, le=64, description="Concurrent requests.")] = 8

@@ -7,10 +7,11 @@ repeats what the file says only where it is a choice of words (`type: ldpa`); ev
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from connector.settings.textfile import Fault
@@ -62,6 +63,17 @@ def misfit(what: str, *, at: str = "") -> PydanticCustomError:
     `what` must not repeat a value that may be a secret.
     """
     return PydanticCustomError("misfit", "{what}", {"what": what, "at": at})
+
+
+def matching(pattern: str, what: str) -> AfterValidator:
+    """Of texts that the pattern matches whole; `what` is said of others, and must not repeat them."""
+
+    def judged(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise misfit(what)
+        return text
+
+    return AfterValidator(judged)
 
 
 def check(model: type[M], document: Document) -> tuple[M | None, list[Fault]]:
