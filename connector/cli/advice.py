@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from enum import IntEnum
 from io import StringIO
+from typing import Final, TypeVar
 
 import click
 
@@ -26,78 +27,57 @@ class Exit(IntEnum):
     FILE = 78
 
 
-_ADVICE: dict[type[errors.ConnectorError], tuple[Exit, str]] = {
-    errors.FileError: (Exit.FILE, "Fix the file and line above, then rerun. Nothing was written."),
-    errors.UsageError: (Exit.USAGE, "Nothing was written."),
-    errors.RefusedError: (
-        Exit.REFUSED,
-        "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
-    ),
-    errors.OnHoldError: (
-        Exit.REFUSED,
-        "Nothing was written. To allow applies again, run:",
-    ),
+_CODES: Final[dict[type[errors.ConnectorError], Exit]] = {
+    errors.FileError: Exit.FILE,
+    errors.UsageError: Exit.USAGE,
+    errors.RefusedError: Exit.REFUSED,
+    errors.BusyError: Exit.BUSY,
+    errors.ConnectorError: Exit.FAILED,
+}
+_ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
+    errors.FileError: "Fix the file and line above, then rerun. Nothing was written.",
+    errors.UsageError: "Nothing was written.",
+    errors.RefusedError: "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
+    errors.OnHoldError: "Nothing was written. To allow applies again, run:",
     errors.BusyError: (
-        Exit.BUSY,
-        "Wait for that run to end, then rerun. If it hangs, end its process on that host: its lease ends with it.",
+        "Wait for that run to end, then rerun. If it hangs, end its process on that host: its lease ends with it."
     ),
     errors.StateError: (
-        Exit.FAILED,
-        (
-            "Nothing is written without a state. Of a file, check its permissions and the free space of its disk. "
-            "Of a database, check that it runs and that this account may log in and write."
-        ),
+        "Nothing is written without a state. Of a file, check its permissions and the free space of its disk. "
+        "Of a database, check that it runs and that this account may log in and write."
     ),
-    errors.OutputError: (
-        Exit.FAILED,
-        "Check that the folder exists, its permissions, and the free space of its disk.",
-    ),
+    errors.OutputError: "Check that the folder exists, its permissions, and the free space of its disk.",
     errors.UnreachableError: (
-        Exit.FAILED,
-        (
-            "The read is incomplete, so nothing is planned. Check the address, and that it answers from this "
-            "machine. Check firewall and proxy. For a slow server, raise `timeout` in the job."
-        ),
+        "The read is incomplete, so nothing is planned. Check the address, and that it answers from this "
+        "machine. Check firewall and proxy. For a slow server, raise `timeout` in the job."
     ),
     errors.UntrustedError: (
-        Exit.FAILED,
-        (
-            "Set `ca_file` to the authority that signed the server's certificate. Use the host name that the "
-            "certificate carries. Verification cannot be switched off."
-        ),
+        "Set `ca_file` to the authority that signed the server's certificate. Use the host name that the "
+        "certificate carries. Verification cannot be switched off."
     ),
-    errors.DeniedError: (
-        Exit.FAILED,
-        "Check the account or key of the job, its secret, and its rights.",
-    ),
+    errors.DeniedError: "Check the account or key of the job, its secret, and its rights.",
     errors.MalformedError: (
-        Exit.FAILED,
-        (
-            "The answer is not understood, so nothing is planned. Check the address or the file. Check that no "
-            "proxy or login page answers in place of the server."
-        ),
+        "The answer is not understood, so nothing is planned. Check the address or the file. Check that no "
+        "proxy or login page answers in place of the server."
     ),
     errors.ElsewhereError: (
-        Exit.FAILED,
-        (
-            "This server has only a part of the users, so nothing is planned. Referrals are not followed. In "
-            "`urls`, list the server that holds all of `base`. Or set `base` to a part that this server holds "
-            "whole."
-        ),
+        "This server has only a part of the users, so nothing is planned. Referrals are not followed. In "
+        "`urls`, list the server that holds all of `base`. Or set `base` to a part that this server holds "
+        "whole."
     ),
     errors.TruncatedError: (
-        Exit.FAILED,
-        ("The read is incomplete, so nothing is planned. Raise the limit above, or narrow `base` or `filter`."),
+        "The read is incomplete, so nothing is planned. Raise the limit above, or narrow `base` or `filter`."
     ),
     errors.IncompleteRead: (
-        Exit.FAILED,
-        "The read is incomplete, so nothing is planned and nothing was written. Fix the cause above, then rerun.",
+        "The read is incomplete, so nothing is planned and nothing was written. Fix the cause above, then rerun."
     ),
 }
+T = TypeVar("T")
 
 
-def _advised(fault: errors.ConnectorError) -> tuple[Exit, str]:
-    return next(_ADVICE[kind] for kind in type(fault).__mro__ if kind in _ADVICE)
+def _of(fault: errors.ConnectorError, table: dict[type[errors.ConnectorError], T]) -> T:
+    """What the table has for the kind of a fault, or for the nearest kind above it."""
+    return next(table[kind] for kind in type(fault).__mro__ if kind in table)
 
 
 def code_of_ending(ending: Ending) -> Exit:
@@ -109,7 +89,7 @@ def code_of_ending(ending: Ending) -> Exit:
 
 def code_of(fault: BaseException) -> int:
     """The exit code of a run that ended by this fault."""
-    return _advised(fault)[0] if isinstance(fault, errors.ConnectorError) else Exit.FAILED
+    return _of(fault, _CODES) if isinstance(fault, errors.ConnectorError) else Exit.FAILED
 
 
 def tell(fault: BaseException) -> int:
@@ -124,12 +104,11 @@ def tell(fault: BaseException) -> int:
     if isinstance(fault, BrokenPipeError):
         return Exit.FAILED  # `… | head`: the reader has gone, and nobody listens any more
     if isinstance(fault, errors.ConnectorError):
-        code, advice = _advised(fault)
         commands = "".join(f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ()))
         # of files that people write each fault has a line of its own; else no line break is ours
         said = visible_lines(str(fault)) if isinstance(fault, errors.FileError) else visible(str(fault))
-        click.echo(f"cec-connector: {said}\n{advice}{commands}", err=True)
-        return code
+        click.echo(f"cec-connector: {said}\n{_of(fault, _ADVICE)}{commands}", err=True)
+        return _of(fault, _CODES)
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))
     click.echo(
