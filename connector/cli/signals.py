@@ -90,30 +90,23 @@ def _observer(heard: int, stop: Stop) -> None:
 
 def _end(stop: Stop) -> None:
     """End the process, and say before that why and what is known: as far as that can be said at once."""
-    account = _Account(stop)
-    try:
-        at_once(account.make)
-        if not stop.told:
-            at_once(lambda: _write(2, _ENDED), lambda: _write(1, account.line))
-    finally:
-        os._exit(account.code)
+    code, line = Exit.FAILED if stop.standing is None else Exit.IN_PART, ""
 
-
-class _Account:
-    """What is known of the writes, without asking anybody: a line and the exit code that goes with it."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._standing = stop.standing
-        self.code = Exit.FAILED if stop.standing is None else Exit.IN_PART
-        self.line = ""
-
-    def make(self) -> None:
+    def account() -> None:
+        """What is known of the writes, without asking anybody: a line and the exit code that goes with it."""
         from connector.reports.wording import last_line
 
-        if self._standing is not None:
-            ending = self._standing()
-            self.code = code_of_ending(ending)
-            self.line = f"{last_line(ending)}\n"
+        nonlocal code, line
+        if stop.standing is not None:
+            ending = stop.standing()
+            code, line = code_of_ending(ending), f"{last_line(ending)}\n"
+
+    try:
+        at_once(account)
+        if not stop.told:
+            at_once(lambda: _write(2, _ENDED), lambda: _write(1, line))
+    finally:
+        os._exit(code)
 
 
 def at_once(*works: Callable[[], object]) -> bool:
