@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -17,8 +17,9 @@ from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.observers.run_summary import RunSummary
 from connector.planfile import load, save
-from connector.run.composition import MakeObserver, apply_context, plan_context
+from connector.run.composition import Begun, apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
+from connector.runtime.observer import Observers
 from connector.runtime.stopping import Stop
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.textfile import given
@@ -35,7 +36,7 @@ def command(log_level: str | None) -> int:
     run = _Scheduled(request)
     with given(request.texts), stopped_by_signals(once=True) as stop:
         try:
-            code = run.write(log_level, summaries, stop) if request.write else run.plan(log_level, summaries, stop)
+            code = run.run(log_level, summaries, stop)
         except ConnectorError as fault:
             code = code_of(fault)
             run.refused = isinstance(fault, RefusedBindError)
@@ -57,37 +58,32 @@ class _Scheduled:
 
     def __init__(self, request: RunRequest) -> None:
         self._request = request
-        self.taken = False
-        self.interrupted = False
-        self.refused = self.good = False
+        self.taken = self.interrupted = self.refused = self.good = False
         self.waiting: Path | None = None
 
-    def plan(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
-        with (
-            plan_context(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
-            self._turn(context, stop) as mine,
-        ):
-            return self._told(context, dry_run(context, _silent)) if mine else 0
+    def run(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
+        def observer(begun: Begun) -> Observers:
+            return observers(begun, log_level, self._request.kind, stop=stop, take=summaries.append)
 
-    def write(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> int:
-        with (
-            apply_context(self._request.job, self._make_observer(log_level, summaries, stop)) as context,
-            self._turn(context, stop) as mine,
-        ):
-            return self._told(context, apply_run(context, _silent, stop=stop)) if mine else 0
-
-    def _make_observer(self, log_level: str | None, summaries: list[RunSummary], stop: Stop) -> MakeObserver:
-        return lambda begun: observers(begun, log_level, self._request.kind, stop=stop, take=summaries.append)
-
-    def _told(self, context: PlanContext | ApplyContext, run: Run) -> int:
-        self._leave(context, run)
-        code = exit_code(run)
-        context.observer.finished(run.plan, code)
-        self.good = code == 0
-        return code
+        job = self._request.job
+        opened: AbstractContextManager[PlanContext] = (
+            apply_context(job, observer) if self._request.write else plan_context(job, observer)
+        )
+        with opened as context, self._turn(context, stop) as mine:
+            if not mine:
+                return 0
+            if isinstance(context, ApplyContext):
+                run = apply_run(context, _silent, stop=stop)
+            else:
+                run = dry_run(context, _silent)
+            self._leave(context, run)
+            code = exit_code(run)
+            context.observer.finished(run.plan, code)
+            self.good = code == 0
+            return code
 
     @contextmanager
-    def _turn(self, context: PlanContext | ApplyContext, stop: Stop) -> Iterator[bool]:
+    def _turn(self, context: PlanContext, stop: Stop) -> Iterator[bool]:
         """The job's turn, and a note of how far it came.
 
         A run that was told to stop, or that another attempt may mend, has not come to its end.
@@ -114,7 +110,7 @@ class _Scheduled:
             if stop.why is None or self.good:  # also one that was asked to stop, and had done all
                 ticks.ended(self._request.tick, good=self.good)
 
-    def _leave(self, context: PlanContext | ApplyContext, run: Run) -> None:
+    def _leave(self, context: PlanContext, run: Run) -> None:
         """A plan that may not be applied, or must not be by us, is saved for somebody; one that waited before is gone.
 
         If it is the same as the one that waits already, that one stays: it may be under review.
