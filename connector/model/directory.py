@@ -26,7 +26,7 @@ Unit = Literal["characters", "octets", "utf-16"]
 """What a directory counts the length of text in."""
 
 
-class UserRef(Struct, frozen=True, order=True, gc=False):
+class UserRef(Struct, frozen=True, order=True, gc=False, forbid_unknown_fields=True):
     """A user by `id` (entryUUID, objectGUID, nsUniqueId, SCIM id) and `name` (DN, userName)."""
 
     id: str

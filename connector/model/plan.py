@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from connector.model.change import AgentRef, AttributeChange, Change, Kind, Look
 from connector.model.directory import User, UserRef
@@ -22,7 +22,7 @@ NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
 
 
-class Near(Struct, frozen=True, order=True):
+class Near(Struct, frozen=True, order=True, forbid_unknown_fields=True):
     """A user (by name) that almost matches: the `value` of its `attribute`, and `how` that differs from the wanted."""
 
     user: str
@@ -49,12 +49,12 @@ class Problem(Struct, frozen=True):
     outside: tuple[str, ...] = ()
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a plan may not be applied: the limit, how many it allows, and how many are planned."""
 
     limit: str
-    allowed: int
-    planned: int
+    allowed: Annotated[int, Meta(ge=0)]
+    planned: Annotated[int, Meta(ge=0)]
     why: str
 
 

@@ -105,11 +105,6 @@ class _Strict(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """An unknown key is a fault: what this program does not understand it must not apply."""
 
 
-class _User(_Strict, frozen=True):
-    id: str
-    name: str
-
-
 class _Agent(_Strict, frozen=True):
     work_no: int | None
     account_code: str | None
@@ -141,7 +136,7 @@ class _Attribute(_Strict, frozen=True):
 
 
 class _Change(_Strict, frozen=True):
-    user: _User
+    user: UserRef
     agent: _Agent | None
     rule: Count | None
     digest: Digest
@@ -156,34 +151,25 @@ class _Change(_Strict, frozen=True):
         if len(forms) != len(self.attributes):
             raise DocumentError(f"the change of {visible(self.user.name)} has not one of forms for each attribute")
         attributes = tuple(each.value(form) for each, form in zip(self.attributes, forms, strict=True))
-        user = UserRef(self.user.id, self.user.name)
-        return Change(user, agent, self.rule, attributes, self.digest, disabled=self.disabled)
-
-
-class _Near(_Strict, frozen=True):
-    user: str
-    attribute: str
-    value: str
-    how: str
+        return Change(self.user, agent, self.rule, attributes, self.digest, disabled=self.disabled)
 
 
 class _Problem(_Strict, frozen=True):
     kind: str
     agent: _Agent | None
-    users: list[str]
+    users: tuple[str, ...]
     rule: Count | None
     why: str
     attribute: str | None = None
     record: int | None = None
-    near: list[_Near] = []
-    outside: list[str] = []
+    near: tuple[Near, ...] = ()
+    outside: tuple[str, ...] = ()
 
     def value(self) -> Problem:
         agent = self.agent.value() if self.agent else None
-        near = tuple(Near(*msgspec.structs.astuple(each)) for each in self.near)
-        outside = tuple(self.outside)
-        users = tuple(self.users)
-        return Problem(self.kind, self.why, agent, users, self.rule, self.attribute, self.record, near, outside)
+        return Problem(
+            self.kind, self.why, agent, self.users, self.rule, self.attribute, self.record, self.near, self.outside
+        )
 
 
 class _Kind(_Strict, frozen=True):
@@ -196,7 +182,7 @@ class _Kind(_Strict, frozen=True):
 
 
 class _Look(_Strict, frozen=True):
-    user: _User
+    user: UserRef
     why: str
 
 
@@ -205,13 +191,6 @@ class _Outcome(_Strict, frozen=True):
     id: str
     outcome: Result
     why: str = ""
-
-
-class _Refusal(_Strict, frozen=True):
-    limit: str
-    allowed: Count
-    planned: Count
-    why: str
 
 
 class _Summary(_Strict, frozen=True):
@@ -241,8 +220,8 @@ class _Document(_Strict, Generic[C], frozen=True):
     summary: _Summary
     changes: list[C]
     problems: list[_Problem]
-    refusals: list[_Refusal]
-    cautions: list[str] = []
+    refusals: tuple[Refusal, ...]
+    cautions: tuple[str, ...] = ()
     about: dict[str, str] = {}
     outcomes: list[_Outcome] = []
     kinds: list[_Kind] = []
@@ -257,8 +236,8 @@ class _Document(_Strict, Generic[C], frozen=True):
             Summary(**msgspec.structs.asdict(self.summary)),
             changes,
             tuple(problem.value() for problem in self.problems),
-            tuple(Refusal(**msgspec.structs.asdict(refusal)) for refusal in self.refusals),
-            tuple(self.cautions),
+            self.refusals,
+            self.cautions,
             tuple(self.about.items()),
         )
 
