@@ -20,40 +20,32 @@ def resolve(ref: Place, what: str, where: str) -> Secret:
     An empty one is refused: to LDAP it would be an anonymous bind that succeeds (RFC 4513 §5.1.2). Raises FileError,
     which names the variable or the file and never what is in it.
     """
+    try:
+        return Secret(_found(ref))
+    except FileError as fault:
+        raise FileError(f"{what}: {fault}", where=where) from None
+
+
+def _found(ref: Place) -> str:
     if ref.env is not None:
-        place, value = f"environment variable {ref.env}", _variable(ref.env, what, where)
+        place, value = f"environment variable {ref.env}", os.environ.get(ref.env)
+        if value is None:
+            raise FileError(f"{place} is not set")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):  # how Python keeps octets that are not UTF-8
+            raise FileError(f"{place} is not UTF-8 text")
     else:
-        path = ref.file or _handed_over(ref.credential or "", what, where)
-        place, value = str(path), _file(path, what, where)
+        path = ref.file or _handed_over(ref.credential or "")
+        place, value = str(path), read_text(path, MAX_BYTES, regular=True)
+        value = value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")
     if not value:
-        raise FileError(f"{what}: {place} is empty", where=where)
-    return Secret(value)
-
-
-def _handed_over(name: str, what: str, where: str) -> Path:
-    """The file of a credential (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        why = (
-            f"credential {name}: systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= "
-            "to the unit"
-        )
-        raise FileError(f"{what}: {why}", where=where)
-    return Path(folder) / name
-
-
-def _variable(name: str, what: str, where: str) -> str:
-    value = os.environ.get(name)
-    if value is None:
-        raise FileError(f"{what}: environment variable {name} is not set", where=where)
-    if any("\ud800" <= letter <= "\udfff" for letter in value):  # how Python keeps octets that are not UTF-8
-        raise FileError(f"{what}: environment variable {name} is not UTF-8 text", where=where)
+        raise FileError(f"{place} is empty")
     return value
 
 
-def _file(path: Path, what: str, where: str) -> str:
-    try:
-        value = read_text(path, MAX_BYTES, regular=True)
-    except FileError as fault:
-        raise FileError(f"{what}: {fault}", where=where) from None
-    return value[:-2] if value.endswith("\r\n") else value.removesuffix("\n")
+def _handed_over(name: str) -> Path:
+    """The file of a credential (systemd.exec(5), $CREDENTIALS_DIRECTORY)."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        why = "systemd passes none here (CREDENTIALS_DIRECTORY is not set). Add LoadCredential= to the unit"
+        raise FileError(f"credential {name}: {why}")
+    return Path(folder) / name
