@@ -24,11 +24,8 @@ _LOGON: Final = "it controls what a user's logon runs, mounts or may use"
 _RIGHTS: Final = "it grants rights, and this program grants none"
 _SERVER: Final = "the directory maintains it"
 
-_REFUSED: Final = {
-    "objectClass": "list classes to add under object_classes",
-    "schemas": _SERVER,
-} | {
-    name: why
+_REFUSED: Final = {"objectclass": "list classes to add under object_classes", "schemas": _SERVER} | {
+    name.lower(): why
     for why, names in {
         _NAMING: "cn commonName uid userid ou organizationalUnitName o organizationName c countryName dc"
         " domainComponent distinguishedName entryDN sAMAccountName userPrincipalName userName id",
@@ -52,7 +49,7 @@ _REFUSED: Final = {
         " primaryGroupID groups members roles entitlements nTSecurityDescriptor sIDHistory servicePrincipalName"
         " msDS-AllowedToDelegateTo msDS-AllowedToActOnBehalfOfOtherIdentity uidNumber sambaSID sambaPrimaryGroupSID"
         " mS-DS-ConsistencyGuid mS-DS-CreatorSID authzTo authzFrom saslAuthzTo saslAuthzFrom isMemberOf"
-        " ipaNTSecurityIdentifier",
+        " ipaNTSecurityIdentifier aci openLDAPaci nsIdleTimeout nsLookThroughLimit nsSizeLimit nsTimeLimit",
         _SERVER: "entryUUID entryCSN entryID nsUniqueId objectGUID objectSid createTimestamp creatorsName"
         " modifyTimestamp modifiersName structuralObjectClass subschemaSubentry hasSubordinates numSubordinates"
         " governingStructureRule whenCreated whenChanged uSNCreated uSNChanged objectCategory sAMAccountType"
@@ -60,9 +57,6 @@ _REFUSED: Final = {
     }.items()
     for name in names.split()
 }
-_REFUSED_BY_KEY: Final = {name.lower(): why for name, why in _REFUSED.items()} | dict.fromkeys(
-    ("aci", "openldapaci", "nsidletimeout", "nslookthroughlimit", "nssizelimit", "nstimelimit"), _RIGHTS
-)
 _REFUSED_BY_PREFIX: Final = {
     "krb": "Kerberos uses it to decide on log-ons",
     "sudo": "sudo uses it to grant rights",
@@ -91,7 +85,7 @@ def why_not_written(name: str) -> str | None:
     schema, _, last = bare.rpartition(":")
     if schema:
         bare = re.split(r"[.\[]", last, maxsplit=1)[0]
-    why = _REFUSED_BY_KEY.get(bare)
+    why = _REFUSED.get(bare)
     if why is None or (schema and why not in _OF_EVERY_SCHEMA):
         why = next((each for prefix, each in _REFUSED_BY_PREFIX.items() if bare.startswith(prefix)), None)
     return why
@@ -99,7 +93,7 @@ def why_not_written(name: str) -> str | None:
 
 def why_not_matched(name: str) -> str | None:
     """Why agents may not be matched by this attribute; None where they may."""
-    why = _REFUSED_BY_KEY.get(_bare(name))
+    why = _REFUSED.get(_bare(name))
     return why if why in _UNMATCHED else None
 
 
