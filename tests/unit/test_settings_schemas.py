@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
+from connector.cli.schema import schema
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.fields import SecretRef
-from connector.settings.json_schemas import schema
 
 ROOT = Path(__file__).parents[2]
 
