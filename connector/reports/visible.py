@@ -2,7 +2,7 @@
 
 Names, values and messages of servers and of the source may hold anything: an escape sequence, a line break that forges
 a line, an override of the direction in which text runs. They are cleaned where they leave the program: in reports, on
-standard output (`cli/console.py`), in errors (`cli/advice.py`), in the log (`cli/observers.py`) and in notices.
+standard output (`cli/main.py`), in errors (`cli/advice.py`), in the log (`cli/observers.py`) and in notices.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from io import BytesIO, TextIOWrapper
 import click
 import pytest
 
-from connector.cli.console import guard
+from connector.cli.main import guard
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii", "US-ASCII"])
