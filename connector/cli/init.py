@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,14 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str | None) ->
     raise click.BadParameter("give the place of the secret, env:NAME or file:PATH, not the secret itself")
 
 
+def _secret_option(name: str, whose: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(name, metavar=_KEPT, callback=_reference, help=f"Place of {whose}: env:NAME or file:PATH.")
+
+
 @click.command
 @click.option("--source", metavar="URL|FILE", help="https:// address of a CEC tenant, or a JSON file of agents.")
-@click.option(
-    "--app-key", metavar=_KEPT, callback=_reference, help="Place of the tenant's app key: env:NAME or file:PATH."
-)
-@click.option(
-    "--app-secret", metavar=_KEPT, callback=_reference, help="Place of the tenant's app secret: env:NAME or file:PATH."
-)
+@_secret_option("--app-key", "the tenant's app key")
+@_secret_option("--app-secret", "the tenant's app secret")
 @click.option(
     "--source-ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the tenant."
 )
@@ -52,13 +52,8 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str | None) ->
     help="ldaps://, ldap:// or ldapi:// address (repeatable), https:// of a SCIM server, or an LDIF file.",
 )
 @click.option("--bind-dn", metavar="DN", help="The bind DN.")
-@click.option("--password", metavar=_KEPT, callback=_reference, help="Place of its password: env:NAME or file:PATH.")
-@click.option(
-    "--token",
-    metavar=_KEPT,
-    callback=_reference,
-    help="Place of the SCIM server's bearer token: env:NAME or file:PATH.",
-)
+@_secret_option("--password", "its password")
+@_secret_option("--token", "the SCIM server's bearer token")
 @click.option("--ca-file", type=_path, metavar="FILE", help="PEM file of the authorities to trust for the directory.")
 @click.option("--start-tls", is_flag=True, help="Use StartTLS on ldap:// connections.")
 @click.option("--base", metavar="DN", help="Base DN of the users.")
@@ -72,6 +67,8 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     At a terminal the command asks for missing options. It writes nothing to the directory. A secret is given by its
     place: env:NAME for an environment variable, file:PATH for a file.
     """
+    from msgspec.structs import replace
+
     from connector.init.drafts import job_text
     from connector.init.fit import fit, meet
 
@@ -82,7 +79,10 @@ def command(job: Path, mapping: Path | None, *, force: bool, **given: Any) -> in
     try:
         answers = _answers(given, job)
         server = meet(answers, job)
-        fitted = fit(_based(answers, server), job, server, mapping)
+        if answers.ldap and not answers.base:
+            likely = " ".join(server.contexts[:1]) or None
+            answers = replace(answers, base=_ask("--base", "base DN of the users", None, default=likely))
+        fitted = fit(answers, job, server, mapping)
     except FileError as fault:
         if not fault.where.startswith(f"{job}:"):
             raise
@@ -151,15 +151,6 @@ def _answers(given: dict[str, Any], job: Path) -> Answers:
     )
 
 
-def _based(answers: Answers, server: Server) -> Answers:
-    from msgspec.structs import replace
-
-    if not answers.ldap or answers.base:
-        return answers
-    question = "base DN of the users"
-    return replace(answers, base=_ask("--base", question, None, default=" ".join(server.contexts[:1]) or None))
-
-
 def _named(path: Path, job: Path) -> str:
     """A path as the job file is to name it: from its own folder."""
     return str(path) if path.is_absolute() else os.path.relpath(path, job.parent)
@@ -198,13 +189,10 @@ def _told(fitted: Fit, server: Server, job: Path, mapping: Path) -> Iterator[str
         several = f" ({each.several:,} ambiguous or contested)" if each.several else ""
         yield f"  {each.matched:>5,}  {each.rule.agent.text} in {each.rule.directory}{several}{note}"
     yield f"  {'none':>5}  by each of {len(chosen.tried) - len(telling)} other rules"
-    yield _together(fitted)
+    if chosen.rules:
+        yield f"With the rules of the mapping, {fitted.together:,} of {chosen.agents:,} agents match."
+    else:
+        yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
     yield f"\nWritten: {visible(str(mapping))} and {visible(str(job))}. Check them, then run:"
     for command_ in ("check", "plan"):
         yield f"  {shlex.join(['cec-connector', command_, str(job)])}"
-
-
-def _together(fitted: Fit) -> str:
-    if not fitted.chosen.rules:
-        return "No rule matches an agent. The mapping has its ready rules: change them by hand."
-    return f"With the rules of the mapping, {fitted.together:,} of {fitted.chosen.agents:,} agents match."
