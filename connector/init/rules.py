@@ -115,14 +115,10 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     score = 0
     useful = [one.rule for one in each if one.proposed and one.matched]
     while useful and len(rules) < MOST_RULES:
-        scores = [_worth(*sample.try_([*rules, rule])) for rule in useful]
+        scores = [matched - several for matched, several in (sample.try_([*rules, rule]) for rule in useful)]
         highest = max(scores)
         if highest <= score:
             break
         score = highest
         rules.append(useful.pop(scores.index(highest)))
     return rules
-
-
-def _worth(matched: int, several: int) -> int:
-    return matched - several
