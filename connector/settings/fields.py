@@ -7,12 +7,12 @@ builds by itself has no context, and its paths stay as they are.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from connector.settings.shape import Strict, matching, misfit
+from connector.settings.shape import Choice, Strict, matching, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
 CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
@@ -32,7 +32,6 @@ ReadBy = Annotated[
     Literal["auto", "find", "scan"],
     Field(description="find: look up agents' keys. scan: read all users. auto: the program chooses."),
 ]
-_PLACES: Final = ("env", "file", "credential")
 _OURS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "x-app-key", "host", "x-token-expire"})
 
 
@@ -90,12 +89,12 @@ _CREDENTIAL: Final = matching(
 )
 
 
-class Place(Strict):
+class Place(Choice):
     """Where a secret is kept on this machine."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in _PLACES]})
     discreet: ClassVar[bool] = True
-    choice: ClassVar[str] = "{env: NAME}, {file: PATH} or {credential: NAME}"
+    one_of: ClassVar[tuple[str, ...]] = ("env", "file", "credential")
+    lacking: ClassVar[str] = "name exactly one place: {env: NAME}, {file: PATH} or {credential: NAME}"
 
     env: Annotated[Annotated[str, _VARIABLE] | None, Field(description="Name of the environment variable.")] = None
     file: Annotated[
@@ -112,12 +111,6 @@ class Place(Strict):
         if not isinstance(value, dict | Place):
             raise misfit(CLEAR_SECRET)
         return value
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if sum(getattr(self, name) is not None for name in type(self).model_fields) != 1:
-            raise misfit(f"name exactly one place: {self.choice}")
-        return self
 
 
 def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
@@ -207,10 +200,11 @@ class AppRole(Strict):
     secret_id: Annotated[Place, Field(description="Place of its secret id.")]
 
 
-class VaultRef(Strict):
+class VaultRef(Choice):
     """A value in a version 2 KV store of HashiCorp Vault, and who asks for it."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["token"]}, {"required": ["approle"]}]})
+    one_of: ClassVar[tuple[str, ...]] = ("token", "approle")
+    lacking: ClassVar[str] = "needs exactly one of token and approle"
 
     allow_plaintext: Annotated[bool, Field(description="Allow http://: secrets travel in clear.")] = False
     url: Annotated[HttpUrl, Field(description="https://host[:port] of the server.")]
@@ -222,18 +216,12 @@ class VaultRef(Strict):
     token: Annotated[Place | None, Field(description="Place of a token.")] = None
     approle: Annotated[AppRole | None, Field(description="AppRole to log in with.")] = None
 
-    @model_validator(mode="after")
-    def _one_proof(self) -> Self:
-        if (self.token is None) == (self.approle is None):
-            raise misfit("needs exactly one of token and approle")
-        return self
-
 
 class SecretRef(Place):
     """Where a secret is kept: on this machine, or in a vault."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in (*_PLACES, "vault")]})
-    choice: ClassVar[str] = f"{Place.choice.replace(' or', ',')}, or {{vault: …}}"
+    one_of: ClassVar[tuple[str, ...]] = (*Place.one_of, "vault")
+    lacking: ClassVar[str] = f"{Place.lacking.replace(' or', ',')}, or {{vault: …}}"
 
     vault: Annotated[VaultRef | None, Field(description="A value in HashiCorp Vault.")] = None
 

@@ -3,14 +3,13 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationInfo,
@@ -30,7 +29,7 @@ from connector.settings.fields import (
     split_url,
     url_path,
 )
-from connector.settings.shape import Strict, matching, misfit
+from connector.settings.shape import Choice, Strict, matching, misfit
 
 _SYSLOG_PORTS = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426 §3.3, RFC 6587 §3.2, RFC 5425 §4.1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -61,10 +60,11 @@ def _syslog(url: str, info: ValidationInfo) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class Audit(Strict):
+class Audit(Choice):
     """Where every write is noted for auditors: who, what, when, from which values to which. One place, or both."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["file"]}, {"required": ["syslog"]}]})
+    any_of: ClassVar[tuple[str, ...]] = ("file", "syslog")
+    lacking: ClassVar[str] = "needs a place: {file: PATH} or {syslog: URL}"
 
     file: Annotated[AnyPath | None, Field(description="Append JSON lines to this file.")] = None
     allow_plaintext: Annotated[bool, Field(description="Allow udp:// and tcp://: values travel in clear.")] = False
@@ -76,12 +76,6 @@ class Audit(Strict):
         None
     )
 
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if self.file is None and self.syslog is None:
-            raise misfit("needs a place: {file: PATH} or {syslog: URL}")
-        return self
-
 
 def _collected(path: Path) -> Path:
     if path.suffix != ".prom":
@@ -89,10 +83,11 @@ def _collected(path: Path) -> Path:
     return path
 
 
-class Metrics(Strict):
+class Metrics(Choice):
     """Where a single run leaves its metrics: a file of node-exporter's textfile collector, a Pushgateway, or both."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["textfile"]}, {"required": ["pushgateway"]}]})
+    any_of: ClassVar[tuple[str, ...]] = ("textfile", "pushgateway")
+    lacking: ClassVar[str] = "needs a place: {textfile: PATH} or {pushgateway: URL}"
 
     textfile: Annotated[
         Annotated[AnyPath, AfterValidator(_collected)] | None,
@@ -100,12 +95,6 @@ class Metrics(Strict):
     ] = None
     pushgateway: Annotated[HttpUrl | None, Field(description="http[s]://host[:port] of a Pushgateway.")] = None
     ca_file: CaFile = None
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> Self:
-        if self.textfile is None and self.pushgateway is None:
-            raise misfit("needs a place: {textfile: PATH} or {pushgateway: URL}")
-        return self
 
 
 def _seconds(value: object) -> int:
@@ -145,10 +134,11 @@ def _cron(expression: str) -> str:
     return expression
 
 
-class Serve(Strict):
+class Serve(Choice):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["cron"]}, {"required": ["every"]}]})
+    one_of: ClassVar[tuple[str, ...]] = ("cron", "every")
+    lacking: ClassVar[str] = "needs exactly one of {every: 30m} or {cron: 15 6 * * *}"
 
     every: Annotated[Duration | None, Field(description="Time between runs: 90s, 30m, 6h, 1d.")] = None
     timezone: Annotated[
@@ -173,9 +163,7 @@ class Serve(Strict):
     )
 
     @model_validator(mode="after")
-    def _one_rule(self) -> Self:
-        if (self.every is None) == (self.cron is None):
-            raise misfit("needs exactly one of {every: 30m} or {cron: 15 6 * * *}")
+    def _zone_of_cron(self) -> Self:
         if self.every is not None and self.timezone is not None:
             raise misfit("timezone goes with cron; `every` is the same in every zone")
         return self
@@ -234,10 +222,11 @@ class Mail(Strict):
         return password
 
 
-class Notify(Strict):
+class Notify(Choice):
     """Who is told when a run needs somebody."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["webhook"]}, {"required": ["mail"]}]})
+    any_of: ClassVar[tuple[str, ...]] = ("webhook", "mail")
+    lacking: ClassVar[str] = "needs a recipient: {webhook: …} or {mail: …}"
 
     when: list[Occasion] = Field(
         min_length=1,
@@ -246,9 +235,3 @@ class Notify(Strict):
     )
     webhook: Annotated[Webhook | None, Field(description="A receiver of JSON over HTTPS.")] = None
     mail: Annotated[Mail | None, Field(description="E-mail.")] = None
-
-    @model_validator(mode="after")
-    def _somebody(self) -> Self:
-        if self.webhook is None and self.mail is None:
-            raise misfit("needs a recipient: {webhook: …} or {mail: …}")
-        return self

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Final, TypeVar, get_args
+from typing import Any, ClassVar, Final, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from connector.settings.textfile import Fault
@@ -55,6 +55,26 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     discreet: ClassVar[bool] = False
     renamed: ClassVar[Mapping[str, str]] = {}
+
+
+def _chosen_in_schema(schema: dict[str, Any], model: type[Choice]) -> None:
+    schema["oneOf" if model.one_of else "anyOf"] = [{"required": [key]} for key in model.one_of or model.any_of]
+
+
+class Choice(Strict):
+    """Of the keys `one_of` exactly one is there, of `any_of` at least one; else `lacking` is said."""
+
+    model_config = ConfigDict(json_schema_extra=_chosen_in_schema)
+    one_of: ClassVar[tuple[str, ...]] = ()
+    any_of: ClassVar[tuple[str, ...]] = ()
+    lacking: ClassVar[str]
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        found = sum(getattr(self, key) is not None for key in self.one_of or self.any_of)
+        if not found or (found > 1 and self.one_of):
+            raise misfit(self.lacking)
+        return self
 
 
 def misfit(what: str, *, at: str = "") -> PydanticCustomError:
