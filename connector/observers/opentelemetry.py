@@ -32,31 +32,23 @@ logging.getLogger("opentelemetry").propagate = False  # what fails is said by us
 
 def trace(summary: RunSummary) -> None:
     """Hand the trace of a run over. Never raises, and never waits for longer than `SECONDS`."""
-    sender = _Sender(summary)
+    fault = f"no answer within {SECONDS:.0f} seconds"
+
+    def send() -> None:
+        nonlocal fault
+        try:
+            spans = _spans(summary)
+            arrived = not spans or OTLPSpanExporter().export(spans) is SpanExportResult.SUCCESS
+            fault = "" if arrived else "the collector does not take it"
+        except Exception as error:  # noqa: BLE001  # a thread has no caller; `fault` is told
+            fault = type(error).__name__
+
+    # it dies with the process, for an exporter tries again for as long as it likes
+    sender = threading.Thread(target=send, name="traces", daemon=True)
     sender.start()
     sender.join(SECONDS)
-    if not sender.arrived:
-        log.warning("trace not handed over", reason=sender.fault or f"no answer within {SECONDS:.0f} seconds")
-
-
-class _Sender(threading.Thread):
-    """Sends a run's spans; a thread that dies with the process, for an exporter tries again for as long as it likes."""
-
-    def __init__(self, summary: RunSummary) -> None:
-        super().__init__(name="traces", daemon=True)
-        self._summary = summary
-        self.arrived = False
-        self.fault = ""
-
-    def run(self) -> None:
-        try:
-            spans = _spans(self._summary)
-            result = OTLPSpanExporter().export(spans) if spans else SpanExportResult.SUCCESS
-        except Exception as fault:  # noqa: BLE001  # a thread has no caller; `fault` is told
-            self.fault = type(fault).__name__
-            return
-        self.arrived = result is SpanExportResult.SUCCESS
-        self.fault = "the collector does not take it"
+    if fault:
+        log.warning("trace not handed over", reason=fault)
 
 
 def _spans(summary: RunSummary) -> Sequence[ReadableSpan]:
