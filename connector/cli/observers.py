@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import asdict
 
 from connector.cli.advice import code_of
 from connector.errors import ConnectorError, FileError
@@ -101,18 +102,12 @@ class LogObserver(Observer):
         structlog.contextvars.bind_contextvars(job=job, run=run)
         self._log: Any = structlog.get_logger().bind()  # once, and not again for every user
 
-    def warn_of(self, files: Iterable[Path]) -> None:
-        """Say which secret files others may read."""
-        for path in files:
-            self._log.warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
-
     def stage(self, name: str, **details: object) -> None:
         self._log.info(name, **details)
 
     def planned(self, plan: Plan) -> None:
         structlog.contextvars.bind_contextvars(digest=plan.digest)
-        summary = {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__}
-        self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **summary)
+        self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         log = self._log.info if outcome.result is Result.WRITTEN else self._log.warning
@@ -173,9 +168,9 @@ def observers(
     """
     settings = begun.job.job
     run = run or begun.plan_id
-    log = LogObserver(begun.job.name, run, level)
-    log.warn_of(open_to_others(settings))
-    told: list[Observer] = [log]
+    told: list[Observer] = [LogObserver(begun.job.name, run, level)]
+    for path in open_to_others(settings):
+        structlog.get_logger().warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
     if sys.stderr.isatty():
         told.append(ProgressObserver())
     if settings.audit is not None and stop is not None:

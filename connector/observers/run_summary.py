@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from connector.errors import ConnectorError
 from connector.model import Change, Outcome, Plan, Refusal
@@ -109,7 +110,7 @@ def _planned(plan: Plan) -> dict[str, Any]:
     return {
         "digest": plan.digest,
         "changes": len(plan.changes),
-        "counts": {name: getattr(plan.summary, name) for name in plan.summary.__struct_fields__},
+        "counts": asdict(plan.summary),
         "problems": dict(Counter(problem.kind for problem in plan.problems)),
         "refusals": list(plan.refusals),
     }
