@@ -40,16 +40,13 @@ class Notice(Struct, frozen=True):
 
 def occasions(summary: RunSummary) -> tuple[Occasion, ...]:
     """What there is to tell of a run; nothing of a run that went as it should, or found its directory held."""
-    found: list[Occasion] = []
-    if summary.ending == "refused":
-        found.append("refused")
-    if summary.ending == "failed" or summary.outcomes.get("failed") or summary.outcomes.get("skipped"):
-        found.append("failed")
-    if summary.outcomes.get("conflict"):
-        found.append("conflict")
-    if summary.kind == "plan" and summary.ending == "done" and summary.changes:
-        found.append("pending")
-    return tuple(found)
+    told: dict[Occasion, bool] = {
+        "refused": summary.ending == "refused",
+        "failed": summary.ending == "failed" or any(map(summary.outcomes.get, ("failed", "skipped"))),
+        "conflict": summary.outcomes.get("conflict", 0) > 0,
+        "pending": summary.kind == "plan" and summary.ending == "done" and summary.changes > 0,
+    }
+    return tuple(occasion for occasion, found in told.items() if found)
 
 
 def notice(summary: RunSummary, found: tuple[Occasion, ...], job: Path, waiting: Path | None) -> Notice:
