@@ -19,6 +19,7 @@ from connector.model import Result
 from connector.net.counters import SIDES
 from connector.observers.run_summary import ENDINGS, Kind, RunSummary
 from connector.reconcile.checks.limits import LIMITS
+from connector.reports.wording import AGENT_COUNTS, USER_COUNTS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
 
@@ -40,8 +41,6 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
-_MATCHES: Final = ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
-_STATES: Final = ("unchanged", "stale", "update", "clear", "secret")
 
 
 class Metrics:
@@ -89,9 +88,9 @@ class Metrics:
             self._plan(summary)
 
     def _plan(self, summary: RunSummary) -> None:
-        for match in _MATCHES:
+        for match in AGENT_COUNTS:
             self.tell("agents", summary.job, summary.counts[match], match)
-        for state in _STATES:
+        for state in USER_COUNTS:
             self.tell("users", summary.job, summary.counts[state], state)
         self._metrics["problems"].remove_by_labels({"cec_job": summary.job})
         for kind, number in summary.problems.items():
