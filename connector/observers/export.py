@@ -6,7 +6,6 @@ Neither is worth a run: what cannot be handed over is logged.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -29,16 +28,13 @@ def export(settings: Settings, summary: RunSummary) -> None:
     """Add the run to what is there. Never raises."""
     try:
         if settings.textfile is not None:
-            _to_file(settings.textfile, summary)
+            path = settings.textfile
+            before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            write_out(path, [_metrics(before, summary).render()], mode=0o644)  # node-exporter is another account
         if settings.pushgateway is not None:
             _to_gateway(settings, summary)
     except (ConnectorError, OSError) as fault:
         log.warning("metrics not handed over", reason=str(fault))
-
-
-def _to_file(path: Path, summary: RunSummary) -> None:
-    before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    write_out(path, [_metrics(before, summary).render()], mode=0o644)  # node-exporter is another account
 
 
 def _to_gateway(settings: Settings, summary: RunSummary) -> None:
