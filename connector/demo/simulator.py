@@ -75,15 +75,13 @@ class Simulator:
 
     def answer(self, request: Request) -> None:
         """Answer one request; tests of faults replace this."""
-        reply = self._reply(request)
-        request.reply(*reply)
-
-    def _reply(self, request: Request) -> Reply:
-        if (request.command, request.path) == ("POST", TOKEN_PATH):
-            return self._issue(request)
-        if (request.command, request.path) == ("GET", self._query_path):
-            return self._query(request)
-        return 404, {"resultCode": "404", "resultMessage": "no such resource"}
+        asked = (request.command, request.path)
+        if asked == ("POST", TOKEN_PATH):
+            request.reply(*self._issue(request))
+        elif asked == ("GET", self._query_path):
+            request.reply(*self._query(request))
+        else:
+            request.reply(404, {"resultCode": "404", "resultMessage": "no such resource"})
 
     def _issue(self, request: Request) -> Reply:
         asked = request.headers.get("X-Token-Expire", "")
