@@ -50,9 +50,8 @@ def ending(
     plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None, *, most: int | None = 200
 ) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
-    counts = say.tally(outcomes)
-    for result, number in counts.items():
-        yield from _outcomes(result, number, outcomes, most)
+    for result in Result:
+        yield from _outcomes(result, [outcome for outcome in outcomes if outcome.result is result], most)
     for noticed in (what for place, what in plan.about if place == NOTICED):
         yield f"Note: {visible(noticed)}\n"
     yield f"{say.last_line(account or Ending.of(outcomes))}{_attention(plan)}\n"
@@ -191,12 +190,14 @@ def problem_lines(problem: Problem) -> Iterator[str]:
         yield f"      {say.OUTSIDE}: {_cut(visible(user))}\n"
 
 
-def _outcomes(result: Result, number: int, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
+def _outcomes(result: Result, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
     """Conflicts and failures are all listed, whatever `most` says: each is somebody's to look at."""
-    yield f"{result}: {number:,}\n"
+    if not outcomes:
+        return
+    yield f"{result}: {len(outcomes):,}\n"
     limit = None if result in (Result.CONFLICT, Result.FAILED) else most
     # what was written says something only where there is more to say
-    told = [each for each in outcomes if each.result is result and (each.why or result is not Result.WRITTEN)]
+    told = [each for each in outcomes if each.why or result is not Result.WRITTEN]
     for outcome in told[:limit]:
         yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
     yield from _more(len(told), limit)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -27,7 +27,6 @@ from connector.model import (
     Plan,
     Problem,
     Refusal,
-    Result,
     Secret,
 )
 from connector.reconcile.checks.limits import EXCLUDE, LOST_STATE, OF_THE_SOURCE
@@ -172,14 +171,6 @@ def figures(refusal: Refusal) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """`1 user`, `2 users`, `1,234 users`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def tally(outcomes: Iterable[Outcome]) -> dict[Result, int]:
-    """How many of each result; those that did not occur are not in it."""
-    counts = dict.fromkeys(Result, 0)
-    for outcome in outcomes:
-        counts[outcome.result] += 1
-    return {result: number for result, number in counts.items() if number}
 
 
 def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
