@@ -75,7 +75,7 @@ def test_the_domains_that_most_users_have_are_tried_and_no_others() -> None:
 
 
 def test_a_number_is_near_numbers_alone() -> None:
-    near, verdicts = look([Agent(1, "1001")], [user("1002"), user("100a")], Equality.NUMERIC)
+    near, verdicts = look([Agent(1, "1001")], [user("1002"), user("100a"), user("7@x.example")], Equality.NUMERIC)
     assert [each.value for each in nearest(verdicts)] == ["1002"]
     asked = [value for _, value in near.wanted()]
     assert all(map(str.isdigit, asked))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from connector.errors import DeniedError
 from connector.model import (
     ID,
     NAME,
@@ -14,12 +17,15 @@ from connector.model import (
     Equality,
     Invalid,
     Problem,
+    Refusal,
     Tenant,
     User,
     UserRef,
 )
-from connector.reconcile.matching.people import ExcludeList, Pin, strangers
+from connector.reconcile.checks.limits import EXCLUDE
+from connector.reconcile.matching.people import TOLD, ExcludeList, Pin, nowhere, strangers, unprotected
 from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.questions import Find
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
 LDAP = Naming(Description("a server", "x", {}))
@@ -152,3 +158,55 @@ def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: boo
     assert exclude.keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
     found = list(strangers([], exclude, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
     assert [problem.users for problem in found] == ([("agent002",)] if exact else [])
+
+
+def refused(exclude: ExcludeList, entries: Sequence[str], outside: Sequence[User] | None) -> list[Refusal]:
+    """What is refused where a look past base and filter finds these; None: nobody may look there."""
+    asking = unprotected(exclude, LDAP, entries)
+    try:
+        query = next(asking)
+        assert isinstance(query, Find)
+        assert (query.outside, list(query.keys)) == (True, sorted(key for entry in entries for key in LDAP.keys(entry)))
+        if outside is None:
+            asking.throw(DeniedError("no rights to search", where="a test"))
+        else:
+            asking.send(outside)
+    except StopIteration as end:
+        found: list[Refusal] = end.value
+        return found
+    raise AssertionError("one look is enough")
+
+
+def test_who_is_on_the_exclude_list_and_is_nowhere_may_be_somebody_who_is_written() -> None:
+    exclude = ExcludeList(users=frozenset({"id-anna", "id-x", "id-y"}), lines={"id-x": 3})
+    assert refused(exclude, [], []) == []
+    assert refused(exclude, ["id-anna"], [ANNA]) == []
+    (refusal,) = refused(exclude, ["id-y", "id-x", "id-anna"], [ANNA])
+    assert (refusal.limit, refusal.allowed, refusal.planned) == (EXCLUDE, 0, 2)
+    assert "line 3 of the exclude list (id-x), the exclude list (id-y). Correct" in refusal.why
+    assert [each.planned for each in refused(exclude, ["id-x", "id-anna"], None)] == [2], "who may not look says no"
+
+
+def test_of_many_such_lines_a_few_are_named() -> None:
+    entries = [f"id-{letter}" for letter in "abcdefgh"]
+    (refusal,) = refused(ExcludeList(users=frozenset(entries)), entries, [])
+    assert refusal.planned == len(entries)
+    assert [entry for entry in entries if f"({entry})" in refusal.why] == entries[:TOLD]
+
+
+def test_a_pin_to_a_user_that_is_not_there_is_told_with_its_agent() -> None:
+    there = [Pin("anna", 1, "ID-anna", 2), Pin("anna", 1, "UID=anna, ou=people,DC=example", 3)]
+    assert list(nowhere(there, [ANNA], LDAP)) == []
+    (problem,) = nowhere([*there, Pin("bert", 7, "uid=bert,dc=example", 4)], [ANNA], LDAP)
+    assert (problem.kind, problem.agent, problem.users) == ("pin", AgentRef(7, "bert"), ("uid=bert,dc=example",))
+    assert problem.why.startswith("line 4 of the pins: ")
+
+
+def test_a_user_whom_an_entry_once_named_is_looked_up_and_found_under_any_name() -> None:
+    """An entry knows those alone whom it named itself."""
+    exclude = ExcludeList(users=frozenset({"uid=old,dc=example", "id-9"}))
+    exclude = exclude.remembering({"uid=old,dc=example": frozenset({"id-ANNA"}), "gone": frozenset({"id-1"})})
+    assert exclude.keys(LDAP) == [(ID, "id-9"), (ID, "id-ANNA"), (NAME, "uid=old,dc=example")]
+    assert exclude.named([ANNA], LDAP) == {"uid=old,dc=example": {"id-ANNA"}, "id-9": frozenset()}
+    assert exclude.spares(LDAP)(None, ANNA.ref)
+    assert not exclude.spares(LDAP)(None, UserRef("id-1", "uid=x"))

@@ -208,7 +208,7 @@ def test_without_a_schema_nothing_is_refused() -> None:
         (Syntax.NETGROUP, ["(a,b,c)", "(,,)"], ["(a,b)", "(a b,c,d)"]),
         (Syntax.BOOT, ["key=host:/path"], ["key", "key=host"]),
         (Syntax.ENCODED, [], ["MIIB", ""]),
-        (Syntax.DN, ["", "cn=a", "cn=a+sn=b,dc=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
+        (Syntax.DN, ["", "cn=a", "cn=a+sn=b,dc=c", "dc=a,dc=b+sn=c", 'cn="a,b"', "cn=a\\,b", "cn=a=b"],
          ["cn", "cn=", "cn= ", "cn=a,", "cn=a,,dc=b", "cn=#0401", "cn=a\\zz", "cn=a\\", "=a", "cn=a\\ff", "cn=a<b",
           "cn=a+cn=b", "cn=a+commonName=b"]),
         (Syntax.NAME_AND_UID, ["cn=a#'01'B"], ["cn#'01'B", "#'01'B"]),
@@ -259,8 +259,13 @@ def test_bounds_of_length_and_range() -> None:
     text = AttributeInfo("x", min_length=2, max_length=3)
     number = AttributeInfo("x", syntax=Syntax.INTEGER, least=-1, most=9)
     assert fit(text, "ab") == "ab"
+    short, long = replace(text, max_length=None), replace(text, min_length=0)
+    assert (fit(short, "abcd"), fit(long, "a")) == ("abcd", "a")
+    octets = replace(long, syntax=Syntax.OCTETS)
+    assert fit(octets, "abc") == b"abc"
     assert [fit(number, value) for value in ("-1", "09", "+9")] == ["-1", "9", "9"]
-    for info, value in ((text, "a"), (text, "abcd"), (number, "-2"), (number, "10")):
+    outside = ((short, "a"), (long, "abcd"), (octets, "a\u00e9b"), (number, "-2"), (number, "10"))
+    for info, value in (*outside, (text, "a"), (text, "abcd")):
         with pytest.raises(UnfitError, match=r"at (least|most)|the least of|the most of"):
             fit(info, value)
 
@@ -271,8 +276,10 @@ def test_bounds_of_length_and_range() -> None:
 def test_lengths_are_counted_as_the_directory_does(unit: Unit, longest: str) -> None:
     info = AttributeInfo("x", max_length=3, unit=unit)
     assert fit(info, longest) == longest
-    with pytest.raises(UnfitError, match="at most 3"):
+    with pytest.raises(UnfitError, match=f"4 {'octets' if unit == 'octets' else 'characters'}, and x holds at most 3"):
         fit(info, longest + "c")
+    with pytest.raises(UnfitError, match="4 characters, and"):
+        fit(info, "abcd")
 
 
 @pytest.mark.parametrize(
@@ -282,6 +289,8 @@ def test_lengths_are_counted_as_the_directory_does(unit: Unit, longest: str) -> 
         ("202601311200Z", "20260131120000.0Z"),
         ("2026013112.5+0130", "20260131110000.0Z"),
         ("20260131233000-0045", "20260201001500.0Z"),
+        ("202601311200.5Z", "20260131120030.0Z"),
+        ("2026013112+01", "20260131110000.0Z"),
         ("20260131120000,00Z", "20260131120000.0Z"),
         ("16010101000000Z", "16010101000000.0Z"),
         ("16001231235959Z", None),
@@ -304,6 +313,7 @@ def test_active_directory_is_given_the_one_form_of_a_time_that_it_does_not_mista
 def test_two_digits_of_a_year_are_a_day_of_the_calendar_too() -> None:
     info = AttributeInfo("x", syntax=Syntax.UTC_TIME)
     assert fit(info, "2601311200Z") == fit(info, "260131120000Z") == "260131120000Z"
+    assert fit(info, "000229120000Z") == "000229120000Z", "of 2000; 1900 had no such day"
     for text in ("202601311200Z", "260230120000Z", "260131120000", "20260131120000Z"):
         with pytest.raises(UnfitError):
             fit(info, text)
@@ -319,6 +329,7 @@ def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
+    named(replace(info, syntax=Syntax.NAME_AND_UID), "uidNumber=7#'01'B", types)
     for name in ("", "uid=a,ou=people,dc=example,dc=org", "uidNumber=7", "CommonName=\u00e9", "userPassword=a"):
         named(info, name, types)
     for name, why in (

@@ -45,7 +45,7 @@ def fit(info: AttributeInfo, text: str) -> Value:
     value = check(text) if check else text
     if info.max_length is not None or info.min_length:
         _measured(info, value)
-    if info.syntax is Syntax.INTEGER and (info.least, info.most) != (None, None):
+    if info.syntax is Syntax.INTEGER:
         _bounded(info, int(value))
     return value
 

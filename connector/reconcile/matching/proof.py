@@ -7,6 +7,7 @@ equality rule or an index for it, with a limit that it does not admit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from math import inf
 
 from connector.reconcile.matching.claims import Claims
 from connector.reconcile.matching.roster import Roster
@@ -46,7 +47,7 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     open_ = {rule: name for rule, name in roster.attributes() if name in tried and name not in sure}
     found: set[str] = set()
     for number in agents if open_ else ():
-        decided = min((claim.rule for claim in claims.of(number)), default=len(open_) + max(open_))
+        decided = min((claim.rule for claim in claims.of(number)), default=inf)
         for rule, key in roster.searches(number):
             if key is not None and rule in open_ and rule < decided + looked_up:
                 found.add(open_.pop(rule))
