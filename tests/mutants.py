@@ -79,7 +79,8 @@ GROUPS: Final = {
         ("connector/apply/*.py",),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "apply_pace", "applying", "ledger", "resume", "verification", "steps", "standing", *_RUNS,
+                "apply_pace", "applying", "ledger", "resume", "verification", "run_endings", "refused_last", "steps",
+                "standing", *_RUNS,
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "runs", "untold_secrets", "undo_holds", "explained", "undo_again", "reviewed_again", "disabled",
@@ -91,8 +92,10 @@ GROUPS: Final = {
     "state": Group(
         ("connector/state/*.py",),
         (
-            "tests/unit/test_postgresql_address.py", *(f"tests/unit/test_{name}.py" for name in _RUNS),
-            "tests/contract/test_keyfile.py", "tests/contract/test_state.py",
+            *(f"tests/unit/test_{name}.py" for name in (
+                "postgresql_address", "job_notes", "resume", "run_endings", "unshown", "stale", "refused_last", *_RUNS,
+            )),
+            "tests/contract/test_keyfile.py", "tests/contract/test_leases.py", "tests/contract/test_state.py",
             *(f"tests/property/test_{name}.py" for name in (
                 "untold_secrets", "disabled", "runs", "limits", "several_attributes", "reviewed_again", "undo_again",
                 "two_jobs", "whole_identities",

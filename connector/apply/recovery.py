@@ -89,8 +89,9 @@ def settle(context: Context, description: Description) -> Settled:
             run=step.run, ours=ours.get(id_, {}), past=past.get(id_, ()),
         )  # fmt: skip
         if among(step.server, description.server) and outcome is not None and outcome.result is Result.SKIPPED:
-            fewer.append(replace(step, server=others))
-            left.append(fewer[-1])
+            narrowed = replace(step, server=others)
+            fewer.append(narrowed)
+            left.append(narrowed)
             continue
         if outcome is None and user is not None and _under_another_key(step.change, user):
             outcome = Outcome(user.ref, Result.FAILED, _OF_ANOTHER_KEY)
@@ -136,8 +137,7 @@ def settle_late(
             found.append(
                 (step, Outcome(user.ref, Result.WRITTEN, "not confirmed at first; the values are there after all"))
             )
-    if found:
-        _settle(context, description, found)
+    _settle(context, description, found)
 
 
 def supersede(
@@ -157,8 +157,7 @@ def supersede(
         open_ = (step.run, step.change.user.id, step.change.digest) not in again
         if open_ and (overtaken(step) or all((user, name) in known for user, name, _ in _slots(step))):
             found.append((step, _superseded(step)))
-    if found:
-        _settle(context, description, found)
+    _settle(context, description, found)
 
 
 def _overtaken(context: Context, description: Description) -> Callable[[Step], bool]:
@@ -180,7 +179,7 @@ def _once(context: Context, description: Description, found: Sequence[_Found]) -
         slots = set(_slots(step))
         counts = outcome.result is Result.WRITTEN and all(each.secret for each in step.change.attributes)
         twice = counts and (slots <= explained or overtaken(step))
-        explained |= slots if counts and not twice else set()
+        explained |= slots if counts else set()
         once.append((step, _superseded(step) if twice else outcome))
     return once[::-1]
 
@@ -228,6 +227,7 @@ def settle_secrets(
 
 
 def _settle(context: Context, description: Description, found: Sequence[_Found]) -> None:
-    context.state.settle(description, found)
+    if found:
+        context.state.settle(description, found)
     for step, outcome in found:
         context.observer.outcome(step.change, outcome, step.run)

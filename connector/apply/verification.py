@@ -89,8 +89,7 @@ class Verifier:
             if not late:
                 return
         cut = self._settling.cut if self._settling.seconds else ""
-        if hope and not cut:
-            self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
+        self._settling.gave_up(name for _, outcome in late for name in outcome.lost)  # after a stop nobody waits anyway
         yield from (_not_waited_for(*each, cut) if cut else each for each in late)
 
     def _written_of(self, found: list[_Judged]) -> Generator[_Judged, None, list[_Judged]]:

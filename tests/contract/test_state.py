@@ -25,9 +25,7 @@ from connector.errors import BusyError, RefusedError, StateError, UsageError
 from connector.model import (
     AgentRef,
     AttributeChange,
-    AttributeInfo,
     Change,
-    Description,
     Equality,
     LastGood,
     Moment,
@@ -38,7 +36,6 @@ from connector.model import (
     Plan,
     Result,
     Secret,
-    Summary,
     UserRef,
 )
 from connector.reconcile.digests import UNKEYED
@@ -51,16 +48,25 @@ from connector.state.sealing import Sealer
 from connector.state.store import Store, open_state
 from connector.state.ticks import Tick
 from tests.support.postgres import Postgres
-from tests.support.states import database
+from tests.support.states import (
+    DAYS,
+    HERE,
+    NOW,
+    SEALER,
+    THERE,
+    apply,
+    at,
+    change,
+    database,
+    interrupt,
+    outcomes,
+    owned,
+    plan,
+    sets,
+    sets_secret,
+    user,
+)
 
-HERE = "ldap:11111111-1111-1111-1111-111111111111"
-THERE = "ldap:22222222-2222-2222-2222-222222222222"
-MAIL = AttributeInfo("mail", single=False)
-KEY = Secret("the-key-of-the-job")
-SEALER = Sealer(KEY)
-NOW = "2026-11-25T12:00:00+00:00"
-DAYS = [Moment(datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=day - 1)) for day in range(6)]
-"""The days of November, from the first on; nothing but the clock tells of them."""
 _numbers = count()
 
 
@@ -103,72 +109,6 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptState:
 def state(kept: KeptState) -> Iterator[Store]:
     with closing(kept.open()) as opened:
         yield opened
-
-
-def at(directory: str) -> Description:
-    return Description("a directory", directory, {"mail": MAIL})
-
-
-def user(number: int) -> UserRef:
-    return UserRef(f"id-{number:05}", f"uid=user{number},ou=people,dc=example,dc=org")
-
-
-def change(number: int, *attributes: AttributeChange, digest: str = "") -> Change:
-    digest = digest or f"sha256:{number:064}"
-    return Change(user(number), AgentRef(1000 + number, f"user{number}"), 1, attributes, digest)
-
-
-def sets(name: str, *new: str | bytes, old: tuple[str | bytes, ...] = ()) -> AttributeChange:
-    return AttributeChange(name, old, new)
-
-
-def sets_secret(fingerprint: str, old: tuple[Secret, ...] = ()) -> AttributeChange:
-    return AttributeChange("SIPIdentityPassword", old, (Secret("canary"),), secret=True, fingerprint=fingerprint)
-
-
-def plan(*changes: Change, id_: str = "run-1", job: str = "hr", agents: int = 4, matched: int = 0) -> Plan:
-    summary = Summary(agents=agents, matched=matched)
-    return Plan(id_, "sha256:" + 64 * "1", job, NOW, summary, changes, about=(("base", "dc=example"),))
-
-
-def outcomes(changes: Sequence[Change], result: Result = Result.WRITTEN) -> list[tuple[Change, Outcome]]:
-    return [(each, Outcome(each.user, result, "" if result is Result.WRITTEN else "why")) for each in changes]
-
-
-def apply(
-    state: Store,
-    *changes: Change,
-    id_: str = "run-1",
-    result: Result = Result.WRITTEN,
-    kind: str = "apply",
-    directory: str = HERE,
-    job: str = "hr",
-    ended: str = "done",
-    agents: int = 4,
-    matched: int = 0,
-    sealer: Sealer = SEALER,
-) -> None:
-    """A run that wrote all of these changes, or failed to."""
-    undoes = "some-run" if kind == "undo" else None
-    drawn = plan(*changes, id_=id_, job=job, agents=agents, matched=matched)
-    with state.run(drawn, at(directory), sealer, kind=kind, undoes=undoes) as journal:
-        journal.note([], changes)
-        journal.note(outcomes(changes, result), [])()
-        journal.result = ended
-
-
-def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str = HERE) -> None:
-    """A run that was killed after it had noted what it was about to write."""
-    running = state.run(plan(*changes, id_=id_), at(directory), SEALER)
-    running.__enter__().note([], changes)  # and its end never comes
-
-
-def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
-    found = {}
-    for ref, attributes in state.memory(directory, job).owned():
-        if ours := {name for name, each in attributes.items() if not each.restored}:
-            found[ref.id] = ours
-    return found
 
 
 # ---------------------------------------------------------------- opening

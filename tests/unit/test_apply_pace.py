@@ -195,6 +195,16 @@ def test_steps_of_the_ramp_are_written_and_read_back_one_after_the_other() -> No
     assert directory.floods == [ids(0), ids(1, 2), ids(3, 4, 5), ids(6, 7, 8, 9)]
 
 
+def test_the_ramp_goes_on_from_one_step_to_the_next() -> None:
+    """Somebody waits for the first, so that there are two steps."""
+    directory = Strange(people(8), {}, batch=8)
+    directory.shows = lambda user: user
+    changes = [seat(0), seat(1, new="0", after=[0]), *(seat(n, after=[0]) for n in range(2, 6))]
+    done, _, _ = applied(directory, changes, ramp=(1, 2))
+    assert by_result(done) == {"written": ids(*range(6))}
+    assert directory.floods == [ids(0), ids(1, 2), ids(3, 4, 5)]
+
+
 # ---------------------------------------------------------------- failures
 
 
@@ -448,6 +458,22 @@ class Lagging(Strange):
             (before,) = MemoryDirectory.read(self, [change.user])
             yield from super().write([change])
             self.since[change.user.id] = (self.now, before)
+
+
+def test_all_rounds_of_a_batch_wait_together_however_many_they_are() -> None:
+    """A directory that takes one attribute a request."""
+
+    class Singly(Lagging):
+        def describe(self) -> Description:
+            return replace(super().describe(), singly=True)
+
+    directory = Singly(people(1))
+    more = (AttributeChange(name, (), ("x",)) for name in ("title", "roomNumber"))
+    changes = [replace(seat(0), attributes=(*seat(0).attributes, *more))]
+    settling = Settling(5, clock=lambda: directory.now, sleep=directory.sleep)
+    done = apply(changes, directory, directory.describe(), Noting(), Hearing(), settling=settling)
+    assert directory.now == pytest.approx(5)
+    assert by_result(done) == {"failed": ["id0"]}
 
 
 @pytest.mark.parametrize(("rounds", "waited", "result"), [(False, 6.2, "written"), (True, 5, "failed")])

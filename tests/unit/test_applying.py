@@ -115,6 +115,52 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
     assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
 
+def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> None:
+    """What id2 waited for is done when the rest of id0 fails, which is one failure too many."""
+    waits = replace(moves(2, "2", "7", 0), after=frozenset({"id0", "id1"}))
+    changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0), waits]
+
+    class Refusing(MemoryDirectory):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                late = change.user.id == "id0" and change.part is Part.REST
+                yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
+
+    directory = Refusing(people("0", "1", "2"), VIEW)
+    described = replace(directory.describe(), batch=1)
+    done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 1))
+    assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.SKIPPED]
+    assert done.outcomes[2].why == "not sent: 1 writes failed (max_failures)"
+
+
+def test_a_run_that_ends_at_once_says_of_whom_a_part_was_written() -> None:
+    """Two swap; somebody ends the run when the first has let go, and when the other has its seat."""
+    released = " (its old value was already released for another user; the next run sets the new one)"
+    for rounds, seconds in ((1, "not sent: the run was stopped"), (2, "")):
+
+        class Ended(MemoryDirectory):
+            left = rounds
+
+            def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+                if not self.left:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                return super().write(changes)
+
+        directory = Ended(people("0", "1"), VIEW)
+        changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0)]
+        done = apply(changes, directory, directory.describe(), Noting(), Observers())
+        assert [outcome.why for outcome in done.outcomes] == [f"not sent: the run was stopped{released}", seconds]
+        assert (done.cut, done.touched, done.ended) == (True, True, [])
+
+
+def test_once_all_is_written_nobody_stops_anything() -> None:
+    directory, stop = MemoryDirectory(people("0"), VIEW), Stop()
+    apply([changes_seat(0)], directory, directory.describe(), Noting(), Observers(), stop=stop)
+    stop.ask("too late")
+    assert stop.why is None
+
+
 class Cut(MemoryDirectory):
     """The connection is cut after so many writes: the next one is done, and its answer lost. It cannot be read then."""
 
@@ -256,6 +302,31 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
         [("leave", "d1", "", Result.FAILED), *(("intend", f"d{n}", "", None) for n in (0, 2))],
         [("settle", "d0", "", Result.WRITTEN), ("settle", "d2", "", Result.CONFLICT)],
     ]
+
+
+def test_of_whom_nothing_more_was_sent_it_is_said_once_that_its_object_classes_were_added() -> None:
+    class Leaving(Strict):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                if change.part is Part.REST:
+                    yield Outcome(change.user, Result.SKIPPED, "not sent (gone)")
+                    return
+                yield from super().write([change])
+
+    directory = Leaving(people("0", "1"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
+    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
+    changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
+    done = apply(changes, directory, directory.describe(), Noting(), Observers())
+    assert {outcome.why for outcome in done.outcomes} == {"not sent (gone) (its object classes were added)"}
+
+
+def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
+    directory = Strict(people("0", "1"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
+    directory.refused = "id0"
+    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
+    changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
+    done = apply(changes, directory, replace(directory.describe(), batch=1), Noting(), Observers())
+    assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [(Result.FAILED, "no"), (Result.WRITTEN, "")]
 
 
 def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_written() -> None:

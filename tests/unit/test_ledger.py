@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.ledger import Ledger
+from connector.apply.ledger import Ledger, WriteId
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
 from connector.observers.observer import Observer
@@ -22,10 +22,12 @@ class Noting:
         self.notes: list[tuple[list[str], list[str]]] = []
         self.left: list[str] = []
         self.full = False
+        self.audit: Callable[[], None] | None = None
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> None:
+    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None] | None:
         self._check()
         self.notes.append(([change.user.id for change, _ in settled], [change.user.id for change in intended]))
+        return self.audit
 
     def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         self._check()
@@ -53,9 +55,9 @@ def outcome(of: Change, result: Result = Result.WRITTEN, why: str = "") -> Outco
 
 
 class Fixture:
-    def __init__(self) -> None:
+    def __init__(self, left_open: Collection[WriteId] = ()) -> None:
         self.journal, self.observer = Noting(), Hearing()
-        self.ledger = Ledger(self.journal, self.observer)
+        self.ledger = Ledger(self.journal, self.observer, left_open)
 
     def settled(self, of: Change, result: Result = Result.WRITTEN, *, told: bool = True) -> Outcome:
         """A write goes all its way, or all but the last step of it."""
@@ -199,7 +201,83 @@ def test_the_same_outcome_is_left_once_and_another_one_again() -> None:
     assert (fixture.journal.left, len(fixture.observer.told)) == (["ann"], 2)
 
 
+def test_while_the_audit_is_told_a_write_is_known_to_be_noted_and_nobody_else_was_told_of_it() -> None:
+    """The audit may take its time, and the run be told to end at once meanwhile."""
+    ann, fixture, known = change("ann"), Fixture(), list[Outcome]()
+    fixture.settled(ann, told=False)
+
+    def audit() -> None:
+        assert fixture.observer.told == []
+        known.append(fixture.stands(ann))
+
+    fixture.journal.audit = audit
+    fixture.ledger.note()
+    assert known == [outcome(ann)]
+    assert len(fixture.observer.told) == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "open_"),
+    [
+        (Result.FAILED, True),
+        (Result.CONFLICT, True),
+        (Result.SKIPPED, True),
+        (Result.UNCHANGED, True),
+        (Result.WRITTEN, False),
+    ],
+)
+@pytest.mark.parametrize("left", [True, False], ids=["left", "settled"])
+def test_a_write_that_this_run_had_left_open_stays_so_unless_it_is_written(
+    result: Result, *, open_: bool, left: bool
+) -> None:
+    ann, bob = change("ann"), change("bob")
+    fixture = Fixture([("ann", ann.digest, Part.REST), ("bob", "another digest", Part.REST)])
+    for each in (ann, bob):
+        if left:
+            fixture.ledger.leave([(each, outcome(each, result, "why"))])
+        else:
+            fixture.ledger.note([each])
+            fixture.ledger.settle(each, outcome(each, result, "why"))
+            fixture.ledger.note()
+    first, second = (found for _, _, found in fixture.observer.told)
+    assert second == outcome(bob, result, "why")
+    assert (first.result, first.open, first.why.startswith("why")) == (result, open_, True)
+    assert first.why.endswith("the interrupted run may have written it. The next run settles it") is open_
+
+
+def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -> None:
+    ann, bob, fixture = change("ann"), change("bob"), Fixture()
+    ledger = fixture.ledger
+    seen = []
+
+    def look() -> None:
+        seen.append((ledger.touches, ledger.touched))
+
+    ledger.note([ann, bob])
+    look()
+    ledger.sent(ann)
+    look()
+    ledger.settle(ann, outcome(ann, Result.CONFLICT))
+    look()
+    ledger.sent(bob)
+    look()
+    ledger.settle(bob, outcome(bob))
+    look()
+    ledger.note()
+    look()
+    assert seen == [(False, False), (True, False), (False, False), (True, False), (True, False), (True, True)]
+
+
 # ---------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("result", [Result.WRITTEN, Result.UNCHANGED, Result.CONFLICT])
+def test_of_what_goes_first_it_is_known_what_was_there_already(part: Part, result: Result) -> None:
+    fixture = Fixture()
+    fixture.settled(change("ann", part), result)
+    there = part is not Part.REST and result is Result.UNCHANGED
+    assert fixture.ledger.found == ({("ann", "title")} if there else set())
 
 
 @pytest.mark.parametrize("part", [Part.CLASSES, Part.STEP])

@@ -367,6 +367,21 @@ def test_a_visible_secret_that_another_key_had_noted_is_told_to_be_unknowable() 
     assert job.open() == set()
 
 
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_secret_beside_a_value_that_somebody_has_changed_since_is_written_again(changed: bool) -> None:
+    """What was written in part, for all that is known: whether the secret is there nobody can see."""
+    rooms = AttributeRule(ROOM, Template.parse("{workNo}"), owns="*")
+    job = Job(Mapping(LOOKS, (*SEATS.attributes, rooms, *PASSWORDS.attributes)))
+    job.apply(then=killed)
+    if changed:
+        id_, (name, held) = next(iter(job.store.snapshot().items()))
+        job.store.put(id_, name, {**held, ROOM: ["another"]})
+    run = job.apply()
+    assert [result for _, result, _, _ in job.told] == [Result.WRITTEN]
+    names = {each.name for change in run.plan.changes for each in change.attributes}
+    assert names == ({ROOM, PASSWORD} if changed else set())
+
+
 # ---------------------------------------------------------------- several servers of one directory
 
 

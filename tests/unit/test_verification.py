@@ -108,6 +108,33 @@ def test_the_next_batch_may_follow_at_once_where_somebody_was_shown_and_nobody_w
     assert verifier.next_batch() is expected
 
 
+@pytest.mark.parametrize(("judged_so_far", "expected"), [(9, True), (10, False), (COUNT, False)])
+def test_nothing_follows_an_answer_that_lacks_what_was_written(judged_so_far: int, expected: bool) -> None:
+    """It is the answer of the tenth; the sample does not look at answers."""
+    directory = people()
+    directory.alter = lambda user: without(user, "employeeNumber", "id9")
+    verifier, batch = Verifier(directory, directory.describe()), changes(NUMBER)[:judged_so_far]
+    for change, outcome in zip(batch, directory.write(batch), strict=True):
+        verifier.judged(change, outcome)
+    assert verifier.next_batch() is expected
+
+
+@pytest.mark.parametrize(
+    "attribute", [NUMBER, AttributeChange(SECRET, (), (Secret("canary"),), secret=True, pattern="*")]
+)
+def test_a_user_that_is_gone_after_a_yes_has_failed_and_may_have_been_written(attribute: AttributeChange) -> None:
+    directory = people(hidden=(SECRET,))
+    directory.alter = lambda user: None
+    batch = changes(attribute)
+    written = list(directory.write(batch))
+    directory.store.remove("id3")
+    found = judged(directory, batch, written)
+    gone = found.pop("id3")
+    assert (gone.result, gone.may_stand, gone.lost) == (Result.FAILED, True, ())
+    assert "the entry (it is gone, or outside base and filter)" in gone.why
+    assert failed(found) == []
+
+
 def test_who_is_shown_is_not_read_but_for_the_first_eight() -> None:
     directory = people()
     assert failed(outcomes(directory)) == []

@@ -1,0 +1,203 @@
+"""What an apply notes of users by the way: who was refused, left alone, or is nowhere; and what may be a job's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from msgspec.structs import replace
+
+from connector.model import AttributeChange, Change, Outcome, Owned, Refused, Result, UserRef
+from connector.state.job_notes import JobNotes
+from connector.state.store import Store, open_state
+from tests.support.states import DAYS, HERE, apply, at, change, interrupt, sets, sets_secret, user
+
+MAIL, TITLE = sets("mail", "a@example.org"), sets("title", "agent")
+
+
+@pytest.fixture
+def state() -> Iterator[Store]:
+    with closing(open_state(None)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def notes(state: Store) -> JobNotes:
+    return state.memory(HERE, "hr")
+
+
+def became(number: int, result: Result, *attributes: AttributeChange, unknown: bool = False) -> tuple[Change, Outcome]:
+    each = change(number, *(attributes or (MAIL,)))
+    return each, Outcome(each.user, result, f"why {number}", unknown=unknown)
+
+
+def refused(notes: JobNotes, *ended: tuple[Change, Outcome], turns: tuple[int, ...] = ()) -> dict[int, tuple[int, int]]:
+    """By user, in how many runs it was refused, and its turn, after a run that ended so."""
+    notes.note_refused(ended, {user(number).id for number in turns})
+    return {int(id_[3:]): (each.runs, each.turn) for id_, each in notes.refused().items()}
+
+
+# ---------------------------------------------------------------- who was refused
+
+
+@pytest.mark.parametrize("result", Result)
+def test_who_failed_or_was_in_conflict_was_refused_and_nobody_else(notes: JobNotes, result: Result) -> None:
+    counts = result in (Result.FAILED, Result.CONFLICT)
+    assert refused(notes, became(1, result)) == ({1: (1, 1)} if counts else {})
+    if counts:
+        assert notes.refused() == {user(1).id: Refused(frozenset({"mail"}), 1, 1, "why 1")}
+
+
+def test_a_write_of_which_nobody_knows_is_no_refusal(notes: JobNotes) -> None:
+    assert refused(notes, became(1, Result.FAILED, unknown=True)) == {}
+    refused(notes, became(1, Result.FAILED))
+    assert refused(notes, became(1, Result.FAILED, unknown=True)) == {1: (1, 1)}
+
+
+def test_refusals_count_on_as_long_as_the_attributes_that_were_refused_are_among_those_written(notes: JobNotes) -> None:
+    refused(notes, became(1, Result.FAILED), became(2, Result.FAILED, MAIL, TITLE))
+    found = refused(notes, became(1, Result.CONFLICT, MAIL, TITLE), became(2, Result.FAILED))
+    assert {number: runs for number, (runs, _) in found.items()} == {1: 2, 2: 1}
+    assert notes.refused()[user(1).id].attributes == {"mail", "title"}
+
+
+@pytest.mark.parametrize("result", [Result.WRITTEN, Result.UNCHANGED])
+def test_who_is_written_is_refused_no_longer_and_others_stay(notes: JobNotes, result: Result) -> None:
+    refused(notes, became(1, Result.FAILED), became(2, Result.FAILED))
+    assert refused(notes, became(1, result)) == {2: (1, 2)}
+
+
+def test_whoever_was_tried_in_its_turn_comes_after_all_others_next_time(notes: JobNotes) -> None:
+    """Also where it was not refused again; who was not tried keeps its place, and who is new comes last."""
+    refused(notes, *(became(number, Result.FAILED) for number in (1, 2, 3)))
+    ended = became(4, Result.FAILED), became(1, Result.SKIPPED), became(2, Result.FAILED), became(3, Result.SKIPPED)
+    found = refused(notes, *ended, turns=(1, 2))
+    assert sorted(found, key=lambda number: found[number][1]) == [3, 1, 2, 4]
+    assert found == {3: (1, 3), 1: (1, 4), 2: (2, 5), 4: (1, 6)}
+
+
+def test_who_is_not_to_be_written_any_more_is_refused_no_longer(notes: JobNotes) -> None:
+    refused(notes, became(1, Result.FAILED), became(2, Result.FAILED))
+    notes.forget_refused([user(2).id, user(3).id])
+    assert notes.refused().keys() == {user(2).id}
+
+
+def test_each_job_has_notes_of_its_own(state: Store, notes: JobNotes) -> None:
+    other = state.memory(HERE, "it")
+    for each in (notes, other):
+        refused(each, became(1, Result.FAILED))
+        each.note_stale({"id-1"}, DAYS[1])
+        each.note_lapsed({"id-1"})
+        each.note_excluded({"boss": frozenset({"id-1"})})
+    refused(notes, became(1, Result.WRITTEN))
+    notes.note_claimed({"id-1"})
+    notes.note_lapsed(())
+    notes.note_excluded({})
+    assert (notes.refused(), notes.stale(), notes.lapsed(), notes.excluded()) == ({}, {}, frozenset(), {})
+    assert other.refused().keys() == {user(1).id}
+    assert (list(other.stale()), list(other.lapsed())) == (["id-1"], ["id-1"])
+    assert other.excluded() == {"boss": frozenset({"id-1"})}
+
+
+# ---------------------------------------------------------------- who is left alone, or nowhere
+
+
+def test_an_entry_of_the_exclude_list_names_whom_it_has_named_until_it_is_taken_out(notes: JobNotes) -> None:
+    notes.note_excluded({"ann": frozenset({"1"}), "bob": frozenset({"2", "3"}), "nobody": frozenset()})
+    assert notes.excluded() == {"ann": frozenset({"1"}), "bob": frozenset({"2", "3"})}
+    notes.note_excluded({"ann": frozenset({"4"}), "bob": frozenset()})
+    assert notes.excluded() == {"ann": frozenset({"1", "4"}), "bob": frozenset({"2", "3"})}
+    notes.note_excluded({"bob": frozenset({"2"})})
+    assert notes.excluded() == {"bob": frozenset({"2", "3"})}
+
+
+def test_who_is_nowhere_is_who_was_so_the_last_time(notes: JobNotes) -> None:
+    for nowhere in ({"1", "2"}, {"2"}, set()):
+        notes.note_lapsed(nowhere)
+        assert notes.lapsed() == nowhere
+
+
+# ---------------------------------------------------------------- what may be a job's
+
+
+def maybe(state: Store, job: str = "hr") -> dict[UserRef, dict[str, Owned]]:
+    return {ref: dict(each) for ref, each in state.memory(HERE, job, at(HERE)).owned()}
+
+
+def test_what_an_interrupted_run_set_out_to_write_may_be_its_jobs(state: Store) -> None:
+    interrupt(state, change(1, sets("mail", "a@example.org", "b@example.org", old=("a@example.org",))), id_="1")
+    interrupt(state, change(2, sets("mail", old=("a@example.org",)), sets("objectClass", "cecAgent")), id_="2")
+    interrupt(state, change(3, sets_secret("print")), id_="3")
+    found = maybe(state)
+    assert found.keys() == {user(1), user(3)}, "to clear makes nothing ours, nor does an object class"
+    assert (len(found[user(1)]["mail"].values), found[user(1)]["mail"].run) == (1, "1")
+    secret = found[user(3)]["SIPIdentityPassword"]
+    assert (secret.values, secret.fingerprint) == ((), "print")
+    assert maybe(state, "it") == {}
+
+
+def test_what_may_be_ours_is_added_to_what_is(state: Store) -> None:
+    apply(state, change(1, MAIL, TITLE, sets("objectClass", "cecAgent")), id_="1")
+    known = maybe(state)[user(1)]
+    interrupt(state, change(1, sets("MAIL", "b@example.org", "a@example.org"), digest="b"), id_="2")
+    found = maybe(state)[user(1)]
+    assert found.keys() == {"mail", "title"}
+    assert (found["mail"].values[:1], len(found["mail"].values)) == (known["mail"].values, 2)
+    assert found["title"] == known["title"]
+    assert found["mail"].run == "1"
+
+
+def test_of_a_secret_that_is_ours_the_fingerprint_stays_where_another_may_have_been_written(state: Store) -> None:
+    apply(state, change(1, sets_secret("first")), id_="1")
+    interrupt(state, change(1, sets_secret("second"), digest="b"), id_="2")
+    assert maybe(state)[user(1)]["SIPIdentityPassword"].fingerprint == "first"
+
+
+def test_what_was_put_back_is_not_ours_and_what_may_have_been_written_since_is(state: Store) -> None:
+    apply(state, change(1, MAIL), id_="1", job="x")
+    apply(state, change(1, sets("mail", "z@example.org", old=("a@example.org",))), id_="2", kind="undo")
+    ((restored,),) = ([each.restored for each in found.values()] for found in maybe(state).values())
+    assert restored
+    interrupt(state, change(1, sets("mail", "b@example.org", old=("z@example.org",)), digest="b"), id_="3")
+    assert [(each.run, each.restored) for each in maybe(state)[user(1)].values()] == [("3", False)]
+
+
+@pytest.mark.parametrize(
+    ("job", "attribute", "number", "ours"),
+    [
+        ("it", sets("MAIL", "c@example.org"), 1, False),
+        ("it", sets("mail", old=("a@example.org",)), 1, False),
+        ("it", TITLE, 1, True),
+        ("it", MAIL, 2, True),
+        ("hr", sets("mail", "c@example.org"), 1, True),
+        ("it", replace(sets("mail", "tel:1"), pattern="tel:*"), 1, False),
+    ],
+    ids=["another job", "another job clears", "another attribute", "another user", "the same job", "a part of it"],
+)
+def test_what_may_be_ours_is_not_where_another_job_has_written_since(
+    state: Store, job: str, attribute: AttributeChange, number: int, *, ours: bool
+) -> None:
+    interrupt(state, change(1, MAIL), id_="1")
+    (before,) = maybe(state)[user(1)]["mail"].values
+    apply(state, change(number, attribute, digest="b"), id_="2", job=job)
+    assert (before in [value for each in maybe(state).get(user(1), {}).values() for value in each.values]) is ours
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("sip:*", True), ("tel:*", False), ("*", False)])
+def test_jobs_with_parts_of_one_attribute_overtake_each_other_where_a_value_may_be_of_both(
+    state: Store, theirs: str, *, ours: bool
+) -> None:
+    interrupt(state, change(1, replace(sets("mail", "tel:1"), pattern="tel:*")), id_="1")
+    apply(state, change(1, replace(sets("mail", "x"), pattern=theirs), digest="b"), id_="2", job="it")
+    assert (user(1) in maybe(state)) is ours
+    assert bool(list(state.memory(HERE, "hr").unsettled())) is ours
+    assert ("hr" in {each.job for each in state.memory(HERE, "it").others()}) is ours
+
+
+def test_a_write_of_another_directory_or_from_before_overtakes_nothing(state: Store) -> None:
+    apply(state, change(1, sets("mail", "z@example.org"), digest="z"), id_="0", job="it")
+    interrupt(state, change(1, MAIL), id_="1")
+    apply(state, change(1, sets("mail", "c@example.org"), digest="b"), id_="2", job="it", directory="elsewhere")
+    assert user(1) in maybe(state)
+    assert len(list(state.memory(HERE, "hr").unsettled())) == 1
