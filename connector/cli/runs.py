@@ -11,22 +11,26 @@ from connector.cli.running import job_argument
 
 @click.command
 @job_argument
+@click.argument("run", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(job: Path, *, as_json: bool) -> int:
-    """List the applies of JOB, newest first."""
+def command(job: Path, run: str | None, *, as_json: bool) -> int:
+    """List the applies of JOB, newest first; with RUN (an id, the beginning of one, or `last`) that one.
+
+    The last one is the newest apply that wrote.
+    """
     from msgspec import json, to_builtins
 
     from connector.reports.visible import visible
     from connector.run.job_state import history
 
-    runs = history(job)
+    runs = history(job, run)
     if as_json:
-        click.echo(json.format(json.encode([to_builtins(run) for run in runs]), indent=1).decode())
+        click.echo(json.format(json.encode([to_builtins(each) for each in runs]), indent=1).decode())
     elif not runs:
         click.echo("No apply has run yet.")
-    for run in () if as_json else runs:
-        counts = ", ".join(f"{number} {outcome}" for outcome, number in run.outcomes.items()) or "nothing to write"
-        what = f"undo of {run.undoes}" if run.undoes else run.kind
-        served = f" on {visible(run.server)}" if run.server else ""
-        click.echo(f"{run.id}  {run.started}  {what}{served}, {run.result or 'interrupted'}: {counts}")
+    for each in () if as_json else runs:
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
+        what = f"undo of {each.undoes}" if each.undoes else each.kind
+        served = f" on {visible(each.server)}" if each.server else ""
+        click.echo(f"{each.id}  {each.started}  {what}{served}, {each.result or 'interrupted'}: {counts}")
     return 0

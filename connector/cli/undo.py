@@ -11,6 +11,7 @@ from connector.cli.observers import observers
 from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
 from connector.cli.signals import stopped_by_signals
 from connector.run.composition import apply_undo_context, undo_context
+from connector.run.job_state import run_named
 from connector.sync import apply_undo, dry_undo
 
 
@@ -26,8 +27,10 @@ def command(
 ) -> int:
     """Undo RUN of JOB: restore values that are still as that run wrote them.
 
+    RUN is an id, the beginning of one, or `last`: the newest apply that wrote.
     The job is then on hold, since its next apply would write them again. To allow applies, run release.
     """
+    run = run_named(job, run)
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:

@@ -30,11 +30,28 @@ def last_tick(job: jobs.LoadedJob) -> Tick | None:
         return state.ticks(job.name).last() if state else None
 
 
-def history(path: Path) -> list[RunRecord]:
-    """The applies of the job in `path`, newest first."""
+def history(path: Path, run: str | None = None) -> list[RunRecord]:
+    """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
     job = jobs.load(path)
     with _kept(job) as state:
-        return state.history.runs(job.name) if state else []
+        runs = state.history.runs(job.name) if state else []
+        named = state.history.named(job.name, run) if state and run is not None else run
+        if run is not None and not state:
+            raise _no_run()
+        return [each for each in runs if named in (None, each.id)]
+
+
+def run_named(path: Path, run: str) -> str:
+    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError."""
+    job = jobs.load(path)
+    with _kept(job) as state:
+        if state is None:
+            raise _no_run()
+        return state.history.named(job.name, run)
+
+
+def _no_run() -> UsageError:
+    return UsageError("this job has no run yet", where="RUN")
 
 
 def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:

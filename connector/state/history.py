@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
-from connector.errors import StateError
+from connector.errors import StateError, UsageError
 from connector.state.database import Database
 from connector.state.journal_rows import STEPS, names_of, step
 from connector.state.sealing import Sealer
@@ -26,6 +26,14 @@ _COUNTS: Final = """
 """Each user once: by the whole of its change, or by what went first, where that is unknown or nothing came after it."""
 
 
+_WROTE: Final = (
+    "select id from runs where job = ? and kind = 'apply' and exists (select 1 from journal where run = runs.id "
+    "and (outcome is null or outcome = 'written' or lost is not null)) order by number desc"
+)
+LAST: Final = "last"
+TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
+FEW: Final = 5
+"""So many runs are named where several are meant."""
 _summary: Final = json.Decoder(dict[str, int]).decode
 
 
@@ -65,6 +73,25 @@ class History:
         except (DecodeError, ValidationError, TypeError) as fault:
             why = "the state is damaged: a run's summary cannot be read"
             raise StateError(why, where=self._database.where) from fault
+
+    def named(self, job: str, written: str) -> str:
+        """The id of a run by the id, by a beginning that no other id of this job has, or by `last`.
+
+        The last one is the newest apply that wrote, or may have. Raises UsageError where that is none, or several.
+        """
+        if written == LAST:
+            found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
+            unknown = "no apply of this job has written anything"
+        else:
+            ids = [id_ for (id_,) in self._database.rows("select id from runs where job = ? order by number desc", job)]
+            found = [written] if written in ids else [id_ for id_ in ids if written and id_.startswith(written)]
+            unknown = f"this job has no run {written!r}"
+        if len(found) == 1:
+            return str(found[0])
+        several = f"the ids of {len(found)} runs begin with {written!r}: {', '.join(found[:FEW])}"
+        more = ", …" if len(found) > FEW else ""
+        why = f"{several}{more}. Write more of the id" if found else f"{unknown}. {TO_LIST}"
+        raise UsageError(why, where="RUN")
 
     def _counts(self, run: str) -> dict[str, int]:
         return dict(self._database.rows(_COUNTS, run))

@@ -20,7 +20,7 @@ from connector.model import Change, Description, LastGood, Noted, Outcome, Plan,
 from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
 from connector.state.database import Database
-from connector.state.history import History
+from connector.state.history import TO_LIST, History
 from connector.state.journal import Ours, RunJournal
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
 from connector.state.memory import DirectoryMemory
@@ -269,7 +269,7 @@ class Store:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
         found = self._database.rows("select directory from runs where id = ? and job = ?", run, job)
         if not found:
-            raise UsageError(f"this job has no run {run!r}. To list its runs, run: cec-connector runs JOB", where="RUN")
+            raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found
         query = STEPS + " where run = ? order by user_name, user_id, digest, part"
         return directory, [step(row, sealer, self._database.where) for row in self._database.rows(query, run)]

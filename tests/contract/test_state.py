@@ -280,6 +280,20 @@ def test_runs_are_listed_newest_first_and_by_job(state: Store) -> None:
     assert state.history.runs("nobody") == []
 
 
+def test_a_run_is_named_by_its_id_by_a_beginning_of_it_or_as_the_last_that_wrote(state: Store) -> None:
+    for id_, job in (("ab-1", "hr"), ("ab-2", "hr"), ("ac-3", "it")):
+        apply(state, change(1, sets("mail", f"{id_}@example.org")), id_=id_, job=job)
+    apply(state, id_="ad-4")
+    assert [state.history.named("hr", written) for written in ("ab-1", "ad", "last")] == ["ab-1", "ad-4", "ab-2"]
+    for written in ("ab-", "ac", "", "ab_1", "b-1", "ab-1x"):
+        with pytest.raises(UsageError):
+            state.history.named("hr", written)
+    interrupt(state, change(2, sets("mail", "x")), id_="ae-5")
+    assert state.history.named("hr", "last") == "ae-5", "what may have been written was"
+    apply(state, change(1, sets("mail", "y")), id_="af-6", kind="undo")
+    assert state.history.named("hr", "last") == "ae-5"
+
+
 def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, kept: KeptState) -> None:
     for number, year in enumerate((2026, 2090, 2027, 2028)):
         apply(state, id_=f"run-{number}", agents=100 + number)

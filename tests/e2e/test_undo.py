@@ -274,3 +274,37 @@ def test_octets_that_are_no_text_in_a_unique_attribute_are_looked_for_as_octets(
     run = last_run(job)
     assert "4 users would be changed" in job.run("undo", run)
     assert "3 of 4 users written" in job.run("undo", run, "--apply", code=4)
+
+
+def test_a_run_is_named_by_last_or_by_the_beginning_of_its_id(job: Job) -> None:
+    before = job.read("people.ldif")
+    assert "no run yet" in job.run("undo", "last", code=64)
+    assert "no run yet" in job.run("runs", "last", code=64)
+    job.run("plan")
+    assert "no apply of this job has written anything" in job.run("undo", "last", code=64)
+    job.run("apply")
+    wrote = last_run(job)
+    job.run("apply")  # it had nothing to write
+    assert last_run(job) != wrote
+    assert f"takes back run {wrote}" in job.run("undo", "last").replace("  ", " ")
+    assert [each["id"] for each in json.loads(job.run("runs", "last", "--json"))] == [wrote]
+    assert job.run("runs", wrote[:12]).startswith(wrote)
+
+    job.run("undo", wrote[:12], "--apply")
+    assert job.read("people.ldif") == before
+    undone = json.loads(job.run("runs", "--json"))[0]
+    assert undone["undoes"] == wrote, "a run is kept by its whole id"
+    assert f"takes back run {wrote}" in job.run("undo", "last").replace("  ", " "), "an undo is no apply"
+
+    assert "this job has no run 'zzz'. To list its runs" in job.run("undo", "zzz", code=64)
+    assert "this job has no run ''" in job.run("undo", "", code=64)
+    job.sql(f"update runs set id = '{wrote[:8]}-other' where id <> '{wrote}' and kind = 'apply'")
+    several = job.run("undo", wrote[:8], code=64)
+    assert f"the ids of 2 runs begin with '{wrote[:8]}': {wrote[:8]}-other, {wrote}. Write more of the id" in several
+
+
+def test_what_a_reader_is_told_to_run_names_the_run_by_its_whole_id(job: Job) -> None:
+    job.configure(limits={"clear": 0})
+    job.run("apply")
+    said = job.run("undo", "last", code=3)
+    assert f"cec-connector undo job.yaml {last_run(job)} --apply --accept sha256:" in said
