@@ -58,7 +58,7 @@ class Work(Struct, frozen=True):
 
     `again`: users of whom an interrupted run may have written the same already. `settled`: writes of such a run
     that were open when this one began. `found`: what the next run's agents and users are held against.
-    `some`: it is for some agents alone.
+    `some`: it is for some agents alone. `reviewed`: somebody has seen the changes.
     """
 
     plan: Plan
@@ -71,6 +71,7 @@ class Work(Struct, frozen=True):
     undoes: str | None = None
     found: LastGood | None = None
     some: bool = False
+    reviewed: bool = False
 
     def written(self, applied: Applied) -> dict[str, Change]:
         """By user the changes that are confirmed, but for what was there already."""
@@ -232,7 +233,7 @@ def _held_to(context: ApplyContext, reviewed: Plan, fresh: Plan, only: Selection
         since=context.state.history.overtaken(reviewed.id), only=only,
     )  # fmt: skip
     held = Lookup(context.reader, context.read, context.observer).run(holding)
-    return Work(reviewed, held.changes, held.left, held.aside)
+    return Work(reviewed, held.changes, held.left, held.aside, reviewed=True)
 
 
 def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show, accept: str | None, stop: Stop) -> Run:
@@ -254,7 +255,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
                 work.changes, context.directory, description, journal, context.observer,
                 pace=context.pace, stop=stop, settling=Settling(context.pace.settle, stop),
                 left=work.left, again=work.again, left_open=work.settled.left_by(work.plan.id),
-                refused=memory.refused(), last=context.mapping.told_by,
+                refused=memory.refused(), last=context.mapping.told_by, reviewed=work.reviewed,
             )  # fmt: skip
             run = Run(
                 work.plan, False, applied.outcomes, work.aside,

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from connector.apply.brake import Brake
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
-from connector.apply.verification import Verifier
+from connector.apply.verification import Verifier, told_apart
 from connector.directories.port import Directory
 from connector.model import NOT_SENT, Change, Description, Ending, Outcome, Part, Refused, Result
 from connector.observers.observer import Observer
@@ -79,6 +79,7 @@ def apply(
     left_open: Collection[WriteId] = (),
     refused: Mapping[str, Refused] = MappingProxyType({}),
     last: Sequence[str] = (),
+    reviewed: bool = False,
 ) -> Applied:
     """Write the changes, in steps that begin small. `left`: the outcomes of those that must not be written.
 
@@ -89,6 +90,8 @@ def apply(
     `again`: ids of users of whom an interrupted run may have written the same already; that is said of each.
 
     `left_open`: writes of this very run that were open when it was interrupted. They stay so unless they are written.
+
+    `reviewed`: somebody has seen the changes, which is said where one is in conflict.
 
     `refused`: what earlier runs were refused. Such users go last, and count for neither ramp nor `max_failures`.
 
@@ -104,11 +107,14 @@ def apply(
         stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
     try:
         turns = engine.write_all(changes, refused, pace.max_failures)
+        conflicts = [change for change in changes if ledger.outcomes[change.user.id].result is Result.CONFLICT]
+        apart = told_apart(conflicts, directory, description, reviewed=reviewed) if not engine.stopped else {}
         brake.release()
     except KeyboardInterrupt:
         return Applied(_standing(ledger, changes), CUT, [], touched=ledger.touches, cut=True)
     places = {change.user.id: place for place, change in enumerate(changes)}
-    told = sorted(ledger.outcomes.values(), key=lambda outcome: places.get(outcome.user.id, -1))
+    outcomes = (replace(each, differs=apart.get(user, each.differs)) for user, each in ledger.outcomes.items())
+    told = sorted(outcomes, key=lambda outcome: places.get(outcome.user.id, -1))
     ended = [(change, ledger.outcomes[change.user.id]) for change in changes]
     return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found)
 

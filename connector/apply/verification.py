@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Final
 
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
-from connector.model import Change, Description, Holds, Outcome, Question, Result, User
+from connector.model import Change, Description, Difference, Holds, Outcome, Question, Result, User
+from connector.reconcile.conflicts import unlike
 from connector.reconcile.diff.standing import stands
 from connector.runtime.stopping import Settling
 
@@ -120,6 +121,18 @@ class Verifier:
         if user is None:
             return Outcome(change.user, Result.FAILED, why, may_stand=True)
         return Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+
+
+def told_apart(
+    conflicts: Sequence[Change], directory: Directory, description: Description, *, reviewed: bool
+) -> dict[str, tuple[Difference, ...]]:
+    """By user how it is not as its change expects, as far as reading it once more tells."""
+    found = {change.user.id: change for change in conflicts}
+    try:
+        users = list(directory.read((change.user for change in conflicts), disabled=True)) if conflicts else []
+    except IncompleteRead:
+        return {}
+    return {user.id: unlike(found[user.id], user, description, reviewed=reviewed) for user in users if user.id in found}
 
 
 def _not_waited_for(change: Change, outcome: Outcome, why: str) -> _Judged:

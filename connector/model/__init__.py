@@ -36,6 +36,7 @@ from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
     NEW_STATE as NEW_STATE,
     NOTICED as NOTICED,
+    Difference as Difference,
     LastGood as LastGood,
     Memory as Memory,
     Near as Near,

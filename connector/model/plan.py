@@ -111,6 +111,20 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
+class Difference(Struct, frozen=True):
+    """How one attribute is not as a change expects: `wanted` by that change, held `now`, and wanted now (`then`).
+
+    `wanted` None: the change left it alone. `now` None: it is not known. `then` None: the same, or nothing.
+    `reviewed`: somebody has seen the change.
+    """
+
+    name: str
+    wanted: AttributeChange | None
+    now: tuple[Held, ...] | None = None
+    then: AttributeChange | None = None
+    reviewed: bool = False
+
+
 class Outcome(Struct, frozen=True, gc=False):
     """What became of one user's change; `why` for all but *written*.
 
@@ -119,7 +133,8 @@ class Outcome(Struct, frozen=True, gc=False):
     does it where the server has answered, and some of the values may be there; that is no reason to stop. `lost`: of
     one that *failed*, the attributes that the server took and does not show as written; the others are as written.
     `aside`: of one that was *skipped*, that it was left out on purpose. `unnoted`: of one that was *written*, that the
-    journal does not know, so that the next run settles it.
+    journal does not know, so that the next run settles it. `differs`: of a *conflict*, how. It has values, so only
+    reports have it: logs, audit and journal do not.
     """
 
     user: UserRef
@@ -131,6 +146,7 @@ class Outcome(Struct, frozen=True, gc=False):
     lost: tuple[str, ...] = ()
     aside: bool = False
     unnoted: bool = False
+    differs: tuple[Difference, ...] = ()
 
     @property
     def open(self) -> bool:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Refusal, Result, User
 from connector.reconcile.checks.limits import EXCLUDE, MATCHED_DROP, OF_THE_SOURCE
+from connector.reconcile.conflicts import held_now, replanned
 from connector.reconcile.diff.standing import secret_stands, stands
 from connector.reconcile.digests import digest_of_change
 from connector.reconcile.matching.selection import EVERYBODY, Selection
@@ -48,13 +49,14 @@ def hold_to(
     the plan keeps its place among the runs, so that theirs would count as the last.
     """
     fresh_changes = {change.user.id: change for change in fresh.changes}
-    open_ = [each.user for each in reviewed.changes if each.user.id not in fresh_changes]
+    open_ = [each.user for each in reviewed.changes if not _as_reviewed(each, fresh_changes, released, since)]
     now = {user.id: user for user in (yield from ask(Read(open_, disabled=True)))}
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     aside: set[str] = set()
     for change in reviewed.changes:
         user = change.user
+        as_reviewed = _as_reviewed(change, fresh_changes, released, since)
         planned = fresh_changes.pop(user.id, None)
         if user.id in done:
             left.append((change, Outcome(user, Result.WRITTEN, "before this run was interrupted")))
@@ -63,13 +65,10 @@ def hold_to(
             left.append((change, Outcome(user, Result.SKIPPED, "left out (--only)", aside=True)))
         elif planned is None:
             left.append((change, _settled(change, now.get(user.id), brief)))
-        elif not since.get(user.id, frozenset()).isdisjoint(each.name.lower() for each in planned.attributes):
-            left.append((change, Outcome(user, Result.CONFLICT, _SINCE)))
-        elif planned.digest in _digests(change, released.get(user.id, ())):
+        elif as_reviewed:
             write.append(planned)
         else:
-            why = f"differs from the reviewed plan in {_differing(change, planned)}. Not written. Review a new plan"
-            left.append((change, Outcome(user, Result.CONFLICT, why)))
+            left.append((change, _conflict(change, planned, now.get(user.id), brief, since.get(user.id, frozenset()))))
     for change in fresh_changes.values():
         aside.add(change.user.id)
         left.append((change, Outcome(change.user, Result.SKIPPED, "new since the plan was reviewed", aside=True)))
@@ -79,25 +78,52 @@ def hold_to(
 _SINCE: Final = "a later run wrote these attributes after this plan was begun. Not written. Make a new plan"
 
 
-def _differing(reviewed: Change, planned: Change) -> str:
-    """The attributes in which two changes of one user differ; else what leads to them."""
-    before, now = (
-        {
-            each.name: digest_of_change(replace(change, agent=None, rule=None, attributes=(each,)))
-            for each in change.attributes
-        }
-        for change in (reviewed, planned)
-    )
-    return ", ".join(name for name in before | now if before.get(name) != now.get(name)) or "its agent or rule"
+def _as_reviewed(
+    reviewed: Change,
+    fresh: Mapping[str, Change],
+    released: Mapping[str, Collection[str]],
+    since: Mapping[str, frozenset[str]],
+) -> bool:
+    """Whether the same is planned now, and no later run has written any of it."""
+    user = reviewed.user.id
+    planned = fresh.get(user)
+    if planned is None or not _untouched(planned, since.get(user, frozenset())):
+        return False
+    return planned.digest in _digests(reviewed, released.get(user, ()))
+
+
+def _untouched(planned: Change, since: frozenset[str]) -> bool:
+    return since.isdisjoint(each.name.lower() for each in planned.attributes)
+
+
+def _conflict(reviewed: Change, planned: Change, user: User | None, brief: Brief, since: frozenset[str]) -> Outcome:
+    """Why a change is not written that is no longer as it was reviewed, and how it differs."""
+    description = brief.description
+    if not _untouched(planned, since):
+        names = [each.name for each in reviewed.attributes if each.name.lower() in since]
+        differs = held_now(_with_owns(reviewed, brief), user, description, names) if user else ()
+        return Outcome(reviewed.user, Result.CONFLICT, _SINCE, differs=differs)
+    differs = replanned(reviewed, planned, user, description)
+    names = [each.name for each in differs] or ["its agent or rule"]
+    why = f"differs from the reviewed plan in {', '.join(names)}. Not written. Review a new plan"
+    return Outcome(reviewed.user, Result.CONFLICT, why, differs=differs)
+
+
+def _with_owns(change: Change, brief: Brief) -> Change:
+    """The change with what a plan document lacks: which values of each attribute are the job's."""
+    owns = {rule.name: rule.owns for rule in brief.mapping.attributes}
+    return replace(change, attributes=tuple(replace(each, pattern=owns.get(each.name)) for each in change.attributes))
 
 
 def _settled(change: Change, user: User | None, brief: Brief) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
-    gone = ["the user is gone, or outside base and filter"]
-    differs = gone if user is None else [each.name for each in change.attributes if not _true(each, user, brief)]
-    if differs:
-        why = f"no change is planned any more. Not written. The reviewed values are not there: {', '.join(differs)}"
-        return Outcome(change.user, Result.CONFLICT, why)
+    why = "no change is planned any more. Not written. The reviewed values are not there: "
+    if user is None:
+        return Outcome(change.user, Result.CONFLICT, f"{why}the user is gone, or outside base and filter")
+    names = [each.name for each in change.attributes if not _true(each, user, brief)]
+    if names:
+        differs = held_now(_with_owns(change, brief), user, brief.description, names)
+        return Outcome(change.user, Result.CONFLICT, why + ", ".join(names), differs=differs)
     return Outcome(change.user, Result.UNCHANGED, "already has the reviewed value")
 
 

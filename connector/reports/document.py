@@ -18,6 +18,7 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Difference,
     Held,
     Kind,
     Look,
@@ -200,9 +201,19 @@ def _refusal(refusal: Refusal) -> Object:
 
 
 def _outcome(outcome: Outcome) -> Object:
-    said = {
+    said: Object = {
         "user": readable(outcome.user.name),
         "id": readable(outcome.user.id),
         "outcome": outcome.result.value,
     }
-    return said | {"why": readable(outcome.why)} if outcome.why else said
+    said |= {"why": readable(outcome.why)} if outcome.why else {}
+    return said | {"differs": list(map(_difference, outcome.differs))} if outcome.differs else said
+
+
+def _difference(each: Difference) -> Object:
+    """Of secrets only that they differ."""
+    said: Object = {"name": readable(each.name)}
+    if any(side and is_secret(side) for side in (each.wanted, each.then)):
+        return said | {"secret": "different"}
+    said |= {} if each.now is None else {"now": value_list(each.now)}
+    return said | {"planned": value_list(each.then.new)} if each.then else said

@@ -186,11 +186,19 @@ class _Look(_Strict, frozen=True):
     why: str
 
 
+class _Differing(_Strict, frozen=True):
+    name: str
+    now: list[str | Octets] = []
+    planned: list[str | Octets] = []
+    secret: Literal["different", ""] = ""
+
+
 class _Outcome(_Strict, frozen=True):
     user: str
     id: str
     outcome: Result
     why: str = ""
+    differs: list[_Differing] = []
 
 
 class _Summary(_Strict, frozen=True):

@@ -200,6 +200,7 @@ def _outcomes(result: Result, outcomes: Sequence[Outcome], most: int | None) -> 
     told = [each for each in outcomes if each.why or result is not Result.WRITTEN]
     for outcome in told[:limit]:
         yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
+        yield from (f"      {say.difference(each)}\n" for each in outcome.differs)
     yield from _more(len(told), limit)
 
 

@@ -20,6 +20,7 @@ from connector.model import (
     AttributeChange,
     AttributeInfo,
     Change,
+    Difference,
     Ending,
     Held,
     Near,
@@ -39,6 +40,8 @@ HIDDEN_CLEARED: Final = "(secret) cleared"
 NOT_READABLE: Final = "(not readable)"
 EXAMPLES: Final = 10
 """How many of the users concerned are named under a refusal."""
+LONGEST, MOST = 60, 5
+"""Characters of a value, and values of an attribute, that are shown of a conflict."""
 OUTSIDE: Final = "exists, outside base or filter"
 """What is said of a user who is there and who is out of the job's reach."""
 _NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
@@ -228,7 +231,33 @@ def outcome_text(outcome: Outcome | None) -> str:
     """The result and its reason, or nothing."""
     if outcome is None:
         return ""
-    return f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
+    said = f"{outcome.result}: {visible(outcome.why)}" if outcome.why else str(outcome.result)
+    return ". ".join([said, " ".join(map(difference, outcome.differs))]) if outcome.differs else said
+
+
+def difference(each: Difference) -> str:
+    """`mail: reviewed a → b, now c. Not written.`; what is planned now follows where that is something else."""
+    seen = "reviewed" if each.reviewed else "planned"
+    before = f"{seen} {_arrow(each.wanted)}" if each.wanted else f"not {seen}"
+    if any(side and is_secret(side) for side in (each.wanted, each.then)):
+        now = "now different"
+    else:
+        now = f"now {NOT_READABLE if each.now is None else _short(each.now)}"
+        now += f" → {_short(each.then.new)}" if each.then else ""
+    return f"{visible(each.name)}: {before}, {now}. Not written."
+
+
+def _arrow(each: AttributeChange) -> str:
+    if is_secret(each):
+        return HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED
+    return f"{_short(each.old) if each.seen else NOT_READABLE} → {_short(each.new)}"
+
+
+def _short(values: Sequence[Held]) -> str:
+    """Some values in a length that can be read; all of them are in the plan document."""
+    said = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in map(shown, values[:MOST])]
+    said += [f"and {len(values) - MOST:,} more"] if len(values) > MOST else []
+    return ", ".join(said) or NONE
 
 
 def attribute(info: AttributeInfo) -> str:

@@ -86,7 +86,15 @@ def test_what_is_new_since_the_review_is_said_and_is_no_error(job: Job) -> None:
 def test_an_entry_that_was_changed_to_something_else_is_a_conflict_and_stays(job: Job) -> None:
     saved(job)
     job.write("people.ldif", job.read("people.ldif").replace("uid: user2\n", "uid: user2\nemployeeNumber: 9\n"))
-    assert outcomes(job, code=4)["user2"] == "conflict"
+    said = job.run("apply", "--plan", "plan.json", *(f"--report=done.{kind}" for kind in ALL), code=4)
+    told = "employeeNumber: reviewed (none) → 1002, now 9. Not written."
+    assert f"  uid=user2,{BASE}: differs from the reviewed plan in employeeNumber. Not written." in said
+    assert f"\n      {told}\n" in said
+    for kind in ("html", "csv", "ldif"):
+        assert told in job.read(f"done.{kind}")
+    assert told in job.read("done.md").replace("`", "")
+    (conflict,) = (each for each in json.loads(job.read("done.json"))["outcomes"] if each["outcome"] == "conflict")
+    assert conflict["differs"] == [{"name": "employeeNumber", "now": ["9"]}]
     assert "employeeNumber: 9\n" in job.read("people.ldif")
 
 
@@ -96,6 +104,9 @@ def test_a_user_whose_agent_has_gone_is_a_conflict(job: Job) -> None:
     job.agents([agent(1), agent(2), agent(3)])
     assert outcomes(job, code=4)["user4"] == "conflict"
     assert "1004" not in job.read("people.ldif")
+
+
+ALL = ("json", "csv", "md", "html", "ldif")
 
 
 def edited(job: Job, old: str, new: str) -> None:

@@ -442,7 +442,10 @@ def test_what_was_read_for_the_plan_is_written_to_only_while_it_is_the_same(
         HttpProxy(real.root, at("PATCH", race, skip=12, times=1)) as proxy,
     ):
         job = ScimJob(tmp_path / "job", real, agents=20, url=proxy.url)
-        outcomes = Counter(job.outcomes(job.run("apply", code=0 if becomes == "written" else 4)).values())
+        ended = job.run("apply", code=0 if becomes == "written" else 4)
+        outcomes = Counter(job.outcomes(ended).values())
+        differs = [each["differs"] for each in ended["outcomes"] if each["outcome"] == "conflict"]
+        assert differs == ([] if becomes == "written" else [[{"name": path, "now": ["theirs"]}]])
         assert proxy.count("PATCH") == 20 + 1 + (becomes == "written")
         assert [user.get("title") or user[CEC]["sipAccount"] for user in real.all()].count("theirs") == 1
     assert outcomes == Counter(["written"] * 19 + [becomes])

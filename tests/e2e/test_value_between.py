@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,15 @@ from tests.support.ldap_job import LdapJob, held as stored
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldap_server import LdapServer
 from tests.support.samba import Samba
-from tests.support.slapd import PEOPLE, person
+from tests.support.slapd import PEOPLE, Slapd, person
 
 
 class Adds:
     """Adds a value at the first modify that comes by."""
 
-    def __init__(self, server: LdapServer, dn: str, line: str) -> None:
+    def __init__(self, server: LdapServer, dn: str, line: str, how: str = "add") -> None:
         self._server = server
-        self._text = f"dn: {dn}\nchangetype: modify\nadd: {line.partition(':')[0]}\n{line}\n"
+        self._text = f"dn: {dn}\nchangetype: modify\n{how}: {line.partition(':')[0]}\n{line}\n"
 
     def __call__(self, name: str, message: bytes) -> bytes:
         if self._text:
@@ -43,6 +44,38 @@ attributes: {description: {value: "seat {workNo}", owns: "seat *"}}
             assert sorted(stored(server, "agent000", "description")) == ["seat 1000", "seat 9"]
             job.apply()
             assert stored(server, "agent000", "description") == ["seat 1000"]
+
+
+@pytest.mark.slapd
+def test_where_the_server_compares_the_conflict_tells_what_was_planned_and_what_is_there(tmp_path: Path) -> None:
+    """The server's answer says only that the entry is another; who reads the report learns how, but for secrets."""
+    mapping = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes:
+  employeeNumber: {value: "{workNo}"}
+  description: {value: "pass {sipPwd}", owns: "pass *", secret: true}
+"""
+    with Slapd.start(tmp_path / "server", [person("agent000", "employeeNumber: 7", "description: hers")]) as server:
+        text = "employeeNumber: 9\n-\nadd: description\ndescription: pass c4n4ry"
+        adds = Adds(server, f"uid=agent000,{PEOPLE}", text, how="replace")
+        with LdapProxy(server.port, adds) as proxy:
+            job = LdapJob(tmp_path / "job", proxy.url, "agent000", mapping=mapping)
+            tenant = {"agents": [{"workNo": 1000, "accountCode": "agent000", "sipPwd": "canary"}]}
+            (job.folder / "agents.json").write_text(json.dumps(tenant))
+            ended, report = job.run("apply")
+            (outcome,) = report["outcomes"]
+            assert ended.code == 4, ended.said
+            assert "      employeeNumber: planned 7 → 1000, now 9. Not written.\n" in ended.out
+            assert "      description: planned (secret) set, now different. Not written.\n" in ended.out
+            assert outcome["differs"] == [
+                {"name": "employeeNumber", "now": ["9"]}, {"name": "description", "secret": "different"}
+            ]  # fmt: skip
+            logged = next(each for each in map(json.loads, ended.err.splitlines()) if each["event"] == "outcome")
+            assert logged["why"] == outcome["why"] == "employeeNumber changed since the plan"
+            for said in (ended.said, json.dumps(report)):
+                assert "c4n4ry" not in said
+                assert "canary" not in said
+            assert sorted(stored(server, "agent000", "description")) == ["hers", "pass c4n4ry"]
 
 
 @pytest.mark.samba

@@ -136,7 +136,12 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
         "user": user(1).name,
         "id": user(1).id,
         "outcome": "conflict",
-        "why": "employeeNumber is 1009 now",
+        "why": "employeeNumber changed since the plan",
+        "differs": [
+            {"name": "employeeNumber", "now": ["1009"]},
+            {"name": "SIPIdentityPassword", "secret": "different"},
+            {"name": "description", "now": ["<b>", "c4n" * 99], "planned": [{"base64": "/w=="}]},
+        ],
     }
     bare = json.loads("".join(render(replace(sample(), cautions=()))))
     assert "outcomes" not in bare

@@ -23,11 +23,13 @@ from connector.model import (
     UserRef,
 )
 from connector.reconcile.checks.limits import MATCHED_DROP
+from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import digest_of_change, fingerprinter
-from connector.reconcile.mapping import Mapping as Rules
+from connector.reconcile.mapping import AttributeRule, Mapping as Rules
 from connector.reconcile.matching.selection import EVERYBODY, Selection
 from connector.reconcile.questions import Brief, Read
 from connector.reconcile.review import Held, fresh_refusals, hold_to
+from connector.reports.wording import difference
 from tests.support.worlds import NO_LIMITS, passing_state
 
 PRINT = fingerprinter(Secret("key"))
@@ -64,10 +66,11 @@ def held(
     done: Collection[str] = (),
     released: Mapping[str, Collection[str]] | None = None,
     only: Selection = EVERYBODY,
+    mapping: Rules = Rules((), ()),  # noqa: B008  # a frozen value
 ) -> tuple[Held, list[UserRef]]:
     """What came of it, and who was read."""
     brief = Brief(
-        mapping=Rules((), ()), limits=NO_LIMITS, description=Description("test", "test", INFOS),
+        mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
         now=Moment(datetime.now(UTC)),
     )  # fmt: skip
@@ -85,10 +88,10 @@ def left(result: Held) -> dict[str, tuple[Result, str]]:
     return {change.user.id: (outcome.result, outcome.why) for change, outcome in result.left}
 
 
-def test_what_is_still_planned_is_written_and_nobody_is_read_for_it() -> None:
+def test_what_is_still_planned_is_written_and_only_who_differs_is_read_for_it() -> None:
     result, asked = held(plan(mail(1), mail(2)), plan(mail(1), mail(2, "else"), mail(3)))
     assert result.changes == (mail(1),)
-    assert asked == []
+    assert asked == [user(2)]
     assert left(result) == {
         "id-2": (Result.CONFLICT, "differs from the reviewed plan in mail. Not written. Review a new plan"),
         "id-3": (Result.SKIPPED, "new since the plan was reviewed"),
@@ -106,6 +109,46 @@ def test_who_is_no_longer_planned_is_read_for_what_became_of_it() -> None:
     ]  # fmt: skip
     assert left(result)["id-2"][1].endswith(": mail")
     assert left(result)["id-3"][1].endswith("the user is gone, or outside base and filter")
+
+
+def differences(result: Held, number: int) -> list[str]:
+    (outcome,) = (outcome for change, outcome in result.left if change.user == user(number))
+    return list(map(difference, outcome.differs))
+
+
+def test_of_a_conflict_it_is_told_what_was_reviewed_what_is_there_and_what_is_planned_now() -> None:
+    unseen = change(5, AttributeChange("unseen", (), ("x",)))
+    reviewed = plan(mail(1), mail(2), mail(3), secret(4, "unseen", "a"), unseen)
+    instead = change(5, AttributeChange("mail", ("m",), ("n",)))
+    fresh = plan(mail(1, old="third"), mail(2, "else"), secret(4, "unseen", "b"), instead)
+    values = {1: "third", 2: "old", 3: "9", 5: "m"}
+    now = [User(f"id-{number}", user(number).name, {"mail": (value,)}) for number, value in values.items()]
+    result, asked = held(reviewed, fresh, *now, User("id-4", user(4).name, {"unseen": (Secret("canary"),)}))
+    assert asked == [user(number) for number in (1, 2, 3, 4, 5)]
+    assert [differences(result, number) for number in (1, 2, 3, 4, 5)] == [
+        ["mail: reviewed old → new, now third. Not written."],
+        ["mail: reviewed old → new, now old → else. Not written."],
+        ["mail: reviewed old → new, now 9. Not written."],
+        ["unseen: reviewed (secret) set, now different. Not written."],
+        [
+            "unseen: reviewed (none) → x, now (not readable). Not written.",
+            "mail: not reviewed, now m → n. Not written.",
+        ],
+    ]
+
+
+def test_an_attribute_of_a_reviewed_plan_shows_no_value_of_others() -> None:
+    """A plan document does not say which values are the job's; the mapping does."""
+    now = User("id-1", user(1).name, {"mail": ("cec:9", "theirs")})
+    rules = Rules((), (AttributeRule("mail", Template.parse("{accountCode}"), owns="cec:*"),))
+    result, _ = held(plan(mail(1, "cec:2", old="cec:1")), plan(), now, mapping=rules)
+    assert differences(result, 1) == ["mail: reviewed cec:1 → cec:2, now cec:9. Not written."]
+
+
+def test_long_values_and_many_are_cut_where_a_conflict_shows_them() -> None:
+    now = User("id-1", user(1).name, {"mail": ("x" * 999, *map(str, range(9)))})
+    (said,) = differences(held(plan(mail(1)), plan(), now)[0], 1)
+    assert said == f"mail: reviewed old → new, now {'x' * 60}…, 0, 1, 2, 3, and 5 more. Not written."
 
 
 def test_what_a_killed_run_wrote_stays_written_whatever_is_there_now() -> None:
