@@ -15,11 +15,11 @@ from connector.cli.observers import log_to_standard_error, observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
+from connector.observers.observer import Observers
 from connector.observers.run_summary import RunSummary
 from connector.planfile import load, save
 from connector.run.composition import Begun, apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
-from connector.runtime.observer import Observers
 from connector.runtime.stopping import Stop
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.textfile import given
