@@ -31,8 +31,7 @@ from connector.reconcile.matching.user_names import Naming
 from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.stale import stale_users
-from connector.reconcile.stale.leavers import lapsing, placed
-from connector.reconcile.stale.outside import told_outside
+from connector.reconcile.stale.leavers import lapsing, placed, told_outside
 
 
 class Planner:

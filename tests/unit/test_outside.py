@@ -28,8 +28,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find, Query, Read
-from connector.reconcile.stale.leavers import placed
-from connector.reconcile.stale.outside import told_outside
+from connector.reconcile.stale.leavers import placed, told_outside
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)

@@ -14,8 +14,7 @@ from connector.reconcile.matching.near_misses import MOST_KEYS
 from connector.reconcile.matching.variants import spellings
 from connector.reconcile.questions import Find, Planning, Scan, ask
 from connector.reconcile.stale import stale_users
-from connector.reconcile.stale.leavers import placed
-from connector.reconcile.stale.outside import told_outside
+from connector.reconcile.stale.leavers import placed, told_outside
 from connector.reconcile.stale.stale_users import Place, Unclaimed
 
 
