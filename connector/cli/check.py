@@ -20,7 +20,7 @@ from connector.reports.visible import visible
 
 if TYPE_CHECKING:
     from connector.model import Description, Tenant
-    from connector.reconcile.checks.survey import Survey
+    from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.mapping import Mapping
     from connector.run.context import PlanContext
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(log_level: str | None, job: Path, *, probe: bool, save: Path | None) -> int:
     """Check JOB, its files, source and directory; write nothing."""
-    from connector.reconcile.checks.survey import Survey
+    from connector.reconcile.checks.schema_checks import Survey
     from connector.reconcile.diff.differences import Differ
     from connector.run.composition import plan_context
     from connector.run.job_state import try_state

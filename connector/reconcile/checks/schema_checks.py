@@ -8,6 +8,7 @@ worked out once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Final
@@ -55,7 +56,7 @@ class SchemaChecks:
         Users of the same classes whose changes are of the same shape are judged alike, unless it matters what else they
         hold; so the first of them speaks for all.
         """
-        if self._lawless:
+        if not self._schema.classes:  # nothing to hold anything to
             return {}
         if self._relying:
             return self._refused(user, changes)
@@ -68,11 +69,6 @@ class SchemaChecks:
                 self._known.clear()
             known = self._known[shape] = self._refused(user, changes)
         return known
-
-    @cached_property
-    def _lawless(self) -> bool:
-        """Whether there is no schema to hold anything to."""
-        return not self._schema.classes
 
     def _refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         names = classes_of(user)
@@ -235,3 +231,34 @@ class _Entry(Struct, frozen=True, dict=True):
     @cached_property
     def anything(self) -> bool:
         return any(item.anything for item in self.classes)
+
+
+class Survey:
+    """Which users could take which attributes: users by their object classes, of which there are few sets.
+
+    One user stands for all of its set. What a class requires besides may differ between these; a plan looks at each
+    user that it changes.
+    """
+
+    def __init__(self, attributes: Collection[str], schema_checks: SchemaChecks) -> None:
+        self._changes = tuple(AttributeChange(name, (), ("some value",)) for name in attributes)
+        self._schema_checks = schema_checks
+        self._examples: dict[frozenset[str], User] = {}
+        self._counts: Counter[frozenset[str]] = Counter()
+
+    def add(self, user: User) -> None:
+        classes = classes_of(user)
+        self._examples.setdefault(classes, user)
+        self._counts[classes] += 1
+
+    @property
+    def users(self) -> int:
+        return self._counts.total()
+
+    def barred(self) -> dict[str, Counter[str]]:
+        """By attribute why users could not take it, with how many these are."""
+        found: dict[str, Counter[str]] = {change.name: Counter() for change in self._changes}
+        for classes, user in self._examples.items():
+            for name, why in self._schema_checks.refused(user, self._changes).items():
+                found[name][why] += self._counts[classes]
+        return found
