@@ -62,7 +62,7 @@ def rdn(text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CA
 _above = lru_cache(maxsize=4096)(_rdns)  # what stands above an entry is shared by most entries
 
 
-def covers(name: str, base: tuple[Rdn, ...], *, one_level: bool) -> bool:
+def covers(name: str, base: tuple[Rdn, ...], *, one_level: bool = False) -> bool:
     """Whether a DN is below the base, or is it, or is `one_level` below; a text that is no DN is the name of nobody."""
     try:
         found = rdns(name)
@@ -83,12 +83,6 @@ def _tidied(part: str) -> str:
     bare = value.rstrip(" ")
     # a space that is escaped is a part of the value
     return kind.strip() + equals + (bare + " " if bare.endswith("\\") and bare != value else bare)
-
-
-def below(name: str, base: str) -> bool:
-    """Whether an entry's DN is that of the base or of something under it. Raises ValueError for no DN."""
-    upper = rdns(base)
-    return not upper or rdns(name)[-len(upper) :] == upper
 
 
 def naming(name: str) -> frozenset[str]:

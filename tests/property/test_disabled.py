@@ -63,7 +63,7 @@ def test_past_the_filter_our_values_of_disabled_users_alone_are_cleared(world: W
         if fates[id_] == "stays" or new == old:
             continue
         assert (fates[id_], world.mapping.disabled) == ("disabled", "clear")
-        assert dn.below(name, BASE)
+        assert dn.covers(name, dn.rdns(BASE))
         for attribute in old.keys() | new.keys():
             taken = set(old.get(attribute, ())) - set(new.get(attribute, ()))
             assert set(new.get(attribute, ())) <= set(old.get(attribute, ()))

@@ -77,7 +77,7 @@ def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: Wo
     assert before.keys() == after.keys()
     for id_, (name, old) in before.items():
         new = after[id_][1]
-        if id_ not in changed or not dn.below(name, BASE) or "inetOrgPerson" not in old["objectClass"]:
+        if id_ not in changed or not dn.covers(name, dn.rdns(BASE)) or "inetOrgPerson" not in old["objectClass"]:
             assert new == old
             continue
         for attribute in old.keys() | new.keys():
@@ -137,7 +137,7 @@ def test_a_unique_value_is_never_given_to_a_second_user(world: World, data: st.D
     def holders(attribute: str) -> dict[object, int]:
         held: dict[object, int] = {}
         for name, values in world.store.snapshot().values():
-            if not dn.below(name, BASE) or "account" in values["objectClass"]:
+            if not dn.covers(name, dn.rdns(BASE)) or "account" in values["objectClass"]:
                 continue  # what is outside base and filter is neither read nor written
             for value in values.get(attribute, ()):
                 key = equality.key(world.store.schema.info(attribute).equality, value)

@@ -149,11 +149,11 @@ def test_a_key_that_is_a_value_is_its_own_key(rule: Equality, value: str | bytes
 
 
 def test_an_entry_is_below_its_base_and_no_other() -> None:
-    assert dn.below("uid=a,ou=People,dc=example", "OU=people, dc=EXAMPLE")
-    assert dn.below("ou=people,dc=example", "ou=people,dc=example")
-    assert not dn.below("uid=a,ou=other,dc=example", "ou=people,dc=example")
-    assert not dn.below(r"uid=a\,ou=people,dc=example", "ou=people,dc=example")
-    assert dn.below("uid=a", "")
+    assert dn.covers("uid=a,ou=People,dc=example", dn.rdns("OU=people, dc=EXAMPLE"))
+    assert dn.covers("ou=people,dc=example", dn.rdns("ou=people,dc=example"))
+    assert not dn.covers("uid=a,ou=other,dc=example", dn.rdns("ou=people,dc=example"))
+    assert not dn.covers(r"uid=a\,ou=people,dc=example", dn.rdns("ou=people,dc=example"))
+    assert dn.covers("uid=a", dn.rdns(""))
 
 
 RDNS = ["uid=a", "CN = b ", "x", "ou=P\\,q", 'o="r,s"', "c=d+cn=e", "dc=#04", " ", "="]

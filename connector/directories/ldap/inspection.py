@@ -24,7 +24,7 @@ from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError, UnreachableError
 from connector.model import OBJECT_CLASS, AttributeInfo, Description, Equality
-from connector.reconcile.dn import below, rdns
+from connector.reconcile.dn import covers, rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
@@ -304,7 +304,7 @@ class Inspection:
         contexts = []
         for name in filter(None, self.root.get("namingcontexts", ())):
             with contextlib.suppress(ValueError):  # what is no DN is above nothing
-                contexts += [name] if below(self._base, name) else []
+                contexts += [name] if covers(self._base, rdns(name)) else []
         return max(contexts, key=len, default="")
 
     def _sees_past(self) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from connector.directories.common.ldap_filters import ANYTHING, And, Equal, Filter, Or, parse
 from connector.directories.ldap.requests import NOTHING, Scope, Search
-from connector.reconcile.dn import below, rdns
+from connector.reconcile.dn import covers, rdns
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
@@ -55,7 +55,7 @@ class Domain(Struct, frozen=True):
 
     def over(self, base: str) -> bool:
         """Whether everybody below this base is in it."""
-        return self.scope is Scope.SUBTREE and self.filter == ANYTHING and below(base, self.base)
+        return self.scope is Scope.SUBTREE and self.filter == ANYTHING and covers(base, rdns(self.base))
 
     def holders(self, attribute: str, value: bytes) -> Search:
         names = sorted(self.names) if self.names is not None else [attribute]
