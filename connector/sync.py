@@ -44,11 +44,6 @@ class Run(Struct, frozen=True):
     untold: str = ""
 
     @property
-    def in_part(self) -> bool:
-        """Whether something that was to be written was not, or the account of it could not be kept."""
-        return self.ending.in_part
-
-    @property
     def ending(self) -> Ending:
         return Ending.of(self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold))
 
@@ -263,7 +258,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
             )  # fmt: skip
             applied_run = run
             stop.standing = lambda: replace(applied_run, untold=stop.failed).ending
-            journal.result = "done" if not run.in_part else "stopped" if applied.stopped else "part"
+            journal.result = "done" if not run.ending.in_part else "stopped" if applied.stopped else "part"
             if not (journal.broken or applied.cut):
                 memory.note_refused(applied.ended, applied.turns)
                 if work.settled:

@@ -36,16 +36,14 @@ class Ending(Struct, frozen=True):
     @classmethod
     def of(cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False) -> Self:
         outcomes = list(outcomes)
-        counts = Counter(map(_place, outcomes))
         return cls(
-            counts["written"], counts["unchanged"], counts["not_written"], counts["not_sent"], counts["not_known"],
-            counts["left_out"],
+            **Counter(map(_place, outcomes)),
             unnoted=sum(outcome.unnoted for outcome in outcomes),
             stopped=any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes),
             cut=cut,
             touched=touched or any(outcome.touched for outcome in outcomes),
             untold=untold,
-        )  # fmt: skip
+        )
 
     @property
     def users(self) -> int:
@@ -63,6 +61,7 @@ class Ending(Struct, frozen=True):
 
 
 def _place(outcome: Outcome) -> str:
+    """The field of `Ending` in which it counts."""
     match outcome.result:
         case Result.WRITTEN | Result.UNCHANGED:
             return outcome.result.value

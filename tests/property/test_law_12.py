@@ -209,7 +209,7 @@ def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(mo
         lines = [problem.why for problem in run.plan.problems if problem.kind == "refused"]
         assert len(lines) == 5
         assert all("`exclude`" in why for why in lines)
-        assert run.in_part
+        assert run.ending.in_part
     assert {turns.count(user) for user in fixture.refused} == {most}
     said = [problem.why for problem in fixture.apply().plan.problems if problem.kind == "refused"]
     assert any(f"refused {most + 1} runs running (refused)" in why for why in said), said

@@ -69,7 +69,7 @@ def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.Data
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
     undisturbed.apply()
     run = until_it_ends(mortal, lambda last: mortal.apply(last=last), deaths)
-    assert not run.in_part
+    assert not run.ending.in_part
     made_good(mortal, undisturbed)
     assert mortal.apply().plan.changes == ()
 
@@ -136,7 +136,7 @@ def test_a_reviewed_apply_that_died_goes_on_under_its_plan(
             return Run(plan, refused=False)
 
     run = until_it_ends(mortal, resumed, deaths)
-    assert not run.in_part
+    assert not run.ending.in_part
     made_good(mortal, undisturbed)
     assert {id_ for (id_,) in mortal.database.rows("select id from runs")} - before == {plan.id}
     with pytest.raises(RefusedError, match="spent"):
@@ -166,7 +166,7 @@ def test_an_undo_that_died_is_made_good_by_the_next(
     undisturbed.apply(plans[1])
     undisturbed.undo(plans[1].id)
     run = until_it_ends(mortal, lambda last: mortal.undo(plans[0].id, last), deaths)
-    assert not run.in_part
+    assert not run.ending.in_part
     held = undisturbed.world.state.held("law")
     assert (mortal.world.state.held("law") is None) is (held is None)
     made_good(mortal, undisturbed)

@@ -73,7 +73,7 @@ def test_a_plan_is_shown_before_it_is_applied_and_again_with_what_became_of_it()
     run = apply(of, shown)
     assert shown.calls == [(run.plan.id, None), (run.plan.id, 3)]
     assert not run.refused
-    assert not run.in_part
+    assert not run.ending.in_part
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.plan.created), "to the second, in UTC"
     assert numbers(of) == {"id-0": "0", "id-1": "1", "id-2": "2"}
 
@@ -208,10 +208,10 @@ def test_what_a_run_came_to_is_done_or_in_part_and_what_was_left_out_on_purpose_
     refs = [change.user for change in plan(world()).changes]
     outcomes = [Outcome(ref, result) for ref, result in zip(refs, (Result.WRITTEN, Result.UNCHANGED), strict=False)]
     done = Run(plan(world()), refused=False, outcomes=outcomes)
-    assert not done.in_part
+    assert not done.ending.in_part
     for result in (Result.CONFLICT, Result.FAILED, Result.SKIPPED):
         part = replace(done, outcomes=[*outcomes, Outcome(refs[2], result)])
-        assert part.in_part
+        assert part.ending.in_part
     left = [*outcomes, Outcome(refs[2], Result.SKIPPED, "left out (--only)", aside=True)]
-    assert not replace(done, outcomes=left).in_part
-    assert replace(done, untold="the audit is full").in_part
+    assert not replace(done, outcomes=left).ending.in_part
+    assert replace(done, untold="the audit is full").ending.in_part

@@ -160,7 +160,7 @@ def test_an_undo_after_a_resumed_run_puts_back_what_was_there_when_it_was_writte
         else:
             expected[number] = f"meanwhile-{number}".encode()
             put(mortal, number, **{PASSWORD: [expected[number]]})
-    assert not mortal.apply(plan).in_part
+    assert not mortal.apply(plan).ending.in_part
     assert {held(mortal, number)[PASSWORD] for number in range(2)} == {(b"new",)}
     mortal.undo(plan.id)
     assert {number: held(mortal, number)[PASSWORD] for number in range(2)} == {

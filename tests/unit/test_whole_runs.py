@@ -145,7 +145,7 @@ def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
     run = apply(of)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
     assert (run.refused, run.remembered, run.tried, run.touched) == (False, True, True, True)
-    assert (run.untold, run.aside, run.in_part) == ("", frozenset(), False)
+    assert (run.untold, run.aside, run.ending.in_part) == ("", frozenset(), False)
     assert of.state.source(of.job) == of.identity
     assert of.state.knows(of.job, Sealer(of.key))
     (record,) = runs(of)
@@ -156,7 +156,7 @@ def test_a_refused_plan_is_written_only_where_its_own_digest_is_accepted() -> No
     of = world()
     of.limits = replace(of.limits, update=NOBODY)
     refused = apply(of)
-    assert (refused.refused, refused.outcomes, refused.in_part) == (True, None, False)
+    assert (refused.refused, refused.outcomes, refused.ending.in_part) == (True, None, False)
     again = apply(of, accept="another digest")
     assert (again.refused, again.outcomes) == (True, None)
     assert (runs(of), of.state.source(of.job), seats(of)) == ([], None, [()] * 4)
@@ -177,7 +177,7 @@ def test_a_run_of_which_a_part_failed_has_ended_in_part() -> None:
     of = world()
     oddly(of, refuses("id-1"))
     run = apply(of)
-    assert (run.in_part, run.tried, run.remembered) == (True, True, True)
+    assert (run.ending.in_part, run.tried, run.remembered) == (True, True, True)
     assert [record.result for record in runs(of)] == ["part"]
     assert memory(of).refused().keys() == {"id-1"}
 
@@ -189,7 +189,7 @@ def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
     of, shown = world(), Shown()
     oddly(of, interrupted)
     run = apply(of, show=shown)
-    assert (run.remembered, run.in_part) == (False, True)
+    assert (run.remembered, run.ending.in_part) == (False, True)
     assert of.state.source(of.job) is None
     assert memory(of).stale() == {}
     assert memory(of).looked() is None
@@ -209,7 +209,7 @@ def test_a_run_that_stops_itself_says_why() -> None:
     of, stop = world(), Stop()
     stop.end("the audit cannot be kept")
     run = apply(of, stop=stop)
-    assert (run.untold, run.tried, run.touched, run.in_part) == ("the audit cannot be kept", False, False, True)
+    assert (run.untold, run.tried, run.touched, run.ending.in_part) == ("the audit cannot be kept", False, False, True)
     assert seats(of) == [()] * 4
     assert [record.result for record in runs(of)] == ["stopped"]
 
@@ -224,7 +224,7 @@ def test_an_account_that_was_not_kept_to_its_end_leaves_a_run_in_part() -> None:
     oddly(of, ends)
     run = apply(of, stop=stop)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN]
-    assert run.in_part
+    assert run.ending.in_part
 
 
 def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.Monkey
         (Result.WRITTEN, True),
         (Result.SKIPPED, False),
     ]
-    assert (run.remembered, run.tried, run.in_part) == (False, False, True)
+    assert (run.remembered, run.tried, run.ending.in_part) == (False, False, True)
     assert of.state.source(of.job) is None
 
 
