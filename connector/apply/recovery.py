@@ -80,8 +80,8 @@ def settle(context: Context, description: Description) -> Settled:
     left: list[Step] = []
     fewer: list[Step] = []
     for step in steps:
-        user = users.get(step.change.user.id)
         id_ = step.change.user.id
+        user = users.get(id_)
         others = without(step.server, description.server)
         outcome = aftermath(
             step.change, user, description, context.fingerprint,
@@ -121,22 +121,18 @@ def settle_late(
     """
     if not unwritten:
         return
+    users = {step.change.user: None for step in unwritten}
     try:
-        now = {
-            user.id: user for user in context.reader.read({step.change.user: None for step in unwritten}, disabled=True)
-        }
+        now = {user.id: user for user in context.reader.read(users, disabled=True)}
     except IncompleteRead:
         return  # they stay as they were found at the begin
-    found = []
+    found: list[_Found] = []
     for step in unwritten:
         user = now.get(step.change.user.id)
-        if user is None:
-            continue
-        told = testimony(step.change, _before(user, own.get(user.id)), description, context.fingerprint)
-        if told and all(told):
-            found.append(
-                (step, Outcome(user.ref, Result.WRITTEN, "not confirmed at first; the values are there after all"))
-            )
+        told = user and testimony(step.change, _before(user, own.get(user.id)), description, context.fingerprint)
+        if user and told and all(told):
+            why = "not confirmed at first; the values are there after all"
+            found.append((step, Outcome(user.ref, Result.WRITTEN, why)))
     _settle(context, description, found)
 
 
@@ -216,9 +212,8 @@ def settle_secrets(
     left = []
     for step in settled.left:
         if all(confirmed.get((user, name)) == print_ for user, name, print_ in _slots(step)):
-            found.append(
-                (step, Outcome(step.change.user, Result.WRITTEN, "not confirmed at first; the values are there"))
-            )
+            why = "not confirmed at first; the values are there"
+            found.append((step, Outcome(step.change.user, Result.WRITTEN, why)))
         else:
             left.append(step)
     if found:
