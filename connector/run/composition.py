@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from connector.directories.port import Reader
     from connector.directories.scim.probe import Probe
 
-Opened = tuple[ExitStack, jobs.LoadedJob, Mapping, Common]
-
 
 class Begun(Struct, frozen=True):
     """A run that has just begun: of which job, and the id of the plan that it will make."""
@@ -133,7 +131,7 @@ def accept(path: Path) -> Accepted:
 @contextmanager
 def _opened(
     path: Path, opening: Callable[[jobs.LoadedJob], Store], make_observer: MakeObserver, *, writes: bool = True
-) -> Iterator[Opened]:
+) -> Iterator[tuple[ExitStack, jobs.LoadedJob, Mapping, Common]]:
     """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too."""
     job = jobs.load(path)
     set_apart(job)

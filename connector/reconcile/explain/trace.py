@@ -21,9 +21,6 @@ from connector.reconcile.explain.explanation import AttributeTrace, Lines, Part,
 from connector.reconcile.mapping import AttributeRule, Mapping as Rules
 from connector.reconcile.matching.roster import PIN, Roster
 
-Returned = Mapping[int, Sequence[User]]
-"""By rule the users that the directory returned for what it looked for."""
-
 
 class Tracer(Struct, frozen=True):
     """What a plan is made from."""
@@ -34,7 +31,8 @@ class Tracer(Struct, frozen=True):
     roster: Roster
     differ: Differ
 
-    def rules(self, number: int, returned: Returned) -> Iterator[RuleTrace]:
+    def rules(self, number: int, returned: Mapping[int, Sequence[User]]) -> Iterator[RuleTrace]:
+        """`returned`: by rule the users that the directory returned for what it looked for."""
         decided = None
         searches: dict[int, Key | None] = {}
         for rule, key in self.roster.searches(number):
