@@ -44,8 +44,7 @@ def matcher(wanted: Filter, schema: Schema, recognised: Collection[str] = ()) ->
     `recognised`: attributes, by their `Schema.key`, that count as known although the schema does not know them.
     Raises ValueError for a matching rule that this program cannot evaluate.
     """
-    build = _Builder(schema, frozenset(recognised))
-    return build.matcher(wanted)
+    return _Builder(schema, frozenset(recognised)).matcher(wanted)
 
 
 class _Builder:
@@ -56,9 +55,9 @@ class _Builder:
     def matcher(self, wanted: Filter) -> Matcher:
         match wanted:
             case And(parts):
-                return _all([self.matcher(part) for part in parts])
+                return _joined([self.matcher(part) for part in parts], ends=False)
             case Or(parts):
-                return _any([self.matcher(part) for part in parts])
+                return _joined([self.matcher(part) for part in parts], ends=True)
             case Not(part):
                 return _not(self.matcher(part))
             case Extensible():
@@ -139,27 +138,15 @@ def _every_value(entry: Values) -> Iterator[bytes]:
     return (value for held in entry.values() for value in held)
 
 
-def _all(parts: list[Matcher]) -> Matcher:
+def _joined(parts: list[Matcher], *, ends: bool) -> Matcher:
+    """`ends`: what one part alone makes of the whole."""
+
     def match(entry: Values) -> bool | None:
-        result: bool | None = True
+        result: bool | None = not ends
         for part in parts:
             answer = part(entry)
-            if answer is False:
-                return False
-            if answer is None:
-                result = None
-        return result
-
-    return match
-
-
-def _any(parts: list[Matcher]) -> Matcher:
-    def match(entry: Values) -> bool | None:
-        result: bool | None = False
-        for part in parts:
-            answer = part(entry)
-            if answer:
-                return True
+            if answer is ends:
+                return ends
             if answer is None:
                 result = None
         return result
