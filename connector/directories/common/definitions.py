@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -102,7 +103,7 @@ class Index:
         self.skipped = 0
         self._texts: list[str] = []
         self._places: dict[str, int] = {}
-        self._read: dict[int, Definition | None] = {}
+        self._at: Callable[[int], Definition | None] = cache(self._read)
         for text in map(decoded, definitions):
             found = head(text)
             if found is None:
@@ -138,11 +139,10 @@ class Index:
                 waiting.extend(definition.fields.get("SUP", ()))
         return list(found.values())
 
-    def _at(self, place: int) -> Definition | None:
-        if place not in self._read:
-            self._read[place] = read(self._texts[place])
-            self.skipped += self._read[place] is None
-        return self._read[place]
+    def _read(self, place: int) -> Definition | None:
+        found = read(self._texts[place])
+        self.skipped += found is None
+        return found
 
 
 class Defined(Mapping[str, T]):
@@ -150,13 +150,10 @@ class Defined(Mapping[str, T]):
 
     def __init__(self, index: Index, make: Callable[[str], T | None]) -> None:
         self._index = index
-        self._make = make
-        self._made: dict[str, T | None] = {}
+        self._make: Callable[[str], T | None] = cache(make)
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        made = self._made[name]
+        made = self._make(name)
         if made is None:
             raise KeyError(name)
         return made

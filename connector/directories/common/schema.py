@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -44,7 +44,7 @@ class Schema:
         self._types = Index(attribute_types)
         self._classes = Index(object_classes)
         self._rules = Index(content_rules)
-        self._infos: dict[str, AttributeInfo] = {}
+        self.info: Callable[[str], AttributeInfo] = cache(self._info)
         self.types: Mapping[str, AttributeInfo] = Defined(self._types, self._type)
         self.classes: Mapping[str, ClassInfo] = Defined(self._classes, self._class)
 
@@ -52,13 +52,6 @@ class Schema:
     def skipped(self) -> int:
         """How many definitions could not be read so far."""
         return self._types.skipped + self._classes.skipped + self._rules.skipped
-
-    def info(self, name: str) -> AttributeInfo:
-        """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
-        if name not in self._infos:
-            lineage = self._types.lineage(_base(name))
-            self._infos[name] = self._info(name, lineage) if lineage else _unknown(name)
-        return self._infos[name]
 
     def has(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
@@ -121,7 +114,11 @@ class Schema:
         )
         return replace(view, attributes=(*view.attributes, *beside), secrets=view.secrets | frozenset(all_of))
 
-    def _info(self, name: str, lineage: list[Definition]) -> AttributeInfo:
+    def _info(self, name: str) -> AttributeInfo:
+        """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
+        lineage = self._types.lineage(_base(name))
+        if not lineage:
+            return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
         number = _inherited(lineage, "SYNTAX") or ""
         syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
         rule = _inherited(lineage, "EQUALITY")
@@ -204,10 +201,6 @@ def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
 
 def _base(name: str) -> str:
     return name.partition(";")[0]
-
-
-def _unknown(name: str) -> AttributeInfo:
-    return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
 
 
 def _inherited(lineage: list[Definition], keyword: str) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -61,8 +61,8 @@ class Inspection:
         self._wire = wire
         self._base = base
         self._id = id_
-        self._rules: dict[str, Rules] = {}
-        self._infos: dict[str, AttributeInfo] = {}
+        self.rules: Callable[[str], Rules] = cache(self._rules)
+        self.info: Callable[[str], AttributeInfo] = cache(self._info)
         self._unrooted = ""
 
     @cached_property
@@ -172,12 +172,7 @@ class Inspection:
         found = self._published
         return Schema(found.types, found.classes, found.rules, lax=self.native.lax) if found.types else known_schema()
 
-    def rules(self, name: str) -> Rules:
-        if name not in self._rules:
-            self._rules[name] = self._rules_of(name)
-        return self._rules[name]
-
-    def _rules_of(self, name: str) -> Rules:
+    def _rules(self, name: str) -> Rules:
         schema, published = self.schema, bool(self._published.types)
         known = schema.info(name).known
         return Rules(
@@ -185,13 +180,8 @@ class Inspection:
             substrings=published and schema.has(name, "SUBSTR"),
         )
 
-    def info(self, name: str) -> AttributeInfo:
+    def _info(self, name: str) -> AttributeInfo:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
-        if name not in self._infos:
-            self._infos[name] = self._info_of(name)
-        return self._infos[name]
-
-    def _info_of(self, name: str) -> AttributeInfo:
         info = self.schema.info(name)
         comparable = self.rules(name).equality
         if not info.known and not self._published.types:
