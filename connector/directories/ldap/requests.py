@@ -170,7 +170,15 @@ def _control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
 # ---------------------------------------------------------------- filters
 
 
-def encode_filter(wanted: Filter) -> bytes:  # noqa: C901, PLR0911  # ten kinds of filter, a line each
+_ASSERTED: Final = {
+    ldap_filters.Equal: 0xA3,
+    ldap_filters.GreaterOrEqual: 0xA5,
+    ldap_filters.LessOrEqual: 0xA6,
+    ldap_filters.Approx: 0xA8,
+}
+
+
+def encode_filter(wanted: Filter) -> bytes:  # noqa: PLR0911  # a line for each kind of filter
     """A filter (RFC 4511 §4.5.1.7)."""
     match wanted:
         case ldap_filters.And(parts):
@@ -179,24 +187,14 @@ def encode_filter(wanted: Filter) -> bytes:  # noqa: C901, PLR0911  # ten kinds 
             return ber.sequence(map(encode_filter, parts), 0xA1)
         case ldap_filters.Not(part):
             return ber.tlv(0xA2, encode_filter(part))
-        case ldap_filters.Equal(attribute, value):
-            return _assert_value(0xA3, attribute, value)
         case ldap_filters.Substrings():
             return _substrings(wanted)
-        case ldap_filters.GreaterOrEqual(attribute, value):
-            return _assert_value(0xA5, attribute, value)
-        case ldap_filters.LessOrEqual(attribute, value):
-            return _assert_value(0xA6, attribute, value)
         case ldap_filters.Present(attribute):
             return ber.tlv(0x87, attribute.encode())
-        case ldap_filters.Approx(attribute, value):
-            return _assert_value(0xA8, attribute, value)
         case ldap_filters.Extensible():
             return _extensible(wanted)
-
-
-def _assert_value(tag: int, attribute: str, value: bytes) -> bytes:
-    return ber.sequence((_name(attribute), _octets(value)), tag)
+        case _:
+            return ber.sequence((_name(wanted.attribute), _octets(wanted.value)), _ASSERTED[type(wanted)])
 
 
 def _substrings(wanted: ldap_filters.Substrings) -> bytes:
