@@ -12,7 +12,7 @@ from connector.directories.common.ldap_filters import Present
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.framing import Frame, Framer
 from connector.directories.ldap.requests import Scope, Search
-from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Entry, Reference, Response
+from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED, REFERENCE, Entry, Response
 from connector.directories.ldap.session import NOTICE_OF_DISCONNECTION
 from connector.directories.ldap.wire import Wire
 
@@ -23,7 +23,7 @@ COMPARED = 0x6F
 """The tags of answers to a modify and to a compare."""
 
 
-def decode(message: Frame) -> Entry | Reference | Response:
+def decode(message: Frame) -> Entry | tuple[str, ...] | Response:
     """A message by its tag, as the program reads each kind where it expects it."""
     if message.tag == ENTRY:
         return responses.entry(message)

@@ -33,7 +33,7 @@ def reading() -> Iterator[PostRead]:
 
 def answered(reading: PostRead, held: Attributes, *attributes: AttributeChange) -> User | None:
     shown = entry(person(1).name, {**SHOWN, **held})
-    return reading.user(change(1, *attributes), Response(0, "", "", controls={POST_READ: shown}))
+    return reading.user(change(1, *attributes), Response(0, controls={POST_READ: shown}))
 
 
 def cautions(reading: PostRead, answers: Iterable[tuple[Attributes, tuple[AttributeChange, ...]]]) -> list[str]:

@@ -48,17 +48,10 @@ class Entry(Struct, frozen=True):
         }
 
 
-class Reference(Struct, frozen=True):
-    """A search result reference: other servers that hold a part of what was asked for."""
-
-    uris: tuple[str, ...]
-
-
 class Response(Struct, frozen=True, gc=False):
     """The end of an operation: result code, diagnostics, referral, name of an extended response, controls by OID."""
 
     code: int
-    matched: str = ""
     diagnostic: str = ""
     referrals: tuple[str, ...] = ()
     name: str = ""
@@ -103,9 +96,9 @@ def attribute(data: bytes, at: int, end: int) -> tuple[bytes, list[bytes], int]:
     return description, values, after
 
 
-def reference(message: Frame) -> Reference:
-    """A search result reference."""
-    return Reference(_uris(message.data, message.start, message.stop))
+def reference(message: Frame) -> tuple[str, ...]:
+    """A search result reference: the URLs of other servers that hold a part of what was asked for."""
+    return _uris(message.data, message.start, message.stop)
 
 
 def response(message: Frame) -> Response:
@@ -115,8 +108,7 @@ def response(message: Frame) -> Response:
         return Response(0, controls=controls(message))
     start, at = ber.element(data, message.start, end, ber.ENUMERATED)
     code = ber.number(data, start, at)
-    start, at = ber.element(data, at, end, ber.OCTETS)
-    matched = _text(data, start, at)
+    _, at = ber.element(data, at, end, ber.OCTETS)  # the name of the nearest entry that there is
     start, at = ber.element(data, at, end, ber.OCTETS)
     diagnostic = _text(data, start, at)
     referrals: tuple[str, ...] = ()
@@ -130,7 +122,7 @@ def response(message: Frame) -> Response:
             referrals = _uris(data, start, at)
         elif tag == _NAME:
             name = _text(data, start, at)
-    return Response(code, matched, diagnostic, referrals, name, controls(message))
+    return Response(code, diagnostic, referrals, name, controls(message))
 
 
 _REFERRAL, _NAME, _OPTIONAL = 0xA3, 0x8A, 8

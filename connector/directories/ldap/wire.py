@@ -254,7 +254,7 @@ class Wire(Session):
 
     def _refer(self, search: Search, frame: Frame) -> None:
         """Pass over a reference to where nobody is looked for. Raises TruncatedError for any other."""
-        uris = self.located(reference, frame).uris
+        uris = self.located(reference, frame)
         if not uris or any(part_of(uri) not in self.unpeopled for uri in uris):
             counters.failed("directory")
             raise results.referral(uris, search.base, self.where)
