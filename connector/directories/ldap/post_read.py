@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -10,8 +11,9 @@ from connector.directories.common.changing import octets
 from connector.directories.common.filter_matching import Matcher, Values, matcher
 from connector.directories.common.ldap_filters import Filter, attributes_of
 from connector.directories.ldap import requests, responses
+from connector.directories.ldap.framing import Frame
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.responses import Entry, Response
+from connector.directories.ldap.responses import Response
 from connector.directories.ldap.users import Users
 from connector.errors import MalformedError
 from connector.model import OBJECT_CLASS, Change, User
@@ -33,7 +35,9 @@ class PostRead:
 
     def __init__(self, inspection: Inspection, users: Users, filter_: Filter) -> None:
         self._users = users
-        self._matches = _matches(inspection, filter_)
+        self._matches: Matcher | None = None
+        with suppress(ValueError):  # a rule that only the server can evaluate
+            self._matches = matcher(filter_, inspection.schema)
         self._beside = (*sorted(attributes_of(filter_)), inspection.dialect.identity.attribute)
         self._known = inspection.dialect.post_read
         self._key = lru_cache(maxsize=1024)(lambda name: inspection.schema.key(name.decode("utf-8", "replace")))
@@ -55,7 +59,7 @@ class PostRead:
         try:
             message = responses.post_read(value)
             user = self._users.user(message)
-            held = self._classes(user) if self._by_class else self._values(responses.entry(message))
+            held = self._values(message, user)
         except MalformedError:
             return None
         plainly = user.id == change.user.id and self._matches(held) is True
@@ -77,17 +81,8 @@ class PostRead:
                 "read again by search"
             )
 
-    def _classes(self, user: User) -> Values:
-        """All that most filters are about, and that was decoded for the user already."""
-        return {_CLASSES: [octets(value) for value in user.values.get(OBJECT_CLASS, ())]}
-
-    def _values(self, entry: Entry) -> Values:
-        return {self._key(name): values for name, values in entry.attributes}
-
-
-def _matches(inspection: Inspection, filter_: Filter) -> Matcher | None:
-    """The filter as a function, unless it has a rule that only the server can evaluate."""
-    try:
-        return matcher(filter_, inspection.schema)
-    except ValueError:
-        return None
+    def _values(self, message: Frame, user: User) -> Values:
+        """What the filter looks at. Most are about object classes alone, which were decoded for the user already."""
+        if self._by_class:
+            return {_CLASSES: [octets(value) for value in user.values.get(OBJECT_CLASS, ())]}
+        return {self._key(name): values for name, values in responses.entry(message).attributes}
