@@ -5,12 +5,11 @@ that we do not trust, or that refuses our credentials, ends the search. Going on
 way choose our server, and would try a wrong password on every server, until the account is locked.
 """
 
-import contextlib
 import math
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
@@ -67,12 +66,11 @@ def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
         counters.asked("directory")
         try:
             return _connect(endpoint, settings, password, context)
-        except UnreachableError as fault:
+        except ConnectorError as fault:
             counters.failed("directory")
+            if not isinstance(fault, UnreachableError):
+                raise
             faults.append(fault)
-        except ConnectorError:
-            counters.failed("directory")
-            raise
     if len(faults) == 1:
         raise faults[0]
     raise UnreachableError(f"none of {len(faults)} servers answers: " + "; ".join(map(str, faults)))
@@ -113,21 +111,17 @@ def _connect(endpoint: Endpoint, settings: LdapDirectory, password: Secret | Non
     for address in _addresses(endpoint):
         tls = _Tls(context, endpoint.host)
         connection = _connection(endpoint, address, settings, password, tls)
-        try:
-            with _translated(endpoint, tls):
-                connection.open(read_server_info=False)
-        except UnreachableError as found:
-            fault = found
-            _discard(connection)
-            continue
-        except ConnectorError:
-            _discard(connection)
-            raise
-        try:
-            return _bound_in_time(connection, endpoint, settings, tls)
-        except BaseException:
-            _discard(connection)
-            raise
+        with ExitStack() as failed:
+            failed.callback(_discard, connection)
+            try:
+                with _translated(endpoint, tls):
+                    connection.open(read_server_info=False)
+            except UnreachableError as found:
+                fault = found
+                continue
+            wire = _bound_in_time(connection, endpoint, settings, tls)
+            failed.pop_all()
+            return wire
     raise fault
 
 
@@ -237,7 +231,7 @@ def _discard(connection: Any) -> None:
         connection.socket.close()
 
 
-@contextlib.contextmanager
+@contextmanager
 def _translated(endpoint: Endpoint, tls: _Tls) -> Iterator[None]:
     """ldap3's errors as ours, and none of them as a cause: they keep requests, and so passwords, in their frames."""
     try:
