@@ -101,9 +101,9 @@ class Dialect(Struct, frozen=True):
         return f"<GUID={user.id}>" if self.by_guid and self.identity.wire(user.id) else user.name
 
 
-def _text(value: bytes) -> str:
+def _text(value: bytes, encoding: str = "ascii") -> str:
     try:
-        return value.decode("ascii")
+        return value.decode(encoding)
     except UnicodeDecodeError:
         raise MalformedError("an entry's id is no text") from None
 
@@ -148,19 +148,13 @@ def chosen(attribute: str, rule: Equality, *, octets: bool) -> Identity:
         return OBJECT_GUID
     if octets:
         return Identity(attribute, bytes.hex, _of_hexadecimal)
-    return Identity(attribute, lambda value: _folded(rule, _utf8(value)), str.encode)
 
+    def folded(value: bytes) -> str:
+        text = _text(value, "utf-8")
+        found = key(rule, text)
+        return found if isinstance(found, str) else text
 
-def _folded(rule: Equality, text: str) -> str:
-    found = key(rule, text)
-    return found if isinstance(found, str) else text
-
-
-def _utf8(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise MalformedError("an entry's id is no text") from None
+    return Identity(attribute, folded, str.encode)
 
 
 def _of_hexadecimal(text: str) -> bytes | None:

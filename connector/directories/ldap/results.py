@@ -63,13 +63,10 @@ alias att backend bind bound busy comment confidentiality context down going loo
 retrieving shadow shutdown shutting val add delete modify objectclass read search write
 """
 """Words of OpenLDAP's, 389-DS's and Active Directory's own messages ([MS-ADTS] 3.1.1.3.1.9)."""
-_CODES: Final = (
-    re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"),
-    re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b"),
-)
+_REASON: Final = re.compile(r"AcceptSecurityContext error, data ([0-9A-Fa-f]{1,4})\b")
+_CODES: Final = (re.compile(r"^([0-9A-Fa-f]{8}): \w+Err: DSID-"), _REASON)
 """Windows' error codes in a message of Active Directory: before it, and of a refused bind."""
 _IN_CLEAR: Final = frozenset({8, 13})
-_REASON: Final = re.compile(r"AcceptSecurityContext error, data ([0-9a-f]+)", re.IGNORECASE)
 _REASONS: Final = {
     "525": "there is no such account",
     "52e": "wrong name or password. The name is a UPN (cec@example.org), EXAMPLE\\cec or a DN",
