@@ -11,6 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from connector.directories.common.syntaxes import MICROSOFT, RFC4517
+
 Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
 
@@ -22,35 +24,33 @@ ATTRIBUTES: Final = (
     "mustContain", "systemMustContain", "mayContain", "systemMayContain",
 )  # fmt: skip
 """What is read of the schema's entries."""
-_RFC4517: Final = "1.3.6.1.4.1.1466.115.121.1."
-_MICROSOFT: Final = "1.2.840.113556.1.4."
 _TEXT: Final = "EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX "
 _EXACT: Final = "EQUALITY caseExactMatch SUBSTR caseExactSubstringsMatch SYNTAX "
-_OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {_RFC4517}40"
-_ENCODED: Final = f"SYNTAX {_MICROSOFT}907"
-_NAME: Final = f"EQUALITY distinguishedNameMatch SYNTAX {_RFC4517}12"
+_OCTETS: Final = f"EQUALITY octetStringMatch SYNTAX {RFC4517}40"
+_ENCODED: Final = f"SYNTAX {MICROSOFT}907"
+_NAME: Final = f"EQUALITY distinguishedNameMatch SYNTAX {RFC4517}12"
 _TIME: Final = "EQUALITY generalizedTimeMatch SYNTAX 2.5.5.11"
-_INTEGER: Final = f"EQUALITY integerMatch SYNTAX {_RFC4517}27"
+_INTEGER: Final = f"EQUALITY integerMatch SYNTAX {RFC4517}27"
 _SYNTAXES: Final = {
     ("2.5.5.1", "127"): _NAME,
     ("2.5.5.2", "6"): "EQUALITY objectIdentifierMatch SYNTAX 2.5.5.2",
-    ("2.5.5.3", "27"): f"{_EXACT}{_MICROSOFT}1362",
-    ("2.5.5.4", "20"): f"{_TEXT}{_MICROSOFT}905",
-    ("2.5.5.5", "19"): f"{_EXACT}{_RFC4517}44",
-    ("2.5.5.5", "22"): f"{_EXACT}{_RFC4517}26",
-    ("2.5.5.6", "18"): f"EQUALITY numericStringMatch SYNTAX {_RFC4517}36",
-    ("2.5.5.8", "1"): f"EQUALITY booleanMatch SYNTAX {_RFC4517}7",
+    ("2.5.5.3", "27"): f"{_EXACT}{MICROSOFT}1362",
+    ("2.5.5.4", "20"): f"{_TEXT}{MICROSOFT}905",
+    ("2.5.5.5", "19"): f"{_EXACT}{RFC4517}44",
+    ("2.5.5.5", "22"): f"{_EXACT}{RFC4517}26",
+    ("2.5.5.6", "18"): f"EQUALITY numericStringMatch SYNTAX {RFC4517}36",
+    ("2.5.5.8", "1"): f"EQUALITY booleanMatch SYNTAX {RFC4517}7",
     ("2.5.5.9", "2"): _INTEGER,
     ("2.5.5.9", "10"): _INTEGER,
     ("2.5.5.10", "4"): _OCTETS,
     ("2.5.5.10", "127"): _OCTETS,
-    ("2.5.5.11", "23"): f"EQUALITY caseExactMatch SYNTAX {_RFC4517}53",
+    ("2.5.5.11", "23"): f"EQUALITY caseExactMatch SYNTAX {RFC4517}53",
     ("2.5.5.11", "24"): _TIME,
-    ("2.5.5.12", "64"): f"{_TEXT}{_RFC4517}15",
+    ("2.5.5.12", "64"): f"{_TEXT}{RFC4517}15",
     ("2.5.5.7", "127"): _ENCODED,  # a name with octets or text beside it, as links between systems have it
     ("2.5.5.14", "127"): _ENCODED,
     ("2.5.5.15", "66"): _ENCODED,  # a security descriptor
-    ("2.5.5.16", "65"): f"EQUALITY integerMatch SYNTAX {_MICROSOFT}906",
+    ("2.5.5.16", "65"): f"EQUALITY integerMatch SYNTAX {MICROSOFT}906",
     ("2.5.5.17", "4"): _ENCODED,  # a security identifier
 }
 """Syntax and comparison by attributeSyntax and oMSyntax ([MS-ADTS] 3.1.1.2.2.2); all others have no equality here."""
@@ -135,11 +135,11 @@ def _object_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
     What `top` requires is left out: the server sets it by itself, in every entry.
     """
     name, above = _first(entry, "ldapdisplayname"), _first(entry, "subclassof")
-    must: dict[str, None] = {}
-    may: dict[str, None] = {}
-    for each in (entry, *_auxiliary(entry, classes)):
-        must.update(dict.fromkeys((*each.get("mustcontain", ()), *each.get("systemmustcontain", ()))))
-        may.update(dict.fromkeys((*each.get("maycontain", ()), *each.get("systemmaycontain", ()))))
+    parts = (entry, *_auxiliary(entry, classes))
+    must, may = (
+        dict.fromkeys(name for part in parts for each in (said, f"system{said}") for name in part.get(each, ()))
+        for said in ("mustcontain", "maycontain")
+    )
     words = [f"( {_first(entry, 'governsid')} NAME '{name}'"]
     words += [f"SUP {above}"] if above.lower() != name.lower() else []
     words.append(_KINDS.get(_first(entry, "objectclasscategory"), "STRUCTURAL"))
