@@ -161,7 +161,7 @@ class MemoryDirectory(EntryReader):
                 del values[name]
         classes = [value.decode("utf-8", "replace") for value in values.get("objectclass", ())]
         for edit in wanted if classes else ():
-            info, known = self.schema.info(edit.name), all(self.schema.kind(name) for name in classes)
+            info, known = self.schema.info(edit.name), all(name.lower() in self.schema.classes for name in classes)
             barred = info.known and not info.operational and info.classes.isdisjoint(map(str.lower, classes))
             if self.schema.key(edit.name) in values and known and barred:
                 raise ForbiddenError(f"no object class of the entry allows {edit.name}")

@@ -153,7 +153,8 @@ _CONTACT: Final = (
 _NUMBERED: Final = " $ ".join(
     [f"extensionAttribute{n}" for n in range(1, 16)] + [f"msDS-cloudExtensionAttribute{n}" for n in range(1, 21)]
 )
-_OBJECT_CLASSES: Final = (
+ATTRIBUTES: Final = (*_RFC_ATTRIBUTES, *_SIP_ATTRIBUTES, *_CEC_ATTRIBUTES, *_AD_ATTRIBUTES)
+OBJECT_CLASSES: Final = (
     "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",
     "( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )",
     f"( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( sn $ cn ) MAY ( {_PERSON} ) )",
@@ -196,4 +197,4 @@ _OBJECT_CLASSES: Final = (
 @cache
 def known_schema() -> Schema:
     """The built-in schema; made once."""
-    return Schema((*_RFC_ATTRIBUTES, *_SIP_ATTRIBUTES, *_CEC_ATTRIBUTES, *_AD_ATTRIBUTES), _OBJECT_CLASSES)
+    return Schema(ATTRIBUTES, OBJECT_CLASSES)

@@ -36,14 +36,14 @@ class Definition(Struct, frozen=True):
     def name(self) -> str:
         return self.names[0] if self.names else self.oid
 
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The attributes that an object class or a content rule itself requires or allows."""
+        return (*self.fields.get("MUST", ()), *self.fields.get("MAY", ()))
+
     def first(self, keyword: str) -> str | None:
         arguments = self.fields.get(keyword, ())
         return arguments[0] if arguments else None
-
-
-def decoded(text: str | bytes) -> str:
-    """A definition as text; octets that are no UTF-8 can only be in a DESC, which nothing here depends on."""
-    return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 
 def head(text: str) -> tuple[str, tuple[str, ...]] | None:
@@ -94,20 +94,15 @@ def _arguments(words: Iterator[tuple[str, str]]) -> Iterator[str]:
 
 
 class Index:
-    """Definitions by number and name, read when they are first asked for.
+    """Definitions by number and name, read when they are first asked for; one that cannot be read is not there."""
 
-    `skipped` counts those that could not be read: without a number at all, or found broken when asked for.
-    """
-
-    def __init__(self, definitions: Iterable[str | bytes]) -> None:
-        self.skipped = 0
+    def __init__(self, definitions: Iterable[str]) -> None:
         self._texts: list[str] = []
         self._places: dict[str, int] = {}
-        self._at: Callable[[int], Definition | None] = cache(self._read)
-        for text in map(decoded, definitions):
+        self._at = cache(lambda place: read(self._texts[place]))
+        for text in definitions:
             found = head(text)
             if found is None:
-                self.skipped += 1
                 continue
             oid, names = found
             for name in (oid, *names):
@@ -139,11 +134,6 @@ class Index:
                 waiting.extend(definition.fields.get("SUP", ()))
         return list(found.values())
 
-    def _read(self, place: int) -> Definition | None:
-        found = read(self._texts[place])
-        self.skipped += found is None
-        return found
-
 
 class Defined(Mapping[str, T]):
     """What is made of the definitions of an index, by any name or number in lower case; each when it is asked for."""
@@ -160,9 +150,6 @@ class Defined(Mapping[str, T]):
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._index.names if name in self)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
 
     def __bool__(self) -> bool:
         return bool(self._index.names)

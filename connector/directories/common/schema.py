@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
-from typing import Final, Literal
+from typing import Final
 
 from msgspec.structs import replace
 
 from connector.directories.common.definitions import Defined, Definition, Index
 from connector.directories.common.syntaxes import BY_SYNTAX, EQUALITIES, MICROSOFT, SYNTAXES
 from connector.model import OBJECT_CLASS, AttributeInfo, ClassInfo, ContentRule, Equality, Syntax, Unit, View
-
-ClassKind = Literal["structural", "auxiliary", "abstract"]
 
 _EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"  # RFC 4512 §4.3: it allows whatever is defined
 _TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
@@ -34,9 +32,9 @@ class Schema:
 
     def __init__(
         self,
-        attribute_types: Iterable[str | bytes],
-        object_classes: Iterable[str | bytes] = (),
-        content_rules: Iterable[str | bytes] = (),
+        attribute_types: Iterable[str],
+        object_classes: Iterable[str] = (),
+        content_rules: Iterable[str] = (),
         *,
         lax: bool = False,
     ) -> None:
@@ -47,11 +45,6 @@ class Schema:
         self.info: Callable[[str], AttributeInfo] = cache(self._info)
         self.types: Mapping[str, AttributeInfo] = Defined(self._types, self._type)
         self.classes: Mapping[str, ClassInfo] = Defined(self._classes, self._class)
-
-    @property
-    def skipped(self) -> int:
-        """How many definitions could not be read so far."""
-        return self._types.skipped + self._classes.skipped + self._rules.skipped
 
     def has(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
@@ -77,15 +70,6 @@ class Schema:
             return _base(name).lower() == _base(superior).lower()
         return any(found.oid == target.oid for found in self._types.lineage(_base(name)))
 
-    def kind(self, class_name: str) -> ClassKind | None:
-        """What kind of object class it is; None where the schema does not know it."""
-        definition = self._classes.get(class_name)
-        if definition is None:
-            return None
-        if "AUXILIARY" in definition.fields:
-            return "auxiliary"
-        return "abstract" if "ABSTRACT" in definition.fields else "structural"
-
     def class_names(self) -> list[str]:
         return [definition.name for definition in self._classes]
 
@@ -94,20 +78,16 @@ class Schema:
         lineage = self._classes.lineage(class_name)
         return frozenset(_names(lineage)) | {item.oid.lower() for item in lineage} | {class_name.lower()}
 
-    def attributes_of(self, class_name: str) -> Iterator[str]:
-        """Every attribute that an object class allows, itself or by inheritance, but for what every entry has."""
-        definition = self._classes.get(class_name)
-        if definition is not None:
-            for item in self._classes.lineage(definition.oid):
-                if item.oid != _TOP:
-                    yield from (*item.fields.get("MUST", ()), *item.fields.get("MAY", ()))
-
     def widened(self, view: View) -> View:
-        """The view with every attribute of its `all_of`, and what its `object_classes` require."""
+        """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
+
+        They allow it themselves or by inheritance, but for what every entry has.
+        """
         known = {self.key(name) for name in (*view.attributes, OBJECT_CLASS)}
         added = [self.classes[item.lower()] for item in view.object_classes if item.lower() in self.classes]
         required = sorted(name for item in added for name in item.must)
-        everything = [name for item in view.all_of for name in self.attributes_of(item)]
+        parts = (part for item in view.all_of for part in self._classes.lineage(item) if part.oid != _TOP)
+        everything = [name for part in parts for name in part.allowed]
         beside, all_of = (
             dict.fromkeys(self.canonical(name) for name in names if self.key(name) not in known)
             for names in ((*everything, *required), everything)
@@ -152,9 +132,11 @@ class Schema:
         if definition is None:
             return None
         lineage = self._classes.lineage(name)
+        abstract = "ABSTRACT" in definition.fields
+        auxiliary = "AUXILIARY" in definition.fields or self._lax
         return ClassInfo(
             name=definition.name.lower(),
-            kind="auxiliary" if self._lax else self.kind(name) or "structural",
+            kind="auxiliary" if auxiliary else "abstract" if abstract else "structural",
             above=self.superclasses(name),
             must=_lower(item.fields.get("MUST", ()) for item in lineage),
             may=_lower(item.fields.get("MAY", ()) for item in lineage),
@@ -182,17 +164,12 @@ class Schema:
 
     @cached_property
     def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
-        return [
-            (definition, frozenset(name.lower() for name in self._allowed(definition))) for definition in self._classes
-        ]
+        return [(definition, self._allowed(definition)) for definition in self._classes]
 
-    def _allowed(self, definition: Definition) -> Iterable[str]:
-        if definition.oid == _EXTENSIBLE_OBJECT:
-            yield _ANYTHING
-        rule = self._rules.get(definition.oid)
-        for source in [*self._classes.lineage(definition.oid), *([rule] if rule else [])]:
-            yield from source.fields.get("MUST", ())
-            yield from source.fields.get("MAY", ())
+    def _allowed(self, definition: Definition) -> frozenset[str]:
+        sources = (*self._classes.lineage(definition.oid), self._rules.get(definition.oid))
+        anything = {_ANYTHING} if definition.oid == _EXTENSIBLE_OBJECT else set()
+        return _lower(source.allowed for source in sources if source) | anything
 
 
 def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:

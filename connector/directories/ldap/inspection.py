@@ -226,7 +226,7 @@ class Inspection:
             batch=BATCH if self.dialect.assertions else BATCH_READ_BEFORE,
             types=self._types,
             classes=self.schema.classes if self._published.types else {},
-            unknown_classes=tuple(name for name in classes if self.schema.kind(name) is None),
+            unknown_classes=tuple(name for name in classes if name.lower() not in self.schema.classes),
             sees_past=self._sees_past(),
             cautions=tuple(cautions),
         )

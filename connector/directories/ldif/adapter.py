@@ -63,7 +63,7 @@ class LdifReader(EntryReader):
         cautions += [
             f"{name} is not a known object class{near}: check its spelling in the mapping"
             for name in self.view.object_classes
-            if self.schema.kind(name) is None and (near := meant(name, self.schema.class_names()))
+            if name.lower() not in self.schema.classes and (near := meant(name, self.schema.class_names()))
         ]
         cautions += [
             f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
