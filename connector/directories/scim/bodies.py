@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.edits import PATCH_OP, Edit
-from connector.directories.scim.paths import Json, Resource, key_of, member
+from connector.directories.scim.edits import PATCH_OP, Edit, holder_of
+from connector.directories.scim.paths import Json, Resource, key_of
 
 
 def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Collection[str] = ()) -> dict[str, Json]:
@@ -22,33 +22,22 @@ def body(some: Iterable[Edit], dialect: Dialect, before: Resource, listed: Colle
 
 
 def _without_paths(some: Iterable[Edit], dialect: Dialect, before: Resource) -> Iterator[dict[str, Json]]:
-    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3), without what is removed."""
+    """What is removed has to be named; all else is one value (RFC 7644 §3.5.2.3), without what is removed.
+
+    An extension or complex value has all that it held, for some servers replace it whole.
+    """
     removed = [edit for edit in some if edit.value is None and dialect.clearing != "null"]
     yield from (_operation(edit, dialect) for edit in removed)
     whole: Resource = {}
     for edit in some:
         if edit not in removed:
-            holder = _holder(whole, edit, before)
+            holder = holder_of(whole, edit.path, before)
             holder[key_of(holder, edit.path.sub or edit.path.attribute)] = edit.value
     if whole:
         for edit in removed:
-            holder = _holder(whole, edit, {})
+            holder = holder_of(whole, edit.path, {})
             holder.pop(key_of(holder, edit.path.sub or edit.path.attribute), None)
         yield {"op": "replace", "value": {name: held for name, held in whole.items() if held != {}}}
-
-
-def _holder(whole: Resource, edit: Edit, before: Resource) -> Resource:
-    """Where an edit belongs: an extension or complex value with all that it held, for some servers replace it whole."""
-    path, holder = edit.path, whole
-    if path.schema:
-        holder = _copied(holder, path.schema, member(before, path.schema))
-    return _copied(holder, path.attribute, path.held(before)) if path.sub else holder
-
-
-def _copied(holder: Resource, name: str, held: Json) -> Resource:
-    """A part of the whole, which begins as it was held."""
-    inner: Resource = holder.setdefault(key_of(holder, name), dict(held) if isinstance(held, dict) else {})
-    return inner
 
 
 def _operation(edit: Edit, dialect: Dialect, listed: Collection[str] = ()) -> dict[str, Json]:

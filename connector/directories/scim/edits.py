@@ -121,35 +121,36 @@ def edited(resource: Resource, some: Iterable[Edit]) -> Resource:
     """The whole resource as the edits leave it: the body of a PUT (RFC 7644 §3.5.1), and what PATCH is to come to."""
     whole = dict(resource)  # what is set within it is copied on the way there
     for edit in some:
-        _set(_holder(whole, edit), edit.path.sub or edit.path.attribute, edit.value)
+        if edit.path.schema and edit.value is not None:
+            _name_schema(whole, edit.path.schema)
+        holder = holder_of(whole, edit.path, {})
+        key = key_of(holder, edit.path.sub or edit.path.attribute)
+        if edit.value is None:
+            holder.pop(key, None)
+        else:
+            holder[key] = edit.value
     return {name: value for name, value in whole.items() if value not in ({}, None)}
 
 
-def _holder(whole: Resource, edit: Edit) -> Resource:
-    """The object that holds what is edited, made where it is not there; a new extension is named in `schemas`."""
+def _name_schema(whole: Resource, schema: str) -> None:
+    """Name an extension in `schemas`, if it is new."""
+    key = key_of(whole, "schemas")
+    named = whole.get(key) or []
+    if schema.lower() not in (str(urn).lower() for urn in named):
+        whole[key] = [*named, schema]
+
+
+def holder_of(whole: Resource, path: Path, before: Resource) -> Resource:
+    """The object in a resource that holds what the path means, copied on the way there; a new one is as `before`."""
     holder = whole
-    if edit.path.schema:
-        schema = edit.path.schema
-        if edit.value is not None:
-            key = key_of(whole, "schemas")
-            named = whole.get(key) or []
-            if schema.lower() not in (str(urn).lower() for urn in named):
-                whole[key] = [*named, schema]
-        holder = _member(holder, schema)
-    return _member(holder, edit.path.attribute) if edit.path.sub else holder
+    if path.schema:
+        holder = _inner(holder, path.schema, member(before, path.schema))
+    return _inner(holder, path.attribute, path.held(before)) if path.sub else holder
 
 
-def _member(holder: Resource, name: str) -> Resource:
+def _inner(holder: Resource, name: str, before: Json) -> Resource:
     key = key_of(holder, name)
-    held = holder.get(key)
+    held = holder.get(key, before)
     inner: Resource = dict(held) if isinstance(held, dict) else {}
     holder[key] = inner
     return inner
-
-
-def _set(holder: Resource, name: str, value: Json) -> None:
-    key = key_of(holder, name)
-    if value is None:
-        holder.pop(key, None)
-    else:
-        holder[key] = value
