@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct, field
 
-from connector.directories.scim.paths import Resource, member, text_of
+from connector.directories.scim.paths import Resource, inner, member, text_of
 from connector.directories.scim.protocol import Answer
 from connector.directories.scim.refusals import detail
 from connector.errors import NOT_JSON, DeniedError, IncompleteRead, MalformedError
@@ -91,8 +91,7 @@ def id_of(found: Resource) -> str:
 
 def version_of(found: Resource) -> str:
     """The version that a resource says it is (RFC 7643 §3.1)."""
-    meta = member(found, "meta")
-    return text_of(member(meta, "version")) if isinstance(meta, dict) else ""
+    return text_of(inner(found, "meta", "version"))
 
 
 def document(answer: Answer) -> Any:
@@ -125,8 +124,7 @@ def said(answer: Answer) -> str:
 
 def kind(answer: Answer) -> str:
     """Status and kind of a refusal: the same each time, and nobody's words."""
-    found = document(answer)
-    type_ = member(found, "scimType") if isinstance(found, dict) else None
+    type_ = inner(document(answer), "scimType")
     known = f", {type_}" if isinstance(type_, str) and type_ in _SAID else ""
     return f"{phrase(answer.status)}{known}"
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from connector.directories.scim.answers import document, failure, good, kind
-from connector.directories.scim.paths import CORE, Json, member
+from connector.directories.scim.paths import CORE, Json, inner, member
 from connector.directories.scim.protocol import ImpatientError, Request, Transport
 from connector.directories.scim.resource_schema import Schemas
 from connector.errors import MalformedError, TruncatedError
@@ -98,14 +98,13 @@ class Discovery:
         found = self._document(*_CONFIGS)
         if not isinstance(found, dict):
             return Features()
-        paging = member(found, "pagination")
         return Features(
-            patch=_supported(found, "patch", default=True),
-            etag=_supported(found, "etag"),
-            cursor=isinstance(paging, dict) and member(paging, "cursor") is True,
-            bulk=_supported(found, "bulk"),
-            bulk_operations=_number(found, "bulk", "maxOperations"),
-            bulk_octets=_number(found, "bulk", "maxPayloadSize"),
+            patch=inner(found, "patch", "supported") is not False,
+            etag=inner(found, "etag", "supported") is True,
+            cursor=inner(found, "pagination", "cursor") is True,
+            bulk=inner(found, "bulk", "supported") is True,
+            bulk_operations=_number(inner(found, "bulk", "maxOperations")),
+            bulk_octets=_number(inner(found, "bulk", "maxPayloadSize")),
         )
 
     @cached_property
@@ -118,8 +117,8 @@ class Discovery:
     @cached_property
     def _user_type(self) -> dict[str, Json]:
         """What the server says of the resource type of users; nothing where it does not."""
-        kinds = (each for each in self._all("/ResourceTypes") if isinstance(each, dict))
-        return next((each for each in kinds if str(member(each, "schema")).lower() == CORE.lower()), {})
+        kinds = self._all("/ResourceTypes")
+        return next((each for each in kinds if str(inner(each, "schema")).lower() == CORE.lower()), {})
 
     @cached_property
     def users(self) -> str:
@@ -131,8 +130,8 @@ class Discovery:
     def extensions(self) -> tuple[str, ...]:
         """The schemas that every user has to have beside the core's."""
         listed = member(self._user_type, "schemaExtensions")
-        some = (each for each in listed if isinstance(each, dict)) if isinstance(listed, list) else ()
-        return tuple(str(member(each, "schema")) for each in some if member(each, "required") is True)
+        some = listed if isinstance(listed, list) else ()
+        return tuple(str(inner(each, "schema")) for each in some if inner(each, "required") is True)
 
 
 def _resources(found: Json) -> Iterator[Json]:
@@ -145,18 +144,8 @@ def _resources(found: Json) -> Iterator[Json]:
 
 def _mark(resource: Json) -> str:
     """What a resource is told from others by."""
-    return str((member(resource, "id") or member(resource, "name")) if isinstance(resource, dict) else "") or repr(
-        resource
-    )
+    return str(member(resource, "id") or member(resource, "name")) if isinstance(resource, dict) else repr(resource)
 
 
-def _supported(config: dict[str, Json], name: str, *, default: bool = False) -> bool:
-    said_of_it = member(config, name)
-    supported = member(said_of_it, "supported") if isinstance(said_of_it, dict) else None
-    return supported if isinstance(supported, bool) else default
-
-
-def _number(config: dict[str, Json], name: str, limit: str) -> int | None:
-    said_of_it = member(config, name)
-    number = member(said_of_it, limit) if isinstance(said_of_it, dict) else None
-    return number if isinstance(number, int) and not isinstance(number, bool) else None
+def _number(found: Json) -> int | None:
+    return found if isinstance(found, int) and not isinstance(found, bool) else None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connector.directories.scim.answers import document
 from connector.directories.scim.dialect import Dialect
-from connector.directories.scim.paths import member
+from connector.directories.scim.paths import inner
 from connector.directories.scim.protocol import PLAIN_JSON, Answer
 
 _MALFORMED: Final = (400, 422, 501)
@@ -57,8 +57,7 @@ def learnt(known: Dialect, spoken: Dialect, *, cleared: bool) -> Dialect:
 
 def _detail(answer: Answer) -> str:
     """`detail` of a refusal (RFC 7644 §3.12); some frameworks make a list of objects with a `msg` of it."""
-    found = document(answer)
-    detail = member(found, "detail") if isinstance(found, dict) else None
+    detail = inner(document(answer), "detail")
     if isinstance(detail, list):
         detail = "; ".join(_of_a_list(each) for each in detail if isinstance(each, dict))
     return detail[:_LONGEST] if isinstance(detail, str) else ""

@@ -99,6 +99,13 @@ def member(held: Mapping[str, Json], name: str) -> Json:
     return next((value for key, value in held.items() if key.lower() == wanted), None)
 
 
+def inner(held: Json, *names: str) -> Json:
+    """A member of a member; None where there is none."""
+    for name in names:
+        held = member(held, name) if isinstance(held, dict) else None
+    return held
+
+
 def key_of(held: Mapping[str, Json], name: str) -> str:
     """How a member of this name is spelt here; as asked where there is none."""
     wanted = name.lower()

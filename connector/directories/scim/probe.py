@@ -92,7 +92,7 @@ class Probe:
     def _tried(self) -> Iterator[tuple[str, str]]:
         for name, why in self._left_out:
             yield f"attribute {name}", f"not tried: {why}"
-        now, _ = self._now()
+        now, _ = self._user.now()
         if member(now, "active") is True:
             yield "active", "the server creates users as active, against the request"
         yield from self._writing()
@@ -113,14 +113,11 @@ class Probe:
 
     # ------------------------------------------------------------ writing to its user
 
-    def _now(self) -> tuple[Resource, Answer]:
-        return self._user.now()
-
-    def _patch(self, *operations: Json, version: str = "") -> Answer:
-        return self._write("PATCH", {"schemas": [PATCH_OP], "Operations": operations}, version)
+    def _patch(self, *operations: Json) -> Answer:
+        return self._write("PATCH", {"schemas": [PATCH_OP], "Operations": operations})
 
     def _put(self, path: Path, value: Json, version: str = "") -> Answer:
-        return self._write("PUT", edited(self._now()[0], [Edit(path, value)]), version)
+        return self._write("PUT", edited(self._user.now()[0], [Edit(path, value)]), version)
 
     def _set(self, path: Path, value: Json, version: str = "") -> Answer:
         """Set a value in the way in which users are written here."""
@@ -128,15 +125,15 @@ class Probe:
             return self._put(path, value, version)
         return self._write("PATCH", bodies.body([Edit(path, value)], self.dialect, {}), version)
 
-    def _write(self, method: Method, body: Json, version: str) -> Answer:
+    def _write(self, method: Method, body: Json, version: str = "") -> Answer:
         """The answer; a server that demands a version (428) is told the right one, from then on."""
         if self._demands and not version:
-            version = _version(*self._now())
+            version = _version(*self._user.now())
         headers = (("If-Match", version),) if version else ()
         answer = self._transport.send(Request(method, self._user.address, body=body, headers=headers))
         if answer.status == HTTPStatus.PRECONDITION_REQUIRED and not (version or self._demands):
             self._demands = True
-            return self._write(method, body, _version(*self._now()))
+            return self._write(method, body, _version(*self._user.now()))
         return answer
 
     def _done(self, answer: Answer, path: Path, value: Json) -> str:
@@ -161,7 +158,7 @@ class Probe:
             return
         path, whole = subject.path, str(subject.path)
         one, two, three, four = (_value(subject, number) for number in range(1, 5))
-        before, _ = self._now()
+        before, _ = self._user.now()
         answer = self._patch({"op": "replace", "path": whole, "value": one})
         replaced = self._done(answer, path, one)
         if self._demands:
@@ -172,7 +169,7 @@ class Probe:
         elif answer.status in _NO_SUCH_METHOD or not self._features.patch:
             yield from self._replacing(subject)
             return
-        now, _ = self._now()
+        now, _ = self._user.now()
         lost = sorted(name for name in before if name not in {"meta", "schemas"} and not now.get(name) and before[name])
         yield "PATCH beside", f"takes away {', '.join(lost)}" if lost else "other values are kept"
         removed = self._done(self._patch({"op": "remove", "path": whole}), path, None)
@@ -200,11 +197,11 @@ class Probe:
         return seen
 
     def _without_a_path(self, path: Path, value: Json) -> str:
-        before, _ = self._now()
+        before, _ = self._user.now()
         some = [Edit(path, value)]
         document = bodies.body(some, replace(self.dialect, paths=False), before)
-        seen = self._done(self._write("PATCH", document, ""), path, value)
-        lost = effects(before, self._now()[0], some, self._attributes).lost
+        seen = self._done(self._write("PATCH", document), path, value)
+        lost = effects(before, self._user.now()[0], some, self._attributes).lost
         return f"takes away {', '.join(lost)}" if lost else seen
 
     def _by_filter(self) -> str:
@@ -221,11 +218,11 @@ class Probe:
     def _replacing(self, subject: Located) -> Iterator[tuple[str, str]]:
         """Whether a PUT changes what it is to change, and nothing else (RFC 7644 §3.5.1)."""
         path, value = subject.path, _value(subject, 8)
-        before, _ = self._now()
+        before, _ = self._user.now()
         seen = self._done(self._put(path, value), path, value)
         if seen == WORKS:
             some = [Edit(path, value)]
-            found = effects(before, self._now()[0], some, self._attributes)
+            found = effects(before, self._user.now()[0], some, self._attributes)
             if found:
                 seen = f"takes away or changes {', '.join((*found.lost, *found.changed))}"
             elif not self._open:
@@ -236,7 +233,7 @@ class Probe:
     def _versions(self) -> Iterator[tuple[str, str]]:
         """Whether a wrong version is refused and the right one is not (RFC 7644 §3.14)."""
         subject = self._subject()
-        now, answer = self._now()
+        now, answer = self._user.now()
         version = _version(now, answer)
         heeded = False
         if not version:
@@ -261,7 +258,7 @@ class Probe:
         for located in self._view:
             if not located.shown and isinstance(_value(located, 7), str):
                 answer = self._set(located.path, _CANARY)
-                _, read = self._now()
+                _, read = self._user.now()
                 shown = any(_CANARY.encode() in each.content for each in (answer, read))
                 taken = "" if good(answer) else f"; refused: {said(answer)}"
                 yield f"secret {located.path}", ("SHOWN" if shown else "never shown") + taken

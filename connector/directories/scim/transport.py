@@ -157,13 +157,15 @@ class HttpTransport:
     def _attempt(self, sending: _Sending) -> http.Answer | IncompleteRead:
         with self._channel() as channel:
             try:
-                answer = sending.through(channel)
+                answer = channel.exchange(
+                    sending.method, sending.url, sending.headers, content=sending.content, bound=sending.bound
+                )
             except UnreachableError as fault:
                 return fault if self._heard else self._unheard(fault)
             except IncompleteRead as fault:
                 return fault
         self._heard = True
-        return answer
+        return replace(answer, where=sending.where)
 
     def _unheard(self, fault: UnreachableError) -> UnreachableError:
         """Many servers that want a certificate cut the connection without a word (TLS 1.3: after the handshake)."""
@@ -233,11 +235,6 @@ class _Sending(Struct, frozen=True):
 
     def by(self, authorization: str) -> _Sending:
         return replace(self, headers={**self.headers, "Authorization": authorization}) if authorization else self
-
-    def through(self, channel: http.Channel) -> http.Answer:
-        """Sent once. Raises one of the kinds of IncompleteRead."""
-        answer = channel.exchange(self.method, self.url, self.headers, content=self.content, bound=self.bound)
-        return replace(answer, where=self.where)
 
 
 def _passing(outcome: http.Answer | IncompleteRead, attempt: int, repeatable: bool) -> bool:

@@ -54,23 +54,19 @@ class Attributes:
         self._shown = [(each.name, each.path, each.name in view.secrets) for each in self.view if each.shown]
 
     def located(self, name: str) -> Located:
-        if name not in self._known:
-            self._known[name] = self._locate(name, USER_NAME if name == NAME else Path.parse(name))
-        return self._known[name]
+        return self._known.get(name) or self._locate(name, USER_NAME if name == NAME else Path.parse(name))
 
     def at(self, path: Path) -> Located:
         """What stands at a path, also at one that no mapping could name."""
-        name = str(path)
-        if name not in self._known:
-            self._known[name] = self._locate(name, path)
-        return self._known[name]
+        return self._known.get(str(path)) or self._locate(str(path), path)
 
     def _locate(self, name: str, path: Path) -> Located:
         if path.schema.lower() == EXTENSION.lower():
             path = replace(path, schema=self._urn)
         found = self._schemas.find(path, self._assumed(path.schema))
         said = info(name, found, secret=name in self._view.secrets)
-        return Located(name, found.path if found else path, said, found)
+        self._known[name] = located = Located(name, found.path if found else path, said, found)
+        return located
 
     def _assumed(self, schema: str) -> dict[str, Attribute]:
         """What every server has and none publishes, and where one publishes nothing, what is usual."""
@@ -86,12 +82,12 @@ class Attributes:
         return sorted(schema or CORE for schema in schemas if not self._schemas.publishes(schema))
 
     def exact(self, path: Path) -> bool:
-        return self.located(str(path)).info.equality is Equality.OCTETS
+        return self.at(path).info.equality is Equality.OCTETS
 
     def checked(self, paths: Iterable[Path], where: str) -> None:
         """Raises FileError for a path that no published schema has, or that is never shown."""
         for path in paths:
-            located = self.located(str(path))
+            located = self.at(path)
             if located.found is None and self._schemas.publishes(path.schema):
                 raise FileError(f"the server's schema has no attribute {path}", where=where)
             if located.found is not None and not located.shown:
