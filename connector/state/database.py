@@ -34,6 +34,13 @@ class Transaction:
         """One statement for every row."""
         self._cursor.executemany(self._translated(sql), map(storable, rows))
 
+    def put(self, table: str, **row: str | int) -> None:
+        """A row, in place of the one whose first column is the same."""
+        columns, places = ", ".join(row), ", ".join("?" * len(row))
+        news = ", ".join(f"{name} = excluded.{name}" for name in row)
+        insert = f"insert into {table} ({columns}) values ({places})"  # noqa: S608  # names are literals of the callers; values are bound
+        self.execute(f"{insert} on conflict ({next(iter(row))}) do update set {news}", tuple(row.values()))
+
 
 class Database(Protocol):
     """An open database. All of its methods raise StateError; `where` names it in messages, without a password.

@@ -307,8 +307,4 @@ class DirectoryMemory(JobNotes):
     def note_users(self, users: int) -> None:
         """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
-            transaction.execute(
-                "insert into directories (identity, users) values (?, ?) "
-                "on conflict (identity) do update set users = excluded.users",
-                (self._directory, users),
-            )
+            transaction.put("directories", identity=self._directory, users=users)

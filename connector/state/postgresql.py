@@ -127,8 +127,7 @@ class PostgreSQL:
                 )
 
     def note_version(self, transaction: Transaction, version: int) -> None:
-        noted = "insert into meta values ('version', ?) on conflict (name) do update set value = excluded.value"
-        transaction.execute(noted, (str(version),))
+        transaction.put("meta", name="version", value=str(version))
 
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         return self._leases.lease(name, job)

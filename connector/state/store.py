@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import Final
 
-from msgspec import json, to_builtins
+from msgspec import json
 from msgspec.structs import astuple, replace
 
 from connector.errors import RefusedError, StateError, UsageError
@@ -35,7 +35,6 @@ _OF_JOBS: Final = (
 )  # fmt: skip
 """The tables that know things by a job's name."""
 _TRIAL: Final = "a trial, which is taken back"
-_NOTE_KEY: Final = "insert into meta (name, value) values (?, ?) on conflict (name)"
 
 
 def open_state(url: str | None) -> Store:
@@ -75,7 +74,7 @@ class Store:
         """Note that a run of this job has told every secret anew by this key."""
         if not self.knows(job, sealer):
             with self._database.writing() as transaction:
-                transaction.execute(f"{_NOTE_KEY} do update set value = excluded.value", (_key_of(job), sealer.check))
+                transaction.put("meta", name=_key_of(job), value=sealer.check)
 
     def memory(self, directory: str, job: str, description: Description | None = None) -> DirectoryMemory:
         """What earlier runs left behind about one directory; with its description, what may be ours counts as ours."""
@@ -142,11 +141,7 @@ class Store:
 
     def hold(self, job: str, why: str) -> None:
         with self._database.writing() as transaction:
-            transaction.execute(
-                "insert into holds (job, since, why) values (?, ?, ?) "
-                "on conflict (job) do update set since = excluded.since, why = excluded.why",
-                (job, stamp(), why),
-            )
+            transaction.put("holds", job=job, since=stamp(), why=why)
 
     def held(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""
@@ -174,11 +169,7 @@ class Store:
 
     def note_source(self, job: str, source: str) -> None:
         with self._database.writing() as transaction:
-            transaction.execute(
-                "insert into sources (job, source) values (?, ?) "
-                "on conflict (job) do update set source = excluded.source",
-                (job, source),
-            )
+            transaction.put("sources", job=job, source=source)
 
     # ------------------------------------------------------------ names of jobs
 
@@ -225,24 +216,9 @@ class Store:
         """
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
-            summary = json.encode(to_builtins(plan.summary)).decode()
-            where = description.identity
-            server = description.server
-            who = self.telling.who
-            row = (
-                plan.id,
-                plan.job,
-                where,
-                stamp(),
-                plan.digest,
-                *astuple(found),
-                summary,
-                kind,
-                undoes,
-                server,
-                who,
-                int(some),
-            )
+            summary = json.encode(plan.summary).decode()
+            begun = (plan.id, plan.job, description.identity, stamp(), plan.digest, *astuple(found), summary)
+            row = (*begun, kind, undoes, description.server, self.telling.who, int(some))
             transaction.execute(
                 "insert into runs "
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
@@ -252,7 +228,8 @@ class Store:
                 "server = excluded.server, who = excluded.who, ended = null, result = null",
                 row,
             )
-            transaction.execute(f"{_NOTE_KEY} do nothing", (_key_of(plan.job), sealer.check))
+            key = (_key_of(plan.job), sealer.check)
+            transaction.execute("insert into meta (name, value) values (?, ?) on conflict (name) do nothing", key)
         journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
         yield journal
         self.telling.secure()

@@ -51,11 +51,7 @@ class Ticks:
                 yield False
                 return
             with self._database.writing() as transaction:
-                transaction.execute(
-                    "insert into schedule (job, tick, ended) values (?, ?, 0) "
-                    "on conflict (job) do update set tick = excluded.tick, ended = 0",
-                    (self._job, tick.isoformat()),
-                )
+                transaction.put("schedule", job=self._job, tick=tick.isoformat(), ended=0)
             yield True
 
     def ended(self, tick: datetime, *, good: bool) -> None:
