@@ -103,17 +103,14 @@ class DirectoryMemory(JobNotes):
         maybe = self._maybe_ours()
         for row in self._ownership.of_job(self._job):
             attributes: Mapping[str, Owned] = row.attributes
-            if row.user.id in maybe:
-                attributes = _with(attributes, maybe.pop(row.user.id)[1])
             if OBJECT_CLASS in attributes:
                 # an object class that we added stays when its values go, and makes nobody stale
                 attributes = {name: each for name, each in attributes.items() if name != OBJECT_CLASS}
+            if row.user.id in maybe:
+                attributes = _with(attributes, maybe.pop(row.user.id)[1])
             if attributes:
                 yield row.user, attributes
-        for user, attributes in maybe.values():
-            left = {name: each for name, each in attributes.items() if name != OBJECT_CLASS}
-            if left:
-                yield user, left
+        yield from maybe.values()
 
     def _maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
         """By user id what applies of this job set out to write, of which nobody knows whether they did."""
@@ -121,10 +118,10 @@ class DirectoryMemory(JobNotes):
         if self._description is None:
             return found
         overtaken = self._overtaken(by_itself=False)
-        for run, _, user, attributes in self._open("apply"):
+        for run, _, _, user, attributes in self._open("job = ? and kind = 'apply'", self._job):
             for each in past_of(attributes, run, self._database.where):
-                cleared = not (each.new or each.fingerprint)
-                if cleared or overtaken(self._job, run, user.id, each.name, each.pattern):
+                stays = each.name == OBJECT_CLASS or not (each.new or each.fingerprint)
+                if stays or overtaken(self._job, run, user.id, each.name, each.pattern):
                     continue
                 _, known = found.setdefault(user.id, (user, {}))
                 known.update(_with(known, {each.name: _if_written(run, each, self._description)}))
@@ -155,16 +152,15 @@ class DirectoryMemory(JobNotes):
 
         return overtaken
 
-    def _open(self, *kinds: str) -> Iterator[tuple[str, str, UserRef, str]]:
-        """Writes of this job whose outcome nobody knows: the run, the server that they were meant for, whom, what."""
+    def _open(self, which: str, value: str) -> Iterator[tuple[str, str, str, UserRef, str]]:
+        """Writes whose outcome nobody knows: the run, its job, the server that they were meant for, whom, what."""
         query = (
-            "select run, journal.server, user_id, user_name, attributes, kind from journal "
-            "join runs on runs.id = journal.run "
-            "where outcome is null and directory = ? and job = ? order by run, user_id"
+            "select run, job, journal.server, user_id, user_name, attributes from journal "  # noqa: S608  # `which` is a literal of this class; values are bound
+            f"join runs on runs.id = journal.run where outcome is null and directory = ? and {which} "
+            "order by run, user_id"
         )
-        for run, server, id_, name, attributes, kind in self._database.rows(query, self._directory, self._job):
-            if kind in kinds:
-                yield run, server, UserRef(id_, name), attributes
+        for run, job, server, id_, name, attributes in self._database.rows(query, self._directory, value):
+            yield run, job, server, UserRef(id_, name), attributes
 
     def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         query = (
@@ -200,20 +196,15 @@ class DirectoryMemory(JobNotes):
             elsewhere = {name: each for name, each in row.attributes.items() if (each.run, row.user.id) in writes}
             if elsewhere:
                 yield row.user, elsewhere
-        query = (
-            "select run, journal.server, user_id, user_name, attributes from journal "
-            "join runs on runs.id = journal.run "
-            "where outcome is null and directory = ? and coalesce(noted, started) > ?"
-        )
-        for run, servers, id_, name, attributes in self._database.rows(query, self._directory, since):
+        for run, _, servers, user, attributes in self._open("coalesce(noted, started) > ?", since):
             puts = past_of(attributes, run, self._database.where) if without(servers, here.server) else ()
             if puts:
-                yield UserRef(id_, name), {each.name: _if_written(run, each, here) for each in puts}
+                yield user, {each.name: _if_written(run, each, here) for each in puts}
 
     def unsettled(self) -> Iterator[Unsettled]:
         overtaken = self._overtaken(by_itself=True)
         here = self._description.server if self._description else ""
-        for run, server, user, attributes in self._open("apply", "undo"):
+        for run, _, server, user, attributes in self._open("job = ?", self._job):
             noted = names_of(attributes, run, self._database.where).items()
             names = tuple(each for each, owns in noted if not overtaken(self._job, run, user.id, each, owns))
             if names:
@@ -229,18 +220,13 @@ class DirectoryMemory(JobNotes):
 
     def _under_way(self, unclaimed: Collection[tuple[str, str]]) -> Iterator[Others]:
         """What writes of other jobs set out to do, of which nobody knows whether they happened."""
-        query = (
-            "select run, job, user_id, user_name, attributes from journal join runs on runs.id = journal.run "
-            "where outcome is null and directory = ? and job <> ?"
-        )
-        steps = self._database.rows(query, self._directory, self._job)
         overtaken = self._overtaken(by_itself=False)
-        for run, job, id_, name, attributes in steps:
+        for run, job, _, user, attributes in self._open("job <> ?", self._job):
             noted = names_of(attributes, run, self._database.where)
             noted.pop(OBJECT_CLASS, None)
-            names = {each: owns for each, owns in noted.items() if not overtaken(job, run, id_, each, owns)}
+            names = {each: owns for each, owns in noted.items() if not overtaken(job, run, user.id, each, owns)}
             if names:
-                yield Others(job, UserRef(id_, name), names, (job, id_) not in unclaimed)
+                yield Others(job, user, names, (job, user.id) not in unclaimed)
 
     def take_over(self, users: Collection[str], attributes: Mapping[str, str | None]) -> None:
         """Make ours what other jobs wrote to these attributes of users whom their last complete apply did not claim.
