@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
+
+from connector.errors import StateError
 
 Row = Sequence[str | int | None]
 _ESCAPE: Final = "\ufdd0"
@@ -75,6 +77,15 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of it. Never raises."""
+
+
+@contextmanager
+def sound(database: Database, what: str) -> Iterator[None]:
+    """Read what was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as fault:  # msgspec raises kinds of ValueError
+        raise StateError(f"the state is damaged: {what} cannot be read", where=database.where) from fault
 
 
 def storable(row: Row) -> Row:

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import Struct, json
 
-from connector.errors import StateError, UsageError
-from connector.state.database import Database
+from connector.errors import UsageError
+from connector.state.database import Database, sound
 from connector.state.journal_rows import STEPS, names_of, step
 from connector.state.sealing import Sealer
 
@@ -65,14 +65,11 @@ class History:
             "select id, kind, started, ended, digest, result, summary, undoes, server from runs where job = ? "
             "order by number desc"
         )
-        try:
+        with sound(self._database, "a run's summary"):
             return [
                 RunRecord(id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_), *rest)
                 for id_, kind, started, ended, digest, result, counts, *rest in self._database.rows(query, job)
             ]
-        except (DecodeError, ValidationError, TypeError) as fault:
-            why = "the state is damaged: a run's summary cannot be read"
-            raise StateError(why, where=self._database.where) from fault
 
     def named(self, job: str, written: str) -> str:
         """The id of a run by the id, by a beginning that no other id of this job has, or by `last`.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from msgspec import DecodeError, ValidationError, json
+from msgspec import json
 
-from connector.errors import StateError
 from connector.model import Change, Moment, Outcome, Refused, Result
 from connector.reconcile.stale.grace import passed
-from connector.state.database import Database, Row, Transaction
+from connector.state.database import Database, Row, Transaction, sound
+
+_STALE: Final = "the list of stale users"
 
 
 class JobNotes:
@@ -45,10 +46,8 @@ class JobNotes:
 
     def stale(self) -> Mapping[str, tuple[timedelta, int]]:
         found = self._noted("stale", "user_id, waited, runs")
-        try:
+        with sound(self._database, _STALE):
             return {user_id: (timedelta(seconds=waited), runs) for user_id, waited, runs in found}
-        except (TypeError, OverflowError) as fault:
-            raise self._damaged() from fault
 
     def note_claimed(self, users: Collection[str]) -> None:
         """These users are claimed, and stale no longer."""
@@ -71,16 +70,10 @@ class JobNotes:
             self._note(transaction, "clocks", "time, boot, up, sure", [read])
 
     def looked(self) -> Moment | None:
-        try:
+        with sound(self._database, _STALE):
             for time, boot, up, sure in self._noted("clocks", "time, boot, up, sure"):
                 return Moment(datetime.fromisoformat(time).astimezone(UTC), boot, int(up), bool(sure))
-        except (TypeError, ValueError, OverflowError) as fault:
-            raise self._damaged() from fault
         return None
-
-    def _damaged(self) -> StateError:
-        why = "the state is damaged: the list of stale users cannot be read"
-        return StateError(why, where=self._database.where)
 
     def lapsed(self) -> frozenset[str]:
         return frozenset(user_id for (user_id,) in self._noted("lapsed", "user_id"))
@@ -112,14 +105,11 @@ class JobNotes:
 
     def refused(self) -> Mapping[str, Refused]:
         found = self._noted("refused", "user_id, attributes, runs, turn, why")
-        try:
+        with sound(self._database, "the list of refused users"):
             return {
                 user: Refused(frozenset(json.decode(names, type=list[str])), runs, turn, why)
                 for user, names, runs, turn, why in found
             }
-        except (DecodeError, ValidationError) as fault:
-            why = "the state is damaged: the list of refused users cannot be read"
-            raise StateError(why, where=self._database.where) from fault
 
     def note_refused(self, ended: Sequence[tuple[Change, Outcome]], turns: Collection[str]) -> None:
         """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""

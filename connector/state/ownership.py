@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import Struct, json
 
-from connector.errors import StateError
 from connector.model import OBJECT_CLASS, AttributeChange, Equality, Owned, UserRef
 from connector.reconcile import equality
 from connector.reconcile.diff.patterns import apart
-from connector.state.database import Database, Transaction, rows_of_users
+from connector.state.database import Database, Transaction, rows_of_users, sound
 
 _ROWS: Final = "select job, user_id, user_name, attributes from ownership where directory = ?"
 _KEEP: Final = """
@@ -118,12 +117,9 @@ class Ownership:
         return self._read(self._database.rows(sql, self._directory, *values))
 
     def _read(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-        try:
+        with sound(self._database, "the values of earlier runs"):
             for job, id_, name, attributes in rows:
                 yield Row(job, UserRef(id_, name), _decode(attributes))
-        except (DecodeError, ValidationError, TypeError) as fault:
-            why = "the state is damaged: the values of earlier runs cannot be read"
-            raise StateError(why, where=self._database.where) from fault
 
 
 def _meet(job: str, owned: Owned, taken: Taken) -> bool:

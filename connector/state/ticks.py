@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from connector.errors import StateError
-from connector.state.database import Database
+from connector.state.database import Database, sound
 
 
 class Tick(Struct, frozen=True):
@@ -33,10 +32,8 @@ class Ticks:
         if not found:
             return None
         ((tick, ended, good),) = found
-        try:
+        with sound(self._database, "a schedule"):
             return Tick(_time(tick), bool(ended), _time(good) if good else None)
-        except ValueError as fault:
-            raise StateError("the state is damaged: a schedule cannot be read", where=self._database.where) from fault
 
     @contextmanager
     def turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
