@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, json
@@ -110,11 +110,9 @@ class History:
             "and not exists (select 1 from journal as rest where rest.run = ahead.run and "
             "rest.user_id = ahead.user_id and rest.outcome = 'written' and rest.part = '')"
         )
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for row in self._database.rows(STEPS + firsts_alone, run, run):
-            first = step(row, sealer, self._database.where).change
-            found[first.user.id].update(each.name for each in first.attributes)
-        return {user: frozenset(names) for user, names in found.items()}
+        rows = self._database.rows(STEPS + firsts_alone, run, run)
+        firsts = (step(row, sealer, self._database.where).change for row in rows)
+        return _by_user((first.user.id, each.name) for first in firsts for each in first.attributes)
 
     def written_since(self, run: str) -> dict[str, frozenset[str]]:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
@@ -125,14 +123,14 @@ class History:
         weights: dict[str, int] = {}
         for id_, undoes in self._database.rows(later, run, run):
             weights[id_] = -weights.get(undoes, -1)  # an undo takes away what it undoes, if that was later too
+        written = (
+            "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
+            "and user_id in (select user_id from journal where run = ?)"
+        )
         sums: Counter[tuple[str, str]] = Counter()
-        for user, id_, name in set(self._names_written(run)):
+        for user, id_, name in set(self._names(written, run)):
             sums[user, name] += weights.get(id_, 0)
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for (user, name), weight in sums.items():
-            if weight:
-                found[user].add(name)
-        return {user: frozenset(names) for user, names in found.items()}
+        return _by_user(each for each, weight in sums.items() if weight)
 
     def overtaken(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
@@ -141,16 +139,17 @@ class History:
             "where (outcome = 'written' or lost is not null) and directory = (select directory from runs where id = ?) "
             "and number > (select number from runs where id = ?)"
         )
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        for user, id_, attributes in self._database.rows(query, run, run):
-            found[user].update(name.lower() for name in names_of(attributes, id_, self._database.where))
-        return {user: frozenset(names) for user, names in found.items()}
+        return _by_user((user, name.lower()) for user, _, name in self._names(query, run, run))
 
-    def _names_written(self, run: str) -> Iterator[tuple[str, str, str]]:
-        """Of this run's users: the user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
-        query = (
-            "select user_id, run, attributes from journal where coalesce(outcome, 'written') = 'written' "
-            "and user_id in (select user_id from journal where run = ?)"
-        )
-        for user, id_, attributes in self._database.rows(query, run):
-            yield from ((user, id_, name) for name in names_of(attributes, id_, self._database.where))
+    def _names(self, query: str, *values: str) -> Iterator[tuple[str, str, str]]:
+        """A user's id, a run that wrote to it, or may have, and an attribute that it wrote."""
+        for user, run, attributes in self._database.rows(query, *values):
+            yield from ((user, run, name) for name in names_of(attributes, run, self._database.where))
+
+
+def _by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Names of attributes by the ids of their users."""
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for user, name in found:
+        names[user].add(name)
+    return {user: frozenset(some) for user, some in names.items()}
