@@ -19,7 +19,7 @@ from connector.directories.common.changing import ConflictError, ForbiddenError,
 from connector.directories.common.entries import EntryReader
 from connector.directories.common.file_replacement import ChangedError, LinkedError, Replacement
 from connector.directories.common.scope import Entry, Scope
-from connector.directories.ldif.format import edited
+from connector.directories.ldif.format import Block, edited
 from connector.directories.ldif.single_pass import ENTRY_UUID, Passage, Passed
 from connector.errors import ConnectorError, DeniedError, FileError, IncompleteRead, UnreachableError
 from connector.model import Change, Description, Outcome, Result, View
@@ -223,7 +223,7 @@ class LdifDirectory(LdifReader):
         if not wanted:
             return passed, Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         placed = [(edit, passage.places(record, self.schema.key(edit.name))) for edit in wanted]
-        now = passage.again(passed.block.number, edited(record, placed, passage.format))
+        now = passage.passed(Block(passed.block.number, edited(record, placed, passage.format)))
         return now, Outcome(change.user, Result.WRITTEN)
 
 

@@ -55,7 +55,7 @@ class Passage:
 
     def __iter__(self) -> Iterator[Passed]:
         for block in self.format.blocks(self._file):
-            passed = self._passed(block)
+            passed = self.passed(block)
             if passed.entry is not None:
                 self._hashes.extend(map(hash, _marks(passed.entry, passed.dn)))
             yield passed
@@ -65,19 +65,16 @@ class Passage:
         """Where, among a record's attributes, those of this key stand."""
         return [place for place, attribute in enumerate(record.attributes) if self._key(attribute.name) == key]
 
-    def again(self, number: int, lines: list[bytes]) -> Passed:
-        return self._passed(Block(number, lines))
-
-    def _passed(self, block: Block) -> Passed:
-        record = self.format.record(block)
-        return Passed(block) if record is None else self._read(block, record)
-
     def _key(self, name: bytes) -> str | None:
         if name not in self._keys:
             self._keys[name] = self._key_of(name.decode())
         return self._keys[name]
 
-    def _read(self, block: Block, record: Record) -> Passed:
+    def passed(self, block: Block) -> Passed:
+        """What a block holds. Raises MalformedError."""
+        record = self.format.record(block)
+        if record is None:
+            return Passed(block)
         values: dict[str, list[bytes]] = {}
         for attribute in record.attributes:
             key = self._key(attribute.name)
@@ -106,7 +103,7 @@ class Passage:
         self.format = Format(self._path)
         seen: dict[Mark, int] = {}
         for block in self.format.blocks(self._file):
-            passed = self._passed(block)
+            passed = self.passed(block)
             if passed.record is None or passed.entry is None:
                 continue
             for mark in _marks(passed.entry, passed.dn):
