@@ -25,7 +25,7 @@ def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
         from connector.sources.file import FileSource
 
         return FileSource(settings.path, settings.max_bytes, passwords=passwords)
-    from connector.sources.cec import CecSource
+    from connector.sources.cec.client import CecSource
 
     app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
     app_secret = resolve(settings.app_secret, "the app secret", job.where("source", "app_secret"))

@@ -38,7 +38,7 @@ from connector.errors import (
 from connector.model import Secret
 from connector.net.inflate import PIECE, TooLongError, inflated
 from connector.settings.job import CecSource as CecSourceSettings
-from connector.sources.cec import CecSource
+from connector.sources.cec.client import CecSource
 from connector.sources.file import FileSource
 from tests.support import faulty_cec as faults
 from tests.support.faulty_cec import Fault, FaultyCec, for_ever, status

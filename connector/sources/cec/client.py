@@ -13,6 +13,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 import structlog
 
 from connector.errors import DeniedError, FileError, IncompleteRead
@@ -57,7 +58,7 @@ class CecSource:
         self.identity = f"{settings.url} (app {sha256(key.encode()).hexdigest()[:12]})"
         self._app_key = key
         self._token = TokenKeeper(clock)
-        self._credentials = token.credentials(key, secret)
+        self._credentials = msgspec.json.encode({"app_key": key, "app_secret": secret})
         self._hide = [text for text in (key, secret) if text]
         self._passwords = passwords
         self._clock = clock

@@ -44,27 +44,23 @@ def fetch(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
     return token, seconds
 
 
-def credentials(app_key: str, app_secret: str) -> bytes:
-    """What a token is asked for with."""
-    return msgspec.json.encode({"app_key": app_key, "app_secret": app_secret})
-
-
 def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
     """The token and its seconds; no text of this answer but an envelope's is ever shown, for it may hold a token."""
     try:
         answered = msgspec.json.decode(answer.body, type=_Token)
     except NOT_JSON:
+        answered = None
+    if answered is None:
         hint = looks_like(answer.body) or "something else"
-        fault = MalformedError(f"the token call's answer is not a JSON object but {hint}", where=answer.where)
-    else:
-        if isinstance(answered.access_token, str) and _TOKEN.fullmatch(answered.access_token):
-            return answered.access_token, _seconds(answered.expires)
-        envelope = envelope_in(answer.body)
-        said = envelope.describe(exchange.hide) if envelope else ""
-        if said and not answered.access_token:
-            raise DeniedError(f"the token call was refused: {said}", where=answer.where)
-        fault = MalformedError("no usable AccessToken in the token call's answer", where=answer.where)
-    raise fault
+        what = f"the token call's answer is not a JSON object but {hint}"
+        raise MalformedError(what, where=answer.where)
+    if isinstance(answered.access_token, str) and _TOKEN.fullmatch(answered.access_token):
+        return answered.access_token, _seconds(answered.expires)
+    envelope = envelope_in(answer.body)
+    said = envelope.describe(exchange.hide) if envelope else ""
+    if said and not answered.access_token:
+        raise DeniedError(f"the token call was refused: {said}", where=answer.where)
+    raise MalformedError("no usable AccessToken in the token call's answer", where=answer.where)
 
 
 def _seconds(expires: object) -> int:
