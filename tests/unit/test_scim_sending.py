@@ -9,9 +9,8 @@ from typing import Any, cast, get_type_hints
 from hypothesis import given, strategies as st
 from msgspec.structs import asdict
 
-from connector.directories.scim.dialect import Dialect
+from connector.directories.scim.dialect import Dialect, learnt
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.forms import learnt
 from connector.directories.scim.paths import Path
 from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.reading import Resources

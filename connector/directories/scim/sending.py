@@ -13,9 +13,8 @@ from msgspec.structs import replace
 from connector.directories.scim import edits as editing
 from connector.directories.scim.answers import good
 from connector.directories.scim.bodies import body
-from connector.directories.scim.dialect import Dialect
+from connector.directories.scim.dialect import Dialect, adapted, learnt
 from connector.directories.scim.edits import Edit
-from connector.directories.scim.forms import adapted, learnt
 from connector.directories.scim.paging import Params
 from connector.directories.scim.paths import Resource
 from connector.directories.scim.protocol import MEDIA_TYPE, Answer, Method, Request
