@@ -13,7 +13,7 @@ import pytest
 
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.protocol import Answer, Request
-from connector.directories.scim.recollection import Recollection
+from connector.directories.scim.reading import Recollection
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
 from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
 from tests.support.scim_provider import (

@@ -19,8 +19,7 @@ from connector.directories.scim.filters import Filter
 from connector.directories.scim.finding import Finder
 from connector.directories.scim.paths import Path, Resource
 from connector.directories.scim.protocol import Transport
-from connector.directories.scim.reading import Resources
-from connector.directories.scim.recollection import Recollection
+from connector.directories.scim.reading import Recollection, Resources
 from connector.directories.scim.view import USER_NAME, Attributes
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError

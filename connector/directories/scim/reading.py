@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
+
+import msgspec
 
 from connector.directories.scim import filters
 from connector.directories.scim.answers import GONE, failure, good, id_of, listing, resource, said
@@ -14,13 +17,51 @@ from connector.directories.scim.filters import Filter
 from connector.directories.scim.paging import Pager, Params
 from connector.directories.scim.paths import Path, Resource, key_of, member
 from connector.directories.scim.protocol import Answer, Request, Transport
-from connector.directories.scim.recollection import Recollection
 from connector.errors import MalformedError, TruncatedError
 
 _ODD: Final = (400, 500)
 """How some servers answer to an id that is none of theirs."""
 SAMPLE: Final = 25
 ACTIVE: Final = "active"
+OCTETS: Final = 8 << 20
+"""So much of it is kept; of more, that which was read last: users are many, and those that are written few."""
+
+
+class Recollection:
+    """What was last seen of users while they were read, so that writing need not read them again: up to a bound.
+
+    It is good for one thing only: a write that says which version it is meant for (If-Match, RFC 7644 §3.14), since the
+    server then refuses it where the user has changed in the meantime. Several threads may use it at once.
+    """
+
+    def __init__(self, octets: int = OCTETS) -> None:
+        self._free = octets
+        self._held: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, found: Resource) -> None:
+        id_, octets = id_of(found), msgspec.json.encode(found)
+        with self._lock:
+            self._drop(id_)
+            self._held[id_] = octets
+            self._free -= len(octets)
+            while self._free < 0:
+                self._drop(next(iter(self._held)))
+
+    def take(self, id_: str) -> Resource | None:
+        """The resource as it was last seen; it is forgotten with that."""
+        with self._lock:
+            octets = self._drop(id_)
+        if octets is None:
+            return None
+        found: Resource = msgspec.json.decode(octets)
+        return found
+
+    def _drop(self, id_: str) -> bytes | None:
+        octets = self._held.pop(id_, None)
+        if octets is not None:
+            self._free += len(octets)
+        return octets
 
 
 class Resources:
