@@ -123,13 +123,10 @@ class Finder:
             values = [value.swapcase() if swaps else value for value, _ in known]
             lookup = next(_lookups(located, values + [nobody] * (len(values) == 1 < terms), terms), None)
             found = self._resources.matching(lookup.filter, lookup.expects) if lookup else None
-            if (
-                lookup
-                and found is not None
-                and {id_of(user) for user in found}.issuperset(
-                    holder for (_, holder), _ in zip(known, lookup.values, strict=False)
-                )
-            ):
+            if lookup is None or found is None:
+                continue
+            holders = {holder for (_, holder), _ in zip(known, lookup.values, strict=False)}
+            if holders <= set(map(id_of, found)):
                 self._proved.add(located.name)
                 return len(lookup.values)
         return NEVER
