@@ -36,22 +36,20 @@ class Listing(Struct, frozen=True):
     """A page of resources (RFC 7644 §3.4.2), each still to be decoded, so that only one is held at a time.
 
     `total`: how many there are on all pages, as the server says; None where it does not say. `cursor`: of the next
-    page (RFC 9865 §2.1); empty on the last one.
+    page (RFC 9865 §2.1); empty or None on the last one.
     """
 
-    resources: list[Raw]
-    total: int | None
-    cursor: str = ""
-
-
-class _Listing(Struct):
-    Resources: list[Raw] | None = None
-    resources: list[Raw] | None = None  # as Microsoft Entra spells it
+    standard: list[Raw] | None = field(default=None, name="Resources")
+    entra: list[Raw] | None = field(default=None, name="resources")  # as Microsoft Entra spells it
     total: int | None = field(default=None, name="totalResults")
     cursor: str | None = field(default=None, name="nextCursor")
 
+    @property
+    def resources(self) -> list[Raw]:
+        return (self.entra if self.standard is None else self.standard) or []
 
-_LISTING: Final = msgspec.json.Decoder(_Listing, strict=False)
+
+_LISTING: Final = msgspec.json.Decoder(Listing, strict=False)
 
 
 def good(answer: Answer) -> bool:
@@ -67,10 +65,9 @@ def listing(answer: Answer) -> Listing:
         found = _LISTING.decode(answer.content)
     except NOT_JSON as fault:
         raise MalformedError(f"a list of users was answered with {_seen(answer, fault)}", where=answer.where) from None
-    some = found.Resources if found.Resources is not None else found.resources
-    if some is None and found.total is None:
+    if found.standard is None and found.entra is None and found.total is None:
         raise MalformedError("a list of users was answered with neither users nor their number", where=answer.where)
-    return Listing(some or [], found.total, found.cursor or "")
+    return found
 
 
 def resource(answer: Answer, raw: Raw | bytes | None = None) -> Resource:

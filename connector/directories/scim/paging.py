@@ -233,4 +233,4 @@ def _decoded(found: Listing, answer: Answer) -> Page:
     users = {id_of(user): user for user in (resource(answer, raw) for raw in found.resources)}
     if len(users) < len(found.resources):
         raise IncompleteRead("a list names one user twice on one page", where=answer.where)
-    return Page(users, found.total, found.cursor, answer.where)
+    return Page(users, found.total, found.cursor or "", answer.where)
