@@ -62,6 +62,7 @@ class Channel:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._in_all = in_all
+        self._allowed = in_all or TIMEOUTS * timeout
         self._place = place
         self._clock = clock
         self._line = Line()
@@ -116,10 +117,6 @@ class Channel:
             fault = fault if exchanging.passed else found
         counters.failed(self._place)
         raise fault  # outside, for httpx's error holds the request, and with it the token
-
-    @property
-    def _allowed(self) -> float:
-        return self._in_all or TIMEOUTS * self._timeout
 
     def _trace(self, exchanging: Bound, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of an exchange: the connection, as soon as there is one, if that is in time."""
