@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import structlog
 from msgspec import Struct
@@ -56,29 +56,11 @@ def _text(record: Record) -> str:
     return json.dumps(record, ensure_ascii=True, separators=(",", ":"))
 
 
-class Sink(Protocol):
-    """Takes lines. All of its methods but `close` raise OSError."""
-
-    kind: str
-    where: str
-    safe: deque[Number]
-    """Numbers that have become safe, until somebody takes them."""
-
-    def tell(self, lines: Sequence[Line]) -> None:
-        """Take lines, in this order; where it fails, those before may have been taken."""
-
-    def holds(self, runs: Collection[str]) -> set[Number]:
-        """Which outcomes of these runs it is seen to have been told."""
-
-    def secure(self) -> bool:
-        """Make sure of what was told, as far as it can be; whether that is certain."""
-
-    def close(self) -> None:
-        """Let go of it. Never raises."""
-
-
 class File:
-    """Lines at the end of a file, for its owner alone. What was told is safe once the disk has it."""
+    """Lines at the end of a file, for its owner alone. What was told is safe once the disk has it.
+
+    `safe`: the numbers of what has become safe, until somebody takes them. All methods but `close` raise OSError.
+    """
 
     kind = "file"
 
@@ -107,6 +89,7 @@ class File:
                     os.close(reader)
 
     def tell(self, lines: Sequence[Line]) -> None:
+        """Take lines, in this order; where it fails, those before may have been taken."""
         if self._ends_within_a_line():
             self.add(b"\n")
         self.add(b"".join(line.text.encode("ascii") + b"\n" for line in lines))
@@ -125,6 +108,7 @@ class File:
         return size > 0 and os.pread(self._reader, 1, size - 1) not in (b"\n", b"")
 
     def holds(self, runs: Collection[str]) -> set[Number]:
+        """Which outcomes of these runs it is seen to have been told."""
         if self._reader is None:
             return set()  # the state's mark decides
         wanted = [run.encode() for run in runs]
@@ -136,14 +120,15 @@ class File:
             file.seek(max(0, os.fstat(self._reader).st_size - _TAIL))
             yield from file
 
-    def secure(self) -> bool:
+    def secure(self) -> None:
+        """Make sure of what was told, as far as it can be."""
         if self._regular:
             os.fsync(self._handle)
         self.safe.extend(self._told)
         self._told.clear()
-        return True
 
     def close(self) -> None:
+        """Let go of it. Never raises."""
         for handle in (self._handle, self._reader):
             if handle is not None:
                 with suppress(OSError):
@@ -217,7 +202,7 @@ class Receiver:
     def holds(self, runs: Collection[str]) -> set[Number]:  # noqa: ARG002  # nobody can ask a receiver what it holds
         return set()
 
-    def secure(self) -> bool:
+    def secure(self) -> None:
         if self._certain and self._closes:
             with self._whole():
                 self._closes = self._ended()
@@ -226,7 +211,6 @@ class Receiver:
                 else:  # nothing that comes after may be marked, for a mark covers what was before
                     log.warning("audit receiver does not close", where=self.where)
         self._unread.clear()
-        return self._certain and self._closes
 
     def _ended(self) -> bool:
         """Whether the receiver is known to have read all."""
@@ -240,3 +224,6 @@ class Receiver:
 
     def close(self) -> None:
         self._syslog.close()
+
+
+Sink = File | Receiver
