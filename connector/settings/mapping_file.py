@@ -302,7 +302,11 @@ def _across(document: Document) -> Iterator[Fault]:
         first, before = seen.setdefault(name.lower(), (name, line))
         if first != name:
             yield Fault(line, 0, f"attributes.{name}: line {before} has it as {first}. Remove one")
-    for place, name in _searched(document.data.get("match")):
+    rules = document.data.get("match")
+    for place, searching in enumerate(rules if isinstance(rules, list) else []):
+        name = searching.get("directory") if isinstance(searching, dict) else None
+        if not isinstance(name, str):
+            continue
         loc = ("match", place, "directory")
         first, before = seen.setdefault(name.lower(), (name, document.line(*loc)))
         if first != name:
@@ -311,9 +315,3 @@ def _across(document: Document) -> Iterator[Fault]:
         rule = attributes.get(first)
         if isinstance(rule, dict) and rule.get("secret") is True:
             yield Fault(document.line(*loc), 0, f"match[{place + 1}].directory: {name} holds secrets")
-
-
-def _searched(rules: Any) -> Iterator[tuple[int, str]]:
-    for place, rule in enumerate(rules if isinstance(rules, list) else []):
-        if isinstance(rule, dict) and isinstance(rule.get("directory"), str):
-            yield place, rule["directory"]
