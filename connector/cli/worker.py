@@ -67,7 +67,7 @@ class _Scheduled:
 
         job = self._request.job
         opened: AbstractContextManager[PlanContext] = (
-            apply_context(job, observer) if self._request.write else plan_context(job, observer)
+            apply_context(job, observer) if self._request.kind == "apply" else plan_context(job, observer)
         )
         with opened as context, self._turn(context, stop) as mine:
             if not mine:

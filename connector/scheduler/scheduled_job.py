@@ -85,7 +85,9 @@ class Scheduled:
         self.name = loaded.name
         self.state = loaded.job.state
         self.account = Account.of(loaded.job)
-        self.timetable = _timetable(self.settings, f"{socket.gethostname()} {loaded.path}")
+        every, cron, zone = self.settings.every, self.settings.cron or "", self.settings.timezone or "UTC"
+        rule = Every(every) if every else Cron(cron, zone)
+        self.timetable = Timetable(rule, self.settings.jitter or 0, f"{socket.gethostname()} {loaded.path}")
 
     @property
     def kind(self) -> Kind:
@@ -157,7 +159,7 @@ class Scheduled:
             texts=self.accepted.texts,
             tick=tick,
             believed=min(now + BELIEVED, wrongly - MOMENT) if wrongly else now + BELIEVED,
-            write=self.kind == "apply",
+            kind=self.kind,
             plans=self.settings.plans or beside,
         )
 
@@ -195,11 +197,6 @@ class Scheduled:
     def since(self) -> datetime:
         """From when on it is waited for a good run."""
         return self.over if self.settings.max_age is None else self.good
-
-
-def _timetable(settings: Serve, seed: str) -> Timetable:
-    rule = Every(settings.every) if settings.every else Cron(settings.cron or "", settings.timezone or "UTC")
-    return Timetable(rule, settings.jitter or 0, seed)
 
 
 def utc() -> datetime:

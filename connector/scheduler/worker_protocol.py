@@ -25,12 +25,8 @@ class RunRequest(Struct, frozen=True):
     texts: dict[Path, str]
     tick: datetime
     believed: datetime
-    write: bool
+    kind: Kind
     plans: Path
-
-    @property
-    def kind(self) -> Kind:
-        return "apply" if self.write else "plan"
 
 
 class Result(Struct, frozen=True):

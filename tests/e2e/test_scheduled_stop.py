@@ -38,7 +38,7 @@ def test_a_run_that_has_written_all_of_it_has_come_to_its_end(tmp_path: Path) ->
         job = Plain(tmp_path, server, proxy.url, state="sqlite:///state.db")
         texts = {tmp_path / name: (tmp_path / name).read_text() for name in ("job.yaml", "mapping.yaml")}
         now = datetime.now(UTC)
-        request = RunRequest(tmp_path / "job.yaml", texts, now, now + timedelta(days=1), write=True, plans=tmp_path)
+        request = RunRequest(tmp_path / "job.yaml", texts, now, now + timedelta(days=1), kind="apply", plans=tmp_path)
         command = [sys.executable, "-m", "connector", "worker"]
         with subprocess.Popen(
             command, cwd=tmp_path, env=environment(PASSWORD), stdin=subprocess.PIPE, stdout=subprocess.PIPE
