@@ -176,9 +176,7 @@ def observers(
     if settings.audit is not None and stop is not None:
         told.append(auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
-        takers = [take] if take is not None else list(_takers(begun.job))
-        if settings.traces is not None:
-            takers.append(_tracer(begun.job))
+        takers = _takers(begun.job, take)
         told += [SummaryObserver(begun.job.name, run, kind, each, code_of) for each in takers]
     return Observers(told)
 
@@ -191,23 +189,22 @@ def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObser
     return AuditObserver(settings, job=job.name, run=run, bound=bound, stop=stop.end)
 
 
-def _takers(job: LoadedJob) -> Iterator[Callable[[RunSummary], None]]:
-    """Who, of those that the job names, is handed the summary of a single run."""
-    if job.job.metrics is not None:
+def _takers(job: LoadedJob, take: Callable[[RunSummary], None] | None) -> Iterator[Callable[[RunSummary], None]]:
+    """Who is handed the summary of a run. Raises FileError where the extra that traces need is not installed."""
+    if take is not None:
+        yield take
+    if take is None and job.job.metrics is not None:
         from connector.observers.export import export
 
         yield partial(export, job.job.metrics)
-    if job.job.notify is not None:
+    if take is None and job.job.notify is not None:
         from connector.observers.notify import tell
 
         yield partial(tell, job)
-
-
-def _tracer(job: LoadedJob) -> Callable[[RunSummary], None]:
-    """Raises FileError where the extra that it needs is not installed."""
-    try:
-        from connector.observers.opentelemetry import trace
-    except ImportError as fault:
-        why = "traces need OpenTelemetry: install the extra with `pip install 'cec-connector[otel]'`"
-        raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
-    return trace
+    if job.job.traces is not None:
+        try:
+            from connector.observers.opentelemetry import trace
+        except ImportError as fault:
+            why = "traces need OpenTelemetry: install the extra with `pip install 'cec-connector[otel]'`"
+            raise FileError(f"{why} ({fault.name} is missing)", where=job.where("traces")) from None
+        yield trace
