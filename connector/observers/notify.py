@@ -6,6 +6,7 @@ Nothing here ever fails a run: what cannot be told is logged.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final, Literal
@@ -42,15 +43,13 @@ def wanted(job: LoadedJob, summary: RunSummary, waiting: Path | None = None) -> 
     return notice(summary, found, job.path.absolute(), waiting) if found else None
 
 
-def targets(job: LoadedJob) -> list[Target]:
+def targets(job: LoadedJob) -> Iterator[Target]:
     """Whom the job names."""
     settings = job.job.notify
-    found = []
     if settings is not None and settings.webhook is not None:
-        found.append(Target("webhook", settings.webhook.url))
+        yield Target("webhook", settings.webhook.url)
     if settings is not None and settings.mail is not None:
-        found.append(Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}"))
-    return found
+        yield Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}")
 
 
 def tell(job: LoadedJob, summary: RunSummary) -> None:

@@ -47,9 +47,9 @@ class NotificationQueue:
         self._leaving.set()  # nobody waits for another attempt any more
         until = time.monotonic() + FAREWELL
         for receiver in self._receivers.values():
-            receiver.close()
+            receiver.queue.put(None)
         for receiver in self._receivers.values():
-            receiver.join(max(until - time.monotonic(), 0.0))
+            receiver.thread.join(max(until - time.monotonic(), 0.0))
 
     def told(self, job: Scheduled, summary: RunSummary, result: Result) -> None:
         """Tell of a run that has ended, if there is something new to tell; returns at once."""
@@ -66,17 +66,17 @@ class NotificationQueue:
 
 
 class _Receiver:
-    """One receiver: by job what waits for it, and what it has taken, and when."""
+    """One receiver: by job what waits for it, and what it has taken, and when. None in its `queue` is the end."""
 
     def __init__(self, target: Target, leaving: threading.Event) -> None:
         self._target = target
         self._leaving = leaving
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[tuple[LoadedJob, Notice] | None] = queue.SimpleQueue()
         self._offered: dict[str, About] = {}
         self._taken: dict[str, tuple[About, float]] = {}
-        self._thread = threading.Thread(target=self._work, name=target.way, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._work, name=target.way, daemon=True)
+        self.thread.start()
 
     def offer(self, job: LoadedJob, notice: Notice) -> None:
         """Send this, unless the same waits already, or was taken within a day."""
@@ -85,11 +85,11 @@ class _Receiver:
             again = about == notice.about and time.monotonic() - since < REPEATED_AFTER
             if again or self._offered.get(job.name) == notice.about:
                 return
-            if self._queue.qsize() >= WAITING:
+            if self.queue.qsize() >= WAITING:
                 log.warning("notice not sent", job=job.name, way=self._target.way, reason="too many wait already")
                 return
             self._offered[job.name] = notice.about
-        self._queue.put((job, notice))
+        self.queue.put((job, notice))
 
     def forget(self, job: str) -> None:
         """There is nothing to tell of this job any more: what comes next is news."""
@@ -97,14 +97,8 @@ class _Receiver:
             self._offered.pop(job, None)
             self._taken.pop(job, None)
 
-    def close(self) -> None:
-        self._queue.put(None)
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
     def _work(self) -> None:
-        while (next_ := self._queue.get()) is not None:
+        while (next_ := self.queue.get()) is not None:
             job, notice = next_
             taken = deliver(job, self._target, notice, ATTEMPTS, self._leaving)
             with self._lock:
