@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from connector.errors import FileError, UsageError
 from connector.init.drafts import Answers, Chosen, mapping_text
-from connector.init.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, best, candidates, keys, some, tried
+from connector.init.rules import ATTRIBUTES, SCIM_ATTRIBUTES, Sample, Tried, best, candidates, keys, some
 from connector.model import Tenant, User, View
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.mapping import Mapping, MatchRule
@@ -147,7 +147,7 @@ def _rules(job: jobs.LoadedJob, sampled: Tenant) -> tuple[list[Tried], list[Matc
         rules = list(candidates(known, sampled.agents, looks))
         users: dict[str, User] = {user.id: user for user in reader.find(keys(rules, sampled))}
     sample = Sample(sampled, list(users.values()), description)
-    each = tried(rules, sample)
+    each = [Tried(rule, *sample.try_([rule]), proposed="workNo" not in rule.agent.fields) for rule in rules]
     rules = best(each, sample)
     return each, rules, sample.try_(rules)[0] if rules else 0
 

@@ -101,11 +101,6 @@ def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
                 yield rule.directory, value
 
 
-def tried(rules: Sequence[MatchRule], sample: Sample) -> list[Tried]:
-    """Each rule by itself, in their order."""
-    return [Tried(rule, *sample.try_([rule]), proposed="workNo" not in rule.agent.fields) for rule in rules]
-
-
 def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     """Rules in an order in which each finds users for agents that those before it leave without one.
 
