@@ -26,10 +26,11 @@ from connector.model import (
     Plan,
     Problem,
     Refusal,
+    Secret,
     UserRef,
+    Value,
 )
-from connector.reconcile.digests import UNKEYED, is_secret, plain_texts, readable, secret_fingerprint
-from connector.reports.octets import kept
+from connector.reconcile.digests import UNKEYED, is_secret, lossless, plain_texts, readable, secret_fingerprint
 from connector.reports.visible import is_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
@@ -37,6 +38,23 @@ Object = dict[str, Any]
 
 KEPT: Final = 16 << 20
 """So many octets of memory are for the text of changes that will be wanted again: of some 20,000 changes."""
+
+
+class Octets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that is no text, as the document and the journal have it: told from a text by Base64."""
+
+    base64: bytes
+
+
+def kept(values: Iterable[Held]) -> tuple[str | Octets, ...]:
+    """Values to be written down; never a secret's."""
+    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    return tuple(Octets(value) if isinstance(value, bytes) else value for value in plain)
+
+
+def held(values: Iterable[str | Octets]) -> tuple[Value, ...]:
+    """The values that were written down."""
+    return tuple(value.base64 if isinstance(value, Octets) else value for value in values)
 
 
 class Twice:

@@ -29,8 +29,7 @@ from connector.model import (
 )
 from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.reconcile.overview import overviewed
-from connector.reports.document import SCHEMA
-from connector.reports.octets import Octets, held
+from connector.reports.document import SCHEMA, Octets, held
 from connector.reports.visible import visible
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Noted, Outcome, Result, UserRef
 from connector.reconcile import equality
-from connector.reports.octets import held
+from connector.reports.document import held
 from connector.runtime.clock import stamp
 from connector.state.database import Database, Transaction, storable
 from connector.state.journal_rows import KeptChange, Step, beside, kept_change, note_servers, part_of

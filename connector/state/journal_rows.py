@@ -12,7 +12,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from connector.errors import StateError
 from connector.model import AgentRef, AttributeChange, Change, Noted, Part, Result, UserRef
 from connector.reconcile.digests import UNKEYED, is_secret, plain_texts
-from connector.reports.octets import Octets, held, kept
+from connector.reports.document import Octets, held, kept
 from connector.state.database import Transaction, restored
 from connector.state.sealing import Sealer
 
