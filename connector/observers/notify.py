@@ -78,10 +78,9 @@ def deliver(
     Once `leaving` is set there is no other attempt.
     """
     leaving = leaving or threading.Event()
-    send = _post if target.way == "webhook" else _mail
     for attempt in count(1):
         try:
-            send(job, told)
+            _send(job, target, told)
             break
         except ConnectorError as fault:
             again = isinstance(fault, UnreachableError) and attempt < attempts
@@ -92,20 +91,18 @@ def deliver(
     return True
 
 
-def _post(job: LoadedJob, told: Notice) -> None:
-    from connector.observers.webhook import post  # noqa: PLC0415  # loads httpx: only runs that notify a webhook need it
-
-    settings = job.job.notify and job.job.notify.webhook
+def _send(job: LoadedJob, target: Target, told: Notice) -> None:
+    settings = job.job.notify
     assert settings
-    where = job.where("notify", "webhook", "secret")
-    post(settings, resolve(settings.secret, "the secret of the webhook", where), told)
+    if target.way == "webhook":
+        from connector.observers.webhook import post  # noqa: PLC0415  # loads httpx: only who notifies a webhook needs it
 
+        assert settings.webhook
+        where = job.where("notify", "webhook", "secret")
+        post(settings.webhook, resolve(settings.webhook.secret, "the secret of the webhook", where), told)
+    else:
+        from connector.observers.mail import send  # noqa: PLC0415  # loads smtplib: only runs that send mail need it
 
-def _mail(job: LoadedJob, told: Notice) -> None:
-    from connector.observers.mail import send  # noqa: PLC0415  # loads smtplib: only runs that send mail need it
-
-    settings = job.job.notify and job.job.notify.mail
-    assert settings
-    where = job.where("notify", "mail", "password")
-    ref = settings.password
-    send(settings, resolve(ref, "the password of the mail server", where) if ref else None, told)
+        assert settings.mail
+        ref, where = settings.mail.password, job.where("notify", "mail", "password")
+        send(settings.mail, resolve(ref, "the password of the mail server", where) if ref else None, told)
