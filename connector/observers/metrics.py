@@ -78,8 +78,8 @@ class Metrics:
             if side in SIDES:
                 self._add("requests", summary, counts.requests, side)
                 self._add("request_errors", summary, counts.errors, side)
-        for stage, seconds in summary.stages.items():
-            self._add("stage_seconds", summary, seconds, stage)
+        for stage, begin, end in summary.course:
+            self._add("stage_seconds", summary, end - begin, stage)
         self.tell("last_run_timestamp_seconds", summary.job, summary.started)
         self.tell("last_run_duration_seconds", summary.job, summary.seconds)
         if summary.good:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -26,8 +26,8 @@ ENDINGS: Final = {
 class RunSummary(Struct, frozen=True, kw_only=True):
     """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
 
-    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `stages`: how
-    long each took in all; `course`: each as it came, with its begin and end, in seconds since the run began.
+    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `course`:
+    each stage as it came, with its begin and end, in seconds since the run began.
     """
 
     job: str
@@ -43,7 +43,6 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     problems: dict[str, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
-    stages: dict[str, float] = field(default_factory=dict)
     requests: dict[str, RequestCounts] = field(default_factory=dict)
     course: list[tuple[str, float, float]] = field(default_factory=list)
 
@@ -74,14 +73,12 @@ class SummaryObserver(Observer):
         self._started = time.time()
         self._begun = self._since = time.monotonic()
         self._stage = "begin"
-        self._stages: defaultdict[str, float] = defaultdict(float)
         self._course: list[tuple[str, float, float]] = []
         self._outcomes: Counter[str] = Counter()
         self._plan: Plan | None = None
 
     def stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
         now = time.monotonic()
-        self._stages[self._stage] += now - self._since
         self._course.append((self._stage, self._since - self._begun, now - self._begun))
         self._stage, self._since = name, now
 
@@ -99,7 +96,6 @@ class SummaryObserver(Observer):
             RunSummary(
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
                 seconds=time.monotonic() - self._begun, exit_code=code, fault=_said(fault),
-                stages={name: round(seconds, 6) for name, seconds in self._stages.items()},
                 outcomes=dict(self._outcomes), requests=counters.counted(), course=self._course,
                 **(_planned(plan) if plan else {}),
             )
