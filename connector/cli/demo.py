@@ -48,14 +48,10 @@ def command(folder: Path | None) -> int:
         click.echo("After the review, apply them:\n")
         code = code or _run("apply", job, shown=_last_line)
         click.echo("A second plan finds nothing left to write:\n")
-        code = code or _run("plan", job, "--fail-on-changes", shown=_counts)
+        code = code or _run("plan", job, "--fail-on-changes", shown=lambda report: report.partition("\nProblems:")[0])
     if code == Exit.DONE:
         click.echo("Nothing is left to write. The problems in the report need a person.")
     return code
-
-
-def _counts(report: str) -> str:
-    return report.partition("\nProblems:")[0]
 
 
 def _last_line(report: str) -> str:

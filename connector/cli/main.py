@@ -31,10 +31,6 @@ COMMANDS = {
 }
 
 
-HIDDEN = {"worker"}
-"""What `serve` starts, with nothing in it for people."""
-
-
 class Commands(click.Group):
     """A group whose help needs no command's module."""
 
@@ -42,7 +38,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
+        if cmd_name not in COMMANDS and cmd_name != "worker":  # what `serve` starts, with nothing in it for people
             return None
         gc.disable()
         command: click.Command = importlib.import_module(f"connector.cli.{cmd_name}").command

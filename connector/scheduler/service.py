@@ -158,10 +158,9 @@ class Service:
             self._selector.register(worker.input, selectors.EVENT_WRITE, lambda: self._tell(worker))
 
     def _tell(self, worker: Worker) -> None:
-        stream = worker.input
-        key = self._selector.get_key(stream)
+        descriptor = worker.input.fileno()
         if not worker.tell():
-            self._selector.unregister(key.fd)
+            self._selector.unregister(descriptor)
 
     def _hear(self, job: Scheduled, worker: Worker) -> None:
         if worker.hear():

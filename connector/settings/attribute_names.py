@@ -67,7 +67,6 @@ _REFUSED_BY_PREFIX: Final = {
 }
 _OF_EVERY_SCHEMA: Final = frozenset({_RIGHTS, _LOGON})
 """Reasons that hold for an attribute of this name in any schema of SCIM, too."""
-_UNMATCHED: Final = frozenset({_PASSWORD})
 
 
 def fault_of_name(name: str) -> str | None:
@@ -94,7 +93,7 @@ def why_not_written(name: str) -> str | None:
 def why_not_matched(name: str) -> str | None:
     """Why agents may not be matched by this attribute; None where they may."""
     why = _REFUSED.get(_bare(name))
-    return why if why in _UNMATCHED else None
+    return why if why == _PASSWORD else None
 
 
 def _bare(name: str) -> str:
