@@ -62,7 +62,7 @@ GROUPS: Final = {
                 "spellings", "traces", "lookup", "steps", "standing", "suitability", "outside", "proof", "confirming",
                 "assembly", "differences", "review", "planfile", "refused_last", "disabled", "another_key", "selection",
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
-                "whole_runs", "unseen", "roster", "unshown",
+                "whole_runs", "unseen", "roster", "unshown", "ids", "lagging_servers",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",

@@ -103,6 +103,8 @@ def test_users_of_the_exclude_list_are_looked_up_by_name_or_id() -> None:
     assert ExcludeList(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys(LDAP) == [
         (ID, "id-1"), (ID, "id-2"), (ID, "id-3"), (NAME, "uid=anna,dc=example"),
     ]  # fmt: skip
+    guid = "01234567-89ab-cdef-0123-456789abcdef"
+    assert LDAP.keys(f"<GUID={guid}>") == LDAP.keys(guid) == ((ID, guid),)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from connector.model import (
     AgentRef,
@@ -67,6 +68,7 @@ def held(
     released: Mapping[str, Collection[str]] | None = None,
     only: Selection = EVERYBODY,
     mapping: Rules = Rules((), ()),  # noqa: B008  # a frozen value
+    since: Mapping[str, frozenset[str]] | None = None,
 ) -> tuple[Held, list[UserRef]]:
     """What came of it, and who was read."""
     brief = Brief(
@@ -74,7 +76,7 @@ def held(
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
         now=Moment(datetime.now(UTC)),
     )  # fmt: skip
-    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, since={}, only=only)
+    planning = hold_to(reviewed, fresh, brief, done=done, released=released or {}, since=since or {}, only=only)
     query = next(planning)
     assert isinstance(query, Read)
     asked = list(query.users)
@@ -161,6 +163,38 @@ def test_of_a_change_that_is_half_written_the_rest_is_what_was_reviewed() -> Non
     assert held(reviewed, plan(rest), released={"id-1": ["mail"]})[0].changes == (rest,)
     assert held(reviewed, plan(rest))[0].changes == ()
     assert held(reviewed, plan(rest), released={"id-2": ["mail"]})[0].changes == ()
+
+
+def test_of_what_was_let_go_alone_all_else_is_what_was_reviewed() -> None:
+    """Also where that attribute is no part of the plan any more, for it went before the rest."""
+    pager = AttributeChange("pager", (), ("7",))
+    whole = change(1, AttributeChange("mail", ("old",), ()), pager)
+    for fresh in (change(1, pager), change(1, AttributeChange("pager", (), ("8",)))):
+        changes = held(plan(whole), plan(fresh), released={"id-1": ["mail"]})[0].changes
+        assert changes == ((fresh,) if fresh.attributes == (pager,) else ())
+    assert held(plan(whole), plan(change(1, pager)))[0].changes == ()
+
+
+def test_what_a_later_run_wrote_is_not_written_over_by_an_earlier_plan() -> None:
+    """By any spelling of the attribute's name; what others wrote to other attributes is not in the way."""
+    mixed = change(1, AttributeChange("Mail", ("old",), ("new",)))
+    since = {"id-1": frozenset({"mail"}), "id-2": frozenset({"pager"})}
+    result, _ = held(plan(mixed, mail(2), mail(3)), plan(mixed, mail(2), mail(3)), since=since)
+    assert result.changes == (mail(2), mail(3))
+    ((what, why),) = left(result).values()
+    assert what is Result.CONFLICT
+    assert why.startswith("a later run wrote these attributes")
+
+
+def test_a_change_for_another_agent_or_by_another_rule_is_not_what_was_reviewed() -> None:
+    by_other = Change(user(1), AgentRef(1, "a1"), 2, mail(1).attributes)
+    fresh = replace(by_other, digest=digest_of_change(by_other))
+    result, _ = held(plan(mail(1)), plan(fresh))
+    assert result.changes == ()
+    assert left(result)["id-1"][1].startswith("differs from the reviewed plan in its agent or rule. ")
+    both = change(1, *mail(1).attributes, AttributeChange("pager", (), ("7",)))
+    result, _ = held(plan(both), plan(change(1, AttributeChange("fax", (), ("7",)), *both.attributes[1:])))
+    assert "in mail, fax. " in left(result)["id-1"][1]
 
 
 def test_only_keeps_the_changes_of_these_agents_and_clears_nobody() -> None:
