@@ -7,7 +7,9 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Tenant, User
+from connector.directories.common.builtin_schema import known_schema
+from connector.errors import FileError
+from connector.model import Agent, AttributeInfo, Description, Equality, Held, Owned, Secret, Syntax, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.digests import fingerprinter
@@ -171,3 +173,47 @@ def test_of_a_user_whom_nobody_claims_goes_what_this_job_wrote_or_adopts(
 def test_what_is_adopted_is_what_an_attribute_holds_of_ours(held: tuple[Held, ...], expected: set[str]) -> None:
     assert differ("uri", adopt=True).adopted(user("uri", *held)) == expected
     assert differ("uri").adopted(user("uri", *held)) == set()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "good", "bad"),
+    [
+        (Syntax.DEFINED, "2.5.4.3", "1.2.3"),
+        (Syntax.DN, "cn=a", "nosuch=a"),
+        (Syntax.NAME_AND_UID, "cn=a#'01'B", "nosuch=a#''B"),
+    ],
+)
+def test_names_that_a_server_parses_are_held_to_its_schema_where_that_is_known(
+    syntax: Syntax, good: str, bad: str
+) -> None:
+    known = known_schema()
+    mapping = Mapping((), (AttributeRule("kind", Template.parse("{sipAccount}")),))
+    described = Description("t", "t", {"kind": AttributeInfo("kind", syntax=syntax)})
+    for value, types, fits in ((good, known.types, True), (bad, known.types, False), (bad, {}, True)):
+        found = Differ(Tenant([]), mapping, replace(described, types=types, classes=known.classes if types else {}))
+        draft = found.draft(Agent(1, "ann", value), user("mail"), 1)
+        assert draft is not None
+        assert bool(draft.planned) is fits
+        assert bool(draft.held) is not fits
+
+
+def test_a_mapping_that_the_schema_forbids_is_refused_with_all_that_is_wrong() -> None:
+    rules = tuple(AttributeRule(name, Template.parse("{workNo}"), line=line) for line, name in enumerate(("a", "b"), 3))
+    infos = {name: AttributeInfo(name, writable=False) for name in ("a", "b")}
+    with pytest.raises(FileError) as fault:
+        Differ(Tenant([]), Mapping((), rules, where="m.yaml"), Description("t", "t", infos))
+    assert [line.partition(" cannot")[0] for line in str(fault.value).splitlines()] == ["m.yaml:3: a", "m.yaml:4: b"]
+
+
+def test_a_field_that_the_tenant_lacks_is_told_with_what_is_made_of_it() -> None:
+    """Of what several templates make, the others are made all the same."""
+    whole = AttributeRule("mail", Template.parse("{sipServiceIp}"))
+    part = AttributeRule("uri", Template.parse("{sipServiceIp}"), owns="*", more=(Template.parse("{sipAccount}"),))
+    found = Differ(Tenant([]), Mapping((), (whole, part)), Description("t", "t", INFOS))
+    assert [(each.kind, each.why) for each in found.problems] == [
+        ("tenant", "the tenant has no sipServiceIp; nothing is planned for mail"),
+        ("tenant", "the tenant has no sipServiceIp; values made of it are kept in uri"),
+    ]
+    draft = found.draft(ANN, user("uri"), 1)
+    assert draft is not None
+    assert [(each.name, each.new) for each in draft.planned] == [("uri", ("1",))]

@@ -150,3 +150,66 @@ def test_what_the_schema_makes_less_sure_is_said() -> None:
     assert warned(AttributeInfo("odd", syntax=Syntax.OTHER)) == [
         "odd has a syntax that is not known here: what it may hold is not checked in advance"
     ]
+
+
+def test_a_value_that_one_user_at_a_time_may_hold_needs_a_way_to_find_its_holder() -> None:
+    """A server that allows each value once says itself who has it."""
+    blind = AttributeInfo("pager", comparable=False)
+    (fault,) = found(described(blind), rule("pager", unique=True))
+    assert fault.startswith("m.yaml:7: pager has no equality rule, so the holder of a value cannot be found")
+    assert found(described(blind), rule("pager")) == []
+    assert found(described(replace(blind, unique=True)), rule("pager", unique=True)) == []
+    assert found(described(AttributeInfo("pager")), rule("pager", unique=True)) == []
+
+
+def test_several_templates_need_an_attribute_that_may_hold_several_values() -> None:
+    more = (Template.parse("{accountCode}"),)
+    for known, why in ((True, "can hold one value only here"), (False, "may hold one value only: no schema says")):
+        (fault,) = found(described(AttributeInfo("pager", known=known)), rule("pager", more=more))
+        assert fault.startswith(f"m.yaml:7: pager {why}")
+    assert found(described(AttributeInfo("pager", single=False)), rule("pager", more=more, owns="*")) == []
+
+
+def test_what_the_job_takes_for_users_ids_is_never_written() -> None:
+    both = described(SURNAME, FAMILY, AttributeInfo("pager"))
+    (fault,) = found(replace(both, chosen_id=FAMILY), rule("pager"), rule("sn"))
+    assert fault.startswith("m.yaml:7: sn is the job's `directory.id`, and an id never changes: name another")
+    assert found(replace(both, chosen_id=AttributeInfo("cn")), rule("pager"), rule("sn")) == []
+
+
+@pytest.mark.parametrize(
+    ("hides", "known", "readable", "told"),
+    [(True, True, None, True), (False, True, None, False), (True, False, None, False), (True, True, True, False)],
+)
+def test_an_attribute_that_may_be_hidden_finds_fewer_users_and_that_is_said(
+    hides: bool, known: bool, readable: bool | None, told: bool
+) -> None:
+    looks = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{workNo}"), "badge"))
+    secret = described(AttributeInfo("badge", known=known, readable=readable), hides=hides)
+    said = list(cautions(Mapping(looks, ()), secret))
+    about = [each.partition(": without")[0] for each in said]
+    assert about == (["match rule 2: badge is confidential"] if told else [])
+
+
+def test_where_the_mapping_says_which_line_it_is_a_match_rule_is_told_with_it() -> None:
+    looks = (
+        MatchRule(Template.parse("{accountCode}"), "uid", line=3),
+        MatchRule(Template.parse("{workNo}"), "nosuch", line=4),
+    )
+    classes = {"cecAgent": 9}
+    mapping = Mapping(looks, (), where="m.yaml", class_lines=classes)
+    closed = described(UNKNOWN, closed=True, unknown_classes=("cecAgent",))
+    assert [each.partition(": ")[0] for each in faults(mapping, closed)] == ["m.yaml:4", "m.yaml:9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("telphoneNumber", "telephoneNumber"), ("TELEPHONENUMBER;lang-de", "telephoneNumber"), ("phone", "")],
+)
+def test_a_name_that_nobody_knows_is_told_with_the_nearest_that_there_is(name: str, meant: str) -> None:
+    line = AttributeInfo("telephoneNumber")
+    closed = described(AttributeInfo(name, known=False), closed=True, types={"telephonenumber": line})
+    for fault in (*found(closed, rule(name)), *found(closed, match=name)):
+        assert ("(did you mean telephoneNumber?)" in fault) is bool(meant)
+    paths = replace(closed, types={}, paths=("telephoneNumber",))
+    assert ("did you mean" in found(paths, rule(name))[0]) is bool(meant)
