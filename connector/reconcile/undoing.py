@@ -205,10 +205,10 @@ def _staying(
         for each in change.attributes if user else ():
             info = brief.description.attributes.get(each.name)
             shown = info is None or info.readable is True or each.name in now[change.user.id].values
-            if each.new and not shown:
-                unseen.append(Question(change.user, each.name, each.new[0]))
-            elif each.secret and not each.fingerprint and each.old and not shown:  # cleared: is there none still?
-                unseen.append(Question(change.user, each.name, _wrapped(each.old[0])))
+            values = each.new or (() if each.fingerprint else each.old)  # what was emptied: is there none still?
+            if values and not shown:
+                value = _wrapped(values[0]) if each.secret else values[0]
+                unseen.append(Question(change.user, each.name, value))
     for asked, answer in (yield from compared(unseen)):
         if answer is not Holds.ABSENT:
             stays[asked.user.id][asked.attribute] = _unreadable(brief.description, asked.value)

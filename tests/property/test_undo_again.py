@@ -16,6 +16,7 @@ from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.matching.people import ExcludeList
 from connector.run.context import UndoContext
 from connector.state.database import Transaction
 from connector.state.store import Store
@@ -385,6 +386,43 @@ def test_what_is_hidden_by_now_stays_and_is_told_from_what_is_gone(compares: boo
     whys = {problem.users[0][4:6]: problem.why for problem in plan.problems if problem.attribute == "cecWorkNo"}
     assert whys == {"u0": unreadable, "u1": CHANGED if compares else unreadable}
     assert [[each.name for each in change.attributes] for change in plan.changes] == [[LINES.name], [LINES.name]]
+
+
+@pytest.mark.parametrize("compares", [True, False])
+def test_what_was_emptied_and_is_hidden_by_now_is_put_back_only_where_nobody_has_filled_it(compares: bool) -> None:
+    seat = replace(SEAT, value=Template.parse("{sipAccount}"), when_absent="clear", unique=False)
+    values = {"objectClass": CLASSES, "cecWorkNo": ["1"]}
+    people = {f"id-{n}": (f"uid=u{n},{BASE}", {**values, "uid": [f"u{n}"]}) for n in range(2)}
+    mortal = Mortal(
+        World(
+            Tenant([Agent(n, f"u{n}") for n in range(2)]),
+            MemoryStore(people, compares=compares),
+            Mapping(LOOKS, (seat,), ("cecAgent",)),
+        )
+    )
+    run = mortal.apply().plan.id
+    assert "cecWorkNo" not in held(mortal, 0)
+    put(mortal, 0, cecWorkNo=["9"])
+    mortal.world.store.hidden = frozenset({"cecworkno"})
+    plan = taken_back(mortal, run)
+    assert [change.user.id for change in plan.changes] == (["id-1"] if compares else [])
+    kept = [problem.users[0][4:6] for problem in plan.problems if "cannot read it" in problem.why]
+    assert kept == (["u0"] if compares else ["u0", "u1"])
+
+
+@pytest.mark.parametrize(
+    "exclude",
+    [ExcludeList(frozenset({"u0"})), ExcludeList(users=frozenset({"id-0"})), ExcludeList(work_nos=frozenset({7}))],
+)
+def test_who_is_on_the_exclude_list_keeps_what_the_run_has_written(exclude: ExcludeList) -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0"), Agent(8, "u1")]), store(2), SEATS))
+    run = mortal.apply().plan.id
+    mortal.world.exclude = exclude
+    plan = mortal.undo(run).plan
+    assert [held(mortal, number)["cecWorkNo"] for number in range(2)] == [("7",), ("1",)]
+    assert [(each.kind, str(each.agent), each.users) for each in plan.problems] == [
+        ("exclude", "u0 (workNo 7)", (f"uid=u0,{BASE}",))
+    ]
 
 
 # ---------------------------------------------------------------- object classes
