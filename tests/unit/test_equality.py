@@ -203,3 +203,20 @@ def test_the_attributes_that_name_an_entry() -> None:
 def test_a_tidied_name_is_the_same_name_without_spaces_around_its_signs(spelt: str, tidy: str) -> None:
     assert dn.tidied(spelt) == tidy
     assert dn.rdns(dn.tidied(spelt)) == dn.rdns(spelt)
+
+
+def test_a_text_that_is_no_name_is_below_nothing() -> None:
+    base = dn.rdns("dc=example")
+    assert dn.covers("uid=a,dc=example", base, one_level=False)
+    assert not dn.covers("no name", base, one_level=False)
+
+
+def test_a_digest_is_the_same_for_equal_names_and_numbers_and_for_no_others() -> None:
+    """In whatever order an RDN has its parts; the order of RDNs counts."""
+    same = [
+        (Equality.DN, "cn=a+sn=b,dc=x", "SN=b + cn=A, dc=x", "cn=a+sn=c,dc=x"),
+        (Equality.DN, "cn=a,cn=b", "CN=a,CN=b", "cn=b,cn=a"),
+        (Equality.DECIMAL, "1.50", "1.5", "1.6"),
+    ]
+    for rule, one, other, third in same:
+        assert equality.digest(rule, one) == equality.digest(rule, other) != equality.digest(rule, third)

@@ -181,3 +181,61 @@ def test_a_value_that_was_taken_away_at_another_server_proves_no_write_here(wher
     )  # fmt: skip
     assert told is not None
     assert told.result is result
+
+
+def found_out(
+    change: AttributeChange, held: Held | tuple[Held, ...], *, server: str, run: str = "2", **known: object
+) -> Result | None:
+    """What became of one attribute's change, by a user that shows this."""
+    values = held if isinstance(held, tuple) else (held,)
+    user = User(ANN.id, ANN.name, {change.name: values})
+    told = aftermath(
+        Change(ANN, None, 1, (change,)), user, replace(SHOWN, server="here"), PRINT, server=server, run=run, **known,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return told.result if told else None
+
+
+@pytest.mark.parametrize(
+    ("owned", "result"),
+    [
+        (Owned("1", (), PRINT(ANN, "secret", "canary")), None),
+        (Owned("1", (), PRINT(ANN, "secret", "before")), Result.WRITTEN),
+        (Owned("2", (), PRINT(ANN, "secret", "canary")), Result.WRITTEN),
+    ],
+)
+def test_a_password_that_another_run_is_known_to_have_set_proves_no_later_write(
+    owned: Owned, result: Result | None
+) -> None:
+    """At a server that may lag, where nothing else tells."""
+    change = password("canary", name="secret")
+    assert found_out(change, Secret("canary"), server="there", ours={"secret": owned}) is result
+    cleared = password(name="secret")
+    assert found_out(cleared, (), server="here", ours={"secret": Owned("1", (), "")}) is Result.WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("before", "result"),
+    [
+        (password("canary", name="secret", seen=True), None),
+        (password("another", name="secret", seen=True), Result.WRITTEN),
+        (password("another", name="secret"), None),
+    ],
+)
+def test_a_password_that_was_there_around_another_run_or_may_have_been_proves_nothing_at_a_server_that_may_lag(
+    before: AttributeChange, result: Result | None
+) -> None:
+    change = password("canary", name="secret")
+    assert found_out(change, Secret("canary"), server="there", past=[("1", "here", before)]) is result
+    assert found_out(change, Secret("canary"), server="there", past=[("2", "here", before)]) is Result.WRITTEN
+    other = replace(before, name="unseen")
+    assert found_out(change, Secret("canary"), server="there", past=[("1", "here", other)]) is Result.WRITTEN
+
+
+def test_object_classes_that_another_run_has_changed_prove_nothing_at_a_server_that_may_lag() -> None:
+    adds = put("objectClass", "cecAgent")
+    assert found_out(adds, "cecAgent", server="there") is Result.WRITTEN
+    assert found_out(adds, "cecAgent", server="there", past=[("1", "here", adds)]) is None
+    assert found_out(adds, "cecAgent", server="there", past=[("1", "here", put("mail", "a"))]) is Result.WRITTEN
+    owned = {"mail": Owned("1", ())}
+    assert found_out(adds, "cecAgent", server="there", ours=owned) is None
+    assert found_out(adds, "cecAgent", server="there", run="1", ours=owned) is Result.WRITTEN

@@ -14,6 +14,7 @@ from connector.model import NOTICED, Agent, Change, Description, Outcome, Plan, 
 from connector.reconcile.checks.limits import Limit, Pace
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.run.lookup import FEW
 from connector.runtime.stopping import Stop
 from connector.state.history import RunRecord
 from connector.state.memory import DirectoryMemory
@@ -196,6 +197,22 @@ def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
     assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
 
 
+def test_a_run_that_is_cut_off_forgets_whom_it_was_refused() -> None:
+    """It has not come to its end, so that the next one tries everybody in their order."""
+    of = world()
+    done: list[Change] = []
+
+    def refused_then_cut(change: Change) -> Outcome:
+        if done:
+            raise KeyboardInterrupt
+        done.append(change)
+        return Outcome(change.user, Result.FAILED, "no")
+
+    oddly(of, refused_then_cut)
+    assert not apply(of).remembered
+    assert memory(of).refused() == {}
+
+
 def test_a_run_that_is_cut_off_before_it_has_written_anything_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     of, shown = world(), Shown()
     monkeypatch.setattr(DirectoryMemory, "refused", lambda self: interrupted(None) if shown.times else {})  # type: ignore[arg-type]
@@ -269,6 +286,41 @@ def test_how_many_users_a_directory_has_at_least_is_not_forgotten() -> None:
     memory(of).note_users(100)
     plan(of)
     assert memory(of).users() == 100
+
+
+def test_how_many_users_a_scan_has_shown_serves_the_next_run() -> None:
+    """Of a directory that does not say how many it has, read whole since more are wanted than are few."""
+
+    class Silent(MemoryDirectory):
+        def size(self) -> int | None:
+            return None
+
+    of = world()
+    of.store = MemoryStore({f"id-{n}": (f"uid=u{n},{BASE}", values(n)) for n in range(FEW + 1)})
+    of.tenant = tenant(range(FEW + 1))
+    of.connect = lambda view: Silent(of.store, view, base=BASE, filter=FILTER)
+    plan(of)
+    assert memory(of).users() == FEW + 1
+
+
+def test_who_has_to_write_one_value_over_and_over_is_told_that_somebody_takes_it_away() -> None:
+    of = world(1)
+    for times in (0, 1, 2):
+        drawn = apply(of).plan
+        told = [each for each in drawn.problems if each.kind == "flapping"]
+        assert [(each.attribute, each.users) for each in told] == [(SEAT, (f"uid=u0,{BASE}",))] * (times > 1)
+        of.store.put("id-0", f"uid=u0,{BASE}", {**values(0), SEAT: ["9"]})
+    of.tenant = tenant([0], 5)
+    assert [each.kind for each in plan(of).problems] == [], "of another value nobody knows"
+
+
+def test_a_run_of_some_does_not_tell_that_the_state_knows_who_was_written(tmp_path: Path) -> None:
+    of = kept(world(), tmp_path)
+    assert memory(of).blank()
+    apply(of, "u0")
+    assert memory(of).blank()
+    apply(of)
+    assert not memory(of).blank()
 
 
 # ---------------------------------------------------------------- agents from elsewhere, and holds

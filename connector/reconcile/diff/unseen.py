@@ -146,7 +146,7 @@ class Unseen:
         """The change (as it is, or completed), what holds it back, or None: in step."""
         answer = answers.get((draft.user.id, change.name))
         if change.secret:
-            return self._secret(draft, answer or Holds.OTHER, change)
+            return self._secret(draft, answer, change)
         if change.name in self._unreadable:
             return self._unreadable[change.name]
         if answer in (None, Holds.ABSENT):
@@ -154,7 +154,7 @@ class Unseen:
         why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
         return draft.problem("unreadable", f"{change.name} {why}", change.name)
 
-    def _secret(self, draft: Draft, answer: Holds, change: AttributeChange) -> AttributeChange | None:
+    def _secret(self, draft: Draft, answer: Holds | None, change: AttributeChange) -> AttributeChange | None:
         user = draft.user
         print_ = self._brief.fingerprint(user, change.name, change.new[0]) if change.new else ""
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
