@@ -229,9 +229,7 @@ class _Engine(Struct):
         )
         begins = piece.begins and not firsts
         pieces.appendleft(replace(piece, changes=self._ready(last, within=True), begins=begins))
-        pieces.extendleft(
-            _Piece(first, _Then.WAIT, begins=piece.begins and first is firsts[0]) for first in reversed(firsts)
-        )
+        pieces.extendleft(_Piece(first, _Then.WAIT, begins=first is firsts[0]) for first in reversed(firsts))
         return pieces[0]
 
     def _ready(self, changes: list[Change], *, within: bool = False) -> list[Change]:

@@ -98,3 +98,70 @@ def test_where_comparing_tells_nothing_values_are_read(
     assert [(search.name, search.attributes) for search in line.searches] == [
         (f"uid=u{number},{BASE}", [name]) for number, name in ((2, "seat"), (1, attribute), (2, "seat"))
     ]
+
+
+# ---------------------------------------------------------------- compared, and where that is not enough, searched for
+
+
+def told(
+    server: Open, codes: dict[str, int], held: Attributes | None, *questions: Question, asserted: bool = False
+) -> tuple[list[Holds], Line]:
+    """The answers of a server that compares by attribute, and shows this of every user."""
+
+    def compares(line: Line) -> None:
+        for asked in line.waiting.copy():
+            line.answer(asked, codes[asked.edits[0][1]])
+
+    line = server(compares, **({} if held is None else {f"u{number}": held for number in range(4)}))
+    wire = Wire(line, WHERE, 5)
+    return list(holding.told(wire, iter(questions), 2, is_user, str.lower, asserted=asserted)), line
+
+
+NOBODYS = "xCecConnectorNone"
+
+
+def seats(*values: Value, attribute: str = "Seat") -> list[Question]:
+    return [Question(person(number), attribute, value) for number, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("code", "held", "answer"),
+    [
+        (6, {"seat": ["7"]}, Holds.SAME),
+        (5, {"seat": ["8"]}, Holds.OTHER),
+        (5, {}, Holds.OTHER),
+        (5, None, Holds.OTHER),
+        (5, {"seat;lang-de": ["7"]}, Holds.ABSENT),
+        (6, {"seat;lang-de": ["7"]}, Holds.ABSENT),
+        (5, {"seat;lang-de": ["7"], "SEAT": ["8"]}, Holds.OTHER),
+        (16, {"seat": ["7"]}, Holds.ABSENT),
+    ],
+)
+def test_what_a_user_shows_of_the_attribute_tells_whether_a_value_is_its_own(
+    server: Open, code: int, held: Attributes | None, answer: Holds
+) -> None:
+    answers, line = told(server, {"Seat": code, NOBODYS: 16}, held, *seats("7", "7", "7"))
+    assert answers == [answer] * 3
+    assert [search.attributes for search in line.searches] == ([] if code == 16 else [["Seat"]] * 3)
+
+
+def test_whether_comparing_tells_other_values_apart_is_tried_once(server: Open) -> None:
+    answers, line = told(server, {"Seat": 5, NOBODYS: 17}, None, *seats("7", "8"))
+    assert answers == [Holds.OTHER] * 2
+    assert [asked.edits[0][1] for asked in line.came] == ["Seat", "Seat", NOBODYS]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_secret_is_compared_and_never_searched_for(server: Open, code: int) -> None:
+    answers, line = told(server, {"userPassword": code}, {}, question(1), question(2))
+    assert answers == [CODES[code]] * 2
+    assert (line.searches, len(line.came)) == ([], 2)
+
+
+def test_a_secret_among_others_is_left_to_comparing(server: Open) -> None:
+    questions = seats("7")[0], question(1), seats("7", "8")[1]
+    codes = {"Seat": 5, NOBODYS: 16, "userPassword": 5}
+    answers, line = told(server, codes, {"seat;lang-de": ["7"]}, *questions, asserted=True)
+    assert answers == [Holds.ABSENT, Holds.OTHER, Holds.ABSENT]
+    assert len(line.searches) == 2
+    assert {ASSERTION in asked.controls for asked in line.came if asked.edits[0][1] != NOBODYS} == {True}

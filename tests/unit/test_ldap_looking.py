@@ -15,6 +15,7 @@ from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.proving import Assertions
 from connector.directories.ldap.requests import ASSERTION
 from connector.directories.ldap.wire import Wire
+from connector.errors import UnreachableError
 from connector.model import ID, AttributeChange, Change, Holds, Question, User, UserRef
 from tests.support.ldap_line import BASE, VIEW, WHERE, Line, change, person
 
@@ -38,8 +39,11 @@ class Fixture:
         self.answers: list[Holds] = []
         self.read_: list[str] = []
         self.asked: list[tuple[str, str, object]] = []
+        self.fails = False
 
     def read(self, users: Iterable[UserRef]) -> Iterator[User]:
+        if self.fails:
+            raise UnreachableError("gone")
         wanted = list(users)
         self.read_ += [user.id for user in wanted]
         return (User(person(n).id, person(n).name, held) for n, held in self.shown.items() if person(n) in wanted)
@@ -215,3 +219,35 @@ def test_of_an_attribute_that_shows_values_of_others_nothing_is_asked() -> None:
         ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
         assert fixture.again(change(1, ours)) == {"id-1": Sight(absent=frozenset({"description"}))}
         assert fixture.asked == []
+
+
+# ---------------------------------------------------------------- what is there and not shown
+
+
+SEATS = AttributeChange("employeeNumber", ("7",), ("8",), pattern="*")
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden"),
+    [
+        ({"employeeNumber": ("7",)}, ["description"]),
+        ({"employeeNumber": ("7",), "description": ("theirs",)}, []),
+        ({"employeeNumber": ("9",)}, []),
+        (None, []),
+    ],
+    ids=["as planned", "shows a value of others", "no longer as planned", "gone"],
+)
+def test_of_what_is_already_there_the_attributes_that_show_nothing_are_hidden(
+    shown: dict[str, tuple[str, ...]] | None, hidden: list[str]
+) -> None:
+    with looking(ASSERTION) as fixture:
+        fixture.shown = {} if shown is None else {1: shown}
+        ours = AttributeChange("description", (), ("x:1",), pattern="x:*")
+        gone = AttributeChange(FAX, (), ())
+        assert fixture.looker.hidden(change(1, SEATS, ours, gone)) == hidden
+
+
+def test_where_a_user_cannot_be_read_nothing_is_known_to_be_hidden() -> None:
+    with looking(ASSERTION) as fixture:
+        fixture.fails = True
+        assert fixture.looker.hidden(change(1, FIRST)) == []

@@ -13,10 +13,10 @@ from connector.directories.common.changing import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse
 from connector.directories.ldap import dialect, requests, results
 from connector.directories.ldap.inspection import Rules
-from connector.directories.ldap.modifying import Modifier
+from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
-from connector.model import AttributeChange, Change, Outcome, Result, Secret, User, UserRef
+from connector.model import ID, AttributeChange, Change, Outcome, Result, Secret, User, UserRef
 
 USER = UserRef("0f3c7c5e-1111-4222-8333-000000000001", "uid=anna,ou=people,dc=example,dc=org")
 SERVER = dialect.of({"supportedcontrol": [requests.ASSERTION]})
@@ -100,6 +100,20 @@ def test_nothing_of_a_secret_is_passed_on(shown: str, form: str) -> None:
     assert not [part for part in ("gr8", "canary", "pa55", 'word"', "hunter", "zoe", "drow", "z3i4") if part in said], (
         said
     )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        (AttributeChange("description", (), ("locked",)), True),
+        (AttributeChange("description", (), ("locked",), secret=True), False),
+        (AttributeChange("description", (), (Secret("locked"),)), False),
+        (AttributeChange("description", ("locked",), ("new",), secret=True), False),
+    ],
+)
+def test_a_word_that_is_a_secret_is_not_passed_on_however_common_it_is(attribute: AttributeChange, said: bool) -> None:
+    outcome = modifier().outcome(change(attribute), Response(53, diagnostic="Entry is locked"))
+    assert ("locked" in outcome.why) is said
 
 
 @pytest.mark.parametrize(
@@ -187,3 +201,148 @@ def test_a_denied_write_names_the_refused_attributes_where_the_server_does(diagn
 def test_one_attribute_that_is_denied_is_the_one() -> None:
     why = modifier().outcome(change(AttributeChange("mail", (), ("1",))), Response(50)).why
     assert why.endswith("the right to write mail of this entry")
+
+
+# ---------------------------------------------------------------- values, and what cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("attribute", "sent"),
+    [
+        (AttributeChange("description", ("a",), ()), [(Edit.DELETE, [b"a"])]),
+        (AttributeChange("description", (), ("b",)), [(Edit.ADD, [b"b"])]),
+        (AttributeChange("description", ("a",), ("b",), seen=False), [(Edit.DELETE, [b"a"]), (Edit.ADD, [b"b"])]),
+        (AttributeChange("description", (), ("b",), seen=False), [(Edit.REPLACE, [b"b"])]),
+        (AttributeChange("description", (), (), seen=False), [(Edit.REPLACE, [])]),
+        (secret("description", "a", "b"), [(Edit.DELETE, [b"a"]), (Edit.ADD, [b"b"])]),
+        (replace(secret("description", "a", "b"), seen=False), [(Edit.REPLACE, [b"b"])]),
+        (AttributeChange("commPrivate", (), ("true",)), [(Edit.ADD, [b"true"])]),
+        (AttributeChange("commPrivate", ("true",), ()), [(Edit.REPLACE, [])]),
+        (AttributeChange("commPrivate", (), ("true",), seen=False), [(Edit.REPLACE, [b"true"])]),
+    ],
+)
+def test_values_are_changed_one_by_one_where_they_are_known_and_can_be_compared(
+    attribute: AttributeChange, sent: list[tuple[Edit, list[bytes]]]
+) -> None:
+    assert edits(attribute) == modify(*(Modification(kind, attribute.name, tuple(values)) for kind, values in sent))
+
+
+def test_where_nothing_is_known_of_values_that_are_ours_in_part_the_mapping_is_to_be_fixed() -> None:
+    with pytest.raises(ForbiddenError, match=r'description cannot be read, .* set `owns: "\*"` for it'):
+        edits(AttributeChange("description", (), ("x:1",), seen=False, pattern="x:*"))
+
+
+@pytest.mark.parametrize(("values", "fits"), [(("2",), True), (("2", "3"), False)])
+def test_an_attribute_of_one_value_may_change_it(values: tuple[str, ...], *, fits: bool) -> None:
+    several = AttributeChange("description", (), ("1", "2"))
+    assert edits(several) is not None
+    try:
+        assert (edits(AttributeChange("employeeNumber", ("1",), values)) is not None) is fits
+    except ForbiddenError:
+        assert not fits
+
+
+# ---------------------------------------------------------------- what an assertion says
+
+THIS = f"(entryUUID={USER.id})"
+
+
+def asserted(text: str) -> tuple[bytes, ...]:
+    return (requests.assertion(parse(text)),)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "believed"),
+    [
+        (AttributeChange("description", ("a", "b"), ("c",)), "(description=a)(description=b)"),
+        (AttributeChange("description", ("a",), ("c",), seen=False), ""),
+        (AttributeChange("description", (), ("c",)), "(!(description=*))"),
+        (AttributeChange("description", (), ("c",), pattern="*"), "(!(description=*))"),
+        (AttributeChange("description", (), ("c",), pattern="c"), "(!(description=c))"),
+        (AttributeChange("description", (), ("c",), pattern="c*"), ""),
+        (AttributeChange("SIPIdentitySIPURI", (), ("sip:1",), pattern="sip:*"), "(!(SIPIdentitySIPURI=sip:*))"),
+        (AttributeChange("SIPIdentitySIPURI", (), ("sip:1",), pattern="*x"), "(!(SIPIdentitySIPURI=*x))"),
+        (AttributeChange("SIPIdentitySIPURI", (), ("sip:1",), pattern="a*b*c"), "(!(SIPIdentitySIPURI=a*b*c))"),
+        (AttributeChange("employeeNumber", (), ("1",), pattern="1*"), "(!(employeeNumber=*))"),
+        (AttributeChange("commPrivate", (), ("true",), pattern="true"), ""),
+        (secret("description", "a", "b"), ""),
+        (AttributeChange("OBJECTCLASS", (), ("cecAgent",)), ""),
+    ],
+)
+def test_an_assertion_says_what_the_plan_saw_as_far_as_a_filter_can(attribute: AttributeChange, believed: str) -> None:
+    assert modifier().controls(change(attribute)) == asserted(f"(&{THIS}(uid=*){believed})")
+
+
+def test_what_is_refuted_or_known_by_a_look_is_left_out_of_an_assertion() -> None:
+    planned = change(AttributeChange("description", ("a",), ("b",)), AttributeChange("mail", (), ("c",)))
+    known = modifier()
+    mark = requests.encode_filter(parse("(entryCSN=1)"))
+    both = f"{THIS}(uid=*)(description=a)(!(mail=*))"
+    assert known.controls(planned, mark) == asserted(f"(&{both}(entryCSN=1))")
+    assert known.controls(planned, absent=["mail"]) == asserted(f"(&{THIS}(uid=*)(description=a))")
+    assert known.controls(planned, refuted=[ID]) == asserted("(&(uid=*)(description=a)(!(mail=*)))")
+    assert known.controls(planned, refuted=[FILTER]) == asserted(f"(&{THIS}(description=a)(!(mail=*)))")
+    assert known.controls(planned, absent=["mail"], refuted=["description"]) == asserted(f"(&{THIS}(uid=*))")
+    assert known.dialect.mark is not None
+    assert known.controls(planned, mark, refuted=[known.dialect.mark]) == asserted(f"(&{both})")
+    assert known.controls(planned, refuted=[ID, FILTER, "description", "mail"]) == ()
+
+
+def test_what_an_assertion_speaks_of_is_named() -> None:
+    planned = change(
+        AttributeChange("description", ("a",), ("b",)),
+        AttributeChange("title", ("a",), ("b",), seen=False),
+        AttributeChange("OBJECTCLASS", (), ("cecAgent",)),
+        secret("mail", "a", "b"),
+        AttributeChange("SIPIdentityPassword", (), (Secret("b"),), secret=True),
+    )
+    assert list(modifier().asserted(planned)) == [ID, FILTER, "description", "SIPIdentityPassword"]
+
+
+def test_who_is_to_be_cleared_as_disabled_is_asserted_to_be_so() -> None:
+    clears = replace(change(AttributeChange("description", ("a",), ())), disabled=True)
+    may = replace(modifier(), disabled=parse("(title=gone)"))
+    assert may.controls(clears) == asserted(f"(&{THIS}(&(title=gone)(!(uid=*)))(description=a))")
+    assert may.controls(replace(clears, disabled=False)) == asserted(f"(&{THIS}(uid=*)(description=a))")
+    assert may.anybody == parse("(|(uid=*)(title=gone))")
+    assert modifier().controls(clears) == asserted(f"(&{THIS}(|)(description=a))"), "nobody is"
+    assert modifier().anybody == parse("(uid=*)")
+
+
+# ---------------------------------------------------------------- what an answer means
+
+
+def test_a_replica_names_some_of_the_servers_that_may_be_written_to() -> None:
+    others = tuple(f"ldap://{n}" for n in range(5))
+    why = modifier().outcome(change(), Response(results.REFERRAL, referrals=others)).why
+    assert "it refers to ldap://0, ldap://1, ldap://2)" in why
+    assert "it refers to another server)" in modifier().outcome(change(), Response(results.REFERRAL)).why
+
+
+def test_a_value_that_is_there_and_was_not_shown_is_a_matter_of_rights() -> None:
+    there = Response(results.ATTRIBUTE_OR_VALUE_EXISTS)
+    assert "already there, but was not shown" in modifier().outcome(change(), there, hidden=["mail", "title"]).why
+    assert modifier().outcome(change(), there, hidden=["mail", "title"]).why.endswith("read mail or title")
+    assert modifier().outcome(change(), there).why.endswith("a value to be added is already there")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "refuted", "conflict"),
+    [
+        (AttributeChange("employeeNumber", (), ("8",)), ["employeeNumber"], True),
+        (AttributeChange("employeeNumber", (), ("8",)), ["mail"], False),
+        (AttributeChange("employeeNumber", (), ("8",), seen=False), ["employeeNumber"], False),
+        (AttributeChange("employeeNumber", (), ()), ["employeeNumber"], False),
+        (AttributeChange("description", (), ("8",)), ["description"], False),
+    ],
+)
+def test_a_place_that_is_taken_is_a_conflict_where_no_assertion_said_that_it_is_empty(
+    attribute: AttributeChange, refuted: list[str], *, conflict: bool
+) -> None:
+    found = modifier().outcome(change(attribute), Response(results.CONSTRAINT_VIOLATION), refuted)
+    assert found.result is (Result.CONFLICT if conflict else Result.FAILED)
+
+
+def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
+    why = modifier().outcome(change(), Response(results.UNAVAILABLE_CRITICAL_EXTENSION)).why
+    assert why.endswith(results.UNWILLING)

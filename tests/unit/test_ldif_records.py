@@ -90,3 +90,10 @@ def test_what_is_named_like_a_part_of_a_change_record_is_an_attribute_where_it_d
     path.write_text("dn: uid=a,dc=x\nuid: a\ncontrol: 1\nchangetype: 2\n")
     (user,) = directory(path, View(("uid", "control", "changetype"))).scan()
     assert user.values == {"uid": ("a",), "control": ("1",), "changetype": ("2",)}
+
+
+def test_an_empty_file_has_no_entries(tmp_path: Path) -> None:
+    path = tmp_path / "people.ldif"
+    path.write_bytes(b"")
+    assert directory(path).size() == 0
+    assert list(directory(path).scan()) == []

@@ -70,12 +70,13 @@ def test_all_other_lines_are_as_they_were(tmp_path: Path, eol: bytes) -> None:
     assert path.read_bytes() == expected
 
 
-def test_a_line_added_behind_an_unfinished_last_line_stands_on_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [b"dn: uid=anna,dc=example", b"dn: uid=anna,dc=example\nuid: anna"])
+def test_a_line_added_behind_an_unfinished_last_line_stands_on_its_own(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "people.ldif"
-    path.write_bytes(b"dn: uid=anna,dc=example")
+    path.write_bytes(before)
     everyone = directory(path, where="(&)")
     assert results(everyone.write([number("1")])) == [Result.WRITTEN]
-    assert path.read_bytes() == b"dn: uid=anna,dc=example\nemployeeNumber: 1\n"
+    assert path.read_bytes() == before + b"\nemployeeNumber: 1\n"
 
 
 NAMES = st.sampled_from(["description", "Description", "employeeNumber", "cn", "jpegPhoto", "cn;lang-de", "x-other"])

@@ -97,7 +97,7 @@ class Modifier(Struct, frozen=True, dict=True):
     def mark_of(self, user: User) -> bytes | None:
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.mark
-        shown = user.values.get(name, ())[:1] if name else ()
+        shown = user.values.get(name, ()) if name else ()
         return requests.encode_filter(Equal(name, octets(shown[0]))) if name and shown else None
 
     @cached_property
