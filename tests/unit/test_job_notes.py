@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Change, Outcome, Owned, Refused, Result, UserRef
+from connector.model import AttributeChange, Change, Description, Outcome, Owned, Refused, Result, UserRef
+from connector.runtime.clock import stamp
 from connector.state.job_notes import JobNotes
 from connector.state.store import Store, open_state
-from tests.support.states import DAYS, HERE, apply, at, change, interrupt, sets, sets_secret, user
+from tests.support.states import DAYS, HERE, SEALER, apply, at, change, interrupt, plan, sets, sets_secret, user
 
 MAIL, TITLE = sets("mail", "a@example.org"), sets("title", "agent")
 
@@ -201,3 +205,58 @@ def test_a_write_of_another_directory_or_from_before_overtakes_nothing(state: St
     apply(state, change(1, sets("mail", "c@example.org"), digest="b"), id_="2", job="it", directory="elsewhere")
     assert user(1) in maybe(state)
     assert len(list(state.memory(HERE, "hr").unsettled())) == 1
+
+
+# ---------------------------------------------------------------- what another server may not show yet
+
+A, B = (replace(at(HERE), server=f"ldap://{name}") for name in "ab")
+
+
+def late(state: Store, description: Description | None = A, job: str = "hr") -> dict[UserRef, set[str]]:
+    return {ref: set(each) for ref, each in state.memory(HERE, job, description).late()}
+
+
+def write(state: Store, each: Change, server: Description, run: str, result: Result | None = Result.WRITTEN) -> None:
+    """A run of one change; None: it was killed."""
+    running = state.run(plan(each, id_=run), server, SEALER)
+    journal = running.__enter__()
+    journal.note([], [each])
+    if result is not None:
+        journal.note([(each, Outcome(each.user, result, "why"))], [])
+        running.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("job", ["hr", "it"])
+def test_what_another_server_was_told_of_late_may_not_be_here_yet_whoever_told_it(state: Store, job: str) -> None:
+    write(state, change(1, MAIL), A, "1")
+    write(state, change(1, TITLE, digest="b"), B, "2")
+    write(state, change(2, MAIL), B, "3", Result.CONFLICT)
+    write(state, change(3, MAIL), at(HERE), "4")
+    assert late(state, job=job) == {user(1): {"title"}}
+    assert late(state, B, job) == {user(1): {"mail"}}
+    assert (late(state, at(HERE), job), late(state, None, job)) == ({}, {}), "it is not known which server is asked"
+
+
+def test_what_another_server_may_have_been_told_may_come_here_too(state: Store) -> None:
+    write(state, change(1, MAIL), B, "1", None)
+    write(state, change(2, sets("title", old=("x",))), B, "2", None)
+    write(state, change(3, MAIL), A, "3", None)
+    write(state, change(4, MAIL), at(HERE), "4", None)
+    assert late(state) == {user(1): {"mail"}, user(2): {"title"}}
+    assert late(state, B) == {user(3): {"mail"}}
+
+
+def test_a_plan_that_went_on_at_this_server_may_have_been_written_at_the_other(state: Store) -> None:
+    for server in (A, B):
+        write(state, change(1, MAIL), server, "1", None)
+    assert late(state) == late(state, B) == {user(1): {"mail"}}
+
+
+def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) -> None:
+    with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state:
+        write(state, change(1, MAIL), B, "1")
+        write(state, change(2, MAIL), B, "2", None)
+        for hours, known in ((23, {user(1), user(2)}), (25, set[UserRef]())):
+            with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as db:
+                db.execute("update journal set noted = ?", (stamp(before=timedelta(hours=hours)),))
+            assert late(state).keys() == known

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -169,10 +169,8 @@ class LdifDirectory(LdifReader):
 
     def _written(self, batch: list[Change]) -> list[Outcome]:
         for _ in range(ATTEMPTS):
-            try:
+            with suppress(ChangedError):
                 return self._rewritten(batch)
-            except ChangedError:
-                continue
         return _failed(batch, f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun")
 
     def _rewritten(self, batch: list[Change]) -> list[Outcome]:
