@@ -45,7 +45,9 @@ class Run(Struct, frozen=True):
 
     @property
     def ending(self) -> Ending:
-        return Ending.of(self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold))
+        return Ending.of(
+            self.outcomes or (), touched=self.touched, cut=self.cut, untold=bool(self.untold), stopped=not self.tried
+        )
 
 
 class Work(Struct, frozen=True):

@@ -109,6 +109,8 @@ def apply(
         turns = engine.write_all(changes, refused, pace.max_failures)
         conflicts = [change for change in changes if ledger.outcomes[change.user.id].result is Result.CONFLICT]
         apart = told_apart(conflicts, directory, description, reviewed=reviewed) if not engine.stopped else {}
+        if any(each.open for each in ledger.outcomes.values()):
+            brake.check()  # somebody may have asked to stop while what was in flight was waited for
         brake.release()
     except KeyboardInterrupt:
         return Applied(_standing(ledger, changes), CUT, [], touched=ledger.touches, cut=True)

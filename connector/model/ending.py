@@ -34,12 +34,23 @@ class Ending(Struct, frozen=True):
     untold: bool = False
 
     @classmethod
-    def of(cls, outcomes: Iterable[Outcome], *, touched: bool = False, cut: bool = False, untold: bool = False) -> Self:
+    def of(
+        cls,
+        outcomes: Iterable[Outcome],
+        *,
+        touched: bool = False,
+        cut: bool = False,
+        untold: bool = False,
+        stopped: bool = False,
+    ) -> Self:
+        """`stopped`: it was to end before its time, which counts where not all is known to be written."""
         outcomes = list(outcomes)
+        counts = Counter(map(_place, outcomes))
+        unsent = any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes)
         return cls(
-            **Counter(map(_place, outcomes)),
+            **counts,
             unnoted=sum(outcome.unnoted for outcome in outcomes),
-            stopped=any(each.result is Result.SKIPPED and each.why.startswith(NOT_SENT) for each in outcomes),
+            stopped=unsent or ((stopped or cut) and counts["not_known"] > 0),
             cut=cut,
             touched=touched or any(outcome.touched for outcome in outcomes),
             untold=untold,

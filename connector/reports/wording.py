@@ -183,11 +183,19 @@ def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
 
 
 def ended(ending: Ending) -> str:
-    """How an apply ended: always four numbers, and more where it says something."""
-    of = f"{ending.written:,} of {count(ending.users, 'user')} written"
-    said = f"{of}, {ending.not_written:,} not written, {ending.not_sent:,} not sent, {ending.not_known:,} not known"
-    said += f", {ending.unchanged:,} already as planned" if ending.unchanged else ""
-    said += f", {ending.left_out:,} left out" if ending.left_out else ""
+    """How an apply ended: how many are written, and each other number that is not 0."""
+    return f"{ending.written:,} of {count(ending.users, 'user')} written{_others(ending)}"
+
+
+def _others(ending: Ending) -> str:
+    parts = {
+        "not written": ending.not_written,
+        "not sent": ending.not_sent,
+        "not known": ending.not_known,
+        "already as planned": ending.unchanged,
+        "left out": ending.left_out,
+    }
+    said = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
     half = ending.touched and not (ending.written or ending.not_known)
     said += "; some changes were written in part" if half else ""
     return f"{said}; the audit may lack writes" if ending.untold else said
@@ -196,7 +204,7 @@ def ended(ending: Ending) -> str:
 def last_line(ending: Ending) -> str:
     """The end of the account of an apply; its exit code says the same."""
     if ending.stopped:
-        return f"Stopped: {ended(ending)}. Rerun the same command."
+        return f"Stopped: {ending.written:,} of {ending.users:,} written{_others(ending)}. Rerun the same command."
     how = "Done in part" if ending.in_part else "Done"
     return f"{how}: {ended(ending)}." if ending.users or ending.untold else f"{how}: nothing to write."
 

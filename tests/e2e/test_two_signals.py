@@ -44,10 +44,7 @@ def ends(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said + errors
 
 
-ACCOUNT = re.compile(
-    r"^Stopped: (\d+) of 40 users written, (\d+) not written, (\d+) not sent, (\d+) not known\. Rerun",
-    re.MULTILINE,
-)
+ACCOUNT = re.compile(r"^Stopped: (\d+) of 40 written(?:, (\d+) not sent)?(?:, (\d+) not known)?\. Rerun", re.MULTILINE)
 
 
 class Silent:
@@ -164,10 +161,10 @@ def test_what_hangs_while_a_directory_is_written(tmp_path: Path, own_server: Pos
                 code, said = ends(process)
                 let.set()
         assert code == 4, said
-        written, not_written, not_sent, not_known = map(int, next(iter(ACCOUNT.findall(said))))
+        written, not_sent, not_known = (int(number or 0) for number in next(iter(ACCOUNT.findall(said))))
         own_server.thaw()
         job = Plain(tmp_path, server, **state)
-        assert written + not_written + not_sent + not_known == len(UIDS)
+        assert written + not_sent + not_known == len(UIDS)
         assert 0 < written <= len(job.stored()) <= written + not_known
         with started("apply", "job.yaml", folder=tmp_path, env=PASSWORD) as again:
             again.communicate(timeout=PATIENCE)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 from msgspec.structs import replace
 
 from connector.apply.engine import apply
 from connector.cli.advice import code_of_ending
-from connector.model import Agent, AttributeChange, Change, Ending, Outcome, Plan, Result, Tenant, UserRef, View
+from connector.model import (
+    Agent,
+    AttributeChange,
+    Change,
+    Ending,
+    Outcome,
+    Plan,
+    Result,
+    Summary,
+    Tenant,
+    UserRef,
+    View,
+)
 from connector.observers.observer import Observer, Observers
 from connector.reports.wording import last_line
 from connector.runtime.stopping import Stop
@@ -91,7 +103,7 @@ def test_a_value_that_was_freed_already_counts_as_touched(*, noted: bool) -> Non
     assert done.touched
     assert stop.standing is not None
     ending = stop.standing()
-    assert last_line(ending).startswith("Stopped: 0 of 2 users written")
+    assert last_line(ending).startswith("Stopped: 0 of 2 written")
     assert "some changes were written in part" in last_line(ending)
     assert code_of_ending(ending) == 4
 
@@ -107,7 +119,30 @@ def test_an_interruption_before_anything_was_sent_is_a_failed_run() -> None:
     assert not done.touched
     assert stop.standing is not None
     assert code_of_ending(stop.standing()) == 1
-    assert last_line(stop.standing()).startswith("Stopped: 0 of 1 user written")
+    assert last_line(stop.standing()).startswith("Stopped: 0 of 1 written")
+
+
+class Lags(MemoryDirectory):
+    """Takes a write whose values nobody sees yet; meanwhile somebody asks to stop."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(directory("0").store, View(("uid", SEAT)))
+        self._stop = stop
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            self._stop.ask("SIGTERM")
+            yield Outcome(change.user, Result.FAILED, "it may show later", may_stand=True)
+
+
+def test_an_interruption_while_the_last_write_is_awaited_says_stopped() -> None:
+    stop = stopped()
+    there = Lags(stop)
+    done = apply([moves(0, "0", "5")], there, there.describe(), Journal(), Observers(), stop=stop)
+    assert done.stopped == "SIGTERM"
+    ending = Run(Plan("", "", "", "", Summary()), False, done.outcomes, tried=not done.stopped).ending
+    assert last_line(ending) == "Stopped: 0 of 1 written, 1 not known. Rerun the same command."
+    assert not Ending.of(done.outcomes).stopped
 
 
 class Full(Observer):
