@@ -6,7 +6,7 @@ takes it (`reconcile/order/steps.py`). A step is written in *batches*, first tho
 Users that earlier runs were refused go last, a few of them in turn (`reconcile/order/refused_last.py`).
 
 A server is not kept waiting where it shows what it has written: while the window is full, outcomes are noted together
-with the changes that come next, and only what has to be read back is waited for. Writing ends when `Brake` says so, to
+with the changes that come next, and only what has to be read back is waited for. Writing ends when `_Brake` says so, to
 whoever hands out changes and to whoever settles them, or when the journal is lost.
 """
 
@@ -22,7 +22,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.brake import Brake
 from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
 from connector.apply.verification import Verifier, told_apart
 from connector.directories.port import Directory
@@ -98,22 +97,25 @@ def apply(
     A journal that fails, too many failures, a server that goes away or a request to stop end the writing, not the
     account of it.
     """
-    brake = Brake(pace.max_failures, stop or Stop())
+    stop = stop or Stop()
+    brake = _Brake(pace.max_failures, stop)
     ledger = Ledger(journal, observer, left_open)
     sizes = chain(((size, True) for size in pace.ramp), repeat((description.batch, False)))
     engine = _Engine(directory, description, ledger, brake, observer, sizes, again, settling or Settling(), last)
     ledger.leave(left)
-    if stop is not None:
-        stop.standing = lambda: Ending.of(_standing(ledger, changes), touched=ledger.touches, cut=True)
+    stop.standing = lambda: Ending.of(ledger.standing(changes, CUT), touched=ledger.touches, cut=True)
     try:
-        turns = engine.write_all(changes, refused, pace.max_failures)
+        first, last_of_all = go_last(changes, refused)
+        for step in steps(first):
+            engine.write(step)
+        turns = engine.write_last(last_of_all, refused, pace.max_failures)
         conflicts = [change for change in changes if ledger.outcomes[change.user.id].result is Result.CONFLICT]
         apart = told_apart(conflicts, directory, description, reviewed=reviewed) if not engine.stopped else {}
         if any(each.open for each in ledger.outcomes.values()):
             brake.check()  # somebody may have asked to stop while what was in flight was waited for
         brake.release()
     except KeyboardInterrupt:
-        return Applied(_standing(ledger, changes), CUT, [], touched=ledger.touches, cut=True)
+        return Applied(ledger.standing(changes, CUT), CUT, [], touched=ledger.touches, cut=True)
     places = {change.user.id: place for place, change in enumerate(changes)}
     outcomes = (replace(each, differs=apart.get(user, each.differs)) for user, each in ledger.outcomes.items())
     told = sorted(outcomes, key=lambda outcome: places.get(outcome.user.id, -1))
@@ -121,12 +123,39 @@ def apply(
     return Applied(told, engine.stopped, ended, turns, ledger.touched, found=ledger.found)
 
 
-def _standing(ledger: Ledger, changes: Sequence[Change]) -> list[Outcome]:
-    """The account of a run that ends at once."""
-    planned = {change.user.id for change in changes}
-    outcomes = list(ledger.outcomes.items())  # another thread may be at work on them
-    left = [outcome for user, outcome in outcomes if user not in planned]
-    return [*left, *ledger.standing(changes, CUT)]
+class _Brake:
+    """What ends the writing, and why. `counts`: failures do. `doubt`: it is not known what became of some write."""
+
+    def __init__(self, max_failures: int, stop: Stop) -> None:
+        self._most = max_failures
+        self._stop = stop
+        self._failures = 0
+        self.counts = True
+        self.doubt = False
+        self.why: str | None = None
+
+    def heard(self, outcome: Outcome) -> None:
+        if outcome.result is Result.FAILED:
+            self._failures += self.counts
+            self.doubt = self.doubt or outcome.unknown
+        elif outcome.result is Result.SKIPPED:
+            self.pull(outcome.why)
+
+    def pull(self, why: str) -> None:
+        """Write nothing more."""
+        self.why = self.why or why
+
+    def release(self) -> None:
+        """All is written: whoever asks from now on stops nothing."""
+        self._stop.nothing_more()
+
+    def check(self) -> str | None:
+        """Why nothing more is written, if so, also for what has come up since."""
+        if self.why is None:
+            self.why = self._stop.why
+        if self.why is None and self._failures >= self._most:
+            self.why = f"{self._failures} writes failed (max_failures)"
+        return self.why
 
 
 class _Then(Enum):
@@ -155,7 +184,7 @@ class _Engine(Struct):
     directory: Directory
     description: Description
     ledger: Ledger
-    brake: Brake
+    brake: _Brake
     observer: Observer
     sizes: Iterator[tuple[int, bool]]
     again: Collection[str]
@@ -167,13 +196,6 @@ class _Engine(Struct):
     def stopped(self) -> str | None:
         """Why nothing more is written, if so."""
         return self.ledger.lost or self.brake.why
-
-    def write_all(self, changes: Sequence[Change], refused: Mapping[str, Refused], most: int) -> frozenset[str]:
-        """Write every change; the users whose turn it was of those that were refused before."""
-        first, last = go_last(changes, refused)
-        for step in steps(first):
-            self.write(step)
-        return self.write_last(last, refused, most)
 
     def write(self, step: list[Change]) -> None:
         pieces = deque(self._pieces(self._ready(step)))

@@ -181,11 +181,13 @@ class Ledger:
         sent = any(write.state is not State.NOTED for write in open_)
         return self.touched or sent or any(outcome.touched for _, outcome in settled)
 
-    def standing(self, changes: Iterable[Change], why: str) -> list[Outcome]:
-        """What is known now of these changes, where the run ends at once. It asks nobody, and notes nothing."""
-        noted = list(self._settled)  # another thread may be at work on them
+    def standing(self, changes: Sequence[Change], why: str) -> list[Outcome]:
+        """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
+        noted, outcomes = list(self._settled), list(self.outcomes.items())  # another thread may be at work on them
+        planned = {change.user.id for change in changes}
+        left = [outcome for user, outcome in outcomes if user not in planned]
         settled = {write.change.user.id: outcome for write, outcome in noted if write.change.part is Part.REST}
-        return [self._stands(change.user, settled, why) for change in changes]
+        return [*left, *(self._stands(change.user, settled, why) for change in changes)]
 
     def _stands(self, user: UserRef, settled: Mapping[str, Outcome], why: str) -> Outcome:
         write = self._open.get(user.id)
