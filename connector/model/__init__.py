@@ -31,7 +31,6 @@ from connector.model.directory import (
 )
 from connector.model.ending import NOT_SENT as NOT_SENT, Ending as Ending
 from connector.model.form import Form as Form
-from connector.model.moment import Moment as Moment
 from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
     NEW_STATE as NEW_STATE,
@@ -39,6 +38,7 @@ from connector.model.plan import (
     Difference as Difference,
     LastGood as LastGood,
     Memory as Memory,
+    Moment as Moment,
     Near as Near,
     Noted as Noted,
     Others as Others,
@@ -54,5 +54,4 @@ from connector.model.plan import (
     Unsettled as Unsettled,
 )
 from connector.model.secret import Held as Held, Secret as Secret, Value as Value, text_of as text_of
-from connector.model.secret_forms import spellings as spellings
 from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant

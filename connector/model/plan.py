@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Protocol
 
@@ -11,7 +11,6 @@ from msgspec import Meta, Struct
 
 from connector.model.change import AgentRef, AttributeChange, Change, Kind, Look
 from connector.model.directory import User, UserRef
-from connector.model.moment import Moment
 from connector.model.secret import Held
 
 ANOTHER_KEY: Final = "another key"
@@ -244,6 +243,19 @@ class LastGood(Struct, frozen=True):
         A seat without an account never had a user. One that lost its account is not gone.
         """
         return self.matched - max(0, min(self.agents - now.agents, self.assigned - now.assigned))
+
+
+class Moment(Struct, frozen=True):
+    """A time (UTC), as the clock had it.
+
+    `boot`: the boot of the machine in which it was read, empty where nothing tells; `up`: seconds since then, which
+    nobody can set. `sure` False: the clock had jumped just before.
+    """
+
+    time: datetime
+    boot: str = ""
+    up: int = 0
+    sure: bool = True
 
 
 class Memory(Protocol):

@@ -1,15 +1,23 @@
-"""What the other side said, made fit for a message: a string of it, or a hint of what its body looks like."""
+"""What the other side said, made fit for a message: a string of it, or a hint of what its body looks like.
+
+A message may repeat a secret that we have sent, in other words; it is recognised in all of these.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote, quote_plus
 
-from connector.model import spellings
+from connector.model import Value
 
 SHOWN_CHARACTERS: Final = 200
+_LEAST: Final = 6
+"""Characters. A shorter spelling of a short secret would be found in words that have nothing to do with it."""
 
 PASSWORD: Final = re.compile(
     r"""((?:pwd|passw(?:or)?d)[\\"']*\s*  # a name that is said to be of one, and what follows it:
@@ -30,6 +38,32 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     text = PASSWORD.sub(r"\1<secret>", text)[: SHOWN_CHARACTERS + 1]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped if len(escaped) <= SHOWN_CHARACTERS else escaped[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def spellings(secret: Value) -> list[str]:
+    """The secret as it is, and as JSON, URLs, HTML, LDIF, HTTP's Basic and hexadecimal numbers have it.
+
+    The longest first. In base64 it is the part that does not depend on what stands before and behind. Some have letters
+    that may as well be the other case.
+    """
+    octets = secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
+    text = octets.decode("utf-8", "replace")
+    others = {each for each in _others(text, octets) if len(each) >= _LEAST}
+    return sorted({text, *others} - {""}, key=len, reverse=True)
+
+
+def _others(text: str, octets: bytes) -> Iterator[str]:
+    from html import escape  # noqa: PLC0415  # a table of two thousand names, for the rare message that fails
+
+    yield escape(text)
+    yield octets.hex()
+    yield from (quote(octets), quote(octets, safe=""), quote_plus(octets))
+    yield from (json.dumps(text, ensure_ascii=escaped)[1:-1] for escaped in (True, False))
+    for before in range(3):  # octets, in the group of three that it begins in
+        coded = base64.b64encode(bytes(before) + octets).decode()
+        certain = coded[-(-before * 8 // 6) : (before + len(octets)) * 8 // 6]
+        yield certain
+        yield certain.translate(str.maketrans("+/", "-_"))
 
 
 def looks_like(body: bytes) -> str:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.model import spellings
-from connector.net.quoting import shown
+from connector.net.quoting import shown, spellings
 
 SECRET = 'p\u00e4 ss&"<w>/+%'
 WAYS: dict[str, Callable[[str], str]] = {

@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from connector.model import Value, spellings
+from connector.model import Value
+from connector.net.quoting import spellings
 
 SHOWN: Final = 200
 """Characters of a server's words that are shown at most."""
