@@ -21,10 +21,9 @@ from connector.errors import DeniedError
 from connector.model import AgentRef, Change, Tenant, User, UserRef
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdicts
-from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin, strangers, unprotected
-from connector.reconcile.matching.proof import proved
+from connector.reconcile.matching.proof import confirmed, proved
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming

@@ -11,7 +11,7 @@ from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.confirming import confirmed
+from connector.reconcile.matching.proof import confirmed
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.questions import Find
 

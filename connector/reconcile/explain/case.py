@@ -22,10 +22,9 @@ from connector.reconcile.diff.unseen import PROBES
 from connector.reconcile.explain.explanation import Explanation, Lines, RuleTrace
 from connector.reconcile.explain.trace import Tracer
 from connector.reconcile.matching.claims import Verdicts
-from connector.reconcile.matching.confirming import confirmed
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin
-from connector.reconcile.matching.proof import proved
+from connector.reconcile.matching.proof import confirmed, proved
 from connector.reconcile.plan_builder import PlanBuilder
 from connector.reconcile.planner import Planner
 from connector.reconcile.questions import Brief, Find, Planning, Scan, ask

@@ -1,19 +1,26 @@
-"""Whether "nobody" can be believed: what look-ups by an attribute have found, or somebody who is known to be there.
+"""What look-ups prove: that "nobody" can be believed, and that somebody who holds something alike is the one.
+
+"Nobody" is proven by what look-ups by the attribute have found, or by somebody who is known to be there.
 
 A server may answer a look-up with nobody though it cannot tell: without the right to search an attribute, without an
-equality rule or an index for it, with a limit that it does not admit.
+equality rule or an index for it, with a limit that it does not admit. Of a value that is only alike, it has to say
+whether it is what an agent looks for: it finds the user by it, or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from math import inf
 
+from connector.model import Description, Key, User
+from connector.reconcile import equality
 from connector.reconcile.matching.claims import Claims
-from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Planning, Proof, Prove, Scan, ask
+from connector.reconcile.matching.roster import Doubt, Roster
+from connector.reconcile.questions import Find, Planning, Proof, Prove, Scan, ask
 
 UNPROVEN = "stale users are kept: no user shows a value of {names}, so look-ups by it prove nothing"
+_Slot = tuple[str, Hashable]
+"""An attribute, and the likeness of a value."""
 
 
 def proved(claims: Claims, roster: Roster, agents: Collection[int] | None = None) -> Planning[frozenset[str]]:
@@ -54,3 +61,49 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
         if not open_:
             break
     return sorted(found)
+
+
+def confirmed(claims: Claims, description: Description) -> Planning[None]:
+    """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by.
+
+    Where an answer to a look-up may be everybody, nothing is confirmed.
+    """
+    waiting = claims.doubts() if description.decides else []
+    while waiting:
+        asked = _Round(description)
+        later = [doubt for doubt in waiting if not asked.takes(doubt)]
+        found = {user.id for user in (yield from ask(Find(asked.keys.values())))}
+        for doubt in asked.doubts:
+            if doubt.user.id in found:
+                claims.confirm(doubt)
+        waiting = later
+
+
+class _Round:
+    """Doubts that one question settles. `keys`: what it looks for, by what that is like."""
+
+    def __init__(self, description: Description) -> None:
+        self._description = description
+        self.doubts: list[Doubt] = []
+        self.keys: dict[_Slot, Key] = {}
+        self._beside: set[_Slot] = set()
+        """What the users of this round hold besides."""
+
+    def takes(self, doubt: Doubt) -> bool:
+        """Take a doubt in, where that leaves no other meaning to being found."""
+        own = self._slot(*doubt.key)
+        beside = self._held(doubt.user) - {own}
+        if own in self._beside or self.keys.get(own, doubt.key) != doubt.key or not beside.isdisjoint(self.keys):
+            return False
+        self.keys[own] = doubt.key
+        self._beside |= beside
+        self.doubts.append(doubt)
+        return True
+
+    def _held(self, user: User) -> set[_Slot]:
+        return {
+            self._slot(name, value) for name, held in user.values.items() for value in held if isinstance(value, str)
+        }
+
+    def _slot(self, name: str, value: str) -> _Slot:
+        return name, equality.likeness(self._description.equality(name), value)
