@@ -103,9 +103,9 @@ ANYTHING: Final = Present(OBJECT_CLASS)
 def parse(text: str) -> Filter:
     """Read a filter. Raises ValueError that says what is wrong and at which character (from 1)."""
     parser = _Parser(text)
-    parser.skip_space()
+    parser.match(_SPACE)
     found = parser.filter(1)
-    parser.skip_space()
+    parser.match(_SPACE)
     if parser.place < len(text):
         raise parser.error("there is more after the end of the filter")
     return found
@@ -134,11 +134,6 @@ class _Parser:
     def error(self, why: str) -> ValueError:
         return ValueError(f"{why}, at character {self.place + 1} of the filter")
 
-    def skip_space(self) -> None:
-        match = _SPACE.match(self.text, self.place)
-        if match:
-            self.place = match.end()
-
     def take(self, token: str) -> bool:
         if self.text.startswith(token, self.place):
             self.place += len(token)
@@ -153,16 +148,16 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise self.error(f"filters are nested more than {MAX_DEPTH} deep")
         self.expect("(")
-        self.skip_space()
+        self.match(_SPACE)
         found: Filter
         if self.take("&"):
             found = And(self.filters(depth + 1))
         elif self.take("|"):
             found = Or(self.filters(depth + 1))
         elif self.take("!"):
-            self.skip_space()
+            self.match(_SPACE)
             found = Not(self.filter(depth + 1))
-            self.skip_space()
+            self.match(_SPACE)
         else:
             found = self.item()
         self.expect(")")
@@ -170,15 +165,15 @@ class _Parser:
 
     def filters(self, depth: int) -> tuple[Filter, ...]:
         found = []
-        self.skip_space()
+        self.match(_SPACE)
         while self.text.startswith("(", self.place):
             found.append(self.filter(depth))
-            self.skip_space()
+            self.match(_SPACE)
         return tuple(found)
 
     def item(self) -> Filter:
         """What stands between parentheses and is no list: an attribute, a sign, a value."""
-        attribute = self.name(_ATTRIBUTE)
+        attribute = self.match(_ATTRIBUTE)
         if self.text.startswith(":", self.place):
             return self.extensible(attribute)
         if attribute is None:
@@ -190,7 +185,7 @@ class _Parser:
                 return kind(attribute, self.value())
         raise self.error("one of = >= <= ~= := is missing")
 
-    def name(self, pattern: re.Pattern[str]) -> str | None:
+    def match(self, pattern: re.Pattern[str]) -> str | None:
         match = pattern.match(self.text, self.place)
         if match is None:
             return None
@@ -199,9 +194,7 @@ class _Parser:
 
     def value(self) -> bytes:
         """A value up to the next character that cannot be in one (RFC 4515 §3, valueencoding)."""
-        match = _VALUE.match(self.text, self.place)
-        raw = match.group() if match else ""
-        self.place += len(raw)
+        raw = self.match(_VALUE) or ""
         if self.text.startswith("\\", self.place):
             raise self.error("a backslash takes two hexadecimal digits")
         try:
@@ -227,7 +220,7 @@ class _Parser:
         dn, rule = False, None
         while not self.take(":="):
             self.expect(":")
-            word = self.name(_RULE)
+            word = self.match(_RULE)
             if word is None or rule is not None:
                 raise self.error("':=' is missing")
             if word.lower() == "dn" and not dn:
