@@ -241,7 +241,7 @@ def test_an_answer_that_does_not_plainly_show_this_user_shows_nobody(tmp_path: P
         directory.close()
         wire = connect(settings(proxy, 1), Secret(SYNC_PASSWORD))
         inspection = Inspection(wire, PEOPLE)
-        users = Users(inspection.schema.widened(VIEW), inspection, wire.where)
+        users = Users(inspection.schema.widened(VIEW), inspection)
         post_read = PostRead(inspection, users, parse("(&(sn=anna)(!(employeeNumber=2)))"))
         wire.close()
     plain = {"entryUUID": anna.id, "sn": "Anna", "employeeNumber": "3"}

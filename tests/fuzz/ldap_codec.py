@@ -63,7 +63,7 @@ def reader() -> Users:
     inspection = Inspection(cast("Wire", None), "dc=example,dc=org")
     inspection.root = {"vendorname": ["Example"]}
     inspection.native = dialect.of(inspection.root)
-    return Users(VIEW, inspection, "ldap://server.example.org")
+    return Users(VIEW, inspection)
 
 
 def outcome(make: Callable[[T], User], what: T) -> object:

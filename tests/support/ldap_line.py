@@ -212,7 +212,7 @@ def writer(
     return Writer(
         wire,
         modifier,
-        PostRead(inspection, Users(view, inspection, WHERE), filter_of_the_job),
+        PostRead(inspection, Users(view, inspection), filter_of_the_job),
         window=window,
         covers=covers,
         looker=Looker(modifier, read, holds, view.attributes, assertions),

@@ -73,7 +73,7 @@ def written(count: int, window: int, *, answers: int = 0, reads: int | None = No
         assertions.proven |= {ID, FILTER, "employeeNumber"}
         looker = Looker(modifier, read, lambda questions: iter(()), (), assertions)
         writer = Writer(
-            wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection, wire.where), Present("uid")),
+            wire, modifier, PostRead(inspection, Users(View(("uid",)), inspection), Present("uid")),
             window=window, covers=lambda name: True, looker=looker,
         )  # fmt: skip
         return list(writer.write(Queue(map(change, range(count)))))

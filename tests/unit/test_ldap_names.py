@@ -33,7 +33,7 @@ def test_each_name_shows_all_values_whatever_came_before(names: tuple[str, ...],
     inspection = Inspection(cast("Wire", None), "dc=example")
     inspection.root = {"vendorname": ["Example"]}
     inspection.native = dialect.of(inspection.root)
-    users = Users(View(names, frozenset({"userid"} if secret else ())), inspection, "ldap://server.example.org")
+    users = Users(View(names, frozenset({"userid"} if secret else ())), inspection)
     for some in (["a"], ["a"], ["b"], ["a", "b"], ["a", "b"], ["b"]):
         octets = [value.encode() for value in some]
         expected: dict[str, tuple[Held, ...]] = {

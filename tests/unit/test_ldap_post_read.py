@@ -26,7 +26,7 @@ OFF = AttributeChange("employeeNumber", ("7",), ())
 def reading() -> Iterator[PostRead]:
     line = Line(lambda line: None, POST_READ)
     inspection = Inspection(Wire(line, WHERE, 5), BASE)
-    yield PostRead(inspection, Users(VIEW, inspection, WHERE), parse("(uid=*)"))
+    yield PostRead(inspection, Users(VIEW, inspection), parse("(uid=*)"))
     line.close()
     line.cut()
 

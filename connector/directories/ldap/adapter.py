@@ -100,7 +100,7 @@ class LdapReader:
 
     @cached_property
     def _users(self) -> Users:
-        return Users(self._whole_view, self._inspection, self._wire.where)
+        return Users(self._whole_view, self._inspection)
 
     @cached_property
     def _whole_view(self) -> View:
@@ -299,4 +299,4 @@ class LdapDirectory(LdapReader):
     def _users_with_marks(self) -> Users:
         mark, view = self._inspection.dialect.mark, self._whole_view
         marked = replace(view, attributes=(*view.attributes, *([mark] if mark else ())))
-        return Users(marked, self._inspection, self._wire.where)
+        return Users(marked, self._inspection)

@@ -63,10 +63,9 @@ class Users:
     number are, since a server may answer by another name than it was asked by.
     """
 
-    def __init__(self, view: View, inspection: Inspection, where: str) -> None:
+    def __init__(self, view: View, inspection: Inspection) -> None:
         schema = inspection.schema
         self._key = schema.key
-        self._where = where
         identity = inspection.dialect.identity
         self.id_attribute = identity.attribute
         names = dict.fromkeys([*view.attributes, OBJECT_CLASS])
@@ -125,9 +124,12 @@ class Users:
             dn = name.decode()
         except UnicodeDecodeError:
             said = name.decode("utf-8", "backslashreplace")
-            raise MalformedError(f"the name of an entry is not UTF-8: {said}", where=self._where) from None
-        if self._blank:
-            self._drop_blank(values)
+            raise MalformedError(f"the name of an entry is not UTF-8: {said}") from None
+        if self._blank:  # an attribute without values is one that is not there
+            for blank in self._blank:
+                if not values.get(blank, True):
+                    del values[blank]
+            self._blank = []
         pieces = self._pieces
         if pieces:
             self._pieces = {}
@@ -137,13 +139,6 @@ class Users:
         if pieces:
             self.unfinished[id_[0]] = pieces
         return User(id_[0], dn, values)
-
-    def _drop_blank(self, values: dict[str, tuple[Any, ...]]) -> None:
-        """An attribute without values is one that is not there."""
-        for name in self._blank:
-            if not values.get(name, True):
-                del values[name]
-        self._blank = []
 
     def _other(self, data: bytes, at: int, stop: int, values: dict[str, tuple[Any, ...]], kinds: list[bytes]) -> int:
         """Show an attribute whose header is not known, and remember it if it is likely to come again; its end.
