@@ -55,10 +55,10 @@ class Preflight:
     # ------------------------------------------------------------ rights
 
     def _rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
-        if self._restrictions.rights == "allowed":
-            return self._allowed(changes)
-        who = self._restrictions.who
-        return self._effective(changes, who) if self._restrictions.rights == "effective" and who else iter(())
+        told = self._restrictions
+        if told.rights == "effective" and told.who:
+            return self._effective(changes, told.who)
+        return self._allowed(changes) if told.rights == "allowed" else iter(())
 
     def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).

@@ -59,8 +59,8 @@ class Domain(Struct, frozen=True):
 
     def holders(self, attribute: str, value: bytes) -> Search:
         names = sorted(self.names) if self.names is not None else [attribute]
-        terms: list[Filter] = [Equal(name, value) for name in names]
-        return Search(self.base, self.scope, And((self.filter, Or(tuple(terms)))), NOTHING)
+        anybody = Or(tuple(Equal(name, value) for name in names))
+        return Search(self.base, self.scope, And((self.filter, anybody)), NOTHING)
 
 
 # ---------------------------------------------------------------- OpenLDAP

@@ -111,8 +111,9 @@ class Wire(Session):
         try:
             yield from self._in_pages(search, size, decode, flight)
         finally:
-            if self.sticky:
-                self._wait_for(flight)
+            with contextlib.suppress(IncompleteRead):  # given up, a page may be at work when the next search begins
+                while self.sticky and flight:
+                    flight.frames()
             flight.close()
 
     def _in_pages(
@@ -155,7 +156,13 @@ class Wire(Session):
             _log().warning("not paged", why="the server lists paging and refuses it", url=self.where)
             return 0
         if self._ended(frames[-1], results.SIZE_LIMIT_EXCEEDED):
-            return self._fewer(size, len(frames) - 1) or size
+            came = len(frames) - 1
+            fewer = min(came - 1, size - 1) if came > 1 else size // 2  # 389-DS wants fewer than its limit
+            if fewer >= _LEAST_PAGE:
+                why = "the server's size limit"
+                _log().warning("page made smaller", page_size=size, entries=fewer, why=why, url=self.where)
+                self.most = fewer
+                return fewer
         return size
 
     def _begin_anew(self, search: Search) -> None:
@@ -164,23 +171,6 @@ class Wire(Session):
             nobody = requests.search(replace(self._last_paged, filter=Or(())))
             list(self.exchange([Operation(None, nobody, (requests.paged(1),))], 1))
         self._last_paged = search
-
-    def _wait_for(self, flight: Flight[None]) -> None:
-        """Wait for the page under way: given up, it might still be at work when the next search begins."""
-        with contextlib.suppress(IncompleteRead):
-            while flight:
-                flight.frames()
-
-    def _fewer(self, size: int, came: int) -> int | None:
-        """How many entries to ask for after a page of `size` was cut short; 389-DS wants fewer than its limit."""
-        fewer = min(came - 1, size - 1) if came > 1 else size // 2
-        if fewer < _LEAST_PAGE:
-            return None
-        _log().warning(
-            "page made smaller", page_size=size, entries=fewer, why="the server's size limit", url=self.where
-        )
-        self.most = fewer
-        return fewer
 
     def _page(self, flight: Flight[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
@@ -192,15 +182,10 @@ class Wire(Session):
     def estimate(self, search: Search) -> int | None:
         """How many entries the server believes a search has (RFC 2696 §3), where it says so."""
         request = requests.search(search)
-        ends = [
-            self._finish(search, frame)
-            for _, frame in self.exchange([Operation(None, request, (requests.paged(1),))], 1)
-            if frame.tag not in _MORE
-        ]
-        count, cookie = self._cookie(ends[0])
+        *_, (_, end) = self.exchange([Operation(None, request, (requests.paged(1),))], 1)
+        count, cookie = self._cookie(self._finish(search, end))
         if cookie:
-            give_up = Operation(None, request, (requests.paged(0, cookie),))
-            list(self.exchange([give_up], 1))
+            list(self.exchange([Operation(None, request, (requests.paged(0, cookie),))], 1))
         return count or None
 
     def count(self, search: Search, most: int) -> int:
