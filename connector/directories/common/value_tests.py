@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -53,41 +54,22 @@ def pieces(rule: Equality, wanted: Substrings) -> Test | None:
     """Pieces in their order (RFC 4517 §4.2.6 for text); None where the rule has none."""
     if rule not in _TEXT:
         return None
-    initial, final = (_prepared(rule, piece) for piece in (wanted.initial, wanted.final))
-    initial = initial.lstrip(" ") if initial is not None else None
-    final = final.rstrip(" ") if final is not None else None
-    middle = tuple(text for text in (_prepared(rule, piece) for piece in wanted.middle) if text)
-    return lambda held: _in_order(str(key(rule, held)), initial, middle, final)
+    initial = re.escape(_prepared(rule, wanted.initial or b"").lstrip(" "))
+    final = re.escape(_prepared(rule, wanted.final or b"").rstrip(" "))
+    # atomic: each piece is where it comes first, so that the work is linear
+    middle = "".join(f"(?>.*?{re.escape(_prepared(rule, piece))})" for piece in wanted.middle)
+    pattern = re.compile(f"{initial}{middle}.*{final}", re.DOTALL)
+    return lambda held: pattern.fullmatch(str(key(rule, held))) is not None
 
 
-def _prepared(rule: Equality, piece: bytes | None) -> str | None:
+def _prepared(rule: Equality, piece: bytes) -> str:
     """A piece as the rule prepares it, but for its outer spaces: inside the whole value they count, as one each."""
-    if piece is None:
-        return None
     text = str(key(rule, piece))
     if rule in (Equality.NUMERIC, Equality.TELEPHONE):
         return text
     if not text:
         return " "
     return (" " if piece[:1].isspace() else "") + text + (" " if piece[-1:].isspace() else "")
-
-
-def _in_order(held: str, initial: str | None, middle: tuple[str, ...], final: str | None) -> bool:
-    start, end = 0, len(held)
-    if initial is not None:
-        if not held.startswith(initial):
-            return False
-        start = len(initial)
-    if final is not None:
-        end -= len(final)
-        if end < start or not held.endswith(final):
-            return False
-    for piece in middle:
-        place = held.find(piece, start, end)
-        if place < 0:
-            return False
-        start = place + len(piece)
-    return True
 
 
 def bits(value: bytes, *, every: bool) -> Test | None:
