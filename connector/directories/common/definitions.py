@@ -37,6 +37,11 @@ class Definition(Struct, frozen=True):
         return self.names[0] if self.names else self.oid
 
     @property
+    def spellings(self) -> frozenset[str]:
+        """Its number and its names, in lower case."""
+        return frozenset(map(str.lower, (self.oid, *self.names)))
+
+    @property
     def allowed(self) -> tuple[str, ...]:
         """The attributes that an object class or a content rule itself requires or allows."""
         return (*self.fields.get("MUST", ()), *self.fields.get("MAY", ()))

@@ -75,8 +75,7 @@ class Schema:
 
     def superclasses(self, class_name: str) -> frozenset[str]:
         """A class and all that it inherits from, by number and name in lower case; an unknown one is itself alone."""
-        lineage = self._classes.lineage(class_name)
-        return frozenset(_names(lineage)) | {item.oid.lower() for item in lineage} | {class_name.lower()}
+        return frozenset({class_name.lower()}).union(*(item.spellings for item in self._classes.lineage(class_name)))
 
     def widened(self, view: View) -> View:
         """The view with what its `object_classes` require, and all that the classes of its `all_of` allow.
@@ -120,7 +119,7 @@ class Schema:
             constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
             operational=_operational(lineage[0]),
             classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
-            aliases=frozenset(name.lower() for name in (lineage[0].oid, *lineage[0].names)),
+            aliases=lineage[0].spellings,
         )
 
     def _type(self, name: str) -> AttributeInfo | None:
@@ -155,12 +154,9 @@ class Schema:
 
     def _allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
-        spellings = {name.lower() for name in (attribute.oid, *attribute.names)} | {_ANYTHING}
-        found: set[str] = set()
-        for definition, allowed in self._allowances:
-            if not spellings.isdisjoint(allowed):
-                found.update((definition.oid.lower(), *_names([definition])))
-        return frozenset(found)
+        wanted = attribute.spellings | {_ANYTHING}
+        found = (definition.spellings for definition, allowed in self._allowances if not wanted.isdisjoint(allowed))
+        return frozenset[str]().union(*found)
 
     @cached_property
     def _allowances(self) -> list[tuple[Definition, frozenset[str]]]:
@@ -203,8 +199,3 @@ def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
 
 def _operational(definition: Definition) -> bool:
     return (definition.first("USAGE") or "userApplications").lower() != "userapplications"
-
-
-def _names(definitions: Iterable[Definition]) -> Iterable[str]:
-    for definition in definitions:
-        yield from (name.lower() for name in definition.names or (definition.oid,))
