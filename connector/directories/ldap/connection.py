@@ -160,7 +160,7 @@ def _connection(
         # cryptography's certificates, which it needs, are a tenth of a start and eight megabytes
         from connector.directories.ldap import kerberos  # noqa: PLC0415  # see above
 
-        return kerberos.connection(server, endpoint.host, endpoint.url, options)
+        return kerberos.Connection(server, endpoint.host, endpoint.url, options)
     elif settings.bind_dn is not None and password is not None:
         value = password.reveal()
         # octets are sent as they are; a str would be changed, or refused, by SASLprep, as no other client does

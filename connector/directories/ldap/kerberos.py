@@ -8,7 +8,6 @@ that no layer of GSSAPI's own is asked for; the bind is tied to the server's cer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Final
 
 import ldap3
@@ -27,22 +26,19 @@ _PROOF_REFUSED: Final = frozenset({0x96C73A12, 0x96C73A18})
 _WEAK: Final = frozenset({"md5", "sha1"})
 
 
-def connection(server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> ldap3.Connection:
-    """A connection that will bind so, as a client of the service `ldap` on this host. Raises FileError."""
-    try:
-        import gssapi  # noqa: PLC0415  # an extra that few jobs need
-    except ImportError as fault:
-        why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
-        raise FileError(why, where="directory.sasl") from None
-    return _Connection(server, host, url, gssapi, options)
+class Connection(ldap3.Connection):
+    """A connection that will bind so, as a client of the service `ldap` on this host.
 
+    ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered.
+    Raises FileError where the extra is not installed.
+    """
 
-class _Connection(ldap3.Connection):
-    """ldap3's own exchange lacks what a server says that refuses, and fails where no layer is all that is offered."""
-
-    def __init__(
-        self, server: ldap3.Server, host: str, url: str, gssapi: ModuleType, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]) -> None:
+        try:
+            import gssapi  # noqa: PLC0415  # an extra that few jobs need
+        except ImportError as fault:
+            why = f"sasl: gssapi needs the extra: pip install 'cec-connector[gssapi]' ({fault})"
+            raise FileError(why, where="directory.sasl") from None
         self._host = host
         self._where = url
         self._gssapi = gssapi
