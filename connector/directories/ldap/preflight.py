@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from connector.directories.common.changing import octets
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.inspection import Inspection
@@ -30,21 +32,18 @@ _CLASSES: Final = OBJECT_CLASS.lower()
 _DENIED: Final = "the job's account may not write this attribute of this entry. Grant it the right"
 
 
-class Preflight:
+class Preflight(Struct, frozen=True):
     """The questions of one run to one server."""
 
-    def __init__(
-        self, wire: Wire, inspection: Inspection, restrictions: Restrictions, realm: Realm, window: int
-    ) -> None:
-        self._wire = wire
-        self._inspection = inspection
-        self._restrictions = restrictions
-        self._realm = realm
-        self._window = window
+    wire: Wire
+    inspection: Inspection
+    restrictions: Restrictions
+    realm: Realm
+    window: int
 
     def of(self, changes: Iterable[Change]) -> Iterator[Objection]:
-        told = self._restrictions
-        if not (told.rights or told.domains or self._inspection.dialect.microsoft):
+        told = self.restrictions
+        if not (told.rights or told.domains or self.inspection.dialect.microsoft):
             return  # nor need anybody work the changes out
         wanted = list(changes)
         if wanted:
@@ -55,7 +54,7 @@ class Preflight:
     # ------------------------------------------------------------ rights
 
     def _rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
-        told = self._restrictions
+        told = self.restrictions
         if told.rights == "effective" and told.who:
             return self._effective(changes, told.who)
         return self._allowed(changes) if told.rights == "allowed" else iter(())
@@ -67,11 +66,11 @@ class Preflight:
         known.
         """
         searches = ((each, one(each.user.name, (_ALLOWED, _EFFECTIVE))) for each in changes)
-        for change, found in self._wire.entries(searches, self._window):
+        for change, found in self.wire.entries(searches, self.window):
             listed = {name: {value.lower() for value in some} for name, some in found.texts().items()}
             denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
             for each in _written(change):
-                names = self._inspection.info(each.name).aliases | {_base(each.name).lower()}
+                names = self.inspection.info(each.name).aliases | {_base(each.name).lower()}
                 if not names.isdisjoint(denied):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
 
@@ -87,7 +86,7 @@ class Preflight:
         searches = ((each, one(each.user.name, tuple(dict.fromkeys(self._asked(each))))) for each in changes)
         shown: dict[str, dict[str, str]] = {}
         made_up: dict[tuple[str, str], dict[str, str]] = {}
-        for change, found in self._wire.entries(searches, self._window, control):
+        for change, found in self.wire.entries(searches, self.window, control):
             template = _TEMPLATE.match(found.dn.lower())
             if template:
                 made_up[change.user.id, template["class"]] = dict(_levels(found))
@@ -114,7 +113,7 @@ class Preflight:
 
     def _class_of(self, change: Change, written: AttributeChange) -> str | None:
         """The class that comes with the change and allows the attribute."""
-        classes = self._inspection.info(written.name).classes
+        classes = self.inspection.info(written.name).classes
         coming = (str(name) for each in change.attributes if each.name == OBJECT_CLASS for name in each.new)
         return next((name for name in coming if name.lower() in classes), None)
 
@@ -122,49 +121,49 @@ class Preflight:
 
     def _held(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Values that others hold, and of domains that the plan does not see through, values that are set twice."""
-        domains = self._restrictions.domains
+        domains = self.restrictions.domains
         given: dict[tuple[int, object], str] = {}
         searches: list[tuple[tuple[Change, AttributeChange], Search]] = []
         for change in changes if domains else ():
             for each in _written(change):
-                info = self._inspection.info(each.name)
-                name = self._inspection.schema.key(each.name)
+                info = self.inspection.info(each.name)
+                name = self.inspection.schema.key(each.name)
                 for number, domain in enumerate(domains):
                     for value in minus(info.equality, each.new, each.old) if domain.minds(name) else ():
                         stored = octets(value)
                         searches.append(((change, each), domain.holders(name, stored)))
                         first = given.setdefault((number, key(info.equality, stored)), change.user.id)
-                        if first != change.user.id and not self._restrictions.unique(each.name):
+                        if first != change.user.id and not self.restrictions.unique(each.name):
                             why = "the directory keeps this value unique, and another user of this plan gets it"
                             yield Objection(change.user.id, each.name, "shared", why)
-        found = [(about, entry.dn) for about, entry in self._wire.entries(searches, self._window)]
+        found = [(about, entry.dn) for about, entry in self.wire.entries(searches, self.window)]
         others = [(about, name) for about, name in found if rdns(name) != rdns(about[0].user.name)]
-        seen = self._users({name for (_, each), name in others if self._restrictions.unique(each.name)})
+        seen = self._users({name for (_, each), name in others if self.restrictions.unique(each.name)})
         for (change, each), name in others:
-            if not (name in seen and self._restrictions.unique(each.name)):
+            if not (name in seen and self.restrictions.unique(each.name)):
                 why = "the directory keeps this value unique, and another entry has it"
                 yield Objection(change.user.id, each.name, "reassigned", why)
 
     def _users(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are of users of the job, about whom the plan sees to it itself."""
-        wanted = ((name, self._realm.named(name, NOTHING)) for name in names if self._realm.covers(name))
-        return {name for name, _ in self._wire.entries(wanted, self._window)}
+        wanted = ((name, self.realm.named(name, NOTHING)) for name in names if self.realm.covers(name))
+        return {name for name, _ in self.wire.entries(wanted, self.window)}
 
     # ------------------------------------------------------------ names of nobody
 
     def _nobody(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory takes the name of an entry only where there is one."""
-        if not self._inspection.dialect.microsoft:
+        if not self.inspection.dialect.microsoft:
             return
         asked = [
             ((change, each.name), one(value))
             for change in changes
             for each in _written(change)
-            if self._inspection.info(each.name).syntax is Syntax.DN
+            if self.inspection.info(each.name).syntax is Syntax.DN
             for value in each.new
             if isinstance(value, str)
         ]
-        for (change, name), end in self._wire.ends(asked, self._window):
+        for (change, name), end in self.wire.ends(asked, self.window):
             if end.code in _NO_ENTRY:
                 yield Objection(change.user.id, name, "value", "it is the DN of an entry that does not exist")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Filter
@@ -19,42 +20,41 @@ Told = Literal["", "effective", "allowed"]
 """How rights are told: not at all, by 389-DS's control, by Active Directory's attribute."""
 
 
-class Restrictions:
+class Restrictions(Struct, frozen=True, dict=True):
     """One server's, for users below `base`; `who` is the DN that we are bound as, where there is one."""
 
-    def __init__(self, wire: Wire, inspection: Inspection, base: str, who: str | None) -> None:
-        self._wire = wire
-        self._inspection = inspection
-        self._base = base
-        self.who = who
+    wire: Wire
+    inspection: Inspection
+    base: str
+    who: str | None
 
     @cached_property
     def rights(self) -> Told:
-        if self._inspection.dialect.microsoft:
+        if self.inspection.dialect.microsoft:
             return "allowed"
-        if not (self._inspection.dialect.effective_rights and self.who):
+        if not (self.inspection.dialect.effective_rights and self.who):
             return ""
-        code = self._wire.code(requests.one(self._base), requests.effective_rights(self.who))
+        code = self.wire.code(requests.one(self.base), requests.effective_rights(self.who))
         return "effective" if code == results.SUCCESS else ""
 
     @cached_property
     def _configuration(self) -> tuple[list[Domain] | None, frozenset[str], str]:
         """The domains of unique values, constrained attributes, and what of it is not understood."""
-        key = self._inspection.schema.key
+        key = self.inspection.schema.key
         try:
-            if self._inspection.dialect.kind == dialect.OPENLDAP.kind:
+            if self.inspection.dialect.kind == dialect.OPENLDAP.kind:
                 found = self._read("cn=config", uniqueness.OPENLDAP, uniqueness.OPENLDAP_ATTRIBUTES)
                 return uniqueness.of_openldap(found, key), uniqueness.constrained(found, key), ""
-            if self._inspection.dialect.kind == dialect.DS389.kind:
+            if self.inspection.dialect.kind == dialect.DS389.kind:
                 found = self._read("cn=plugins,cn=config", uniqueness.DS389, uniqueness.DS389_ATTRIBUTES)
                 return uniqueness.of_389ds(found, key), frozenset(), ""
         except ValueError as fault:
             return None, frozenset(), f"a uniqueness rule of the server is not understood: {fault}"
-        return ([] if self._inspection.dialect.microsoft else None), frozenset(), ""
+        return ([] if self.inspection.dialect.microsoft else None), frozenset(), ""
 
     def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:
         """Entries of the server's configuration; none where we may not read it."""
-        found = self._wire.seen(Search(base, Scope.SUBTREE, filter_, attributes))
+        found = self.wire.seen(Search(base, Scope.SUBTREE, filter_, attributes))
         return [{"dn": [entry.dn]} | entry.texts() for entry in found]
 
     @property
@@ -63,8 +63,8 @@ class Restrictions:
 
     def unique(self, name: str) -> bool:
         """Whether no two of all the job's users may hold one value of the attribute, so that the plan sees to it."""
-        key = self._inspection.schema.key(name)
-        return any(domain.alone(key) and domain.over(self._base) for domain in self.domains)
+        key = self.inspection.schema.key(name)
+        return any(domain.alone(key) and domain.over(self.base) for domain in self.domains)
 
     def described(self, description: Description) -> Description:
         domains, constrained, fault = self._configuration
@@ -75,7 +75,7 @@ class Restrictions:
         cautions += [
             f"the server's overlay constraint has a rule for {name}, which is not checked in advance"
             for name in infos
-            if self._inspection.schema.key(name) in constrained
+            if self.inspection.schema.key(name) in constrained
         ]
         known = ["schema"] if description.closed else []
         unknown = [] if description.closed else ["schema"]

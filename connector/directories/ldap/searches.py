@@ -14,8 +14,6 @@ from connector.model import ID, NAME, Key
 from connector.reconcile.dn import Rdn, covers, rdns, tidied
 from connector.settings.job import LdapDirectory
 
-_SCOPES = {"subtree": Scope.SUBTREE, "onelevel": Scope.ONELEVEL}
-
 
 class Realm(Struct, frozen=True):
     """Base, scope and filter of a job: whoever is outside does not exist."""
@@ -33,7 +31,7 @@ class Realm(Struct, frozen=True):
         except ValueError as fault:
             raise FileError(f"not a distinguished name: {fault}", where="directory.base") from None
         try:
-            return cls(settings.base, base, _SCOPES[settings.scope], parse(settings.filter))
+            return cls(settings.base, base, Scope[settings.scope.upper()], parse(settings.filter))
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
 

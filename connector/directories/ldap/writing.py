@@ -122,7 +122,8 @@ class Writer:
                 settled = self._answers(queue) if flight else []
         except IncompleteRead as fault:
             yield from settled
-            yield from _unanswered(flight.flying, fault)
+            why = f"no answer: it may have been written ({fault})"
+            yield from [Outcome(change.user, Result.FAILED, why, unknown=True) for change in flight.flying]
             yield from skipped(chain(unsent, queue), fault)
         finally:
             flight.close()
@@ -197,11 +198,6 @@ class Writer:
                 queue.done(change)
                 settled.append(outcome)
         return settled
-
-
-def _unanswered(changes: Iterable[Change], fault: IncompleteRead) -> list[Outcome]:
-    why = f"no answer: it may have been written ({fault})"
-    return [Outcome(change.user, Result.FAILED, why, unknown=True) for change in changes]
 
 
 def skipped(changes: Iterable[Change], fault: IncompleteRead) -> Iterator[Outcome]:
