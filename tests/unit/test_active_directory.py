@@ -61,15 +61,14 @@ ENTRIES = [
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    found = active_directory.definitions(ENTRIES)
-    return Schema(found.types, found.classes, found.rules)
+    return Schema(*active_directory.definitions(ENTRIES))
 
 
 def test_what_is_defunct_or_has_no_number_is_not_there(schema: Schema) -> None:
     known = {name for entry in ENTRIES for name in entry.get("ldapdisplayname", []) if schema.info(name).known}
     assert known.isdisjoint({"gone", "halfHidden"})
-    found = active_directory.definitions(ENTRIES)
-    assert all(map(read, (*found.types, *found.classes)))
+    types, classes = active_directory.definitions(ENTRIES)
+    assert all(map(read, (*types, *classes)))
 
 
 def test_syntaxes_and_their_equality_are_those_of_the_servers_table(schema: Schema) -> None:

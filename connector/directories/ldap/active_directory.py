@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from connector.directories.common.syntaxes import MICROSOFT, RFC4517
 
 Entry = Mapping[str, list[str]]
@@ -67,16 +65,11 @@ _SINGLE: Final = frozenset({"description"})
 """Several values by the schema, and one alone in whatever has an account (measured: result 20 for a second one)."""
 
 
-class Published(Struct, frozen=True):
-    """A schema as definitions (RFC 4512 §4.1)."""
+def definitions(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
+    """The schema's entries as definitions (RFC 4512 §4.1) of attribute types, and of object classes.
 
-    types: list[str] = []
-    classes: list[str] = []
-    rules: list[str] = []
-
-
-def definitions(entries: Iterable[Entry]) -> Published:
-    """The schema's entries as definitions; one that is defunct, or lacks what it must have, is none."""
+    One that is defunct, or lacks what it must have, is none.
+    """
     types: list[str] = []
     classes: dict[str, Entry] = {}
     for entry in entries:
@@ -87,7 +80,7 @@ def definitions(entries: Iterable[Entry]) -> Published:
             types.append(_attribute_type(entry))
         elif "classschema" in kinds and entry.get("governsid"):
             classes[_first(entry, "ldapdisplayname").lower()] = entry
-    return Published(types, [_object_class(entry, classes) for entry in classes.values()])
+    return types, [_object_class(entry, classes) for entry in classes.values()]
 
 
 def _attribute_type(entry: Entry) -> str:

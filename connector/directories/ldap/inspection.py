@@ -16,7 +16,6 @@ from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.ldap_filters import Equal, Extensible, Or
 from connector.directories.common.schema import Schema
 from connector.directories.ldap import active_directory, dialect, requests, results
-from connector.directories.ldap.active_directory import Published
 from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.requests import NOTHING, Scope, Search, one
 from connector.directories.ldap.responses import entry
@@ -85,17 +84,11 @@ class Inspection:
         self._refuse_no_id(info)
         return replace(self.native, identity=dialect.chosen(self._id, info.equality, octets=info.octets))
 
-    @property
-    def _ids(self) -> Equality:
-        """How ids compare; those that are octets, and are shown in hexadecimal, ignoring case."""
-        info = self.info(self._id) if self._id else None
-        return info.equality if info and not info.octets else Equality.CASE_IGNORE
-
     def _refuse_no_id(self, info: AttributeInfo) -> None:
         """Raises FileError for an attribute that cannot hold ids."""
         why = "has no such attribute" if not info.known else "lets it hold several values" if not info.single else ""
         why = why or ("has no equality rule for it, so no look-up finds it" if not info.comparable else "")
-        if why and (info.known or self._published.types):
+        if why and (info.known or self._published):
             raise FileError(f"{info.name}: the server's schema {why}: name another attribute", where="directory.id")
 
     @cached_property
@@ -140,23 +133,24 @@ class Inspection:
         raise FileError(why, where="directory.base")
 
     @cached_property
-    def _published(self) -> Published:
-        """The schema as it is published; empty where we may not see it."""
+    def _published(self) -> Schema | None:
+        """The schema as it is published; None where we may not see it."""
         try:
-            return self._schema_entries() if self.native.microsoft else self._subschema()
+            found = self._schema_entries() if self.native.microsoft else self._subschema()
         except UnreachableError:
             raise
         except IncompleteRead:
-            return Published()
+            return None
+        return Schema(*found, lax=self.native.lax) if any(found[:1]) else None
 
-    def _subschema(self) -> Published:
+    def _subschema(self) -> tuple[list[str], ...]:
         """RFC 4512 §4.2."""
         for name in self.root.get("subschemasubentry", ())[:1]:
             found = self._read(name, _SCHEMA)
-            return Published(*(found.get(name.lower(), []) for name in _SCHEMA))
-        return Published()
+            return tuple(found.get(each.lower(), []) for each in _SCHEMA)
+        return ()
 
-    def _schema_entries(self) -> Published:
+    def _schema_entries(self) -> tuple[list[str], ...]:
         """[MS-ADTS] 3.1.1.2."""
         for name in self.root.get("schemanamingcontext", ())[:1]:
             search = Search(name, Scope.ONELEVEL, _SCHEMA_ENTRIES, active_directory.ATTRIBUTES)
@@ -164,16 +158,15 @@ class Inspection:
             if any(";range=" in attribute for each in found for attribute in each):
                 raise TruncatedError("a part of the schema does not fit into one answer", where=self._wire.where)
             return active_directory.definitions(found)
-        return Published()
+        return ()
 
-    @cached_property
+    @property
     def schema(self) -> Schema:
         """The server's schema, or where it shows none what this program knows of common attributes."""
-        found = self._published
-        return Schema(found.types, found.classes, found.rules, lax=self.native.lax) if found.types else known_schema()
+        return self._published or known_schema()
 
     def _rules(self, name: str) -> Rules:
-        schema, published = self.schema, bool(self._published.types)
+        schema, published = self.schema, bool(self._published)
         known = schema.info(name).known
         return Rules(
             equality=self.native.by_syntax or schema.has(name, "EQUALITY") if known else not published,
@@ -184,7 +177,7 @@ class Inspection:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
         info = self.schema.info(name)
         comparable = self.rules(name).equality
-        if not info.known and not self._published.types:
+        if not info.known and not self._published:
             return AttributeInfo(name, readable=None, comparable=comparable)
         readable = info.readable if self.native.microsoft else None
         length = info.max_length if self.native.lengths else None
@@ -196,7 +189,7 @@ class Inspection:
         cautions += [*filter(None, [self._unrooted]), *self._wire.cautions]
         self._refuse_a_view()
         described = self._described((*attributes, OBJECT_CLASS))
-        if not self._published.types:
+        if not self._published:
             cautions.append(
                 "the server shows no schema. Syntaxes and equality rules are assumed. Grant the account the right "
                 "to read the schema"
@@ -209,23 +202,24 @@ class Inspection:
             )
         else:
             cautions += self._unmarked(described.values())
+        chosen = self.info(self._id) if self._id else None
         return Description(
             kind=self.dialect.kind,
             identity=identity,
-            chosen_id=self.info(self._id) if self._id else None,
+            chosen_id=chosen,
             unidentified=dialect.unidentified(self.dialect.identity, self._types, chosen=self._id is not None),
             attributes=described,
             names=Equality.DN,
-            ids=self._ids,
+            ids=Equality.CASE_IGNORE if chosen is None or chosen.octets else chosen.equality,  # octets: in hexadecimal
             atomic=self.dialect.assertions,
             compares=not self.dialect.microsoft,
             hides=self.dialect.microsoft,
             server=self._server(),
             classes_first=self.dialect.classes_first,
-            closed=bool(self._published.types),
+            closed=bool(self._published),
             batch=BATCH if self.dialect.assertions else BATCH_READ_BEFORE,
             types=self._types,
-            classes=self.schema.classes if self._published.types else {},
+            classes=self._published.classes if self._published else {},
             unknown_classes=tuple(name for name in classes if name.lower() not in self.schema.classes),
             sees_past=self._sees_past(),
             cautions=tuple(cautions),
@@ -250,7 +244,7 @@ class Inspection:
 
     @property
     def _types(self) -> Mapping[str, AttributeInfo]:
-        return self.schema.types if self._published.types else {}
+        return self._published.types if self._published else {}
 
     def _server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
