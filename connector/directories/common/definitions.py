@@ -19,6 +19,7 @@ _FLAGS: Final = frozenset(
 )
 _TOKEN: Final = re.compile(r"'([^']*)'|([()$])|([^\s()$']+)")
 _HEAD: Final = re.compile(r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE)
+"""Number and names alone: all that an index needs, at a tenth of the cost of reading the whole."""
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -49,17 +50,6 @@ class Definition(Struct, frozen=True):
     def first(self, keyword: str) -> str | None:
         arguments = self.fields.get(keyword, ())
         return arguments[0] if arguments else None
-
-
-def head(text: str) -> tuple[str, tuple[str, ...]] | None:
-    """Number and names alone: all that an index needs, at a tenth of the cost of reading the whole."""
-    match = _HEAD.match(text)
-    if match is None:
-        return None
-    oid, name, names = match.groups()
-    if name is not None:
-        return oid, (name,)
-    return oid, tuple(_QUOTED.findall(names or ""))
 
 
 def read(text: str) -> Definition | None:
@@ -106,12 +96,12 @@ class Index:
         self._places: dict[str, int] = {}
         self._at = cache(lambda place: read(self._texts[place]))
         for text in definitions:
-            found = head(text)
-            if found is None:
+            head = _HEAD.match(text)
+            if head is None:
                 continue
-            oid, names = found
-            for name in (oid, *names):
-                self._places.setdefault(name.lower(), len(self._texts))
+            oid, name, names = head.groups()
+            for spelling in (oid, *([name] if name is not None else _QUOTED.findall(names or ""))):
+                self._places.setdefault(spelling.lower(), len(self._texts))
             self._texts.append(text)
 
     def get(self, name: str) -> Definition | None:

@@ -48,12 +48,12 @@ class Schema:
 
     def has(self, name: str, rule: str) -> bool:
         """Whether the attribute has such a rule: EQUALITY; ORDERING for `>=` and `<=`; SUBSTR for pieces of a value."""
-        return _inherited(self._types.lineage(_base(name)), rule) is not None
+        return _inherited(self._types.lineage(base_of(name)), rule) is not None
 
     def canonical(self, name: str) -> str:
         """The attribute's first name as the directory spells it, with the options of `name`."""
-        definition = self._types.get(_base(name))
-        return name if definition is None else definition.name + name[len(_base(name)) :]
+        definition = self._types.get(base_of(name))
+        return name if definition is None else definition.name + name[len(base_of(name)) :]
 
     def key(self, name: str) -> str:
         """What all spellings of one attribute description have in common: aliases, numbers, case, order of options."""
@@ -65,10 +65,10 @@ class Schema:
         options, wanted = set(name.lower().split(";")[1:]), set(superior.lower().split(";")[1:])
         if not wanted <= options:
             return False
-        target = self._types.get(_base(superior))
+        target = self._types.get(base_of(superior))
         if target is None:
-            return _base(name).lower() == _base(superior).lower()
-        return any(found.oid == target.oid for found in self._types.lineage(_base(name)))
+            return base_of(name).lower() == base_of(superior).lower()
+        return any(found.oid == target.oid for found in self._types.lineage(base_of(name)))
 
     def class_names(self) -> list[str]:
         return [definition.name for definition in self._classes]
@@ -95,12 +95,13 @@ class Schema:
 
     def _info(self, name: str) -> AttributeInfo:
         """What is known of an attribute; where nothing is, `known` is False and values compare exactly."""
-        lineage = self._types.lineage(_base(name))
+        lineage = self._types.lineage(base_of(name))
         if not lineage:
             return AttributeInfo(name, equality=Equality.CASE_EXACT, known=False, comparable=False)
         number = _inherited(lineage, "SYNTAX") or ""
         syntax = SYNTAXES.get(_LENGTH.sub("", number), Syntax.OTHER if number else Syntax.TEXT)
         rule = _inherited(lineage, "EQUALITY")
+        operational = (lineage[0].first("USAGE") or "userApplications").lower() != "userapplications"
         length = _LENGTH.search(number)
         return AttributeInfo(
             name=self.canonical(name),
@@ -117,8 +118,8 @@ class Schema:
             comparable=rule is not None,
             obsolete="OBSOLETE" in lineage[0].fields and not self._lax,
             constructed=bool(_inherited(lineage, "X-CONSTRUCTED")) or lineage[0].oid in _CONSTRUCTED,
-            operational=_operational(lineage[0]),
-            classes=frozenset() if _operational(lineage[0]) else self._allowing(lineage[0]),
+            operational=operational,
+            classes=frozenset() if operational else self._allowing(lineage[0]),
             aliases=lineage[0].spellings,
         )
 
@@ -172,7 +173,8 @@ def _lower(names: Iterable[Iterable[str]]) -> frozenset[str]:
     return frozenset(name.lower() for some in names for name in some)
 
 
-def _base(name: str) -> str:
+def base_of(name: str) -> str:
+    """An attribute description without its options."""
     return name.partition(";")[0]
 
 
@@ -195,7 +197,3 @@ def _equality(rule: str | None, syntax_number: str, syntax: Syntax) -> Equality:
     if _LENGTH.sub("", syntax_number) == MICROSOFT + "1362":  # Active Directory's case-sensitive string
         return Equality.CASE_EXACT
     return BY_SYNTAX[syntax]
-
-
-def _operational(definition: Definition) -> bool:
-    return (definition.first("USAGE") or "userApplications").lower() != "userapplications"

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from connector.directories.common.changing import octets
+from connector.directories.common.schema import base_of
 from connector.directories.ldap import requests, results
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING, Search, one
@@ -47,17 +48,14 @@ class Preflight(Struct, frozen=True):
             return  # nor need anybody work the changes out
         wanted = list(changes)
         if wanted:
-            yield from self._rights(wanted)
+            if told.rights == "allowed":
+                yield from self._allowed(wanted)
+            elif told.rights == "effective" and told.who:
+                yield from self._effective(wanted, told.who)
             yield from self._held(wanted)
             yield from self._nobody(wanted)
 
     # ------------------------------------------------------------ rights
-
-    def _rights(self, changes: Sequence[Change]) -> Iterator[Objection]:
-        told = self.restrictions
-        if told.rights == "effective" and told.who:
-            return self._effective(changes, told.who)
-        return self._allowed(changes) if told.rights == "allowed" else iter(())
 
     def _allowed(self, changes: Sequence[Change]) -> Iterator[Objection]:
         """Active Directory works out which attributes we may write ([MS-ADTS] 3.1.1.4.5.9).
@@ -70,7 +68,7 @@ class Preflight(Struct, frozen=True):
             listed = {name: {value.lower() for value in some} for name, some in found.texts().items()}
             denied = listed.get(_ALLOWED.lower(), set()) - listed.get(_EFFECTIVE.lower(), set())
             for each in _written(change):
-                names = self.inspection.info(each.name).aliases | {_base(each.name).lower()}
+                names = self.inspection.info(each.name).aliases | {base_of(each.name).lower()}
                 if not names.isdisjoint(denied):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
 
@@ -98,7 +96,7 @@ class Preflight(Struct, frozen=True):
                 coming = self._class_of(change, each)
                 rights = made_up.get((change.user.id, coming.lower()), {}) if coming else ours
                 alike = rights.get(_CLASSES) == ours.get(_CLASSES)
-                letters = rights.get(_base(each.name).lower()) if alike else None
+                letters = rights.get(base_of(each.name).lower()) if alike else None
                 needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
                 if letters is not None and not set(needed) <= set(letters):
                     yield Objection(change.user.id, each.name, "rights", _DENIED)
@@ -109,7 +107,7 @@ class Preflight(Struct, frozen=True):
             coming = self._class_of(change, each)
             if coming:
                 yield f"{OBJECT_CLASS}@{coming}"
-            yield f"{_base(each.name)}@{coming}" if coming else _base(each.name)
+            yield f"{base_of(each.name)}@{coming}" if coming else base_of(each.name)
 
     def _class_of(self, change: Change, written: AttributeChange) -> str | None:
         """The class that comes with the change and allows the attribute."""
@@ -181,7 +179,3 @@ def _levels(found: Entry) -> Iterator[tuple[str, str]]:
     for value in found.texts().get("attributelevelrights", ()):
         for attribute, letters in _LEVEL.findall(value):
             yield attribute.lower(), "" if letters == "none" else letters
-
-
-def _base(name: str) -> str:
-    return name.partition(";")[0]
