@@ -68,15 +68,12 @@ class LdapReader:
         self._view = view
         self._given = Realm.of(settings)
         self._past = past
-        self._connected: Wire | None = None
         self._seen: bool | None = None
         """Whether a look-up or a scan has found anybody; None: none came to its end."""
 
-    @property
+    @cached_property
     def _wire(self) -> Wire:
-        if self._connected is None:
-            self._connected = connect(self._settings, self._password)
-        return self._connected
+        return connect(self._settings, self._password)
 
     @cached_property
     def _realm(self) -> Realm:
@@ -253,8 +250,8 @@ class LdapReader:
         return questions.of(changes)
 
     def close(self) -> None:
-        if self._connected is not None:
-            self._connected.close()
+        if "_wire" in vars(self):
+            self._wire.close()
 
 
 class LdapDirectory(LdapReader):
