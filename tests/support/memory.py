@@ -97,7 +97,7 @@ class MemoryDirectory(EntryReader):
 
     def size(self) -> int | None:
         """Exactly how many."""
-        return sum(map(self._scope.holds, self.store.entries.values()))
+        return sum(self._scope.shown(each, disabled=False) is not None for each in self.store.entries.values())
 
     def entries(self, attributes: Collection[str] = (), *, disabled: bool = False) -> Iterator[Entry]:  # all at hand
         """The store's entries as they are when the pass begins."""

@@ -72,24 +72,18 @@ class Scope:
     def needs(self, name: str) -> bool:
         return any(self._schema.falls_under(name, wanted) for wanted in attributes_of(self.filter))
 
-    def holds(self, entry: Entry) -> bool:
-        """Whether an entry is below the base and matches the filter."""
-        return self._covers(entry) and self._matches(entry.values) is True
-
-    def disables(self, entry: Entry) -> bool:
-        """Whether an entry is below the base, and the filter leaves it out since it is disabled."""
-        disabled = self._disabled
-        return bool(disabled) and self._covers(entry) and any(matches(entry.values) is True for matches in disabled)
-
     def shown(self, entry: Entry, *, disabled: bool) -> Entry | None:
-        """The entry where it is a user, or is `disabled` and asked for; None where it is not."""
-        if self.holds(entry):
-            return entry
-        return replace(entry, disabled=True) if disabled and self.disables(entry) else None
+        """The entry where it is a user: below the base, and in the filter; None where it is not.
 
-    def _covers(self, entry: Entry) -> bool:
+        `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
+        """
         base = self.base
-        return not base or entry.rdns[-len(base) :] == base
+        if base and entry.rdns[-len(base) :] != base:
+            return None
+        if self._matches(entry.values) is True:
+            return entry
+        left = disabled and any(matches(entry.values) is True for matches in self._disabled)
+        return replace(entry, disabled=True) if left else None
 
     @cached_property
     def _disabled(self) -> list[Matcher]:
