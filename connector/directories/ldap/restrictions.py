@@ -8,10 +8,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.directories.common.ldap_filters import Filter
 from connector.directories.ldap import dialect, requests, results, uniqueness
 from connector.directories.ldap.inspection import Inspection
-from connector.directories.ldap.requests import Scope, Search
+from connector.directories.ldap.requests import Search
 from connector.directories.ldap.uniqueness import Domain
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeInfo, Description
@@ -43,19 +42,18 @@ class Restrictions(Struct, frozen=True, dict=True):
         key = self.inspection.schema.key
         try:
             if self.inspection.dialect.kind == dialect.OPENLDAP.kind:
-                found = self._read("cn=config", uniqueness.OPENLDAP, uniqueness.OPENLDAP_ATTRIBUTES)
+                found = self._read(uniqueness.OPENLDAP)
                 return uniqueness.of_openldap(found, key), uniqueness.constrained(found, key), ""
             if self.inspection.dialect.kind == dialect.DS389.kind:
-                found = self._read("cn=plugins,cn=config", uniqueness.DS389, uniqueness.DS389_ATTRIBUTES)
+                found = self._read(uniqueness.DS389)
                 return uniqueness.of_389ds(found, key), frozenset(), ""
         except ValueError as fault:
             return None, frozenset(), f"a uniqueness rule of the server is not understood: {fault}"
         return ([] if self.inspection.dialect.microsoft else None), frozenset(), ""
 
-    def _read(self, base: str, filter_: Filter, attributes: tuple[str, ...]) -> list[uniqueness.Entry]:
+    def _read(self, search: Search) -> list[uniqueness.Entry]:
         """Entries of the server's configuration; none where we may not read it."""
-        found = self.wire.seen(Search(base, Scope.SUBTREE, filter_, attributes))
-        return [{"dn": [entry.dn]} | entry.texts() for entry in found]
+        return [{"dn": [entry.dn]} | entry.texts() for entry in self.wire.seen(search)]
 
     @property
     def domains(self) -> list[Domain]:

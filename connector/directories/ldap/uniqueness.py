@@ -14,24 +14,24 @@ from msgspec import Struct
 
 from connector.directories.common.ldap_filters import ANYTHING, And, Equal, Filter, Or, parse
 from connector.directories.ldap.requests import NOTHING, Scope, Search
+from connector.model import OBJECT_CLASS
 from connector.reconcile.dn import covers, rdns
 
 Entry = Mapping[str, list[str]]
 """An entry of a server's configuration as text, by attribute names in lower case; `dn` is its name."""
 
-OPENLDAP: Final = Or((Equal("objectClass", b"olcDatabaseConfig"), Equal("objectClass", b"olcUniqueConfig"),
-                      Equal("objectClass", b"olcConstraintConfig")))  # fmt: skip
-OPENLDAP_ATTRIBUTES: Final = (
-    "objectClass", "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
+_OVERLAYS: Final = (b"olcDatabaseConfig", b"olcUniqueConfig", b"olcConstraintConfig")
+OPENLDAP: Final = Search("cn=config", Scope.SUBTREE, Or(tuple(Equal(OBJECT_CLASS, name) for name in _OVERLAYS)), (
+    OBJECT_CLASS, "olcSuffix", "olcUniqueURI", "olcUniqueBase", "olcUniqueAttribute", "olcUniqueIgnore",
     "olcConstraintAttribute",
-)  # fmt: skip
+))  # fmt: skip
 _URI: Final = re.compile(r"ldap:///(?P<base>[^?]*)(?:\?(?P<names>[^?]*)(?:\?(?P<scope>[^?]*)(?:\?(?P<filter>.*))?)?)?")
 _SCOPES: Final = {"base": Scope.BASE, "one": Scope.ONELEVEL, "onelevel": Scope.ONELEVEL}
-DS389: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
-DS389_ATTRIBUTES: Final = (
+_PLUGINS: Final = Or((Equal("nsslapd-pluginInitfunc", b"NSUniqueAttr_Init"), Equal("cn", b"plugins")))
+DS389: Final = Search("cn=plugins,cn=config", Scope.SUBTREE, _PLUGINS, (
     "cn", "nsslapd-pluginEnabled", "uniqueness-attribute-name", "uniqueness-subtrees", "uniqueness-top-entry-oc",
     "uniqueness-across-all-subtrees", "uniqueness-exclude-subtrees", "nsslapd-pluginarg0", "nsslapd-pluginarg1",
-)  # fmt: skip
+))  # fmt: skip
 
 
 class Domain(Struct, frozen=True):
