@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
@@ -23,7 +23,7 @@ LONGEST: Final = 120.0
 """Seconds that `Retry-After` is honoured for at most."""
 
 
-class Exchange:
+class Exchange(Channel):
     """Requests to one server; a context manager. `hide`: every secret known so far, which no error text repeats."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Exchange:
         self.hide = hide
         self._base = settings.url.rstrip("/")
         self._retries, self._sleep = settings.retries, sleep
-        self._channel = Channel(
+        super().__init__(
             tls.context(settings.ca_file),
             settings.headers,
             timeout=settings.timeout,
@@ -46,12 +46,6 @@ class Exchange:
             place="source",
             clock=clock,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._channel.close()
 
     def send(self, method: str, path: str, headers: Mapping[str, str], *, bound: int, content: bytes = b"") -> Answer:
         """The answer, of any status; 429, 5xx and connections that fail are tried again first.
@@ -61,7 +55,7 @@ class Exchange:
         where, attempt = f"{self._base}{path}", 1
         while True:
             try:
-                answer = self._channel.exchange(method, where, headers, content=content, bound=bound)
+                answer = self.exchange(method, where, headers, content=content, bound=bound)
             except UnreachableError as fault:
                 if attempt > self._retries:
                     raise
