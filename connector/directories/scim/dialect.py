@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from connector.directories.scim.answers import document
 from connector.directories.scim.discovery import Features
-from connector.directories.scim.edits import Clearing
 from connector.directories.scim.paths import inner
 from connector.directories.scim.protocol import MEDIA_TYPE, PLAIN_JSON, Answer
 from connector.directories.scim.resource_schema import Schemas
@@ -48,8 +47,9 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     """What one server does its own way; `adapted` adds what a refusal asks for.
 
     `writes`: by PATCH, or by PUT where there is no PATCH; "no": there is none, and a PUT could take away what is never
-    shown. `clearing`: how PATCH empties an attribute; None: as it turns out. `versions`: it heeds If-Match (RFC 7644
-    §3.14). `cursor`: it pages by cursor (RFC 9865). `found`: what a probe has seen, for people.
+    shown. `clearing`: how PATCH empties an attribute, as RFC 7644 §3.5.2.2 has it, or as a server that knows `replace`
+    alone; None: as it turns out. `versions`: it heeds If-Match (RFC 7644 §3.14). `cursor`: it pages by cursor (RFC
+    9865). `found`: what a probe has seen, for people.
 
     `capitals`: operations are `Replace` and `Remove`. `arrays`: a single value goes in an array. `media`: the content
     type of what is sent. `paths`: operations name the path of what they set; else one operation has all of it, and
@@ -58,7 +58,7 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     writes: Literal["patch", "put", "no"] = "patch"
-    clearing: Clearing | None = None
+    clearing: Literal["remove", "null"] | None = None
     versions: bool = False
     cursor: bool = False
     capitals: bool = False

@@ -9,7 +9,7 @@ replaced whole, as it was just read, but for the values that are ours.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -21,8 +21,6 @@ from connector.reconcile import folding
 from connector.reconcile.equality import plain
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-Clearing = Literal["remove", "null"]
-"""How an attribute is emptied by PATCH: as RFC 7644 §3.5.2.2 has it, or as a server that knows `replace` alone."""
 
 
 class Edit(Struct, frozen=True):
