@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from operator import contains, eq, ge, gt, le, lt
 from typing import Final
 
 import msgspec
@@ -18,23 +19,16 @@ from connector.errors import FileError
 Test = Callable[[Resource], bool]
 Exact = Callable[[Path], bool]
 """Whether values at a path are told apart by case."""
+Rule = Callable[[Json, Json], bool]
+"""Whether a value that is held compares so with the wanted one."""
 
 EVERYBODY: Final = ""
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
 _TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
-_ORDERED: Final[dict[str, Callable[[Json, Json], bool]]] = {
-    "gt": lambda held, wanted: held > wanted,
-    "ge": lambda held, wanted: held >= wanted,
-    "lt": lambda held, wanted: held < wanted,
-    "le": lambda held, wanted: held <= wanted,
-}
-_TEXTUAL: Final[dict[str, Callable[[str, str], bool]]] = {
-    "co": lambda held, wanted: wanted in held,
-    "sw": lambda held, wanted: held.startswith(wanted),
-    "ew": lambda held, wanted: held.endswith(wanted),
-}
+_ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
+_TEXTUAL: Final[dict[str, Rule]] = {"co": contains, "sw": str.startswith, "ew": str.endswith}
 
 
 class Filter:
@@ -92,8 +86,7 @@ class Filter:
         """One comparison, or what stands in parentheses; `within`: the attribute whose elements are looked at."""
         if self._takes("("):
             return self._closed(")", self._either(within))
-        if self._next.lower() == "not":
-            self._take()
+        if self._takes("not"):
             if not self._takes("("):
                 raise FileError("a ( is missing after not")
             test = self._closed(")", self._either(within))
@@ -125,7 +118,7 @@ class Filter:
             return lambda held: next(path.values(held), None) is not None
         wanted = _value(self._take())
         if operator in {"eq", "ne"}:
-            rule: Callable[[Json, Json], bool] = _equal
+            rule: Rule = eq
         elif operator in _TEXTUAL and isinstance(wanted, str):
             rule = _TEXTUAL[operator]
         elif operator in _ORDERED and not isinstance(wanted, bool | None):
@@ -141,7 +134,7 @@ class Filter:
 
     def _differs(self, path: Path, whole: Path, wanted: Json) -> Test:
         """Whether there is no value, or any that is not the wanted one (RFC 7644 §3.4.2.2: one match is enough)."""
-        same = self._some(Path(VALUE), whole, wanted, _equal)
+        same = self._some(Path(VALUE), whole, wanted, eq)
 
         def differs(resource: Resource) -> bool:
             values = list(path.values(resource))
@@ -149,7 +142,7 @@ class Filter:
 
         return differs
 
-    def _some(self, path: Path, whole: Path, wanted: Json, rule: Callable[[Json, Json], bool]) -> Test:
+    def _some(self, path: Path, whole: Path, wanted: Json, rule: Rule) -> Test:
         """Whether a value compares so. `null` is held by whoever has no value (RFC 7643 §2.5)."""
         if wanted is None:
             return lambda held: next(path.values(held), None) is None
@@ -167,10 +160,6 @@ class Filter:
             return False
 
         return some
-
-
-def _equal(one: Json, other: Json) -> bool:
-    return bool(one == other)
 
 
 def _tokens(text: str) -> Iterator[str]:
