@@ -65,14 +65,11 @@ class Found(Struct, frozen=True):
     @property
     def writable(self) -> bool:
         """Whether a client may set it again and again."""
-        if self.meant.complex or (self.attribute.multi_valued and self._element_without_value):
+        # to write one of several complex values would need an element of which nobody knows what it is
+        element = self.attribute.multi_valued and self.attribute.complex and self.meant.name.lower() != VALUE
+        if self.meant.complex or element:
             return False
         return all((each.mutability or "readWrite").lower() in _WRITABLE for each in (self.attribute, self.meant))
-
-    @property
-    def _element_without_value(self) -> bool:
-        """Whether to write it would need an element of which nobody knows what it is."""
-        return self.attribute.complex and self.meant.name.lower() != VALUE
 
 
 class Schemas:
