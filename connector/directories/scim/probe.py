@@ -56,15 +56,12 @@ class Probe:
     ) -> None:
         discovery = Discovery(transport, settings.url)
         self._transport = transport
-        self._endpoint = discovery.users
-        self._features = discovery.features
-        self._open = discovery.schemas.open
+        self._discovery = discovery
         self._attributes = attributes = Attributes(view, discovery.schemas, settings.urn)
         held = {attributes.located(key).path.whole.lower() for key in keys}
         self._view = [each for each in attributes.view if not _why_not(each, held)]
         self._left_out = [(each.name, why) for each in attributes.view if (why := _why_not(each, held))]
-        self._user = Scratch(transport, anew, self._endpoint, discovery.schemas)
-        self._extensions = discovery.extensions
+        self._user = Scratch(transport, anew, discovery.users, discovery.schemas)
         self._demands = False
         self.replaceable = {settings.dialect} if settings.dialect else set()
         self.dialect = announced(discovery.features, discovery.schemas)
@@ -76,7 +73,7 @@ class Probe:
         """
         stop.wait_for_the_end()
         try:
-            self._user.make(self._extensions)
+            self._user.make(self._discovery.extensions)
             tell("scratch user", f"made: {self._user.name}")
             for what, seen in self._tried():
                 tell(what, seen)
@@ -99,15 +96,16 @@ class Probe:
         yield from self._versions()
         yield from self._secrets()
         yield from self._filters()
-        cursor = yield from paging(self._ask, announced=self._features.cursor)
+        cursor = yield from paging(self._ask, announced=self._discovery.features.cursor)
         self.dialect = replace(self.dialect, cursor=cursor)
         yield "Bulk", self._bulk()
 
     def _bulk(self) -> str:
         """What is announced of it (RFC 7643 §5)."""
-        told = ((self._features.bulk_operations, "operations"), (self._features.bulk_octets, "octets"))
+        features = self._discovery.features
+        told = ((features.bulk_operations, "operations"), (features.bulk_octets, "octets"))
         limits = " and ".join(f"{number} {what}" for number, what in told if number is not None)
-        if not self._features.bulk:
+        if not features.bulk:
             return "not announced"
         return f"announced, {limits} at once; not used" if limits else "announced, without limits; not used"
 
@@ -166,7 +164,7 @@ class Probe:
         yield "PATCH replace", replaced
         if replaced == WORKS:
             self.dialect = replace(self.dialect, writes="patch")
-        elif answer.status in _NO_SUCH_METHOD or not self._features.patch:
+        elif answer.status in _NO_SUCH_METHOD or not self._discovery.features.patch:
             yield from self._replacing(subject)
             return
         now, _ = self._user.now()
@@ -225,7 +223,7 @@ class Probe:
             found = effects(before, self._user.now()[0], some, self._attributes)
             if found:
                 seen = f"takes away or changes {', '.join((*found.lost, *found.changed))}"
-            elif not self._open:
+            elif not self._discovery.schemas.open:
                 seen = f"{WORKS} for shown values; it may erase hidden ones"
         self.dialect = replace(self.dialect, writes="put" if seen == WORKS else "no")
         yield "PUT", seen
@@ -277,7 +275,7 @@ class Probe:
             yield f"filter {subject.path}", self._found(filters.equal(subject.path, value))
 
     def _ask(self, params: Params) -> Answer:
-        return self._transport.send(Request("GET", self._endpoint, params, repeatable=True))
+        return self._transport.send(Request("GET", self._discovery.users, params, repeatable=True))
 
     def _found(self, text: str) -> str:
         answer = self._ask((("filter", text),))
