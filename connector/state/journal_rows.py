@@ -96,23 +96,13 @@ def part_of(change: Change) -> str:
 
 def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
     """Keep what became of writes that are in the journal of their runs."""
-    transaction.executemany(
-        _OUTCOME,
-        (
-            (
-                each.outcome.result.value,
-                each.outcome.why or None,
-                json.encode(each.outcome.lost).decode() if each.outcome.lost else None,
-                each.number or None,
-                each.time or None,
-                each.run,
-                each.change.user.id,
-                each.change.digest,
-                part_of(each.change),
-            )
-            for each in found
-        ),
-    )
+    rows = []
+    for each in found:
+        outcome, change = each.outcome, each.change
+        lost = json.encode(outcome.lost).decode() if outcome.lost else None
+        came = (outcome.result.value, outcome.why or None, lost, each.number or None, each.time or None)
+        rows.append((*came, each.run, change.user.id, change.digest, part_of(change)))
+    transaction.executemany(_OUTCOME, rows)
 
 
 def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
