@@ -96,7 +96,7 @@ class Passage:
         return tuple(rdn(text, self._rule_of) for text in rdn_texts(dn))
 
     def _refuse_doubles(self) -> None:
-        doubtful = _doubles(self._hashes)
+        doubtful = {one for one, other in pairwise(sorted(self._hashes)) if one == other}
         if not doubtful:
             return
         self._file.seek(0)
@@ -117,9 +117,3 @@ class Passage:
 def _marks(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
     """What no other entry may have."""
     return ("DN", dn), ("entryUUID", entry.id)
-
-
-def _doubles(hashes: array[int]) -> set[int]:
-    """Those that are there more than once."""
-    ordered = sorted(hashes)
-    return {one for one, other in pairwise(ordered) if one == other}
