@@ -123,9 +123,6 @@ class Schemas:
             for attribute in attributes.values()
         )
 
-    def urn(self, schema: str) -> str:
-        return self._schemas.get(schema.lower(), (schema, {}))[0]
-
     def find(self, path: Path, assumed: Mapping[str, Attribute] | None = None) -> Found | None:
         """What the path leads to: as it is published, else as it is `assumed` by names in lower case."""
         urn, published = self._schemas.get((path.schema or CORE).lower(), (path.schema, {}))
