@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import count, islice
 from queue import SimpleQueue
 from typing import Final
@@ -155,15 +154,27 @@ class HttpTransport:
         raise _lost(doubt, outcome)
 
     def _attempt(self, sending: _Sending) -> http.Answer | IncompleteRead:
-        with self._channel() as channel:
-            try:
-                answer = channel.exchange(
-                    sending.method, sending.url, sending.headers, content=sending.content, bound=sending.bound
-                )
-            except UnreachableError as fault:
-                return fault if self._heard else self._unheard(fault)
-            except IncompleteRead as fault:
-                return fault
+        try:  # on a connection that nobody else uses meanwhile
+            channel = self._idle.pop()
+        except IndexError:
+            channel = http.Channel(
+                self._tls,
+                {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
+                timeout=self._settings.timeout,
+                max_bytes=self._settings.max_bytes,
+                place="directory",
+                clock=self._clock,
+            )
+        try:
+            answer = channel.exchange(
+                sending.method, sending.url, sending.headers, content=sending.content, bound=sending.bound
+            )
+        except UnreachableError as fault:
+            return fault if self._heard else self._unheard(fault)
+        except IncompleteRead as fault:
+            return fault
+        finally:
+            self._idle.append(channel)
         self._heard = True
         return replace(answer, where=sending.where)
 
@@ -188,25 +199,6 @@ class HttpTransport:
         after = f", to be asked again after {asked:.0f} s" if asked else ""
         slower = "; lower directory.rate to keep within the server's limit" if answer.status == 429 else ""
         return ImpatientError(f"{phrase(answer.status)}{after}: {self._patience.why}{slower}", where=answer.where)
-
-    @contextmanager
-    def _channel(self) -> Iterator[http.Channel]:
-        """A connection that nobody else uses meanwhile."""
-        try:
-            channel = self._idle.pop()
-        except IndexError:
-            channel = http.Channel(
-                self._tls,
-                {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"},
-                timeout=self._settings.timeout,
-                max_bytes=self._settings.max_bytes,
-                place="directory",
-                clock=self._clock,
-            )
-        try:
-            yield channel
-        finally:
-            self._idle.append(channel)
 
 
 class _Sending(Struct, frozen=True):
