@@ -15,7 +15,7 @@ from decimal import Decimal
 from hashlib import blake2s
 from typing import Final
 
-from connector.model import Equality, Held, Secret, Value
+from connector.model import Equality, Held, Holds, Secret, Value
 from connector.reconcile import dn, folding
 
 _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {**folding.KEYS, Equality.DN: dn.key}
@@ -70,6 +70,14 @@ def _said(folded: Hashable) -> str:
 def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
     """Whether two collections hold the same values, in whatever order."""
     return {key(rule, plain(value)) for value in some} == {key(rule, plain(value)) for value in others}
+
+
+def whether_held(rule: Equality, held: Iterable[Held], value: Held) -> Holds:
+    """What the values that an attribute shows say of one."""
+    keys = {key(rule, plain(each)) for each in held}
+    if not keys:
+        return Holds.ABSENT
+    return Holds.SAME if key(rule, plain(value)) in keys else Holds.OTHER
 
 
 def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:

@@ -28,7 +28,7 @@ from connector.model import (
     View,
 )
 from connector.reconcile.dn import Rdn, rdns
-from connector.reconcile.equality import key, plain
+from connector.reconcile.equality import key, whether_held
 
 
 class EntryReader(ABC):
@@ -113,11 +113,7 @@ class EntryReader(ABC):
         attribute = self.schema.key(question.attribute)
         if values is None:
             return Holds.UNKNOWN
-        rule = self.schema.info(question.attribute).equality
-        held = {key(rule, value) for value in values.get(attribute, ())}
-        if not held:
-            return Holds.ABSENT
-        return Holds.SAME if key(rule, plain(question.value)) in held else Holds.OTHER
+        return whether_held(self.schema.info(question.attribute).equality, values.get(attribute, ()), question.value)
 
     def _user(self, entry: Entry) -> User:
         values: dict[str, tuple[Held, ...]] = {}

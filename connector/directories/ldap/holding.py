@@ -12,7 +12,7 @@ from connector.directories.ldap.requests import NOTHING, Scope, Search
 from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.model import AttributeInfo, Holds, Question, Secret
-from connector.reconcile.equality import same_set
+from connector.reconcile.equality import whether_held
 
 IsUser = Callable[[str], Filter]
 """A filter that is true for the user of this id alone."""
@@ -116,10 +116,6 @@ def read(
         described = info(asked[place].attribute)
         values = [value for _, some in found.attributes for value in some]
         absent = Holds.ABSENT if described.readable else Holds.UNKNOWN
-        answers[place] = _verdict(described, values, asked[place]) if values else absent
+        held = (value_of(described, value) for value in values)
+        answers[place] = whether_held(described.equality, held, asked[place].value) if values else absent
     return iter(answers)
-
-
-def _verdict(info: AttributeInfo, values: Iterable[bytes], asked: Question) -> Holds:
-    held = [value_of(info, value) for value in values]
-    return Holds.SAME if any(same_set(info.equality, [value], [asked.value]) for value in held) else Holds.OTHER

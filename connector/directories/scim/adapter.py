@@ -24,7 +24,7 @@ from connector.directories.scim.view import USER_NAME, Attributes
 from connector.directories.scim.writing import Writer
 from connector.errors import FileError
 from connector.model import Change, Description, Holds, Key, Objection, Outcome, Question, Result, User, UserRef, View
-from connector.reconcile.equality import same_set
+from connector.reconcile.equality import whether_held
 from connector.reports.wording import count
 from connector.settings.scim import ScimDirectory as Settings
 
@@ -182,11 +182,7 @@ class ScimReader:
         located = self._attributes.located(asked.attribute)
         if resource is None or not located.shown:
             return Holds.UNKNOWN
-        held = tuple(located.path.values(resource))
-        if not held:
-            return Holds.ABSENT
-        same = any(same_set(located.info.equality, [value], [asked.value]) for value in held)
-        return Holds.SAME if same else Holds.OTHER
+        return whether_held(located.info.equality, located.path.values(resource), asked.value)
 
     def close(self) -> None:
         self._transport.close()
