@@ -24,7 +24,6 @@ TOKEN_PATH: Final = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a pa
 LONGEST_TOKEN: Final = 3600
 LARGEST_REQUEST: Final = 1 << 16
 
-Spelling = Literal["Mangemant", "Management"]
 Reply = tuple[int, dict[str, Any] | bytes]
 
 
@@ -43,7 +42,7 @@ class Simulator:
         app_secret: str = "demo-secret",  # noqa: S107  # the demo's, which protects nothing
         *,
         ssl_context: ssl.SSLContext | None = None,
-        spelling: Spelling = "Mangemant",
+        spelling: Literal["Mangemant", "Management"] = "Mangemant",
         token_seconds: int = 600,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,

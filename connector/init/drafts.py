@@ -20,10 +20,6 @@ _PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are put in quotes."""
 
 
-Reasons = AbstractMapping[str, str]
-"""Attributes, each with why."""
-
-
 class Reference(Struct, frozen=True):
     """Where a secret is kept: `env` and the name of a variable, or `file` and a path."""
 
@@ -151,7 +147,7 @@ class Chosen(Struct, frozen=True):
     agents: int
     tried: Sequence[Tried]
     rules: Sequence[MatchRule]
-    taken: Reasons
+    taken: AbstractMapping[str, str]
 
     @property
     def mapping(self) -> Mapping:
@@ -172,6 +168,6 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
     return "\n".join([*lines, "", *(_left_out(line, chosen.taken) for line in tail.splitlines()), ""])
 
 
-def _left_out(line: str, taken: Reasons) -> str:
+def _left_out(line: str, taken: AbstractMapping[str, str]) -> str:
     why = next((why for name, why in taken.items() if line.startswith(f"  {name}:")), None)
     return f"  # left out, since {why}:\n  # {line.strip()}" if why else line

@@ -19,8 +19,6 @@ MAX_BYTES: Final = 64 << 20
 AGENT_COLUMNS: Final = ("accountCode", "workNo")
 COLUMNS: Final = (*AGENT_COLUMNS, "user")
 
-Row = tuple[int, dict[str, str]]
-
 
 def load_pins(path: Path) -> tuple[Pin, ...]:
     """The pins of a file with the columns `user` (id or name) and `accountCode` or `workNo`, or both.
@@ -76,7 +74,7 @@ def load_exclude_list(path: Path) -> ExcludeList:
     return ExcludeList(frozenset(accounts - {""}), frozenset(work_nos), frozenset(users - {""}), lines)
 
 
-def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Iterator[Row]:
+def _rows(path: Path, faults: list[Fault], needs: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows that have as many cells as the header, with the line that each begins on; cells are trimmed."""
     header: list[str] | None = None
     for line, cells in _cells(path, faults):
