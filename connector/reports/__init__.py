@@ -6,10 +6,10 @@ suffix of a file's name asks for; the terminal's own is `connector.reports.text`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from connector.errors import UsageError
 from connector.model import Outcome, Plan
@@ -18,13 +18,8 @@ SUFFIXES: Final = {".json": "document", ".csv": "csv", ".md": "markdown", ".html
 """The formats of report files: suffix, and the module here that renders it."""
 _WITH_COMMAND: Final = frozenset({"markdown", "html"})
 """Formats that tell their reader how to accept a refused plan."""
-
-
-class Renderer(Protocol):
-    """A report's format: the plan in, its text out, piece by piece."""
-
-    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
-        """`outcomes` None: the plan has not been applied."""
+Renderer = Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]
+"""A report's format: the plan in, its text out, piece by piece. Without outcomes the plan has not been applied."""
 
 
 def renderer(suffix: str, command: str = "") -> Renderer:
