@@ -10,7 +10,6 @@ from typing import Final, Self
 from msgspec import Struct
 
 from connector.net.secret_stores import file_of
-from connector.settings.fields import SecretRef
 from connector.settings.job import Job
 
 WAITING: Final = 86400.0
@@ -34,20 +33,16 @@ class Account(Struct, frozen=True):
     @classmethod
     def of(cls, job: Job) -> Self:
         directory = job.directory
-        if directory.type == "scim":
-            basic = directory.basic
-            return cls.proved(basic.user, basic.password) if basic else cls("")
-        if directory.type == "ldif":
-            return cls("")
-        if directory.sasl == "gssapi":
+        who, ref = "", None
+        if directory.type == "scim" and directory.basic is not None:
+            who, ref = directory.basic.user, directory.basic.password
+        elif directory.type == "ldap" and directory.sasl is None:
+            who, ref = (directory.bind_dn or "").lower(), directory.password
+        elif directory.type == "ldap" and directory.sasl == "gssapi":
             named = (os.environ.get(name) for name in ("KRB5_CLIENT_KTNAME", "KRB5CCNAME"))
             return cls("Kerberos", tuple(Path(name.removeprefix("FILE:")) for name in named if name))
-        if directory.sasl == "external":
+        elif directory.type == "ldap":
             return cls(str(directory.cert_file), tuple(filter(None, (directory.cert_file,))))
-        return cls.proved((directory.bind_dn or "").lower(), directory.password)
-
-    @classmethod
-    def proved(cls, who: str, ref: SecretRef | None) -> Self:
         path = file_of(ref) if ref else None
         return cls(who, (path,) if path else (), str(ref or ""))
 
