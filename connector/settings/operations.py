@@ -11,7 +11,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    PlainSerializer,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -105,12 +104,7 @@ def _seconds(value: object) -> int:
     raise misfit("must be a length of time: 90s, 30m, 6h or 7d, and a year at most")
 
 
-Duration = Annotated[
-    int,
-    BeforeValidator(_seconds),
-    PlainSerializer(lambda seconds: f"{seconds}s"),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"}),
-]
+Duration = Annotated[int, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$"})]
 
 
 def _zone(name: str) -> str:
@@ -157,10 +151,12 @@ class Serve(Choice):
     max_age: Annotated[
         Duration | None, Field(description="Most age of the last good run for /readyz. Default: three runs.")
     ] = None
-
-    max_run_time: Annotated[Duration, Field(description="Longest time of a run. A longer run is ended as failed.")] = (
-        86400
-    )
+    max_run_time: Annotated[
+        Duration,
+        Field(
+            description="Longest time of a run. A longer run is ended as failed.", json_schema_extra={"default": "1d"}
+        ),
+    ] = 86400
 
     @model_validator(mode="after")
     def _zone_of_cron(self) -> Self:

@@ -64,6 +64,7 @@ def test_defaults_are_written_as_a_file_would() -> None:
         "state": "50%",
     }  # fmt: skip
     assert whole["properties"]["state"]["default"] == "sqlite:///state.db"
+    assert whole["$defs"]["Serve"]["properties"]["max_run_time"]["default"] == "1d"
 
 
 def test_the_schema_of_a_mapping_takes_both_forms_of_an_attribute() -> None:
