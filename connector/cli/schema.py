@@ -6,25 +6,6 @@ import json
 from typing import Any, Literal
 
 import click
-from pydantic.json_schema import GenerateJsonSchema
-
-from connector.reconcile.checks.limits import Limit
-from connector.settings.job import Job, as_written
-from connector.settings.mapping_file import MappingShape
-
-
-class _Generator(GenerateJsonSchema):
-    """Defaults as a file would say them."""
-
-    def encode_default(self, dft: Any) -> Any:
-        return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
-
-
-def schema(kind: Literal["job", "mapping"]) -> dict[str, Any]:
-    """The schema of one kind of file, in the dialect of 2020-12 (https://json-schema.org/draft/2020-12/schema)."""
-    model, title = (Job, "cec-connector job") if kind == "job" else (MappingShape, "cec-connector mapping")
-    shape = model.model_json_schema(mode="validation", schema_generator=_Generator)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": title}
 
 
 @click.command
@@ -33,3 +14,22 @@ def command(which: Literal["job", "mapping"]) -> int:
     """Print the JSON Schema of the job file or the mapping file."""
     click.echo(json.dumps(schema(which), indent=2))
     return 0
+
+
+def schema(kind: Literal["job", "mapping"]) -> dict[str, Any]:
+    """The schema of one kind of file, in the dialect of 2020-12 (https://json-schema.org/draft/2020-12/schema)."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    from connector.reconcile.checks.limits import Limit
+    from connector.settings.job import Job, as_written
+    from connector.settings.mapping_file import MappingShape
+
+    class Generator(GenerateJsonSchema):
+        """Defaults as a file would say them."""
+
+        def encode_default(self, dft: Any) -> Any:
+            return as_written(dft) if isinstance(dft, Limit) else super().encode_default(dft)
+
+    model, title = (Job, "cec-connector job") if kind == "job" else (MappingShape, "cec-connector mapping")
+    shape = model.model_json_schema(mode="validation", schema_generator=Generator)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape, "title": title}
