@@ -14,18 +14,19 @@ LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
 LISTED: Final = 20
 """Up to so many changes are listed one by one."""
+MOST: Final = 200
+"""So many problems of a kind are listed, and outcomes of a result, but for conflicts and failures."""
 
 
 def render(
     plan: Plan,
     outcomes: Sequence[Outcome] | None = None,
     *,
-    most: int | None = 200,
     whole: bool = False,
     command: str = "",
     accepted: bool = False,
 ) -> Iterator[str]:
-    """Line by line. `most`: how many problems of a kind, and outcomes of a result, are printed; None: all.
+    """Line by line.
 
     Of more than `LISTED` changes, kinds and users that are worth a look are printed; `whole`: all of them as well.
 
@@ -39,19 +40,17 @@ def render(
     yield from _kinds(plan)
     yield from _worth_a_look(plan, outcomes)
     yield from _changes(plan, outcomes, whole=whole)
-    yield from _problems(plan, most)
+    yield from _problems(plan)
     if outcomes is None:
         yield f"Nothing was written.{_attention(plan)}\n"
     else:
-        yield from ending(plan, outcomes, most=most)
+        yield from ending(plan, outcomes)
 
 
-def ending(
-    plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None, *, most: int | None = 200
-) -> Iterator[str]:
+def ending(plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
     for result in Result:
-        yield from _outcomes(result, [outcome for outcome in outcomes if outcome.result is result], most)
+        yield from _outcomes(result, [outcome for outcome in outcomes if outcome.result is result])
     for noticed in (what for place, what in plan.about if place == NOTICED):
         yield f"Note: {visible(noticed)}\n"
     yield f"{say.last_line(account or Ending.of(outcomes))}{_attention(plan)}\n"
@@ -168,13 +167,13 @@ def difference(change: say.Sides) -> str:
     return f"{(change.old or [say.NONE])[0]} → {(change.new or [say.NONE])[0]}"
 
 
-def _problems(plan: Plan, most: int | None) -> Iterator[str]:
+def _problems(plan: Plan) -> Iterator[str]:
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
-        for problem in problems[:most]:
+        for problem in problems[:MOST]:
             yield from problem_lines(problem)
-        yield from _more(len(problems), most)
+        yield from _more(len(problems) - MOST)
         yield "\n"
 
 
@@ -190,23 +189,23 @@ def problem_lines(problem: Problem) -> Iterator[str]:
         yield f"      {say.OUTSIDE}: {_cut(visible(user))}\n"
 
 
-def _outcomes(result: Result, outcomes: Sequence[Outcome], most: int | None) -> Iterator[str]:
-    """Conflicts and failures are all listed, whatever `most` says: each is somebody's to look at."""
+def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Conflicts and failures are all listed: each is somebody's to look at."""
     if not outcomes:
         return
     yield f"{result}: {len(outcomes):,}\n"
-    limit = None if result in (Result.CONFLICT, Result.FAILED) else most
     # what was written says something only where there is more to say
     told = [each for each in outcomes if each.why or result is not Result.WRITTEN]
-    for outcome in told[:limit]:
+    most = len(told) if result in (Result.CONFLICT, Result.FAILED) else MOST
+    for outcome in told[:most]:
         yield f"  {_cut(visible(outcome.user.name))}: {visible(outcome.why) or 'no reason given'}\n"
         yield from (f"      {say.difference(each)}\n" for each in outcome.differs)
-    yield from _more(len(told), limit)
+    yield from _more(len(told) - most)
 
 
-def _more(there_are: int, most: int | None) -> Iterator[str]:
-    if most is not None and there_are > most:
-        yield f"  … and {there_are - most:,} more: use --report FILE for all\n"
+def _more(left: int) -> Iterator[str]:
+    if left > 0:
+        yield f"  … and {left:,} more: use --report FILE for all\n"
 
 
 def _cut(text: str) -> str:

@@ -54,7 +54,7 @@ def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
     """All that a command line would print."""
     for suffix in SUFFIXES:
         assert CANARY not in "".join(renderer(suffix)(plan, outcomes))
-    assert CANARY not in "".join(text.render(plan, outcomes, most=None))
+    assert CANARY not in "".join(text.render(plan, outcomes))
 
 
 Place = tuple[str, str, int]
