@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterable
 
-from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
+import pytest
+from msgspec.structs import replace
+
+from connector.model import (
+    Agent,
+    AttributeChange,
+    AttributeInfo,
+    Description,
+    Equality,
+    Held,
+    Problem,
+    Secret,
+    Syntax,
+    Tenant,
+    User,
+)
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
-from connector.reconcile.explain.explanation import Lines, Part
+from connector.reconcile.explain.explanation import AttributeTrace, Lines, Part, RuleTrace
 from connector.reconcile.explain.trace import Tracer, normalised
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.roster import Roster
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{sipAccount}"), "mail"))
@@ -64,3 +80,112 @@ def test_each_step_of_a_template_is_told_and_a_secret_is_one_in_each() -> None:
 )
 def test_the_form_in_which_a_value_is_compared(rule: Equality, value: str | bytes | Secret, key: str | None) -> None:
     assert normalised(rule, value) == key
+
+
+TWO = (Template.parse("{workNo}"), Template.parse("{sipServiceIp}"))
+
+
+def traced(
+    rule: AttributeRule, agent: Agent, *held: Held, lines: Lines = Lines(), readable: bool | None = True,  # noqa: B008  # a frozen value
+) -> AttributeTrace:  # fmt: skip
+    """What is told of one attribute, `it`."""
+    tenant, mapping = Tenant([agent]), Mapping(RULES, (rule,))
+    info = AttributeInfo("it", single=rule.owns is None, readable=readable)
+    description = Description("test", "test", {**INFOS, "it": info})
+    roster = Roster(tenant, mapping, (), description)
+    user = User("1", "uid=ann", {"it": held} if held else {})
+    tracer = Tracer(tenant, mapping, description, roster, Differ(tenant, mapping, description))
+    (found,) = tracer.attributes(agent, user, lines)
+    return found
+
+
+IT = AttributeRule("it", Template.parse("{sipAccount}"), owns="*")
+ANN, LINELESS = Agent(7, "ann", "a b"), Agent(7, "ann")
+PLANNED = AttributeChange("it", ("x",), ("a b",))
+
+
+@pytest.mark.parametrize(
+    ("rule", "agent", "held", "lines", "outcome", "why"),
+    [
+        (IT, ANN, ("x",), Lines((PLANNED,)), "set", ""),
+        (IT, ANN, ("x",), Lines((replace(PLANNED, new=()),)), "cleared", ""),
+        (IT, ANN, ("x",), Lines((replace(PLANNED, name="other"),)), "same", "not shown; compared, and the same"),
+        (IT, ANN, ("x",), Lines((), (Problem("shared", "it is shared", attribute="it"),)), "refused", "it is shared"),
+        (IT, ANN, ("x",), Lines((), (Problem("exclude", "on the list"),)), "refused", "on the list"),
+        (replace(IT, owns=None), ANN, ("x", "y"), Lines(), "refused", "it holds 2 values"),
+        (IT, ANN, ("a b",), Lines(), "same", ""),
+        (IT, ANN, ("A  B",), Lines(), "same", "equal by the attribute's equality rule"),
+        (IT, LINELESS, ("x",), Lines(), "kept", "sipAccount gives no value, and when_absent is keep"),
+        (replace(IT, when_absent="clear"), LINELESS, (), Lines(), "same",
+         "sipAccount gives no value, and this job has none to clear"),
+        (replace(IT, value=TWO[0], more=TWO[1:]), ANN, ("7",), Lines(), "kept", "the tenant has no sipServiceIp"),
+        (replace(IT, value=TWO[1]), ANN, ("7",), Lines((replace(PLANNED, name="it"),)), "kept",
+         "the tenant has no sipServiceIp"),
+        (replace(IT, value=Template.parse("{sipAccount}{sipAccount}")), LINELESS, ("x",), Lines(), "kept",
+         "sipAccount gives no value, and when_absent is keep"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_an_attribute_is_told_with_its_reason(
+    rule: AttributeRule, agent: Agent, held: tuple[Held, ...], lines: Lines, outcome: str, why: str
+) -> None:
+    found = traced(rule, agent, *held, lines=lines)
+    assert (found.outcome, found.why.partition(". In")[0], found.held, found.owns) == (outcome, why, held, rule.owns)
+    assert (found.change is None) is (outcome not in ("set", "cleared"))
+
+
+def test_what_a_template_makes_is_told_as_the_attribute_holds_it() -> None:
+    rule = AttributeRule("it", Template.parse("0{workNo}"))
+    info = AttributeInfo("it", syntax=Syntax.INTEGER, equality=Equality.INTEGER)
+    description, agent = Description("test", "test", {**INFOS, "it": info}), Agent(7, "ann")
+    mapping, tenant = Mapping(RULES, (rule,)), Tenant([agent])
+    roster = Roster(tenant, mapping, (), description)
+    tracer = Tracer(tenant, mapping, description, roster, Differ(tenant, mapping, description))
+    (found,) = tracer.attributes(agent, User("1", "uid=ann", {"it": ("7",)}), Lines())
+    (made,) = found.rendered
+    assert (made.value, made.key, made.template, found.outcome, found.why) == ("7", "7", "0{workNo}", "same", "")
+
+
+def test_of_an_attribute_that_cannot_be_read_a_value_that_was_compared_is_the_same() -> None:
+    found = traced(IT, ANN, readable=None)
+    assert (found.outcome, found.why) == ("same", "not shown; compared, and the same")
+
+
+# ---------------------------------------------------------------- match rules
+
+
+def ruled(pins: Iterable[Pin], returned: dict[int, list[User]], *agents: Agent) -> list[RuleTrace]:
+    tenant, description = Tenant(list(agents)), Description("test", "test", INFOS)
+    roster = Roster(tenant, MAPPING, pins, description)
+    return list(Tracer(tenant, MAPPING, description, roster, Differ(tenant, MAPPING, description)).rules(0, returned))
+
+
+def person(number: int, **values: str) -> User:
+    return User(f"id-{number}", f"uid=u{number}", {name: (value,) for name, value in values.items()})
+
+
+def test_rules_are_told_in_order_until_one_has_found_somebody() -> None:
+    agent = Agent(7, "ann", "7")
+    one, two = person(1, uid="ann"), person(2, uid="ann", mail="7")
+    assert [(each.rule, each.attribute, each.outcome, each.found) for each in ruled((), {1: [two, one]}, agent)] == [
+        (1, "uid", "found 2 users", ("uid=u1", "uid=u2")),
+        (2, "mail", "not tried: rule 1 decided", ()),
+    ]
+    first, second = ruled((), {1: [], 2: [two, person(3, mail="7 ")]}, agent)
+    assert (first.outcome, first.found) == ("found nobody", ())
+    assert (second.outcome, second.found, second.unequal) == ("found 2 users", ("uid=u2", "uid=u3"), ())
+    assert ruled((), {1: [], 2: [two]}, agent)[1].outcome == "found"
+
+
+def test_a_value_that_only_accents_case_or_spaces_tell_apart_is_named_as_unequal() -> None:
+    near = [person(1, uid="\u00c5nn"), person(2, uid="a n n"), person(3, uid="anna"), person(4, mail="ann")]
+    (first, _) = ruled((), {1: near}, Agent(7, "ann"))
+    assert (first.outcome, first.unequal) == ("found nobody", ("uid=u1", "uid=u2"))
+
+
+def test_a_pin_takes_the_place_of_all_rules() -> None:
+    (pin,) = ruled([Pin("ann", user="id-1")], {0: [person(1), person(2)]}, Agent(7, "ann"))
+    assert (pin.rule, pin.outcome, pin.found, pin.rendered.value) == (0, "found", ("uid=u1",), "id-1")
+    (lost,) = ruled([Pin("ann", user="id-9")], {0: []}, Agent(7, "ann"))
+    assert (lost.outcome, lost.found) == ("found nobody", ())
+    (other,) = ruled([Pin("ann", 8, "id-1")], {}, Agent(7, "ann"))
+    assert (other.outcome, other.found) == ("no look-up: the pin names another workNo", ())
