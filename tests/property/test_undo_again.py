@@ -425,7 +425,30 @@ def test_who_is_on_the_exclude_list_keeps_what_the_run_has_written(exclude: Excl
     ]
 
 
+@pytest.mark.parametrize("listed", ["uid=u0", "uid=renamed"])
+def test_who_was_renamed_since_is_spared_by_the_old_name_or_the_new_one(listed: str) -> None:
+    mortal = Mortal(World(Tenant([Agent(7, "u0"), Agent(8, "u1")]), store(2), SEATS))
+    run = mortal.apply().plan.id
+    _, values = mortal.world.store.snapshot()["id-0"]
+    mortal.world.store.put("id-0", f"uid=renamed,{BASE}", values)
+    mortal.world.exclude = ExcludeList(users=frozenset({f"{listed},{BASE}"}))
+    plan = mortal.undo(run).plan
+    assert [each.users for each in plan.problems] == [(f"uid=renamed,{BASE}",)]
+    assert [change.user.id for change in plan.changes] == ["id-1"]
+
+
 # ---------------------------------------------------------------- object classes
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_the_class_of_a_value_that_nobody_can_see_and_that_stays_is_kept(hidden: bool) -> None:
+    rules = (SEAT, LINES)
+    mortal = Mortal(World(Tenant([Agent(7, "u0", "70")]), bare(1, compares=False), Mapping(LOOKS, rules, BOTH)))
+    run = mortal.apply().plan.id
+    mortal.world.store.hidden = frozenset({"cecworkno"} if hidden else ())
+    (change,) = taken_back(mortal, run).changes
+    (classes,) = [each for each in change.attributes if each.name == "objectClass"]
+    assert classes.old == (("SIPIdentity",) if hidden else ("cecAgent", "SIPIdentity"))
 
 
 def test_an_undo_of_an_undo_brings_the_classes_back_unless_somebody_has_done_so() -> None:
