@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from connector.errors import UnreachableError
 from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.matching.claims import Claims, Verdicts
-from connector.reconcile.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses
+from connector.reconcile.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
 from connector.reconcile.matching.people import Pin
 from connector.reconcile.matching.roster import Roster
+from connector.reconcile.questions import FindNear, Query, Scan
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
 MAPPING = Mapping(RULES, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
@@ -111,3 +114,59 @@ def test_the_first_of_the_report_are_looked_for_first() -> None:
     agents = [Agent(10_000 - number, f"someone{number}") for number in range(1000)]
     _, verdicts = look(agents, [user("someone-999"), user("omeone1"), user("omeone998")])
     assert [number for number, problem in verdicts.unmatched.items() if problem.near] == [998]
+
+
+# ---------------------------------------------------------------- the search as it is asked
+
+
+def searched(
+    agents: list[Agent], users: list[User], found: list[User | str], *, fault: str = ""
+) -> tuple[Verdicts, str, list[Query[Any]]]:
+    """What came of it, what was left out, and what was asked; `users`: all, `found`: by the look-ups."""
+    infos = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
+    description, tenant = Description("test", "test", infos), Tenant(agents)
+    roster = Roster(tenant, MAPPING, (), description)
+    searching = near_misses(Claims(roster, Differ(tenant, MAPPING, description)).settle(tenant), roster, description)
+    asked: list[Query[Any]] = []
+    answer: Any = None
+    try:
+        while True:
+            asked.append(searching.throw(UnreachableError(fault)) if fault and asked else searching.send(answer))
+            answer = found if isinstance(asked[-1], FindNear) else iter(users)
+    except StopIteration as end:
+        verdicts, left_out = end.value
+        return verdicts, left_out, asked
+
+
+def test_nobody_is_asked_for_where_everybody_is_matched_or_has_no_account() -> None:
+    verdicts, left_out, asked = searched([Agent(1)], [], [])
+    assert (left_out, asked, verdicts.unmatched) == ("", [], {})
+
+
+def test_users_are_looked_at_for_their_domains_and_then_looked_up() -> None:
+    box = user("crowd", mail="crowd@x.example")
+    near = user("ann2", mail="ann@x.example")
+    verdicts, left_out, (scan, find) = searched([Agent(1, "ann")], [box], [near])
+    assert isinstance(scan, Scan)
+    assert isinstance(find, FindNear)
+    keys = list(find.keys)
+    assert (find.count, find.left_out) == (len(keys), 0)
+    assert ("mail", "ann@x.example") in keys
+    assert [(each.user, each.how) for each in nearest(verdicts)][:1] == [(near.name, "domain")]
+    assert left_out == ""
+
+
+def test_what_kept_more_from_coming_is_told_in_one_line() -> None:
+    agents = [Agent(number, f"a{number}") for number in range(AGENTS + 3)]
+    _, left_out, (_, find) = searched(agents, [], ["it took too long", "and more"])
+    assert isinstance(find, FindNear)
+    assert find.left_out == 3
+    assert (
+        left_out == f"it took too long; and more; searched for the first {AGENTS} unmatched agents; 3 more are left out"
+    )
+    assert searched(agents[:AGENTS], [], [])[1] == ""
+
+
+def test_a_search_that_fails_leaves_the_verdicts_as_they_are_and_is_told() -> None:
+    verdicts, left_out, _ = searched([Agent(1, "ann")], [], [], fault="the server is gone")
+    assert (nearest(verdicts), left_out) == ([], "the search failed: the server is gone")
