@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from connector.errors import UsageError
-from connector.model import AgentRef, UserRef
-from connector.reconcile.matching.selection import EVERYBODY, nobody, selected
+from connector.model import AgentRef, Description, User, UserRef
+from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up, nobody, selected
+from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.questions import Find
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
 AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]
@@ -57,3 +61,46 @@ def test_nobody_named_is_everybody() -> None:
     assert not selected([], AGENTS, "--only")
     assert not EVERYBODY
     assert not EVERYBODY.holds(None, UserRef("1", "x"))
+
+
+def test_names_are_read_once_and_each_as_what_it_is() -> None:
+    found = selected(["ann", "seat:7", "ann", "user:id-1", "uid=x", "user:id-1"], AGENTS, "--only")
+    assert found.names == ("ann", "seat:7", "user:id-1", "uid=x")
+    assert found.accounts == {"ann"}
+    assert found.seats == {7}
+    assert found.users == ("id-1", "uid=x")
+    assert nobody(found, "id-1") == "there is no user 'id-1' within base and filter"
+    assert nobody(found, "uid=x").startswith("the source has no agent with accountCode or workNo 'uid=x', and base")
+
+
+def looked(selection: Selection, users: Sequence[User]) -> Selection:
+    """The selection, where a server finds these users by whatever it is asked for."""
+    looking = looked_up(selection, Naming(Description("test", "test", {})), "--only")
+    answer = None
+    while True:
+        try:
+            query = looking.send(answer)  # type: ignore[arg-type]
+        except StopIteration as end:
+            found: Selection = end.value
+            return found
+        assert isinstance(query, Find)
+        answer = users
+
+
+def test_users_are_held_by_the_ids_of_those_whom_a_name_really_names() -> None:
+    """A server may return more than it was asked for."""
+    users = [User("id-1", "uid=a,o=x", {}), User("id-2", "uid=b,o=x", {})]
+    found = looked(selected(["ann", "user:UID=A, o=x", "ID-2"], AGENTS, "--only"), users)
+    assert found.ids == {"id-1", "id-2"}
+    assert looked(selected(["user:id-1"], AGENTS, "--only"), users).ids == {"id-1"}
+    only = looked(selected(["ann", "user:id-1"], AGENTS, "--only"), users)
+    assert only.holds(None, users[0].ref)
+    assert not only.holds(None, users[1].ref)
+    assert only.holds(ANN, users[1].ref)
+    assert not only.holds(TWIN, users[1].ref)
+
+
+def test_a_user_that_is_not_there_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="there is no user 'id-9' within base and filter") as raised:
+        looked(selected(["user:id-9"], AGENTS, "--only"), [User("id-1", "uid=a", {})])
+    assert raised.value.where == "--only"

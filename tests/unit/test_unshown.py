@@ -13,7 +13,7 @@ from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.plan_builder import UNSHOWN
 from connector.reconcile.stale.stale_users import UNSEEN, UNSHOWN_LEAVER
-from connector.sync import Run, apply_run
+from connector.sync import Run, apply_run, dry_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 
@@ -188,3 +188,14 @@ def test_what_a_leaver_would_show_is_gone_and_no_line_is_needed() -> None:
         run = apply_run(context, lambda plan, outcomes: None)
     assert list(planned(run)) == ["employeeNumber"]
     assert not stays(run)
+
+
+def test_an_undo_says_which_values_it_keeps_since_nobody_was_shown_them() -> None:
+    case = Case()
+    run = case.apply("1").plan.id
+    with case.world.back(run) as context:
+        found = dry_undo(context, lambda plan, outcomes: None).plan
+    assert found.changes == ()
+    assert [(each.kind, str(each.agent), each.users, each.why.partition(", and")[0]) for each in found.problems] == [
+        ("undo", "u0 (workNo 7)", (f"uid=u0,{BASE}",), f"that run wrote {SHY}")
+    ]
