@@ -66,7 +66,7 @@ GROUPS: Final = {
                 "plan_heads", "refusals", "mapping",
             )),
             *(f"tests/property/test_{name}.py" for name in (
-                "explained", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
+                "explained", "explained_users", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",
                 "needed_classes", "who_is_cleared", "undo_again", "reviewed_again", "whole_identities",
                 "find_is_scan", "law_4", "laws_near", "disabled", "untold_secrets",
                 "undo_holds", "change_kinds",
