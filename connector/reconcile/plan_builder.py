@@ -221,14 +221,15 @@ class PlanBuilder:
     def _hold_doubled(self) -> Planning[None]:
         """Hold back users whose id some other user has too, where somebody else than the directory gives ids."""
         chosen = self._brief.description.chosen_id
-        drafts = [draft for draft in self._drafts if draft.planned] if chosen else []
+        if chosen is None:
+            return
+        drafts = [draft for draft in self._drafts if draft.planned]
         names: dict[str, set[str]] = {draft.user.id: {draft.user.name} for draft in drafts}
-        if chosen and drafts:
-            for user in (yield from ask(Find([(ID, id_) for id_ in names]))):
-                names.get(user.id, set()).add(user.name)
+        for user in (yield from ask(Find([(ID, id_) for id_ in names]))):
+            names.get(user.id, set()).add(user.name)
         for draft in drafts:
             others = names[draft.user.id] - {draft.user.name}
-            if chosen and others:
+            if others:
                 why = DOUBLED.format(id=draft.user.id, name=chosen.name, other=min(others))
                 draft.planned, draft.held = (), (draft.problem("unreadable", why),)
 

@@ -18,8 +18,8 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.reconcile.diff.standing import aftermath, stands
-from connector.reconcile.digests import fingerprinter
+from connector.reconcile.diff.standing import aftermath, as_known, stands
+from connector.reconcile.digests import UNKEYED, fingerprinter
 from connector.reconcile.equality import digest
 
 ANN = UserRef("1", "uid=ann,dc=example")
@@ -239,3 +239,21 @@ def test_object_classes_that_another_run_has_changed_prove_nothing_at_a_server_t
     owned = {"mail": Owned("1", ())}
     assert found_out(adds, "cecAgent", server="there", ours=owned) is None
     assert found_out(adds, "cecAgent", server="there", run="1", ours=owned) is Result.WRITTEN
+
+
+def known(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> list[tuple[str, str | None]]:
+    """By attribute the fingerprint of what is known of a change, where the user shows these values."""
+    held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
+    found = as_known(Change(ANN, None, 1, attributes), User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    assert (found.user, found.rule) == (ANN, 1)
+    return [(each.name, each.fingerprint) for each in found.attributes]
+
+
+def test_of_a_change_that_stands_all_is_known_and_of_one_that_does_not_no_unseen_password() -> None:
+    """One that was set is ours and is written again; one that was taken away is what it was before."""
+    mail, word, gone = put("mail", "a"), password("canary"), password(name="hidden")
+    print_ = PRINT(ANN, "unseen", "canary")
+    assert known(mail, word, gone, mail="a") == [("mail", ""), ("unseen", print_), ("hidden", "")]
+    assert known(mail, word, gone, mail="b") == [("mail", ""), ("unseen", UNKEYED)]
+    shown = password("canary", name="secret")
+    assert known(mail, shown, mail="b", secret=Secret("canary")) == [("mail", ""), ("secret", shown.fingerprint)]

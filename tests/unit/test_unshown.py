@@ -12,7 +12,7 @@ from connector.model import Agent, AttributeChange, AttributeInfo, Description, 
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
 from connector.reconcile.plan_builder import UNSHOWN
-from connector.reconcile.stale.stale_users import UNSEEN, UNSHOWN_LEAVER
+from connector.reconcile.stale.stale_users import CHANGED, UNSEEN, UNSHOWN_LEAVER
 from connector.sync import Run, apply_run, dry_undo
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
@@ -199,3 +199,18 @@ def test_an_undo_says_which_values_it_keeps_since_nobody_was_shown_them() -> Non
     assert [(each.kind, str(each.agent), each.users, each.why.partition(", and")[0]) for each in found.problems] == [
         ("undo", "u0 (workNo 7)", (f"uid=u0,{BASE}",), f"that run wrote {SHY}")
     ]
+
+
+@pytest.mark.parametrize("now", ["1", "2"])
+def test_what_a_leaver_shows_by_now_is_cleared_if_it_is_what_the_directory_took(now: str) -> None:
+    case = Case()
+    case.world.mapping = replace(case.world.mapping, stale="clear")
+    case.apply("1")
+    case.odd["shows"] = True
+    case.store.put("id-0", f"uid=u0,{BASE}", {**ENTRY, "employeeNumber": ["7"], SHY: [now, "3"]})
+    case.world.tenant = Tenant([Agent(9, "nobody")])
+    with case.world.context() as context:
+        run = apply_run(context, lambda plan, outcomes: None)
+    assert set(planned(run)) == ({"employeeNumber", SHY} if now == "1" else {"employeeNumber"})
+    assert case.held == ({"3"} if now == "1" else {"2", "3"})
+    assert [each.why for each in run.plan.problems if each.attribute == SHY] == [CHANGED]

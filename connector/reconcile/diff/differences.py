@@ -211,8 +211,9 @@ class Differ:
                     draft.held = (*draft.held, draft.problem("stale", UNSHOWN_LEAVER, name))
             elif name in found.adopted:
                 planned.append(_attribute_change(each, covered, (), seen=True))
-            elif covered and last is not None:
-                kept = tuple(value for value in covered if not _wrote(last, each, user, value, fingerprint))
+            elif covered and (last or unshown):
+                kept = tuple(value for value in covered if not (last and _wrote(last, each, user, value, fingerprint)))
+                kept = equality.minus(each.info.equality, kept, unshown or ())  # it was not shown at first, and is now
                 if kept:
                     draft.held = (*draft.held, draft.problem("stale", CHANGED, name))
                 if len(kept) < len(covered):

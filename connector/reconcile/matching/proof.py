@@ -50,8 +50,7 @@ def _doubtful(claims: Claims, roster: Roster, agents: Iterable[int]) -> list[str
     """
     looked_up = bool(claims.asked)
     sure = claims.proven if looked_up else claims.shows.keys()
-    tried = claims.asked or {name for _, name in roster.attributes()}
-    open_ = {rule: name for rule, name in roster.attributes() if name in tried and name not in sure}
+    open_ = {rule: name for rule, name in roster.attributes() if name not in sure}
     found: set[str] = set()
     for number in agents if open_ else ():
         decided = min((claim.rule for claim in claims.of(number)), default=inf)
