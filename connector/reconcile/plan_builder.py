@@ -294,7 +294,7 @@ class PlanBuilder:
             for draft in in_order(self._drafts)
             if draft.news
         ]
-        repeats = {draft.user.id: draft.repeats for draft in self._drafts if draft.repeats}
+        repeats = {draft.user.id: draft.repeats for draft in self._drafts}
         problems = held_back(self._drafts, self.unique.problems)
         problems = [*self._problems, *problems, *flapping(changes, repeats, brief)]
         problems += refused_last.problems(changes, memory.refused())
