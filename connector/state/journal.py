@@ -111,7 +111,7 @@ class RunJournal:
         if known is None:
             servers = beside(self._left_open.get((user.id, change.digest, part_of(change)), ""), self._server)
             return (*key, ref, change.rule, noted, None, None, servers, None, stamp())
-        outcome = (known.outcome.result.value, known.outcome.why or None)
+        outcome = (known.outcome.result.value, known.outcome.why)
         return (*key, ref, change.rule, noted, *outcome, self._server, known.number or None, known.time or None)
 
 

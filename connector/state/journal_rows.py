@@ -100,7 +100,7 @@ def note_outcomes(transaction: Transaction, found: Iterable[Noted]) -> None:
     for each in found:
         outcome, change = each.outcome, each.change
         lost = json.encode(outcome.lost).decode() if outcome.lost else None
-        came = (outcome.result.value, outcome.why or None, lost, each.number or None, each.time or None)
+        came = (outcome.result.value, outcome.why, lost, each.number or None, each.time or None)
         rows.append((*came, each.run, change.user.id, change.digest, part_of(change)))
     transaction.executemany(_OUTCOME, rows)
 

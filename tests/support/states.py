@@ -84,11 +84,11 @@ def apply(
     agents: int = 4,
     matched: int = 0,
     sealer: Sealer = SEALER,
+    undoes: str = "some-run",
 ) -> None:
     """A run that wrote all of these changes, or failed to."""
-    undoes = "some-run" if kind == "undo" else None
     drawn = plan(*changes, id_=id_, job=job, agents=agents, matched=matched)
-    with state.run(drawn, at(directory), sealer, kind=kind, undoes=undoes) as journal:
+    with state.run(drawn, at(directory), sealer, kind=kind, undoes=undoes if kind == "undo" else None) as journal:
         journal.note([], changes)
         journal.note(outcomes(changes, result), [])()
         journal.result = ended

@@ -395,6 +395,13 @@ def test_a_batch_of_which_something_was_not_shown_is_read_back_before_the_next(s
     assert [len(flood) for flood in directory.floods] == floods
 
 
+def test_sixteen_batches_at_most_go_out_before_the_sample_of_them_is_read_back() -> None:
+    directory = Strange(people(35), {}, batch=1)
+    directory.shows = lambda user: user
+    applied(directory, [seat(n) for n in range(35)])
+    assert [len(flood) for flood in directory.floods] == [1, 16, 16, 2]
+
+
 def test_of_every_batch_some_are_read_back_although_they_were_shown() -> None:
     directory = Strange(people(60), {}, batch=12)
     directory.shows = lambda user: user

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Change, Description, Outcome, Owned, Refused, Result, UserRef
+from connector.model import AttributeChange, Change, Description, Outcome, Owned, Refused, Result, Secret, UserRef
+from connector.reconcile.digests import UNKEYED
 from connector.runtime.clock import stamp
 from connector.state.job_notes import JobNotes
+from connector.state.journal_rows import among, beside, without
 from connector.state.store import Store, open_state
 from tests.support.states import DAYS, HERE, SEALER, apply, at, change, interrupt, plan, sets, sets_secret, user
 
+SECRET = "SIPIdentityPassword"
 MAIL, TITLE = sets("mail", "a@example.org"), sets("title", "agent")
 
 
@@ -74,11 +77,11 @@ def test_who_is_written_is_refused_no_longer_and_others_stay(notes: JobNotes, re
 
 def test_whoever_was_tried_in_its_turn_comes_after_all_others_next_time(notes: JobNotes) -> None:
     """Also where it was not refused again; who was not tried keeps its place, and who is new comes last."""
-    refused(notes, *(became(number, Result.FAILED) for number in (1, 2, 3)))
-    ended = became(4, Result.FAILED), became(1, Result.SKIPPED), became(2, Result.FAILED), became(3, Result.SKIPPED)
-    found = refused(notes, *ended, turns=(1, 2))
-    assert sorted(found, key=lambda number: found[number][1]) == [3, 1, 2, 4]
-    assert found == {3: (1, 3), 1: (1, 4), 2: (2, 5), 4: (1, 6)}
+    refused(notes, *(became(number, Result.FAILED) for number in (3, 2, 1)))
+    ended = became(0, Result.FAILED), became(2, Result.FAILED), became(3, Result.SKIPPED), became(1, Result.SKIPPED)
+    found = refused(notes, *ended, turns=(2, 3))
+    assert sorted(found, key=lambda number: found[number][1]) == [1, 3, 2, 0]
+    assert found == {1: (1, 3), 3: (1, 4), 2: (2, 5), 0: (1, 6)}
 
 
 def test_who_is_not_to_be_written_any_more_is_refused_no_longer(notes: JobNotes) -> None:
@@ -136,7 +139,7 @@ def test_what_an_interrupted_run_set_out_to_write_may_be_its_jobs(state: Store) 
     found = maybe(state)
     assert found.keys() == {user(1), user(3)}, "to clear makes nothing ours, nor does an object class"
     assert (len(found[user(1)]["mail"].values), found[user(1)]["mail"].run) == (1, "1")
-    secret = found[user(3)]["SIPIdentityPassword"]
+    secret = found[user(3)][SECRET]
     assert (secret.values, secret.fingerprint) == ((), "print")
     assert maybe(state, "it") == {}
 
@@ -155,7 +158,7 @@ def test_what_may_be_ours_is_added_to_what_is(state: Store) -> None:
 def test_of_a_secret_that_is_ours_the_fingerprint_stays_where_another_may_have_been_written(state: Store) -> None:
     apply(state, change(1, sets_secret("first")), id_="1")
     interrupt(state, change(1, sets_secret("second"), digest="b"), id_="2")
-    assert maybe(state)[user(1)]["SIPIdentityPassword"].fingerprint == "first"
+    assert maybe(state)[user(1)][SECRET].fingerprint == "first"
 
 
 def test_what_was_put_back_is_not_ours_and_what_may_have_been_written_since_is(state: Store) -> None:
@@ -252,6 +255,16 @@ def test_a_plan_that_went_on_at_this_server_may_have_been_written_at_the_other(s
     assert late(state) == late(state, B) == {user(1): {"mail"}}
 
 
+def test_an_open_write_is_said_to_be_at_the_servers_that_are_not_asked(state: Store) -> None:
+    def servers(description: Description | None) -> list[str]:
+        return [each.server for each in state.memory(HERE, "hr", description).unsettled()]
+
+    write(state, change(1, MAIL), A, "1", None)
+    assert (servers(A), servers(B), servers(None)) == (["ldap://a"], ["ldap://a"], ["ldap://a"])
+    write(state, change(1, MAIL), B, "1", None)
+    assert (servers(A), servers(B), servers(None)) == (["ldap://b"], ["ldap://a"], ["ldap://a, ldap://b"])
+
+
 def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) -> None:
     with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state:
         write(state, change(1, MAIL), B, "1")
@@ -260,3 +273,94 @@ def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) ->
             with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as db:
                 db.execute("update journal set noted = ?", (stamp(before=timedelta(hours=hours)),))
             assert late(state).keys() == known
+
+
+@pytest.mark.parametrize(
+    ("servers", "with_a", "without_a", "among_others"),
+    [
+        ("", "a", "", False),
+        ("a", "a", "", False),
+        ("b", "b, a", "b", False),
+        ("a, b", "a, b", "b", True),
+        ("b, a, c", "b, a, c", "b, c", True),
+        ("b, c", "b, c, a", "b, c", False),
+    ],
+)
+def test_the_servers_that_may_have_a_write_are_kept_in_the_order_of_their_runs(
+    servers: str, with_a: str, without_a: str, *, among_others: bool
+) -> None:
+    assert (beside(servers, "a"), without(servers, "a"), among(servers, "a")) == (with_a, without_a, among_others)
+
+
+@pytest.mark.parametrize("result", [*Result, None])
+def test_of_a_write_that_put_nothing_there_only_what_it_saw_is_past(state: Store, result: Result | None) -> None:
+    """A failed one may have been carried out all the same."""
+    each = change(1, sets("mail", "b", old=("a",)), TITLE, sets_secret("print", old=(Secret("x"),)))
+    write(state, each, A, "1", result)
+    (past,) = state.memory(HERE, "hr").past([user(1).id]).values()
+    found = {one.name: (one.old, one.new, one.fingerprint) for _, _, one in past}
+    if result in (Result.CONFLICT, Result.SKIPPED):
+        assert found == {"mail": (("a",), ("a",), UNKEYED), SECRET: ((), (), UNKEYED)}
+    else:
+        assert found == {"mail": (("a",), ("b",), ""), "title": ((), ("agent",), ""), SECRET: ((), (), "print")}
+    assert {(run, server) for run, server, _ in past} == {("1", "ldap://a")}
+    assert [(step.outcome, step.why) for step in state.steps("1", "hr", SEALER)[1]] == [
+        (result, "why" if result else "")
+    ]
+    assert state.memory("elsewhere", "hr").past([user(1).id]) == {}
+
+
+# ---------------------------------------------------------------- what later runs have written
+
+
+def since(state: Store, run: str = "0") -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    return state.history.written_since(run), state.history.overtaken(run)
+
+
+def test_what_a_run_wrote_is_written_since_until_that_is_undone(state: Store) -> None:
+    mail = frozenset({"mail"})
+    apply(state, change(1, MAIL), change(2, MAIL), id_="0")
+    assert since(state) == ({}, {})
+    apply(state, change(1, sets("mail", "b@example.org", old=("a@example.org",)), digest="b"), id_="1")
+    apply(state, change(3, MAIL), id_="2")
+    apply(state, change(2, TITLE, digest="b"), id_="3", directory="elsewhere")
+    assert since(state)[0] == {user(1).id: mail}, "of its own users, in its own directory"
+    assert since(state)[1] == {user(1).id: mail, user(3).id: mail}
+    assert since(state, "1") == ({}, {user(3).id: mail})
+    back = change(1, sets("mail", "a@example.org", old=("b@example.org",)), digest="c")
+    apply(state, back, id_="4", kind="undo", undoes="1")
+    assert since(state) == ({}, {user(1).id: mail, user(3).id: mail})
+    apply(state, change(1, MAIL, digest="d"), id_="5", kind="undo", undoes="4")
+    assert since(state)[0] == {user(1).id: mail}, "it is there again"
+
+
+def test_an_undo_of_an_earlier_run_is_a_write_like_any_other(state: Store) -> None:
+    mail = frozenset({"mail"})
+    for number in ("0", "1"):
+        apply(state, change(1, MAIL, digest=number), id_=number)
+    apply(state, change(1, sets("mail", old=("a@example.org",)), digest="c"), id_="2", kind="undo", undoes="0")
+    assert since(state, "1") == ({user(1).id: mail}, {user(1).id: mail})
+
+
+def test_what_may_have_been_written_counts_as_written_since_and_not_as_overtaken(state: Store) -> None:
+    apply(state, change(1, MAIL), id_="0")
+    apply(state, change(1, TITLE, digest="b"), id_="1", result=Result.FAILED)
+    assert since(state) == ({}, {})
+    interrupt(state, change(1, TITLE, digest="b"), id_="2")
+    assert since(state) == ({user(1).id: frozenset({"title"})}, {})
+
+
+def test_a_value_of_ours_stays_so_beside_a_new_one_and_one_of_others_does_not(state: Store) -> None:
+    apply(state, change(1, MAIL), id_="0")
+    (before,) = maybe(state)[user(1)]["mail"].values
+    kept = ("a@example.org", "theirs@example.org")
+    apply(state, change(1, sets("mail", *kept, "new@example.org", old=kept), digest="b"), id_="1")
+    values = maybe(state)[user(1)]["mail"].values
+    assert (values[0], len(values)) == (before, 2)
+
+
+def test_one_attribute_that_is_written_again_and_again_is_found_among_others(state: Store) -> None:
+    for number in ("1", "2", "3"):
+        apply(state, change(1, MAIL, sets("title", number), digest=number), id_=number)
+    found = state.memory(HERE, "hr").rewritten()
+    assert {place: each.times for place, each in found.items()} == {(user(1).id, "mail"): 3}

@@ -189,8 +189,10 @@ def test_a_list_that_never_rests_is_told() -> None:
     def between(server: Server, asked: int) -> None:
         server.ids.insert(0, f"new{asked}")
 
+    never = Server(30, between)
     with pytest.raises(TruncatedError, match="added, removed or reordered"):
-        read(Server(30, between))
+        read(never)
+    assert [asked["startIndex"] for asked in never.asked].count("1") == 3
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 25])
