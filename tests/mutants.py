@@ -94,7 +94,7 @@ GROUPS: Final = {
         ("connector/state/*.py",),
         (
             *(f"tests/unit/test_{name}.py" for name in (
-                "postgresql_address", "job_notes", "resume", "run_endings", "unshown", "stale", "refused_last", *_RUNS,
+                "postgresql_address", "remembered", "resume", "run_endings", "unshown", "stale", "refused_last", *_RUNS,
             )),
             "tests/contract/test_keyfile.py", "tests/contract/test_leases.py", "tests/contract/test_state.py",
             *(f"tests/property/test_{name}.py" for name in (

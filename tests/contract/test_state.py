@@ -1090,6 +1090,17 @@ def test_who_finds_a_directory_held_is_told_by_whom_where_and_since_when(kept: K
         one.lease(THERE, "hr").__enter__()
 
 
+def test_what_is_no_word_of_a_holder_is_not_shown(tmp_path: Path) -> None:
+    """Whoever may write beside the state may leave anything in a lock, such as what moves a terminal's cursor."""
+    with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state, state.lease(HERE, "hr"):
+        (lock,) = tmp_path.glob("*.lock")
+        for word, shown in ((b"a word", ": a word"), (b"\x1b[2Jnothing", ""), (b"", "")):
+            lock.write_bytes(word)
+            with pytest.raises(BusyError) as raised, state.lease(HERE):
+                raise AssertionError
+            assert raised.value.what == f"another run holds this directory{shown}"
+
+
 def test_two_directories_are_written_at_once_by_way_of_one_state(kept: KeptState) -> None:
     with closing(kept.open()) as one, closing(kept.open()) as two, one.lease(HERE), two.lease(THERE):
         here, there = change(1, sets("mail", "a@example.org")), change(2, sets("mail", "b@example.org"))

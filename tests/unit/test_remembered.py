@@ -1,9 +1,9 @@
-"""What an apply notes of users by the way: who was refused, left alone, or is nowhere; and what may be a job's."""
+"""What runs leave behind for those after them: who was refused, what may be whose, and what is still to be told."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.model import AttributeChange, Change, Description, Outcome, Owned, Refused, Result, Secret, UserRef
+from connector.errors import StateError, UsageError
+from connector.model import (
+    AttributeChange,
+    Change,
+    Description,
+    Noted,
+    Outcome,
+    Owned,
+    Refused,
+    Result,
+    Secret,
+    UserRef,
+)
 from connector.reconcile.digests import UNKEYED
 from connector.runtime.clock import stamp
 from connector.state.job_notes import JobNotes
@@ -303,6 +315,7 @@ def test_of_a_write_that_put_nothing_there_only_what_it_saw_is_past(state: Store
         assert found == {"mail": (("a",), ("a",), UNKEYED), SECRET: ((), (), UNKEYED)}
     else:
         assert found == {"mail": (("a",), ("b",), ""), "title": ((), ("agent",), ""), SECRET: ((), (), "print")}
+    assert {one.name for _, _, one in past if not one.seen} == {SECRET}, "what was there is sealed"
     assert {(run, server) for run, server, _ in past} == {("1", "ldap://a")}
     assert [(step.outcome, step.why) for step in state.steps("1", "hr", SEALER)[1]] == [
         (result, "why" if result else "")
@@ -364,3 +377,89 @@ def test_one_attribute_that_is_written_again_and_again_is_found_among_others(sta
         apply(state, change(1, MAIL, sets("title", number), digest=number), id_=number)
     found = state.memory(HERE, "hr").rewritten()
     assert {place: each.times for place, each in found.items()} == {(user(1).id, "mail"): 3}
+
+
+def test_an_attribute_is_one_however_two_jobs_spell_it(state: Store) -> None:
+    apply(state, change(1, MAIL, TITLE), id_="1")
+    apply(state, change(1, sets("MAIL", "b@example.org", old=("a@example.org",)), digest="b"), id_="2", job="it")
+    assert (list(maybe(state)[user(1)]), list(maybe(state, "it")[user(1)])) == (["title"], ["MAIL"])
+
+
+@pytest.mark.parametrize(("count", "more"), [(2, False), (5, False), (6, True)])
+def test_of_runs_that_begin_alike_a_few_are_named_and_it_is_said_where_there_are_more(
+    state: Store, count: int, *, more: bool
+) -> None:
+    for number in range(count):
+        apply(state, change(1, MAIL), id_=f"run-{number}")
+    with pytest.raises(UsageError, match=f"the ids of {count} runs begin with 'run'") as fault:
+        state.history.named("hr", "run")
+    assert (fault.value.what.count("run-"), ", …. Write" in fault.value.what) == (min(count, 5), more)
+
+
+# ---------------------------------------------------------------- the account
+
+
+def test_outcomes_are_numbered_from_the_begin_of_the_account_on(state: Store) -> None:
+    told: list[Noted] = []
+    account = state.telling.of("hr", SEALER)
+    who = [account.who]
+    apply(state, change(1, MAIL), id_="1")
+    account.begin(HERE, ["file"], '{"user": "x"}', told.extend, lambda: None)
+    assert [*who, account.who] == [None, '{"user": "x"}']
+    apply(state, change(2, MAIL), id_="1")
+    apply(state, change(3, MAIL), change(4, MAIL), id_="2")
+    assert [(each.run, each.number) for each in told] == [("1", 1), ("2", 1), ("2", 2)]
+    assert [(owed.run, owed.mark, owed.last) for owed in account.owed("file")] == [("1", 0, 1), ("2", 0, 2)]
+
+
+def test_what_was_safe_by_the_end_of_a_run_is_not_owed_after_it(state: Store) -> None:
+    account = state.telling.of("hr", SEALER)
+
+    def tell(noted: Iterable[Noted]) -> None:
+        for each in noted:
+            account.safe("file", each.run, each.number)
+
+    account.begin(HERE, ["file", "syslog"], "{}", tell, lambda: None)
+    apply(state, change(1, MAIL), change(2, MAIL), id_="1")
+    assert list(account.owed("file")) == []
+    assert [owed.run for owed in account.owed("syslog")] == ["1"]
+
+
+# ---------------------------------------------------------------- a job's first run
+
+
+def first(state: Store, job: str = "hr") -> tuple[bool, bool]:
+    """Whether it would be the job's first, and anybody's."""
+    memory = state.memory(HERE, job)
+    return memory.new(), memory.blank()
+
+
+def test_a_run_is_the_first_until_one_has_begun_and_where_nothing_is_kept_nobody_knows(tmp_path: Path) -> None:
+    with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state, closing(open_state(None)) as forgetful:
+        assert (first(state), first(forgetful)) == ((True, True), (False, False))
+        for kind, directory in (("undo", HERE), ("apply", "elsewhere")):
+            apply(state, change(1, MAIL), id_=kind, kind=kind, directory=directory)
+            assert first(state) == (True, True)
+        apply(state, id_="nothing to do")
+        assert (first(state), first(state, "it")) == ((False, True), (True, True))
+        with state.run(plan(change(1, MAIL), id_="a pilot"), at(HERE), SEALER, some=True) as journal:
+            journal.note([], [change(1, MAIL)])
+        assert first(state) == (False, True)
+        apply(state, change(1, MAIL), id_="a whole one", job="it")
+        assert (first(state), first(state, "it"), first(state, "third")) == ((False,) * 2, (False,) * 2, (True, False))
+
+
+def test_every_table_is_tried_and_nothing_is_left_of_that(tmp_path: Path) -> None:
+    with (
+        closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state,
+        closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as db,
+    ):
+        state.try_writing()
+        assert db.execute("select * from meta").fetchall() == []
+        db.execute("create trigger no before insert on meta begin select raise(abort, 'no'); end")
+        with pytest.raises(StateError, match="cannot be written: no"):
+            state.try_writing()
+        db.execute("drop trigger no")
+        db.execute("drop table holds")
+        with pytest.raises(StateError, match="no such table: holds"):
+            state.try_writing()
