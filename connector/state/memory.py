@@ -146,7 +146,7 @@ class DirectoryMemory(JobNotes):
 
         def overtaken(job: str, run: str, user: str, name: str, pattern: str | None) -> bool:
             return any(
-                number > numbers.get(run, 0) and not apart(its, pattern) and (by_itself or its_job != job)
+                number > numbers[run] and not apart(its, pattern) and (by_itself or its_job != job)
                 for its_job, number, its in later.get((user, name.lower()), ())
             )
 

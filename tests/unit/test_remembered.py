@@ -277,6 +277,30 @@ def test_an_open_write_is_said_to_be_at_the_servers_that_are_not_asked(state: St
     assert (servers(A), servers(B), servers(None)) == (["ldap://b"], ["ldap://a"], ["ldap://a, ldap://b"])
 
 
+@pytest.mark.parametrize(("result", "server"), [(Result.WRITTEN, "ldap://b"), (Result.FAILED, "ldap://a, ldap://b")])
+def test_of_two_servers_the_one_that_shows_a_write_has_it(state: Store, result: Result, server: str) -> None:
+    for each in (A, B):
+        write(state, change(1, MAIL), each, "1", None)
+    (step,) = state.open_steps(HERE, "hr", SEALER)
+    state.settle(B, [(step, Outcome(user(1), result, "why"))])
+    assert [(each.outcome, each.server) for each in state.steps("1", "hr", SEALER)[1]] == [(result, server)]
+
+
+def test_a_conflict_leaves_nothing_known_of_what_was_not_shown(state: Store) -> None:
+    """What was taken once was not shown; that it is still there is believed no longer."""
+    lost = change(1, MAIL, TITLE)
+    with state.run(plan(lost, id_="1"), A, SEALER) as journal:
+        journal.note([], [lost])
+        journal.note([(lost, Outcome(lost.user, Result.FAILED, "not shown", lost=("mail",)))], [])
+    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ("a@example.org",)}}
+    write(state, change(1, sets("mail", "b@example.org"), TITLE, digest="b"), A, "2", Result.CONFLICT)
+    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ()}}
+    write(state, change(1, TITLE, digest="c"), A, "3")
+    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ()}}
+    write(state, change(1, sets("mail", "c@example.org"), digest="d"), A, "4")
+    assert state.memory(HERE, "hr").unshown() == {}
+
+
 def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) -> None:
     with closing(open_state(f"sqlite:///{tmp_path}/state.db")) as state:
         write(state, change(1, MAIL), B, "1")
