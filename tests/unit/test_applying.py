@@ -80,6 +80,41 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     assert SEAT not in directory.store.snapshot()["id0"][1]
 
 
+@pytest.mark.parametrize("reviewed", [True, False])
+def test_a_conflict_says_how_its_user_differs_once_nothing_more_is_written(*, reviewed: bool) -> None:
+    directory = Raced(people("0", "1"), VIEW)
+    directory.victim = "id1"
+    changes = [changes_seat(0), changes_seat(1)]
+    journal = Noting()
+    done = apply(changes, directory, directory.describe(), journal, Observers(), reviewed=reviewed)
+    assert [[(each.name, each.now, each.reviewed) for each in one.differs] for one in done.outcomes] == [
+        [], [(SEAT, ("9",), reviewed)],
+    ]  # fmt: skip
+    assert not [outcome for _, _, outcome in journal.notes if outcome and outcome.differs], "its values are not noted"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_where_a_conflict_cannot_be_read_or_the_run_is_stopped_nothing_more_is_said_of_it(*, stopped: bool) -> None:
+    stop = Stop()
+
+    class Last(Raced):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            yield from (replace(outcome, differs=()) for outcome in super().write(changes))
+            if stopped:
+                stop.end("asked")
+
+        def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+            if not stopped and (users := list(users)):
+                raise UnreachableError("gone")
+            return super().read(users, disabled=disabled)
+
+    directory = Last(people("0", "1"), VIEW)
+    directory.victim = "id0"
+    described, changes = replace(directory.describe(), batch=1), [changes_seat(0), changes_seat(1)]
+    outcome, _ = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 9), stop=stop).outcomes
+    assert (outcome.result, outcome.differs) == (Result.CONFLICT, ())
+
+
 @pytest.mark.parametrize(
     "states",
     [
@@ -112,6 +147,7 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
     journal = Noting()
     done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Observers())
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
+    assert done.outcomes[0].why == "no", "that the old value was released is told by itself"
     assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
 
@@ -239,6 +275,17 @@ def test_what_an_interrupted_run_may_have_written_is_told_at_once_as_written_aga
     assert (plain.result, plain.why) == (Result.WRITTEN, "")
     assert (again.result, again.why.partition(",")[0]) == (Result.WRITTEN, "written again")
     assert heard.outcomes == [outcome for note, _, outcome in journal.notes if note == "settle"] == [plain, again]
+
+
+@pytest.mark.parametrize("result", [Result.UNCHANGED, Result.CONFLICT, Result.FAILED])
+def test_what_is_not_written_this_time_is_not_said_to_be_written_again(result: Result) -> None:
+    class Odd(MemoryDirectory):
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            return (Outcome(change.user, result, "why") for change in changes)
+
+    directory = Odd(people("0"), VIEW)
+    done = apply([changes_seat(0)], directory, directory.describe(), Noting(), Observers(), again={"id0"})
+    assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [(result, "why")]
 
 
 class Hearing(Observers):

@@ -220,6 +220,26 @@ def test_of_two_late_writes_each_is_judged_by_itself() -> None:
     assert job.outcomes(first) == {"written": 1, "skipped": 1}
 
 
+def test_a_late_write_to_a_user_that_is_disabled_by_the_end_is_found() -> None:
+    class Disabling(Server):
+        """From the write on its user is shown only to whoever asks for disabled ones, too."""
+
+        def alone(self, change: Change) -> Iterator[Outcome]:
+            self.fails = True
+            return super().alone(change)
+
+        def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
+            return super().read(users, disabled=disabled) if disabled or not self.fails else iter(())
+
+    job = Job(SEATS)
+    first = job.apply(act=killed)
+    job.says(50)
+    job.server = Disabling
+    job.apply(act=lambda change: job.arrives("0"))
+    assert [result for _, result, _, _ in job.told] == [Result.SKIPPED, Result.WRITTEN]
+    assert job.outcomes(first) == {"written": 1}
+
+
 def test_a_user_that_is_gone_by_the_end_stays_as_it_was_found() -> None:
     job = Job(SEATS)
     first = job.apply(act=killed)
@@ -380,6 +400,16 @@ def test_a_secret_beside_a_value_that_somebody_has_changed_since_is_written_agai
     assert [result for _, result, _, _ in job.told] == [Result.WRITTEN]
     names = {each.name for change in run.plan.changes for each in change.attributes}
     assert names == ({ROOM, PASSWORD} if changed else set())
+
+
+def test_beside_a_hidden_secret_one_of_another_key_tells_nothing() -> None:
+    rooms = AttributeRule(ROOM, Template.parse("{workNo}"), owns="*", secret=True)
+    job = Job(Mapping(LOOKS, (*PASSWORDS.attributes, rooms)), hidden=(ROOM,))
+    first = job.apply(then=killed)
+    job.world.key = Secret("another key")
+    job.apply(act=killed)
+    assert job.told == []
+    assert job.outcomes(first) == {"unknown": 1}
 
 
 # ---------------------------------------------------------------- several servers of one directory

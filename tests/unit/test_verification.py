@@ -344,6 +344,18 @@ def test_what_nobody_was_ever_shown_is_waited_for_once() -> None:
     assert waits(directory, settling, 6) == pytest.approx(5), "it was shown meanwhile"
 
 
+def test_that_a_value_is_gone_does_not_tell_that_readers_would_show_one() -> None:
+    directory = Lagging(people().store)
+    directory.seen_at, settling = 1e9, directory.settling(5)
+    assert waits(directory, settling, 1) == pytest.approx(5)
+    clears = [replace(changes(NUMBER)[1], attributes=(AttributeChange("employeeNumber", ("7",), ()),))]
+    verifier = Verifier(directory, directory.describe(), settling)
+    for change, outcome in zip(clears, directory.write(clears), strict=True):
+        verifier.judged(change, outcome)
+    assert [outcome.result for _, outcome in verifier.read_back()] == [Result.WRITTEN]
+    assert waits(directory, settling, 2) == 0
+
+
 @pytest.mark.parametrize(("renewed", "waited"), [(True, 5), (False, 0)])
 def test_the_time_is_for_one_batch_altogether(renewed: bool, waited: float) -> None:
     directory = Lagging(people().store)
