@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from connector.directories.common.file_replacement import Replacement
+
+ACL = "system.posix_acl_access"
+"""As the kernel keeps it (linux/posix_acl_xattr.h)."""
 
 
 def made(folder: Path, mode: int = 0o640) -> Path:
@@ -74,12 +79,8 @@ def test_a_link_that_somebody_puts_where_the_new_file_is_to_be_is_never_followed
     assert path.read_text() == "old"
 
 
-@pytest.mark.parametrize(("foreign", "expected"), [(True, 0o604), (False, 0o664)])
-def test_a_group_that_cannot_be_kept_gives_no_other_group_its_rights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: bool, expected: int
-) -> None:
-    """Nobody but root gives files away; a member of the file's group makes it one of that group anyhow."""
-    path = made(tmp_path, 0o664)
+def not_ours_to_give(monkeypatch: pytest.MonkeyPatch, path: Path, *, foreign: bool) -> None:
+    """Nobody but root gives files away. `foreign`: a new file has another group than this one."""
     real, owners = os.fstat, path.stat()
 
     def fstat(descriptor: int) -> os.stat_result:
@@ -93,6 +94,31 @@ def test_a_group_that_cannot_be_kept_gives_no_other_group_its_rights(
 
     monkeypatch.setattr(os, "fstat", fstat)
     monkeypatch.setattr(os, "fchown", fchown)
+
+
+@pytest.mark.parametrize(("foreign", "expected"), [(True, 0o604), (False, 0o664)])
+def test_a_group_that_cannot_be_kept_gives_no_other_group_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: bool, expected: int
+) -> None:
+    """A member of the file's group makes it one of that group anyhow."""
+    path = made(tmp_path, 0o664)
+    not_ours_to_give(monkeypatch, path, foreign=foreign)
     replace(path)
     monkeypatch.undo()
     assert stat.S_IMODE(path.stat().st_mode) == expected
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_an_acl_that_would_speak_of_another_group_is_not_given_to_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: bool
+) -> None:
+    path = made(tmp_path)
+    nobody = 0xFFFFFFFF
+    entries = [(1, 6, nobody), (2, 4, 1234), (4, 4, nobody), (16, 6, nobody), (32, 0, nobody)]
+    os.setxattr(path, ACL, struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries))
+    before = os.getxattr(path, ACL)
+    not_ours_to_give(monkeypatch, path, foreign=foreign)
+    with pytest.raises(OSError, match="its group cannot be kept") if foreign else nullcontext():
+        replace(path)
+    monkeypatch.undo()
+    assert (path.read_text(), os.getxattr(path, ACL)) == ("old" if foreign else "new", before)
