@@ -121,7 +121,9 @@ def apply_run(
         if reviewed is None:
             work = Work(planned.plan, planned.plan.changes)
         elif any(fresh_refusals(reviewed, planned.plan, some=bool(only))) and accept != planned.plan.digest:
-            return _shown(context, planned.plan, show)
+            run = _shown(context, planned.plan, show)
+            context.state.attempts.refused(planned.plan)
+            return run
         else:
             work = _held_to(context, reviewed, planned.plan, planned.only)
         found = _found(context, planned.plan, description, some=bool(only))
@@ -237,6 +239,7 @@ def _carry_out(context: ApplyContext | ApplyUndoContext, work: Work, show: Show,
     """Show, permit or refuse, apply, show what became of it."""
     run = _shown(context, work.plan, show)
     if run.refused and accept != work.plan.digest:
+        context.state.attempts.refused(work.plan)
         return run
     context.observer.stage("apply", changes=len(work.changes), accepted=run.refused)
     description = context.directory.describe()

@@ -54,7 +54,9 @@ def command(
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
-        apply_context(job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop)) as context,
+        apply_context(
+            job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop), run_id
+        ) as context,
     ):
         show.stop = stop
         show.keep_off(context.files | ({saved.resolve()} if saved else set()))

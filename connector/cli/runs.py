@@ -14,9 +14,9 @@ from connector.cli.running import job_argument
 @click.argument("run", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(job: Path, run: str | None, *, as_json: bool) -> int:
-    """List the applies of JOB, newest first; with RUN (an id, the beginning of one, or `last`) that one.
+    """List the applies and undos of JOB, newest first; with RUN (an id, the beginning of one, or `last`) that one.
 
-    The last one is the newest apply that wrote.
+    The last one is the newest apply that wrote. Attempts that failed or were refused are listed with the reason.
     """
     from msgspec import json, to_builtins
 
@@ -30,7 +30,9 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
         click.echo("No apply has run yet.")
     for each in () if as_json else runs:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in each.outcomes.items()) or "nothing to write"
+        counts = visible(each.why) if each.why else counts
         what = f"undo of {each.undoes}" if each.undoes else each.kind
+        what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""
         click.echo(f"{each.id}  {each.started}  {what}{served}, {each.result or 'interrupted'}: {counts}")
     return 0

@@ -91,9 +91,12 @@ def probe(path: Path) -> Iterator[Probe]:
 
 
 @contextmanager
-def apply_context(path: Path, make_observer: MakeObserver) -> Iterator[ApplyContext]:
-    """The context of an apply of the job in `path`. Raises FileError, StateError."""
-    with _opened(path, state_of, make_observer) as (stack, job, mapping, common):
+def apply_context(path: Path, make_observer: MakeObserver, plan: str | None = None) -> Iterator[ApplyContext]:
+    """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
+    with (
+        _opened(path, state_of, make_observer) as (stack, job, mapping, common),
+        common.state.attempts.of(job.name, common.plan_id, "apply", plan=plan, undoes=None),
+    ):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
         yield ApplyContext(**asdict(common), reader=directory, directory=directory, source=source, pins=pins)
@@ -111,7 +114,10 @@ def undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[
 @contextmanager
 def apply_undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
-    with _opened(path, state_of, make_observer) as (stack, job, mapping, common):
+    with (
+        _opened(path, state_of, make_observer) as (stack, job, mapping, common),
+        common.state.attempts.of(job.name, common.plan_id, "undo", plan=None, undoes=run),
+    ):
         wrote_to, view = _written(run, mapping, common)
         directory = stack.enter_context(closing(directory_of(job, view)))
         yield ApplyUndoContext(**asdict(common), reader=directory, directory=directory, run=run, wrote_to=wrote_to)

@@ -37,21 +37,18 @@ def history(path: Path, run: str | None = None) -> list[RunRecord]:
         runs = state.history.runs(job.name) if state else []
         named = state.history.named(job.name, run) if state and run is not None else run
         if run is not None and not state:
-            raise _no_run()
+            raise UsageError("this job has no run yet", where="RUN")
         return [each for each in runs if named in (None, each.id)]
 
 
 def run_named(path: Path, run: str) -> str:
-    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError."""
+    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
+
+    Without a state yet, what was written: whoever needs one says what is wrong with it.
+    """
     job = jobs.load(path)
     with _kept(job) as state:
-        if state is None:
-            raise _no_run()
-        return state.history.named(job.name, run)
-
-
-def _no_run() -> UsageError:
-    return UsageError("this job has no run yet", where="RUN")
+        return state.history.named(job.name, run) if state else run
 
 
 def other_jobs(path: Path, mapping: Mapping, description: Description) -> OtherJobs | None:

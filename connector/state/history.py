@@ -30,6 +30,10 @@ _WROTE: Final = (
     "select id from runs where job = ? and kind = 'apply' and exists (select 1 from journal where run = runs.id "
     "and (outcome is null or outcome = 'written' or lost is not null)) order by number desc"
 )
+_IDS: Final = (
+    "select id from (select id, number, job from runs union all select id, number, job from attempts where job = ?) "
+    "as named where job = ? order by number desc"
+)
 LAST: Final = "last"
 TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
 FEW: Final = 5
@@ -38,7 +42,11 @@ _summary: Final = json.Decoder(dict[str, int]).decode
 
 
 class RunRecord(Struct, frozen=True):
-    """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts."""
+    """A run that was begun: when, what it came to (done, part, stopped; None: it was interrupted), and its counts.
+
+    Or an attempt that came to none: `result` is refused or failed, `why` says why, and `plan` is the saved plan that it
+    was to go by.
+    """
 
     id: str
     job: str
@@ -51,6 +59,8 @@ class RunRecord(Struct, frozen=True):
     outcomes: dict[str, int]
     undoes: str | None = None
     server: str = ""
+    why: str = ""
+    plan: str | None = None
 
 
 class History:
@@ -60,19 +70,26 @@ class History:
         self._database = database
 
     def runs(self, job: str) -> list[RunRecord]:
-        """The runs of a job, newest first."""
+        """The runs of a job, and the attempts that came to none, newest first."""
         query = (
-            "select id, kind, started, ended, digest, result, summary, undoes, server from runs where job = ? "
-            "order by number desc"
+            "select id, kind, started, ended, digest, result, undoes, summary, server, '' as why, '' as plan, number "
+            "from runs where job = ? union all "
+            "select id, kind, started, ended, digest, result, undoes, '{}', '', why, plan, number "
+            "from attempts where job = ? order by number desc"
         )
         with sound(self._database, "a run's summary"):
             return [
-                RunRecord(id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_), *rest)
-                for id_, kind, started, ended, digest, result, counts, *rest in self._database.rows(query, job)
-            ]
+                RunRecord(
+                    id_, job, *(kind, started, ended, digest, result), _summary(counts), self._counts(id_),
+                    undoes, server, why, plan or None,
+                )
+                for id_, kind, started, ended, digest, result, undoes, counts, server, why, plan, _ in (
+                    self._database.rows(query, job, job)
+                )
+            ]  # fmt: skip
 
     def named(self, job: str, written: str) -> str:
-        """The id of a run by the id, by a beginning that no other id of this job has, or by `last`.
+        """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
 
         The last one is the newest apply that wrote, or may have. Raises UsageError where that is none, or several.
         """
@@ -80,7 +97,7 @@ class History:
             found = [id_ for (id_,) in self._database.rows(_WROTE, job)][:1]
             unknown = "no apply of this job has written anything"
         else:
-            ids = [id_ for (id_,) in self._database.rows("select id from runs where job = ? order by number desc", job)]
+            ids = [id_ for (id_,) in self._database.rows(_IDS, job, job)]
             found = [written] if written in ids else [id_ for id_ in ids if written and id_.startswith(written)]
             unknown = f"this job has no run {written!r}"
         if len(found) == 1:

@@ -6,6 +6,8 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
              next run's are held against. `numbered`: the highest number of its outcomes, `who` wrote (JSON); both null
              where nobody kept an account
+attempts     what came to no run: it was refused or failed before it wrote anything, and why. `plan`: the saved one that
+             it was to go by. `number` orders them among the runs
 journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for, or several with ", ";
              `lost`: attributes (JSON) that the directory took and does not show as written. `told_as`: the number of
@@ -100,6 +102,12 @@ MIGRATIONS: Final = (
     )
     """,
     "alter table runs add column pilot integer",
+    """
+    create table attempts (
+        id text primary key, job text not null, kind text not null, plan text, undoes text, started text not null,
+        ended text not null, digest text not null, result text not null, why text not null, number integer not null
+    )
+    """,
 )
 
 TABLES: Final = tuple(re.findall(r"create table (\w+)", "".join(MIGRATIONS)))

@@ -19,6 +19,7 @@ from connector.errors import RefusedError, StateError, UsageError
 from connector.model import Change, Description, LastGood, Noted, Outcome, Plan, Result
 from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
+from connector.state.attempts import NEXT, Attempts
 from connector.state.database import Database
 from connector.state.history import TO_LIST, History
 from connector.state.journal import Ours, RunJournal
@@ -31,9 +32,10 @@ from connector.state.telling import Telling
 from connector.state.ticks import Ticks
 
 _OF_JOBS: Final = (
-    "runs", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule", "sources", "refused",
+    "runs", "attempts", "ownership", "stale", "lapsed", "clocks", "excluded", "holds", "schedule", "sources", "refused",
 )  # fmt: skip
 """The tables that know things by a job's name."""
+_CAME: Final = {"refused": "was refused", "failed": "failed"}
 _TRIAL: Final = "a trial, which is taken back"
 
 
@@ -55,6 +57,7 @@ class Store:
         self._database = database
         self.history = History(database)
         self.telling = Telling(database)
+        self.attempts = Attempts(database)
         try:
             migrate(database)
         except BaseException:
@@ -220,16 +223,16 @@ class Store:
             begun = (plan.id, plan.job, description.identity, stamp(), plan.digest, *astuple(found), summary)
             row = (*begun, kind, undoes, description.server, self.telling.who, int(some))
             transaction.execute(
-                "insert into runs "
+                "insert into runs "  # noqa: S608  # a statement of this program's own; values are bound
                 "(id, job, directory, started, digest, agents, matched, assigned, summary, kind, undoes, server, "
-                "who, pilot, number) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (select coalesce(max(number), 0) + 1 from runs)) "
+                f"who, pilot, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT}) "
                 "on conflict (id) do update set "
                 "server = excluded.server, who = excluded.who, ended = null, result = null",
                 row,
             )
             key = (_key_of(plan.job), sealer.check)
             transaction.execute("insert into meta (name, value) values (?, ?) on conflict (name) do nothing", key)
+        self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.telling)
         yield journal
         self.telling.secure()
@@ -245,6 +248,8 @@ class Store:
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
         found = self._database.rows("select directory from runs where id = ? and job = ?", run, job)
+        for result, why in self._database.rows("select result, why from attempts where id = ? and job = ?", run, job):
+            raise UsageError(f"nothing to undo: this attempt {_CAME[result]}, and wrote nothing: {why}", where=run)
         if not found:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         ((directory,),) = found

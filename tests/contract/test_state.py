@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.errors import BusyError, RefusedError, StateError, UsageError
+from connector.errors import BusyError, OnHoldError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -292,6 +292,37 @@ def test_a_run_is_named_by_its_id_by_a_beginning_of_it_or_as_the_last_that_wrote
     assert state.history.named("hr", "last") == "ae-5", "what may have been written was"
     apply(state, change(1, sets("mail", "y")), id_="af-6", kind="undo")
     assert state.history.named("hr", "last") == "ae-5"
+
+
+def test_attempts_are_listed_among_the_runs_and_the_oldest_of_many_are_forgotten(
+    state: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.state.attempts.KEPT", 2)
+
+    def attempt(id_: str, fault: BaseException, job: str = "hr") -> None:
+        with pytest.raises(type(fault)), state.attempts.of(job, id_, "apply", plan=None, undoes=None):
+            raise fault
+
+    attempt("a-0", UnreachableError("no answer"))
+    attempt("it-1", UnreachableError("no answer"), job="it")
+    apply(state, id_="run-2")
+    state.attempts.begun = False
+    for id_, fault in (("a-3", OnHoldError("on hold")), ("a-4", KeyboardInterrupt()), ("a-5", BusyError("held"))):
+        attempt(id_, fault)
+    attempt("a-6", UsageError("nobody"))
+    listed = [(run.id, run.result, run.why) for run in state.history.runs("hr")]
+    assert listed == [
+        ("a-4", "failed", "stopped by a signal"), ("a-3", "refused", "on hold"), ("run-2", "done", ""),
+    ]  # fmt: skip
+    assert [run.id for run in state.history.runs("it")] == ["it-1"]
+    assert state.history.named("hr", "a-4") == "a-4"
+    with pytest.raises(UsageError, match="2 runs begin with 'a-'"):
+        state.history.named("hr", "a-")
+    with state.attempts.of("hr", "a-7", "apply", plan=None, undoes=None):
+        apply(state, id_="run-7")
+        state.attempts.refused(plan())  # it has become a run
+    attempt("a-8", KeyError("canary"))
+    assert [run.why for run in state.history.runs("hr")] == ["", "stopped by a signal", "on hold", ""]
 
 
 def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, kept: KeptState) -> None:
