@@ -10,6 +10,7 @@
     ├── BusyError             another run holds this directory                                 exit 75
     ├── StateError            the state cannot be opened, read or written                      exit  1
     ├── OutputError           a report or a plan could not be written out                      exit  1
+    │   └── UnreadError       nobody reads the plan that is about to be written                exit  1
     └── IncompleteRead        the source or the directory was not read whole                   exit  1
         ├── UnreachableError  no connection, a time-out, a connection cut
         ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
@@ -68,6 +69,10 @@ class StateError(ConnectorError):
 
 class OutputError(ConnectorError):
     """A report or a plan could not be written out whole."""
+
+
+class UnreadError(OutputError):
+    """Nobody reads the plan that is about to be written."""
 
 
 class IncompleteRead(ConnectorError):  # noqa: N818  # the word that the ports and the design use

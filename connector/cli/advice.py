@@ -47,6 +47,7 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
         "Of a database, check that it runs and that this account may log in and write."
     ),
     errors.OutputError: "Check that the folder exists, its permissions, and the free space of its disk.",
+    errors.UnreadError: "Nothing was written. Rerun without the pipe, or send the output to a file.",
     errors.UnreachableError: (
         "The read is incomplete, so nothing is planned. Check the address, and that it answers from this "
         "machine. Check firewall and proxy. For a slow server, raise `timeout` in the job."

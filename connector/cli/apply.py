@@ -58,7 +58,7 @@ def command(
             job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop), run_id
         ) as context,
     ):
-        show.stop = stop
+        show.stop, show.writes = stop, True
         show.keep_off(context.files | ({saved.resolve()} if saved else set()))
         try:
             run = apply_run(context, show, only, accept=accept, reviewed=reviewed, stop=stop)

@@ -66,12 +66,32 @@ def cli(ctx: click.Context, log_level: str | None) -> None:
 
 
 class Visible(TextIOWrapper):
-    """Text to a stream of octets; every character that would not show as itself is named, but for line breaks."""
+    """Text to a stream of octets; every character that would not show as itself is named, but for line breaks.
+
+    `unread`: its reader has gone (`| head`); what is written from then on goes nowhere, and nobody is told of it.
+    """
+
+    unread = False
 
     def write(self, text: str, /) -> int:
         """How much of the text was taken, which is all of it."""
-        super().write(visible_lines(text))
+        try:
+            super().write(visible_lines(text))
+        except BrokenPipeError:
+            self._let_go()
         return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.unread = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
 
 
 def guard() -> None:

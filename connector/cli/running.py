@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from connector.cli.advice import Exit, code_of_ending
-from connector.errors import OutputError, UsageError
+from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import Ending, Outcome, Plan
 from connector.runtime.stopping import Stop
 from connector.sync import Run
@@ -53,6 +53,7 @@ class Shower:
 
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
     the account of the run. `whole`: all changes are listed on standard output.
+    `writes`: the plan is about to be written, so somebody has to see it whole.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Shower:
         self._save = save
         self._accept = accept
         self._whole = whole
+        self.writes = False
         self.stop = Stop()
 
     def keep_off(self, files: Collection[Path]) -> None:
@@ -91,6 +93,8 @@ class Shower:
         try:
             say(lines)
             self.stop.told = outcomes is not None
+            if outcomes is None and self.writes and getattr(sys.stdout, "unread", False):
+                raise UnreadError("its reader has gone before the plan was shown whole", where="standard output")
         finally:
             for path, render in self._reports:
                 write_out(path, render(plan, outcomes))
@@ -106,8 +110,6 @@ def say(lines: Iterable[str]) -> None:
         for line in lines:
             sys.stdout.write(line)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as fault:
         raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
 

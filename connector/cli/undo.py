@@ -35,7 +35,7 @@ def command(
     with stopped_by_signals() as stop:
         if write:
             with apply_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as context:
-                show.stop = stop
+                show.stop, show.writes = stop, True
                 show.keep_off(context.files)
                 ended = apply_undo(context, show, accept, stop)
                 code = exit_code(ended)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import Job
 from tests.support.plain_job import PASSWORD, UIDS, Plain
-from tests.support.program import LONGEST
+from tests.support.program import LONGEST, WARNINGS
 from tests.support.slapd import Slapd, person
 from tests.support.terminal import at_a_terminal, plain, session
 
@@ -80,3 +83,36 @@ def test_an_apply_that_is_interrupted_says_what_is_left_and_the_same_command_doe
         code, said = at_a_terminal(tmp_path, "apply", "job.yaml", env=PASSWORD)
         assert code == 0, said
         assert f"Done: {left} of {left} users written." in said
+
+
+def piped(job: Job, command: str) -> tuple[int, str]:
+    """The exit code of a command whose reader goes at once, and what came to standard error."""
+    line = f"set -o pipefail; {shlex.quote(sys.executable)} {' '.join(WARNINGS)} -m connector {command} | true"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=job.folder, capture_output=True, text=True, timeout=LONGEST, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_reader_that_goes_is_no_error_and_changes_no_exit_code(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=1500)  # more than a pipe holds
+    for command, expected in (
+        ("--log-level error plan job.yaml --fail-on-changes --report report.md", 2),
+        ("--log-level error explain job.yaml user1", 0),
+        ("runs job.yaml", 0),
+        ("schema job", 0),
+        ("--help", 0),
+    ):
+        assert piped(job, command) == (expected, ""), command
+    assert "user1500" in job.read("report.md")
+
+
+def test_an_apply_whose_plan_nobody_reads_to_its_end_writes_nothing_and_says_so(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=1500)
+    before = job.read("people.ldif")
+    code, said = piped(job, "--log-level error apply job.yaml")
+    assert code == 1
+    assert "cec-connector: standard output: its reader has gone before the plan was shown whole" in said
+    assert "Nothing was written." in said
+    assert "Traceback" not in said
+    assert job.read("people.ldif") == before
