@@ -51,8 +51,12 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=Commands, epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
-               "64 usage · 75 another run · 78 invalid file.")  # fmt: skip
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
+    "64 usage · 75 another run · 78 invalid file.",
+)
 @click.version_option(__version__, message="%(version)s")
 @click.option(
     "--log-level",
