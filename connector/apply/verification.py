@@ -50,19 +50,16 @@ class Verifier:
         if outcome.why:
             self._notes[change.user.id] = outcome.why
         self._shown += shown is not None
+        asks = shown is None or any(_questions(change, shown))
         if shown is not None and self._sample:
             self._sample -= 1
-            self._unconfirmed.append((change, None))
-            return None
-        if shown is None or any(_questions(change, shown)):
+            asks = False  # it is read anew
+        elif asks or _lost(change, shown, self._description, {}):
             self._hidden += 1
-            self._unconfirmed.append((change, shown))
-            return None
-        if _lost(change, shown, self._description, {}):
-            self._hidden += 1
-            self._unconfirmed.append((change, None))
-            return None
-        return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+        else:
+            return Outcome(change.user, Result.WRITTEN, self._notes.get(change.user.id, ""))
+        self._unconfirmed.append((change, shown if asks else None))
+        return None
 
     def read_back(self) -> Iterator[_Judged]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
