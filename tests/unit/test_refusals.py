@@ -21,7 +21,7 @@ def refused(
         Change(UserRef(f"id-{n}", f"uid=u{n}"), None, None, (AttributeChange(name, (), ("x",)),))
         for n, name in enumerate(changed)
     ]
-    return refusals(limits, summary, whole, changes, some=some)
+    return tuple(refusals(limits, summary, whole, changes, some=some))
 
 
 def limits_of(found: tuple[Refusal, ...]) -> list[tuple[str, int, int]]:

@@ -88,13 +88,20 @@ class Whole(Struct, frozen=True):
 
 def refusals(
     limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change], *, some: bool = False
-) -> tuple[Refusal, ...]:
-    """Every limit that the plan exceeds, and an empty tenant, which is never "everybody left".
+) -> Iterator[Refusal]:
+    """Every limit that the plan exceeds; also an empty tenant, which is never "everybody left", and a lost state.
 
     `some`: the plan is for some agents alone.
     """
-    source = _of_the_source(limits, summary, whole.last, some=some)
-    return (*source, *_of_the_state(limits, whole), *too_many(limits, summary, whole, changes))
+    yield from _of_the_source(limits, summary, whole.last, some=some)
+    most = limits.state.of(whole.matched)
+    if whole.holding is not None and whole.holding > most:
+        why = (
+            f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold most of it, and "
+            "no earlier apply is known. Restore the state. If this is the job's first run, accept the plan"
+        )
+        yield Refusal(LOST_STATE, most, whole.holding, why)
+    yield from too_many(limits, summary, whole, changes)
 
 
 def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, some: bool) -> Iterator[Refusal]:
@@ -115,17 +122,6 @@ def _of_the_source(limits: Limits, summary: Summary, last: LastGood | None, *, s
         have = "1 agent has" if summary.matched == 1 else f"{summary.matched} agents have"
         why = f"{have} a user; in the last good run {last.matched} had one{left}. Check base, filter and match rules"
         yield Refusal(MATCHED_DROP, allowed, drop, why)
-
-
-def _of_the_state(limits: Limits, whole: Whole) -> Iterator[Refusal]:
-    """That the state may have been lost: somebody has written most of this before, and no run is known."""
-    most = limits.state.of(whole.matched)
-    if whole.holding is not None and whole.holding > most:
-        why = (
-            f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold most of it, and "
-            "no earlier apply is known. Restore the state. If this is the job's first run, accept the plan"
-        )
-        yield Refusal(LOST_STATE, most, whole.holding, why)
 
 
 def too_many(limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]) -> Iterator[Refusal]:

@@ -102,7 +102,9 @@ class UniqueValues:
         for slot, users in self._wanted.items():
             bringing = [user for user in users if self._brings(user, slot)] if len(users) > 1 else []
             if len(bringing) > 1:
-                self._hold_shared(slot, bringing)
+                names = tuple(sorted(self._drafts[user].user.name for user in bringing))
+                why = "several users are to get this unique value"
+                self._hold(bringing, Problem("shared", why, users=names, attribute=slot[0]))
         if self._held:
             self._hold_reassigned()
 
@@ -126,11 +128,6 @@ class UniqueValues:
 
     def _brings(self, user: str, slot: Slot) -> bool:
         return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
-
-    def _hold_shared(self, slot: Slot, users: list[str]) -> None:
-        names = tuple(sorted(self._drafts[user].user.name for user in users))
-        why = "several users are to get this unique value"
-        self._hold(users, Problem("shared", why, users=names, attribute=slot[0]))
 
     def _hold_reassigned(self) -> None:
         """Holding one back may keep a value where it is that another waits for: go on until nothing falls any more."""

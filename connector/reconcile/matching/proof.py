@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable
 from math import inf
 
-from connector.model import Description, Key, User
+from connector.model import Description, Key
 from connector.reconcile import equality
 from connector.reconcile.matching.claims import Claims
 from connector.reconcile.matching.roster import Doubt, Roster
@@ -90,19 +90,14 @@ class _Round:
 
     def takes(self, doubt: Doubt) -> bool:
         """Take a doubt in, where that leaves no other meaning to being found."""
-        own = self._slot(*doubt.key)
-        beside = self._held(doubt.user) - {own}
+        own, texts = self._slot(*doubt.key), doubt.user.values.items()
+        beside = {self._slot(name, value) for name, held in texts for value in held if isinstance(value, str)} - {own}
         if own in self._beside or self.keys.get(own, doubt.key) != doubt.key or not beside.isdisjoint(self.keys):
             return False
         self.keys[own] = doubt.key
         self._beside |= beside
         self.doubts.append(doubt)
         return True
-
-    def _held(self, user: User) -> set[_Slot]:
-        return {
-            self._slot(name, value) for name, held in user.values.items() for value in held if isinstance(value, str)
-        }
 
     def _slot(self, name: str, value: str) -> _Slot:
         return name, equality.likeness(self._description.equality(name), value)
