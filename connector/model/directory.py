@@ -193,10 +193,9 @@ class Description(Struct, frozen=True):
     """What a directory is and can do.
 
     `identity` names the directory itself, whatever the address it was reached by; the lease is taken on it.
-    `atomic`: compare-and-set is one operation of the server's. `compares`: a secret can be compared unseen
-    (RFC 4511 §4.10). `classes_first`: object classes that a user gets are written before what needs them, in a change
-    of their own. `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the
-    view's that its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
+    `classes_first`: object classes that a user gets are written before what needs them, in a change of their own.
+    `closed`: an attribute that is not `known` cannot be written; nor can `unknown_classes`, those of the view's that
+    its schema lacks. `batch`: how many changes are written before what no answer shows is read back.
     `names`, `ids`: how names and ids of users compare. `types`, `classes`: everything that its schema defines, by any
     name or number in lower case, read when it is asked for. `checked`: what of a change can be found out without
     sending it, and what cannot, in a few words.
@@ -218,8 +217,6 @@ class Description(Struct, frozen=True):
     attributes: Mapping[str, AttributeInfo]
     names: Equality = Equality.DN
     ids: Equality = Equality.CASE_IGNORE
-    atomic: bool = False
-    compares: bool = False
     classes_first: bool = False
     closed: bool = False
     unknown_classes: tuple[str, ...] = ()

@@ -139,7 +139,6 @@ def test_its_identity_does_not_depend_on_who_opens_it(fixture: ScimFixture) -> N
     first, second = fixture.open().describe(), fixture.open(View(("active",)), url=fixture.server.url + "/").describe()
     assert first.identity == second.identity
     assert first.kind
-    assert first.atomic is reference(fixture)
     assert first.closed
     assert len(first.cautions) == (0 if reference(fixture) else 1)
 

@@ -38,14 +38,12 @@ class MemoryStore:
         veiled: Collection[str] | None = None,
         compares: bool = True,
         mute: Collection[str] = (),
-        atomic: bool = True,
     ) -> None:
         self.schema = schema or known_schema()
         self.hidden = frozenset(self.schema.key(name) for name in hidden)
         self.veiled = veiled
         self.compares = compares
         self.mute = mute
-        self.atomic = atomic
         self.reads = 0
         self.writes = 0
         self.entries = {id_: self._entry(id_, dn, values) for id_, (dn, values) in entries.items()}
@@ -92,7 +90,7 @@ class MemoryDirectory(EntryReader):
         identity = f"memory:{id(self.store):x}"
         return Description(
             "memory", identity, infos,
-            atomic=self.store.atomic, compares=self.store.compares, classes=self.schema.classes, base=self._base,
+            classes=self.schema.classes, base=self._base,
         )  # fmt: skip
 
     def size(self) -> int | None:

@@ -199,6 +199,6 @@ class Mortal:
 
 
 def copied(store: MemoryStore) -> MemoryStore:
-    twin = MemoryStore({}, store.schema, hidden=store.hidden, compares=store.compares, atomic=store.atomic)
+    twin = MemoryStore({}, store.schema, hidden=store.hidden, compares=store.compares)
     twin.entries = dict(store.entries)
     return twin

@@ -243,7 +243,7 @@ def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
     found = draw(entries())
     if draw(st.booleans()):  # an id is whatever a server says it is
         found = {"" if id_ == "id-2" else id_: entry for id_, entry in found.items()}
-    store = MemoryStore(found, hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
+    store = MemoryStore(found, hidden=secret, compares=draw(st.booleans()))
     exclude = ExcludeList(account_codes=draw(st.frozensets(names, max_size=1)))
     pins = draw(
         st.lists(
@@ -289,7 +289,7 @@ def busy_worlds(draw: st.DrawFn, hidden: bool = True) -> World:
             values["SIPIdentityPassword"] = draw(st.sampled_from([[], [b"before"]]))
         entries[f"id-{number}"] = (f"uid=u{number},{BASE}", values)
     secret = ["SIPIdentityPassword"] if hidden and draw(st.booleans()) else []
-    store = MemoryStore(entries, hidden=secret, compares=draw(st.booleans()), atomic=draw(st.booleans()))
+    store = MemoryStore(entries, hidden=secret, compares=draw(st.booleans()))
     return World(draw(busy_tenants(count)), store, SEATS)
 
 

@@ -211,8 +211,6 @@ class Inspection:
             attributes=described,
             names=Equality.DN,
             ids=Equality.CASE_IGNORE if chosen is None or chosen.octets else chosen.equality,  # octets: in hexadecimal
-            atomic=self.dialect.assertions,
-            compares=not self.dialect.microsoft,
             hides=self.dialect.microsoft,
             server=self._server(),
             classes_first=self.dialect.classes_first,

@@ -74,7 +74,7 @@ class LdifReader(EntryReader):
         cautions += [f"an apply would fail: {LINKED}"] if self._linked() else []
         return Description(
             "LDIF file", str(self.path), infos,
-            atomic=True, compares=True, batch=_BATCH, base=self._base, cautions=tuple(cautions),
+            batch=_BATCH, base=self._base, cautions=tuple(cautions),
         )  # fmt: skip
 
     def _linked(self) -> bool:

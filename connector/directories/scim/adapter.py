@@ -139,7 +139,6 @@ class ScimReader:
             attributes={each.name: each.info for each in attributes.view},
             names=attributes.located(str(USER_NAME)).info.equality,
             ids=attributes.located("id").info.equality,
-            atomic=dialect.versions,
             closed=not assumed,
             replaces=dialect.writes == "put",
             singly=not dialect.at_once and dialect.writes == "patch",
