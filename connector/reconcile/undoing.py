@@ -311,15 +311,9 @@ def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tup
     for name in [str(name) for each in classes for name in each.new if name not in each.old]:
         low = name.lower()
         others = held - {low} - {each.lower() for each in gone}
-        needed = any(_needs(description, attribute, low, others) for attribute in left)
-        known = any(low in info.classes for info in description.attributes.values())
-        if low in held and known and not needed:
+        allowed = {each: info.classes for each, info in description.attributes.items() if low in info.classes}
+        if low in held and allowed and all(allowed[each] & others for each in left & allowed.keys()):
             gone.append(name)
     put = [str(name) for each in classes for name in each.old if name not in each.new]
     come = [name for name in put if name.lower() not in held]
     return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),) if gone or come else ()
-
-
-def _needs(description: Description, attribute: str, name: str, others: set[str]) -> bool:
-    info = description.attributes.get(attribute)
-    return info is not None and name in info.classes and not info.classes & others
