@@ -130,7 +130,9 @@ class Sqlite:
                 raise StateError(f"the lock cannot be taken: {fault.strerror}", where=str(path)) from None
             self._rests_on[path] = _itself(os.fstat(handle))
             who = f"job {job} on {socket.gethostname()}, process {os.getpid()}, since {stamp('seconds')}"
-            _leave(handle, who if job else "")
+            with suppress(OSError):  # it is for messages alone; that it cannot be left is no matter
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, (who if job else "").encode("utf-8", "surrogateescape"), 0)
             yield
         finally:
             self._rests_on.pop(path, None)
@@ -144,13 +146,6 @@ class Sqlite:
                 self.rows("pragma journal_mode = delete")
         with suppress(sqlite3.Error):
             self._db.close()
-
-
-def _leave(handle: int, word: str) -> None:
-    """Leave word in a lock of ours, for messages alone; that it cannot be left is no matter."""
-    with suppress(OSError):
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, word.encode("utf-8", "surrogateescape"), 0)
 
 
 def _left_by(handle: int) -> str:
