@@ -6,6 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 Fetch = Callable[[], tuple[str, float]]
 """Asks for a new token: the token, and the seconds that it lasts."""
 
@@ -36,5 +40,6 @@ class TokenKeeper:
         asked = self._clock()
         self._good_until = asked  # should it fail, the old one is of no use
         self._token, seconds = fetch()
+        log.info("access token received", seconds=seconds)
         self._good_until = asked + seconds * USED_SHARE
         return self._token

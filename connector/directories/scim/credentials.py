@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from connector.errors import NOT_JSON, DeniedError, FileError, MalformedError
@@ -18,8 +17,6 @@ from connector.net.access_token import TokenKeeper
 from connector.net.http import Answer
 from connector.net.quoting import looks_like, phrase
 from connector.settings.scim import ClientCredentials, ScimDirectory
-
-log = structlog.get_logger(__name__)
 
 Ask = Callable[[str, Mapping[str, str], bytes], Answer]
 """POSTs a form to an address, with headers; the answer, of any status that is left after some patience."""
@@ -74,10 +71,7 @@ class OAuthClient(Credentials):
         return self._keeper.renewed(lambda: self._fetch(ask), refused)
 
     def _fetch(self, ask: Ask) -> tuple[str, float]:
-        answer = ask(self._where, self._headers, urlencode(self._form).encode())
-        header, seconds = _token(answer)
-        log.info("access token received", seconds=seconds)
-        return header, seconds
+        return _token(ask(self._where, self._headers, urlencode(self._form).encode()))
 
 
 class _TokenAnswer(Struct):

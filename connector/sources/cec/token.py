@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from connector.errors import NOT_JSON, DeniedError, MalformedError
@@ -15,8 +14,6 @@ from connector.net.http import Answer
 from connector.net.quoting import looks_like
 from connector.sources.cec.exchange import Exchange
 from connector.sources.envelopes import envelope_in
-
-log = structlog.get_logger(__name__)
 
 ASKED_SECONDS: Final = 3600
 """What `X-Token-Expire` may ask for at most."""
@@ -39,9 +36,7 @@ def fetch(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
     answer = exchange.send("POST", path, headers, content=credentials, bound=MAX_OCTETS)
     if answer.status != HTTPStatus.OK:
         raise exchange.failure(answer, "the token call")
-    token, seconds = _read(exchange, answer)
-    log.info("access token received", seconds=seconds)
-    return token, seconds
+    return _read(exchange, answer)
 
 
 def _read(exchange: Exchange, answer: Answer) -> tuple[str, int]:
