@@ -42,11 +42,13 @@ class Not(Struct, frozen=True):
     part: Filter
 
 
-class Equal(Struct, frozen=True):
-    """`(attribute=value)`: the attribute holds this value, by its equality rule."""
-
+class _Comparison(Struct, frozen=True):
     attribute: str
     value: bytes
+
+
+class Equal(_Comparison, frozen=True):
+    """`(attribute=value)`: the attribute holds this value, by its equality rule."""
 
 
 class Present(Struct, frozen=True):
@@ -64,25 +66,16 @@ class Substrings(Struct, frozen=True):
     final: bytes | None
 
 
-class GreaterOrEqual(Struct, frozen=True):
+class GreaterOrEqual(_Comparison, frozen=True):
     """`(attribute>=value)`, by the attribute's ordering rule."""
 
-    attribute: str
-    value: bytes
 
-
-class LessOrEqual(Struct, frozen=True):
+class LessOrEqual(_Comparison, frozen=True):
     """`(attribute<=value)`, by the attribute's ordering rule."""
 
-    attribute: str
-    value: bytes
 
-
-class Approx(Struct, frozen=True):
+class Approx(_Comparison, frozen=True):
     """`(attribute~=value)`: whatever the server takes for nearly equal."""
-
-    attribute: str
-    value: bytes
 
 
 class Extensible(Struct, frozen=True):
