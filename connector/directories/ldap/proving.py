@@ -67,7 +67,8 @@ class Assertions:
             for name in filter(None, (*self._modifier.asserted(change), self._modifier.dialect.mark)):
                 of_the_entry = name in held or name in (ID, FILTER, self._modifier.dialect.mark)
                 holder = change.user if of_the_entry else self._holders.get(name)
-                if holder is not None and self._open(name):
+                known = name in self.proven or name in self.refuted
+                if holder is not None and not known and self._tried[name] < _TRIES:
                     holders.setdefault(name, holder)
         if not holders:
             return
@@ -77,9 +78,6 @@ class Assertions:
             user = now.get(holder.id)
             if user is not None:
                 self._try(name, user)
-
-    def _open(self, name: str) -> bool:
-        return name not in self.proven and name not in self.refuted and self._tried[name] < _TRIES
 
     def _users(self, refs: Iterable[UserRef]) -> dict[str, User]:
         return {user.id: user for user in self._read(dict.fromkeys(refs))}
