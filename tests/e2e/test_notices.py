@@ -166,7 +166,7 @@ def test_mail_goes_over_tls_from_the_start_and_again_to_a_server_that_is_busy(jo
         ("mail: {server: smtps://mail.example.org, sender: a@b, to: []}", "notify.mail.to: must not be empty"),
         ("mail: {server: smtps://mail.example.org, sender: a@b, to: [a@b], user: x}", "user and password go together"),
         ("when: [often]", "notify.when"),
-        ("when: [failed]", "notify: names nobody"),
+        ("when: [failed]", "notify: needs a recipient"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_it_is_said_with_its_line(job: Job, line: str, said: str) -> None:
