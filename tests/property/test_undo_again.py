@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connector.directories.common.schema import Schema
 from connector.errors import StateError
-from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, Value
+from connector.model import Agent, Change, Description, Holds, Outcome, Plan, Question, Result, Secret, Tenant, Value
 from connector.observers.observer import Observers
 from connector.reconcile.checks.limits import Limit, Limits
 from connector.reconcile.diff.templates import Template
@@ -408,6 +408,25 @@ def test_what_was_emptied_and_is_hidden_by_now_is_put_back_only_where_nobody_has
     assert [change.user.id for change in plan.changes] == (["id-1"] if compares else [])
     kept = [problem.users[0][4:6] for problem in plan.problems if "cannot read it" in problem.why]
     assert kept == (["u0"] if compares else ["u0", "u1"])
+
+
+def test_what_is_asked_of_a_hidden_password_is_never_seen() -> None:
+    """Also of one that was readable when it was taken away."""
+    asked: list[Question] = []
+
+    class Listening(MemoryDirectory):
+        def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
+            asked.extend(questions)
+            return super().holds(asked)
+
+    mortal = Mortal(World(Tenant([Agent(0, "u0")]), store(1), SEATS))
+    run = mortal.apply().plan.id
+    world = mortal.world
+    world.store.hidden = frozenset({PASSWORD.lower()})
+    world.connect = lambda view: Listening(world.store, view, base=BASE, filter=FILTER)
+    taken_back(mortal, run)
+    assert [each.attribute for each in asked] == [PASSWORD]
+    assert "before-0" not in repr(asked)
 
 
 @pytest.mark.parametrize(

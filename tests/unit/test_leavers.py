@@ -81,3 +81,27 @@ def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Unclaimed, hel
     other = unclaimed(Place.WITHIN, "7", now=("7",), id_="zoe")
     assert still_holding(wanting("7", "8"), [other, each]) == holders
     assert still_holding(wanting(), [each]) == []
+
+
+@pytest.mark.parametrize(
+    ("holder", "held", "waits"),
+    [
+        (UserRef("zoe", "uid=zoe"), "strasse", True),
+        (UserRef("zoe", "uid=zoe"), "stra\u00dfe", True),
+        (UserRef("zoe", "uid=zoe"), "other", False),
+        (UserRef("bob", "uid=bob"), "stra\u00dfe", False),
+    ],
+)
+def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_by_itself(
+    holder: UserRef, held: str, waits: bool
+) -> None:
+    unique = wanting("strasse")
+    unique.held_by([User(holder.id, holder.name, {"seat": (held,), "uid": ("strasse",)})])
+    assert unique.taken() == ({("bob", "seat")} if waits else set())
+    assert {user: set(others) for user, others in unique.waiting().items() if others} == (
+        {"bob": {"zoe"}} if waits else {}
+    )
+    unique.hold_back()
+    assert [(each.kind, each.users) for each in unique.problems] == (
+        [("reassigned", ("uid=bob", "uid=zoe"))] if waits else []
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
+
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
 from connector.reconcile.diff.differences import Differ
 from connector.reconcile.diff.templates import Template
@@ -12,7 +14,7 @@ from connector.reconcile.mapping import AttributeRule, Mapping as Rules, MatchRu
 from connector.reconcile.matching.claims import Claims
 from connector.reconcile.matching.proof import proved
 from connector.reconcile.matching.roster import Roster
-from connector.reconcile.questions import Proof, Prove, Scan
+from connector.reconcile.questions import Proof, Prove, Scan, is_plain, telling
 
 RULES = Rules(
     match=(
@@ -117,3 +119,17 @@ def test_where_everybody_was_read_what_somebody_shows_is_proven() -> None:
     case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), finds={}, read=[ANN, DAN])
     case.proved()
     assert case.asked == []
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"), [("ann", True), ("a b", True), (" ", False), ("", False), ("\u00e9", False), ("a\n", False)]
+)
+def test_a_plain_value_is_one_that_no_server_trips_over(value: str, plain: bool) -> None:
+    assert is_plain(value) is plain
+
+
+def test_somebody_who_shows_a_plain_value_tells_before_the_first_who_shows_another() -> None:
+    odd, other, last = user("a", uid="\u00e9"), user("b", uid=" "), user("c", uid="ann")
+    assert telling([odd, other, last, user("d", uid="zoe")], "uid") == ("c", "ann")
+    assert telling([odd, other], "uid") == ("a", "\u00e9")
+    assert telling([User("x", "cn=x", {"uid": (b"ann",)}), user("y", mail="ann")], "uid") is None

@@ -57,6 +57,13 @@ def test_a_bare_name_that_is_no_agents_may_be_a_users(name: str, meant: str) -> 
     assert nobody(found, name) == f"{why}{meant}"
 
 
+def test_an_account_may_be_called_as_a_kind_of_name_is() -> None:
+    agents = [AgentRef(1, "seat"), AgentRef(2, "account"), AgentRef(3, "user")]
+    for agent in agents:
+        found = selected([agent.account_code or ""], agents, "--only")
+        assert [each for each in agents if found.names_agent(each)] == [agent]
+
+
 def test_nobody_named_is_everybody() -> None:
     assert not selected([], AGENTS, "--only")
     assert not EVERYBODY
