@@ -207,8 +207,7 @@ def _staying(
             shown = info is None or info.readable is True or each.name in now[change.user.id].values
             values = each.new or (() if each.fingerprint else each.old)  # what was emptied: is there none still?
             if values and not shown:
-                value = _wrapped(values[0]) if each.secret else values[0]
-                unseen.append(Question(change.user, each.name, value))
+                unseen.append(Question(change.user, each.name, values[0]))
     for asked, answer in (yield from compared(unseen)):
         if answer is not Holds.ABSENT:
             stays[asked.user.id][asked.attribute] = _unreadable(brief.description, asked.value)
