@@ -63,7 +63,7 @@ GROUPS: Final = {
                 "assembly", "differences", "review", "planfile", "refused_last", "disabled", "another_key", "selection",
                 "failed_and_there", "taken_away", "several_templates", "clocks", "stale", "leavers", "together",
                 "whole_runs", "unseen", "roster", "unshown", "ids", "lagging_servers",
-                "plan_heads", "refusals", "mapping", "overview", "forms",
+                "plan_heads", "refusals", "mapping", "overview", "forms", "drafts",
             )),
             *(f"tests/property/test_{name}.py" for name in (
                 "explained", "explained_users", "limits", "runs", "two_jobs", "several_attributes", "hidden_attributes",

@@ -10,8 +10,10 @@ from hypothesis import given, strategies as st
 
 from connector.model import AgentRef, AttributeChange, Change, Plan, Secret, UserRef
 from connector.reconcile.digests import (
+    UNKEYED,
     digest_of_change,
     digest_of_plan,
+    fingerprinter,
     is_secret,
     lossless,
     readable,
@@ -100,3 +102,30 @@ def test_the_spelling_that_is_hashed_never_changes(plan: Plan, odd: Change) -> N
 def test_these_very_digests_were_given_out() -> None:
     assert sample().digest == "sha256:fe702960cb2b4b9d01dbca0d9252c39bf6dbd208f3d49e9cf8f95b05ccb19219"
     assert hostile().digest == "sha256:3e9f98168df5c914a5cc11df29af20ddc58884ecdac9b550aa9b613a97b5e435"
+
+
+def test_a_value_in_a_secret_makes_its_attribute_one_whatever_the_mapping_says() -> None:
+    word, plain = Secret("canary"), AttributeChange("x", ("a",), ("b", b"c"))
+    assert not is_secret(plain)
+    for change in (
+        AttributeChange("x", (), ("b", word)), AttributeChange("x", ("a", word), ("b",)),
+        AttributeChange("x", (), (), secret=True),
+    ):  # fmt: skip
+        assert is_secret(change)
+    assert secret_fingerprint(AttributeChange("x", (), (word,), secret=True)) == UNKEYED
+    assert secret_fingerprint(AttributeChange("x", (word,), (), secret=True)) == ""
+    assert secret_fingerprint(AttributeChange("x", (), (), secret=True, fingerprint="f")) == "f"
+
+
+def test_a_fingerprint_is_of_one_user_s_one_attribute_under_one_key() -> None:
+    """An attribute's name counts in any spelling; a key may be octets."""
+    user, other, print_ = UserRef("1", "uid=a"), UserRef("2", "uid=a"), fingerprinter(Secret("key"))
+    one = print_(user, "word", "canary")
+    assert one == print_(UserRef("1", "uid=renamed"), "WORD", Secret(b"canary"))
+    assert one == fingerprinter(Secret(b"key"))(user, "word", "canary")
+    others = [
+        print_(other, "word", "canary"), print_(user, "text", "canary"), print_(user, "word", "Canary"),
+        fingerprinter(Secret("another"))(user, "word", "canary"),
+    ]  # fmt: skip
+    assert len({one, *others}) == 5
+    assert print_(user, "word", "\udcff") == print_(user, "word", b"\xff")

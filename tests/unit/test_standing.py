@@ -209,6 +209,8 @@ def test_a_password_that_another_run_is_known_to_have_set_proves_no_later_write(
     """At a server that may lag, where nothing else tells."""
     change = password("canary", name="secret")
     assert found_out(change, Secret("canary"), server="there", ours={"secret": owned}) is result
+    unsealed = replace(change, new=())
+    assert found_out(unsealed, Secret("canary"), server="there", ours={"secret": owned}) is result, "by another key"
     cleared = password(name="secret")
     assert found_out(cleared, (), server="here", ours={"secret": Owned("1", (), "")}) is Result.WRITTEN
 
