@@ -277,6 +277,23 @@ def test_a_password_that_was_taken_away_unseen_cannot_be_put_back_and_that_is_to
     assert why.startswith("its value before that run could not be read")
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_first_password_that_nobody_could_see_and_now_can_is_taken_away_by_its_value(by_hand: bool) -> None:
+    mortal = Mortal(World(Tenant([Agent(0, "u0", None, Secret("new"))]), bare(1, hidden=[PASSWORD]), APART))
+    run = mortal.apply().plan.id
+    mortal.world.store.hidden = frozenset()
+    if by_hand:
+        put(mortal, 0, **{PASSWORD: [b"by hand"]})
+    plan = taken_back(mortal, run)
+    found = [each for change in plan.changes for each in change.attributes if each.name == PASSWORD]
+    if by_hand:
+        assert found == []
+        assert (PASSWORD, CHANGED) in told(plan)
+    else:
+        (back,) = found
+        assert (back.old, back.new, back.seen, back.absent) == ((Secret("new"),), (), True, False)
+
+
 def bare(count: int, **options: Any) -> MemoryStore:
     """Users that are nothing but people."""
     return MemoryStore(
@@ -522,6 +539,7 @@ SEAT_AND_LINE = (
         (("first", "second"), {"second"}),
         (("second", "first"), {"first"}),
         (("first", "second", "third"), {"third"}),
+        (("First", "Second"), {"Second"}),
         (("first",), {"first"}),
     ],
 )

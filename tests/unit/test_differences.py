@@ -217,3 +217,35 @@ def test_a_field_that_the_tenant_lacks_is_told_with_what_is_made_of_it() -> None
     draft = found.draft(ANN, user("uri"), 1)
     assert draft is not None
     assert [(each.name, each.new) for each in draft.planned] == [("uri", ("1",))]
+
+
+@pytest.mark.parametrize(
+    ("held", "most"),
+    [
+        ({"mail": ("1",), "uri": ("sip:1",), "one": ("sip:1",)}, True),
+        ({"mail": ("1",), "uri": ("sip:1",)}, True),
+        ({"mail": ("1",)}, False),
+        ({"mail": ("1",), "uri": ("sip:1",), "one": ("tel:1",)}, True),
+        ({"mail": ("1",), "uri": ("sip:2",), "one": ("tel:1",)}, False),
+        ({}, False),
+    ],
+)
+def test_a_user_holds_most_of_what_is_wanted_if_more_than_half_is_in_step(
+    held: dict[str, tuple[str, ...]], most: bool
+) -> None:
+    """What is held back is not in step."""
+    found = Differ(Tenant([]), Mapping((), tuple(RULES[name] for name in ("mail", "uri", "one"))),
+                   Description("t", "t", INFOS))  # fmt: skip
+    draft = found.draft(ANN, User("id-1", "uid=ann", held), 1)
+    assert found.holds_most(ANN, draft) is most
+
+
+def test_a_secret_that_nobody_sees_may_be_there_and_does_not_tell_by_itself() -> None:
+    both = Differ(Tenant([]), Mapping((), (RULES["mail"], RULES["unseen"])), Description("t", "t", INFOS))
+    for mail, most in (("1", True), ("2", False)):
+        assert both.holds_most(ANN, both.draft(ANN, user("mail", mail), 1)) is most
+    alone = differ("unseen")
+    assert not alone.holds_most(ANN, alone.draft(ANN, user("unseen"), 1))
+    assert not alone.holds_most(ANN, None)
+    assert not alone.holds_most(NOBODY, None)
+    assert differ("mail").holds_most(ANN, None)

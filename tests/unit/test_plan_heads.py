@@ -168,3 +168,15 @@ def test_that_some_users_show_no_object_classes_is_said(shown: bool) -> None:
         of.store.put("id-1", f"uid=u1,{BASE}", {"uid": ["u1"], "objectClass": CLASSES})
         of.store.hidden, of.store.veiled = frozenset({"objectclass"}), ["id-1"]
     assert any("do not show their object classes" in each for each in plan(of).cautions) is not shown
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_a_user_of_the_exclude_list_that_is_there_is_not_looked_for_elsewhere(beyond: bool) -> None:
+    """One that is nowhere refuses the plan, also where nobody may look past base and filter."""
+    of = world(*agents(0))
+    for listed, lost in (({"id-1"}, 0), ({"id-1", "id-9"}, 1)):
+        of.exclude = ExcludeList(users=frozenset(listed))
+        with of.context() as context:
+            asked = context if beyond else replace(context, beyond=None)
+            found = dry_run(asked, lambda plan, outcomes: None).plan
+        assert [each.planned for each in found.refusals] == [1] * lost
