@@ -176,6 +176,15 @@ def test_it_stays_where_somebody_could_not_be_looked_for_and_where_nothing_is_cl
         assert any(each.kind == "reassigned" for each in explained_.problems)
 
 
+def test_it_stays_where_this_very_agent_may_be_somebody_else() -> None:
+    """Whoever is explained lacks a value of a rule, and so may have the user whose value it waits for."""
+    of = left_behind()
+    of.mapping = replace(of.mapping, match=(*of.mapping.match, MatchRule(Template.parse("{sipAccount}"), "mail")))
+    of.tenant = Tenant([Agent(0, "ann", "7"), Agent(1, "zoe")])
+    found = as_planned(of)
+    assert any(each.kind == "reassigned" for each in found["ann"].problems)
+
+
 def test_an_agent_who_was_looked_for_whole_and_has_no_user_keeps_nothing_from_coming_free() -> None:
     of = left_behind()
     of.tenant = Tenant([*of.tenant.agents, Agent(9, "stranger"), Agent(10)])

@@ -259,3 +259,26 @@ def test_of_a_change_that_stands_all_is_known_and_of_one_that_does_not_no_unseen
     assert known(mail, word, gone, mail="b") == [("mail", ""), ("unseen", UNKEYED)]
     shown = password("canary", name="secret")
     assert known(mail, shown, mail="b", secret=Secret("canary")) == [("mail", ""), ("secret", shown.fingerprint)]
+
+
+@pytest.mark.parametrize(
+    ("before", "result"),
+    [
+        (password(name="secret"), Result.SKIPPED),
+        (password("other", name="secret"), Result.WRITTEN),
+        (replace(password("other", name="secret"), new=()), Result.WRITTEN),
+        (replace(password("other", name="secret"), fingerprint=""), Result.WRITTEN),
+        (password(name="unseen"), Result.WRITTEN),
+    ],
+)
+def test_a_password_that_was_taken_away_at_another_server_proves_no_write_here(
+    before: AttributeChange, result: Result
+) -> None:
+    """One that was set there, also by another key, was not taken away."""
+    change = Change(ANN, None, 1, (password(name="secret"), put("pager", "7")))
+    told = aftermath(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", past=[("1", "there", before)],
+    )  # fmt: skip
+    assert told is not None
+    assert told.result is result

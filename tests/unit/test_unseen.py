@@ -22,7 +22,7 @@ from connector.model import (
 from connector.reconcile.diff.draft import Draft
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.diff.together import Kept
-from connector.reconcile.diff.unseen import PROBES, Unseen
+from connector.reconcile.diff.unseen import PROBES, Unseen, judge_alike
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.reconcile.questions import Brief, Compare
@@ -229,3 +229,55 @@ def test_what_may_not_be_read_of_anybody_stays() -> None:
     drafts = [draft(n, MAIL, keeps=[kept("seat", "1")]) for n in range(2)]
     judged(drafts, lambda question: UNKNOWN)
     assert all(each.keeps for each in drafts)
+
+
+# ---------------------------------------------------------------- values that a directory may take for the same
+
+
+def respelt(drafts: Sequence[Draft], answers: Mapping[str, Holds]) -> list[Held]:
+    """What is asked, by value; `answers`: by value, else another is there."""
+    infos = {name: AttributeInfo(name, single=False) for name in ("mail", "password")}
+    brief = Brief(
+        mapping=AttributeMapping((), ()), limits=NO_LIMITS, description=Description("t", "t", infos),
+        memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
+        now=Moment(datetime(2026, 1, 1, tzinfo=UTC)),
+    )  # fmt: skip
+    asking = judge_alike(drafts, brief)
+    try:
+        query = next(asking)
+        assert isinstance(query, Compare)
+        asked = list(query.questions)
+        asking.send([answers.get(str(each.value), OTHER) for each in asked])
+    except StopIteration:
+        return [each.value for each in asked] if "asked" in locals() else []
+    raise AssertionError("one question is enough")
+
+
+def mail(old: str, new: str) -> AttributeChange:
+    return AttributeChange("mail", tuple(old.split()), tuple(new.split()))
+
+
+@pytest.mark.parametrize(
+    ("each", "asked", "answers", "stays"),
+    [
+        (mail("stra\u00dfe", "strasse"), ["strasse"], {"strasse": SAME}, False),
+        (mail("stra\u00dfe", "strasse"), ["strasse"], {"strasse": OTHER}, True),
+        (mail("stra\u00dfe", "strasse"), ["strasse"], {"strasse": UNKNOWN}, True),
+        (mail("stra\u00dfe b", "strasse b"), ["strasse"], {"strasse": SAME}, False),
+        (mail("stra\u00dfe ma\u00df", "strasse mass"), ["strasse", "mass"], {"strasse": SAME, "mass": SAME}, False),
+        (mail("stra\u00dfe ma\u00df", "strasse mass"), ["strasse", "mass"], {"strasse": SAME}, True),
+        (mail("stra\u00dfe ma\u00df", "strasse mass"), ["strasse", "mass"], {"mass": SAME}, True),
+        (mail("stra\u00dfe", "other"), [], {}, True),
+        (mail("stra\u00dfe", "strasse other"), [], {}, True),
+        (mail("", "strasse"), [], {}, True),
+        (mail("stra\u00dfe", ""), [], {}, True),
+        (AttributeChange("password", (Secret("ma\u00df"),), (Secret("mass"),), secret=True), [], {}, True),
+    ],
+)
+def test_a_value_that_may_be_there_in_another_spelling_is_asked_about_before_it_is_written(
+    each: AttributeChange, asked: list[str], answers: Mapping[str, Holds], stays: bool
+) -> None:
+    one, other = draft(1, each, SEAT), draft(2, SEAT)
+    assert respelt([one, other], answers) == asked
+    assert one.planned == ((each, SEAT) if stays else (SEAT,))
+    assert other.planned == (SEAT,)

@@ -527,6 +527,22 @@ def test_a_run_that_leaves_users_aside_does_not_renew_the_key(tmp_path: Path) ->
     assert not of.state.knows(of.job, Sealer(of.key))
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_of_a_conflict_it_is_told_what_is_there_now_and_whether_the_change_was_reviewed(
+    seen: bool, tmp_path: Path
+) -> None:
+    of, saved = reviewed(tmp_path)
+
+    def meanwhile(change: Change) -> None:
+        if change.user.id == "id-1":
+            of.store.put("id-1", f"uid=u1,{BASE}", {**values(1), SEAT: ["99"]})
+
+    oddly(of, meanwhile)
+    run = apply(of, reviewed=saved if seen else None)
+    (differs,) = [each for outcome in run.outcomes or () for each in outcome.differs]
+    assert (differs.name, differs.now, differs.reviewed) == (SEAT, ("99",), seen)
+
+
 @pytest.mark.parametrize("gone", ["agent", "user"])
 def test_what_is_missing_since_the_review_refuses_a_reviewed_plan(gone: str, tmp_path: Path) -> None:
     of, saved = reviewed(tmp_path)

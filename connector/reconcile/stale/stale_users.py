@@ -107,7 +107,7 @@ def judged(
     """Those that are to be cleared, and whose grace is over, if the mapping grants one; and a line about each user."""
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
     seen = memory.stale() if grace and users else {}
-    since = passed(memory.looked(), now).time if seen else timedelta(0)
+    since = passed(memory.looked(), now).time
     due, problems = [], []
     for each in users:
         clears = _clears(each.place, mapping)
