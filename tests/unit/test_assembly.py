@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 
 from connector.model import AgentRef, AttributeChange, Change, Description, Moment, Problem, Secret, Summary, UserRef
+from connector.reconcile import problem_kinds
 from connector.reconcile.assembly import assembled, counts
 from connector.reconcile.digests import fingerprinter
 from connector.reconcile.mapping import Mapping
@@ -69,3 +70,16 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
     for order in list(permutations(expected))[:: 40320 // 97]:
         plan = assembled(brief, changes=(), problems=order, summary=Summary(), refusals=(), cautions=())
         assert list(plan.problems) == expected
+
+
+def test_problems_are_told_by_kind_and_a_kind_that_nobody_knows_comes_last() -> None:
+    problems = [Problem("odd", "d"), Problem("unmatched", "c"), Problem("invalid", "a"), Problem("unmatched", "b")]
+    found = problem_kinds.grouped(problems)
+    assert {kind: [each.why for each in some] for kind, some in found.items()} == {
+        "invalid": ["a"], "unmatched": ["c", "b"], "odd": ["d"],
+    }  # fmt: skip
+    assert list(found) == ["invalid", "unmatched", "odd"]
+    places = [problem_kinds.place(kind) for kind in (*problem_kinds.KINDS, "odd")]
+    assert places == list(range(len(places)))
+    assert problem_kinds.explain("odd") == "Each line gives the reason."
+    assert problem_kinds.explain("pin") == "A line of the pins file cannot be followed. Correct it."

@@ -282,3 +282,30 @@ def test_a_password_that_was_taken_away_at_another_server_proves_no_write_here(
     )  # fmt: skip
     assert told is not None
     assert told.result is result
+
+
+@pytest.mark.parametrize(
+    ("new", "owned", "result"),
+    [
+        (("a",), ("a",), None),
+        (("a",), ("b",), Result.WRITTEN),
+        (("a", "b"), ("a",), Result.WRITTEN),
+        (("a", "b"), ("a", "b", "c"), None),
+    ],
+)
+def test_values_that_another_run_is_known_to_have_written_are_all_of_them_or_prove_it(
+    new: tuple[str, ...], owned: tuple[str, ...], result: Result | None
+) -> None:
+    ours = Owned("1", tuple(digest(Equality.CASE_IGNORE, each) for each in owned))
+    assert found_out(put("mail", *new), new, server="there", ours={"mail": ours}) is result
+    assert found_out(put("mail", *new), new, server="there", ours={"pager": ours}) is Result.WRITTEN
+
+
+def test_that_another_run_wrote_an_attribute_does_not_mean_that_it_took_it_away() -> None:
+    change = Change(ANN, None, 1, (put("mail", old=("a",)), put("pager", "7")))
+    told = aftermath(
+        change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"), PRINT,
+        server="here", run="2", ours={"mail": Owned("1", ())},
+    )  # fmt: skip
+    assert told is not None
+    assert told.result is Result.WRITTEN
