@@ -96,7 +96,7 @@ def test_where_a_job_says_nothing_holds_what_its_documentation_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text("utf-8")
     said = dict(re.findall(r"^\| `(\w+)` \|.*\| (?:`(.*)`|as `update`|none) \|$", page, re.MULTILINE))
     limits, pace = Limits(), Pace()
-    for name in ("update", "clear", "agents_drop"):
+    for name in ("update", "clear", "agents_drop", "matched_drop", "state"):
         assert getattr(limits, name) == Limit.parse(said[name]), name
     assert (said["secret"], limits.secret) == ("", None)
     assert (str(list(pace.ramp)), str(pace.max_failures)) == (said["ramp"], said["max_failures"])

@@ -473,6 +473,20 @@ def test_who_was_renamed_since_is_spared_by_the_old_name_or_the_new_one(listed: 
     assert [change.user.id for change in plan.changes] == ["id-1"]
 
 
+@pytest.mark.parametrize(
+    ("listed", "lost"),
+    [("id-0", 0), (f"uid=renamed,{BASE}", 0), (f"uid=u0,{BASE}", 0), ("id-9", 1), (f"uid=u9,{BASE}", 1)],
+)
+def test_an_undo_is_refused_for_who_is_on_the_exclude_list_and_neither_was_there_nor_is(listed: str, lost: int) -> None:
+    """Also where nobody may look past base and filter."""
+    mortal = Mortal(World(Tenant([Agent(7, "u0"), Agent(8, "u1")]), store(2), SEATS))
+    run = mortal.apply().plan.id
+    _, values = mortal.world.store.snapshot()["id-0"]
+    mortal.world.store.put("id-0", f"uid=renamed,{BASE}", values)
+    mortal.world.exclude = ExcludeList(users=frozenset({listed}))
+    assert [(each.limit, each.planned) for each in taken_back(mortal, run).refusals] == [("exclude", 1)] * lost
+
+
 # ---------------------------------------------------------------- object classes
 
 
