@@ -11,6 +11,7 @@ from connector.directories.port import Directory
 from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.mapping import AttributeRule, Mapping, MatchRule
+from connector.reconcile.matching.near_misses import AGENTS
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.stale.stale_users import UNSEEN, UNSURE
 from connector.sync import apply_run, dry_run
@@ -180,3 +181,10 @@ def test_a_user_of_the_exclude_list_that_is_there_is_not_looked_for_elsewhere(be
             asked = context if beyond else replace(context, beyond=None)
             found = dry_run(asked, lambda plan, outcomes: None).plan
         assert [each.planned for each in found.refusals] == [1] * lost
+
+
+def test_what_kept_near_misses_from_being_told_is_said_at_the_head() -> None:
+    few = world(Agent(1, "nobody"), Agent(2, "u0"))
+    assert "near misses" not in dict(plan(few).about)
+    many = world(*(Agent(number, f"nobody{number}") for number in range(AGENTS + 1)))
+    assert dict(plan(many).about)["near misses"].endswith("1 more are left out")

@@ -63,6 +63,14 @@ def test_a_user_is_tried_with_the_refused_ones_that_it_waits_for_be_they_too_man
     assert turn(last, {**known, "d": refused(0)}, 4).users == {"a", "b", "c", "d"}
 
 
+@pytest.mark.parametrize(("most", "users"), [(2, {"a", "r"}), (3, {"a", "r", "z"})])
+def test_who_was_not_refused_and_waits_takes_no_turn(most: int, users: set[str]) -> None:
+    last = [change("a", "m"), change("m", "r"), change("r"), change("z")]
+    now = turn(last, {"a": refused(0), "r": refused(5), "z": refused(1)}, most)
+    assert now.users == users
+    assert names(now.now) == [each for each in "amrz" if each == "m" or each in users]
+
+
 @pytest.mark.parametrize(("runs", "said"), [(1, "refused in the last run (no right)"), (2, "refused 2 runs running")])
 def test_a_line_says_in_how_many_runs_a_user_was_refused(runs: int, said: str) -> None:
     (line,) = problems([change("a"), change("b")], {"a": refused(runs=runs)})

@@ -31,8 +31,6 @@ class Limit(Struct, frozen=True):
     @classmethod
     def parse(cls, value: str | int | Limit) -> Limit:
         """`10`, `"10"` or `"20%"`. Raises ValueError for anything else."""
-        if isinstance(value, Limit):
-            return value
         if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}%?", str(value)):
             raise ValueError("a limit is a whole number (10) or a percentage (20%)")
         text = str(value)
