@@ -90,7 +90,7 @@ def _like_integer(value: Value) -> Hashable:
 
 def _decimal(value: Value) -> Hashable:
     text = text_of(value).strip()
-    return Decimal(text) if text.isascii() and _DECIMAL.fullmatch(text) else text
+    return Decimal(text) if _DECIMAL.fullmatch(text) else text
 
 
 def _like_time(value: Value) -> Hashable:

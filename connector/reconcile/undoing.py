@@ -305,7 +305,7 @@ def _classes_back(change: Change, draft: Draft, user: User, brief: Brief) -> tup
     classes = [each for each in change.attributes if each.name == OBJECT_CLASS]
     held = {str(value).lower() for value in user.values.get(OBJECT_CLASS, ())}
     going = {each.name for each in back if not each.new and len(user.values.get(each.name, ())) <= len(each.old)}
-    left = (user.values.keys() | kept | {each.name for each in back if each.new}) - going - {OBJECT_CLASS}
+    left = (user.values.keys() | kept | {each.name for each in back}) - going - {OBJECT_CLASS}
     gone: list[str] = []
     for name in [str(name) for each in classes for name in each.new if name not in each.old]:
         low = name.lower()

@@ -52,6 +52,10 @@ def test_what_is_held_back_falls_alone_until_groups_are_bound_and_whole_from_the
 
 
 def test_a_group_of_which_nothing_is_held_stays() -> None:
+    of = draft(put("line"), put("seat"), put("room"))
+    of.bind(GROUPS, replaced=False)
+    of.hold(("other", "seat"), of.problem("shared", "it is", "seat"))
+    assert (planned(of), kinds(of)) == (["line"], [("shared", "seat"), ("together", None)])
     of = draft(put("line"), put("seat"))
     of.bind(GROUPS, replaced=False)
     of.hold(("other",), of.problem("shared", "it is", "other"))

@@ -67,6 +67,7 @@ RUNS, DAYS = Grace(2, "runs"), Grace(7, "days")
         (RUNS, [0, 0], 0, ""),
         (DAYS, [], 0, " (cleared 7 days after the first apply that sees it)"),
         (DAYS, [0], 6, " (cleared 7 days after the first apply that sees it)"),
+        (Grace(1, "days"), [], 0, " (cleared 1 day after the first apply that sees it)"),
         (DAYS, [0], 7, ""),
         (DAYS, [0, 3], 7, ""),
         (DAYS, [0, 3], 6, " (cleared 7 days after the first apply that sees it)"),

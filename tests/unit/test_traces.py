@@ -112,6 +112,8 @@ PLANNED = AttributeChange("it", ("x",), ("a b",))
         (IT, ANN, ("x",), Lines((replace(PLANNED, name="other"),)), "same", "not shown; compared, and the same"),
         (IT, ANN, ("x",), Lines((), (Problem("shared", "it is shared", attribute="it"),)), "refused", "it is shared"),
         (IT, ANN, ("x",), Lines((), (Problem("exclude", "on the list"),)), "refused", "on the list"),
+        (IT, ANN, ("x",), Lines((), (Problem("flapping", "of another", attribute="other"),)), "same",
+         "not shown; compared, and the same"),
         (replace(IT, owns=None), ANN, ("x", "y"), Lines(), "refused", "it holds 2 values"),
         (IT, ANN, ("a b",), Lines(), "same", ""),
         (IT, ANN, ("A  B",), Lines(), "same", "equal by the attribute's equality rule"),
