@@ -130,3 +130,10 @@ def test_who_is_outside_is_named_in_its_own_line_and_in_that_of_its_agent() -> N
 def test_who_is_not_outside_is_not_named(place: Place) -> None:
     now = user() if place is Place.WITHIN else None
     assert told_outside(PLAN, [Unclaimed(ANN, place=place, now=now)], UNMATCHED, ROSTER) == PLAN
+
+
+def test_lines_of_another_kind_about_who_is_outside_stay_as_they_are() -> None:
+    away = Unclaimed(ANN, place=Place.MOVED, now=user("uid=ann,ou=away"))
+    line = replace(next(each for each in PLAN.problems if each.kind == "stale"), kind="exclude")
+    plan = replace(PLAN, problems=(line, replace(line, users=())))
+    assert told_outside(plan, [away], UNMATCHED, ROSTER) == plan

@@ -132,25 +132,36 @@ def test_that_a_secret_is_cleared_unseen_is_said(hidden: bool) -> None:
 
 
 class Cut(Disturbed):
-    """A directory that takes every change of a batch, and then the run is ended before the answers come."""
+    """A directory that takes every change of a batch, or none, and the run is ended before the answers come."""
+
+    takes = True
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-        for _ in super().write(changes):
+        sent = list(changes)
+        for _ in super().write(sent) if self.takes else ():
             pass
         raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
-    ("count", "compares", "said"),
-    [(1, False, "secrets of one user. They"), (3, False, "secrets of 3 users. They"), (2, True, "")],
+    ("count", "compares", "takes", "said"),
+    [
+        (1, False, True, "secrets of one user. They"),
+        (3, False, False, "secrets of 3 users. They"),
+        (2, True, True, ""),
+        (2, True, False, ""),
+    ],
 )
 def test_secrets_that_a_run_without_an_end_may_have_written_are_said_to_be_written_again(
-    count: int, compares: bool, said: str
+    count: int, compares: bool, takes: bool, said: str
 ) -> None:
+    """Where a comparison tells, nothing has to be said: they are there, or they are set for the first time."""
     of = world(*agents(*range(count), password="canary"), mapping=SECRETS, hidden=True, compares=compares)
 
     def connect(view: View) -> Directory:
-        return Cut(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
+        cut = Cut(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
+        cut.takes = takes
+        return cut
 
     of.connect = connect
     apply(of)
@@ -160,6 +171,7 @@ def test_secrets_that_a_run_without_an_end_may_have_written_are_said_to_be_writt
     about = [each for each in run.plan.cautions if "an interrupted run" in each]
     assert [each.partition("wrote ")[2].startswith(said) for each in about] == [True] * bool(said)
     assert all(outcome.result is Result.WRITTEN for outcome in run.outcomes or ())
+    assert len(run.plan.changes) == (0 if compares and takes else count)
 
 
 @pytest.mark.parametrize("shown", [True, False])
