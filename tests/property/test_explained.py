@@ -204,6 +204,8 @@ def test_of_an_agent_whose_user_is_in_step_there_is_nothing_to_change() -> None:
     outcomes = {each.name: each.outcome for each in found["ann"].attributes}
     assert outcomes["cecWorkNo"] == "same"
     assert found["bob"].change is not None
+    (set_,) = [each for each in found["bob"].attributes if each.name == "cecWorkNo"]
+    assert (set_.outcome, set_.change and set_.change.new) == ("set", ("7",))
 
 
 def test_a_user_is_found_by_an_attribute_that_nobody_can_search_by() -> None:

@@ -174,6 +174,29 @@ def test_a_run_is_shown_before_it_is_written_and_after() -> None:
     assert (after, outcomes) == (run.plan, run.outcomes)
 
 
+def test_where_one_request_writes_one_attribute_what_tells_whose_they_are_comes_last() -> None:
+    sent: list[list[str]] = []
+
+    class Singly(MemoryDirectory):
+        def describe(self) -> Description:
+            return replace(super().describe(), singly=True)
+
+        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+            for change in changes:
+                sent.append([each.name for each in change.attributes])
+                yield from super().write([change])
+
+    of = world(1)
+    rules = (
+        AttributeRule(SEAT, Template.parse("{workNo}"), unique=True),
+        AttributeRule("cn", Template.parse("x"), owns="*"),
+    )
+    of.mapping = Mapping(LOOKS, (*rules, AttributeRule("sn", Template.parse("{accountCode}"), owns="*")))
+    of.connect = lambda view: Singly(of.store, view, base=BASE, filter=FILTER)
+    assert not apply(of).ending.in_part
+    assert sent == [["cn"], ["sn"], [SEAT]]
+
+
 def test_a_run_of_which_a_part_failed_has_ended_in_part() -> None:
     of = world()
     oddly(of, refuses("id-1"))

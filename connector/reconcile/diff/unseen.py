@@ -83,8 +83,7 @@ class Unseen:
         for name in silent:
             self._unreadable[name] = Problem("unreadable", f"{name} {_UNREADABLE}", attribute=name)
         for draft in self._drafts if secrets or doubtful or silent else ():
-            if draft.keeps:
-                draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
+            draft.keeps = tuple(kept for kept in draft.keeps if self._stays(draft, kept, answers))
             self._judge(draft, answers)
             if not draft.news:
                 draft.planned = ()
