@@ -154,6 +154,13 @@ def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known()
     assert schema_checks.blind
 
 
+def test_of_who_does_not_show_its_classes_no_change_relies_on_another() -> None:
+    relying = SchemaChecks(("levelled",), DESCRIPTION)
+    changes = (put("secret"), put("level"))
+    assert relying.relied_on(user("person"), changes) == {"level"}
+    assert relying.relied_on(user(), changes) == frozenset()
+
+
 def test_users_alike_are_judged_alike_and_others_are_not() -> None:
     schema_checks = SchemaChecks((), DESCRIPTION)
     empties, leaves = clear("sn", "x"), User("2", "cn=y", {"objectClass": ("person",), "sn": ("x", "y")})
