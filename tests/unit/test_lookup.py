@@ -193,6 +193,13 @@ def test_few_are_looked_up_where_the_size_is_not_known(wanted: int, at_least: in
     assert told.how == [how]
 
 
+@pytest.mark.parametrize("users", [0, 1, 2_500])
+def test_an_unknown_directory_that_was_read_to_its_end_has_exactly_so_many(users: int) -> None:
+    asking = Lookup(Counted(users, None), "auto", Told())
+    assert len(list(asking.answer(Search([("uid", "x")] * 4_000, 4_000)))) == users
+    assert asking.at_least == users
+
+
 def test_a_scan_shows_how_many_there_are_at_least() -> None:
     for before, users, after in ((0, 3000, 3000), (5000, 3000, 5000), (0, 9_000, 7502)):
         asking = Lookup(Counted(users, None), "auto", Told(), before)

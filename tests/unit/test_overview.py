@@ -188,6 +188,9 @@ def test_a_value_of_another_shape_is_worth_a_look(new: str | bytes, odd: bool) -
         replace(each, attributes=(replace(each.attributes[0], new=(f"{n:03}",)),)) for n, each in enumerate(some(30))
     ]
     assert ("id-1" in told([one, *digits])) is (new not in ("700", b"7"))
+    for several, told_of in ((("abc", "7"), False), (("7", "abc"), True)):
+        both = replace(one, attributes=(replace(one.attributes[0], new=several),))
+        assert bool(told([both, *some(FEW - 1)])) is told_of, "by the first value"
     secret = change(1, ("seat", Form.FIRST), new=Secret("7001"))
     assert told([secret, *some(FEW - 1)]) == {}
 
