@@ -249,3 +249,13 @@ def test_a_secret_that_nobody_sees_may_be_there_and_does_not_tell_by_itself() ->
     assert not alone.holds_most(ANN, None)
     assert not alone.holds_most(NOBODY, None)
     assert differ("mail").holds_most(ANN, None)
+
+
+@pytest.mark.parametrize("word", ["x", "y"])
+def test_a_leavers_secret_that_may_be_hidden_and_is_shown_is_known_by_its_value(word: str) -> None:
+    held = user("unseen", Secret(word))
+    found = Unclaimed(held.ref, {"unseen": Owned("run", (), PRINT(held.ref, "unseen", "x"))})
+    draft = differ("unseen").clearing(held, found, PRINT)
+    planned = [(each.old, each.new, each.seen) for each in draft.planned]
+    assert planned == ([((Secret("x"),), (), True)] if word == "x" else [])
+    assert [problem.why for problem in draft.held] == ([CHANGED] if word == "y" else [])

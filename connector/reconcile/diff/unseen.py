@@ -111,7 +111,7 @@ class Unseen:
                     yield Question(draft.user, kept.name, kept.probe)
 
     def _others(self, hidden: Collection[str], asked: Collection[Slot]) -> Iterator[Question]:
-        for draft in self._drafts if hidden else ():
+        for draft in self._drafts:
             for change in draft.planned:
                 if _first(draft, change) and change.name in hidden and (draft.user.id, change.name) not in asked:
                     yield Question(draft.user, change.name, change.new[0])
