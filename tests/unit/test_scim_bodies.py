@@ -451,6 +451,16 @@ def test_of_a_value_that_is_refused_in_every_form_the_refusal_of_the_bare_value_
     assert "array" in outcome.why
 
 
+def test_where_arrays_are_known_to_be_wanted_the_last_refusal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "dialect.json").write_text('{"arrays": true}')
+    provider = Provider(user(1), etag=False)
+    refusals = iter([{"detail": "op must be one of 'Add', 'Replace'"}, {"scimType": "uniqueness"}])
+    provider.meddle = lambda request: said(next(refusals), 400, request=request) if request.method == "PATCH" else None
+    (outcome,) = write(opened(provider, dialect=tmp_path / "dialect.json"), seat(1))
+    assert outcome.result is Result.FAILED
+    assert "uniqueness" in outcome.why
+
+
 def test_no_refusal_leads_to_an_operation_without_a_path() -> None:
     provider = Pathless(user(1), etag=False)
     (outcome,) = write(opened(provider), seat(1))

@@ -265,6 +265,21 @@ def test_users_in_no_order_at_all_are_told_where_nothing_says_how_many_there_are
         list(getattr(Pager(ask, 5), way)())
 
 
+def test_users_who_are_all_known_in_no_order_at_all_are_read_no_more_than_about_twice_in_a_pass() -> None:
+    """The first pass was in order, and somebody came; from then on there is none."""
+    chance, ids, numbers = random.Random(7), [f"u{n}" for n in range(3000)], itertools.count()
+
+    def ask(params: Params) -> Answer:
+        number = next(numbers)
+        assert number < 5000, "it would be asked for ever"
+        start = int(dict(params)["startIndex"]) - 1
+        some = ids[start : start + 5] if number < 800 else chance.sample(ids, 5)
+        return answer({"totalResults": 3000 - (number == 0), "Resources": [{"id": id_} for id_ in some]})
+
+    with pytest.raises(TruncatedError, match="added, removed or reordered"):
+        list(Pager(ask, 5).by_index())
+
+
 def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
     told = iter([(["a", "b"], "1"), (["b", "c"], "2"), (["d"], "")])
 

@@ -642,6 +642,37 @@ def test_what_a_server_says_nothing_about_is_not_the_servers_alone() -> None:
     assert only(provider).why == f"{LOST}: title"
 
 
+@pytest.mark.parametrize(("read_only", "noted"), [(True, ""), (False, NOTE.format(names="name"))])
+def test_a_part_that_is_the_servers_alone_may_change_and_no_other(read_only: bool, noted: str) -> None:
+    published = json.loads(json.dumps(schemas()))
+    (name,) = (each for each in published[0]["attributes"] if each["name"] == "name")
+    (middle,) = (each for each in name["subAttributes"] if each["name"] == "middleName")
+    middle["mutability"] = "readOnly" if read_only else "readWrite"
+    named = user(1)["name"] | {"middleName": "A"}
+    provider = Provider(user(1, name=named), published=published)
+    provider.meddle = beside(setting(name=named | {"middleName": "B"}))(provider)
+    outcome = only(provider)
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, noted)
+
+
+def test_a_value_whose_parts_are_all_the_servers_alone_may_go() -> None:
+    published = json.loads(json.dumps(schemas()))
+    (name,) = (each for each in published[0]["attributes"] if each["name"] == "name")
+    for part in name["subAttributes"]:
+        part["mutability"] = "readOnly"
+    provider = Provider(user(1), published=published)
+    provider.meddle = beside(setting(name=None))(provider)
+    outcome = only(provider)
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, "")
+
+
+def test_of_a_complex_value_that_was_not_there_nothing_is_lost() -> None:
+    bare = {name: held for name, held in user(1).items() if name != "name"}
+    provider = Provider(bare)
+    provider.meddle = beside(setting(name="M"))(provider)
+    assert only(provider, MIDDLE).result is Result.WRITTEN
+
+
 def test_a_value_that_is_gone_is_not_derived_because_it_says_what_was_taken_away_elsewhere() -> None:
     provider = Provider(user(1, nickName="Sample"))
     provider.meddle = beside(setting(title=None))(provider)
