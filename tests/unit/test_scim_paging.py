@@ -86,6 +86,12 @@ def test_every_user_is_read_once(count: int, odd: dict[str, Any]) -> None:
     assert read(Server(count, **odd)) == [f"u{number}" for number in range(count)]
 
 
+def test_a_list_of_thousands_is_read_in_one_pass() -> None:
+    server = Server(2500)
+    assert read(server, 100) == [f"u{number}" for number in range(2500)]
+    assert len(server.asked) == 27
+
+
 @pytest.mark.parametrize("odd", [{"stands": True}, {"total": 99}, {"total": 26}], ids=str)
 def test_a_pager_that_stands_still_and_a_total_that_is_too_high_are_told(odd: dict[str, Any]) -> None:
     with pytest.raises(TruncatedError):

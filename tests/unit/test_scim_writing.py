@@ -199,6 +199,7 @@ def test_one_reading_that_lags_takes_no_version_from_anybody(
     provider.meddle = lambda request: lags(request) or demands(request)
     outcomes = write(opened(provider, settle_time=0.5), *(seat(number, "7", "8") for number in (1, 2, 3)))
     assert results(outcomes) == [Result.WRITTEN, becomes, Result.WRITTEN]
+    assert (outcomes[1].why == STALE) is (reads == 99)
     assert seats(provider) == [8, held, 8]
     assert provider.users["u2"]["title"] == theirs.get("title", "Sample")
     assert all(map(given, provider.writes[1 if demanded else 0 :]))
@@ -655,6 +656,30 @@ def test_a_part_that_is_the_servers_alone_may_change_and_no_other(read_only: boo
     assert (outcome.result, outcome.why) == (Result.WRITTEN, noted)
 
 
+def test_a_name_that_was_made_of_what_was_written_over_may_go_with_it() -> None:
+    provider = Provider(user(1, nickName="Annie", displayName="Annie"))
+    provider.meddle = beside(setting(displayName=None))(provider)
+    outcome = only(provider, AttributeChange("nickName", ("Annie",), ("Ann",)))
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, NOTE.format(names="displayname"))
+
+
+@pytest.mark.parametrize(("come", "lost"), [(("c",), True), (("c", "d"), False)])
+def test_an_element_that_has_come_stands_for_one_that_is_gone(come: tuple[str, ...], *, lost: bool) -> None:
+    def emails(*values: str) -> list[Json]:
+        return [{"type": "work", "value": f"{value}@example.org"} for value in values]
+
+    provider = Provider(user(1, emails=emails("a", "b")))
+    provider.meddle = beside(setting(emails=emails(*come)))(provider)
+    outcome = only(provider)
+    assert outcome.why == (f"{LOST}: emails" if lost else NOTE.format(names="emails"))
+
+
+def test_a_part_that_was_written_is_no_change_beside_the_write() -> None:
+    provider = Provider(user(1, name={"familyName": "P", "middleName": "A"}))
+    outcome = only(provider, AttributeChange("name.middleName", ("A",), ("B",)))
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, "")
+
+
 def test_a_value_whose_parts_are_all_the_servers_alone_may_go() -> None:
     published = json.loads(json.dumps(schemas()))
     (name,) = (each for each in published[0]["attributes"] if each["name"] == "name")
@@ -902,6 +927,21 @@ def test_what_was_done_in_part_before_it_was_refused_is_not_said_to_be_of_anothe
     assert "invalidValue" in outcome.why
     assert outcome.why.endswith("; its partial change was undone")
     assert len(provider.writes) == 3
+    assert "nickName" not in provider.users["u1"]
+
+
+def test_what_was_done_in_part_before_another_form_was_asked_for_is_not_said_to_be_of_another_version() -> None:
+    provider = Provider(user(1))
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", nickName="x")
+        return said({"detail": "op must be one of 'Add', 'Replace'", "scimType": "invalidSyntax"}, 400, request=request)
+
+    provider.meddle = once(meddle)
+    outcome = only(provider, NAMED, SEVENTH_FROM_NONE)
+    assert outcome.result is Result.FAILED
+    assert "invalidSyntax" in outcome.why
+    assert outcome.why.endswith("; its partial change was undone")
     assert "nickName" not in provider.users["u1"]
 
 

@@ -220,8 +220,7 @@ class _Pass:
         page = self._ask(("startIndex", str(shown)), beyond=end)
         first, last = next(iter(page.users), None), next(reversed(before))
         if first == last:
-            rest = {id_: user for id_, user in page.users.items() if id_ != last}
-            return Page(rest, page.total, page.cursor, page.where)
+            return page
         if first == next(iter(before)):  # it counts in whole pages, or shows one page whatever it is asked
             self.joined = False
             return self._next(shown, before, total)
