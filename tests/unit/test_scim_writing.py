@@ -508,7 +508,7 @@ def test_that_nothing_is_to_change_is_not_believed_of_a_list() -> None:
     directory = opened(provider)
     read(provider, directory)
     provider.set("u2", **{CEC: {"workNo": 9}})
-    assert results(write(directory, seat(1), seat(2, "7", "07"))) == [Result.WRITTEN, Result.CONFLICT]
+    assert results(write(directory, seat(1), seat(2, "7", "7"))) == [Result.WRITTEN, Result.CONFLICT]
 
 
 def test_whoever_has_changed_since_the_list_is_no_reason_to_mistrust_lists() -> None:
@@ -547,6 +547,8 @@ def test_what_a_list_leaves_out_of_one_who_was_written_to_is_no_change_of_the_se
     outcomes = write(directory, seat(1), seat(2), seat(3))
     assert results(outcomes) == [Result.WRITTEN] * 3
     assert provider.said[3:] == ['PATCH u2 W/"1"', "GET u2", "GET", "GET u3", 'PATCH u3 W/"1"']
+    assert {outcome.why for outcome in outcomes} == {""}
+    assert directory.describe().cautions == ()
     assert all(outcome.shown is not None for outcome in outcomes)
 
 
@@ -672,6 +674,13 @@ def test_an_element_that_has_come_stands_for_one_that_is_gone(come: tuple[str, .
     provider.meddle = beside(setting(emails=emails(*come)))(provider)
     outcome = only(provider)
     assert outcome.why == (f"{LOST}: emails" if lost else NOTE.format(names="emails"))
+
+
+def test_a_part_that_said_what_was_written_over_beside_it_may_go_with_it() -> None:
+    provider = Provider(user(1, name={"familyName": "P", "middleName": "A", "givenName": "A"}))
+    provider.meddle = beside(setting(name={"familyName": "P", "middleName": "B"}))(provider)
+    outcome = only(provider, AttributeChange("name.middleName", ("A",), ("B",)))
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, NOTE.format(names="name"))
 
 
 def test_a_part_that_was_written_is_no_change_beside_the_write() -> None:
@@ -1021,6 +1030,21 @@ def test_what_somebody_else_wrote_just_before_a_refusal_is_left_and_named_and_ou
     outcome = only(provider, NAMED, shown, SEVENTH_FROM_NONE)
     assert outcome.why.endswith(", but nickName changed")
     assert (provider.users["u1"]["nickName"], provider.users["u1"]["displayName"]) == ("theirs", "before")
+
+
+def test_what_is_taken_back_is_not_taken_back_again_after_a_pause() -> None:
+    """Nobody has looked whether it is still ours by then."""
+    provider = Provider(user(1), etag=False)
+
+    def meddle(request: Request) -> Answer:
+        provider.set("u1", nickName="x")
+        return said({}, 403, request=request)
+
+    provider.meddle = once(meddle)
+    assert only(provider, NAMED, SEVENTH_FROM_NONE).why.endswith("; its partial change was undone")
+    _, back = provider.writes
+    assert back.still is not None
+    assert not back.still()
 
 
 def test_where_only_somebody_else_wrote_before_a_refusal_nothing_more_is_sent() -> None:
