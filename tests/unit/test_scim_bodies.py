@@ -261,6 +261,30 @@ def test_arrays_are_learnt_for_the_attributes_that_took_them_and_for_no_other() 
     assert [each.body["Operations"][0]["value"] for each in provider.writes] == ["x", ["x"], 8, ["x"]]
 
 
+def test_what_is_refused_in_an_array_that_was_learnt_is_not_sent_in_one_again() -> None:
+    provider = Tolerant(*map(user, (1, 2)), etag=False)
+    wants_lists = wanting_lists("nickName")
+
+    def meddle(request: Any) -> Any:
+        if request.method == "PATCH" and request.path == "/Users/u2":
+            return said({"detail": "The value must be a list"}, 400, request=request)
+        return wants_lists(request)
+
+    provider.meddle = meddle
+    outcomes = write(opened(provider, NICK_AND_SEAT), nick(1), nick(2))
+    assert [outcome.result for outcome in outcomes] == [Result.WRITTEN, Result.FAILED]
+    assert [each.body["Operations"][0]["value"] for each in provider.writes] == ["x", ["x"], ["x"]]
+
+
+def test_an_array_that_is_stored_for_a_part_of_a_complex_value_is_taken_back_too() -> None:
+    provider = Provider(user(1), etag=False)
+    provider.meddle = once(lambda request: said({"detail": "value must be a list"}, 400, request=request))
+    outcome = one(provider, (), AttributeChange("name.middleName", (), ("M",)))
+    assert (outcome.result, outcome.may_stand) == (Result.FAILED, False)
+    assert outcome.why == f"{LISTS}: name; it was taken back"
+    assert provider.stored("u1") == kept(1)
+
+
 def test_the_first_refusal_is_shown_where_the_array_is_refused_too() -> None:
     provider = Tolerant(user(1), etag=False)
     refusals = iter(["The value must be a list", "The value is too long"])
