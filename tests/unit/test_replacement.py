@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -122,3 +123,19 @@ def test_an_acl_that_would_speak_of_another_group_is_not_given_to_a_new_file(
         replace(path)
     monkeypatch.undo()
     assert (path.read_text(), os.getxattr(path, ACL)) == ("old" if foreign else "new", before)
+
+
+@pytest.mark.parametrize(("code", "replaced"), [(errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_without_extended_attributes_has_none_to_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, *, replaced: bool
+) -> None:
+    path = made(tmp_path)
+
+    def listxattr(file: int) -> list[str]:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "listxattr", listxattr)
+    with nullcontext() if replaced else pytest.raises(OSError, match=os.strerror(code)):
+        replace(path)
+    assert path.read_text() == ("new" if replaced else "old")
+    assert list(tmp_path.iterdir()) == [path]
