@@ -11,7 +11,7 @@ from connector.apply.engine import Applied, apply
 from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
-from connector.model import NOTICED, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
+from connector.model import NOTICED, ON_HOLD, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
 from connector.reconcile.matching.selection import Selection, selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
@@ -214,7 +214,7 @@ def _held(context: PlanContext) -> Iterator[tuple[str, str]]:
     held, moved = context.state.held(context.job), _moved(context)
     if held or moved:
         why = f"since {held[0]}: {held[1]}" if held else f"from the next apply on: {moved}"
-        yield "on hold", f"{why}; applies are refused. To allow them, run: cec-connector release JOB"
+        yield ON_HOLD, f"{why}; applies are refused. To allow them, run: cec-connector release JOB"
 
 
 def _found(context: ApplyContext, plan: Plan, description: Description, *, some: bool) -> LastGood:

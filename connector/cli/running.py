@@ -122,6 +122,16 @@ def say_untold(run: Run, job: Path) -> None:
         say([f"\n{lacking} To send them now, run:\n    {command}\n"])
 
 
+def on_hold(job: Path, held: tuple[str, str] | None) -> str:
+    """That a job is on hold: since when, why, and how that ends; nothing of one that is not."""
+    if held is None:
+        return ""
+    since, why = held
+    command = shlex.join(["cec-connector", "release", str(job)])
+    said = f"The job is on hold since {since}: {why}. Applies are refused."
+    return f"\n{said} To allow them again, run:\n    {command}\n"
+
+
 def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:
     """What a run came to, for whoever called us."""
     if run.refused:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.running import job_argument
+from connector.cli.running import job_argument, on_hold
 
 
 @click.command
@@ -20,8 +20,8 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
     """
     from msgspec import json, to_builtins
 
-    from connector.reports.visible import visible
-    from connector.run.job_state import history
+    from connector.reports.visible import visible, visible_lines
+    from connector.run.job_state import history, hold_on
 
     runs = history(job, run)
     if as_json:
@@ -35,4 +35,5 @@ def command(job: Path, run: str | None, *, as_json: bool) -> int:
         what += f" of plan {each.plan}" if each.plan else ""
         served = f" on {visible(each.server)}" if each.server else ""
         click.echo(f"{each.id}  {each.started}  {what}{served}, {each.result or 'interrupted'}: {counts}")
+    click.echo(visible_lines(on_hold(job, hold_on(job))), nl=False, err=as_json)
     return 0

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 from connector.cli.observers import observers
-from connector.cli.running import Shower, accept_option, exit_code, job_argument, report_option, say, say_untold
+from connector.cli.running import (
+    Shower,
+    accept_option,
+    exit_code,
+    job_argument,
+    on_hold,
+    report_option,
+    say,
+    say_untold,
+)
 from connector.cli.signals import stopped_by_signals
+from connector.errors import StateError
 from connector.run.composition import apply_undo_context, undo_context
+from connector.run.context import ApplyUndoContext
 from connector.run.job_state import run_named
 from connector.sync import apply_undo, dry_undo
 
@@ -37,12 +49,10 @@ def command(
             with apply_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as context:
                 show.stop, show.writes = stop, True
                 show.keep_off(context.files)
-                ended = apply_undo(context, show, accept, stop)
-                code = exit_code(ended)
-                say_untold(ended, job)
-                if ended.outcomes is not None and context.state.held(context.job):
-                    command_ = shlex.join(["cec-connector", "release", str(job)])
-                    say([f"\nThe job is on hold: applies are refused. To allow them again, run:\n    {command_}\n"])
+                with _said_hold(context, job):
+                    ended = apply_undo(context, show, accept, stop)
+                    code = exit_code(ended)
+                    say_untold(ended, job)
                 context.observer.finished(ended.plan, code)
         else:
             with undo_context(job, lambda begun: observers(begun, log_level), run) as context:
@@ -51,3 +61,13 @@ def command(
                 code = exit_code(ended)
                 context.observer.finished(ended.plan, code)
     return code
+
+
+@contextmanager
+def _said_hold(context: ApplyUndoContext, job: Path) -> Iterator[None]:
+    """Say at the end that the job is on hold, however that came, and whatever the end."""
+    try:
+        yield
+    finally:
+        with suppress(StateError):
+            say([on_hold(job, context.state.held(context.job))])

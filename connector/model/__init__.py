@@ -35,6 +35,7 @@ from connector.model.plan import (
     ANOTHER_KEY as ANOTHER_KEY,
     NEW_STATE as NEW_STATE,
     NOTICED as NOTICED,
+    ON_HOLD as ON_HOLD,
     Difference as Difference,
     LastGood as LastGood,
     Memory as Memory,

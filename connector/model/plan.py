@@ -17,6 +17,8 @@ ANOTHER_KEY: Final = "another key"
 """Under this word a plan's `about` says that the key is not that of earlier runs."""
 NEW_STATE: Final = "history"
 """Under this word a plan's `about` says that the state knows no earlier run."""
+ON_HOLD: Final = "on hold"
+"""Under this word a plan's `about` says that an apply of its job would be refused."""
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read or written."""
 

@@ -16,6 +16,7 @@ from connector.model import (
     ANOTHER_KEY,
     NEW_STATE,
     OBJECT_CLASS,
+    ON_HOLD,
     AgentRef,
     AttributeChange,
     AttributeInfo,
@@ -215,6 +216,7 @@ def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     said = [_what_happens(plan, outcomes)]
     said += [_NEW] if NEW_STATE in about else []
     said += ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
+    said += ["The job is on hold: applies are refused until it is released."] if ON_HOLD in about else []
     return " ".join(said)
 
 

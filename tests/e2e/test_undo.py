@@ -38,7 +38,14 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
 
     done = job.run("undo", run, "--apply")
     assert "Done: 4 of 4 users written" in done
-    assert "on hold: applies are refused. To allow them again, run:\n    cec-connector release job.yaml\n" in done
+    hold = f": its run {run} was taken back. Applies are refused. To allow them again, run:\n"
+    hold += "    cec-connector release job.yaml\n"
+    assert done.endswith(hold)
+    assert job.run("runs").endswith(hold)
+    listed = job.program("runs", "job.yaml", "--json")
+    assert json.loads(listed.out)
+    assert listed.err.endswith(hold)
+    assert "The job is on hold: applies are refused until it is released." in job.run("plan")
     assert job.read("people.ldif") == before
     newest = json.loads(job.run("runs", "--json"))[0]
     assert (newest["kind"], newest["undoes"], newest["result"]) == ("undo", run, "done")
@@ -51,10 +58,22 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
-    assert "on hold" not in job.run("check")
+    assert "on hold" not in job.run("check") + job.run("runs", newest["id"]) + job.run("plan")
     assert "not on hold" in job.run("release")
     job.run("apply")
     assert job.read("people.ldif") == after
+
+
+def test_an_undo_that_writes_nothing_says_that_the_job_is_on_hold_too(job: Job) -> None:
+    job.configure(limits={"clear": 0})
+    job.run("apply")
+    assert "on hold" not in job.run("undo", "last", "--apply", code=3)
+    job.run("undo", "last", "--report", "report.json", code=3)
+    digest = json.loads(job.read("report.json"))["digest"]
+    assert "The job is on hold since" in job.run("undo", "last", "--apply", "--accept", digest)
+    again = job.run("undo", "last", "--apply")
+    assert "nothing to write" in again
+    assert "The job is on hold since" in again
 
 
 def test_a_changed_source_may_be_released_before_an_apply_asks(job: Job) -> None:
