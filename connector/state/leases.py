@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 
 from connector.errors import BusyError, StateError
-from connector.state.database import storable
+from connector.state.database import restored, storable
 
 Db = psycopg.Connection[Any]
 
@@ -43,6 +43,8 @@ _HOLDER: Final = """
     and (classid::bigint << 32) | objid::bigint = %s
 """
 """Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role tells its name."""
+SHORT: Final = 20
+"""So many letters of a host's name are in a session's, which may be of 63 octets."""
 _DURABLE: Final = """
     select case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', true) end
 """
@@ -90,16 +92,17 @@ class Leases:
 
     def _take(self, db: Db, name: str, lock: int, gate: int, job: str) -> None:
         if db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchall() != [(True,)]:
-            raise BusyError(f"another run holds this directory{_holder(db, lock)}", where=name)
+            raise BusyError(f"another run holds this directory{_holder(db, lock, name)}", where=name)
         db.execute("savepoint gate")
         try:
             db.execute("select pg_advisory_xact_lock(%s)", (gate,))
         except psycopg.errors.LockNotAvailable:
-            why = "a write of the previous run on this directory has not ended yet"
+            db.execute("rollback to savepoint gate")
+            why = f"a write of the previous run on this directory has not ended yet{_noted(db, name)}"
             raise BusyError(why, where=name) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
-            word = f"cec-connector on {socket.gethostname()[:20]}, process {os.getpid()}, job {job}"
+            word = f"cec-connector on {socket.gethostname()[:SHORT]}, process {os.getpid()}, job {job}"
             db.execute("select set_config('application_name', %s, true)", storable([word]))
 
     def _left(self, savepoint: str) -> None:
@@ -131,10 +134,18 @@ class Leases:
             raise StateError(why, where=self._where)
 
 
-def _holder(db: Db, lock: int) -> str:
-    """The session that holds a lock, by the name that it has given itself, as the end of a sentence."""
-    for name, since in db.execute(_HOLDER.encode(), (lock,)):
-        return f": {name}, since {since}" if name else ""
+def _holder(db: Db, lock: int, name: str) -> str:
+    """Who holds a lock, as the end of a sentence: as the holder has noted, unless its session is another process's."""
+    session, began = next(iter(db.execute(_HOLDER.encode(), (lock,))), (None, None))
+    return _noted(db, name, session or "") or (f": {session}, since {began}" if session else "")
+
+
+def _noted(db: Db, name: str, session: str = "") -> str:
+    """Who has noted to have taken a lease last; nothing, where the holder's `session` has another name."""
+    found = db.execute("select job, host, process, since from holders where name = %s", storable([name]))
+    for job, host, process, since in map(restored, found):
+        if not session or session.startswith(f"cec-connector on {host[:SHORT]}, process {process}, "):
+            return f": job {job} on {host}, process {process}, since {since}"
     return ""
 
 

@@ -17,6 +17,7 @@ told         of each run and sink of the audit (file, syslog), the number up to 
 ownership    what each job wrote last, where: of each user the `attributes` (`ownership.py`), and the most `times` in
              a row that one of them was the same
 plans        plans that were saved for a reviewer
+holders      in PostgreSQL, who took each lease last, for messages: a session's own name has room for 63 octets alone
 holds        jobs that apply nothing until somebody releases them
 stale        users that nobody claims any more of whom a job has written: how many seconds they have `waited` by the
              last apply that looked, and in how many of its runs they were seen so
@@ -106,6 +107,11 @@ MIGRATIONS: Final = (
     create table attempts (
         id text primary key, job text not null, kind text not null, plan text, undoes text, started text not null,
         ended text not null, digest text not null, result text not null, why text not null, number integer not null
+    )
+    """,
+    """
+    create table holders (
+        name text primary key, job text not null, host text not null, process integer not null, since text not null
     )
     """,
 )

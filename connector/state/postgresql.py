@@ -7,12 +7,14 @@ settings and locks are those of a transaction.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
 from connector.errors import FileError, StateError
+from connector.runtime.clock import stamp
 from connector.state.database import Transaction, restored, storable
 
 try:
@@ -129,8 +131,14 @@ class PostgreSQL:
     def note_version(self, transaction: Transaction, version: int) -> None:
         transaction.put("meta", name="version", value=str(version))
 
-    def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
-        return self._leases.lease(name, job)
+    @contextmanager
+    def lease(self, name: str, job: str = "") -> Iterator[None]:
+        with self._leases.lease(name, job):
+            if job:
+                with suppress(StateError), self.writing() as transaction:  # for messages alone
+                    here, process = socket.gethostname(), os.getpid()
+                    transaction.put("holders", name=name, job=job, host=here, process=process, since=stamp("seconds"))
+            yield
 
     def close(self) -> None:
         with suppress(psycopg.Error):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -103,3 +105,20 @@ def test_a_lease_within_another_ends_alone(postgresql: Postgres, name: str, two:
     with other.lease("the schedule of hr"):
         pass
     assert postgresql.run(name, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+
+
+def test_who_holds_a_lease_is_named_as_it_noted_unless_that_was_another_process(
+    postgresql: Postgres, name: str, two: tuple[Database, Database]
+) -> None:
+    one, other = two
+    job = "people-of-the-whole-company-\0-every-night-and-on-sundays"
+    with one.lease(HERE, job):
+        with pytest.raises(BusyError) as met, other.lease(HERE, "it"):
+            pass
+        here = f"on {socket.gethostname()}, process {os.getpid()}, since 20"
+        assert f"another run holds this directory: job {job} {here}" in str(met.value)
+        postgresql.run(name, "update holders set process = 1")  # a former holder, where this one has not noted yet
+        with pytest.raises(BusyError) as met, other.lease(HERE, "it"):
+            pass
+        assert f": cec-connector on {socket.gethostname()[:20]}, process {os.getpid()}, job people" in str(met.value)
+        assert "process 1," not in str(met.value)
