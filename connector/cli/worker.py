@@ -16,7 +16,7 @@ from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.observers.observer import Observers
-from connector.observers.run_summary import RunSummary
+from connector.observers.run_summary import RunSummary, impersonal
 from connector.planfile import load, save
 from connector.run.composition import Begun, apply_context, plan_context
 from connector.run.context import ApplyContext, PlanContext
@@ -44,7 +44,7 @@ def command(log_level: str | None) -> int:
                 import structlog
 
                 structlog.get_logger().error("run failed", job=request.job.stem, reason=str(fault))
-                summaries.append(nothing_told(request, code, str(fault)))
+                summaries.append(nothing_told(request, code, str(fault), impersonal(fault)))
         finally:
             stopped = run.interrupted or (stop.why is not None and not run.good)
             result = Result(summaries[-1] if summaries else None, run.taken, run.waiting, stopped, run.refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,9 +23,14 @@ ENDINGS: Final = {
 }  # fmt: skip
 """What an exit code says of a run: pending changes (2) are no other ending than none."""
 
+_DN: Final = re.compile(r"[A-Za-z][\w.-]*=[^,;\"']+(?:,[ ]?[A-Za-z][\w.-]*=[^,;:\"' ]+)+")
+"""A DN of two parts or more."""
+
 
 class RunSummary(Struct, frozen=True, kw_only=True):
     """One run. Times are seconds, `started` since 1970; `fault` is what ended it, where it was not a plan's end.
+
+    `cause`: the same for whoever may ask (`impersonal`).
 
     `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `course`:
     each stage as it came, with its begin and end, in seconds since the run began.
@@ -37,6 +43,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     seconds: float
     exit_code: int
     fault: str = ""
+    cause: str = ""
     digest: str = ""
     changes: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -95,7 +102,7 @@ class SummaryObserver(Observer):
         self._take(
             RunSummary(
                 job=self._job, run=self._run, kind=self._kind, started=self._started,
-                seconds=time.monotonic() - self._begun, exit_code=code, fault=_said(fault),
+                seconds=time.monotonic() - self._begun, exit_code=code, fault=_said(fault), cause=impersonal(fault),
                 outcomes=dict(self._outcomes), requests=counters.counted(), course=self._course,
                 **(_planned(plan) if plan else {}),
             )
@@ -117,3 +124,11 @@ def _said(fault: BaseException | None) -> str:
     if fault is None:
         return ""
     return str(fault) if isinstance(fault, ConnectorError) else type(fault).__name__
+
+
+def impersonal(fault: BaseException | None) -> str:
+    """The fault without a name of a person: its place only where that is a file or an address, and no DN."""
+    if not isinstance(fault, ConnectorError):
+        return _said(fault)
+    named = "://" in fault.where or fault.where.startswith("/")
+    return _DN.sub("(an entry)", f"{fault.where}: {fault.what}" if named else fault.what)

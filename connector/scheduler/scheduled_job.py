@@ -51,6 +51,7 @@ class Scheduled:
     there was none, since when it is waited for one; `over`: when that one ended. `until`: when its next run is due;
     `not_before`: it is not tried before this time on a steady clock. `refused`: why it waits for a change of its
     account, if it does; `mark`: of its account's files when its last run began. `away`: why its state does not tell.
+    `cause`: why the last run did not end well, if it did not.
 
     `failures`: so often the run of its last tick has failed in a way that another attempt may mend, and `again` is when
     that is due, on a steady clock. `end_by`: when the run under way is asked to end, or, once it was `asked`, is ended;
@@ -66,7 +67,7 @@ class Scheduled:
         self.not_before = 0.0
         self.until: datetime | None = None
         self.worker: Worker | None = None
-        self.refused = self.away = ""
+        self.refused = self.away = self.cause = ""
         self.mark: Mark = ()
         self.failures = 0
         self.again: float | None = None

@@ -22,6 +22,7 @@ from connector.errors import FileError
 from connector.observers.metrics import Metrics
 from connector.observers.run_summary import RunSummary
 from connector.scheduler.accounts import LOOK, RefusedAccounts
+from connector.scheduler.causes import cause
 from connector.scheduler.schedule import Due
 from connector.scheduler.scheduled_job import AGAIN, Scheduled, utc
 from connector.scheduler.worker_process import Worker
@@ -151,6 +152,7 @@ class Service:
         except OSError as fault:
             log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
             job.not_before = time.monotonic() + AGAIN
+            job.cause = f"Its process could not be started: {fault.strerror}"
             return
         job.started(tick)
         self._selector.register(worker.output, selectors.EVENT_READ, lambda: self._hear(job, worker))
@@ -182,8 +184,9 @@ class Service:
     def _ended(self, job: Scheduled, request: RunRequest, summary: RunSummary, result: Result) -> None:
         if job.late and result.stopped:
             why = f"the run took longer than max_run_time ({job.settings.max_run_time} s) and was ended"
-            summary, result = replace(summary, exit_code=1, fault=why), replace(result, stopped=False)
+            summary, result = replace(summary, exit_code=1, fault=why, cause=why), replace(result, stopped=False)
         self._metrics.take(summary)
+        job.cause = "" if summary.good else cause(summary, result.waiting)
         if summary.good:
             job.went_well(request.tick, utc())
         if result.refused:
@@ -243,7 +246,7 @@ class Service:
             return _REFUSED
         if job.away:
             return f"its state does not answer: {job.away}"
-        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}"
+        return f"no run has ended well since {job.since.isoformat(timespec='seconds')}. {job.cause}".rstrip(". ")
 
     def metrics(self) -> str:
         now = utc()

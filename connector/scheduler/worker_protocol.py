@@ -44,8 +44,9 @@ class Result(Struct, frozen=True):
     refused: bool = False
 
 
-def nothing_told(request: RunRequest, code: int, fault: str) -> RunSummary:
-    """The summary of a run that ended before it had one."""
+def nothing_told(request: RunRequest, code: int, fault: str, cause: str = "") -> RunSummary:
+    """The summary of a run that ended before it had one. `cause`: the fault without a name; by default it has none."""
     return RunSummary(
-        job=request.job.stem, run="", kind=request.kind, started=time.time(), seconds=0.0, exit_code=code, fault=fault
-    )
+        job=request.job.stem, run="", kind=request.kind, started=time.time(), seconds=0.0, exit_code=code,
+        fault=fault, cause=cause or fault,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -399,12 +400,41 @@ def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
     with serving(job.folder, "job.yaml") as served:
         for _ in range(2):
             assert served.next("run ended")["ending"] == "failed"
-        assert served.get("/readyz") == (503, f"job: no run has ended well since {good}\n")
+        code, said = served.get("/readyz")
+        why = f"ended as: failed (exit code 1); {job.folder}/agents.json: not JSON: cut off after byte 1"
+        assert code == 503
+        assert re.fullmatch(
+            rf"job: no run has ended well since {re.escape(good)}\. The last run, of 20\S+, {re.escape(why)}\n", said
+        ), said
         assert served.metric("ready") == 0
         assert served.get("/healthz")[0] == 200
         job.agents([agent(1), agent(2), agent(3)])
         served.next("run ended", ending="done")
         assert served.get("/readyz") == (200, "ok\n")
+        assert served.stop() == 0
+
+
+def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> None:
+    schedule(job, every="1s", mode="apply", max_age="1s")
+    job.configure(limits={"update": 0, "secret": 0})
+    with serving(job.folder, "job.yaml") as served:
+        for _ in range(3):
+            assert served.next("run ended")["ending"] == "refused"
+        code, said = served.get("/readyz")
+        why = f"ended as: refused (exit code 3); beyond the limits: update, secret; a plan waits in {job.folder}/"
+        assert code == 503
+        assert why in said
+        assert "uid=" not in said
+        job.configure(limits={"update": "100%", "secret": "100%"})
+        job.sql("insert into holds values ('job', '2026-11-01T00:00:00+00:00', 'its run x was taken back')")
+        served.signal(signal.SIGHUP)
+        served.next("files read again")
+        for _ in range(2):
+            assert served.next("run ended")["ending"] == "refused"
+        said = served.get("/readyz")[1]
+        assert "this job is on hold since 2026-11-01T00:00:00+00:00: its run x was taken back" in said
+        job.run("release")
+        served.next("run ended", ending="done")
         assert served.stop() == 0
 
 
