@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from enum import IntEnum
 from io import StringIO
@@ -10,6 +11,7 @@ from typing import Final, TypeVar
 import click
 
 from connector import errors
+from connector.cli.terminal import fit
 from connector.model import Ending
 from connector.reports.visible import visible, visible_lines
 
@@ -108,7 +110,7 @@ def tell(fault: BaseException) -> int:
         commands = "".join(f"\n    {visible(note)}" for note in getattr(fault, "__notes__", ()))
         # of files that people write each fault has a line of its own; else no line break is ours
         said = visible_lines(str(fault)) if isinstance(fault, errors.FileError) else visible(str(fault))
-        click.echo(f"cec-connector: {said}\n{_of(fault, _ADVICE)}{commands}", err=True)
+        click.echo(fit(f"cec-connector: {said}\n{_of(fault, _ADVICE)}", sys.stderr) + commands, err=True)
         return _of(fault, _CODES)
     # A traceback shows lines of code and no values; the message itself could carry one, so only its type is told.
     frames = "".join(traceback.format_tb(fault.__traceback__))

@@ -23,11 +23,12 @@ def catch_up(log_level: str | None, job: Path) -> int:
 
     Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
-    from connector.cli.observers import auditor, log_to_standard_error
+    from connector.cli.logs import configure
+    from connector.cli.observers import auditor
     from connector.run.job_state import accounts
     from connector.runtime.stopping import Stop
 
-    log_to_standard_error(log_level)
+    configure(log_level)
     with accounts(job) as (loaded, telling, fingerprint):
         if telling is None or loaded.job.audit is None:
             click.echo("This job has no state yet, so no write is to be sent.")

@@ -29,6 +29,9 @@ def command(log_level: str | None, job: Path, agent: str, *, as_json: bool) -> i
 
     with plan_context(job, lambda begun: observers(begun, log_level)) as context:
         explained = explain(context, agent)
-        say([explanation.as_document(context.job, explained)] if as_json else explanation.render(explained))
+        if as_json:
+            say([explanation.as_document(context.job, explained)], fitted=False)
+        else:
+            say(explanation.render(explained))
         context.observer.finished(None, Exit.DONE)
     return Exit.DONE

@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from io import StringIO, TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -61,12 +62,22 @@ class Commands(click.Group):
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Log level on standard error. Default: warning on a terminal, info elsewhere.",
+    help="Log at this level, also on a terminal. Default: no log on a terminal, info elsewhere.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append the log to this file, as JSON, in place of standard error.",
 )
 @click.pass_context
-def cli(ctx: click.Context, log_level: str | None) -> None:
+def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> None:
     """Sync the agents of a CEC tenant into a corporate directory, by reviewed plans."""
     ctx.obj = log_level
+    if log_file is not None:
+        from connector.cli.logs import log_to_file
+
+        log_to_file(log_file)
 
 
 class Visible(TextIOWrapper):
@@ -84,6 +95,14 @@ class Visible(TextIOWrapper):
         except BrokenPipeError:
             self._let_go()
         return len(text)
+
+    def paint(self, text: str, style: str) -> None:
+        """Write text in a style (SGR of ECMA-48), of which text from outside knows nothing."""
+        text, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+        try:
+            super().write(f"\x1b[{style}m{visible_lines(text)}\x1b[0m{end}")
+        except BrokenPipeError:
+            self._let_go()
 
     def flush(self) -> None:
         try:

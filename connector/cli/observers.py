@@ -1,24 +1,22 @@
-"""Observers of the command line: a log on standard error, and progress where somebody looks on."""
+"""Observers of the command line: the log, progress where somebody looks on, and what the job names."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import asdict
 
 from connector.cli.advice import code_of
+from connector.cli.logs import configure, contextvars, is_quiet, logger
 from connector.errors import ConnectorError, FileError
 from connector.model import Change, Outcome, Plan, Result
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer, Observers
 from connector.observers.run_summary import Kind, RunSummary, SummaryObserver
-from connector.reports.document import as_json
-from connector.reports.visible import cleaned
 from connector.run.composition import Begun
 from connector.runtime.stopping import Stop
 from connector.settings.job import LoadedJob
@@ -30,83 +28,22 @@ if TYPE_CHECKING:
 OPEN: Final = "other users of this machine can read this secret file"
 
 
-@contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Let what is imported in here take a module for not installed, unless it is loaded already.
-
-    structlog loads all of rich for tracebacks in colour, which are half of its cost, and which JSON does not have.
-    """
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-# whoever imports this module does so before an adapter loads structlog
-with nullcontext() if sys.stderr.isatty() else _without("rich"):
-    import structlog
-    from structlog.typing import EventDict
-
-
-def log_to_standard_error(level: str | None) -> None:
-    """Let whatever is logged go to standard error, as JSON where that is no terminal."""
-    terminal = sys.stderr.isatty()
-    level = level or ("warning" if terminal else "info")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *((_visible, structlog.dev.ConsoleRenderer()) if terminal else (Json(),)),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
-
-
-def _visible(logger: Any, name: str, event_dict: EventDict) -> EventDict:  # structlog's
-    """What came from outside, in a form that no terminal obeys, whoever reads the log with whatever."""
-    event: EventDict = cleaned(event_dict)
-    return event
-
-
-class Json(structlog.processors.JSONRenderer):
-    """The same text, made visible, in less time where an event is of plain texts and whole numbers.
-
-    Nearly all are, and there is one for every user. JSON escapes controls, so a line without escapes needs no cleaning.
-    """
-
-    def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str | bytes:
-        try:
-            text = as_json(event_dict)
-        except (TypeError, ValueError):  # values that JSON does not know, or half a surrogate pair
-            text = "\\"
-        if "\\" not in text and text.isascii() and text.isprintable():
-            return text
-        return super().__call__(logger, name, _visible(logger, name, event_dict))
-
-
 class LogObserver(Observer):
-    """Stages and outcomes as structured events; JSON where standard error is no terminal.
+    """Stages and outcomes as structured events.
 
     Whatever else is logged during the run, by an adapter for instance, carries the job, the run and the digest too.
     """
 
-    def __init__(self, job: str, run: str, level: str | None) -> None:
-        log_to_standard_error(level)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(job=job, run=run)
-        self._log: Any = structlog.get_logger().bind()  # once, and not again for every user
+    def __init__(self, job: str, run: str) -> None:
+        contextvars.clear_contextvars()
+        contextvars.bind_contextvars(job=job, run=run)
+        self._log: Any = logger().bind()  # once, and not again for every user
 
     def stage(self, name: str, **details: object) -> None:
         self._log.info(name, **details)
 
     def planned(self, plan: Plan) -> None:
-        structlog.contextvars.bind_contextvars(digest=plan.digest)
+        contextvars.bind_contextvars(digest=plan.digest)
         self._log.info("planned", refused=[refusal.limit for refusal in plan.refusals], **asdict(plan.summary))
 
     def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
@@ -122,34 +59,6 @@ class LogObserver(Observer):
         else:
             reason = str(fault) if isinstance(fault, ConnectorError) else None  # else it could repeat a secret
             self._log.error("finished", fault=type(fault).__name__, reason=reason)
-
-
-class ProgressObserver(Observer):
-    """The stage at hand and how long it takes; for writing, a bar."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task("", total=None)
-
-    def stage(self, name: str, **details: object) -> None:
-        if name == "show":
-            self._progress.stop()
-            return
-        if name == "apply":
-            self._progress.reset(self._task, total=float(str(details["changes"])))
-        self._progress.update(self._task, description=name)
-        self._progress.start()
-        self._progress.refresh()
-
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
-        self._progress.advance(self._task)
-
-    def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:
-        self._progress.stop()
 
 
 def observers(
@@ -168,10 +77,13 @@ def observers(
     """
     settings = begun.job.job
     run = run or begun.plan_id
-    told: list[Observer] = [LogObserver(begun.job.name, run, level)]
+    configure(level)
+    told: list[Observer] = [] if is_quiet(level) else [LogObserver(begun.job.name, run)]
     for path in open_to_others(settings):
-        structlog.get_logger().warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
+        logger().warning(OPEN, path=str(path), fix=f"chmod o-r,g-r {shlex.quote(str(path))}")
     if sys.stderr.isatty():
+        from connector.cli.progress import ProgressObserver
+
         told.append(ProgressObserver())
     if settings.audit is not None and stop is not None:
         told.append(auditor(begun.job, settings.audit, run, stop))

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from connector.cli.advice import Exit, code_of_ending
+from connector.cli.terminal import columns, show
 from connector.errors import OutputError, UnreadError, UsageError
 from connector.model import Ending, Outcome, Plan
 from connector.runtime.stopping import Stop
@@ -84,9 +85,16 @@ class Shower:
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
         from connector.reports import text
+        from connector.reports.text import NARROW
 
         if outcomes is None:
-            lines = text.render(plan, whole=self._whole, command=self._command, accepted=self._accept == plan.digest)
+            lines = text.render(
+                plan,
+                whole=self._whole,
+                command=self._command,
+                accepted=self._accept == plan.digest,
+                narrow=(columns(sys.stdout) or NARROW) < NARROW,
+            )
         else:
             standing = self.stop.standing
             lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))
@@ -104,11 +112,13 @@ class Shower:
             say([f"The accepted digest {self._accept} is not that of this plan. Review this plan.\n"])
 
 
-def say(lines: Iterable[str]) -> None:
-    """Print to standard output. Raises OutputError."""
+def say(lines: Iterable[str], *, fitted: bool = True) -> None:
+    """Print to standard output, `fitted` to a terminal. Raises OutputError."""
     try:
-        for line in lines:
-            sys.stdout.write(line)
+        if fitted:
+            show(lines)
+        else:
+            sys.stdout.writelines(lines)
         sys.stdout.flush()
     except OSError as fault:
         raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None

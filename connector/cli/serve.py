@@ -40,14 +40,17 @@ def command(log_level: str | None, jobs: tuple[Path, ...], listen: Address) -> i
 
     import structlog
 
-    from connector.cli.observers import log_to_standard_error
+    from connector.cli.logs import configure, files, is_quiet
     from connector.scheduler.notification_queue import NotificationQueue
     from connector.scheduler.service import Service
     from connector.scheduler.web import Web
 
     gc.set_threshold(700, 10, 10)  # Python's own: what lives for months must not gather cycles as a run may
-    log_to_standard_error(log_level)
-    with NotificationQueue() as queue, Service(jobs, log_level, queue.told) as service, Web(listen, service) as web:
+    log_level = log_level or ("warning" if is_quiet(log_level) else None)
+    configure(log_level)
+    options = [f"--log-level={log_level}"] if log_level else []
+    options += [f"--log-file={path}" for path in files()]
+    with NotificationQueue() as queue, Service(jobs, options, queue.told) as service, Web(listen, service) as web:
         structlog.get_logger().info("serving", address=str(web.address), jobs=[path.stem for path in jobs])
         service.run()
     return 0

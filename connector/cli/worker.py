@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from connector.cli.advice import code_of
-from connector.cli.observers import log_to_standard_error, observers
+from connector.cli.logs import configure
+from connector.cli.observers import observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import ConnectorError, RefusedBindError, StateError
@@ -31,7 +32,7 @@ from connector.sync import Run, apply_run, dry_run
 def command(log_level: str | None) -> int:
     """Run what `serve` asks for on standard input."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=RunRequest, dec_hook=lambda kind, value: kind(value))
-    log_to_standard_error(log_level)
+    configure(log_level)
     summaries: list[RunSummary] = []
     run = _Scheduled(request)
     with given(request.texts), stopped_by_signals(once=True) as stop:

@@ -18,6 +18,10 @@ MOST: Final = 200
 """So many problems of a kind are listed, and outcomes of a result, but for conflicts and failures."""
 
 
+NARROW: Final = 50
+"""Columns below which the counts of agents and of users stand below each other."""
+
+
 def render(
     plan: Plan,
     outcomes: Sequence[Outcome] | None = None,
@@ -25,6 +29,7 @@ def render(
     whole: bool = False,
     command: str = "",
     accepted: bool = False,
+    narrow: bool = False,
 ) -> Iterator[str]:
     """Line by line.
 
@@ -32,9 +37,10 @@ def render(
 
     `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
     plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is told how to.
+    `narrow`: there are fewer than `NARROW` columns.
     """
     yield from _header(plan, outcomes)
-    yield from _summary(plan)
+    yield from _summary(plan, narrow=narrow)
     yield from _refusals(plan, command, accepted=accepted or outcomes is not None)
     yield from _cautions(plan)
     yield from _kinds(plan)
@@ -70,11 +76,13 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield say.headline(plan, outcomes) + "\n\n"
 
 
-def _summary(plan: Plan) -> Iterator[str]:
+def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
     """Matched users that differ and stay as they are show in no count of their own, so they are said."""
     left = [("Agents", f"{plan.summary.agents:,}")]
     left += [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.AGENT_COUNTS]
     right = [("Users", "")] + [("  " + name, f"{getattr(plan.summary, name):,}") for name in say.USER_COUNTS]
+    if narrow:
+        left, right = [*left, *right], []
     right += [("", "")] * (len(left) - len(right))
     for (name, number), (other, figure) in zip(left, right, strict=True):
         yield f"{name:<14}{number:>9}    {other:<13}{figure:>9}".rstrip() + "\n"

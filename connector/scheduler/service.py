@@ -43,15 +43,17 @@ Told = Callable[[Scheduled, RunSummary, Result], None]
 class Service:
     """Jobs on their schedules. Raises FileError with what is wrong in the files of any.
 
+    `options` are those of the program, for the log of each run.
+
     A context manager, in the main thread: as long as it is open the signals are its own.
     """
 
     def __init__(
-        self, paths: Sequence[Path], log_level: str | None, told: Told, clock: Callable[[], float] = time.monotonic
+        self, paths: Sequence[Path], options: Sequence[str], told: Told, clock: Callable[[], float] = time.monotonic
     ) -> None:
         now = utc()
         self._jobs = _in_order(paths, now)
-        self._log_level = log_level
+        self._options = options
         self._told = told
         self._metrics = Metrics()
         for job in self._jobs:
@@ -148,7 +150,7 @@ class Service:
         attempt = job.failures + 1 if tick == job.last else 1
         log.info("run started", job=job.name, tick=tick.isoformat(), mode=job.settings.mode, attempt=attempt)
         try:
-            job.worker = worker = Worker(job.request(tick, now), self._log_level)
+            job.worker = worker = Worker(job.request(tick, now), self._options)
         except OSError as fault:
             log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
             job.not_before = time.monotonic() + AGAIN

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,12 +20,11 @@ from connector.scheduler.worker_protocol import Result, RunRequest
 class Worker:
     """A run under way; `output` becomes readable as it speaks, and at its end. Raises OSError if it cannot begin."""
 
-    def __init__(self, request: RunRequest, log_level: str | None) -> None:
+    def __init__(self, request: RunRequest, options: Sequence[str]) -> None:
         self.request = request
-        level = ["--log-level", log_level] if log_level else []
         warnings = [f"-W{option}" for option in sys.warnoptions]
         self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-P", *warnings, "-m", "connector", *level, "worker"],  # -P: not from where we started
+            [sys.executable, "-P", *warnings, "-m", "connector", *options, "worker"],  # -P: not from where we started
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -455,7 +455,7 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
     now = [0.0]
     with (
-        Service([job.folder / "job.yaml"], None, lambda *_: None, lambda: now[0]) as service,
+        Service([job.folder / "job.yaml"], [], lambda *_: None, lambda: now[0]) as service,
         Web(Address("127.0.0.1", 0), service) as web,
     ):
         assert asked(f"http://{web.address}/healthz") == (200, "ok\n")

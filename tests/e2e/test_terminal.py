@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ldap_proxy import LdapProxy
-from tests.support.ldif_job import Job
+from tests.support.ldif_job import Job, agent
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import LONGEST, WARNINGS
 from tests.support.slapd import Slapd, person
@@ -116,3 +117,62 @@ def test_an_apply_whose_plan_nobody_reads_to_its_end_writes_nothing_and_says_so(
     assert "Nothing was written." in said
     assert "Traceback" not in said
     assert job.read("people.ldif") == before
+
+
+@pytest.mark.slapd
+def test_progress_says_how_much_there_is_to_write_and_how_fast_it_goes(tmp_path: Path) -> None:
+    let = threading.Event()
+    sent: list[str] = []
+
+    def meddle(name: str, message: bytes) -> bytes:
+        sent.append(name)
+        if len(sent) == 20:
+            assert let.wait(LONGEST)
+        return message
+
+    with (
+        Slapd.start(tmp_path / "s", [person(uid) for uid in UIDS]) as server,
+        LdapProxy(server.port, meddle) as proxy,
+    ):
+        Plain(tmp_path, server, proxy.url)
+        with session(tmp_path, "apply", "job.yaml", env=PASSWORD, width=40) as apply:
+            apply.wait_for(" of 40, ")
+            apply.wait_for("/s, 0:")
+            let.set()
+            assert apply.end() == 0
+    assert re.search(r"write +\d+ of 40, \d+(\.\d)?/s, 0:\d\d", plain(apply.seen))
+    assert re.search(r"look-up +for 40, ", plain(apply.seen))
+
+
+def test_forty_columns_can_be_read(tmp_path: Path) -> None:
+    """No word is broken, and nothing is said that eighty columns do not say."""
+    job = Job(tmp_path, users=3)
+    job.agents([agent(1), agent(2), agent(9, accountCode="user0"), agent(4, accountCode=None)])
+    job.configure(limits={"update": 1})
+    narrow, wide = (at_a_terminal(tmp_path, "plan", "job.yaml", width=width) for width in (40, 200))
+    said = [plain(seen).rpartition("\r")[2] for _, seen in (narrow, wide)]
+    for line in said[0].splitlines():
+        assert len(line) <= 40 or len(line.split()) == 1 or "cec-connector apply" in line, line
+    for number, text in enumerate(said):
+        said[number] = re.sub(r"[0-9a-f-]{36}|\d{4}-\S+", "", text)
+    assert sorted(said[0].split()) == sorted(said[1].split())
+    code, seen = at_a_terminal(tmp_path, "plan", "gone.yaml", width=40)
+    assert code == 78
+    assert all(len(line) <= 40 for line in plain(seen).splitlines()), seen
+
+
+def test_colour_is_for_terminals_that_want_it_and_never_from_outside(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=2)
+    hostile = base64.b64encode(b"\x1b[32mDone: ").decode()
+    job.write(
+        "people.ldif", job.read("people.ldif").replace("sn: User\n", f"sn: User\nemployeeNumber:: {hostile}\n", 1)
+    )
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    assert code == 0, seen
+    assert "\x1b[32mDone: 2 of 2 users written." in seen
+    assert seen.count("\x1b[32m") == 1
+    assert "<U+001B>[32mDone" in seen
+    for variable in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        _, seen = at_a_terminal(tmp_path, "plan", "job.yaml", env=variable)
+        assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", seen), variable
+    assert "\x1b" not in job.run("plan")

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.observers import Json
+from connector.cli.logs import Json
 from connector.model import Secret
 from connector.reports.visible import cleaned
 
