@@ -55,7 +55,10 @@ def command(
     with (
         stopped_by_signals() as stop,
         apply_context(
-            job, lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop), run_id
+            job,
+            lambda begun: observers(begun, log_level, "apply", run=run_id, stop=stop),
+            run_id,
+            everybody=bool(reports),
         ) as context,
     ):
         show.stop, show.writes = stop, True

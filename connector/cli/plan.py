@@ -33,7 +33,8 @@ def command(
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
     show = Shower(["apply", str(job), *options], reports, save=save, whole=whole)
-    with plan_context(job, lambda begun: observers(begun, log_level, "plan")) as context:
+    everybody = whole or bool(reports or save)
+    with plan_context(job, lambda begun: observers(begun, log_level, "plan"), everybody=everybody) as context:
         show.keep_off(context.files)
         run = dry_run(context, show, only, save=save is not None)
         code = exit_code(run, fail_on_changes=fail_on_changes)

@@ -46,7 +46,9 @@ def command(
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
     with stopped_by_signals() as stop:
         if write:
-            with apply_undo_context(job, lambda begun: observers(begun, log_level, "undo", stop=stop), run) as context:
+            with apply_undo_context(
+                job, lambda begun: observers(begun, log_level, "undo", stop=stop), run, everybody=bool(reports)
+            ) as context:
                 show.stop, show.writes = stop, True
                 show.keep_off(context.files)
                 with _said_hold(context, job):
@@ -55,7 +57,7 @@ def command(
                     say_untold(ended, job)
                 context.observer.finished(ended.plan, code)
         else:
-            with undo_context(job, lambda begun: observers(begun, log_level), run) as context:
+            with undo_context(job, lambda begun: observers(begun, log_level), run, everybody=bool(reports)) as context:
                 show.keep_off(context.files)
                 ended = dry_undo(context, show)
                 code = exit_code(ended)

@@ -68,7 +68,9 @@ class _Scheduled:
 
         job = self._request.job
         opened: AbstractContextManager[PlanContext] = (
-            apply_context(job, observer) if self._request.kind == "apply" else plan_context(job, observer)
+            apply_context(job, observer, everybody=True)
+            if self._request.kind == "apply"
+            else plan_context(job, observer, everybody=True)
         )
         with opened as context, self._turn(context, stop) as mine:
             if not mine:

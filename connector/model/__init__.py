@@ -1,6 +1,8 @@
 """The words of this program as values: every one frozen, none that knows a file, a clock or a network."""
 
 from connector.model.change import (
+    EXAMPLES as EXAMPLES,
+    LISTED as LISTED,
     AgentRef as AgentRef,
     AttributeChange as AttributeChange,
     Change as Change,

@@ -14,6 +14,8 @@ from connector.model.secret import Held
 
 EXAMPLES: Final = 3
 """Users that a report names of a kind of changes."""
+LISTED: Final = 20
+"""Up to so many changes are listed one by one on a terminal."""
 Fingerprint = Callable[[UserRef, str, Held], str]
 """A keyed digest of one secret of one user: equal for equal secrets, and useless without the key."""
 

@@ -86,6 +86,7 @@ class Plan(Struct, frozen=True):
     `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
     they partition, and users that are `worth_a_look`, are made of the changes (`reconcile/overview`).
+    `people`: by a user's name in the plan, the name of the person, as far as it was read.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Plan(Struct, frozen=True):
     about: tuple[tuple[str, str], ...] = ()
     kinds: tuple[Kind, ...] = ()
     worth_a_look: tuple[Look, ...] = ()
+    people: Mapping[str, str] = {}
 
 
 class Result(StrEnum):

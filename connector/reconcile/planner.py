@@ -27,6 +27,7 @@ from connector.reconcile.matching.proof import confirmed, proved
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.overview.people import with_people
 from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.stale import stale_users
@@ -87,6 +88,7 @@ class Planner:
             only=EVERYBODY if whole else only, problems=unknown, untold=untold, refused=refused,
         )  # fmt: skip
         plan = told_outside(planned.plan, unclaimed, verdicts.unmatched, self.roster)
+        plan = yield from with_people(plan, brief)
         return replace(planned, plan=plan, only=only, excluded=excluded, lapsed=lapsed)
 
     def claimers(self, verdicts: Verdicts) -> Callable[[User], list[AgentRef]]:

@@ -35,7 +35,8 @@ T = TypeVar("T")
 class Brief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading.
 
-    `now`: when planning began. `about`: what it is made from, for the reader of the plan.
+    `now`: when planning began. `about`: what it is made from, for the reader of the plan. `show`: attributes with the
+    names of people, in the order in which they are tried. `everybody`: a report will name all users of the changes.
     """
 
     mapping: Mapping
@@ -47,6 +48,8 @@ class Brief(Struct, frozen=True, kw_only=True):
     plan_id: str
     now: Moment
     about: tuple[tuple[str, str], ...] = ()
+    show: tuple[str, ...] = ()
+    everybody: bool = False
 
 
 class Query(Struct, Generic[Answer], frozen=True):

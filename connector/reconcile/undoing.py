@@ -39,6 +39,7 @@ from connector.reconcile.diff.standing import aftermath, secret_stands, unsettle
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
+from connector.reconcile.overview.people import with_people
 from connector.reconcile.questions import Brief, Find, Planning, Read, ask, compared
 
 Written = tuple[Change, Result | None, str, str]
@@ -108,10 +109,11 @@ def undo(
     problems += [Problem("undo", _UNSHOWN.format(names=", ".join(lost)), each.agent, (each.user.name,))
                  for each, lost in unshown]  # fmt: skip
     cautions = brief.description.cautions
-    return assembled(
+    plan = assembled(
         brief, changes=changes, problems=problems, summary=summary, refusals=refused, cautions=cautions,
         taken=unique.taken(),
     )  # fmt: skip
+    return (yield from with_people(plan, brief))
 
 
 def _unprotected(exclude: ExcludeList, naming: Naming, then: Sequence[UserRef]) -> Planning[list[Refusal]]:

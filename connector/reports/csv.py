@@ -33,9 +33,11 @@ COLUMNS: Final = (
     "near",
     "form",
     "users",
+    "person",
 )
 _SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
 """Spaces and quotation marks, plain, typographic and full-width."""
+_BESIDE: Final = " | "
 Row = dict[str, str]
 
 
@@ -51,6 +53,9 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     writer = csv.writer(_Line(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
     for row in _rows(plan, outcomes):
+        row["person"] = _BESIDE.join(
+            plan.people[name] for name in row.get("user", "").split(_BESIDE) if name in plan.people
+        )
         yield writer.writerow([inert(row.get(column, "")) for column in COLUMNS])
 
 
@@ -72,7 +77,7 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
         yield {"kind": "note", "why": caution}
     for kind in plan.kinds:
         row = {"kind": f"kind: {kind.form}", "users": str(kind.users), "why": kind.sentence}
-        yield row | _rule(kind.rule) | {"user": " | ".join(kind.examples), "attribute": " | ".join(kind.attributes)}
+        yield row | _rule(kind.rule) | {"user": _BESIDE.join(kind.examples), "attribute": " | ".join(kind.attributes)}
     for look in plan.worth_a_look:
         yield {"kind": "worth a look", "user": look.user.name, "id": look.user.id, "why": look.why}
     results = by_user(outcomes)
@@ -114,7 +119,7 @@ def _rule(rule: int | None) -> Row:
 def _problem(problem: Problem) -> Row:
     record = "" if problem.record is None else f"record {problem.record}: "
     return _agent(problem.agent, problem.rule) | {
-        "user": " | ".join(problem.users),
+        "user": _BESIDE.join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
         "near": " | ".join(

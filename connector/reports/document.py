@@ -104,6 +104,9 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
         yield from _list("cautions", map(as_json, map(readable, plan.cautions)))
     yield from _list("kinds", map(as_json, map(_kind, plan.kinds)))
     yield from _list("worth_a_look", map(as_json, map(_look, plan.worth_a_look)))
+    if plan.people:
+        people = {readable(user): readable(person) for user, person in plan.people.items()}
+        yield f',\n "people": {as_json(people)}'
     if outcomes is not None:
         yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"

@@ -232,6 +232,7 @@ class _Document(_Strict, Generic[C], frozen=True):
     about: dict[str, str] = {}
     outcomes: list[_Outcome] = []
     kinds: list[_Kind] = []
+    people: dict[str, str] = {}
     worth_a_look: list[_Look] = msgspec.field(name="worth_a_look", default=[])
 
     def value(self, changes: tuple[Change, ...]) -> Plan:
@@ -246,6 +247,7 @@ class _Document(_Strict, Generic[C], frozen=True):
             self.refusals,
             self.cautions,
             tuple(self.about.items()),
+            people=self.people,
         )
 
 

@@ -95,6 +95,12 @@ def value(shown: str) -> str:
     return f"<bdi><code>{text(shown)}</code></bdi>"
 
 
+def _user(plan: Plan, name: str) -> str:
+    """A user by name, with the name of the person where it was read."""
+    said = plan.people.get(name)
+    return value(name) if said is None or said == name else f"{value(name)} <bdi>{text(said)}</bdi>"
+
+
 def _header(plan: Plan, outcomes: Sequence[Outcome] | None, what: str) -> Iterator[str]:
     bad = (
         bool(plan.refusals) if outcomes is None else any(o.result in (Result.CONFLICT, Result.FAILED) for o in outcomes)
@@ -152,12 +158,19 @@ def _summary(plan: Plan) -> Iterator[str]:
 def _kinds(plan: Plan) -> Iterator[str]:
     if plan.worth_a_look:
         yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
-        yield from _table(("User", "Why"), ([value(look.user.name), text(look.why)] for look in plan.worth_a_look))
+        yield from _table(
+            ("User", "Why"), ([_user(plan, look.user.name), text(look.why)] for look in plan.worth_a_look)
+        )
         yield "</section>\n"
     if plan.kinds:
         yield f"<section>\n<h2>Kinds of changes ({len(plan.kinds):,})</h2>\n"
         rows = (
-            [f"{kind.users:,}", text(kind.form), text(kind.sentence), "<br>".join(map(value, kind.examples))]
+            [
+                f"{kind.users:,}",
+                text(kind.form),
+                text(kind.sentence),
+                "<br>".join(_user(plan, name) for name in kind.examples),
+            ]
             for kind in plan.kinds
         )
         yield from _table(("Users", "Kind", "What", "Examples"), rows)
@@ -170,14 +183,18 @@ def _problems(plan: Plan) -> Iterator[str]:
     yield f"<section>\n<h2>Problems ({len(plan.problems):,})</h2>\n"
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"<h3>{text(kind)} ({len(problems):,})</h3>\n<p>{text(problem_kinds.explain(kind))}</p>\n"
-        yield from _table(("About", "Users", "Why"), map(_problem, problems))
+        yield from _table(("About", "Users", "Why"), (_problem(plan, problem) for problem in problems))
     yield "</section>\n"
 
 
-def _problem(problem: Problem) -> list[str]:
-    nearby = "".join(f"<br>almost: {value(near.user)} ({value(say.almost(near))})" for near in problem.near)
-    nearby += "".join(f"<br>{say.OUTSIDE}: {value(user)}" for user in problem.outside)
-    return [text(say.subject(problem)), "<br>".join(map(value, problem.users)), text(problem.why) + nearby]
+def _problem(plan: Plan, problem: Problem) -> list[str]:
+    nearby = "".join(f"<br>almost: {_user(plan, near.user)} ({value(say.almost(near))})" for near in problem.near)
+    nearby += "".join(f"<br>{say.OUTSIDE}: {_user(plan, user)}" for user in problem.outside)
+    return [
+        text(say.subject(problem)),
+        "<br>".join(_user(plan, name) for name in problem.users),
+        text(problem.why) + nearby,
+    ]
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
@@ -186,14 +203,14 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield f"<section>\n<h2>Changes ({len(plan.changes):,})</h2>\n"
     results = say.by_user(outcomes)
     for change in plan.changes:
-        yield from _change(change, results.get(change.user.id))
+        yield from _change(plan, change, results.get(change.user.id))
     yield "</section>\n"
 
 
-def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
+def _change(plan: Plan, change: Change, outcome: Outcome | None) -> Iterator[str]:
     """One user: a small table of its own, so that a browser can lay out thousands of them one at a time."""
     reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
-    yield f"<article>\n<h3>{value(change.user.name)}</h3>\n<p>{text(reason)}</p>\n"
+    yield f"<article>\n<h3>{_user(plan, change.user.name)}</h3>\n<p>{text(reason)}</p>\n"
     if outcome is not None:
         yield f'<p class="{outcome.result.value}">{text(say.outcome_text(outcome))}</p>\n'
     yield from _table(("Attribute", "Old", "New"), map(_attribute, change.attributes))

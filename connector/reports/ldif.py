@@ -7,14 +7,14 @@ values that are not ours stay. A secret is never in the file: a comment stands f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
 from connector.reconcile.digests import is_secret, lossless, secret_fingerprint
 from connector.reports.ldif_lines import line
 from connector.reports.visible import visible
-from connector.reports.wording import by_rule, by_user, outcome_text, who
+from connector.reports.wording import by_rule, by_user, outcome_text, person, who
 
 OBJECT_CLASS: Final = "objectclass"
 _DESCRIPTION: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII)
@@ -34,11 +34,11 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     for kind in plan.kinds:
         yield f"# {kind.form}: {visible(kind.sentence)}\n"
     for look in plan.worth_a_look:
-        yield f"# Worth a look: {visible(look.user.name)}: {visible(look.why)}\n"
+        yield f"# Worth a look: {person(plan.people, look.user.name)}: {visible(look.why)}\n"
     yield "version: 1\n"
     results = by_user(outcomes)
     for change in in_order(plan.changes):
-        yield from _record(change, results.get(change.user.id))
+        yield from _record(change, results.get(change.user.id), plan.people)
 
 
 def in_order(changes: Sequence[Change]) -> Iterator[Change]:
@@ -64,9 +64,9 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
                 yield change
 
 
-def _record(change: Change, outcome: Outcome | None) -> Iterator[str]:
+def _record(change: Change, outcome: Outcome | None, people: Mapping[str, str]) -> Iterator[str]:
     reason = ", ".join(part for part in (who(change.agent), by_rule(change.rule)) if part)
-    yield f"\n# {visible(change.user.name)}: {reason}\n"
+    yield f"\n# {person(people, change.user.name)}: {reason}\n"
     if outcome is not None:
         yield f"# {outcome_text(outcome)}\n"
     for each in change.attributes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import AttributeChange, Change, Outcome, Plan, Problem
+from connector.model import AttributeChange, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
 from connector.reports.visible import visible
@@ -52,7 +52,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         )
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
-        facts = ([prose(say.subject(p)), " ".join(map(code, p.users)), _why(p)] for p in problems)
+        facts = ([prose(say.subject(p)), _users(plan, p.users), _why(plan, p)] for p in problems)
         yield from _table(("About", "Users", "Why"), facts)
 
 
@@ -70,6 +70,16 @@ def code(text: str) -> str:
     stripped = text[0] == text[-1] == " " and not text.isspace()
     space = " " if stripped or "`" in (text[0], text[-1]) else ""
     return f"{fence}{space}{text}{space}{fence}"
+
+
+def _user(plan: Plan, name: str) -> str:
+    """A user by name, with the name of the person where it was read."""
+    said = plan.people.get(name)
+    return code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
+
+
+def _users(plan: Plan, names: Iterable[str]) -> str:
+    return " ".join(_user(plan, name) for name in names)
 
 
 def prose(text: str) -> str:
@@ -102,20 +112,26 @@ def _summary(plan: Plan) -> Iterator[str]:
     )
 
 
-def _why(problem: Problem) -> str:
-    nearby = [f"{code(near.user)} ({prose(say.almost(near))})" for near in problem.near]
+def _why(plan: Plan, problem: Problem) -> str:
+    nearby = [f"{_user(plan, near.user)} ({prose(say.almost(near))})" for near in problem.near]
     said = f"{prose(problem.why)}. Almost: {', '.join(nearby)}" if nearby else prose(problem.why)
-    return f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(map(code, problem.outside))}" if problem.outside else said
+    return (
+        f"{said}. {say.OUTSIDE.capitalize()}: {', '.join(_user(plan, name) for name in problem.outside)}"
+        if problem.outside
+        else said
+    )
 
 
 def _kinds(plan: Plan) -> Iterator[str]:
     if plan.kinds:
         yield f"## Kinds of changes ({len(plan.kinds)})\n\n"
-        rows = ([str(k.users), prose(k.form), prose(k.sentence), " ".join(map(code, k.examples))] for k in plan.kinds)
+        rows = ([str(k.users), prose(k.form), prose(k.sentence), _users(plan, k.examples)] for k in plan.kinds)
         yield from _table(("Users", "Kind", "What", "Examples"), rows)
     if plan.worth_a_look:
         yield f"## Worth a look ({len(plan.worth_a_look)})\n\n"
-        yield from _table(("User", "Why"), ([code(look.user.name), prose(look.why)] for look in plan.worth_a_look))
+        yield from _table(
+            ("User", "Why"), ([_user(plan, each.user.name), prose(each.why)] for each in plan.worth_a_look)
+        )
 
 
 def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
@@ -123,13 +139,13 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         return
     yield f"## Changes ({len(plan.changes)})\n\n"
     columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
-    yield from _table(columns if outcomes is None else [*columns, "Outcome"], _rows(plan.changes, outcomes))
+    yield from _table(columns if outcomes is None else [*columns, "Outcome"], _rows(plan, outcomes))
 
 
-def _rows(changes: Iterable[Change], outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
+def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
     results = say.by_user(outcomes)
-    for change in changes:
-        head = [code(change.user.name), prose(say.who(change.agent)), say.by_rule(change.rule)]
+    for change in plan.changes:
+        head = [_user(plan, change.user.name), prose(say.who(change.agent)), say.by_rule(change.rule)]
         tail = [] if outcomes is None else [prose(say.outcome_text(results.get(change.user.id)))]
         for each in change.attributes:
             yield [*head, code(each.name), *_sides(each), *tail]

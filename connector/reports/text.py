@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from connector.model import NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
+from connector.model import LISTED, NOTICED, Change, Ending, Outcome, Plan, Problem, Refusal, Result
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
 from connector.reports.visible import visible
 
 LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
-LISTED: Final = 20
-"""Up to so many changes are listed one by one."""
 MOST: Final = 200
 """So many problems of a kind are listed, and outcomes of a result, but for conflicts and failures."""
 
 
 NARROW: Final = 50
 """Columns below which the counts of agents and of users stand below each other."""
+NOBODY: Final[Mapping[str, str]] = {}
 
 
 def render(
@@ -108,7 +107,7 @@ def _refusals(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]:
 def _concerned(plan: Plan, refusal: Refusal) -> Iterator[str]:
     names = say.concerned(plan, refusal)
     for name in names[: say.EXAMPLES]:
-        yield f"      {_cut(visible(name))}\n"
+        yield f"      {_cut(say.person(plan.people, name))}\n"
     if len(names) > say.EXAMPLES:
         yield f"      … and {len(names) - say.EXAMPLES:,} more\n"
 
@@ -127,7 +126,7 @@ def _kinds(plan: Plan) -> Iterator[str]:
     for kind in plan.kinds:
         yield f"{kind.users:>7,}  {kind.form}\n         {_cut(visible(kind.sentence))}\n"
         if len(plan.changes) > LISTED:
-            yield from (f"           {_cut(visible(name))}\n" for name in kind.examples)
+            yield from (f"           {_cut(say.person(plan.people, name))}\n" for name in kind.examples)
             if kind.users > len(kind.examples):
                 yield f"           … and {kind.users - len(kind.examples):,} more\n"
     yield "\n"
@@ -140,7 +139,7 @@ def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[st
     changes = {change.user: change for change in plan.changes}
     results = say.by_user(outcomes)
     for look in plan.worth_a_look:
-        yield from _change(changes[look.user], results.get(look.user.id))
+        yield from _change(plan, changes[look.user], results.get(look.user.id))
         yield f"    ! {_cut(visible(look.why))}\n"
     yield "\n"
 
@@ -152,16 +151,16 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool) -> 
     if whole or len(plan.changes) <= LISTED:
         results = say.by_user(outcomes)
         for change in plan.changes:
-            yield from _change(change, results.get(change.user.id))
+            yield from _change(plan, change, results.get(change.user.id))
     else:
         yield "  To list all, use --all or --report FILE.\n"
     yield "\n"
 
 
-def _change(change: Change, outcome: Outcome | None) -> Iterator[str]:
+def _change(plan: Plan, change: Change, outcome: Outcome | None) -> Iterator[str]:
     reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     result = f"  [{outcome.result}]" if outcome else ""
-    yield f"~ {_cut(visible(change.user.name))}  ← {_cut(reason)}{result}\n"
+    yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(reason)}{result}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
 
@@ -180,21 +179,21 @@ def _problems(plan: Plan) -> Iterator[str]:
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
         for problem in problems[:MOST]:
-            yield from problem_lines(problem)
+            yield from problem_lines(problem, plan.people)
         yield from _more(len(problems) - MOST)
         yield "\n"
 
 
-def problem_lines(problem: Problem) -> Iterator[str]:
+def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY) -> Iterator[str]:
     """A problem with the users that it names, those that are near, and those that are out of reach."""
     about = say.subject(problem)
     yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
     for user in problem.users:
-        yield f"      {_cut(visible(user))}\n"
+        yield f"      {_cut(say.person(people, user))}\n"
     for near in problem.near:
-        yield f"      almost: {_cut(visible(near.user))} ({_cut(say.almost(near))})\n"
+        yield f"      almost: {_cut(say.person(people, near.user))} ({_cut(say.almost(near))})\n"
     for user in problem.outside:
-        yield f"      {say.OUTSIDE}: {_cut(visible(user))}\n"
+        yield f"      {say.OUTSIDE}: {_cut(say.person(people, user))}\n"
 
 
 def _outcomes(result: Result, outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -141,6 +141,12 @@ def who(agent: AgentRef | None) -> str:
         return "no agent (stale)"
     account = NONE if agent.account_code is None else shown(agent.account_code)
     return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
+
+
+def person(people: Mapping[str, str], user: str) -> str:
+    """A user by name, with the name of the person where it was read: `uid=ada,… (Ada Example)`."""
+    said = people.get(user)
+    return visible(user) if said is None or said == user else f"{visible(user)} ({visible(said)})"
 
 
 def by_rule(rule: int | None) -> str:

@@ -54,13 +54,17 @@ MakeObserver = Callable[[Begun], Observer]
 
 
 @contextmanager
-def plan_context(path: Path, make_observer: MakeObserver, *, remember: bool = True) -> Iterator[PlanContext]:
+def plan_context(
+    path: Path, make_observer: MakeObserver, *, remember: bool = True, everybody: bool = False
+) -> Iterator[PlanContext]:
     """The context of a dry run of the job in `path`; without `remember` its state is left alone.
+
+    `everybody`: a report will name all users of the changes.
 
     Raises FileError, StateError.
     """
     opening = state_for_a_plan if remember else lambda _: open_state(None)
-    with _opened(path, opening, make_observer, writes=False) as (stack, job, mapping, common):
+    with _opened(path, opening, make_observer, writes=False, everybody=everybody) as (stack, job, mapping, common):
         reader = stack.enter_context(closing(reader_of(job, mapping.view())))
         source, pins = source_of(job, mapping), _pins(job.job)
         yield PlanContext(**asdict(common), reader=reader, source=source, pins=pins)
@@ -91,10 +95,12 @@ def probe(path: Path) -> Iterator[Probe]:
 
 
 @contextmanager
-def apply_context(path: Path, make_observer: MakeObserver, plan: str | None = None) -> Iterator[ApplyContext]:
+def apply_context(
+    path: Path, make_observer: MakeObserver, plan: str | None = None, *, everybody: bool = False
+) -> Iterator[ApplyContext]:
     """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
     with (
-        _opened(path, state_of, make_observer) as (stack, job, mapping, common),
+        _opened(path, state_of, make_observer, everybody=everybody) as (stack, job, mapping, common),
         common.state.attempts.of(job.name, common.plan_id, "apply", plan=plan, undoes=None),
     ):
         directory = stack.enter_context(closing(directory_of(job, mapping.view())))
@@ -103,19 +109,23 @@ def apply_context(path: Path, make_observer: MakeObserver, plan: str | None = No
 
 
 @contextmanager
-def undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[UndoContext]:
+def undo_context(
+    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
+) -> Iterator[UndoContext]:
     """The context of an undo that is only shown. Raises FileError, StateError, UsageError."""
-    with _opened(path, state_of, make_observer, writes=False) as (stack, job, mapping, common):
+    with _opened(path, state_of, make_observer, writes=False, everybody=everybody) as (stack, job, mapping, common):
         wrote_to, view = _written(run, mapping, common)
         reader = stack.enter_context(closing(reader_of(job, view)))
         yield UndoContext(**asdict(common), reader=reader, run=run, wrote_to=wrote_to)
 
 
 @contextmanager
-def apply_undo_context(path: Path, make_observer: MakeObserver, run: str) -> Iterator[ApplyUndoContext]:
+def apply_undo_context(
+    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
+) -> Iterator[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     with (
-        _opened(path, state_of, make_observer) as (stack, job, mapping, common),
+        _opened(path, state_of, make_observer, everybody=everybody) as (stack, job, mapping, common),
         common.state.attempts.of(job.name, common.plan_id, "undo", plan=None, undoes=run),
     ):
         wrote_to, view = _written(run, mapping, common)
@@ -128,7 +138,9 @@ def accept(path: Path) -> Accepted:
     with noted() as texts:
         job = jobs.load(path)
         set_apart(job)
-        _by_attribute(job, mappings.load(job.job.mapping, path))
+        mapping = mappings.load(job.job.mapping, path)
+        _by_attribute(job, mapping)
+        _shown(job, mapping)
         _pins(job.job)
         _exclude_list(job.job)
     return Accepted(job, texts)
@@ -136,7 +148,12 @@ def accept(path: Path) -> Accepted:
 
 @contextmanager
 def _opened(
-    path: Path, opening: Callable[[jobs.LoadedJob], Store], make_observer: MakeObserver, *, writes: bool = True
+    path: Path,
+    opening: Callable[[jobs.LoadedJob], Store],
+    make_observer: MakeObserver,
+    *,
+    writes: bool = True,
+    everybody: bool = False,
 ) -> Iterator[tuple[ExitStack, jobs.LoadedJob, Mapping, Common]]:
     """The job, its mapping, and what every run has at hand; its observer is told of an end by an error too."""
     job = jobs.load(path)
@@ -164,6 +181,8 @@ def _opened(
                 places=_places(settings),
                 files=frozenset(Path(os.path.realpath(file)) for file in (*files_of(job), Path(mapping.where))),
                 beyond=_beyond(stack, job, mapping),
+                show=_shown(job, mapping),
+                everybody=everybody,
                 plan_id=plan_id,
             )
             yield stack, job, mapping, common
@@ -197,8 +216,19 @@ def _limits(job: jobs.LoadedJob, mapping: Mapping) -> Limits:
 
 def _beyond(stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping) -> Callable[[], Reader]:
     unique = (rule.name for rule in mapping.attributes if rule.unique and not rule.secret)
-    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique))))
+    view = View(tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique, *_shown(job, mapping)))))
     return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
+
+
+def _shown(job: jobs.LoadedJob, mapping: Mapping) -> tuple[str, ...]:
+    """The attributes with the names of people. Raises FileError for one that the mapping writes."""
+    written = {rule.name.lower() for rule in mapping.attributes}
+    shown = job.job.directory.show
+    mapped = next((name for name in shown if name.lower() in written), None)
+    if mapped is not None:
+        why = f"directory.show: the mapping writes {mapped}. Name another attribute"
+        raise FileError(why, where=job.where("directory", "show"))
+    return tuple(shown)
 
 
 def _pins(settings: jobs.Job) -> tuple[Pin, ...]:

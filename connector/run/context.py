@@ -24,7 +24,7 @@ from connector.state.store import Store
 class Common(Struct, frozen=True, kw_only=True):
     """What every run has at hand beside its directory. `plan_id`: of the plan that will be drawn; it names the run.
 
-    `beyond` opens a reader of the same directory past base and filter, once.
+    `beyond` opens a reader of the same directory past base and filter, once. `show`, `everybody`: as `Brief` has them.
     """
 
     job: str
@@ -40,6 +40,8 @@ class Common(Struct, frozen=True, kw_only=True):
     places: tuple[tuple[str, str], ...] = ()
     files: frozenset[Path] = frozenset()
     beyond: Callable[[], Reader] | None = None
+    show: tuple[str, ...] = ()
+    everybody: bool = False
     plan_id: str = field(default_factory=lambda: str(uuid4()))
 
 
@@ -55,6 +57,7 @@ class Context(Common, frozen=True, kw_only=True):
             mapping=self.mapping, limits=self.limits, description=description,
             memory=self.state.memory(description.identity, self.job, description), fingerprint=self.fingerprint,
             job=self.job, plan_id=self.plan_id, now=clock.now(), about=self.about(description),
+            show=self.show, everybody=self.everybody,
         )  # fmt: skip
 
     def about(self, description: Description) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.shape import Choice, Strict, matching, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
@@ -230,6 +231,16 @@ LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
 """`ldaps://host[:port]`, `ldap://` or `ldapi://` (RFC 4516 without a DN), judged by `start_tls`, `allow_plaintext`."""
 
 
+def _shown(name: str) -> str:
+    if why := fault_of_name(name) or why_not_matched(name):
+        raise misfit(f"{name} cannot be shown: {why}")
+    return name
+
+
+Shown = Annotated[
+    list[Annotated[Text, AfterValidator(_shown)]],
+    Field(description="Attributes with the names of people, for reports: the first with a value counts."),
+]
 AttributeName = Annotated[
     str,
     matching(r"[A-Za-z][A-Za-z0-9_-]{0,255}", "must be an attribute's name without options, such as nsUniqueId"),

@@ -41,6 +41,7 @@ from connector.settings.fields import (
     Seconds,
     SecretRef,
     SettleTime,
+    Shown,
     StateUrl,
     Text,
     UrlPath,
@@ -126,6 +127,7 @@ class LdapDirectory(Strict):
     scope: Annotated[
         Literal["subtree", "onelevel"], Field(description="sub: all entries below base. one: its direct children.")
     ] = "subtree"
+    show: Shown = []  # noqa: RUF012  # pydantic copies defaults
     read: ReadBy = "auto"
     id: Annotated[
         AttributeName | None,
@@ -174,6 +176,7 @@ class LdifDirectory(Strict):
     path: Annotated[RegularFile, Field(description="Path of the LDIF file.")]
     base: Annotated[DnOrAll, Field(description="Base DN of the users; empty: all entries.")] = ""
     filter: Annotated[Text, Field(description="Filter of the users (RFC 4515).")] = "(objectClass=*)"
+    show: Shown = []  # noqa: RUF012  # pydantic copies defaults
 
 
 class Limits(Strict):

@@ -80,6 +80,15 @@ def test_plan_apply_plan_edit_plan_apply(world: World) -> None:
     assert world.plan("--fail-on-changes")["changes"] == []
 
 
+def test_reports_show_the_names_of_people_beside_their_dns(world: World) -> None:
+    world.job(directory={"show": ["displayName", "cn"]})
+    planned = world.plan()
+    assert planned["people"] == {f"uid=agent{n:03},{PEOPLE}": f"Person agent{n:03}" for n in range(1, 21)}
+    assert planned["digest"] == world.plan("--all")["digest"]
+    world.job(directory={"show": None})
+    assert "people" not in world.plan()
+
+
 def test_users_without_an_agent_and_attributes_outside_the_mapping_stay_as_they_are(world: World) -> None:
     strangers = "(&(uid=agent02*)(!(uid=agent020)))"
     before = world.server.search(strangers, "*", "+")

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.cli.advice import code_of_ending
-from connector.model import AttributeChange, Ending, Outcome, Plan, Problem, Refusal, Result, Summary
+from connector.model import LISTED, AttributeChange, Ending, Outcome, Plan, Problem, Refusal, Result, Summary
 from connector.reports import html, markdown, text
 from tests.support.report_samples import drawn, outcomes, sample, user
 
@@ -107,18 +107,18 @@ def test_what_is_not_printed_is_counted() -> None:
 
 def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> None:
     one, other, _ = sample().changes
-    many = tuple(replace(other, user=user(number)) for number in range(10, 10 + text.LISTED))
+    many = tuple(replace(other, user=user(number)) for number in range(10, 10 + LISTED))
     shown = "".join(text.render(drawn(replace(sample(), changes=(one, *many)))))
     assert "      1  taken over from another user\n" in shown
-    assert f"{text.LISTED:>7}  replaces ours\n" in shown
-    assert f"           … and {text.LISTED - 3} more\n" in shown
+    assert f"{LISTED:>7}  replaces ours\n" in shown
+    assert f"           … and {LISTED - 3} more\n" in shown
     assert [line for line in shown.splitlines() if line.startswith("~ ")] == [
         f"~ {user(1).name}  ← accountCode agent1, workNo 1001, rule 1"
     ]
     assert "    ! taken over from another user: employeeNumber; the only user by rule 1\n" in shown
     assert "  To list all, use --all or --report FILE.\n" in shown
     whole = "".join(text.render(drawn(replace(sample(), changes=(one, *many))), whole=True))
-    assert len([line for line in whole.splitlines() if line.startswith("~ ")]) == 1 + 1 + text.LISTED
+    assert len([line for line in whole.splitlines() if line.startswith("~ ")]) == 1 + 1 + LISTED
 
 
 def test_a_plan_without_changes_says_that_nothing_would_be_written() -> None:
