@@ -474,9 +474,9 @@ def test_all_rounds_of_a_batch_wait_together_however_many_they_are() -> None:
         def describe(self) -> Description:
             return replace(super().describe(), singly=True)
 
-    directory = Singly(people(1))
-    more = (AttributeChange(name, (), ("x",)) for name in ("title", "roomNumber"))
-    changes = [replace(seat(0), attributes=(*seat(0).attributes, *more))]
+    directory = Singly(people(1, classes=("inetOrgPerson", "SIPIdentity")))
+    more = AttributeChange("uid", ("u0",), ("v0",))
+    changes = [replace(secret(0), attributes=(*secret(0).attributes, more))]
     settling = Settling(5, clock=lambda: directory.now, sleep=directory.sleep)
     done = apply(changes, directory, directory.describe(), Noting(), Hearing(), settling=settling)
     assert directory.now == pytest.approx(5)
