@@ -661,7 +661,9 @@ def test_a_right_that_is_missing_fails_that_change_alone(tmp_path: Path) -> None
     assert outcomes[f"uid=anna,{PEOPLE}"].result is Result.FAILED
     why = outcomes[f"uid=anna,{PEOPLE}"].why
     assert why.startswith("insufficientAccessRights (50) to write employeeNumber")
-    assert why.endswith("Grant the job's account the right to write employeeNumber of this entry")
+    rule = f'to dn.subtree="{PEOPLE}" attrs=employeeNumber by dn.exact="{SYNC}" write by * break'
+    grant = f"Grant {SYNC} the right to write employeeNumber of this entry"
+    assert why.endswith(f"{grant}. In olcAccess, first: {rule}")
 
 
 def test_a_hidden_attribute_is_neither_shown_nor_overwritten(small: Slapd) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.changing import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse
-from connector.directories.ldap import dialect, requests, results
+from connector.directories.ldap import dialect, requests, results, rights
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.modifying import FILTER, Modifier
 from connector.directories.ldap.requests import Edit, Modification
@@ -346,3 +346,45 @@ def test_a_place_that_is_taken_is_a_conflict_where_no_assertion_said_that_it_is_
 def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
     why = modifier().outcome(change(), Response(results.UNAVAILABLE_CRITICAL_EXTENSION)).why
     assert why.endswith(results.UNWILLING)
+
+
+def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
+    account, base, names = "cn=cec,o=x", "ou=people,o=x", ["mail", "pin"]
+
+    def told(rule: rights.Rule, account: str = account) -> str:
+        return rights.Advice(rule, account, base).grant("write mail, pin", names, rights.Right.WRITE, ["pin"])
+
+    assert told(rights.openldap) == (
+        "Grant cn=cec,o=x the right to write mail, pin. "
+        'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=mail by dn.exact="cn=cec,o=x" write by * break. '
+        'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=pin by dn.exact="cn=cec,o=x" =wc by * break'
+    )
+    assert told(rights.ds389) == (
+        "Grant cn=cec,o=x the right to write mail, pin. "
+        'At ou=people,o=x, add aci: (targetattr="mail")(version 3.0; acl "cec-connector"; '
+        'allow (write) userdn="ldap:///cn=cec,o=x";). '
+        'At ou=people,o=x, add aci: (targetattr="pin")(version 3.0; acl "cec-connector"; '
+        'allow (write, compare) userdn="ldap:///cn=cec,o=x";)'
+    )
+    assert told(rights.active_directory, "EXAMPLE\\cec") == (
+        "Grant EXAMPLE\\cec the right to write mail, pin. "
+        'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;mail;user". '
+        'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;pin;user"'
+    )
+    assert told(rights.unknown) == "Grant cn=cec,o=x the right to write mail, pin"
+    for nobody in ("", 'cn="cec",o=x'):
+        assert "olcAccess" not in told(rights.openldap, nobody), "no rule that cannot be right"
+    assert told(rights.openldap, "").startswith("Grant the job's account the right")
+
+
+def test_a_right_to_search_is_one_to_the_entries_too() -> None:
+    def told(rule: rights.Rule, *names: str) -> str:
+        advice = rights.Advice(rule, "cn=cec,o=x", "ou=people,o=x")
+        return advice.grant("search", names, rights.Right.READ).removeprefix("Grant cn=cec,o=x the right to search. ")
+
+    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(rights.openldap, "uid")
+    assert "attrs=entry by" in told(rights.openldap)
+    assert '(targetattr="uid || mail")' in told(rights.ds389, "uid", "mail")
+    assert '(targetattr="*")' in told(rights.ds389)
+    assert told(rights.active_directory, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
+    assert told(rights.active_directory) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'

@@ -107,7 +107,8 @@ class LdapReader:
     def _modifier(self) -> Modifier:
         inspection = self._inspection
         disabled = self._disabled.filter if self._disabled and self._view.disabled else None
-        return Modifier(inspection.dialect, self._realm.filter, inspection.info, inspection.rules, disabled)
+        rules = inspection.info, inspection.rules
+        return Modifier(inspection.dialect, self._realm.filter, *rules, disabled, rights=self._wire.rights)
 
     def describe(self) -> Description:
         """What the root DSE and the schema say. What is readable is not known, where the schema does not tell that."""

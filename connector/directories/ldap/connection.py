@@ -21,6 +21,7 @@ from connector.directories.ldap import password_policy, results
 from connector.directories.ldap.password_policy import Notice
 from connector.directories.ldap.responses import Response
 from connector.directories.ldap.results import explained
+from connector.directories.ldap.rights import Advice
 from connector.directories.ldap.tls_stream import TlsSocket
 from connector.directories.ldap.wire import Wire
 from connector.errors import (
@@ -214,6 +215,7 @@ def _secure_and_bind(connection: Any, endpoint: Endpoint, settings: LdapDirector
         )
     wire = Wire(connection.socket, endpoint.url, settings.timeout, connection.server.next_message_id())
     wire.cautions = tuple(notice.cautions(who))
+    wire.rights = Advice(account=settings.bind_dn or "")
     return wire
 
 

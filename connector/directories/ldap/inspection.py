@@ -96,6 +96,7 @@ class Inspection:
         """How this kind of server is spoken to, with the ids that it gives."""
         found = dialect.of(self.root)
         self._wire.advice, self._wire.sticky = found.advice, found.sticky
+        self._wire.rights = replace(self._wire.rights, rule=found.rule, base=self._base)
         if found.microsoft:
             self._wire.unpeopled = frozenset(map(rdns, active_directory.unpeopled(self.root)))
             self._refuse_a_global_catalog()

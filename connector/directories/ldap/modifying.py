@@ -16,6 +16,7 @@ from connector.directories.ldap.dialect import Dialect
 from connector.directories.ldap.inspection import Rules
 from connector.directories.ldap.requests import Edit, Modification
 from connector.directories.ldap.responses import Response
+from connector.directories.ldap.rights import Advice, Right
 from connector.model import (
     ID,
     OBJECT_CLASS,
@@ -53,7 +54,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
 class Modifier(Struct, frozen=True, dict=True):
     """Turns changes into requests, for one server, its schema, and the filter that a user has to match.
 
-    `disabled`: the filter of disabled users that may be cleared, if any may.
+    `disabled`: the filter of disabled users that may be cleared, if any may. `rights`: what to do where one is missing.
     """
 
     dialect: Dialect
@@ -61,6 +62,7 @@ class Modifier(Struct, frozen=True, dict=True):
     info: Callable[[str], AttributeInfo]
     rules: Callable[[str], Rules]
     disabled: Filter | None = None
+    rights: Advice = Advice()
 
     def request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
@@ -206,8 +208,11 @@ class Modifier(Struct, frozen=True, dict=True):
         if code == results.UNAVAILABLE_CRITICAL_EXTENSION:
             why += results.UNWILLING
         elif code == results.DENIED:
-            names = _denied(change, response)
-            why = f" to write {names}{why}. Grant the job's account the right to write {names} of this entry"
+            named = _denied(change, response)
+            names = f"{'one of ' if len(named) > 1 and len(named) == len(change.attributes) else ''}{', '.join(named)}"
+            secrets = [each.name for each in change.attributes if each.secret]
+            grant = self.rights.grant(f"write {names} of this entry", named, Right.WRITE, secrets)
+            why = f" to write {names}{why}. {grant}"
         return Outcome(change.user, Result.FAILED, f"{results.name(code)}{why}")
 
     def _fills_an_empty_place(self, change: Change, refuted: Collection[str]) -> bool:
@@ -238,12 +243,11 @@ def _absence(name: str, pattern: str, rules: Rules) -> bytes:
     return requests.encode_filter(Not(pieces))
 
 
-def _denied(change: Change, response: Response) -> str:
-    """What the server refuses to let the account write: the attributes that it names, else one of all."""
+def _denied(change: Change, response: Response) -> list[str]:
+    """What the server refuses to let the account write: the attributes that it names, else all."""
     names = [each.name for each in change.attributes]
     heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
-    named = [name for name in names if name.lower() in heard]
-    return f"one of {', '.join(names)}" if len(names) > 1 and not named else ", ".join(named or names)
+    return [name for name in names if name.lower() in heard] or names
 
 
 def _said(change: Change, response: Response) -> str:

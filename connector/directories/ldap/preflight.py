@@ -18,6 +18,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING, Search, one
 from connector.directories.ldap.responses import Entry
 from connector.directories.ldap.restrictions import Restrictions
+from connector.directories.ldap.rights import Right
 from connector.directories.ldap.searches import Realm
 from connector.directories.ldap.wire import Wire
 from connector.model import OBJECT_CLASS, AttributeChange, Change, Objection, Syntax
@@ -30,7 +31,7 @@ _EFFECTIVE: Final = "allowedAttributesEffective"
 _TEMPLATE: Final = re.compile("objectclass=template_(?P<class>.*?)_objectclass,")
 _LEVEL: Final = re.compile(r"([^\s,:]+):([a-zA-Z]+)")
 _CLASSES: Final = OBJECT_CLASS.lower()
-_DENIED: Final = "the job's account may not write this attribute of this entry. Grant it the right"
+_DENIED: Final = "the job's account may not write this attribute of this entry"
 
 
 class Preflight(Struct, frozen=True):
@@ -70,7 +71,7 @@ class Preflight(Struct, frozen=True):
             for each in _written(change):
                 names = self.inspection.info(each.name).aliases | {base_of(each.name).lower()}
                 if not names.isdisjoint(denied):
-                    yield Objection(change.user.id, each.name, "rights", _DENIED)
+                    yield Objection(change.user.id, each.name, "rights", self._denied(each))
 
     def _effective(self, changes: Sequence[Change], who: str) -> Iterator[Objection]:
         """389-DS tells the rights of whoever is named, to themselves at least (draft-ietf-ldapext-acl-model).
@@ -99,7 +100,12 @@ class Preflight(Struct, frozen=True):
                 letters = rights.get(base_of(each.name).lower()) if alike else None
                 needed = ("w" if each.new else "") + ("o" if each.old or not each.seen else "")
                 if letters is not None and not set(needed) <= set(letters):
-                    yield Objection(change.user.id, each.name, "rights", _DENIED)
+                    yield Objection(change.user.id, each.name, "rights", self._denied(each))
+
+    def _denied(self, each: AttributeChange) -> str:
+        secrets = [each.name] if each.secret else []
+        grant = self.wire.rights.grant(f"write {each.name}", [base_of(each.name)], Right.WRITE, secrets)
+        return f"{_DENIED}. {grant}"
 
     def _asked(self, change: Change) -> Iterator[str]:
         yield OBJECT_CLASS

@@ -103,7 +103,8 @@ def failure(
 ) -> IncompleteRead | None:
     """What a search that ended so has failed with; None for success. A read that stopped early is never a success.
 
-    `sought`: the attributes that it looked for. `advice`: what to do about a limit of this kind of server's, by code.
+    `sought`: the attributes that it looked for. `advice`: what to do about a limit of this kind of server's, or a
+    missing right, by code.
     """
     code = response.code
     if code == SUCCESS:
@@ -123,8 +124,6 @@ def failure(
     todo = f"; {advice[code]}" if code in advice else ""
     if code == UNAVAILABLE_CRITICAL_EXTENSION:
         todo = UNWILLING
-    elif code == DENIED:
-        todo = f"; grant the job's account the right to search and read {', '.join(sorted(sought)) or 'entries'} there"
     return kind(f"{what}: {name(code)}{diagnostic(response, (), sought)}{todo}", where=where)
 
 

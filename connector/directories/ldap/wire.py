@@ -24,6 +24,7 @@ from connector.directories.ldap.responses import (
     reference,
     response,
 )
+from connector.directories.ldap.rights import Advice, Right
 from connector.directories.ldap.session import Flight, Operation, Session
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.net import counters
@@ -52,6 +53,8 @@ class Wire(Session):
     """Entries a page, where the server's size limit has cut a larger one short."""
     unpeopled: frozenset[tuple[Rdn, ...]] = frozenset()
     advice: Mapping[int, str] = results.NO_ADVICE
+    rights: Advice = Advice()
+    """What to do where this account lacks a right."""
     sticky: bool = False
     """Whether a paged search spoils the next one on this connection (`Dialect.sticky`)."""
     _last_paged: Search | None = None
@@ -256,12 +259,20 @@ class Wire(Session):
             return end
         if or_gone and end.code in (results.NO_SUCH_OBJECT, results.INVALID_DN_SYNTAX):
             return end
-        fault = results.failure(end, search.base, self.where, attributes_of(search.filter), self.advice)
+        sought = attributes_of(search.filter)
+        advice = self.advice if end.code != results.DENIED else {end.code: self._grant(search.base, sorted(sought))}
+        fault = results.failure(end, search.base, self.where, sought, advice)
         if fault is not None:
             if end.code not in results.UNSEEN:
                 counters.failed("directory")
             raise fault
         return end
+
+    def _grant(self, base: str, names: list[str]) -> str:
+        """What lets this account search below a base, by these attributes."""
+        what = f"search and read {', '.join(names) or 'entries'} there"
+        told = replace(self.rights, base=base).grant(what, names, Right.READ)
+        return told[0].lower() + told[1:]
 
     def _cookie(self, end: Response) -> tuple[int, bytes]:
         """Estimate and cookie at the end of a page; a server without either has sent all there is."""
