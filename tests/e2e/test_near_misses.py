@@ -21,6 +21,8 @@ USERS = {
     "claimed": "mail: claimed@example.org",
     "SIP": "SIPIdentitySIPURI: sip:Kim@example.org",
     "else": "mail: nobody@example.org",
+    "halin": "mail: halin@elsewhere.example",
+    "cernak": "mail: cernak@elsewhere.example",
 }
 AGENTS = {
     "ann@two.example.org": ("annabel", "mail", "ann@one.example.org", "domain"),
@@ -28,6 +30,8 @@ AGENTS = {
     "7": ("007", "uid", "007", "leading zeros"),
     "v long": ("vlong", "uid", "vlong", "spaces"),
     "kim": ("SIP", "SIPIdentitySIPURI", "sip:Kim@example.org", "case"),
+    "hal1n": ("halin", "uid", "halin", "a letter for a digit"),
+    "cerna": ("cernak", "uid", "cernak", "a cut end"),
     "someone": None,
     "claimedd": None,
 }

@@ -117,7 +117,7 @@ def test_a_user_of_ours_that_was_moved_away_is_told_with_where_it_is() -> None:
 
 def test_a_user_that_holds_nothing_of_ours_is_untouched_and_nobody_who_is_near_is_left_out() -> None:
     of = world("ann", "bobb", "bob1", users=["ann", "bob", "dan"])
-    why = "no agent looks for uid 'bob'; almost: bobb (workNo 1) (uid: differs in one edit)"
+    why = "no agent looks for uid 'bob'; almost: bobb (workNo 1) (uid: differs in a cut end)"
     assert (one(of, "id-bob").verdict, one(of, "id-bob").why) == ("untouched", why)
     assert one(of, "id-dan").why == "no agent looks for uid 'dan'"
 

@@ -105,7 +105,7 @@ def test_what_is_asked_is_bounded_for_each_agent_and_for_all() -> None:
     few, _ = look([Agent(1, "first.lastname")], [])
     assert len(few) == len(list(few.wanted())) <= MOST_KEYS
     many, verdicts = look([Agent(number, f"someone{number}") for number in range(10_000)], [user("someone-0")])
-    assert KEYS * 0.9 < len(many) <= KEYS
+    assert KEYS * 0.75 < len(many) <= KEYS  # agents of like names share some
     assert many.left_out == 10_000 - AGENTS
     assert len(verdicts.unmatched) == 10_000
 
