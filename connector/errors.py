@@ -6,6 +6,7 @@
     ├── FileError             a file that people write is wrong: job, mapping, pins, plan      exit 78
     ├── UsageError            the command line asks for something that cannot be               exit 64
     ├── RefusedError          a plan may not be applied: spent, tampered with, foreign         exit  3
+    │   ├── DeclinedError     somebody was asked, and did not say yes                          exit  3
     │   └── OnHoldError       a job applies nothing until somebody releases it                 exit  3
     ├── BusyError             another run holds this directory                                 exit 75
     ├── StateError            the state cannot be opened, read or written                      exit  1
@@ -53,6 +54,10 @@ class UsageError(ConnectorError):
 
 class RefusedError(ConnectorError):
     """A saved plan may not be applied: spent, tampered with, or made for something else."""
+
+
+class DeclinedError(RefusedError):
+    """Somebody at a terminal was asked, and did not say yes."""
 
 
 class OnHoldError(RefusedError):

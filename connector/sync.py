@@ -12,7 +12,7 @@ from connector.apply.recovery import Settled, settle, settle_late, settle_secret
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
 from connector.model import NOTICED, ON_HOLD, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
-from connector.reconcile.matching.selection import Selection, selected
+from connector.reconcile.matching.selection import EVERYBODY, Selection, selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
 from connector.reconcile.review import fresh_refusals, hold_to
@@ -100,22 +100,23 @@ def apply_run(
     *,
     accept: str | None = None,
     reviewed: Plan | None = None,
+    asked: bool = False,
     stop: Stop | None = None,
 ) -> Run:
     """Plan, show, hold to what was reviewed, permit or refuse, apply, show what became of it.
 
-    `accept` is the digest of a refused plan that is accepted; `reviewed` a plan that was saved, of which no more than
-    it says is written.
+    `accept` is the digest of a refused plan that is accepted; `reviewed` a plan of which no more than it says is
+    written: one that was saved, or one that somebody has just been `asked` about.
     """
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
         context.observer.opens(
             description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
         )
-        _permit(context, description.identity, reviewed)
+        _permit(context, description.identity, None if asked else reviewed)
         _same_source(context)
         settled = settle(context, description)
-        planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None)
+        planned = make_plan(context, only, settled.doubtful, whole=reviewed is not None and not asked)
         context.state.memory(description.identity, context.job).note_excluded(planned.excluded)
         settled = settle_secrets(context, description, settled, planned.confirmed, planned.denied)
         if reviewed is None:
@@ -153,10 +154,17 @@ def dry_undo(context: UndoContext, show: Show) -> Run:
     return _shown(context, make_undo(context), show)
 
 
-def apply_undo(context: ApplyUndoContext, show: Show, accept: str | None = None, stop: Stop | None = None) -> Run:
+def apply_undo(
+    context: ApplyUndoContext,
+    show: Show,
+    accept: str | None = None,
+    stop: Stop | None = None,
+    *,
+    reviewed: Plan | None = None,
+) -> Run:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
-    An undo that takes nothing back leaves the job as it was.
+    An undo that takes nothing back leaves the job as it was. `reviewed`: no more than this plan says is written.
     """
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
@@ -164,11 +172,15 @@ def apply_undo(context: ApplyUndoContext, show: Show, accept: str | None = None,
             description.identity, context.fingerprint, context.state.telling.of(context.job, context.sealer)
         )
         settled = settle(context, description)
-        plan = make_undo(context)
+        fresh = make_undo(context)
+        if reviewed and any(fresh_refusals(reviewed, fresh)) and accept != fresh.digest:
+            return _shown(context, fresh, show)
+        plan = reviewed or fresh
         held = context.state.held(context.job)
         if plan.changes and (not plan.refusals or accept == plan.digest):
             context.state.hold(context.job, f"its run {context.run} was taken back")
-        work = Work(plan, plan.changes, settled=settled, kind="undo", undoes=context.run)
+        work = _held_to(context, reviewed, fresh) if reviewed else Work(plan, plan.changes)
+        work = replace(work, settled=settled, kind="undo", undoes=context.run)
         run = _carry_out(context, work, show, accept, stop or Stop())
         if held is None and run.remembered and not run.touched:
             context.state.let_go(context.job)
@@ -224,7 +236,7 @@ def _found(context: ApplyContext, plan: Plan, description: Description, *, some:
     return replace(now, matched=max(now.matched, last.expected(now))) if last else now
 
 
-def _held_to(context: ApplyContext, reviewed: Plan, fresh: Plan, only: Selection) -> Work:
+def _held_to(context: Context, reviewed: Plan, fresh: Plan, only: Selection = EVERYBODY) -> Work:
     holding = hold_to(
         reviewed, fresh, context.brief(),
         done=context.state.history.written(reviewed.id),

@@ -40,6 +40,7 @@ _ADVICE: Final[dict[type[errors.ConnectorError], str]] = {
     errors.FileError: "Fix the file and line above, then rerun. Nothing was written.",
     errors.UsageError: "Nothing was written.",
     errors.RefusedError: "Nothing was written. Save a new plan with `plan --save FILE`, and have it reviewed.",
+    errors.DeclinedError: "Nothing was written.",
     errors.OnHoldError: "Nothing was written. To allow applies again, run:",
     errors.BusyError: (
         "Wait for that run to end, then rerun. If it hangs, end its process on that host: its lease ends with it."

@@ -74,6 +74,7 @@ class Shower:
         self._accept = accept
         self._whole = whole
         self.writes = False
+        self._seen: Plan | None = None
         self.stop = Stop()
 
     def keep_off(self, files: Collection[Path]) -> None:
@@ -87,7 +88,10 @@ class Shower:
         from connector.reports import text
         from connector.reports.text import NARROW
 
+        if outcomes is None and plan is self._seen:
+            return
         if outcomes is None:
+            self._seen = plan
             lines = text.render(
                 plan,
                 whole=self._whole,
@@ -110,6 +114,9 @@ class Shower:
                 save(self._save, plan)
         if outcomes is None and self._accept not in (None, plan.digest):
             say([f"The accepted digest {self._accept} is not that of this plan. Review this plan.\n"])
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before writing. Only a terminal is asked.")
 
 
 def say(lines: Iterable[str], *, fitted: bool = True) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from connector.cli.asking import ask, asks
 from connector.cli.observers import observers
 from connector.cli.running import (
     Shower,
@@ -18,9 +19,11 @@ from connector.cli.running import (
     report_option,
     say,
     say_untold,
+    yes_option,
 )
 from connector.cli.signals import stopped_by_signals
 from connector.errors import StateError
+from connector.model import Plan
 from connector.run.composition import apply_undo_context, undo_context
 from connector.run.context import ApplyUndoContext
 from connector.run.job_state import run_named
@@ -33,35 +36,65 @@ from connector.sync import apply_undo, dry_undo
 @click.option("--apply", "write", is_flag=True, help="Write the undo; without this it is only shown.")
 @report_option
 @accept_option
+@yes_option
 @click.pass_obj
 def command(
-    log_level: str | None, job: Path, run: str, reports: tuple[Path, ...], accept: str | None, *, write: bool
+    log_level: str | None,
+    job: Path,
+    run: str,
+    reports: tuple[Path, ...],
+    accept: str | None,
+    *,
+    write: bool,
+    yes: bool,
 ) -> int:
     """Undo RUN of JOB: restore values that are still as that run wrote them.
 
-    RUN is an id, the beginning of one, or `last`: the newest apply that wrote.
+    RUN is an id, the beginning of one, or `last`: the newest apply that wrote. At a terminal, --apply asks first.
     The job is then on hold, since its next apply would write them again. To allow applies, run release.
     """
     run = run_named(job, run)
     show = Shower(["undo", str(job), run, "--apply"], reports, accept=accept)
-    with stopped_by_signals() as stop:
-        if write:
-            with apply_undo_context(
-                job, lambda begun: observers(begun, log_level, "undo", stop=stop), run, everybody=bool(reports)
-            ) as context:
-                show.stop, show.writes = stop, True
-                show.keep_off(context.files)
-                with _said_hold(context, job):
-                    ended = apply_undo(context, show, accept, stop)
-                    code = exit_code(ended)
-                    say_untold(ended, job)
-                context.observer.finished(ended.plan, code)
-        else:
-            with undo_context(job, lambda begun: observers(begun, log_level), run, everybody=bool(reports)) as context:
-                show.keep_off(context.files)
-                ended = dry_undo(context, show)
-                code = exit_code(ended)
-                context.observer.finished(ended.plan, code)
+    asked = write and asks(yes=yes)
+    reviewed = None
+    if asked or not write:
+        with undo_context(job, lambda begun: observers(begun, log_level), run, everybody=bool(reports)) as context:
+            show.keep_off(context.files)
+            shown = dry_undo(context, show)
+            code = exit_code(shown)
+            context.observer.finished(shown.plan, None if asked else code)
+        if not write:
+            return code
+        reviewed = shown.plan
+        ask(reviewed, accept)
+    return _written(log_level, job, run, show, accept=accept, reviewed=reviewed, everybody=bool(reports))
+
+
+def _written(
+    log_level: str | None,
+    job: Path,
+    run: str,
+    show: Shower,
+    *,
+    accept: str | None,
+    reviewed: Plan | None,
+    everybody: bool,
+) -> int:
+    """Write the undo, no more of it than was `reviewed`."""
+    run_id = reviewed.id if reviewed else None
+    with (
+        stopped_by_signals() as stop,
+        apply_undo_context(
+            job, lambda begun: observers(begun, log_level, "undo", run=run_id, stop=stop), run, everybody=everybody
+        ) as context,
+    ):
+        show.stop, show.writes = stop, True
+        show.keep_off(context.files)
+        with _said_hold(context, job):
+            ended = apply_undo(context, show, accept, stop, reviewed=reviewed)
+            code = exit_code(ended)
+            say_untold(ended, job)
+        context.observer.finished(ended.plan, code)
     return code
 
 

@@ -29,7 +29,7 @@ def test_at_a_terminal_nothing_is_logged_and_a_warning_is_a_sentence(job: Job) -
     job.write("key", "the key\n")
     (job.folder / "key").chmod(0o644)
     job.configure(key={"file": "key"})
-    code, seen = at_a_terminal(job.folder, "apply", "job.yaml", width=400)
+    code, seen = at_a_terminal(job.folder, "apply", "job.yaml", "--yes", width=400)
     assert code == 0, seen
     lines = [line for line in plain(seen).splitlines() if "Warning" in line]
     (warning,) = lines
@@ -42,7 +42,7 @@ def test_at_a_terminal_nothing_is_logged_and_a_warning_is_a_sentence(job: Job) -
 
 def test_at_a_terminal_a_run_that_fails_is_told_once(job: Job) -> None:
     job.write("agents.json", "{")
-    code, seen = at_a_terminal(job.folder, "apply", "job.yaml")
+    code, seen = at_a_terminal(job.folder, "apply", "job.yaml", "--yes")
     assert code == 1
     assert plain(seen).count("agents.json") == 1, seen
 
@@ -51,7 +51,7 @@ def test_a_file_takes_the_log_and_keeps_what_it_has(job: Job) -> None:
     ended = job.program("--log-file", "run.log", "plan", "job.yaml")
     assert (ended.code, ended.err) == (0, "")
     first = logged(job.folder / "run.log")
-    code, seen = at_a_terminal(job.folder, "--log-file", "run.log", "apply", "job.yaml")
+    code, seen = at_a_terminal(job.folder, "--log-file", "run.log", "apply", "job.yaml", "--yes")
     assert code == 0, seen
     assert "exit_code" not in seen
     both = logged(job.folder / "run.log")

@@ -22,7 +22,7 @@ from tests.support.terminal import at_a_terminal, plain, session
 
 def test_progress_is_shown_while_it_lasts_and_the_report_is_whole(tmp_path: Path) -> None:
     job = Job(tmp_path, users=300)
-    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml", "--yes")
     assert code == 0, seen
     assert "Done: 300 of 300 users written." in seen
     assert re.search(r"read source|write", seen), "no stage was shown"
@@ -43,7 +43,7 @@ def test_the_log_at_a_terminal_tells_the_exit_code_as_a_number(tmp_path: Path) -
 def test_an_error_at_a_terminal_leaves_no_bar_behind(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.write("agents.json", "{")
-    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml", "--yes")
     assert code == 1
     assert "agents.json" in seen
     assert "Traceback" not in seen
@@ -65,7 +65,7 @@ def test_an_apply_that_is_interrupted_says_what_is_left_and_the_same_command_doe
     with Slapd.start(tmp_path / "s", [person(uid) for uid in UIDS]) as server:
         with LdapProxy(server.port, meddle) as proxy:
             Plain(tmp_path, server, proxy.url)
-            with session(tmp_path, "apply", "job.yaml", env=PASSWORD) as apply:
+            with session(tmp_path, "apply", "job.yaml", "--yes", env=PASSWORD) as apply:
                 assert held.wait(LONGEST)
                 apply.type("\x03")
                 apply.wait_for("^C")
@@ -81,7 +81,7 @@ def test_an_apply_that_is_interrupted_says_what_is_left_and_the_same_command_doe
         assert 0 < left < 40
         assert said.rstrip().splitlines()[-1].startswith("Stopped: ")
         assert "Done" not in said
-        code, said = at_a_terminal(tmp_path, "apply", "job.yaml", env=PASSWORD)
+        code, said = at_a_terminal(tmp_path, "apply", "job.yaml", "--yes", env=PASSWORD)
         assert code == 0, said
         assert f"Done: {left} of {left} users written." in said
 
@@ -135,7 +135,7 @@ def test_progress_says_how_much_there_is_to_write_and_how_fast_it_goes(tmp_path:
         LdapProxy(server.port, meddle) as proxy,
     ):
         Plain(tmp_path, server, proxy.url)
-        with session(tmp_path, "apply", "job.yaml", env=PASSWORD, width=40) as apply:
+        with session(tmp_path, "apply", "job.yaml", "--yes", env=PASSWORD, width=40) as apply:
             apply.wait_for(" of 40, ")
             apply.wait_for("/s, 0:")
             let.set()
@@ -167,7 +167,7 @@ def test_colour_is_for_terminals_that_want_it_and_never_from_outside(tmp_path: P
     job.write(
         "people.ldif", job.read("people.ldif").replace("sn: User\n", f"sn: User\nemployeeNumber:: {hostile}\n", 1)
     )
-    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml")
+    code, seen = at_a_terminal(tmp_path, "apply", "job.yaml", "--yes")
     assert code == 0, seen
     assert "\x1b[32mDone: 2 of 2 users written." in seen
     assert seen.count("\x1b[32m") == 1

@@ -84,7 +84,7 @@ def everything(folder: Path, env: dict[str, str] | None = None) -> str:
     for path in folder.glob("out.*"):
         text = path.read_bytes().decode()
         clean(text.replace("\r\n", "\n") if path.suffix == ".csv" else text)
-    code, seen = at_a_terminal(folder, "--log-level", "debug", "apply", "job.yaml", env=env)
+    code, seen = at_a_terminal(folder, "--log-level", "debug", "apply", "job.yaml", "--yes", env=env)
     clean(seen, terminal=True)
     assert code in {0, 1, 3, 4}
     return heard + seen

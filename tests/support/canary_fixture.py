@@ -67,6 +67,7 @@ class Fixture:
         home = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "TERM": "xterm", "COLUMNS": "500"}
         env = environment(home | {"LDAP_PASSWORD": password})
         line = [sys.executable, *WARNINGS, "-m", "connector", "--log-level", "debug", command, *arguments]
+        line += ["--yes"] if self.terminal and (command == "apply" or "--apply" in arguments) else []
         with ProcessList() as processes:
             run = at_a_terminal if self.terminal else piped
             ended, shown = run(line, self.folder, env)

@@ -12,7 +12,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,14 +68,20 @@ class Session:
 
 
 @contextmanager
-def session(folder: Path, *arguments: str, env: Mapping[str, str] | None = None, width: int = 80) -> Iterator[Session]:
-    """Run the program with a terminal of so many columns."""
+def session(
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    width: int = 80,
+    start: Sequence[str] = ("-m", "connector"),
+) -> Iterator[Session]:
+    """Run the program with a terminal of so many columns. `start`: how Python starts it."""
     variables = {"TERM": "xterm"} | environment(env or {})
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        os.execve(sys.executable, [sys.executable, *WARNINGS, "-m", "connector", *arguments], variables)
+        os.execve(sys.executable, [sys.executable, *WARNINGS, *start, *arguments], variables)
     running = Session(child, terminal)
     try:
         yield running

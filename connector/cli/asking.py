@@ -1,0 +1,49 @@
+"""Asking somebody at a terminal before a plan is written."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+from contextlib import suppress
+from typing import Final
+
+from connector.cli.running import say
+from connector.errors import DeclinedError
+from connector.model import ON_HOLD, Plan
+
+SECONDS: Final = 300.0
+"""How long an answer is waited for."""
+
+
+def asks(*, yes: bool) -> bool:
+    """Whether there is somebody to ask: both standard input and standard output are terminals."""
+    return not yes and bool(sys.stdin) and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ask(plan: Plan, accept: str | None) -> None:
+    """Ask whether a plan that was shown is to be written. Raises DeclinedError where the answer is anything but yes.
+
+    Nobody is asked about a plan without changes, or one that will be refused.
+    """
+    if not plan.changes or (plan.refusals and accept != plan.digest) or ON_HOLD in dict(plan.about):
+        return
+    count = len(plan.changes)
+    with suppress(termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)  # what was typed before the question answers nothing
+    say([f"Apply {count:,} change{'' if count == 1 else 's'}? [y/N] "])
+    answer = _answer()
+    if answer is None:
+        say(["\n"])
+        raise DeclinedError(f"no answer within {SECONDS / 60:g} minutes")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise DeclinedError("not applied, since the answer was not yes")
+
+
+def _answer() -> str | None:
+    """The line that is typed; None: nobody types one."""
+    terminal = sys.stdin.fileno()
+    if not select.select([terminal], [], [], SECONDS)[0]:
+        return None
+    return os.read(terminal, 1024).decode(errors="replace")
