@@ -24,6 +24,7 @@ from connector.reconcile.matching.claims import UNIDENTIFIED_USER, Claims, Verdi
 from connector.reconcile.matching.near_misses import near_misses
 from connector.reconcile.matching.people import ExcludeList, Pin, strangers, unprotected
 from connector.reconcile.matching.proof import confirmed, proved
+from connector.reconcile.matching.proposals import proposed
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming
@@ -72,7 +73,9 @@ class Planner:
             why = described.unidentified or f"{UNIDENTIFIED_USER}; nor does any other"
             raise DeniedError(why, where=min(verdicts.unidentified))
         verdicts, nearby = yield from near_misses(verdicts, self.roster, self.brief.description)
-        brief = replace(self.brief, about=(*self.brief.about, *((("near misses", nearby),) if nearby else ())))
+        verdicts, proposals = proposed(verdicts, self.tenant, self.brief.mapping, described)
+        hints = {"near misses": nearby, "proposal": "; ".join(map(str, proposals))}
+        brief = replace(self.brief, about=(*self.brief.about, *((what, said) for what, said in hints.items() if said)))
         listed = self.exclude.keys(self.naming)
         spared = list((yield from ask(Find(listed)))) if listed else []
         unknown = strangers(self.pins, self.exclude, self.tenant, spared, self.naming)

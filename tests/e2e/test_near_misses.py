@@ -136,3 +136,50 @@ def test_near_misses_are_sealed_in_a_saved_plan_and_are_no_part_of_its_digest(jo
     job.agents([*AGENTS, "claimed"])
     assert planned["digest"] != job.plan()["digest"], "the change was applied"
     assert job.plan()["summary"]["unchanged"] == 1
+
+
+RULES = """\
+match:
+  - {agent: "{accountCode}", directory: uid}
+  - {agent: "{accountCode}@old.example", directory: mail}
+"""
+
+
+class Many:
+    """Agents and users in numbers, on an LDIF file."""
+
+    def __init__(self, folder: Path, match: str, users: dict[str, str], accounts: list[str]) -> None:
+        self.job = Job(folder / "job", ldif_directory("../people.ldif"))
+        people_ = "\n".join(person(uid, *([f"mail: {mail}"] if mail else [])) for uid, mail in users.items())
+        (folder / "people.ldif").write_text(f"version: 1\n\n{people_}")
+        self.mapping(match)
+        self.job.agents(accounts)
+
+    def mapping(self, match: str) -> None:
+        rest = MAPPING.partition("attributes:")[2]
+        (self.job.folder / "mapping.yaml").write_text(f"{match}attributes:{rest}")
+
+
+def test_many_agents_that_differ_in_domain_alone_become_one_proposal_that_holds(tmp_path: Path) -> None:
+    names = [f"person{number}x" for number in range(57)]
+    users = {f"u-{name}": f"{name}@example.org" for name in names} | {"smith": "x.y@other.example"}
+    many = Many(tmp_path, RULES, users, [*names, "smithh", "nobody"])
+    planned = many.job.plan()
+    line = "57 agents differ in domain alone: add the rule `{accountCode}@example.org` to mail"
+    assert planned["about"]["proposal"] == line
+    assert f"  proposal  {line}\n" in many.job.run("plan", "job.yaml").out
+    assert planned["summary"]["unmatched"] == 59
+    near = nearest(planned)
+    assert {account for account, some in near.items() if some} == {"smithh"}, "the others are listed alone"
+
+    many.mapping(f'{RULES}  - {{agent: "{{accountCode}}@example.org", directory: mail}}\n')
+    again = many.job.plan()
+    assert again["summary"]["matched"] == 57
+    assert "proposal" not in again["about"]
+
+
+def test_a_few_alike_are_listed_one_by_one(tmp_path: Path) -> None:
+    names = [f"person{number}x" for number in range(4)]
+    planned = Many(tmp_path, RULES, {f"u-{name}": f"{name}@example.org" for name in names}, names).job.plan()
+    assert "proposal" not in planned["about"]
+    assert all(nearest(planned).values())
