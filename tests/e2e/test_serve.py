@@ -436,6 +436,10 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
         job.run("release")
         served.next("run ended", ending="done")
         assert served.stop() == 0
+    listed = json.loads(job.run("runs", "--json"))
+    assert listed[0]["result"] == "done"
+    reasons = {each["why"].partition(":")[0] for each in listed if each["result"] == "refused"}
+    assert reasons == {"update", "job"}, "beyond limits, then on hold"
 
 
 def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job: Job) -> None:
