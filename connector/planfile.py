@@ -6,15 +6,16 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import Outcome, Plan
 from connector.reports import document, document_reader
 
+T = TypeVar("T")
 _BUFFER: Final = 1 << 18  # a report of ten thousand changes has 8 MB
 _OWN_STREAM: Final = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
@@ -25,12 +26,21 @@ def load(path: Path) -> Plan:
     A secret comes back without values: its `fingerprint` says that it is set, and what it is. Raises FileError where
     the file cannot be read or is no plan document, RefusedError where it was edited after it was written.
     """
+    return _read(path, document_reader.parse)
+
+
+def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
+    """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
+    return _read(path, document_reader.parse_report)
+
+
+def _read(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
         octets = path.read_bytes()
     except OSError as fault:
         raise FileError(f"the plan cannot be read: {fault.strerror}", where=str(path)) from fault
     try:
-        return document_reader.parse(octets)
+        return parse(octets)
     except document_reader.DocumentError as fault:
         where = str(path) if fault.line is None else f"{path}:{fault.line}"
         raise FileError(f"not a plan document: {fault}", where=where) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.observers import observers
-from connector.cli.running import Shower, exit_code, job_argument, only_option, report_option
+from connector.cli.running import Shower, exit_code, job_argument, json_option, only_option, report_option
 from connector.run.composition import plan_context
 from connector.sync import dry_run
 
@@ -18,6 +18,7 @@ from connector.sync import dry_run
 @report_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="PLAN.json", help="Save the plan for a reviewer.")
 @click.option("--all", "whole", is_flag=True, help="List all changes, not their kinds alone.")
+@json_option
 @click.option("--fail-on-changes", is_flag=True, help="Exit 2 if there are changes.")
 @click.pass_obj
 def command(
@@ -28,12 +29,13 @@ def command(
     save: Path | None,
     *,
     whole: bool,
+    as_json: bool,
     fail_on_changes: bool,
 ) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = [f"--only={name}" for name in only] + ([f"--plan={save}"] if save else [])
-    show = Shower(["apply", str(job), *options], reports, save=save, whole=whole)
-    everybody = whole or bool(reports or save)
+    show = Shower(["apply", str(job), *options], reports, save=save, whole=whole, as_json=as_json)
+    everybody = whole or as_json or bool(reports or save)
     with plan_context(job, lambda begun: observers(begun, log_level, "plan"), everybody=everybody) as context:
         show.keep_off(context.files)
         run = dry_run(context, show, only, save=save is not None)

@@ -7,7 +7,9 @@ import re
 import shlex
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,6 +20,11 @@ from connector.model import Ending, Outcome, Plan
 from connector.runtime.stopping import Stop
 from connector.sync import Run
 
+STANDARD: Final = Path("-")
+"""The report that is written to standard output."""
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON in place of the text report, as `--report -` does."
+)
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 only_option = click.option(
     "--only",
@@ -54,6 +61,7 @@ class Shower:
 
     `arguments` are those of the command that applies this plan, to which `--accept` is added. `stop` has
     the account of the run. `whole`: all changes are listed on standard output.
+    `as_json`, or the report `-`: standard output gets the plan document alone.
     `writes`: the plan is about to be written, so somebody has to see it whole.
     """
 
@@ -65,11 +73,14 @@ class Shower:
         save: Path | None = None,
         accept: str | None = None,
         whole: bool = False,
+        as_json: bool | None = None,
     ) -> None:
         from connector.reports import renderer
 
+        self._as_json = as_json or (as_json is not None and STANDARD in reports)
+        files = reports if as_json is None else [path for path in reports if path != STANDARD]
         self._command = shlex.join(["cec-connector", *arguments])
-        self._reports = [(path, renderer(path.suffix, self._command)) for path in reports]
+        self._reports = [(path, renderer(path.suffix, self._command)) for path in files]
         self._save = save
         self._accept = accept
         self._whole = whole
@@ -85,13 +96,16 @@ class Shower:
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         from connector.planfile import save, write_out
-        from connector.reports import text
+        from connector.reports import document, text
         from connector.reports.text import NARROW
 
         if outcomes is None and plan is self._seen:
             return
         if outcomes is None:
             self._seen = plan
+        if self._as_json:
+            lines = document.render(plan, outcomes)
+        elif outcomes is None:
             lines = text.render(
                 plan,
                 whole=self._whole,
@@ -103,7 +117,7 @@ class Shower:
             standing = self.stop.standing
             lines = text.ending(plan, outcomes, standing() if standing else Ending.of(outcomes))
         try:
-            say(lines)
+            say_json(lines) if self._as_json else say(lines)
             self.stop.told = outcomes is not None
             if outcomes is None and self.writes and getattr(sys.stdout, "unread", False):
                 raise UnreadError("its reader has gone before the plan was shown whole", where="standard output")
@@ -129,6 +143,13 @@ def say(lines: Iterable[str], *, fitted: bool = True) -> None:
         sys.stdout.flush()
     except OSError as fault:
         raise OutputError(f"cannot be written: {fault.strerror}", where="standard output") from None
+
+
+def say_json(lines: Iterable[str]) -> None:
+    """Print JSON to standard output: in UTF-8, whatever the terminal takes. Raises OutputError."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    say(lines, fitted=False)
 
 
 def say_untold(run: Run, job: Path) -> None:

@@ -233,7 +233,7 @@ def _outcome(outcome: Outcome) -> Object:
 
 def _difference(each: Difference) -> Object:
     """Of secrets only that they differ."""
-    said: Object = {"name": readable(each.name)}
+    said: Object = {"name": readable(each.name)} | ({"reviewed": True} if each.reviewed else {})
     if any(side and is_secret(side) for side in (each.wanted, each.then)):
         return said | {"secret": "different"}
     said |= {} if each.now is None else {"now": value_list(each.now)}

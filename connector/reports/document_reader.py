@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
+    Difference,
     Form,
+    Held,
     Near,
+    Outcome,
     Plan,
     Problem,
     Refusal,
@@ -54,6 +59,39 @@ def parse(octets: bytes) -> Plan:
 
     A secret comes back without values: `fingerprint` says that it is set. Raises DocumentError and TamperedError.
     """
+    return overviewed(_read(octets)[1])
+
+
+def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
+    """The same for a reader: with the outcomes, None where it was not applied, and with the order of the changes."""
+    document, plan = _read(octets)
+    plan = overviewed(replace(plan, changes=_ordered(plan.changes)))
+    if document.outcomes is UNSET:
+        return plan, None
+    wanted = {(change.user.id, each.name): each for change in plan.changes for each in change.attributes}
+    return plan, tuple(outcome.value(wanted) for outcome in document.outcomes)
+
+
+def _ordered(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """The changes, each after that of the one user who gives up a value which it alone sets."""
+    gives, gets = defaultdict[tuple[str, Held], list[str]](list), defaultdict[tuple[str, Held], list[str]](list)
+    for change in changes:
+        for each in change.attributes:
+            for some, others, table in ((each.old, each.new, gives), (each.new, each.old, gets)):
+                for value in some:
+                    if value not in others:
+                        table[each.name.lower(), value].append(change.user.id)
+    waits = defaultdict[str, set[str]](set)
+    for key, users in gets.items():
+        if len(users) == len(gives.get(key, ())) == 1:
+            waits[users[0]] |= {*gives[key]} - {users[0]}
+    return tuple(
+        replace(change, after=frozenset(waits[change.user.id])) if change.user.id in waits else change
+        for change in changes
+    )
+
+
+def _read(octets: bytes) -> tuple[_Document[msgspec.Raw], Plan]:
     try:
         octets.decode()
     except UnicodeDecodeError as fault:
@@ -62,7 +100,8 @@ def parse(octets: bytes) -> Plan:
         schema = msgspec.json.decode(octets, type=_Named).schema
         if schema != SCHEMA:
             raise DocumentError(f"its schema is {visible(schema)!r}, and this program reads {SCHEMA!r}")
-        plan = _plan(octets)
+        document = msgspec.json.decode(octets, type=_Document[msgspec.Raw])
+        plan = _plan(octets, document)
     except msgspec.ValidationError as fault:
         raise DocumentError(visible(str(fault))) from None
     except RecursionError:
@@ -70,12 +109,11 @@ def parse(octets: bytes) -> Plan:
     except msgspec.DecodeError as fault:
         raise DocumentError(visible(str(fault)), _line(octets, str(fault))) from None
     _verify(plan)
-    return overviewed(plan)
+    return document, plan
 
 
-def _plan(octets: bytes) -> Plan:
+def _plan(octets: bytes, document: _Document[msgspec.Raw]) -> Plan:
     """The plan, whose changes are decoded one by one: all at once they would take as much memory again as the plan."""
-    document = msgspec.json.decode(octets, type=_Document[msgspec.Raw])
     try:
         return document.value(tuple(_CHANGE.decode(change).value() for change in document.changes))
     except msgspec.DecodeError:
@@ -187,9 +225,18 @@ class _Look(_Strict, frozen=True):
 
 class _Differing(_Strict, frozen=True):
     name: str
-    now: list[str | Octets] = []
-    planned: list[str | Octets] = []
+    now: list[str | Octets] | UnsetType = UNSET
+    planned: list[str | Octets] | UnsetType = UNSET
     secret: Literal["different", ""] = ""
+    reviewed: bool = False
+
+    def value(self, wanted: AttributeChange | None) -> Difference:
+        if self.secret:
+            hidden = wanted or AttributeChange(self.name, (), (), secret=True)
+            return Difference(self.name, wanted, then=hidden, reviewed=self.reviewed)
+        now = None if self.now is UNSET else held(self.now)
+        then = None if self.planned is UNSET else AttributeChange(self.name, now or (), held(self.planned))
+        return Difference(self.name, wanted, now, then, self.reviewed)
 
 
 class _Outcome(_Strict, frozen=True):
@@ -198,6 +245,10 @@ class _Outcome(_Strict, frozen=True):
     outcome: Result
     why: str = ""
     differs: list[_Differing] = []
+
+    def value(self, wanted: dict[tuple[str, str], AttributeChange]) -> Outcome:
+        differs = tuple(each.value(wanted.get((self.id, each.name))) for each in self.differs)
+        return Outcome(UserRef(self.id, self.user), self.outcome, self.why, differs=differs)
 
 
 class _Summary(_Strict, frozen=True):
@@ -230,7 +281,7 @@ class _Document(_Strict, Generic[C], frozen=True):
     refusals: tuple[Refusal, ...]
     cautions: tuple[str, ...] = ()
     about: dict[str, str] = {}
-    outcomes: list[_Outcome] = []
+    outcomes: list[_Outcome] | UnsetType = UNSET
     kinds: list[_Kind] = []
     people: dict[str, str] = {}
     worth_a_look: list[_Look] = msgspec.field(name="worth_a_look", default=[])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from connector.cli.main import COMMANDS
+from connector.reports.document import render
 from tests.support.jobs import changed
 from tests.support.ldif_job import JOB, Job
 from tests.support.program import LONGEST, WARNINGS, environment
+from tests.support.report_samples import sample
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -22,6 +24,7 @@ PLANTED = "open('imported', 'a').write(__name__ + '\\n')\nraise ImportError(__na
 LIBRARIES = ("click", "httpx", "ldap3", "msgspec", "pydantic", "rich", "ruamel", "structlog", "tests")
 ARGUMENTS = {
     "init": ["--help"], "demo": [], "check": ["job.yaml"], "plan": ["job.yaml"], "apply": ["job.yaml"],
+    "show": ["plan.json"],
     "explain": ["job.yaml", "user1"], "runs": ["job.yaml"], "undo": ["job.yaml", "none"], "release": ["job.yaml"],
     "audit": ["catch-up", "job.yaml"], "state": ["rename", "job.yaml", "other"], "schema": ["job"],
 }  # fmt: skip
@@ -33,6 +36,7 @@ def job(tmp_path: Path) -> Job:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "cec-connector").write_text(ENTRY)
     made = Job(tmp_path, users=3)
+    made.write("plan.json", "".join(render(sample())))
     made.write("job.yaml", changed(JOB, serve={"every": "1h", "mode": "apply"}))
     for name in (*sys.stdlib_module_names, *LIBRARIES):
         (tmp_path / f"{name}.py").write_text(PLANTED)

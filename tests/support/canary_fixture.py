@@ -130,6 +130,8 @@ def every_command(fixture: Fixture) -> None:
     fixture.run("check", "job.yaml")
     fixture.run("plan", "job.yaml", *REPORTS)
     fixture.run("plan", "job.yaml", "--save", "plan.json", "--fail-on-changes", code=2)
+    fixture.run("show", "plan.json", *REPORTS)
+    fixture.run("plan", "job.yaml", "--json")
     fixture.run("apply", "job.yaml", "--plan", "plan.json", *REPORTS)
     fixture.run("apply", "job.yaml", "--plan", "plan.json", code=3)
     assert fixture.stored("user0", OLD[0]), "what is looked for was never there"

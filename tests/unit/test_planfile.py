@@ -24,7 +24,7 @@ from connector.reconcile.digests import UNKEYED, digest_of_change, digest_of_pla
 from connector.reconcile.overview import overviewed
 from connector.reports import document as documents
 from connector.reports.document import Twice, as_json, change_object, render
-from connector.reports.document_reader import parse
+from connector.reports.document_reader import parse, parse_report
 from connector.reports.visible import is_visible
 from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
@@ -53,6 +53,7 @@ def test_any_plan_comes_back_from_its_document(plan: Plan, results: list[Outcome
     document = "".join(render(plan, results))
     assert parse(document.encode()) == without_values(plan)
     assert "".join(render(parse(document.encode()), results)) == document
+    assert "".join(render(*parse_report(document.encode()))) == document
 
 
 @given(plan=plans, other=plans, results=outcome_lists, kept=st.sampled_from([0, 400, documents.KEPT]))
@@ -138,8 +139,8 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
         "outcome": "conflict",
         "why": "employeeNumber changed since the plan",
         "differs": [
-            {"name": "employeeNumber", "now": ["1009"]},
-            {"name": "SIPIdentityPassword", "secret": "different"},
+            {"name": "employeeNumber", "reviewed": True, "now": ["1009"]},
+            {"name": "SIPIdentityPassword", "reviewed": True, "secret": "different"},
             {"name": "description", "now": ["<b>", "c4n" * 99], "planned": [{"base64": "/w=="}]},
         ],
     }
