@@ -205,7 +205,7 @@ class _Pass:
             yield from fresh.items()
             shown += len(fresh)
             before = fresh
-        if shown < (total or 0) and self.settled:
+        if self.settled and total is not None and shown < total:
             raise TruncatedError(f"the server reports {total} users and shows {shown}", where=self.where)
         self.settled &= total is None or shown == total
 

@@ -155,10 +155,10 @@ class Resources:
 
     def _knows_nobody(self, id_: str) -> bool:
         """Whether the server says by another way that it has no such id: none at all is like the id it knows."""
-        known, _ = self.first
-        if not known:
+        known = next(iter(self.first[0]), None)
+        if known is None:
             return True
-        other = self.transport.send(Request("GET", self.address(id_of(known[0])), repeatable=True))
+        other = self.transport.send(Request("GET", self.address(id_of(known)), repeatable=True))
         by_filter = self.matching(filters.equal(Path("id"), id_), lambda found: id_of(found) == id_)
         return good(other) and by_filter == []
 
