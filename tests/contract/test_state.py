@@ -323,6 +323,9 @@ def test_attempts_are_listed_among_the_runs_and_the_oldest_of_many_are_forgotten
         state.attempts.refused(plan())  # it has become a run
     attempt("a-8", KeyError("canary"))
     assert [run.why for run in state.history.runs("hr")] == ["", "stopped by a signal", "on hold", ""]
+    state.attempts.begun = False
+    attempt("a-9", KeyError("canary"))
+    assert state.history.runs("hr")[0].why == "unexpected KeyError", "its message may hold a value"
 
 
 def test_runs_stay_in_their_order_when_the_clock_is_set_back(state: Store, kept: KeptState) -> None:

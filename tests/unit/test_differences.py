@@ -97,7 +97,7 @@ def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held,
 def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_is_in_step() -> None:
     """By whatever name of the attribute the entry is named."""
     info = AttributeInfo("mail", aliases=frozenset({"mail", "rfc822mailbox"}))
-    mapping = Mapping((), (RULES["mail"],))
+    mapping = Mapping((), (replace(RULES["mail"], when_absent="clear"),))
     found = Differ(Tenant([]), mapping, Description("t", "t", {"mail": info}))
     for naming in ("MAIL=1", "rfc822mailbox=2+cn=x"):
         draft = found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("2",)}), 1)
@@ -107,6 +107,7 @@ def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_
             ["it names the entry; a naming attribute is never written"],
         )
         assert found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("1",)}), 1) is None
+        assert found.draft(NOBODY, User("id", f"{naming},dc=example", {}), 1) is None, "nothing is to be cleared"
     assert found.draft(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
 
 

@@ -81,6 +81,20 @@ def test_the_cheaper_way_is_taken(
     assert len(seen) == scanned + found
 
 
+def test_whoever_was_read_with_all_others_proves_look_ups_until_somebody_is_looked_up() -> None:
+    directory = Counted(1000, 1000)
+    asking = Lookup(directory, "auto", Told())
+
+    def proof_after(keys: int) -> tuple[Proof, int]:
+        list(asking.answer(Search([("uid", "x")] * keys, keys)))
+        before = directory.found
+        (proof,) = asking.answer(Prove("uid", ("1", "1")))
+        return proof, directory.found - before
+
+    assert proof_after(500) == (Proof.GIVEN, 0)
+    assert proof_after(100) == (Proof.REFUTED, 1)
+
+
 def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
     directory, told = Counted(100_000, None), Told()
     asking = Lookup(directory, "auto", told)

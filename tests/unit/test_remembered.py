@@ -167,6 +167,12 @@ def test_what_may_be_ours_is_added_to_what_is(state: Store) -> None:
     assert found["mail"].run == "1"
 
 
+def test_what_may_be_ours_is_spelt_as_what_is(state: Store) -> None:
+    apply(state, change(1, sets("Mail", "a@example.org")), id_="1")
+    interrupt(state, change(1, sets("mail", "b@example.org"), digest="b"), id_="2")
+    assert {name: len(each.values) for name, each in maybe(state)[user(1)].items()} == {"Mail": 2}
+
+
 def test_of_a_secret_that_is_ours_the_fingerprint_stays_where_another_may_have_been_written(state: Store) -> None:
     apply(state, change(1, sets_secret("first")), id_="1")
     interrupt(state, change(1, sets_secret("second"), digest="b"), id_="2")

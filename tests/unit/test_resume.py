@@ -424,8 +424,11 @@ def test_a_write_to_another_server_stays_open_until_this_one_was_written_to() ->
     assert job.open() == set()
 
 
-def test_a_value_that_another_server_was_to_have_is_not_taken_for_unwritten_here() -> None:
+@pytest.mark.parametrize("before", [None, "9"])
+def test_a_value_that_another_server_was_to_have_is_not_taken_for_unwritten_here(before: str | None) -> None:
     job = Job(SEATS)
+    if before:
+        job.arrives(before)
     first = job.apply(act=killed, server="a")
     job.apply(server="b")
     assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", first.plan.id)]
@@ -441,6 +444,14 @@ def test_a_conflict_with_what_another_server_was_sent_leaves_the_value_ours() ->
     assert job.told == [("id-0", Result.WRITTEN, FOUND, first.plan.id)]
     job.says(50)
     assert job.changes() == 1, "it is changed as ours"
+
+
+def test_a_secret_that_compares_as_another_here_says_nothing_of_another_server() -> None:
+    job = Job(PASSWORDS, compares=True)
+    first = job.apply(act=killed, server="a")
+    job.apply(act=killed, server="b")
+    assert job.told == []
+    assert job.outcomes(first) == {"unknown": 1}
 
 
 class Refusing(Server):

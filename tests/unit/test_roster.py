@@ -104,6 +104,12 @@ def test_a_pin_of_an_account_with_its_seat_is_no_pin_of_whoever_has_that_seat() 
     assert len(of) == 1
 
 
+def test_a_pin_of_a_seat_finds_nobody_while_the_seat_has_no_account() -> None:
+    of = roster(Agent(7), Agent(8, "ann"), pins=(Pin(work_no=7, user="id-x"), Pin(work_no=8, user="id-x")))
+    assert found(of, user(uid="ann"))[0] == [(1, PIN)]
+    assert list(of.searches(0)) == []
+
+
 def test_records_that_share_a_seat_or_an_account_say_which() -> None:
     of = roster(Agent(1, "ann"), Agent(1, "bob"), Agent(2, "bob"), Agent(3), Agent(4))
     seat, account = (

@@ -225,6 +225,12 @@ def test_values_that_stay_are_asked_about_by_a_sample_and_then_all() -> None:
     assert [bool(each.keeps) for each in drafts] == [n in (0, PROBES) for n in range(PROBES + 2)]
 
 
+def test_a_value_that_is_shown_is_not_asked_about_though_others_hide_theirs() -> None:
+    drafts = [draft(n, MAIL, keeps=[kept("seat", None if n == PROBES + 1 else "1")]) for n in range(PROBES + 3)]
+    rounds, _ = judged(drafts, {"u0": OTHER})
+    assert [id_ for id_, _, _ in rounds[1]] == [f"u{PROBES}", f"u{PROBES + 2}"]
+
+
 def test_what_may_not_be_read_of_anybody_stays() -> None:
     drafts = [draft(n, MAIL, keeps=[kept("seat", "1")]) for n in range(2)]
     judged(drafts, lambda question: UNKNOWN)
