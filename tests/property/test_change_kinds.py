@@ -98,8 +98,14 @@ def _of_markdown(plan: Plan) -> tuple[Numbers, int]:
 
 def _of_html(plan: Plan) -> tuple[Numbers, int]:
     page = "".join(html.render(plan))
-    rows = re.findall(r"<td>(\d+)</td><td>[^<]+</td><td>([^<]+)</td>", page)
+    rows = re.findall(r"<h3>\d+\. [^<]+: (\d+)</h3>\n<p>([^<]+)</p>", page)
     looks = re.search(r"Worth a look \((\d+)\)", page)
+    changed = Counter(each.name for change in plan.changes for each in change.attributes)
+    counts = re.findall(r"<td><bdi><code>(\w+)</code></bdi></td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>", page)
+    assert {name: sum(map(int, numbers)) for name, *numbers in counts} == changed
+    assert len(re.findall(r'<tr id="u', page)) == len(plan.changes)
+    for number, kind in enumerate(plan.kinds):
+        assert len(re.findall(f'data-kind="{number}"', page)) == kind.users
     return [(markup.unescape(sentence), int(users)) for users, sentence in rows], int(looks[1]) if looks else 0
 
 

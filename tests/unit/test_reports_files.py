@@ -15,9 +15,9 @@ from hypothesis import given, strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from connector.model import AgentRef, AttributeChange, Change, Plan, Secret
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret
 from connector.reconcile.digests import lossless
-from connector.reports import ldif, markdown, renderer
+from connector.reports import html, ldif, markdown, renderer
 from connector.reports.csv import COLUMNS, inert
 from connector.reports.visible import visible
 from connector.reports.wording import shown
@@ -203,7 +203,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in {"meta", "br"}:
+        if tag not in {"meta", "br", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -216,7 +216,12 @@ class Page(HTMLParser):
 OURS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "h1", "h2", "h3", "p"),
     *("dl", "div", "dt", "dd", "ul", "li", "b", "span", "small", "table", "thead", "tbody", "tr", "th", "td"),
-    *("bdi", "code", "ins", "del", "br"),
+    *("bdi", "code", "ins", "del", "br", "a", "i", "details", "summary", "script"),
+    *("button", "input", "label", "option", "output", "select"),
+}
+NAMES = {
+    *("lang", "charset", "http-equiv", "content", "name", "class", "scope", "id", "href", "hidden", "type", "value"),
+    *("role", "aria-label", "autocomplete", "data-kind", "data-attribute", "data-rule", "data-problem"),
 }
 
 
@@ -225,7 +230,9 @@ def is_inert(source: str) -> Page:
     assert page.open == []
     assert {tag for tag, _ in page.elements} <= OURS
     names = {name for _, attributes in page.elements for name in attributes}
-    assert names <= {"lang", "charset", "http-equiv", "content", "name", "class", "scope"}
+    assert names <= NAMES
+    assert all(re.fullmatch(r"#[uk]\d+", attributes["href"] or "") for tag, attributes in page.elements if tag == "a")
+    assert [attributes for tag, attributes in page.elements if tag == "script"] == [{}]
     return page
 
 
@@ -241,20 +248,52 @@ def test_any_plan_makes_an_inert_page(plan: Plan) -> None:
     is_inert(rendered(".html", plan))
 
 
-def test_the_page_fetches_nothing_and_its_policy_allows_its_own_style_alone() -> None:
+def test_the_page_fetches_nothing_and_its_policy_allows_its_own_styles_and_its_script_alone() -> None:
     result = rendered(".html", sample())
-    assert not re.search(r"(?i)<script|https?://|url\(|@import| style=| on[a-z]+=", result)
+    assert not re.search(r"(?i)https?://|url\(|@import| style=| on[a-z]+=| src=|fetch\(|XMLHttp|WebSocket", result)
     policy = next(a["content"] for _, a in Page(result).elements if a.get("http-equiv") == "Content-Security-Policy")
-    style = re.search("<style>(.*?)</style>", result, re.DOTALL)
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+    def hashes(tag: str) -> str:
+        found = re.findall(f"<{tag}>(.*?)</{tag}>", result, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in found)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    assert policy == (
+        f"default-src 'none'; style-src {hashes('style')}; script-src {hashes('script')}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_every_page_of_paper_has_the_digest() -> None:
+    assert f'@bottom-left {{ content: "{sample().digest}"' in rendered(".html", sample())
+    odd = replace(sample(), digest='"} * { display: none } </style>')
+    assert '@bottom-left { content: "display:nonestyle"' in rendered(".html", odd)
+
+
+def test_one_row_a_user_links_to_its_kind_and_says_what_can_be_filtered() -> None:
+    page = rendered(".html", sample(), applied=True)
+    rows = re.findall(r'<tr id="u(\d)"[^>]*>', page)
+    assert rows == ["1", "2", "3"]
+    assert page.index("Conflicts and failures (1)") < page.index("Refused, then accepted")
+    assert '<a href="#u3">uid=agent3' in page.partition("<details>")[2]
+
+
+def test_conflicts_and_failures_come_first_after_an_apply() -> None:
+    first, second, third = sample().changes
+    results = [Outcome(first.user, Result.WRITTEN), Outcome(second.user, Result.FAILED, "no")]
+    results.append(Outcome(third.user, Result.CONFLICT, "other"))
+    page = "".join(html.render(sample(), results))
+    assert re.findall(r'<tr id="u(\d)"', page) == ["3", "2", "1"]
+
+
+def test_of_object_classes_the_page_shows_those_that_come() -> None:
+    assert "<b>objectClass</b> <ins>+ cecAgent | SIPIdentity</ins>" in rendered(".html", sample())
 
 
 def test_a_reviewer_finds_changes_problems_and_refusals_on_the_page() -> None:
     words = [word for word in (word.strip() for word in Page(rendered(".html", sample(), applied=True)).words) if word]
-    start = words.index("employeeNumber")
-    assert words[start : start + 3] == ["employeeNumber", "1001", "1002"]
+    start = words.index("employeeNumber", words.index("Changes (3)"))
+    assert words[start : start + 4] == ["employeeNumber", "1001", "→", "1002"]
     assert "(secret) set" in words
     assert "Refused, then accepted" in words
     assert "ambiguous (1)" in words

@@ -1,0 +1,88 @@
+"""The shape of a plan: who is worth a look, kinds of changes, counts by attribute, agents and users, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connector.model import Change, Kind, Plan, Problem
+from connector.reconcile import problem_kinds
+from connector.reports import wording as say
+from connector.reports.html.parts import Users, chunked, table, text, value
+from connector.reports.html.rows import attribute, same
+
+
+def looks(plan: Plan, users: Users) -> Iterator[str]:
+    """Who is worth a look, and why."""
+    if plan.worth_a_look:
+        yield f"<section>\n<h2>Worth a look ({len(plan.worth_a_look):,})</h2>\n"
+        rows = ([users.linked(look.user.name), text(look.why)] for look in plan.worth_a_look)
+        yield from table(("User", "Why"), rows)
+        yield "</section>\n"
+
+
+def kinds(plan: Plan, users: Users) -> Iterator[str]:
+    """Each kind with its count, its sentence, what is the same for all of it, examples, and all its users on demand."""
+    if not plan.kinds:
+        return
+    yield f"<section>\n<h2>Kinds of changes ({len(plan.kinds):,})</h2>\n"
+    for number, kind in enumerate(plan.kinds, 1):
+        yield from _kind(number, kind, users)
+    yield "</section>\n"
+
+
+def _kind(number: int, kind: Kind, users: Users) -> Iterator[str]:
+    yield f'<div class="kind" id="k{number}">\n<h3>{number}. {text(kind.form.capitalize())}: {kind.users:,}</h3>\n'
+    yield f"<p>{text(kind.sentence)}</p>\n"
+    alike = "; ".join(attribute(name, sides) for name, sides in same(kind).items())
+    yield f"<p>The same for all of them: {alike}</p>\n" if alike else ""
+    yield f"<p>Examples: {', '.join(map(users.linked, kind.examples))}</p>\n"
+    yield f"<details><summary>Users of kind {number} ({kind.users:,})</summary>\n"
+    for chunk in chunked(kind.changes):
+        yield '<ul class="chunk">' + "".join(f"<li>{users.listed(each.user.name)}</li>\n" for each in chunk) + "</ul>\n"
+    yield "</details>\n</div>\n"
+
+
+def counts(plan: Plan) -> Iterator[str]:
+    """How many users each attribute changes for, by what happens to its values; then agents and users."""
+    if plan.changes:
+        yield '<section class="numbers">\n<h2>Counts by attribute</h2>\n'
+        rows = ([value(name), *(f"{count:,}" for count in found)] for name, found in by_attribute(plan.changes))
+        yield from table(("Attribute", "Set", "Replaced", "Emptied"), rows)
+        yield "</section>\n"
+    for title, names in (("Agents", ("agents", *say.AGENT_COUNTS)), ("Users", say.USER_COUNTS)):
+        yield f'<section>\n<h2>{title}</h2>\n<ul class="cards">\n'
+        for name in names:
+            number = getattr(plan.summary, name)
+            kind = "" if number else ' class="zero"'
+            yield f"<li{kind}><b>{number:,}</b> <span>{name}</span> <small>{say.COUNTS[name]}</small></li>\n"
+        yield "</ul>\n</section>\n"
+
+
+def by_attribute(changes: tuple[Change, ...]) -> list[tuple[str, list[int]]]:
+    """Of each attribute for how many users values come and none goes; come and go; go and none comes."""
+    found: dict[str, list[int]] = {}
+    for each in (each for change in changes for each in change.attributes):
+        sides = say.sides(each)
+        gone = not sides.new or sides.new == [say.HIDDEN_CLEARED]
+        found.setdefault(each.name, [0, 0, 0])[2 if gone else 1 if sides.old else 0] += 1
+    return sorted(found.items())
+
+
+def problems(plan: Plan, users: Users) -> Iterator[str]:
+    """Problems by kind, each explained."""
+    if not plan.problems:
+        return
+    yield f'<section id="problems">\n<h2>Problems ({len(plan.problems):,})</h2>\n'
+    for number, (kind, found) in enumerate(problem_kinds.grouped(plan.problems).items()):
+        yield f'<div class="group">\n<h3>{text(kind)} ({len(found):,})</h3>\n'
+        yield f'<p class="lead">{text(problem_kinds.explain(kind))}</p>\n'
+        rows = (_problem(problem, users) for problem in found)
+        yield from table(("About", "Users", "Why"), rows, f' data-problem="{number}"')
+        yield "</div>\n"
+    yield "</section>\n"
+
+
+def _problem(problem: Problem, users: Users) -> list[str]:
+    nearby = "".join(f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})" for near in problem.near)
+    nearby += "".join(f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside)
+    return [text(say.subject(problem)), "<br>".join(map(users.linked, problem.users)), text(problem.why) + nearby]

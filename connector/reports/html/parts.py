@@ -1,0 +1,77 @@
+"""What the page is made of: text, values, users with links to their rows, and tables in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from itertools import islice
+from typing import Final, TypeVar
+
+from connector.reports.visible import visible
+
+CHUNK: Final = 200
+"""Rows that a browser lays out together, once they come near the screen. It can do that for blocks, not for rows."""
+T = TypeVar("T")
+
+
+def text(value: str) -> str:
+    """The text as text, in an element as well as in an attribute."""
+    return escape(visible(value), quote=True)
+
+
+def isolated(shown: str) -> str:
+    """Text that does not reorder what surrounds it. ASCII never does, and a page has very much of it."""
+    return text(shown) if shown.isascii() else f"<bdi>{text(shown)}</bdi>"
+
+
+def value(shown: str) -> str:
+    """A value in a fixed pitch; `bdi` keeps one that is written right to left from reordering what surrounds it."""
+    return f"<bdi><code>{text(shown)}</code></bdi>"
+
+
+def chunked(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items, as many at a time as make a chunk."""
+    left = iter(items)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = "") -> Iterator[str]:
+    """A table of cells. `attributes`: of each of its rows."""
+    row = f"<tr{attributes}>"
+    yield from tables(columns, (row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n" for cells in rows))
+
+
+def tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
+    """Rows that are whole, in a table for each chunk. The columns of all are equally wide."""
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    for number, chunk in enumerate(chunked(rows)):
+        yield f'<div class="chunk{"" if number else " first"}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        yield from chunk
+        yield "</tbody>\n</table></div>\n"
+
+
+class Users:
+    """Users as the page shows them: with the name of the person, where it was read, and a link to their row."""
+
+    def __init__(self, people: Mapping[str, str], changed: Iterable[str]) -> None:
+        self._people = people
+        self._numbers = {name: number for number, name in enumerate(changed, 1)}
+
+    def named(self, name: str) -> str:
+        """A user by name; the person's first."""
+        said = self._people.get(name)
+        person = "" if said is None or said == name else f'<span class="name">{isolated(said)}</span> '
+        return person + value(name)
+
+    def linked(self, name: str) -> str:
+        """The same, as a link where the page has a row for the user."""
+        return self._link(name, self.named(name))
+
+    def listed(self, name: str) -> str:
+        """In a long list: the link alone, which leads to the rest."""
+        return self._link(name, isolated(name))
+
+    def _link(self, name: str, shown: str) -> str:
+        number = self._numbers.get(name)
+        return shown if number is None else f'<a href="#u{number}">{shown}</a>'

@@ -1,0 +1,107 @@
+"""The style sheet of the page: on a screen, light and dark, and on paper.
+
+Paper shows every row, also those that a filter hides: whoever signs it signs the whole plan.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --line: #d8dee6; --page: #ffffff; --card: #f5f7fa;
+  --bad: #a3161f; --bad-page: #fdf0f0; --old: #8a2430; --new: #14613a; --note: #fff8e1; --link: #0b4fa8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a0abba; --line: #364152; --page: #151a21;
+  --card: #1e252f; --bad: #ff9a9a; --bad-page: #331a1d; --old: #f2a0a8; --new: #86d9ad; --note: #332c14;
+  --link: #8fbcff; } }
+* { box-sizing: border-box; }
+[hidden] { display: none !important; }
+body { margin: 0 auto; max-width: 90rem; padding: 2rem 1.5rem; background: var(--page); color: var(--ink);
+  font: 16px/1.45 system-ui, sans-serif; }
+h1 { margin: 0 0 .5rem; font-size: 1.7rem; }
+h2 { margin: 2.2rem 0 .6rem; font-size: 1.25rem; border-bottom: 1px solid var(--line); }
+h3 { margin: 1.2rem 0 .2rem; font-size: 1rem; overflow-wrap: anywhere; }
+p { margin: .2rem 0 .6rem; }
+a { color: var(--link); }
+:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+code { font: .9em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
+dl { margin: 0; } dl div { display: flex; gap: 1rem; } dt { flex: 0 0 6rem; color: var(--soft); } dd { margin: 0; }
+button, input, select { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--soft);
+  border-radius: .3rem; padding: .2rem .5rem; max-width: 100%; }
+.headline { font-size: 1.15rem; font-weight: 600; }
+.bad, .conflict, .failed { color: var(--bad); font-weight: 600; }
+.written, .unchanged { color: var(--new); }
+.refused { padding: .1rem 1rem 1rem; background: var(--bad-page); border: 2px solid var(--bad); border-radius: .4rem;
+  margin-top: 1.5rem; }
+.refused h2 { margin-top: .8rem; color: var(--bad); border: 0; }
+.note { padding: .5rem .8rem; background: var(--note); border-radius: .4rem; margin-top: 1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .7rem;
+  padding: 0; margin: 0; list-style: none; }
+.cards li { padding: .6rem .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; }
+.cards b { display: block; font-size: 1.5rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.cards span { font-weight: 600; } .cards small { display: block; color: var(--soft); line-height: 1.3; }
+.zero b, .zero span { color: var(--soft); font-weight: 400; }
+.kind { padding: .4rem 0 .6rem; border-top: 1px solid var(--line); }
+.kind h3 { margin-top: .2rem; }
+.kind ul { columns: 24rem; margin: .3rem 0 0; padding-left: 1.2rem; }
+.tools { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin-top: 2rem;
+  padding: .6rem .8rem; background: var(--card); border: 1px solid var(--line); border-radius: .4rem; }
+.tools label { display: flex; flex-direction: column; max-width: 14rem; font-size: .85rem; }
+.tools output { align-self: end; }
+.chunk { content-visibility: auto; contain-intrinsic-size: auto 6000px; }
+ul.chunk { contain-intrinsic-size: auto 3000px; }
+table { width: 100%; border-collapse: collapse; table-layout: fixed; }
+th, td { padding: .3rem .6rem .3rem 0; text-align: left; vertical-align: top; border-top: 1px solid var(--line);
+  overflow-wrap: anywhere; }
+th { color: var(--soft); font-weight: 600; font-size: .85rem; border-top: 0; }
+.rows th:nth-child(1) { width: 4rem; } .rows th:nth-child(2) { width: 28%; } .rows th:nth-child(3) { width: 15%; }
+.rows th:nth-child(4) { width: 6rem; }
+.rows .chunk:not(.first) th { padding: 0; font-size: 0; line-height: 0; }
+.rows tr { scroll-margin-top: 9rem; } :target { background: var(--note); }
+.numbers td:not(:first-child), .numbers th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
+.numbers { max-width: 50rem; }
+.name { font-weight: 600; }
+.rows ins, .rows del { font: .9em/1.4 ui-monospace, monospace; white-space: pre-wrap; }
+i { font-style: normal; }
+ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-decoration: none; }
+.paper { display: none; }
+@media screen { .out { display: none; } }
+@media print {
+  :root { --ink: #000; --soft: #444; --line: #999; --page: #fff; --card: #fff; --bad: #a3161f; --bad-page: #fff;
+    --old: #6d1c26; --new: #0e4a2c; --note: #fff; --link: #000; color-scheme: light; }
+  body { max-width: none; padding: 0; font-size: 8pt; line-height: 1.25; }
+  a { text-decoration: none; }
+  h1 { font-size: 13pt; } h2 { margin: 8pt 0 2pt; font-size: 10pt; } h3 { margin: 4pt 0 1pt; font-size: 8pt; }
+  h1, h2, h3, caption, .lead { break-after: avoid; }
+  p { margin: 1pt 0 2pt; }
+  .tools, details, button { display: none; }
+  .chunk { content-visibility: visible; }
+  .cards { display: block; } .cards li { display: inline; padding: 0 8pt 0 0; border: 0; }
+  .cards b, .cards small { display: inline; font-size: inherit; } .cards small { display: none; }
+  .kind, .refused, .note { padding: 1pt 0; margin-top: 3pt; break-inside: avoid; }
+  th, td { padding: .6pt 4pt .6pt 0; border-top: .3pt solid var(--line); }
+  tr { break-inside: avoid; }
+  thead { break-after: avoid; }
+  table { font-size: 7pt; line-height: 1.15; } .rows, .rows table { font-size: 6.2pt; line-height: 1.08; }
+  .rows code, .rows ins, .rows del { font: inherit; }
+  .rows thead { display: none; } .rows table, .rows tbody { display: block; }
+  .rows tr { display: block; padding: .2pt 0; border-top: .3pt solid var(--line); }
+  .rows td { display: inline; padding: 0; border: 0; } .rows td:not(:last-child)::after { content: " \\b7  "; }
+  .rows td i { display: none; } .rows td br { display: none; } .rows td p { display: inline; }
+  .rows td br + a::before { content: " "; }
+  .rows td div { display: inline; } .rows td div:not(:last-child)::after { content: "; "; }
+  .rows td .same { display: none; }
+  .paper { display: inline; }
+  .sign { display: block; margin-top: 14pt; break-inside: avoid; }
+  .sign td { height: 30pt; border: .5pt solid #000; padding: 2pt; }
+  .sign th { border: .5pt solid #000; padding: 2pt; }
+}
+@page { margin: 8mm 9mm 10mm; @bottom-right { content: "Page " counter(page) " of " counter(pages);
+  font: 7pt sans-serif; } }
+"""
+
+
+def foot(digest: str) -> str:
+    """The style that puts the plan's digest on every page of paper."""
+    safe = re.sub(r"[^0-9a-z:]", "", digest)
+    return f'@page {{ @bottom-left {{ content: "{safe}"; font: 7pt monospace; white-space: nowrap; width: 85%; }} }}\n'
