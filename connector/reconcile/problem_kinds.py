@@ -29,7 +29,9 @@ KINDS: Final[dict[str, str]] = {
     "stale": "The user holds values of this job, and no agent claims it any more.",
     "unsettled": "A server gave no answer to a write. The values count as this job's until a read settles it.",
     "undo": "A value of that run cannot be restored. It is kept.",
-    "unmatched": "No match rule finds a user for the agent. Create the user, correct a spelling, or pin the agent.",
+    "unmatched": (
+        "No match rule or pin finds a user for the agent. Create the user, correct a spelling, or pin the agent."
+    ),
 }
 _PLACES: Final = {kind: number for number, kind in enumerate(KINDS)}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.support.jobs import configure
 from tests.support.program import program
 
 KINDS = {
-    "contested", "ambiguous", "reassigned", "shared", "pin", "exclude", "invalid", "value", "stale", "unmatched",
+    "contested", "ambiguous", "reassigned", "shared", "exclude", "invalid", "value", "stale", "unmatched",
 }  # fmt: skip
 
 
@@ -20,6 +21,14 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "Done: 51 of 51 users written." in ended.out
     assert "Nothing is left to write." in ended.out
     assert {kind for kind in KINDS if f"Problems: {kind} (" in ended.out} == KINDS
+    shown = ended.out.partition("A dry run")[2]
+    for kind in ("unmatched", "ambiguous", "contested", "invalid", "stale"):
+        counted = re.search(rf" {kind} +(\d+)", shown)
+        listed = re.search(rf"^Problems: {kind} \((\d+)\)\n  .*\n((?:  .*\n)+)", shown, re.MULTILINE)
+        assert counted
+        assert listed
+        assert int(counted[1]) == int(listed[1]) == listed[2].count("  - "), kind
+    assert "accountCode external-8, workNo 1171, pin: it is pinned to 'uid=nobody" in shown
     assert "almost: uid=user195,ou=people,dc=example,dc=org (uid user195: differs in one edit)" in ended.out
     assert "sample-password" not in ended.said
     # the folder is a job like any other, as long as there is a tenant at its address

@@ -230,7 +230,7 @@ def test_pins_and_the_exclude_list(job: Job) -> None:
         ("user1", 1),
         ("external", 0),
     ]
-    assert [problem["kind"] for problem in planned["problems"]] == ["pin", "exclude", "exclude"]
+    assert [problem["kind"] for problem in planned["problems"]] == ["exclude", "exclude", "unmatched"]
 
 
 def test_an_entry_without_an_id_is_not_the_user_of_an_agent_whose_pin_names_another_seat(job: Job) -> None:
@@ -240,7 +240,7 @@ def test_an_entry_without_an_id_is_not_the_user_of_an_agent_whose_pin_names_anot
     job.write("people.ldif", person(2).replace("00000000-0000-0000-0000-000000000002", "") + person(3))
     planned = job.plan()
     assert [change["agent"]["accountCode"] for change in planned["changes"]] == ["user3"]
-    assert [(problem["kind"], problem["users"]) for problem in planned["problems"]] == [("pin", [])]
+    assert [(problem["kind"], problem["users"]) for problem in planned["problems"]] == [("unmatched", [])]
     assert "the pin names another workNo" in job.run("explain", "user1")
 
 
@@ -465,7 +465,8 @@ def test_a_typing_error_in_pins_clears_nobody_and_every_line_that_names_nobody_i
     assert planned["changes"] == []
     assert any("stale users are kept" in caution for caution in planned["cautions"])
     kinds = [problem["kind"] for problem in planned["problems"]]
-    assert (kinds.count("pin"), kinds.count("exclude"), kinds.count("stale")) == (3, 2, planned["summary"]["stale"])
+    assert (kinds.count("pin"), kinds.count("exclude"), kinds.count("stale")) == (1, 2, planned["summary"]["stale"])
+    assert kinds.count("unmatched") == planned["summary"]["unmatched"] == 2
 
 
 def test_a_report_says_between_what_it_was_drawn(job: Job) -> None:

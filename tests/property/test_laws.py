@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 
@@ -125,7 +126,11 @@ def test_looking_up_rule_after_rule_finds_out_the_same_as_reading_everybody(worl
 @law
 @given(worlds())
 def test_the_counts_add_up(world: World) -> None:
-    counts = plan(world).summary
+    drawn = plan(world)
+    counts = drawn.summary
+    listed = Counter(problem.kind for problem in drawn.problems)
+    for kind in ("unmatched", "ambiguous", "contested", "invalid"):
+        assert listed[kind] == getattr(counts, kind), kind
     added = counts.matched + counts.unmatched + counts.ambiguous + counts.contested + counts.unassigned + counts.invalid
     assert counts.agents == added == world.tenant.size
     assert 0 <= counts.unchanged <= counts.matched

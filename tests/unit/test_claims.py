@@ -161,7 +161,7 @@ def test_an_agent_that_is_pinned_to_nobody_is_not_the_user_of_any_id(id_: str) -
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
     verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()
-    assert [problem.kind for problem in verdicts.unmatched.values()] == ["pin"]
+    assert [(problem.kind, problem.rule) for problem in verdicts.unmatched.values()] == [("unmatched", 0)]
 
 
 def test_an_unmatched_agent_is_told_what_was_looked_for() -> None:

@@ -37,7 +37,7 @@ MAPPING = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (Attribu
 ROSTER = Roster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
 UNMATCHED = {
     0: Problem("unmatched", "no user has uid ANN", AgentRef(1, "ANN")),
-    1: Problem("pin", "its pin leads nowhere", AgentRef(2, "bob")),
+    1: Problem("unmatched", "its pin leads nowhere", AgentRef(2, "bob"), rule=0),
 }
 ANN = UserRef("id-ann", "uid=ann,ou=people")
 PLAN = Plan("1", "", "job", "", Summary(), problems=(*UNMATCHED.values(), Problem("stale", "", users=(ANN.name,))))

@@ -194,7 +194,7 @@ class Claims:
             why = "its pin names its account with another workNo. Correct the pin"
             if pinned:
                 why = f"it is pinned to {pinned[0][1]!r}, which is not within base and filter"
-            return Problem("pin", why, agent=_ref(agent), rule=PIN)
+            return Problem("unmatched", why, agent=_ref(agent), rule=PIN)
         tried = [f"{attribute} {value!r}" for attribute, value in self._roster.tried(agent)]
         why = f"no user has {' or '.join(tried)}" if tried else "no match rule gives a value for it"
         return Problem("unmatched", why, agent=_ref(agent))

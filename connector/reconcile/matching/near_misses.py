@@ -41,7 +41,7 @@ _NUMBER: Final = re.compile(r"\+?[0-9][0-9 -]*")
 
 def near_misses(verdicts: Verdicts, roster: Roster, description: Description) -> Planning[tuple[Verdicts, str]]:
     """The verdicts with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
-    if not any(problem.kind == "unmatched" for problem in verdicts.unmatched.values()):
+    if not any(problem.rule is None for problem in verdicts.unmatched.values()):
         return verdicts, ""
     missed = []
     try:
@@ -73,7 +73,7 @@ class NearMisses:
 
     def __init__(self, verdicts: Verdicts, roster: Roster, description: Description, sample: Iterable[User]) -> None:
         self._claimed = verdicts.claimed
-        unmatched = [number for number, problem in verdicts.unmatched.items() if problem.kind == "unmatched"]
+        unmatched = [number for number, problem in verdicts.unmatched.items() if problem.rule is None]  # no pin's
         agents = roster.agents
         chosen = sorted(unmatched, key=lambda each: (agents[each].work_no, agents[each].account_code))[:AGENTS]
         self.left_out = len(unmatched) - len(chosen)

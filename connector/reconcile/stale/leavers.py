@@ -111,7 +111,7 @@ def _seekers(
 
 
 def _told_of(problem: Problem, owners: Mapping[str, str], seekers: Mapping[AgentRef, tuple[str, ...]]) -> Problem:
-    if problem.kind == "unmatched" and problem.agent is not None:
+    if problem.kind == "unmatched" and problem.rule is None and problem.agent is not None:
         return replace(problem, outside=seekers.get(problem.agent, ()))
     if problem.kind == "stale" and problem.users and problem.users[0] in owners:
         return replace(problem, outside=(owners[problem.users[0]],))
