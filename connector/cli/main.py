@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": "Show the changes that apply would write (a dry run).",
     "apply": "Plan and write to the directory; with --plan, no more than a reviewed plan.",
     "show": "Show a saved plan or a report again, in any format.",
+    "diff": "Compare two saved plans or reports.",
     "explain": "Show step by step how one agent or user is matched and planned.",
     "serve": "Run jobs on their schedules, with health and metrics over HTTP.",
     "runs": "List the runs of a job, newest first.",

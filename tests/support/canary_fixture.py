@@ -136,6 +136,9 @@ def every_command(fixture: Fixture) -> None:
     fixture.run("apply", "job.yaml", "--plan", "plan.json", code=3)
     assert fixture.stored("user0", OLD[0]), "what is looked for was never there"
     fixture.cec.document = tenant(NEW)
+    fixture.run("plan", "job.yaml", "--report", "newer.json")
+    fixture.run("diff", "plan.json", "newer.json")
+    fixture.run("diff", "plan.json", "newer.json", "--json")
     fixture.run("plan", "job.yaml", "--only", "user1")
     fixture.run("explain", "job.yaml", "user1")
     fixture.run("apply", "job.yaml", *REPORTS)

@@ -1,0 +1,75 @@
+"""Two plans compared: which changes and problems are new, gone, changed or the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from connector.model import Change, Plan, Problem
+
+T = TypeVar("T")
+
+
+class Compared(Struct, Generic[T], frozen=True):
+    """What the new list has and the old one has not, and so on; `changed`: old and new. `same`: how many."""
+
+    new: Sequence[T]
+    gone: Sequence[T]
+    changed: Sequence[tuple[T, T]]
+    same: int
+
+
+class Comparison(Struct, frozen=True):
+    """Changes by the id of their user, problems by whom and what they are about."""
+
+    changes: Compared[Change]
+    problems: Compared[Problem]
+
+
+def compare(old: Plan, new: Plan) -> Comparison:
+    """What is new in a plan, and what is gone. Hints count as nothing: they are in no digest."""
+    return Comparison(
+        _compared(old.changes, new.changes, lambda change: change.user.id, lambda change: change.digest),
+        _compared(old.problems, new.problems, _about, _content),
+    )
+
+
+def _about(problem: Problem) -> Hashable:
+    """What stays as long as it is the same problem; without an agent that is its record or its users."""
+    if problem.agent is not None:
+        return problem.kind, problem.agent, problem.attribute
+    return problem.kind, problem.attribute, problem.record, frozenset(problem.users)
+
+
+def _content(problem: Problem) -> Hashable:
+    return problem.why, problem.rule, frozenset(problem.users)
+
+
+def _compared(
+    old: Iterable[T], new: Iterable[T], about: Callable[[T], Hashable], content: Callable[[T], Hashable]
+) -> Compared[T]:
+    """What is about the same thing goes together: first what is equal, then in the order of the lists."""
+    left: defaultdict[Hashable, list[T]] = defaultdict(list)
+    for item in old:
+        left[about(item)].append(item)
+    same, others = 0, []
+    for item in new:
+        known = left[about(item)]
+        equal = next((place for place, each in enumerate(known) if content(each) == content(item)), None)
+        if equal is None:
+            others.append(item)
+        else:
+            del known[equal]
+            same += 1
+    fresh: list[T] = []
+    changed: list[tuple[T, T]] = []
+    for item in others:
+        known = left[about(item)]
+        if known:
+            changed.append((known.pop(0), item))
+        else:
+            fresh.append(item)
+    return Compared(fresh, [item for items in left.values() for item in items], changed, same)
