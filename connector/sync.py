@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,8 +11,21 @@ from msgspec.structs import replace
 from connector.apply.engine import Applied, apply
 from connector.apply.recovery import Settled, settle, settle_late, settle_secrets, supersede
 from connector.directories.port import Reader
-from connector.errors import FileError, IncompleteRead, OnHoldError, UsageError
-from connector.model import NOTICED, ON_HOLD, AgentRef, Change, Description, Ending, LastGood, Outcome, Plan, Result
+from connector.errors import FileError, IncompleteRead, OnHoldError, StateError, UsageError
+from connector.model import (
+    NOTICED,
+    ON_HOLD,
+    AgentRef,
+    Change,
+    Description,
+    Drawn,
+    Ending,
+    LastGood,
+    Outcome,
+    Plan,
+    Result,
+)
+from connector.reconcile.comparison import drawn, since
 from connector.reconcile.matching.selection import EVERYBODY, Selection, selected
 from connector.reconcile.plan_builder import PlanResult
 from connector.reconcile.planner import Planner
@@ -85,9 +99,24 @@ def _less(change: Change, found: Collection[tuple[str, str]]) -> Change:
 # ---------------------------------------------------------------- two heads
 
 
-def dry_run(context: PlanContext, show: Show, only: Collection[str] = (), *, save: bool = False) -> Run:
-    """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`."""
+def dry_run(
+    context: PlanContext,
+    show: Show,
+    only: Collection[str] = (),
+    *,
+    save: bool = False,
+    before: Drawn | None = None,
+    by: str = "",
+) -> Run:
+    """Plan and show; `context` can write nothing to the directory. `save`: the plan is for `apply --plan`.
+
+    `before`: what the plan is compared with. `by`: who has it drawn, as the state keeps it for the next one.
+    """
     plan = make_plan(context, only).plan
+    if not only:
+        with suppress(StateError):  # the plan itself is whole
+            context.state.drawn.note(context.job, drawn(plan), by)
+    plan = replace(plan, since=since(before, plan)) if before is not None else plan
     if save:
         context.state.keep(plan, context.reader.describe().identity)
     return _shown(context, plan, show)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -25,6 +26,9 @@ from connector.runtime.stopping import Stop
 from connector.scheduler.worker_protocol import REPEATED, Result, RunRequest, nothing_told
 from connector.settings.textfile import given
 from connector.sync import Run, apply_run, dry_run
+
+SERVE: Final = "serve"
+"""Under this name the state has the last plan of the schedule, apart from those that people draw."""
 
 
 @click.command(hidden=True)
@@ -78,7 +82,7 @@ class _Scheduled:
             if isinstance(context, ApplyContext):
                 run = apply_run(context, _silent, stop=stop)
             else:
-                run = dry_run(context, _silent)
+                run = dry_run(context, _silent, before=context.state.drawn.last(context.job, SERVE), by=SERVE)
             self._leave(context, run)
             code = exit_code(run)
             context.observer.finished(run.plan, code)

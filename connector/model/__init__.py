@@ -39,6 +39,7 @@ from connector.model.plan import (
     NOTICED as NOTICED,
     ON_HOLD as ON_HOLD,
     Difference as Difference,
+    Drawn as Drawn,
     LastGood as LastGood,
     Memory as Memory,
     Moment as Moment,
@@ -53,6 +54,7 @@ from connector.model.plan import (
     Refusal as Refusal,
     Refused as Refused,
     Result as Result,
+    Since as Since,
     Summary as Summary,
     Unsettled as Unsettled,
 )

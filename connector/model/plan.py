@@ -80,13 +80,43 @@ class Summary(Struct, frozen=True):
     secret: int = 0
 
 
+class Drawn(Struct, frozen=True):
+    """An earlier plan, as far as a later one is compared with it; without `plan` there was none.
+
+    `changes`: ids of users and digests. `problems`: what each is about and what it says, both as digests.
+    """
+
+    plan: str = ""
+    created: str = ""
+    changes: Sequence[tuple[str, str]] = ()
+    problems: Sequence[tuple[str, str]] = ()
+
+
+class Since(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is new in a plan since an earlier one.
+
+    `new` and `changed`: ids of users. Problems are numbered from 0, as the plan has them. `gone`, `same`: how many.
+    """
+
+    plan: str
+    created: str
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: int
+    same: int
+    new_problems: tuple[int, ...]
+    changed_problems: tuple[int, ...]
+    gone_problems: int
+    same_problems: int
+
+
 class Plan(Struct, frozen=True):
     """What would be done, whole, as a value.
 
     `about` says what it was made from: the source, the directory, the mapping. `digest` covers everything but `id`,
     `created` (RFC 3339, UTC) and `about`, in which one server of several may be named. `kinds` of its changes, which
     they partition, and users that are `worth_a_look`, are made of the changes (`reconcile/overview`).
-    `people`: by a user's name in the plan, the name of the person, as far as it was read.
+    `people`: by a user's name in the plan, the name of the person, as far as it was read. `since`: what is new in it.
     """
 
     id: str
@@ -102,6 +132,7 @@ class Plan(Struct, frozen=True):
     kinds: tuple[Kind, ...] = ()
     worth_a_look: tuple[Look, ...] = ()
     people: Mapping[str, str] = {}
+    since: Since | None = None
 
 
 class Result(StrEnum):

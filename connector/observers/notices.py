@@ -67,6 +67,7 @@ def notice(summary: RunSummary, found: tuple[Occasion, ...], job: Path, waiting:
         "changes",
         "counts",
         "problems",
+        "since",
         "refusals",
         "outcomes",
         "fault",
@@ -86,6 +87,8 @@ def _lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[str]:
     lines += [f"Refused by {refusal.limit}: {refusal.why}." for refusal in summary.refusals]
     if summary.changes:
         lines.append(f"Users that the plan would change: {summary.changes:,}.")
+    if summary.since:
+        lines.append("Since the plan before: " + ", ".join(f"{n:,} {what}" for what, n in summary.since.items()) + ".")
     if summary.outcomes:
         lines.append("Outcomes: " + ", ".join(f"{n:,} {what}" for what, n in summary.outcomes.items()))
     if waiting is not None:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from connector.errors import ConnectorError
-from connector.model import Change, Outcome, Plan, Refusal
+from connector.model import Change, Outcome, Plan, Refusal, Since
 from connector.net import counters
 from connector.net.counters import RequestCounts
 from connector.observers.observer import Observer
@@ -32,8 +32,9 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     `cause`: the same for whoever may ask (`impersonal`).
 
-    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `course`:
-    each stage as it came, with its begin and end, in seconds since the run began.
+    `counts`: the plan's summary, empty where there is no plan; `changes`: users that it would change. `since`: how many
+    changes are new, gone, changed and the same since an earlier plan, empty where there was none. `course`: each stage
+    as it came, with its begin and end, in seconds since the run began.
     """
 
     job: str
@@ -48,6 +49,7 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     changes: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     requests: dict[str, RequestCounts] = field(default_factory=dict)
@@ -116,7 +118,12 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "counts": asdict(plan.summary),
         "problems": dict(Counter(problem.kind for problem in plan.problems)),
         "refusals": list(plan.refusals),
+        "since": _since(plan.since) if plan.since and plan.since.plan else {},
     }
+
+
+def _since(found: Since) -> dict[str, int]:
+    return {"new": len(found.new), "gone": found.gone, "changed": len(found.changed), "same": found.same}
 
 
 def _said(fault: BaseException | None) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector.model import Change, Plan, Problem
+from connector.model import Change, Drawn, Plan, Problem, Since
+from connector.reconcile.digests import readable
 
 T = TypeVar("T")
 
@@ -37,14 +40,45 @@ def compare(old: Plan, new: Plan) -> Comparison:
     )
 
 
-def _about(problem: Problem) -> Hashable:
+def drawn(plan: Plan) -> Drawn:
+    """What is to be kept of a plan, so that later ones can be compared with it."""
+    return Drawn(
+        plan.id, plan.created,
+        [(readable(change.user.id), change.digest) for change in plan.changes],
+        [(_brief(_about(problem)), _brief(_content(problem))) for problem in plan.problems],
+    )  # fmt: skip
+
+
+def since(before: Drawn, plan: Plan) -> Since:
+    """What is new in a plan since that one."""
+    now = drawn(plan)
+    first, second = itemgetter(0), itemgetter(1)
+    changes = _compared(before.changes, now.changes, first, second)
+    numbered: list[tuple[Any, ...]] = [(*each, number) for number, each in enumerate(now.problems)]
+    problems = _compared(before.problems, numbered, first, second)
+    return Since(
+        before.plan, before.created,
+        tuple(user for user, _ in changes.new), tuple(user for _, (user, _) in changes.changed),
+        len(changes.gone), changes.same,
+        tuple(each[2] for each in problems.new), tuple(each[2] for _, each in problems.changed),
+        len(problems.gone), problems.same,
+    )  # fmt: skip
+
+
+def _brief(key: tuple[Any, ...]) -> str:
+    """The same text for the same key, in every process."""
+    spelt = repr([sorted(part) if isinstance(part, frozenset) else part for part in key])
+    return hashlib.sha256(spelt.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _about(problem: Problem) -> tuple[Any, ...]:
     """What stays as long as it is the same problem; without an agent that is its record or its users."""
     if problem.agent is not None:
         return problem.kind, problem.agent, problem.attribute
     return problem.kind, problem.attribute, problem.record, frozenset(problem.users)
 
 
-def _content(problem: Problem) -> Hashable:
+def _content(problem: Problem) -> tuple[Any, ...]:
     return problem.why, problem.rule, frozenset(problem.users)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from connector.model import AgentRef, Change, Outcome, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports.visible import visible
-from connector.reports.wording import OUTSIDE, almost, by_user, outcome_text, sides
+from connector.reports.wording import OUTSIDE, Marks, almost, by_user, outcome_text, sides, since
 
 COLUMNS: Final = (
     "kind",
@@ -34,6 +34,7 @@ COLUMNS: Final = (
     "form",
     "users",
     "person",
+    "since",
 )
 _SKIPPED: Final = " \"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\uff02\uff07"
 """Spaces and quotation marks, plain, typographic and full-width."""
@@ -71,24 +72,25 @@ def inert(text: str) -> str:
 
 
 def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
-    for refusal in plan.refusals:
-        yield {"kind": f"refused: {refusal.limit}", "why": refusal.why}
-    for caution in plan.cautions:
-        yield {"kind": "note", "why": caution}
+    yield from ({"kind": f"refused: {refusal.limit}", "why": refusal.why} for refusal in plan.refusals)
+    yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
+    if plan.since is not None:
+        yield {"kind": "since", "why": since(plan)}
     for kind in plan.kinds:
         row = {"kind": f"kind: {kind.form}", "users": str(kind.users), "why": kind.sentence}
         yield row | _rule(kind.rule) | {"user": _BESIDE.join(kind.examples), "attribute": " | ".join(kind.attributes)}
     for look in plan.worth_a_look:
         yield {"kind": "worth a look", "user": look.user.name, "id": look.user.id, "why": look.why}
-    results = by_user(outcomes)
+    marks, results = Marks(plan), by_user(outcomes)
     for change in plan.changes:
-        yield from _change(change, results.pop(change.user.id, None))
+        for row in _change(change, results.pop(change.user.id, None)):
+            yield row | {"since": marks.change(change)}
     for outcome in results.values():
         about = {"user": outcome.user.name, "id": outcome.user.id}
         yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
     for name, problems in problem_kinds.grouped(plan.problems).items():
         for problem in problems:
-            yield {"kind": f"problem: {name}"} | _problem(problem)
+            yield {"kind": f"problem: {name}"} | _problem(problem) | {"since": marks.problem(problem)}
 
 
 def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:

@@ -107,6 +107,8 @@ def _rendered(plan: Plan, outcomes: Sequence[Outcome] | None, changes: Iterable[
     if plan.people:
         people = {readable(user): readable(person) for user, person in plan.people.items()}
         yield f',\n "people": {as_json(people)}'
+    if plan.since is not None:
+        yield f',\n "since": {as_json(asdict(plan.since))}'
     if outcomes is not None:
         yield from _list("outcomes", map(as_json, map(_outcome, outcomes)))
     yield "}\n"

@@ -29,6 +29,7 @@ from connector.model import (
     Problem,
     Refusal,
     Result,
+    Since,
     Summary,
     UserRef,
 )
@@ -128,6 +129,9 @@ def _line(octets: bytes, message: str) -> int:
 
 
 def _verify(plan: Plan) -> None:
+    numbers = (*plan.since.new_problems, *plan.since.changed_problems) if plan.since else ()
+    if not all(0 <= number < len(plan.problems) for number in numbers):
+        raise DocumentError("since: a number is not that of a problem")
     for change in plan.changes:
         if digest_of_change(change) != change.digest:
             raise TamperedError(f"the change of {visible(change.user.name)} is not the one that its digest stands for")
@@ -284,6 +288,7 @@ class _Document(_Strict, Generic[C], frozen=True):
     outcomes: list[_Outcome] | UnsetType = UNSET
     kinds: list[_Kind] = []
     people: dict[str, str] = {}
+    since: Since | None = None
     worth_a_look: list[_Look] = msgspec.field(name="worth_a_look", default=[])
 
     def value(self, changes: tuple[Change, ...]) -> Plan:
@@ -299,6 +304,7 @@ class _Document(_Strict, Generic[C], frozen=True):
             self.cautions,
             tuple(self.about.items()),
             people=self.people,
+            since=self.since,
         )
 
 

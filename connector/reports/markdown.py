@@ -32,6 +32,8 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
     if plan.about:
         yield "\n"
     yield f"**{say.headline(plan, outcomes)}**\n\n"
+    if plan.since is not None:
+        yield f"{prose(say.since(plan))}\n\n"
     if plan.refusals:
         yield "## Refused\n\n" if outcomes is None else "## Refused, then accepted\n\n"
         rows = ([code(r.limit), say.figures(r), prose(r.why), _first(say.concerned(plan, r))] for r in plan.refusals)
@@ -50,9 +52,12 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: st
         yield from _table(
             ("User", "Outcome"), ([code(each.user.name), prose(say.outcome_text(each))] for each in found)
         )
+    marks = say.Marks(plan)
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"## Problems: {prose(kind)} ({len(problems)})\n\n{problem_kinds.explain(kind)}\n\n"
-        facts = ([prose(say.subject(p)), _users(plan, p.users), _why(plan, p)] for p in problems)
+        facts = (
+            [_marked(prose(say.subject(p)), marks.problem(p)), _users(plan, p.users), _why(plan, p)] for p in problems
+        )
         yield from _table(("About", "Users", "Why"), facts)
 
 
@@ -76,6 +81,10 @@ def _user(plan: Plan, name: str) -> str:
     """A user by name, with the name of the person where it was read."""
     said = plan.people.get(name)
     return code(name) if said is None or said == name else f"{code(name)} ({prose(said)})"
+
+
+def _marked(said: str, mark: str) -> str:
+    return f"{said} **{mark}**" if mark else said
 
 
 def _users(plan: Plan, names: Iterable[str]) -> str:
@@ -143,9 +152,13 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
 
 
 def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[list[str]]:
-    results = say.by_user(outcomes)
+    marks, results = say.Marks(plan), say.by_user(outcomes)
     for change in plan.changes:
-        head = [_user(plan, change.user.name), prose(say.who(change.agent)), say.by_rule(change.rule)]
+        head = [
+            _marked(_user(plan, change.user.name), marks.change(change)),
+            prose(say.who(change.agent)),
+            say.by_rule(change.rule),
+        ]
         tail = [] if outcomes is None else [prose(say.outcome_text(results.get(change.user.id)))]
         for each in change.attributes:
             yield [*head, code(each.name), *_sides(each), *tail]

@@ -73,6 +73,8 @@ def _header(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         yield f"  {visible(place):<9} {visible(what)}\n"
     yield "\n"
     yield say.headline(plan, outcomes) + "\n\n"
+    if plan.since is not None:
+        yield say.since(plan) + "\n\n"
 
 
 def _summary(plan: Plan, *, narrow: bool) -> Iterator[str]:
@@ -137,9 +139,10 @@ def _worth_a_look(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[st
         return
     yield f"Worth a look ({say.count(len(plan.worth_a_look), 'user')})\n"
     changes = {change.user: change for change in plan.changes}
+    marks = say.Marks(plan)
     results = say.by_user(outcomes)
     for look in plan.worth_a_look:
-        yield from _change(plan, changes[look.user], results.get(look.user.id))
+        yield from _change(plan, changes[look.user], results.get(look.user.id), marks)
         yield f"    ! {_cut(visible(look.why))}\n"
     yield "\n"
 
@@ -148,18 +151,20 @@ def _changes(plan: Plan, outcomes: Sequence[Outcome] | None, *, whole: bool) -> 
     if not plan.changes:
         return
     yield f"Changes ({say.count(len(plan.changes), 'user')})\n"
-    if whole or len(plan.changes) <= LISTED:
-        results = say.by_user(outcomes)
-        for change in plan.changes:
-            yield from _change(plan, change, results.get(change.user.id))
-    else:
+    marks, results = say.Marks(plan), say.by_user(outcomes)
+    every = whole or len(plan.changes) <= LISTED
+    marked = [change for change in plan.changes if marks.change(change)]
+    for change in plan.changes if every else marked if len(marked) <= LISTED else ():
+        yield from _change(plan, change, results.get(change.user.id), marks)
+    if not every:
         yield "  To list all, use --all or --report FILE.\n"
     yield "\n"
 
 
-def _change(plan: Plan, change: Change, outcome: Outcome | None) -> Iterator[str]:
+def _change(plan: Plan, change: Change, outcome: Outcome | None, marks: say.Marks) -> Iterator[str]:
     reason = ", ".join(part for part in (say.who(change.agent), say.by_rule(change.rule)) if part)
     result = f"  [{outcome.result}]" if outcome else ""
+    result += f"  [{marks.change(change)}]" if marks.change(change) else ""
     yield f"~ {_cut(say.person(plan.people, change.user.name))}  ← {_cut(reason)}{result}\n"
     for each in change.attributes:
         yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
@@ -175,18 +180,19 @@ def difference(change: say.Sides) -> str:
 
 
 def _problems(plan: Plan) -> Iterator[str]:
+    marks = say.Marks(plan)
     for kind, problems in problem_kinds.grouped(plan.problems).items():
         yield f"Problems: {visible(kind)} ({len(problems):,})\n"
         yield f"  {problem_kinds.explain(kind)}\n"
         for problem in problems[:MOST]:
-            yield from problem_lines(problem, plan.people)
+            yield from problem_lines(problem, plan.people, marks.problem(problem))
         yield from _more(len(problems) - MOST)
         yield "\n"
 
 
-def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY) -> Iterator[str]:
+def problem_lines(problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = "") -> Iterator[str]:
     """A problem with the users that it names, those that are near, and those that are out of reach."""
-    about = say.subject(problem)
+    about = " ".join(part for part in (f"[{mark}]" if mark else "", say.subject(problem)) if part)
     yield f"  - {_cut(about)}: {visible(problem.why)}\n" if about else f"  - {visible(problem.why)}\n"
     for user in problem.users:
         yield f"      {_cut(say.person(people, user))}\n"

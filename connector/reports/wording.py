@@ -238,6 +238,41 @@ def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     return f"{changed} would be changed."
 
 
+def since(plan: Plan) -> str:
+    """How much is new in a plan since an earlier one; nothing where it was not compared with one."""
+    found = plan.since
+    if found is None:
+        return ""
+    if not found.plan:
+        return "No earlier plan of this job is known here: everything is new."
+    changes = _numbers(len(found.new), found.gone, len(found.changed), found.same)
+    problems = _numbers(len(found.new_problems), found.gone_problems, len(found.changed_problems), found.same_problems)
+    return f"Since plan {visible(found.plan)} of {visible(found.created)}: changes {changes}; problems {problems}."
+
+
+def _numbers(new: int, gone: int, changed: int, same: int) -> str:
+    return f"{new:,} new, {gone:,} gone, {changed:,} changed, {same:,} the same"
+
+
+class Marks:
+    """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
+
+    def __init__(self, plan: Plan) -> None:
+        found = plan.since
+        self._users: dict[str, str] = {}
+        self._problems: dict[Problem, str] = {}
+        for mark in ("new", "changed") if found else ():
+            self._users |= dict.fromkeys(getattr(found, mark), mark)
+            for number in getattr(found, f"{mark}_problems"):
+                self._problems[plan.problems[number]] = mark
+
+    def change(self, change: Change) -> str:
+        return self._users.get(change.user.id, "")
+
+    def problem(self, problem: Problem) -> str:
+        return self._problems.get(problem, "")
+
+
 def by_user(outcomes: Sequence[Outcome] | None) -> dict[str, Outcome]:
     """Outcomes under the ids of their users."""
     return {outcome.user.id: outcome for outcome in outcomes or ()}

@@ -28,6 +28,7 @@ refused      users whom the directory did not let a job write: the `attributes` 
              running, why, and the `turn`, the greater, the later it was tried last
 sources      where each job's agents come from, as its last apply read them
 directories  how many users a directory has been seen to have
+drawn        of each job's last full plan the digests of changes and problems (JSON); `drawn_by` is empty for people
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
 """
 
@@ -112,6 +113,11 @@ MIGRATIONS: Final = (
     """
     create table holders (
         name text primary key, job text not null, host text not null, process integer not null, since text not null
+    )
+    """,
+    """
+    create table drawn (
+        job text not null, drawn_by text not null, plan text not null, primary key (job, drawn_by)
     )
     """,
 )

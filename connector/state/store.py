@@ -21,6 +21,7 @@ from connector.reconcile.digests import HINTS, readable
 from connector.runtime.clock import stamp
 from connector.state.attempts import NEXT, Attempts
 from connector.state.database import Database
+from connector.state.drawn import DrawnPlans
 from connector.state.history import TO_LIST, History
 from connector.state.journal import Ours, RunJournal
 from connector.state.journal_rows import STEPS, Step, among, note_servers, step
@@ -58,6 +59,7 @@ class Store:
         self.history = History(database)
         self.telling = Telling(database)
         self.attempts = Attempts(database)
+        self.drawn = DrawnPlans(database)
         try:
             migrate(database)
         except BaseException:
@@ -191,7 +193,8 @@ class Store:
             with self._database.writing() as transaction:
                 transaction.execute("update meta set name = ? where name = ?", (_key_of(new), _key_of(job)))
                 transaction.execute("delete from plans where job = ?", (job,))  # they say the old name
-                for table in _OF_JOBS:
+                transaction.execute("delete from drawn where job = ?", (new,))  # a plan alone makes no job known
+                for table in (*_OF_JOBS, "drawn"):
                     transaction.execute(f"update {table} set job = ? where job = ?", (new, job))  # noqa: S608  # the table is one of `_OF_JOBS`; values are bound
         return int(users)
 

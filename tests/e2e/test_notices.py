@@ -277,3 +277,18 @@ def test_receivers_that_drip_cost_no_more_than_their_bound(job: Job) -> None:
         assert "the answer did not end within 15 s" in ended.err
         assert "the server did not take the mail within 30 s" in ended.err
         assert time.monotonic() - began < 60, "in turn they would take more, and without a bound for ever"
+
+
+def test_serve_says_what_is_new_since_its_own_last_plan(job: Job) -> None:
+    job.run("plan")  # which is not its own
+    with hook() as receiver:
+        told(job, receiver.url, serve={"every": "1s", "mode": "dry-run"})
+        with serving(job.folder, "job.yaml") as served:
+            first = receiver.next()
+            job.agents([agent(1), agent(2, workNo=1200)])
+            second = receiver.next()
+            assert served.stop() == 0
+    assert (first["changes"], first["since"]) == (3, {})
+    assert "Since" not in first["text"]
+    assert second["since"] == {"new": 0, "gone": 1, "changed": 1, "same": 1}
+    assert "Since the plan before: 0 new, 1 gone, 1 changed, 1 same.\n" in second["text"]

@@ -94,7 +94,7 @@ def test_an_entry_that_was_changed_to_something_else_is_a_conflict_and_stays(job
         assert told in job.read(f"done.{kind}")
     assert told in job.read("done.md").replace("`", "")
     (conflict,) = (each for each in json.loads(job.read("done.json"))["outcomes"] if each["outcome"] == "conflict")
-    assert conflict["differs"] == [{"name": "employeeNumber", "now": ["9"]}]
+    assert conflict["differs"] == [{"name": "employeeNumber", "reviewed": True, "now": ["9"]}]
     assert "employeeNumber: 9\n" in job.read("people.ldif")
 
 

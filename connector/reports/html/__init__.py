@@ -59,6 +59,8 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     bad = bool(plan.refusals) if outcomes is None else any(each.result in NOT_WRITTEN for each in outcomes)
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
+    if plan.since is not None:
+        yield f"<p>{text(say.since(plan))}</p>\n"
     facts = {"Job": value(plan.job), "Plan": value(plan.id), "Created": value(plan.created), "Digest": _digest(plan)}
     facts |= {text(place.capitalize()): value(what) for place, what in plan.about}
     yield "<dl>" + "".join(f"<div><dt>{name}</dt><dd>{fact}</dd></div>" for name, fact in facts.items()) + "</dl>\n"

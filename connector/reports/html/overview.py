@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from connector.model import Change, Kind, Plan, Problem
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
-from connector.reports.html.parts import Users, chunked, table, text, value
+from connector.reports.html.parts import Users, chunked, marked, table, text, value
 from connector.reports.html.rows import attribute, same
 
 
@@ -72,17 +72,22 @@ def problems(plan: Plan, users: Users) -> Iterator[str]:
     """Problems by kind, each explained."""
     if not plan.problems:
         return
+    marks = say.Marks(plan)
     yield f'<section id="problems">\n<h2>Problems ({len(plan.problems):,})</h2>\n'
     for number, (kind, found) in enumerate(problem_kinds.grouped(plan.problems).items()):
         yield f'<div class="group">\n<h3>{text(kind)} ({len(found):,})</h3>\n'
         yield f'<p class="lead">{text(problem_kinds.explain(kind))}</p>\n'
-        rows = (_problem(problem, users) for problem in found)
+        rows = (_problem(problem, users, marked(marks.problem(problem))) for problem in found)
         yield from table(("About", "Users", "Why"), rows, f' data-problem="{number}"')
         yield "</div>\n"
     yield "</section>\n"
 
 
-def _problem(problem: Problem, users: Users) -> list[str]:
+def _problem(problem: Problem, users: Users, mark: str) -> list[str]:
     nearby = "".join(f"<br>almost: {users.linked(near.user)} ({value(say.almost(near))})" for near in problem.near)
     nearby += "".join(f"<br>{say.OUTSIDE}: {users.linked(user)}" for user in problem.outside)
-    return [text(say.subject(problem)), "<br>".join(map(users.linked, problem.users)), text(problem.why) + nearby]
+    return [
+        text(say.subject(problem)) + mark,
+        "<br>".join(map(users.linked, problem.users)),
+        text(problem.why) + nearby,
+    ]

@@ -75,3 +75,8 @@ class Users:
     def _link(self, name: str, shown: str) -> str:
         number = self._numbers.get(name)
         return shown if number is None else f'<a href="#u{number}">{shown}</a>'
+
+
+def marked(mark: str) -> str:
+    """That something is `new` or `changed` since an earlier plan, or nothing."""
+    return f" <strong>{mark}</strong>" if mark else ""

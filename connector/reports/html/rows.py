@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result
 from connector.reconcile import problem_kinds
 from connector.reports import wording as say
-from connector.reports.html.parts import T, Users, isolated, tables, text
+from connector.reports.html.parts import T, Users, isolated, marked, tables, text
 
 NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
 """Results that come first, in this order."""
@@ -22,6 +22,7 @@ class Rows:
     def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None, users: Users) -> None:
         self._users = users
         self._results = say.by_user(outcomes)
+        self._marks = say.Marks(plan)
         self._changes = sorted(enumerate(plan.changes, 1), key=self._place)
         self._same = [same(kind) for kind in plan.kinds]
         self._kinds = {change.user.id: place for place, kind in enumerate(plan.kinds) for change in kind.changes}
@@ -76,6 +77,7 @@ class Rows:
         if hidden and kind is not None:
             said.append(f'<span class="paper">{hidden} more as all of kind {kind + 1}</span>')
         place = "" if kind is None else f'<br><a href="#k{kind + 1}">kind {kind + 1}</a>'
+        place += marked(self._marks.change(change))
         return (
             f'<tr id="u{number}"{self._choices(change, kind)}><td><a href="#u{number}">{number}</a></td>'
             f"<td>{self._users.named(change.user.name)}{became}</td><td>{text(say.who(change.agent))}</td>"
