@@ -131,6 +131,7 @@ def test_what_is_equal_is_alike(rule: Equality, one: str | bytes, data: st.DataO
 @given(st.sampled_from(Equality), st.one_of(st.text(), st.binary()))
 def test_every_value_has_a_key_under_every_rule_and_equals_itself(rule: Equality, value: str | bytes) -> None:
     assert same(rule, value, value)
+    assert len(equality.digest(rule, value)) == 32
 
 
 @given(st.text(), st.text())

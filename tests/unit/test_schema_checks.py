@@ -330,6 +330,8 @@ def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
     known = known_schema()
     for text in ("cn", "CN", "2.5.4.3", "person"):
         defined(text, known.types, known.classes)
+    defined("CN", ["cn"], [])
+    defined("Person", [], ["person"])
     with pytest.raises(UnfitError):
         defined("1.2.3", known.types, known.classes)
 

@@ -115,6 +115,19 @@ def test_a_server_that_bears_no_count_is_asked_without_from_then_on(status: int)
     ]  # fmt: skip
 
 
+def test_a_refusal_is_no_matter_of_count_where_none_is_sent_any_more() -> None:
+    asked: list[Params] = []
+    answers = iter([said({}, 500), said({"totalResults": 2, "Resources": [{"id": "a"}]}), said({}, 500)])
+
+    def ask(params: Params) -> Answer:
+        asked.append(params)
+        return next(answers)
+
+    with pytest.raises(IncompleteRead):
+        list(Pager(ask, 2).by_index())
+    assert [dict(params).get("count") for params in asked] == ["2", None, None]
+
+
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_server_that_refuses_with_and_without_count_has_refused(status: int) -> None:
     asked: list[Params] = []
