@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from connector.model import AgentRef, Change, Kind, Outcome, Plan, Result
@@ -11,7 +12,6 @@ from connector.reports.html.parts import T, Users, isolated, marked, tables, tex
 
 NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
 """Results that come first, in this order."""
-SAME = '<div class="same">'
 SECRET = ([say.HIDDEN_SET], [say.HIDDEN_CLEARED])
 """What is shown of a secret. A value that reads like it is shown in quotation marks."""
 
@@ -73,10 +73,10 @@ class Rows:
             sides = say.sides(each)
             hides = alike.get(each.name) == sides
             hidden += hides
-            said.append(f"{SAME if hides else '<div>'}{attribute(each.name, sides)}</div>")
+            said.append(f'<div class="same">{plain(each.name, sides)}</div>' if hides else _marked(each.name, sides))
         if hidden and kind is not None:
             said.append(f'<span class="paper">{hidden} more as all of kind {kind + 1}</span>')
-        place = "" if kind is None else f'<br><a href="#k{kind + 1}">kind {kind + 1}</a>'
+        place = "" if kind is None else f' <a href="#k{kind + 1}">kind {kind + 1}</a>'
         place += marked(self._marks.change(change))
         return (
             f'<tr id="u{number}"{self._choices(change, kind)}><td><a href="#u{number}">{number}</a></td>'
@@ -118,6 +118,10 @@ def same(kind: Kind) -> dict[str, say.Sides]:
     return alike
 
 
+def _marked(name: str, sides: say.Sides) -> str:
+    return f"<div>{attribute(name, sides)}</div>"
+
+
 def attribute(name: str, sides: say.Sides) -> str:
     """`mail old → new`. Of values of which some stay, those that go and come."""
     gone, come = (" | ".join(map(isolated, values)) for values in (sides.old, sides.new))
@@ -129,3 +133,8 @@ def attribute(name: str, sides: say.Sides) -> str:
         return f"<b>{text(name)}</b> <ins>{come}</ins>"
     before = f"<del>{gone}</del>" if gone else f"<i>{say.NONE}</i>"
     return f"<b>{text(name)}</b> {before} → {f'<ins>{come}</ins>' if come else say.NONE}"
+
+
+def plain(name: str, sides: say.Sides) -> str:
+    """The same without marks, for what is routine: of that a page has most."""
+    return re.sub(r"</?(b|i|ins|del)>", "", attribute(name, sides))

@@ -63,6 +63,7 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; border-top: 0; }
 .name { font-weight: 600; }
 .rows ins, .rows del { font: .9em/1.4 ui-monospace, monospace; white-space: pre-wrap; }
 i { font-style: normal; }
+.same { color: var(--soft); } .rows td:nth-child(4) a { display: block; }
 ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-decoration: none; }
 .paper { display: none; }
 @media screen { .out { display: none; } }
@@ -87,8 +88,8 @@ ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-
   .rows thead { display: none; } .rows table, .rows tbody { display: block; }
   .rows tr { display: block; padding: .2pt 0; border-top: .3pt solid var(--line); }
   .rows td { display: inline; padding: 0; border: 0; } .rows td:not(:last-child)::after { content: " \\b7  "; }
-  .rows td i { display: none; } .rows td br { display: none; } .rows td p { display: inline; }
-  .rows td br + a::before { content: " "; }
+  .rows td i { display: none; } .rows td p { display: inline; }
+  .rows td:nth-child(4) a { display: inline; }
   .rows td div { display: inline; } .rows td div:not(:last-child)::after { content: "; "; }
   .rows td .same { display: none; }
   .paper { display: inline; }
