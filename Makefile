@@ -39,7 +39,7 @@ WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --timeout 300
-BROAD := slow or ds389 or kamailio or kerberos or monitoring or postgresql or samba or wild
+BROAD := slow or browser or ds389 or kamailio or kerberos or monitoring or postgresql or samba or wild
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-annotate $(LOCK)
 
@@ -53,7 +53,7 @@ test:
 
 test-rest:
 	@scripts/setup dev
-	@scripts/ensure-servers slapd 389ds postgresql samba monitoring wild
+	@scripts/ensure-servers slapd 389ds postgresql samba monitoring wild chromium
 	@scripts/ensure-kamailio
 	@scripts/ensure-kerberos
 	$(PYTEST) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)

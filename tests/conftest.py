@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import ds389, kamailio, monitoring, pgbouncer, postgres, samba
+from tests.support import browser, ds389, kamailio, monitoring, pgbouncer, postgres, samba
 from tests.support.directory_fixtures import DirectoryFixture, DomainFixture, LdapFixture, LdifFixture, MemoryFixture
 from tests.support.ds389 import Ds389
 from tests.support.pgbouncer import Pooler, pooling
@@ -40,6 +40,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         ("postgresql", postgres.missing, "postgresql"),
         ("pgbouncer", pgbouncer.missing, "pgbouncer"),
         ("monitoring", monitoring.missing, "or scripts/ensure-servers monitoring"),
+        ("browser", browser.missing, "or scripts/ensure-servers chromium"),
         ("kamailio", kamailio.missing, "kamailio kamailio-ldap-modules sipsak"),
         ("kerberos", _without_kerberos, "libkrb5-dev, and scripts/ensure-kerberos"),
         ("wild", wild.missing, "ldap-utils, and scripts/ensure-servers wild"),
