@@ -61,7 +61,7 @@ def command(
     reviewed = load(saved) if saved else None
     asked = asks(yes=yes)
     if asked:
-        reviewed = _asked_about(log_level, job, only, show, saved=reviewed, accept=accept)
+        reviewed = _asked_about(log_level, job, only, show, saved=reviewed, accept=accept, everybody=bool(reports))
     run_id = reviewed.id if reviewed else None
     with (
         stopped_by_signals() as stop,
@@ -89,10 +89,17 @@ def command(
 
 
 def _asked_about(
-    log_level: str | None, job: Path, only: tuple[str, ...], show: Shower, *, saved: Plan | None, accept: str | None
+    log_level: str | None,
+    job: Path,
+    only: tuple[str, ...],
+    show: Shower,
+    *,
+    saved: Plan | None,
+    accept: str | None,
+    everybody: bool,
 ) -> Plan:
     """The plan that somebody was shown, and said yes to. Nothing is held meanwhile. Raises DeclinedError."""
-    with plan_context(job, lambda begun: observers(begun, log_level)) as context:
+    with plan_context(job, lambda begun: observers(begun, log_level), everybody=everybody) as context:
         show.keep_off(context.files)
         if saved is None:
             plan = dry_run(context, show, only).plan
