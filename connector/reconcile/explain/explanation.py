@@ -69,9 +69,13 @@ class Lines(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
     def why(self, attribute: str) -> str:
-        """Why the plan leaves an attribute as it is; nothing where it does not say."""
+        """Why the plan leaves an attribute as it is; nothing where it does not say.
+
+        A line about everybody's groups may be about other users alone, where one of this user's own gives the reason.
+        """
         about = [each.why for each in self.problems if each.attribute == attribute]
-        about += why_held_back(attribute, self.problems)
+        own = about and any(each.users for each in self.problems if each.attribute == attribute)
+        about += why_held_back(attribute, (each for each in self.problems if each.users or not own))
         return "; ".join(about or [each.why for each in self.problems if each.kind == "exclude"])
 
 
