@@ -28,7 +28,7 @@ from connector.reconcile.matching.proposals import proposed
 from connector.reconcile.matching.roster import Roster
 from connector.reconcile.matching.selection import EVERYBODY, Selection, looked_up
 from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.overview.people import with_people
+from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.plan_builder import PlanBuilder, PlanResult
 from connector.reconcile.questions import Brief, Find, Planning, Scan, Search, ask
 from connector.reconcile.stale import stale_users

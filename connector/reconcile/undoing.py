@@ -39,7 +39,7 @@ from connector.reconcile.diff.standing import aftermath, secret_stands, unsettle
 from connector.reconcile.digests import UNKEYED
 from connector.reconcile.matching.people import ExcludeList, unprotected
 from connector.reconcile.matching.user_names import Naming
-from connector.reconcile.overview.people import with_people
+from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.questions import Brief, Find, Planning, Read, ask, compared
 
 Written = tuple[Change, Result | None, str, str]

@@ -10,7 +10,7 @@ import pytest
 from connector.errors import IncompleteRead
 from connector.model import NAME, Description, Memory, Moment, Plan
 from connector.reconcile.mapping import Mapping
-from connector.reconcile.overview.people import with_people
+from connector.reconcile.overview.person_names import with_people
 from connector.reconcile.questions import Brief, Find
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
