@@ -8,14 +8,12 @@ import pty
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import Job, agent
-from tests.support.plain_job import PASSWORD, UIDS, Plain
+from tests.support.plain_job import PASSWORD, UIDS, Plain, Stalled
 from tests.support.program import LONGEST, WARNINGS, environment, started, to_its_end
 from tests.support.slapd import Slapd, person
 from tests.support.terminal import Session, at_a_terminal, plain, session
@@ -217,24 +215,14 @@ def test_hidden_passwords_are_the_same_before_and_after_the_question(tmp_path: P
 @pytest.mark.slapd
 def test_an_apply_that_was_killed_is_asked_about_again_and_done(tmp_path: Path) -> None:
     """What it wrote and could not note is settled under the lease, after the answer; nothing of it is a conflict."""
-    held, let = threading.Event(), threading.Event()
-    sent: list[str] = []
-
-    def meddle(name: str, message: bytes) -> bytes:
-        sent.append(name)
-        if len(sent) == 12:
-            held.set()
-            assert let.wait(LONGEST)
-        return message
-
     with Slapd.start(tmp_path / "s", [person(uid) for uid in UIDS]) as server:
-        with LdapProxy(server.port, meddle) as proxy:
+        with Stalled(server.port) as proxy:
             Plain(tmp_path, server, proxy.url)
             with started("apply", "job.yaml", folder=tmp_path, env=PASSWORD) as killed:
-                assert held.wait(LONGEST)
+                assert proxy.held.wait(LONGEST)
                 killed.kill()
                 killed.communicate()
-            let.set()
+            proxy.let.set()
         job = Plain(tmp_path, server)
         with session(tmp_path, "apply", "job.yaml", env=PASSWORD) as apply:
             apply.wait_for("changes? [y/N] ")

@@ -10,17 +10,10 @@ import pytest
 
 from tests.support.ds389 import Ds389
 from tests.support.jobs import job_file, ldap_directory
+from tests.support.plain_job import MAPPING, PASSWORD
 from tests.support.program import program
-from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person
+from tests.support.slapd import PEOPLE, SYNC, Slapd, person
 
-PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
-MAPPING = """\
-match: [{agent: "{accountCode}", directory: uid}]
-attributes:
-  employeeNumber: "{workNo}"
-  SIPIdentityPassword: {value: "{sipPwd}", owns: "*", secret: true}
-object_classes: [SIPIdentity]
-"""
 PASSWORD_RULES = "access to attrs=userPassword by anonymous auth by * none\n"
 READS = f'access to * by dn.exact="{SYNC}" read by anonymous auth\n'
 CLASSES = f'access to attrs=objectClass by dn.exact="{SYNC}" write by anonymous auth\n'

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.ldif_job import Job, agent
-from tests.support.plain_job import PASSWORD, UIDS, Plain
+from tests.support.plain_job import PASSWORD, UIDS, Plain, Stalled
 from tests.support.program import LONGEST, WARNINGS
 from tests.support.slapd import Slapd, person
 from tests.support.terminal import at_a_terminal, plain, session
@@ -52,24 +52,14 @@ def test_an_error_at_a_terminal_leaves_no_bar_behind(tmp_path: Path) -> None:
 
 @pytest.mark.slapd
 def test_an_apply_that_is_interrupted_says_what_is_left_and_the_same_command_does_it(tmp_path: Path) -> None:
-    held, let = threading.Event(), threading.Event()
-    sent: list[str] = []
-
-    def meddle(name: str, message: bytes) -> bytes:
-        sent.append(name)
-        if len(sent) == 12:
-            held.set()
-            assert let.wait(LONGEST)
-        return message
-
     with Slapd.start(tmp_path / "s", [person(uid) for uid in UIDS]) as server:
-        with LdapProxy(server.port, meddle) as proxy:
+        with Stalled(server.port) as proxy:
             Plain(tmp_path, server, proxy.url)
             with session(tmp_path, "apply", "job.yaml", "--yes", env=PASSWORD) as apply:
-                assert held.wait(LONGEST)
+                assert proxy.held.wait(LONGEST)
                 apply.type("\x03")
                 apply.wait_for("^C")
-                let.set()
+                proxy.let.set()
                 assert apply.end() == 4
                 said = plain(apply.seen)
         line = r"^Stopped: (\d+) of 40 written, (\d+) not sent\. Rerun the same command\.$"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 from tests.support.jobs import job_file, ldap_directory
-from tests.support.program import Ended, program
+from tests.support.ldap_proxy import LdapProxy
+from tests.support.program import LONGEST, Ended, program
 from tests.support.slapd import SYNC, SYNC_PASSWORD, Slapd
 
 PASSWORD = {"LDAP_PASSWORD": SYNC_PASSWORD}
@@ -19,6 +21,22 @@ attributes:
 object_classes: [SIPIdentity]
 """
 UIDS = [f"user{place:02}" for place in range(40)]
+
+
+class Stalled(LdapProxy):
+    """A proxy that holds the twelfth write back until it is let go: `held` and `let`."""
+
+    def __init__(self, port: int) -> None:
+        self.held, self.let = threading.Event(), threading.Event()
+        self._writes = 0
+        super().__init__(port, self._stall)
+
+    def _stall(self, name: str, message: bytes) -> bytes:  # a proxy names whose write it is
+        self._writes += 1
+        if self._writes == 12:
+            self.held.set()
+            assert self.let.wait(LONGEST)
+        return message
 
 
 class Plain:
