@@ -16,7 +16,7 @@ from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule
 from connector.reconcile.matching.people import Pin
 from connector.sync import apply_run, make_plan
-from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, SEATS, World
 
 AWAY = "ou=elsewhere,dc=example,dc=org"
@@ -46,13 +46,6 @@ def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
 
 def everywhere(of: World) -> MemoryDirectory:
     return MemoryDirectory(of.store, of.mapping.view())
-
-
-class Closed(MemoryDirectory):
-    """One that this account may not look into."""
-
-    def find(self, keys: Iterable[Key]) -> Iterator[User]:
-        raise DeniedError("no rights to search", where="a test")
 
 
 def test_who_holds_the_value_past_base_and_filter_is_named_where_nobody_within_does() -> None:

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from connector.directories.port import Reader
 from connector.errors import DeniedError, UsageError
 from connector.explain.explainer import explain
-from connector.model import Agent, Invalid, Key, Tenant, User
+from connector.model import Agent, Invalid, Tenant, User
 from connector.reconcile.diff.templates import Template
 from connector.reconcile.explain.explanation import Explanation
 from connector.reconcile.mapping import MatchRule, Stale
 from connector.reconcile.matching.people import ExcludeList
 from connector.reconcile.stale.stale_users import UNSURE
 from connector.sync import apply_run, make_plan
-from tests.support.memory import MemoryDirectory, MemoryStore
+from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 
 AWAY = "ou=elsewhere,dc=example,dc=org"
@@ -58,13 +58,6 @@ def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
 
 def everywhere(of: World) -> MemoryDirectory:
     return MemoryDirectory(of.store, of.mapping.view())
-
-
-class Closed(MemoryDirectory):
-    """One that this account may not look into."""
-
-    def find(self, keys: Iterable[Key]) -> Iterator[User]:
-        raise DeniedError("no rights to search", where="a test")
 
 
 def test_a_user_of_ours_that_nobody_claims_is_told_as_the_plan_has_it() -> None:

@@ -15,7 +15,20 @@ from connector.directories.common.changing import ConflictError, Edit, Forbidden
 from connector.directories.common.entries import EntryReader
 from connector.directories.common.schema import Schema
 from connector.directories.common.scope import Entry, Scope
-from connector.model import AttributeInfo, Change, Description, Holds, Outcome, Question, Result, Value, View
+from connector.errors import DeniedError
+from connector.model import (
+    AttributeInfo,
+    Change,
+    Description,
+    Holds,
+    Key,
+    Outcome,
+    Question,
+    Result,
+    User,
+    Value,
+    View,
+)
 from connector.reconcile.dn import rdns
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
@@ -164,3 +177,10 @@ class MemoryDirectory(EntryReader):
             if self.schema.key(edit.name) in values and known and barred:
                 raise ForbiddenError(f"no object class of the entry allows {edit.name}")
         return values
+
+
+class Closed(MemoryDirectory):
+    """One that this account may not look into."""
+
+    def find(self, keys: Iterable[Key]) -> Iterator[User]:
+        raise DeniedError("no rights to search", where="a test")
