@@ -246,7 +246,7 @@ class World:
         """Stop it, and hold all that there was to what was due; how many runs there were."""
         self.end()
         listed = program("runs", "hr.yaml", "--json", folder=self.folder)
-        runs = [run["id"] for run in json.loads(listed.out)]
+        runs = [run["id"] for run in json.loads(listed.out) if run["result"] not in {"failed", "refused"}]
         self._nights.check(self._events, (self.folder / "audit.jsonl").read_text(), runs)
         with closing(sqlite3.connect(self.folder / "hr.db")) as state:
             last = self._nights.due[-1].isoformat()

@@ -76,12 +76,12 @@ class Wire:
 
     def _write(self, writing: Writing) -> Answer:
         """One request; another one in each other form that a refusal asks for, which is kept if it is understood."""
-        spoken = self._dialect  # others may learn meanwhile
-        answer = first = self._spoken(writing, spoken)
-        while not good(answer) and (other := self._asked_for(writing, spoken, answer)) is not None:
+        spoken, listed = self._dialect, self._listed  # others may learn meanwhile
+        answer = first = self._spoken(writing, spoken, listed)
+        while not good(answer) and (other := self._asked_for(writing, spoken, listed, answer)) is not None:
             if other.arrays and not spoken.arrays:
                 first = answer
-            again = self._spoken(writing, other)
+            again = self._spoken(writing, other, listed)
             if again.status == HTTPStatus.PRECONDITION_FAILED and writing.version != _NO_VERSION:
                 return answer  # the version was changed by the first one, which did a part before its refusal
             spoken, answer = other, again
@@ -105,23 +105,26 @@ class Wire:
             self._listed = self._listed | sent if whether else self._listed - sent
             self._never_listed |= frozenset() if whether else sent
 
-    def _asked_for(self, writing: Writing, spoken: Dialect, answer: Answer) -> Dialect | None:
-        """Another form, which the refusal names; or the other way of emptying, where it is not known yet how to."""
+    def _asked_for(self, writing: Writing, spoken: Dialect, listed: frozenset[str], answer: Answer) -> Dialect | None:
+        """Another form, which the refusal names; or the other way of emptying, where it is not known yet how to.
+
+        `listed`: the paths whose single value was sent in an array.
+        """
         other = adapted(spoken, answer)
         if other is None and spoken.writes == "patch" and spoken.clearing is None and _clears(writing):
             return replace(spoken, clearing="null") if answer.status in _NO_SUCH_OPERATION else None
         if other is not None and other.arrays and not spoken.arrays:
             seen = any(edit.single and not edit.unseen for edit in writing.edits)  # else who could tell what came of it
             singles = _singles(writing)
-            changes = spoken.paths and not singles <= self._listed
+            changes = spoken.paths and not singles <= listed
             return other if changes and singles.isdisjoint(self._never_listed) and (seen or self._listed) else None
         return other
 
-    def _spoken(self, writing: Writing, dialect: Dialect) -> Answer:
+    def _spoken(self, writing: Writing, dialect: Dialect, listed: frozenset[str]) -> Answer:
         """The answer to one way of saying it."""
         if dialect.writes == "put":
             return self._send(writing, dialect, "PUT", editing.edited(writing.before, writing.edits))
-        document = body(writing.edits, dialect, writing.before, self._listed)
+        document = body(writing.edits, dialect, writing.before, listed)
         if not self._asks_back:
             return self._send(writing, dialect, "PATCH", document)
         # of a server that heeds versions, also what the user has become, if it can be had in the answer
