@@ -41,7 +41,7 @@ class Connection(ldap3.Connection):
             raise FileError(why, where="directory.sasl") from None
         self._host = host
         self._where = url
-        self._gssapi = gssapi
+        self._gssapi: Any = gssapi  # it has types for a part of what it is
         super().__init__(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.GSSAPI, **options)
 
     def do_sasl_bind(self, controls: Any) -> Any:
