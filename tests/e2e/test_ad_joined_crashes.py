@@ -114,6 +114,7 @@ def test_the_next_run_at_another_controller_makes_it_good(pair: Pair, tmp_path: 
 
 def test_an_undo_at_another_controller_names_what_may_still_arrive(pair: Pair, tmp_path: Path) -> None:
     one = dies(pair, tmp_path, len(INSTANTS), ("after", 2))
+    reached = sum(values != [FOREIGN] for values in one.shown(pair.first))
     (run,) = [each["id"] for each in one.at(pair.second).runs()]
     report = one.job.run("undo", run, "--apply")
     (problem,) = [each for each in report["problems"] if each["kind"] == "unsettled"]
@@ -125,8 +126,8 @@ def test_an_undo_at_another_controller_names_what_may_still_arrive(pair: Pair, t
     assert one.shown(pair.second) == [[FOREIGN]] * USERS
     pair.first.pull(pair.second)
     assert one.shown(pair.first) == [[FOREIGN]] * USERS
-    one.at(pair.first).run("undo", run, "--apply")  # where it was meant for, a write that was never sent is not there
-    assert left_open(one.job.folder) == 0
+    # a write that was noted and never sent stays open: the address that it was meant for is gone with the proxy
+    assert left_open(one.job.folder) <= USERS - reached
 
 
 def test_who_left_before_the_write_arrived_is_cleared_once_it_has(pair: Pair, tmp_path: Path) -> None:
