@@ -132,18 +132,21 @@ def test_a_write_goes_through_its_states_in_their_order_and_skips_none_that_coun
         write.become(state)
 
 
+class RefusingTheRest(MemoryDirectory):
+    """One that refuses what is left of the change of id0, after it has let its value go."""
+
+    def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
+        for change in changes:
+            late = change.user.id == "id0" and change.part is Part.REST
+            yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
+
+
 def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -> None:
     """Id0 and id1 swap; id2 gets what each of them lets go, and is in one step with the rest of id0, which fails."""
     waits = replace(moves(2, "2", "7", 0), after=frozenset({"id0", "id1"}))
     changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0), waits]
 
-    class Refusing(MemoryDirectory):
-        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-            for change in changes:
-                late = change.user.id == "id0" and change.part is Part.REST
-                yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
-
-    directory = Refusing(people("0", "1", "2"), VIEW)
+    directory = RefusingTheRest(people("0", "1", "2"), VIEW)
     journal = Noting()
     done = apply(changes, directory, replace(directory.describe(), batch=1), journal, Observers())
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
@@ -156,13 +159,7 @@ def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> Non
     waits = replace(moves(2, "2", "7", 0), after=frozenset({"id0", "id1"}))
     changes = [moves(0, "0", "1", 1), moves(1, "1", "0", 0), waits]
 
-    class Refusing(MemoryDirectory):
-        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-            for change in changes:
-                late = change.user.id == "id0" and change.part is Part.REST
-                yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
-
-    directory = Refusing(people("0", "1", "2"), VIEW)
+    directory = RefusingTheRest(people("0", "1", "2"), VIEW)
     described = replace(directory.describe(), batch=1)
     done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 1))
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.SKIPPED]
