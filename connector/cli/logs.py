@@ -26,7 +26,7 @@ def _without(module: str) -> Iterator[None]:
     if module in sys.modules:
         yield
         return
-    sys.modules[module] = None  # type: ignore[assignment]  # so says the import system: None there is "not found"
+    sys.modules[module] = None  # type: ignore[assignment]  # None there means "not found" (Python Reference 5.3.1)
     try:
         yield
     finally:

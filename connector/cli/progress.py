@@ -6,7 +6,6 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
-from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from connector.model import Change, Outcome, Plan
@@ -35,11 +34,15 @@ class _Numbers(ProgressColumn):
         return Text(", ".join(part for part in parts if part))
 
 
-class _Bar(BarColumn):
-    """A bar where there is room for it and a total."""
+class _Bar(ProgressColumn):
+    """A bar, while users are written: only then is it known how many there are."""
 
-    def render(self, task: Task) -> ProgressBar | RenderableType:  # type: ignore[override]
-        return super().render(task) if task.fields["writes"] else Text("")
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = BarColumn(bar_width=20)
+
+    def render(self, task: Task) -> RenderableType:
+        return self._bar.render(task) if task.fields["writes"] else Text("")
 
 
 class ProgressObserver(Observer):
@@ -47,7 +50,7 @@ class ProgressObserver(Observer):
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        bar = [_Bar(bar_width=20)] if console.width >= _NARROW else []
+        bar = [_Bar()] if console.width >= _NARROW else []
         self._progress = Progress("{task.description}", *bar, _Numbers(), console=console, transient=True)
         self._task = self._progress.add_task("", total=None, writes=False, asked=0)
         self._writes = False

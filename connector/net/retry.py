@@ -21,7 +21,7 @@ def seconds_to_wait(attempt: int, headers: Mapping[str, str] | None = None, *, l
     asked = retry_after(headers) if headers is not None else None
     if asked is not None:
         return asked
-    return random.uniform(0, min(longest, 2.0 ** (attempt - 1)))  # noqa: S311  # nobody is to guess it, nobody to fear
+    return random.uniform(0, min(longest, 2.0 ** (attempt - 1)))  # noqa: S311  # a pause, not a secret
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -94,7 +94,7 @@ class SummaryObserver(Observer):
     def planned(self, plan: Plan) -> None:
         self._plan = plan
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002  # only counted
+    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002  # every observer is given them; a summary counts
         self._outcomes[outcome.result.value] += 1
 
     def finished(self, plan: Plan | None, exit_code: int | None, fault: BaseException | None = None) -> None:

@@ -179,7 +179,7 @@ class Scheduled:
     def failed(self) -> float:
         """Its run has failed in a way that another attempt may mend; seconds until that one."""
         self.failures += 1
-        seconds = pause(self.failures, random.random())  # noqa: S311  # nobody is to guess it, nobody to fear
+        seconds = pause(self.failures, random.random())  # noqa: S311  # a pause, not a secret
         self.again, self._noted_wrongly = time.monotonic() + seconds, self._overruled
         return seconds
 

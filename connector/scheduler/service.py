@@ -152,7 +152,7 @@ class Service:
         try:
             job.worker = worker = Worker(job.request(tick, now), self._options)
         except OSError as fault:
-            log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400
+            log.error("run could not be started", job=job.name, reason=fault.strerror)  # noqa: TRY400  # the reason says it all
             job.not_before = time.monotonic() + AGAIN
             job.cause = f"Its process could not be started: {fault.strerror}"
             return
@@ -227,7 +227,7 @@ class Service:
             try:
                 job.reread(utc())
             except FileError as fault:
-                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))  # noqa: TRY400
+                log.error("files invalid, the old ones stay in use", job=job.name, reason=str(fault))  # noqa: TRY400  # the same
             else:
                 log.info("files read again", job=job.name)
 

@@ -18,7 +18,7 @@ _SCIM: Final = re.compile(
 _CORE: Final = re.compile(r"urn:ietf:params:scim:schemas:core:2\.0:user:", re.IGNORECASE)
 
 _NAMING: Final = "it is part of the DN, and this program renames no entries"
-_PASSWORD: Final = "it holds the user's credentials for the directory itself"  # noqa: S105
+_PASSWORD: Final = "it holds the user's credentials for the directory itself"  # noqa: S105  # a reason, not a password
 _STATUS: Final = "it controls whether the account may be used"
 _LOGON: Final = "it controls what a user's logon runs, mounts or may use"
 _RIGHTS: Final = "it grants rights, and this program grants none"

@@ -16,7 +16,7 @@ from connector.settings.attribute_names import fault_of_name, why_not_matched
 from connector.settings.shape import Choice, Strict, matching, misfit
 from connector.settings.textfile import NOT_REGULAR, why_no_file
 
-CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105
+CLEAR_SECRET: Final = "a secret must not be written here in clear; write {env: NAME} or {file: PATH}"  # noqa: S105  # a message
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 SettleTime = Annotated[
     float,

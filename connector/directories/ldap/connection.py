@@ -159,7 +159,7 @@ def _connection(
         options |= {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
     elif settings.sasl == "gssapi":
         # cryptography's certificates, which it needs, are a tenth of a start and eight megabytes
-        from connector.directories.ldap import kerberos  # noqa: PLC0415  # see above
+        from connector.directories.ldap import kerberos  # noqa: PLC0415  # only jobs that bind by Kerberos need it
 
         return kerberos.Connection(server, endpoint.host, endpoint.url, options)
     elif settings.bind_dn is not None and password is not None:

@@ -86,7 +86,7 @@ class Dialect(Struct, frozen=True):
     prepares: bool = True
     mark: str | None = None
     advice: Mapping[int, str] = results.NO_ADVICE
-    rule: rights.Rule = rights.unknown
+    rule: rights.Rule | None = None
     terms: int = 64
     batches: int = 4
 
@@ -257,4 +257,4 @@ def _kind(root: Root) -> Dialect:
     if _OPENLDAP in classes:
         return OPENLDAP
     product = " ".join([*vendor, *root.get("vendorversion", ())[:1]])
-    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, rule=rights.unknown)
+    return replace(OPENLDAP, kind=product or "LDAP server", advice=results.NO_ADVICE, rule=None)

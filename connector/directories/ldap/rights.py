@@ -44,15 +44,13 @@ def active_directory(account: str, base: str, names: Sequence[str], right: Right
     return "Run: " + (" and ".join(commands) or f'dsacls "{base}" /I:T /G "{account}:GR"')
 
 
-def unknown(account: str, base: str, names: Sequence[str], right: Right) -> str:  # noqa: ARG001  # one of several rules
-    """Nothing, for servers of which nobody knows how they write it down."""
-    return ""
-
-
 class Advice(Struct, frozen=True):
-    """What an account is told to be given. `account`: its bind DN, or empty where the bind has none."""
+    """What an account is told to be given. `account`: its bind DN, or empty where the bind has none.
 
-    rule: Rule = unknown
+    `rule`: how the server writes it down; None where that is not known.
+    """
+
+    rule: Rule | None = None
     account: str = ""
     base: str = ""
 
@@ -60,7 +58,7 @@ class Advice(Struct, frozen=True):
         """A sentence on `what` is to be granted, and the rules for these attributes; of `secrets`, blindly."""
         who = self.account or "the job's account"
         said = f"Grant {who} the right to {what}"
-        if not self.account or '"' in self.account + self.base:
+        if self.rule is None or not self.account or '"' in self.account + self.base:
             return said
         blind = [name for name in names if name in secrets]
         plain = [name for name in names if name not in secrets]

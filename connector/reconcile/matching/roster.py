@@ -126,7 +126,7 @@ class Roster:
             index = _Index(rule.rule, rule.attribute, rule.compared, rule.render)
             list(index.put((number, index.render(self.agents[number])) for number in numbers))
             few._rules.append(index)  # noqa: SLF001  # a roster's own
-        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001
+        few._pins = {name: _Index(PIN, name, index.compared) for name, index in self._pins.items()}  # noqa: SLF001  # the same
         return few
 
     def tried(self, agent: Agent) -> Iterator[Key]:
